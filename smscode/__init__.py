@@ -1,0 +1,157 @@
+"""An async-first client for the SMSCode virtual-number API, with a synchronous twin.
+
+Start with `AsyncClient` or `Client`; everything that goes wrong is an `SmscodeError`.
+"""
+
+from . import calls, errors, models, webhooks
+from ._async.catalog import AsyncCatalog
+from ._async.client import AsyncClient
+from ._async.orders import AsyncOrders
+from ._async.webhook import AsyncWebhook
+from ._sync.catalog import Catalog
+from ._sync.client import Client
+from ._sync.orders import Orders
+from ._sync.webhook import Webhook
+from ._version import VERSION as __version__
+from .core.retry import RetryPolicy
+from .core.timeouts import Timeouts
+from .core.wire import (
+    Answer,
+    Call,
+)
+from .errors import (
+    APIError,
+    CancelTooEarlyError,
+    ClientStateError,
+    ConfigurationError,
+    ConflictError,
+    ForbiddenError,
+    FxRateUnavailableError,
+    IdempotencyKeyReuseError,
+    InsufficientBalanceError,
+    InternalError,
+    InvalidArgumentError,
+    InvalidResponseError,
+    NetworkError,
+    NoOfferAvailableError,
+    NotFoundError,
+    OrderTerminalError,
+    OtpTimeoutError,
+    Outcome,
+    PayloadTooLargeError,
+    ProviderError,
+    RateLimitError,
+    RequestInProgressError,
+    RequestTimeoutError,
+    ServiceUnavailableError,
+    SmscodeError,
+    TempBannedError,
+    UnauthorizedError,
+    ValidationError,
+    WebhookPayloadError,
+    WebhookSignatureError,
+)
+from .models import (
+    ActiveOrder,
+    Balance,
+    CanceledOrder,
+    Country,
+    CreatedOrder,
+    CreatedOrders,
+    ExchangeRate,
+    FinishedOrder,
+    FxRate,
+    Money,
+    Operator,
+    Order,
+    OrderPage,
+    OrderStatus,
+    Product,
+    ProductPage,
+    ProductSort,
+    ReactivateOptions,
+    ResendResult,
+    RoutingPolicy,
+    Service,
+    Sms,
+    WebhookConfig,
+    WebhookTestResult,
+)
+
+__all__ = [
+    "APIError",
+    "ActiveOrder",
+    "Answer",
+    "AsyncCatalog",
+    "AsyncClient",
+    "AsyncOrders",
+    "AsyncWebhook",
+    "Balance",
+    "Call",
+    "CancelTooEarlyError",
+    "CanceledOrder",
+    "Catalog",
+    "Client",
+    "ClientStateError",
+    "ConfigurationError",
+    "ConflictError",
+    "Country",
+    "CreatedOrder",
+    "CreatedOrders",
+    "ExchangeRate",
+    "FinishedOrder",
+    "ForbiddenError",
+    "FxRate",
+    "FxRateUnavailableError",
+    "IdempotencyKeyReuseError",
+    "InsufficientBalanceError",
+    "InternalError",
+    "InvalidArgumentError",
+    "InvalidResponseError",
+    "Money",
+    "NetworkError",
+    "NoOfferAvailableError",
+    "NotFoundError",
+    "Operator",
+    "Order",
+    "OrderPage",
+    "OrderStatus",
+    "OrderTerminalError",
+    "Orders",
+    "OtpTimeoutError",
+    "Outcome",
+    "PayloadTooLargeError",
+    "Product",
+    "ProductPage",
+    "ProductSort",
+    "ProviderError",
+    "RateLimitError",
+    "ReactivateOptions",
+    "RequestInProgressError",
+    "RequestTimeoutError",
+    "ResendResult",
+    "RetryPolicy",
+    "RoutingPolicy",
+    "Service",
+    "ServiceUnavailableError",
+    "Sms",
+    "SmscodeError",
+    "TempBannedError",
+    "Timeouts",
+    "UnauthorizedError",
+    "ValidationError",
+    "Webhook",
+    "WebhookConfig",
+    "WebhookPayloadError",
+    "WebhookSignatureError",
+    "WebhookTestResult",
+    "__version__",
+    "calls",
+    "errors",
+    "models",
+    "webhooks",
+]
+
+# Show the clients under the name they are imported by, not where they happen to be written.
+for _class in (AsyncCatalog, AsyncClient, AsyncOrders, AsyncWebhook, Catalog, Client, Orders, Webhook):
+    _class.__module__ = "smscode"

@@ -1,0 +1,111 @@
+"""What can be rented, where and for how much."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from ..core import catalog
+from ..core.paging import ProductWalk
+from ..models import Country, ExchangeRate, Operator, Product, ProductPage, ProductSort, Service
+from .driver import AsyncDriver
+from .pager import items_of, walk_pages
+
+
+class AsyncCatalog:
+    """The catalog endpoints; ``timeout`` is in seconds, all in all, instead of the client's."""
+
+    def __init__(self, driver: AsyncDriver) -> None:
+        self._driver = driver
+
+    async def countries(self, *, timeout: float | None = None) -> list[Country]:
+        """List the countries."""
+        return (await self._driver.run(catalog.countries(), timeout)).data
+
+    async def services(self, *, country_id: int | None = None, timeout: float | None = None) -> list[Service]:
+        """List the services; with ``country_id`` those available there."""
+        return (await self._driver.run(catalog.services(country_id=country_id), timeout)).data
+
+    async def operators(
+        self, *, country_id: int, platform_id: int, timeout: float | None = None
+    ) -> list[Operator]:
+        """List the mobile operators with stock for a service in a country.
+
+        ``platform_id`` is the service's id. An empty list means that there is no choice of operator.
+        """
+        call = catalog.operators(country_id=country_id, platform_id=platform_id)
+        return (await self._driver.run(call, timeout)).data
+
+    async def products(
+        self,
+        *,
+        country_id: int | None = None,
+        platform_id: int | None = None,
+        operator_id: int | None = None,
+        sort: ProductSort | str | None = None,
+        page: int = 1,
+        limit: int = 1000,
+        timeout: float | None = None,
+    ) -> ProductPage:
+        """Read one page of products.
+
+        ``page`` counts from 1 and ``limit`` is 1..10,000; ``count`` of the page is its number of
+        rows, not a total. To read them all use `iter_products`.
+        """
+        call = catalog.products(
+            country_id=country_id,
+            platform_id=platform_id,
+            operator_id=operator_id,
+            sort=sort,
+            page=page,
+            limit=limit,
+        )
+        return (await self._driver.run(call, timeout)).data
+
+    def iter_product_pages(
+        self,
+        *,
+        country_id: int | None = None,
+        platform_id: int | None = None,
+        operator_id: int | None = None,
+        sort: ProductSort | str | None = None,
+        page_size: int = catalog.LARGEST_PAGE,
+        timeout: float | None = None,
+    ) -> AsyncIterator[ProductPage]:
+        """Go through all products page by page, each product once.
+
+        ``page_size`` is 1..10,000; ``timeout`` is for each page. Rows that appear again because
+        prices moved between two pages are dropped.
+        """
+        walk = ProductWalk(
+            country_id=country_id,
+            platform_id=platform_id,
+            operator_id=operator_id,
+            sort=sort,
+            page_size=page_size,
+        )
+        return walk_pages(self._driver, walk, timeout)
+
+    def iter_products(
+        self,
+        *,
+        country_id: int | None = None,
+        platform_id: int | None = None,
+        operator_id: int | None = None,
+        sort: ProductSort | str | None = None,
+        page_size: int = catalog.LARGEST_PAGE,
+        timeout: float | None = None,
+    ) -> AsyncIterator[Product]:
+        """Go through all products, each once; see `iter_product_pages`."""
+        pages = self.iter_product_pages(
+            country_id=country_id,
+            platform_id=platform_id,
+            operator_id=operator_id,
+            sort=sort,
+            page_size=page_size,
+            timeout=timeout,
+        )
+        return items_of(pages)
+
+    async def exchange_rate(self, *, pair: str = "USD/IDR", timeout: float | None = None) -> ExchangeRate:
+        """Read an exchange rate; v2 knows only USD/IDR and ignores ``pair``."""
+        return (await self._driver.run(catalog.exchange_rate(pair=pair), timeout)).data

@@ -1,0 +1,131 @@
+"""The client: everything the service offers, with one set of connections behind it."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import Literal, NoReturn, Self, SupportsIndex, TypeVar
+
+import httpx
+
+from .._concurrency import AsyncRuntime
+from ..core import arguments, balance
+from ..core.retry import RetryPolicy
+from ..core.settings import Settings
+from ..core.timeouts import Timeouts, check_seconds
+from ..core.wire import Answer, Call
+from ..errors import InvalidArgumentError
+from ..models import Balance
+from .catalog import AsyncCatalog
+from .connections import AsyncClientLane, AsyncConnections, AsyncLane
+from .driver import AsyncDriver
+from .orders import AsyncOrders
+from .waiting import AsyncWaits
+from .webhook import AsyncWebhook
+
+T = TypeVar("T")
+
+_MOST_CONNECTIONS = 1000
+
+
+class AsyncClient:
+    """A client of the SMSCode API.
+
+    Make one per account and keep it: it holds the connections and the shared poll. Use it as a
+    context manager, or close it at the end.
+    """
+
+    catalog: AsyncCatalog
+    orders: AsyncOrders
+    webhook: AsyncWebhook
+
+    def __init__(
+        self,
+        token: str | None = None,
+        *,
+        api_version: Literal["v1", "v2"] = "v2",
+        base_url: str | None = None,
+        timeout: Timeouts | float | None = Timeouts(),
+        retry: RetryPolicy = RetryPolicy(),
+        max_connections: int = 100,
+        poll_interval: float = 3.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+        http_client: httpx.AsyncClient | None = None,
+    ) -> None:
+        """Set a client up; nothing is sent yet.
+
+        ``token`` is the account's API token; None takes SMSCODE_TOKEN from the environment.
+        ``api_version`` is "v2" (money in US dollars) or "v1" (whole rupiah). ``base_url`` is https,
+        or http to this machine; None takes SMSCODE_BASE_URL or the service's own address.
+
+        ``timeout`` is a number of seconds for every call as a whole, a `Timeouts` for finer limits, or
+        None for none. ``retry`` says how often failed calls are repeated. ``max_connections`` is
+        1..1000; calls beyond it wait their turn. ``poll_interval`` is the seconds between two polls
+        for codes.
+
+        ``transport`` is used instead of own connections and closed with the client;
+        ``http_client`` likewise, but it stays open. At most one of them may be given.
+
+        Raises `InvalidArgumentError` for an unusable argument, `ConfigurationError` without any token.
+        """
+        settings = Settings.resolve(token, base_url, api_version, os.environ)
+        arguments.instance("retry", retry, RetryPolicy)
+        timeouts = Timeouts.of(timeout)
+        runtime = AsyncRuntime()
+        connections = AsyncConnections(
+            settings,
+            timeouts,
+            runtime,
+            size=arguments.integer("max_connections", max_connections, 1, _MOST_CONNECTIONS),
+            shared=_shared_lane(transport, http_client),
+        )
+        self._settings = settings
+        self._driver = AsyncDriver(connections, runtime, settings.version, retry, timeouts)
+        waits = AsyncWaits(self._driver, check_seconds("poll_interval", poll_interval))
+        self.catalog = AsyncCatalog(self._driver)
+        self.orders = AsyncOrders(self._driver, waits)
+        self.webhook = AsyncWebhook(self._driver)
+
+    async def balance(self, *, timeout: float | None = None) -> Balance:
+        """Read the account's balance."""
+        return (await self._driver.run(balance.get(), timeout)).data
+
+    async def send(self, call: Call[T], *, timeout: float | None = None) -> Answer[T]:
+        """Make a call built by `smscode.calls`.
+
+        The answer holds the result with the request id, the HTTP status, the rate and the attempts.
+        """
+        return await self._driver.run(call, timeout)
+
+    async def aclose(self) -> None:
+        """Close the connections. Using the client afterwards raises `ClientStateError`."""
+        await self._driver.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._settings.base_url!r}, api_version={self._settings.version!r})"
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError("a client cannot be pickled or copied: it holds connections and a token")
+
+
+def _shared_lane(transport: object, http_client: object) -> AsyncLane | None:
+    if transport is not None and http_client is not None:
+        raise InvalidArgumentError("transport, http_client: expected at most one of them.")
+    if transport is not None:
+        return arguments.instance("transport", transport, httpx.AsyncBaseTransport)
+    if http_client is None:
+        return None
+    if not isinstance(http_client, httpx.AsyncClient) or http_client.is_closed:
+        raise arguments.wrong("http_client", "an open httpx client of this flavour", http_client)
+    return AsyncClientLane(http_client)

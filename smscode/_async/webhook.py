@@ -1,0 +1,45 @@
+"""Where the account's events go."""
+
+from __future__ import annotations
+
+from ..core import webhook_config
+from ..errors import InvalidArgumentError
+from ..models import WebhookConfig, WebhookTestResult
+from .driver import AsyncDriver
+
+
+class AsyncWebhook:
+    """The webhook endpoints; ``timeout`` is in seconds, all in all, instead of the client's."""
+
+    def __init__(self, driver: AsyncDriver) -> None:
+        self._driver = driver
+
+    async def get(self, *, timeout: float | None = None) -> WebhookConfig:
+        """Read where webhooks go."""
+        return (await self._driver.run(webhook_config.get(), timeout)).data
+
+    async def update(
+        self, *, url: str | None = None, secret: str | None = None, timeout: float | None = None
+    ) -> WebhookConfig:
+        """Set where webhooks go and what signs them; "" clears a field, None leaves it as it is."""
+        return (await self._driver.run(webhook_config.update(url=url, secret=secret), timeout)).data
+
+    async def ensure(self, url: str, *, replace: bool = False, timeout: float | None = None) -> WebhookConfig:
+        """See to it that webhooks go to ``url``, and switch delivery on again if it was disabled.
+
+        An account has one webhook. If it is set to another URL, that is left alone and
+        `InvalidArgumentError` raised, unless ``replace`` is true.
+        """
+        wanted = webhook_config.update(url=url)
+        config = await self.get(timeout=timeout)
+        if config.webhook_url == url and config.webhook_disabled_at is None:
+            return config
+        if config.webhook_url not in (None, "", url) and not replace:
+            raise InvalidArgumentError(
+                "url: the account's webhook is set to another URL; give replace=True to overwrite it."
+            )
+        return (await self._driver.run(wanted, timeout)).data
+
+    async def test(self, *, timeout: float | None = None) -> WebhookTestResult:
+        """Have the service send a test event, and read how the endpoint answered it."""
+        return (await self._driver.run(webhook_config.test(), timeout)).data

@@ -1,0 +1,124 @@
+"""Every wait of the package, by hand in both flavours with equal names.
+
+The asynchronous classes stand on anyio, so they serve asyncio and trio; the others on threads. The
+generator only renames, so everything that differs between the flavours is here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+
+import anyio
+
+STREAM_ERRORS: tuple[type[Exception], ...] = (
+    anyio.BrokenResourceError,
+    anyio.ClosedResourceError,
+    anyio.EndOfStream,
+)
+"""What can escape from a broken stream below httpx, unmapped."""
+
+
+class AsyncEvent:
+    """Set once, seen by all who wait."""
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+
+    def set(self) -> None:
+        """Wake all who wait, now and later."""
+        self._event.set()
+
+    def is_set(self) -> bool:
+        """Tell whether it was set."""
+        return self._event.is_set()
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait until it is set, at most so long; tell whether it was."""
+        with anyio.move_on_after(seconds):
+            await self._event.wait()
+        return self._event.is_set()
+
+
+class Event:
+    """Set once, seen by all who wait."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        """Wake all who wait, now and later."""
+        self._event.set()
+
+    def is_set(self) -> bool:
+        """Tell whether it was set."""
+        return self._event.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until it is set, at most so long; tell whether it was."""
+        return self._event.wait(min(seconds, threading.TIMEOUT_MAX))
+
+
+class AsyncRuntime:
+    """Time, waiting and chance. Tests replace it to have time under control."""
+
+    chance: Callable[[], float] = staticmethod(random.random)
+
+    def now(self) -> float:
+        """Give the seconds of a clock that only goes forward."""
+        return anyio.current_time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await anyio.sleep(seconds)
+
+    async def wait(self, event: AsyncEvent, seconds: float) -> bool:
+        """Wait for an event, at most so long; tell whether it was set."""
+        return await event.wait(seconds)
+
+    def today(self) -> datetime:
+        """Give the date and time, for servers that do not send theirs."""
+        return datetime.now(UTC)
+
+    def limit(self, seconds: float) -> AbstractContextManager[object]:
+        """Raise TimeoutError out of the block when it takes longer."""
+        return anyio.fail_after(seconds)
+
+    def shield(self, seconds: float) -> AbstractContextManager[object]:
+        """Keep cancellation out of the block, for at most so long."""
+        return anyio.move_on_after(seconds, shield=True)
+
+
+class Runtime:
+    """Time, waiting and chance. Tests replace it to have time under control."""
+
+    chance: Callable[[], float] = staticmethod(random.random)
+
+    def now(self) -> float:
+        """Give the seconds of a clock that only goes forward."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+    def wait(self, event: Event, seconds: float) -> bool:
+        """Wait for an event, at most so long; tell whether it was set."""
+        return event.wait(seconds)
+
+    def today(self) -> datetime:
+        """Give the date and time, for servers that do not send theirs."""
+        return datetime.now(UTC)
+
+    def limit(self, seconds: float) -> AbstractContextManager[object]:
+        """Do nothing: a thread cannot be interrupted, so it looks at the clock itself."""
+        return contextlib.nullcontext()
+
+    def shield(self, seconds: float) -> AbstractContextManager[object]:
+        """Do nothing: a thread cannot be cancelled."""
+        return contextlib.nullcontext()

@@ -1,0 +1,1 @@
+"""The protocol without any I/O: no sockets, no clock, nothing that waits."""

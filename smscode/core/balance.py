@@ -1,0 +1,33 @@
+"""The balance endpoint."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from ..models import Balance
+from ..money import Money
+from .codec import Envelope, Mismatch
+from .wire import Call, Endpoint, Group, Kind
+
+
+@frozen
+class _Wire:
+    balance: Money
+    currency: str | None = None
+
+
+def _balance(envelope: Envelope) -> Balance:
+    wire = envelope.one(_Wire)
+    if wire.currency not in (None, wire.balance.currency):
+        raise Mismatch("$.data.currency", f"expected {wire.balance.currency}")
+    return Balance(wire.balance, envelope.fx)
+
+
+BALANCE: Endpoint[Balance] = Endpoint(
+    "balance.get", "GET", "/balance", Group.BALANCE, Kind.READ, _balance, money=True
+)
+
+
+def get() -> Call[Balance]:
+    """Read the account's balance."""
+    return Call(BALANCE, BALANCE.path)

@@ -1,0 +1,101 @@
+"""The catalog endpoints: countries, services, operators, products, exchange rate."""
+
+from __future__ import annotations
+
+from ..models import Country, ExchangeRate, Operator, Product, ProductPage, ProductSort, Service
+from . import arguments
+from .codec import Envelope
+from .wire import Call, Endpoint, Group, Kind
+
+LARGEST_PAGE = 10_000
+_LARGEST_PAGE_NUMBER = 2**31 - 1
+
+
+def _products(envelope: Envelope) -> ProductPage:
+    items = tuple(envelope.rows(Product))
+    page, limit, count = envelope.page
+    return ProductPage(items, page, limit, count, envelope.fx)
+
+
+COUNTRIES: Endpoint[list[Country]] = Endpoint(
+    "catalog.countries",
+    "GET",
+    "/catalog/countries",
+    Group.CATALOG,
+    Kind.READ,
+    lambda envelope: envelope.rows(Country),
+)
+SERVICES: Endpoint[list[Service]] = Endpoint(
+    "catalog.services",
+    "GET",
+    "/catalog/services",
+    Group.CATALOG,
+    Kind.READ,
+    lambda envelope: envelope.rows(Service),
+)
+OPERATORS: Endpoint[list[Operator]] = Endpoint(
+    "catalog.operators",
+    "GET",
+    "/catalog/operators",
+    Group.CATALOG,
+    Kind.READ,
+    lambda envelope: envelope.rows(Operator),
+)
+PRODUCTS: Endpoint[ProductPage] = Endpoint(
+    "catalog.products", "GET", "/catalog/products", Group.CATALOG, Kind.READ, _products, money=True
+)
+EXCHANGE_RATE: Endpoint[ExchangeRate] = Endpoint(
+    "catalog.exchange_rate",
+    "GET",
+    "/catalog/exchange-rate",
+    Group.CATALOG,
+    Kind.READ,
+    lambda envelope: envelope.one(ExchangeRate),
+    money=True,
+)
+
+
+def countries() -> Call[list[Country]]:
+    """List the countries."""
+    return Call(COUNTRIES, COUNTRIES.path)
+
+
+def services(*, country_id: int | None = None) -> Call[list[Service]]:
+    """List the services; with ``country_id`` those available there."""
+    query = {} if country_id is None else {"country_id": arguments.identity("country_id", country_id)}
+    return Call(SERVICES, SERVICES.path, query)
+
+
+def operators(*, country_id: int, platform_id: int) -> Call[list[Operator]]:
+    """List the mobile operators with stock for a service in a country."""
+    query = {
+        "country_id": arguments.identity("country_id", country_id),
+        "platform_id": arguments.identity("platform_id", platform_id),
+    }
+    return Call(OPERATORS, OPERATORS.path, query)
+
+
+def products(
+    *,
+    country_id: int | None = None,
+    platform_id: int | None = None,
+    operator_id: int | None = None,
+    sort: ProductSort | str | None = None,
+    page: int = 1,
+    limit: int = 1000,
+) -> Call[ProductPage]:
+    """Read one page of products; ``limit`` is 1..10,000 and ``page`` counts from 1."""
+    filters = {"country_id": country_id, "platform_id": platform_id, "operator_id": operator_id}
+    query: dict[str, int | str] = {
+        name: arguments.identity(name, value) for name, value in filters.items() if value is not None
+    }
+    if sort is not None:
+        query["sort"] = arguments.member("sort", sort, ProductSort).value
+    query["page"] = arguments.integer("page", page, 1, _LARGEST_PAGE_NUMBER)
+    query["limit"] = arguments.integer("limit", limit, 1, LARGEST_PAGE)
+    return Call(PRODUCTS, PRODUCTS.path, query)
+
+
+def exchange_rate(*, pair: str = "USD/IDR") -> Call[ExchangeRate]:
+    """Read an exchange rate; v2 knows only USD/IDR and ignores ``pair``."""
+    return Call(EXCHANGE_RATE, EXCHANGE_RATE.path, {"pair": arguments.currency_pair("pair", pair)})

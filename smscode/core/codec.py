@@ -1,0 +1,213 @@
+"""Between JSON and models: one strict converter per API version.
+
+A default cattrs converter would read ``"false"`` as True, 1.9 as 1 and null as "None". Here every
+type must match exactly, unknown fields are ignored, and what does not fit is named by its JSON path.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal, TypeAlias, TypeVar, cast
+
+import attrs
+from attrs import field, frozen
+from cattrs import BaseValidationError, Converter, transform_error
+from cattrs.gen import make_dict_structure_fn
+
+from ..errors import InvalidArgumentError, JsonValue
+from ..models import OrderStatus
+from ..money import FxRate, Money
+from . import jsontext
+from .prices import PriceLimit
+
+Version: TypeAlias = Literal["v1", "v2"]
+M = TypeVar("M")
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_AMOUNT = re.compile(r"-?\d{1,20}(\.\d{1,20})?([eE][+-]?\d{1,2})?", re.ASCII)
+_STATUSES: Mapping[str, OrderStatus] = {status.value: status for status in OrderStatus}
+_STATUS_TYPES = (OrderStatus | str, OrderStatus | str | None)
+
+
+class Mismatch(Exception):
+    """A value is not what the API promises; ``path`` is where, ``reason`` what was expected."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+def _expected(what: str, value: object) -> TypeError:
+    return TypeError(f"expected {what}, got {jsontext.type_name(value)}")
+
+
+def _exact(type_: type[M], what: str) -> Callable[[object, object], M]:
+    def check(value: object, _: object) -> M:
+        if type(value) is not type_:
+            raise _expected(what, value)
+        return value
+
+    return check
+
+
+def _decimal(value: object, _: object) -> Decimal:
+    if type(value) is Decimal or type(value) is int:
+        return Decimal(value)
+    if type(value) is not str:
+        raise _expected("a decimal string", value)
+    if not _AMOUNT.fullmatch(value):
+        raise ValueError("expected a decimal string such as '0.9231'")
+    return Decimal(value)
+
+
+def _datetime(value: object, _: object) -> datetime:
+    if type(value) is not str:
+        raise _expected("an RFC 3339 time", value)
+    if not _RFC3339.fullmatch(value):
+        raise ValueError("expected an RFC 3339 time with an offset")
+    return datetime.fromisoformat(value)
+
+
+def _status(value: object, type_: object) -> OrderStatus | str | None:
+    if value is None and type_ == _STATUS_TYPES[1]:
+        return None
+    if type(value) is not str:
+        raise _expected("a string", value)
+    return _STATUSES.get(value, value)
+
+
+def _rupiah(value: object, _: object) -> Money:
+    if type(value) is not int:
+        raise _expected("an integer of rupiah", value)
+    return Money.idr(value)
+
+
+def _in_dollars(money: Money) -> None:
+    if money.currency != "USD" or money.canonical_currency != "IDR":
+        raise ValueError("expected an amount in USD with its value in IDR")
+
+
+def _object_hook(
+    converter: Converter, type_: type[M], check: Callable[[M], None] | None = None
+) -> Callable[[object, object], M]:
+    """Structure an attrs class from a JSON object and nothing else."""
+    structure = make_dict_structure_fn(type_, converter)
+
+    def hook(value: object, _: object) -> M:
+        if type(value) is not dict:
+            raise _expected("an object", value)
+        model = structure(cast(Mapping[str, Any], value), type_)
+        if check is not None:
+            check(model)
+        return model
+
+    return hook
+
+
+@functools.cache
+def _converter(version: Version, detailed: bool) -> Converter:
+    converter = Converter(detailed_validation=detailed)
+    converter.register_structure_hook(int, _exact(int, "an integer"))
+    converter.register_structure_hook(bool, _exact(bool, "a boolean"))
+    converter.register_structure_hook(str, _exact(str, "a string"))
+    converter.register_structure_hook(Decimal, _decimal)
+    converter.register_structure_hook(datetime, _datetime)
+    converter.register_structure_hook_func(lambda type_: type_ in _STATUS_TYPES, _status)
+    converter.register_structure_hook_factory(attrs.has, functools.partial(_object_hook, converter))
+    if version == "v1":
+        converter.register_structure_hook(Money, _rupiah)
+    else:
+        converter.register_structure_hook(Money, _object_hook(converter, Money, _in_dollars))
+    return converter
+
+
+def _describe(error: BaseException, _: type[Any] | None) -> str:
+    if isinstance(error, KeyError):
+        return f"the field {error.args[0]!r} is missing"
+    if isinstance(error, InvalidArgumentError):
+        return error.message
+    return str(error)
+
+
+def structure(version: Version, value: object, type_: type[M], path: str) -> M:
+    """Make a model from decoded JSON, or raise `Mismatch` naming the place that does not fit.
+
+    The fast converter does the work; only when it fails does the slower one say where and why.
+    """
+    try:
+        return _converter(version, False).structure(value, type_)
+    except (KeyError, TypeError, ValueError):
+        pass
+    try:
+        return _converter(version, True).structure(value, type_)
+    except (BaseValidationError, KeyError, TypeError, ValueError) as error:
+        problems = transform_error(error, path, format_exception=_describe)
+        reason, _, where = problems[0].rpartition(" @ ")
+        raise Mismatch(where, reason) from None
+
+
+@frozen
+class _PageMeta:
+    page: int
+    limit: int
+    count: int
+
+
+@frozen
+class Envelope:
+    """A successful answer before it becomes a model: its ``data`` and ``meta``.
+
+    ``query`` and ``idempotency_key`` are those of the call, for results that repeat them.
+    """
+
+    version: Version
+    data: JsonValue
+    meta: JsonValue = None
+    query: Mapping[str, int | str] = field(factory=dict[str, int | str])
+    idempotency_key: str | None = None
+
+    def one(self, model: type[M]) -> M:
+        """Read ``data`` as one model."""
+        return structure(self.version, self.data, model, "$.data")
+
+    def rows(self, model: type[M]) -> list[M]:
+        """Read ``data`` as an array of models."""
+        if type(self.data) is not list:
+            raise Mismatch("$.data", str(_expected("an array", self.data)))
+        try:
+            hook = _converter(self.version, False).get_structure_hook(model)
+            return [hook(row, model) for row in self.data]
+        except (KeyError, TypeError, ValueError):
+            return [structure(self.version, row, model, f"$.data[{n}]") for n, row in enumerate(self.data)]
+
+    @property
+    def page(self) -> tuple[int, int, int]:
+        """Read ``page``, ``limit`` and ``count`` from ``meta``."""
+        meta = structure(self.version, self.meta, _PageMeta, "$.meta")
+        return meta.page, meta.limit, meta.count
+
+    @property
+    def fx(self) -> FxRate | None:
+        """Read the rate from ``meta.fx``; None where the answer states no v2 money."""
+        if type(self.meta) is not dict or self.meta.get("fx") is None:
+            return None
+        return structure(self.version, self.meta["fx"], FxRate, "$.meta.fx")
+
+
+def encode_body(fields: Mapping[str, object], version: Version, fx: FxRate | None) -> bytes:
+    """Write the JSON body of a request, its price limits as the API version wants them."""
+
+    def wire(value: object) -> object:
+        if not isinstance(value, PriceLimit):
+            return value
+        return value.for_v1() if version == "v1" else value.for_v2(fx)
+
+    return jsontext.render({name: wire(value) for name, value in fields.items()})

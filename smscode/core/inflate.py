@@ -1,0 +1,51 @@
+"""Taking in a response body: decompressed while it comes, and never larger than allowed."""
+
+from __future__ import annotations
+
+import zlib
+
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+class BodyError(Exception):
+    """The body cannot be taken in; ``truncated`` tells that it merely stopped too early."""
+
+    def __init__(self, reason: str, *, truncated: bool = False) -> None:
+        super().__init__(reason)
+        self.truncated = truncated
+
+
+class Body:
+    """Collects the chunks of a body in the given ``content-encoding``, up to ``limit`` bytes.
+
+    Only gzip is asked for, so only gzip and no encoding are understood. The limit holds for what
+    comes out of the decompressor and is checked before it is all there: a small answer cannot
+    blow up.
+    """
+
+    def __init__(self, encoding: str, limit: int) -> None:
+        encoding = encoding.strip().lower()
+        if encoding not in ("", "identity", "gzip", "x-gzip"):
+            raise BodyError("the answer has a content encoding that was not asked for")
+        self._inflate = zlib.decompressobj(_GZIP) if encoding.endswith("gzip") else None
+        self._limit = limit
+        self._size = 0
+        self._chunks: list[bytes] = []
+
+    def feed(self, chunk: bytes) -> None:
+        """Take in a chunk as it came from the network."""
+        if self._inflate is not None and chunk:
+            try:
+                chunk = self._inflate.decompress(chunk, self._limit - self._size + 1)
+            except zlib.error:
+                raise BodyError("the answer's compression is damaged", truncated=True) from None
+        self._size += len(chunk)
+        if self._size > self._limit:
+            raise BodyError(f"the answer is larger than {self._limit} bytes")
+        self._chunks.append(chunk)
+
+    def finish(self) -> bytes:
+        """Give the whole body."""
+        if self._inflate is not None and self._size and not self._inflate.eof:
+            raise BodyError("the answer's compression ends too early", truncated=True)
+        return b"".join(self._chunks)

@@ -1,0 +1,74 @@
+"""JSON text as this package reads and writes it: strictly, because money is in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import NoReturn, cast
+
+from ..errors import JsonValue
+
+_LARGEST_EXPONENT = 308  # what a double can hold; beyond it no peer means what it says
+
+
+def _number(text: str) -> Decimal:
+    value = Decimal(text)
+    if abs(value.adjusted()) > _LARGEST_EXPONENT:
+        raise ValueError("a number is out of range")
+    return value
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _distinct(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("an object names a field twice")
+    return value
+
+
+def parse(body: bytes) -> JsonValue:
+    """Read a JSON text in UTF-8.
+
+    Refuses what `json.loads` lets pass and two readers may understand differently: NaN and
+    Infinity, a field named twice, UTF-16, lone surrogates. Numbers with a fraction become
+    `Decimal`. Raises ValueError, always, with a reason that quotes nothing of the body.
+    """
+    try:
+        text = body.decode("utf-8")
+        value = json.loads(
+            text, parse_float=_number, parse_constant=_no_constant, object_pairs_hook=_distinct
+        )
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False, default=str).encode("utf-8")
+    except UnicodeError:
+        raise ValueError("not UTF-8 text") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON at character {error.pos}") from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except ArithmeticError:
+        raise ValueError("a number is out of range") from None
+    return cast("JsonValue", value)
+
+
+def render(fields: Mapping[str, object]) -> bytes:
+    """Write a request body; the same fields in the same order always give the same bytes."""
+    return json.dumps(fields, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def type_name(value: object) -> str:
+    """Name the JSON type of a decoded value, for messages."""
+    names: Mapping[type, str] = {
+        type(None): "null",
+        bool: "a boolean",
+        int: "an integer",
+        Decimal: "a number",
+        str: "a string",
+        list: "an array",
+        dict: "an object",
+    }
+    return names.get(type(value), type(value).__name__)

@@ -1,0 +1,206 @@
+"""The order endpoints, from renting a number to giving it back."""
+
+from __future__ import annotations
+
+import builtins
+import uuid
+from typing import Literal
+
+from ..errors import InvalidArgumentError
+from ..models import (
+    ActiveOrder,
+    CanceledOrder,
+    CreatedOrders,
+    FinishedOrder,
+    Order,
+    OrderPage,
+    OrderStatus,
+    ReactivateOptions,
+    ResendResult,
+    RoutingPolicy,
+)
+from ..money import FxRate
+from . import arguments
+from .codec import Envelope
+from .created import created_orders
+from .prices import Price, PriceLimit
+from .wire import Call, Endpoint, Group, Kind
+
+LARGEST_PAGE = 100
+LARGEST_QUANTITY = 100
+_LARGEST_OFFSET = 2**31 - 1
+_LONGEST_PROVIDER = 64
+
+
+def _page(envelope: Envelope) -> OrderPage:
+    limit, offset = envelope.query["limit"], envelope.query["offset"]
+    return OrderPage(tuple(envelope.rows(Order)), int(limit), int(offset), envelope.fx)
+
+
+LIST: Endpoint[OrderPage] = Endpoint(
+    "orders.list", "GET", "/orders", Group.ORDER_QUERIES, Kind.READ, _page, money=True
+)
+ACTIVE: Endpoint[builtins.list[ActiveOrder]] = Endpoint(
+    "orders.active",
+    "GET",
+    "/orders/active",
+    Group.ORDER_QUERIES,
+    Kind.READ,
+    lambda envelope: envelope.rows(ActiveOrder),
+)
+GET: Endpoint[Order] = Endpoint(
+    "orders.get",
+    "GET",
+    "/orders/{id}",
+    Group.ORDER_QUERIES,
+    Kind.READ,
+    lambda envelope: envelope.one(Order),
+    money=True,
+)
+CREATE: Endpoint[CreatedOrders] = Endpoint(
+    "orders.create", "POST", "/orders/create", Group.CREATE, Kind.CREATE, created_orders, money=True
+)
+CANCEL: Endpoint[CanceledOrder] = Endpoint(
+    "orders.cancel",
+    "POST",
+    "/orders/cancel",
+    Group.CANCEL,
+    Kind.TRANSITION,
+    lambda envelope: envelope.one(CanceledOrder),
+    money=True,
+)
+FINISH: Endpoint[FinishedOrder] = Endpoint(
+    "orders.finish",
+    "POST",
+    "/orders/finish",
+    Group.ORDER_ACTIONS,
+    Kind.TRANSITION,
+    lambda envelope: envelope.one(FinishedOrder),
+)
+RESEND: Endpoint[ResendResult] = Endpoint(
+    "orders.resend",
+    "POST",
+    "/orders/resend",
+    Group.ORDER_ACTIONS,
+    Kind.RESEND,
+    lambda envelope: envelope.one(ResendResult),
+)
+REACTIVATE: Endpoint[CreatedOrders] = Endpoint(
+    "orders.reactivate", "POST", "/orders/reactivate", Group.CREATE, Kind.CREATE, created_orders, money=True
+)
+REACTIVATE_OPTIONS: Endpoint[ReactivateOptions] = Endpoint(
+    "orders.reactivate_options",
+    "GET",
+    "/orders/{id}/reactivate-options",
+    Group.ORDER_QUERIES,
+    Kind.READ,
+    lambda envelope: envelope.one(ReactivateOptions),
+    money=True,
+)
+
+
+def _key(given: str | None) -> str:
+    """Check the caller's key, or mint one. Never from `random`: callers seed it, and keys repeat."""
+    return uuid.uuid4().hex if given is None else arguments.idempotency_key(given)
+
+
+def _limit(name: Literal["max_price", "min_price"], value: Price | None) -> dict[str, PriceLimit]:
+    return {} if value is None else {name: PriceLimit(name, value)}
+
+
+def list(*, limit: int = 20, offset: int = 0, status: OrderStatus | str | None = None) -> Call[OrderPage]:
+    """Read a slice of the orders, newest first; ``limit`` is 1..100."""
+    query: dict[str, int | str] = {
+        "limit": arguments.integer("limit", limit, 1, LARGEST_PAGE),
+        "offset": arguments.integer("offset", offset, 0, _LARGEST_OFFSET),
+    }
+    if status is not None:
+        query["status"] = arguments.member("status", status, OrderStatus).value
+    return Call(LIST, LIST.path, query)
+
+
+def get(order_id: int) -> Call[Order]:
+    """Read one order."""
+    return Call(GET, GET.path.format(id=arguments.identity("order_id", order_id)))
+
+
+def active() -> Call[builtins.list[ActiveOrder]]:
+    """Read all orders that have not ended."""
+    return Call(ACTIVE, ACTIVE.path)
+
+
+def create(
+    *,
+    product_id: int | None = None,
+    catalog_product_id: int | None = None,
+    quantity: int = 1,
+    max_price: Price | None = None,
+    min_price: Price | None = None,
+    prefer_provider: str | None = None,
+    policy: RoutingPolicy | str | None = None,
+    operator_id: int | None = None,
+    idempotency_key: str | None = None,
+    fx: FxRate | None = None,
+) -> Call[CreatedOrders]:
+    """Rent ``quantity`` numbers (1..100) of one product.
+
+    Exactly one of ``product_id`` (an exact price tier) and ``catalog_product_id`` (the service
+    picks the offer) is needed. ``min_price``, ``policy`` and ``operator_id`` go with
+    ``catalog_product_id`` only. For the price limits see `Price`; ``fx`` is the rate to write
+    a `Money` limit with on v2. The key is minted here unless given, and is part of the call from
+    then on.
+    """
+    if (product_id is None) == (catalog_product_id is None):
+        raise InvalidArgumentError("orders.create: expected product_id or catalog_product_id, exactly one.")
+    routing = {"policy": policy, "operator_id": operator_id, "min_price": min_price}
+    misplaced = [name for name, value in routing.items() if value is not None]
+    if product_id is not None and misplaced:
+        raise InvalidArgumentError(f"{misplaced[0]}: goes with catalog_product_id, not with product_id.")
+    fields: dict[str, object] = {}
+    if product_id is not None:
+        fields["product_id"] = arguments.identity("product_id", product_id)
+    else:
+        fields["catalog_product_id"] = arguments.identity("catalog_product_id", catalog_product_id)
+    fields["quantity"] = arguments.integer("quantity", quantity, 1, LARGEST_QUANTITY)
+    fields |= _limit("max_price", max_price) | _limit("min_price", min_price)
+    if prefer_provider is not None:
+        fields["prefer_provider"] = arguments.text("prefer_provider", prefer_provider, _LONGEST_PROVIDER)
+    if policy is not None:
+        fields["policy"] = arguments.member("policy", policy, RoutingPolicy).value
+    if operator_id is not None:
+        fields["operator_id"] = arguments.identity("operator_id", operator_id)
+    return Call(CREATE, CREATE.path, fields=fields, idempotency_key=_key(idempotency_key), fx=fx)
+
+
+def cancel(order_id: int) -> Call[CanceledOrder]:
+    """Cancel an order that has received no SMS; its price is refunded."""
+    return Call(CANCEL, CANCEL.path, fields={"id": arguments.identity("order_id", order_id)})
+
+
+def finish(order_id: int) -> Call[FinishedOrder]:
+    """Finish an order that has received its SMS; its number is free at once."""
+    return Call(FINISH, FINISH.path, fields={"id": arguments.identity("order_id", order_id)})
+
+
+def resend(order_id: int) -> Call[ResendResult]:
+    """Ask for another SMS."""
+    return Call(RESEND, RESEND.path, fields={"id": arguments.identity("order_id", order_id)})
+
+
+def reactivate(
+    order_id: int,
+    *,
+    max_price: Price | None = None,
+    idempotency_key: str | None = None,
+    fx: FxRate | None = None,
+) -> Call[CreatedOrders]:
+    """Rent the number of a completed order again, as a new order."""
+    fields: dict[str, object] = {"id": arguments.identity("order_id", order_id)}
+    fields |= _limit("max_price", max_price)
+    return Call(REACTIVATE, REACTIVATE.path, fields=fields, idempotency_key=_key(idempotency_key), fx=fx)
+
+
+def reactivate_options(order_id: int) -> Call[ReactivateOptions]:
+    """Read what `reactivate` would cost now."""
+    path = REACTIVATE_OPTIONS.path.format(id=arguments.identity("order_id", order_id))
+    return Call(REACTIVATE_OPTIONS, path)

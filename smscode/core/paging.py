@@ -1,0 +1,122 @@
+"""Walking through lists that move while they are read.
+
+A walk gives the call for its next page, is fed the page, and gives back the page without the rows
+that earlier pages had. It always ends, whatever the server answers.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar
+
+import attrs
+
+from ..errors import InvalidResponseError
+from ..models import OrderPage, OrderStatus, ProductPage, ProductSort
+from . import catalog, orders
+from .wire import Call
+
+P = TypeVar("P")
+
+_MOST_ROWS = 10_000_000
+# Orders are listed newest first: while a bot buys, old rows move down and come again. The create
+# limit of 3,000 a minute can push this many pages down between two reads; more is a stuck server.
+_MOST_REPEATED_PAGES = 30
+
+
+class Walk(Protocol[P]):
+    """A walk through the pages of a list."""
+
+    def next_call(self) -> Call[P] | None:
+        """Give the call for the next page, None at the end."""
+        ...
+
+    def feed(self, page: P) -> P | None:
+        """Take the page in; give its new rows as a page, None when there are none."""
+        ...
+
+
+class _Seen:
+    """The ids a walk has given out so far."""
+
+    def __init__(self) -> None:
+        self._ids: set[int] = set()
+
+    def fresh(self, ids: list[int]) -> list[bool]:
+        """Tell for each id whether it is new, and remember it."""
+        new: list[bool] = []
+        for row in ids:
+            new.append(row not in self._ids)
+            self._ids.add(row)
+        if len(self._ids) > _MOST_ROWS:
+            raise InvalidResponseError("The list does not end.", outcome="unknown")
+        return new
+
+
+class ProductWalk:
+    """A walk through the catalog, page by page.
+
+    It ends with a page that the server calls short (``count`` below ``limit``; the server's limit,
+    which may be lower than the one asked for), or that brings nothing new. Prices that move while it
+    goes on can make a row appear on two pages, and rows can slip between them: for one consistent
+    view, ask for as few pages as possible.
+    """
+
+    def __init__(
+        self,
+        *,
+        country_id: int | None = None,
+        platform_id: int | None = None,
+        operator_id: int | None = None,
+        sort: ProductSort | str | None = None,
+        page_size: int = catalog.LARGEST_PAGE,
+    ) -> None:
+        self._call: Call[ProductPage] | None = catalog.products(
+            country_id=country_id,
+            platform_id=platform_id,
+            operator_id=operator_id,
+            sort=sort,
+            limit=page_size,
+        )
+        self._seen = _Seen()
+
+    def next_call(self) -> Call[ProductPage] | None:
+        """Give the call for the next page, None at the end."""
+        return self._call
+
+    def feed(self, page: ProductPage) -> ProductPage | None:
+        """Take the page in; give its new rows as a page, None when there are none."""
+        new = self._seen.fresh([product.id for product in page.items])
+        items = tuple(product for product, fresh in zip(page.items, new, strict=True) if fresh)
+        call = self._call
+        if call is None or not items or page.count < page.limit:
+            self._call = None
+        else:
+            # The page size stays what the server made of it, so that no page overlaps the next.
+            query = {**call.query, "page": int(call.query["page"]) + 1, "limit": max(page.limit, 1)}
+            self._call = attrs.evolve(call, query=query)
+        return attrs.evolve(page, items=items) if items else None
+
+
+class OrderWalk:
+    """A walk through the orders, newest first; orders placed meanwhile are not shown."""
+
+    def __init__(self, *, status: OrderStatus | str | None = None, page_size: int = orders.LARGEST_PAGE):
+        self._call: Call[OrderPage] | None = orders.list(status=status, limit=page_size)
+        self._seen = _Seen()
+        self._repeated = 0
+
+    def next_call(self) -> Call[OrderPage] | None:
+        """Give the call for the next page, None at the end."""
+        return self._call
+
+    def feed(self, page: OrderPage) -> OrderPage | None:
+        """Take the page in; give its new rows as a page, None when there are none."""
+        new = self._seen.fresh([order.id for order in page.items])
+        items = tuple(order for order, fresh in zip(page.items, new, strict=True) if fresh)
+        self._repeated = 0 if items else self._repeated + 1
+        call = self._call
+        if call is None or len(page.items) < page.limit or self._repeated > _MOST_REPEATED_PAGES:
+            self._call = None
+        else:
+            self._call = attrs.evolve(call, query={**call.query, "offset": page.offset + len(page.items)})
+        return attrs.evolve(page, items=items) if items else None

@@ -1,0 +1,107 @@
+"""What a client is set up with: the token, and the service's address."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NoReturn, SupportsIndex, get_args
+
+from attrs import field, frozen
+
+from ..errors import ConfigurationError, InvalidArgumentError
+from . import arguments
+from .codec import Version
+
+DEFAULT_BASE_URL = "https://api.smscode.gg"
+_LONGEST_TOKEN = 4096
+_NOT_VISIBLE = re.compile(r"[^\x21-\x7e]")
+
+
+class SecretBytes(bytes):
+    """Bytes that never show themselves, not even in a traceback that prints local variables."""
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+    __str__ = __repr__
+
+
+class Token:
+    """The account's token: usable as a header, and otherwise invisible."""
+
+    __slots__ = ("_header",)
+
+    def __init__(self, value: object, name: str = "token") -> None:
+        """Check a token; ``name`` is where it came from. No message ever shows the value."""
+        if type(value) is not str:
+            raise arguments.wrong(name, "a string", value)
+        if not value:
+            raise InvalidArgumentError(f"{name}: expected a token, got an empty string.")
+        if value.lower().startswith("bearer "):
+            raise InvalidArgumentError(f"{name}: expected the token only, without the word Bearer.")
+        bad = _NOT_VISIBLE.search(value)
+        if bad:
+            raise InvalidArgumentError(
+                f"{name}: expected visible ASCII characters only, found another one (or a space or line "
+                f"end) at position {bad.start()} of {len(value)}."
+            )
+        if len(value) > _LONGEST_TOKEN:
+            raise InvalidArgumentError(f"{name}: expected at most {_LONGEST_TOKEN} characters.")
+        self._header = SecretBytes(b"Bearer " + value.encode("ascii"))
+
+    @property
+    def header(self) -> SecretBytes:
+        """The value of the ``Authorization`` header."""
+        return self._header
+
+    def __repr__(self) -> str:
+        return "Token(<secret>)"
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError("a token cannot be pickled or copied")
+
+
+@frozen
+class Settings:
+    """A client's checked settings; ``base_url`` ends without a slash."""
+
+    token: Token
+    base_url: str
+    version: Version = field()
+
+    @classmethod
+    def resolve(
+        cls,
+        token: str | None,
+        base_url: str | None,
+        api_version: str,
+        environ: Mapping[str, str],
+    ) -> Settings:
+        """Take what the caller gave, and the rest from SMSCODE_TOKEN and SMSCODE_BASE_URL.
+
+        Raises `ConfigurationError` when there is no token at all, `InvalidArgumentError` when something is
+        there but wrong.
+        """
+        if api_version not in get_args(Version):
+            raise InvalidArgumentError("api_version: expected 'v1' or 'v2'.")
+        version: Version = "v1" if api_version == "v1" else "v2"
+        if token is not None:
+            found = Token(token)
+        elif environ.get("SMSCODE_TOKEN"):
+            found = Token(environ["SMSCODE_TOKEN"], "SMSCODE_TOKEN")
+        else:
+            raise ConfigurationError("No token: give token=, or set SMSCODE_TOKEN in the environment.")
+        if base_url is not None:
+            address = _base_url("base_url", base_url)
+        elif environ.get("SMSCODE_BASE_URL"):
+            address = _base_url("SMSCODE_BASE_URL", environ["SMSCODE_BASE_URL"])
+        else:
+            address = DEFAULT_BASE_URL
+        return cls(found, address, version)
+
+
+def _base_url(name: str, value: str) -> str:
+    url = arguments.web_address(name, value)
+    if "?" in url:
+        raise InvalidArgumentError(f"{name}: expected no query.")
+    return url.rstrip("/")

@@ -1,0 +1,55 @@
+"""How long a call may take."""
+
+from __future__ import annotations
+
+import math
+
+from attrs import frozen
+
+from ..errors import InvalidArgumentError
+from .wire import Kind
+
+
+def check_seconds(name: str, value: object) -> float:
+    """Check a number of seconds above zero; infinity means no limit."""
+    if type(value) not in (int, float) or not isinstance(value, int | float) or not value > 0:
+        raise InvalidArgumentError(f"{name}: expected a number of seconds above 0.")
+    return float(value)
+
+
+def check_wait(value: object) -> float:
+    """Check the seconds to wait for an SMS; 0 means one look."""
+    return 0.0 if type(value) in (int, float) and value == 0 else check_seconds("timeout", value)
+
+
+@frozen
+class Timeouts:
+    """The time limits of a client, in seconds, each above 0.
+
+    ``total`` bounds a whole call: waiting for a connection, every attempt, the pauses between them
+    and reading the answer. ``create`` does that for buying, which takes the service longer.
+    ``connect`` and ``read`` bound one attempt's connecting and each wait for more of its answer.
+    """
+
+    total: float = 30.0
+    create: float = 90.0
+    connect: float = 5.0
+    read: float = 30.0
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("total", "create", "connect", "read"):
+            check_seconds(f"timeout.{name}", getattr(self, name))
+
+    @classmethod
+    def of(cls, value: Timeouts | float | None) -> Timeouts:
+        """Read the client's ``timeout`` argument: a number is the total of every call, None no limit."""
+        if isinstance(value, Timeouts):
+            return value
+        total = math.inf if value is None else check_seconds("timeout", value)
+        return cls(total=total, create=total)
+
+    def budget(self, kind: Kind, asked: float | None) -> float:
+        """Give the seconds a call may take: what its caller ``asked`` for, else the client's limit."""
+        if asked is not None:
+            return check_seconds("timeout", asked)
+        return self.create if kind is Kind.CREATE else self.total

@@ -1,0 +1,59 @@
+"""The webhook configuration endpoints: get, update, test."""
+
+from __future__ import annotations
+
+from ..errors import InvalidArgumentError
+from ..models import WebhookConfig, WebhookTestResult
+from . import arguments
+from .wire import Call, Endpoint, Group, Kind
+
+GET: Endpoint[WebhookConfig] = Endpoint(
+    "webhook.get",
+    "GET",
+    "/webhook",
+    Group.WEBHOOK_CONFIG,
+    Kind.READ,
+    lambda envelope: envelope.one(WebhookConfig),
+)
+UPDATE: Endpoint[WebhookConfig] = Endpoint(
+    "webhook.update",
+    "PATCH",
+    "/webhook",
+    Group.WEBHOOK_CONFIG,
+    Kind.CONFIG,
+    lambda envelope: envelope.one(WebhookConfig),
+)
+TEST: Endpoint[WebhookTestResult] = Endpoint(
+    "webhook.test",
+    "POST",
+    "/webhook/test",
+    Group.WEBHOOK_TEST,
+    Kind.TEST,
+    lambda envelope: envelope.one(WebhookTestResult),
+)
+
+
+def get() -> Call[WebhookConfig]:
+    """Read where the account's webhooks go."""
+    return Call(GET, GET.path)
+
+
+def update(*, url: str | None = None, secret: str | None = None) -> Call[WebhookConfig]:
+    """Set where webhooks go and what signs them; "" clears a field, None leaves it as it is.
+
+    ``url`` is https, at most 2,048 characters; ``secret`` at most 256. The service makes a secret
+    when a URL is first set without one.
+    """
+    fields: dict[str, object] = {}
+    if url is not None:
+        fields["webhook_url"] = arguments.webhook_url("url", url)
+    if secret is not None:
+        fields["webhook_secret"] = arguments.webhook_secret("secret", secret)
+    if not fields:
+        raise InvalidArgumentError("webhook.update: expected url, secret or both.")
+    return Call(UPDATE, UPDATE.path, fields=fields)
+
+
+def test() -> Call[WebhookTestResult]:
+    """Have the service send a test event to the configured URL."""
+    return Call(TEST, TEST.path)

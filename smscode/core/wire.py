@@ -1,0 +1,128 @@
+"""The values that cross the seams: an endpoint, a call to it, its HTTP request, answer and result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from enum import Enum, StrEnum
+from typing import Generic, Literal, TypeAlias, TypeVar
+
+from attrs import field, frozen
+
+from ..money import FxRate
+from .codec import Envelope, Version, encode_body
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+Method: TypeAlias = Literal["GET", "POST", "PATCH"]
+
+
+class Group(StrEnum):
+    """The endpoint groups that the documentation limits, each by itself, per 60 seconds."""
+
+    CATALOG = "catalog"
+    BALANCE = "balance"
+    ORDER_QUERIES = "order_queries"
+    CREATE = "create"
+    CANCEL = "cancel"
+    ORDER_ACTIONS = "order_actions"
+    WEBHOOK_CONFIG = "webhook_config"
+    WEBHOOK_TEST = "webhook_test"
+
+
+class Kind(Enum):
+    """What sending a call twice would do; decides what may be repeated after a failure."""
+
+    READ = "read"
+    """Changes nothing."""
+    CREATE = "create"
+    """Buys, once per idempotency key."""
+    TRANSITION = "transition"
+    """Moves an order to a final state: a second time is refused, not done."""
+    RESEND = "resend"
+    """Acts again each time."""
+    CONFIG = "config"
+    """Sets a value: a second time changes nothing more."""
+    TEST = "test"
+    """Sends one visible event each time."""
+
+
+@frozen
+class Request:
+    """An HTTP request as plain values. It holds no token: the shell adds that last."""
+
+    method: Method
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = field(default=None, repr=False)
+
+
+@frozen
+class Response:
+    """An HTTP response, whole: ``headers`` has lower-case names, ``body`` is decompressed.
+
+    ``received_at`` is the local time of its arrival, used only where the service sent no ``Date``.
+    """
+
+    status_code: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    received_at: datetime | None = None
+
+
+@frozen
+class Endpoint(Generic[T_co]):
+    """An operation of the API, described once.
+
+    ``path`` is a template below the version prefix. ``decode`` turns a successful envelope into the
+    result. ``money`` says that the v2 answer states amounts, so it needs a rate.
+    """
+
+    name: str
+    method: Method
+    path: str
+    group: Group
+    kind: Kind
+    decode: Callable[[Envelope], T_co]
+    money: bool = False
+
+
+@frozen
+class Call(Generic[T_co]):
+    """One use of an endpoint, with checked arguments and nothing yet of an API version.
+
+    ``fields`` are those of the request body; a `PriceLimit` among them is written as the API
+    version wants it when the request is built, with the rate ``fx`` where it needs one.
+    """
+
+    endpoint: Endpoint[T_co]
+    path: str
+    query: Mapping[str, int | str] = field(factory=dict[str, int | str])
+    fields: Mapping[str, object] | None = None
+    idempotency_key: str | None = None
+    fx: FxRate | None = None
+
+    def request(self, version: Version) -> Request:
+        """Build the HTTP request; the same call and version always give the same bytes."""
+        headers = [("accept", "application/json")]
+        body = None
+        if self.fields is not None:
+            body = encode_body(self.fields, version, self.fx)
+            headers.append(("content-type", "application/json"))
+        if self.idempotency_key is not None:
+            headers.append(("idempotency-key", self.idempotency_key))
+        query = tuple((name, str(value)) for name, value in self.query.items())
+        return Request(self.endpoint.method, f"/{version}{self.path}", query, tuple(headers), body)
+
+
+@frozen
+class Answer(Generic[T_co]):
+    """A result with what came along: the request id, the rate it was made with, the attempts."""
+
+    data: T_co
+    request_id: str | None
+    status_code: int
+    fx: FxRate | None
+    attempts: int = 1

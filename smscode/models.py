@@ -1,0 +1,367 @@
+"""What the service answers with, as frozen values; field names are those of the wire.
+
+Fields that only newer servers send are optional and None when the server did not send them.
+Fields this package does not know are ignored. An enumeration value it does not know is kept as its
+text, so ``status`` is ``OrderStatus | str`` (an `OrderStatus` is a str, too). Phone numbers, codes
+and messages are masked in ``repr``, because logs are where they leak.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from enum import StrEnum
+
+from attrs import Attribute, field, frozen
+from attrs.validators import optional
+
+from .errors import InvalidArgumentError
+from .money import FxRate, Money
+
+__all__ = [
+    "ActiveOrder",
+    "Balance",
+    "CanceledOrder",
+    "Country",
+    "CreatedOrder",
+    "CreatedOrders",
+    "ExchangeRate",
+    "FinishedOrder",
+    "FxRate",
+    "Money",
+    "Operator",
+    "Order",
+    "OrderPage",
+    "OrderStatus",
+    "Product",
+    "ProductPage",
+    "ProductSort",
+    "ReactivateOptions",
+    "ResendResult",
+    "RoutingPolicy",
+    "Service",
+    "Sms",
+    "WebhookConfig",
+    "WebhookTestResult",
+]
+
+
+class OrderStatus(StrEnum):
+    """Where an order is in its life."""
+
+    ACTIVE = "ACTIVE"
+    """Rented and waiting for an SMS (after a resend: for another one)."""
+    OTP_RECEIVED = "OTP_RECEIVED"
+    """An SMS arrived; the service may have found no code in it."""
+    COMPLETED = "COMPLETED"
+    """Finished after an SMS arrived."""
+    CANCELED = "CANCELED"
+    """Cancelled before any SMS, and refunded."""
+    EXPIRED = "EXPIRED"
+    """Over without any SMS, and refunded."""
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the order has ended."""
+        return self in (OrderStatus.COMPLETED, OrderStatus.CANCELED, OrderStatus.EXPIRED)
+
+
+class ProductSort(StrEnum):
+    """How the service sorts products; it uses ``price_asc`` when not told."""
+
+    PRICE_ASC = "price_asc"
+    PRICE_DESC = "price_desc"
+    AVAILABLE_ASC = "available_asc"
+    AVAILABLE_DESC = "available_desc"
+    NAME_ASC = "name_asc"
+    NAME_DESC = "name_desc"
+
+
+class RoutingPolicy(StrEnum):
+    """How the service picks an offer for a ``catalog_product_id``; ``cheapest`` when not told."""
+
+    CHEAPEST = "cheapest"
+    BEST_SUCCESS = "best_success"
+
+
+def mask(value: object) -> str:
+    """Show the ends of a phone number, and of anything short only its length."""
+    if not isinstance(value, str):
+        return repr(value)
+    if value.startswith("+") and len(value) > 8:
+        return f"'{value[:4]}{'*' * (len(value) - 6)}{value[-2:]}'"
+    return f"'{'*' * min(len(value), 8)}'"
+
+
+def _not_negative(_: object, attribute: "Attribute[Money]", value: Money) -> None:
+    if value.canonical_amount < 0:
+        raise InvalidArgumentError(f"{attribute.name}: expected no negative amount.")
+
+
+@frozen
+class Country:
+    """A country that numbers can be rented in. Compare ``code`` case-insensitively."""
+
+    id: int
+    name: str
+    active: bool
+    code: str | None = None
+    dial_code: str | None = None
+    emoji: str | None = None
+
+
+@frozen
+class Service:
+    """A service ("platform") that sends codes; its ``id`` is the ``platform_id`` of products."""
+
+    id: int
+    code: str
+    name: str
+    active: bool
+
+
+@frozen
+class Operator:
+    """A mobile operator with stock; ``operator_id`` is None on the row that means any of them."""
+
+    operator_id: int | None
+    code: str
+    name: str | None = None
+    local_name: str | None = None
+
+
+@frozen
+class Product:
+    """A price tier of one service in one country.
+
+    Order by ``catalog_product_id``, which is stable; ``id`` can change whenever a supplier's price
+    moves. ``available`` is approximate.
+    """
+
+    id: int
+    available: int
+    price: Money = field(validator=_not_negative)
+    active: bool
+    name: str | None = None
+    country_id: int | None = None
+    platform_id: int | None = None
+    catalog_product_id: int | None = None
+    operator_id: int | None = None
+    operator_name: str | None = None
+
+
+@frozen
+class ProductPage:
+    """One page of products. ``limit`` is the page size the server used; ``count`` this page's rows."""
+
+    items: tuple[Product, ...]
+    page: int
+    limit: int
+    count: int
+    fx: FxRate | None = None
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Product]:
+        return iter(self.items)
+
+
+@frozen
+class ExchangeRate:
+    """What one unit of the base currency costs in whole units of the quote currency."""
+
+    pair: str
+    rate: int
+    base_currency: str | None = None
+    quote_currency: str | None = None
+    rate_as_of: datetime | None = None
+
+    @property
+    def fx(self) -> FxRate:
+        """The same rate, to convert with."""
+        return FxRate(self.pair, self.rate, self.rate_as_of)
+
+
+@frozen
+class Balance:
+    """What the account holds."""
+
+    balance: Money
+    fx: FxRate | None = None
+
+
+@frozen(kw_only=True)
+class Capabilities:
+    """What can be done with an order now; all None when the server is older than these fields."""
+
+    operator_id: int | None = None
+    operator_name: str | None = None
+    can_finish: bool | None = None
+    can_resend: bool | None = None
+    can_cancel: bool | None = None
+    can_replace: bool | None = None
+    can_reactivate: bool | None = None
+    resend_available_at: datetime | None = None
+    cancel_available_at: datetime | None = None
+    replace_available_at: datetime | None = None
+
+
+@frozen(kw_only=True)
+class Order(Capabilities):
+    """An order as `orders.get` and `orders.list` show it.
+
+    ``otp_code`` is the last code the service found, ``otp_message`` the latest text, and they may
+    come from two different messages. ``sms_revision`` counts messages, 0 before the first.
+    """
+
+    id: int
+    status: OrderStatus | str
+    created_at: datetime
+    product_id: int
+    amount: Money = field(validator=_not_negative)
+    phone_number: str | None = field(repr=mask)
+    otp_code: str | None = field(repr=mask)
+    otp_received_at: datetime | None
+    expires_at: datetime | None
+    canceled_at: datetime | None
+    failed_reason: str | None
+    catalog_product_id: int | None = None
+    otp_message: str | None = field(default=None, repr=mask)
+    sms_revision: int | None = None
+
+
+@frozen(kw_only=True)
+class ActiveOrder(Capabilities):
+    """An order that has not ended, as `orders.active` shows it: no money, no number."""
+
+    id: int
+    status: OrderStatus | str
+    otp_code: str | None = field(repr=mask)
+    otp_message: str | None = field(repr=mask)
+    otp_received_at: datetime | None
+    expires_at: datetime | None
+    failed_reason: str | None
+    sms_revision: int | None = None
+
+
+@frozen(kw_only=True)
+class CreatedOrder(Capabilities):
+    """A number that was just rented.
+
+    Only ``id`` is certain: an order that exists is given back even if the rest of the answer cannot
+    be read, and what could not be read is None and listed in `CreatedOrders.problems`.
+    """
+
+    id: int
+    status: OrderStatus | str | None = None
+    product_id: int | None = None
+    amount: Money | None = field(default=None, validator=optional(_not_negative))
+    phone_number: str | None = field(default=None, repr=mask)
+    catalog_product_id: int | None = None
+    otp_code: str | None = field(default=None, repr=mask)
+    otp_received_at: datetime | None = None
+    expires_at: datetime | None = None
+    failed_reason: str | None = None
+
+
+@frozen
+class CreatedOrders:
+    """The numbers that one create or reactivate rented; ``len()`` and iteration give the orders.
+
+    ``failed_count`` of the asked quantity could not be rented. ``problems`` names the parts of the
+    answer that could not be read (JSON path and reason); it is empty with a healthy server.
+    """
+
+    orders: tuple[CreatedOrder, ...]
+    failed_count: int
+    idempotency_key: str | None = None
+    fx: FxRate | None = None
+    problems: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.orders)
+
+    def __iter__(self) -> Iterator[CreatedOrder]:
+        return iter(self.orders)
+
+
+@frozen
+class OrderPage:
+    """A slice of the order list, newest first; ``limit`` and ``offset`` are what was asked for."""
+
+    items: tuple[Order, ...]
+    limit: int
+    offset: int
+    fx: FxRate | None = None
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Order]:
+        return iter(self.items)
+
+
+@frozen
+class CanceledOrder:
+    """A cancelled order and the refund."""
+
+    order_id: int
+    status: OrderStatus | str
+    refund_amount: Money = field(validator=_not_negative)
+    new_balance: Money
+
+
+@frozen
+class FinishedOrder:
+    """A finished order; its number is free again."""
+
+    order_id: int
+    status: OrderStatus | str
+
+
+@frozen
+class ResendResult:
+    """Whether another SMS was asked for; ``resent`` is False where the platform cannot do it."""
+
+    order_id: int
+    status: OrderStatus | str
+    resent: bool
+
+
+@frozen
+class ReactivateOptions:
+    """What renting the number of a completed order again would cost now."""
+
+    cost: Money = field(validator=_not_negative)
+
+
+@frozen
+class WebhookConfig:
+    """Where the account's events are sent; both are None when unset."""
+
+    webhook_url: str | None
+    webhook_secret: str | None = field(repr=mask)
+    webhook_disabled_at: datetime | None = None
+    webhook_disabled_reason: str | None = None
+    webhook_consecutive_failures: int | None = None
+
+
+@frozen
+class WebhookTestResult:
+    """The HTTP status with which the configured endpoint answered a test event."""
+
+    status_code: int
+
+
+@frozen
+class Sms:
+    """A message that arrived for an order.
+
+    ``code`` is None when the service found none in ``text``; ``text`` is None where only the code
+    is known. ``revision`` is the order's ``sms_revision``, None from servers that do not send it.
+    """
+
+    order_id: int
+    code: str | None = field(default=None, repr=mask)
+    text: str | None = field(default=None, repr=mask)
+    revision: int | None = None
+    received_at: datetime | None = None

@@ -1,0 +1,59 @@
+"""The sandbox as an ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+
+from .app import BODY_LIMIT, App
+
+# ASGI passes untyped mappings; what is taken out of them is given its type at once.
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+async def _read(receive: Receive) -> bytes | None:
+    """Read a request's body, of a body over the limit no more than tells that; None: it broke off."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        piece: bytes = message.get("body", b"")
+        if len(body) <= BODY_LIMIT:
+            body += piece
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def asgi_app(app: App) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    """Make the ASGI application of a sandbox; it serves HTTP and nothing else."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http"  # the server is told to do neither lifespan nor WebSockets
+        body = await _read(receive)
+        if body is None:
+            return
+        raw_path: bytes = scope["raw_path"]
+        query: bytes = scope["query_string"]
+        raw_headers: list[tuple[bytes, bytes]] = scope["headers"]
+        method: str = scope["method"]
+        target = raw_path.decode("latin-1") + "?" + query.decode("latin-1")
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw_headers}
+        exchange = app.begin(method, target, headers, body)
+        if exchange.blocking:
+            response = await asyncio.to_thread(app.complete, exchange)
+        else:
+            response = app.complete(exchange)
+        await send(
+            {
+                "type": "http.response.start",
+                "status": response.status_code,
+                "headers": [(name.encode(), value.encode()) for name, value in response.headers.items()],
+            }
+        )
+        await send({"type": "http.response.body", "body": response.body})
+
+    return serve

@@ -1,0 +1,147 @@
+"""What the service sells: countries, services, operators, and the price tiers of each pair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+from attrs import define, frozen
+
+
+@frozen
+class Country:
+    """A country; ``prefix`` and ``digits`` are how its mobile numbers go on after the dial code."""
+
+    id: int
+    code: str
+    name: str
+    dial_code: str
+    emoji: str
+    prefix: str
+    digits: int
+
+
+@frozen
+class Service:
+    """A service that sends codes."""
+
+    id: int
+    code: str
+    name: str
+
+
+@frozen
+class Operator:
+    """A mobile operator of a country."""
+
+    id: int
+    code: str
+    name: str
+
+
+@frozen
+class Provider:
+    """A supplier of numbers.
+
+    ``success`` is the percentage of its orders that got an SMS, None with too few orders to say.
+    ``repeats`` tells whether it can resend an SMS and rent a number again.
+    """
+
+    code: str
+    success: int | None
+    repeats: bool = True
+
+
+@define(eq=False)
+class Tier:
+    """A product: one supplier's price for one service in one country. Only ``stock`` changes."""
+
+    id: int
+    catalog_product_id: int
+    country: Country
+    service: Service
+    provider: Provider
+    operator: Operator | None
+    price: int
+    stock: int
+
+    @property
+    def name(self) -> str:
+        """The name that the product list shows."""
+        return f"{self.service.name} {self.country.name}"
+
+
+_Key: TypeAlias = Callable[[Tier], tuple[int | str, ...]]
+
+SORTS: dict[str, _Key] = {
+    "price_asc": lambda tier: (tier.price, tier.id),
+    "price_desc": lambda tier: (-tier.price, tier.id),
+    "available_asc": lambda tier: (tier.stock, tier.id),
+    "available_desc": lambda tier: (-tier.stock, tier.id),
+    "name_asc": lambda tier: (tier.name, tier.price, tier.id),
+}
+"""The sort orders; ``name_desc`` is not a key but a reversed list, see `Catalog.products`."""
+
+
+class Catalog:
+    """The tiers, and the questions that the catalog endpoints ask about them.
+
+    A missing ``operator_id`` means the tiers of no particular operator, as the service has it.
+    """
+
+    def __init__(
+        self, countries: Iterable[Country], services: Iterable[Service], tiers: Iterable[Tier]
+    ) -> None:
+        self.countries = tuple(countries)
+        self.services = tuple(services)
+        self.tiers = {tier.id: tier for tier in tiers}
+
+    def services_in(self, country_id: int | None) -> list[Service]:
+        """Give all services, or those with stock in one country."""
+        if country_id is None:
+            return list(self.services)
+        stocked = {
+            tier.service.id for tier in self.tiers.values() if tier.stock and tier.country.id == country_id
+        }
+        return [service for service in self.services if service.id in stocked]
+
+    def operators(self, country_id: int, platform_id: int) -> list[Operator | None]:
+        """Give the operators with stock for a pair; None, which comes first, is any of them.
+
+        The list is empty where there is nothing to choose.
+        """
+        found = {
+            tier.operator.id if tier.operator else 0: tier.operator
+            for tier in self.tiers.values()
+            if tier.stock and tier.country.id == country_id and tier.service.id == platform_id
+        }
+        return [] if found.keys() == {0} else [found[key] for key in sorted(found)]
+
+    def products(
+        self, country_id: int | None, platform_id: int | None, operator_id: int | None, sort: str
+    ) -> list[Tier]:
+        """Give the tiers with stock that pass the filters; an unknown ``sort`` is ``price_asc``."""
+        found = [
+            tier
+            for tier in self.tiers.values()
+            if tier.stock
+            and (country_id is None or tier.country.id == country_id)
+            and (platform_id is None or tier.service.id == platform_id)
+            and operator_id == (tier.operator.id if tier.operator else None)
+        ]
+        if sort == "name_desc":
+            found.sort(key=SORTS["price_asc"])
+            found.sort(key=lambda tier: tier.name, reverse=True)
+        else:
+            found.sort(key=SORTS.get(sort, SORTS["price_asc"]))
+        return found
+
+    def offers(self, catalog_product_id: int, operator_id: int | None) -> list[Tier]:
+        """Give the tiers with stock that a routed order may be filled from."""
+        return [
+            tier
+            for tier in self.tiers.values()
+            if tier.stock
+            and tier.catalog_product_id == catalog_product_id
+            and operator_id == (tier.operator.id if tier.operator else None)
+        ]

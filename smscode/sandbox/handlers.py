@@ -1,0 +1,272 @@
+"""The 18 operations: each reads its parameters, asks the world, and shows the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import islice
+from typing import Final, TypeAlias
+
+from attrs import field, frozen
+
+from ..models import OrderStatus, RoutingPolicy
+from ..money import BALANCE_PLACES, FxRate
+from .idempotency import Purchase, Scope, fingerprint
+from .params import INT32_MAX, Body, Query, idempotency_key
+from .refusal import Json, Refusal
+from .render import View, country, encode, operators, service, webhook_test
+from .routing import Wish
+from .webhooks import SECRET_LIMIT, URL_LIMIT, Delivery, url_problem
+from .world import PAIR, World
+
+FX_RETRY_AFTER: Final = 30
+_CREATE_FIELDS: Final = (
+    *("product_id", "catalog_product_id", "max_price", "prefer_provider", "policy", "quantity"),
+    *("operator_id", "min_price"),
+)
+_ROUTED_ONLY: Final = ("policy", "operator_id", "min_price")
+
+
+@frozen
+class Context:
+    """A request on its way to an operation: all it asks, and where to look for the answer.
+
+    ``supplier_refusal`` is the error that the supplier of a purchase is to answer with.
+    """
+
+    world: World
+    view: View
+    path_id: int
+    query: Query
+    headers: Mapping[str, str]
+    body: bytes
+    allow_local_webhooks: bool
+    supplier_refusal: Refusal | None = None
+
+    @property
+    def fx(self) -> FxRate | None:
+        """The rate that prices in the request are read with: None on v1, where they are rupiah."""
+        return self.view.fx if self.view.version == "v2" else None
+
+    def purchase(self, scope: Scope, body: Body, buy: Callable[[], Purchase]) -> Result:
+        """Buy once per idempotency key and show what that gave."""
+
+        def supply() -> Purchase:
+            if self.supplier_refusal is not None:
+                raise self.supplier_refusal
+            return buy()
+
+        key = idempotency_key(self.headers)
+        return self.money(
+            self.view.purchase(self.world.keys.once(scope, key, fingerprint(body.values), supply))
+        )
+
+    def money(self, data: Json, **meta: Json) -> Result:
+        """Give a result that states money: v2 says with which rate."""
+        return Result(data, {**meta, "fx": self.view.rate()} if self.view.version == "v2" else meta)
+
+
+@frozen
+class Result:
+    """What an operation answers: ``meta`` is left out when empty.
+
+    With a ``probe``, that delivery is made first and its status put into the answer.
+    """
+
+    data: Json
+    meta: Mapping[str, Json] = field(factory=dict[str, Json])
+    probe: Delivery | None = None
+
+
+Handler: TypeAlias = Callable[[Context], Result]
+
+
+def _countries(context: Context) -> Result:
+    return Result([country(value) for value in context.world.catalog.countries])
+
+
+def _services(context: Context) -> Result:
+    country_id = context.query.integer("country_id")
+    context.query.check()
+    return Result([service(value) for value in context.world.catalog.services_in(country_id)])
+
+
+def _products(context: Context) -> Result:
+    query = context.query
+    country_id, platform_id = query.integer("country_id"), query.integer("platform_id")
+    operator_id = query.integer("operator_id") if context.view.generation == "current" else None
+    limit, page = query.clamped("limit", 1000, 1, 10_000), query.clamped("page", 1, 1)
+    query.check()
+    found = context.world.catalog.products(country_id, platform_id, operator_id, query.text("sort") or "")
+    shown = [context.view.product(tier) for tier in found[(page - 1) * limit : page * limit]]
+    return context.money(shown, page=page, limit=limit, count=len(shown))
+
+
+def _operators(context: Context) -> Result:
+    query = context.query
+    country_id, platform_id = query.integer("country_id"), query.integer("platform_id")
+    for name, value in (("country_id", country_id), ("platform_id", platform_id)):
+        if value is None:
+            query.wrong(name, "is required")
+    query.check()
+    assert country_id is not None and platform_id is not None
+    return Result(operators(context.world.catalog.operators(country_id, platform_id)))
+
+
+def _exchange_rate(context: Context) -> Result:
+    pair = context.query.text("pair") if context.view.version == "v1" else None
+    if context.view.fx is None or pair not in (None, PAIR):
+        raise Refusal("NOT_FOUND", "Exchange rate not found")
+    return Result(context.view.rate())
+
+
+def _balance(context: Context) -> Result:
+    return context.money(context.view.balance(context.world.ledger.balance))
+
+
+def _orders_list(context: Context) -> Result:
+    query = context.query
+    limit, offset = query.clamped("limit", 20, 1, 100), query.clamped("offset", 0, 0)
+    wanted = query.text("status")
+    status = OrderStatus.__members__.get((wanted or "").upper())
+    if wanted is not None and status is None:
+        query.wrong("status", "must be a status of an order")
+    query.check()
+    # The offset is capped because islice takes no more than a machine word.
+    start = min(offset, len(context.world.orders))
+    found = islice(context.world.newest(status), start, start + limit)
+    return context.money([context.view.order(order, "summary") for order in found])
+
+
+def _orders_active(context: Context) -> Result:
+    return Result([context.view.order(order, "active") for order in reversed(context.world.open.values())])
+
+
+def _orders_get(context: Context) -> Result:
+    return context.money(context.view.order(context.world.order(context.path_id), "summary"))
+
+
+def _orders_create(context: Context) -> Result:
+    known = _CREATE_FIELDS if context.view.generation == "current" else _CREATE_FIELDS[:6]
+    body = Body(context.body, known)
+    product_id = body.integer("product_id", 1, INT32_MAX)
+    catalog_product_id = body.integer("catalog_product_id", 1, INT32_MAX)
+    given = [name for name in ("product_id", "catalog_product_id") if body.values.get(name) is not None]
+    if len(given) != 1:
+        body.wrong("product_id", "give exactly one of product_id and catalog_product_id")
+    if "product_id" in given:
+        for name in _ROUTED_ONLY:
+            if body.values.get(name) is not None:
+                body.wrong(name, "needs catalog_product_id")
+    quantity = body.integer("quantity", 1, 100)
+    policy = body.text("policy", 32)
+    if policy is not None and policy not in list(RoutingPolicy):
+        body.wrong("policy", "must be cheapest or best_success")
+    max_price = body.price("max_price", context.fx, "ROUND_FLOOR")
+    min_price = body.price("min_price", context.fx, "ROUND_CEILING")
+    prefer_provider = body.text("prefer_provider", 64)
+    operator_id = body.integer("operator_id", 1, INT32_MAX)
+    body.check()
+    wish = Wish(
+        product_id=product_id,
+        catalog_product_id=catalog_product_id,
+        quantity=1 if quantity is None else quantity,
+        max_price=max_price,
+        min_price=min_price,
+        prefer_provider=prefer_provider,
+        policy=RoutingPolicy(policy or RoutingPolicy.CHEAPEST),
+        operator_id=operator_id,
+    )
+    return context.purchase("create", body, lambda: context.world.create(wish, context.view.now))
+
+
+def _orders_cancel(context: Context) -> Result:
+    body = Body(context.body, ("id",))
+    order_id = body.required_id()
+    body.check()
+    order = context.world.cancel(order_id, context.view.now)
+    return context.money(
+        {
+            "order_id": order.id,
+            "status": order.status.value,
+            "refund_amount": context.view.money(order.amount),
+            "new_balance": context.view.money(context.world.ledger.balance, BALANCE_PLACES),
+        }
+    )
+
+
+def _orders_finish(context: Context) -> Result:
+    body = Body(context.body, ("id",))
+    order_id = body.required_id()
+    body.check()
+    order = context.world.finish(order_id, context.view.now)
+    return Result({"order_id": order.id, "status": order.status.value})
+
+
+def _orders_resend(context: Context) -> Result:
+    body = Body(context.body, ("id",))
+    order_id = body.required_id()
+    body.check()
+    order, resent = context.world.resend(order_id, context.view.now)
+    return Result({"order_id": order.id, "status": order.status.value, "resent": resent})
+
+
+def _orders_reactivate(context: Context) -> Result:
+    body = Body(context.body, ("id", "max_price"))
+    order_id = body.required_id()
+    max_price = body.price("max_price", context.fx, "ROUND_FLOOR")
+    body.check()
+    return context.purchase(
+        "reactivate", body, lambda: context.world.reactivate(order_id, max_price, context.view.now)
+    )
+
+
+def _orders_reactivate_options(context: Context) -> Result:
+    cost = context.world.reactivation_cost(context.path_id, context.view.now)
+    return context.money({"cost": context.view.money(cost)})
+
+
+def _webhook_get(context: Context) -> Result:
+    return Result(context.view.webhook(context.world.webhook))
+
+
+def _webhook_update(context: Context) -> Result:
+    body = Body(context.body, ("webhook_url", "webhook_secret"))
+    url = body.text("webhook_url", URL_LIMIT)
+    secret = body.text("webhook_secret", SECRET_LIMIT)
+    if url and (problem := url_problem(url, allow_local=context.allow_local_webhooks)):
+        body.wrong("webhook_url", problem)
+    if url is None and secret is None:
+        body.wrong("webhook_url", "give at least one of webhook_url and webhook_secret")
+    body.check()
+    context.world.update_webhook(url, secret)
+    return Result(context.view.webhook(context.world.webhook))
+
+
+def _webhook_test(context: Context) -> Result:
+    webhook = context.world.webhook
+    if webhook.url is None:
+        raise Refusal("VALIDATION_ERROR", "No webhook URL is set")
+    return Result(None, probe=webhook.sign(encode(webhook_test(context.view.now))))
+
+
+HANDLERS: Final[Mapping[str, Handler]] = {
+    "catalog.countries": _countries,
+    "catalog.services": _services,
+    "catalog.products": _products,
+    "catalog.operators": _operators,
+    "catalog.exchange_rate": _exchange_rate,
+    "balance.get": _balance,
+    "orders.list": _orders_list,
+    "orders.active": _orders_active,
+    "orders.get": _orders_get,
+    "orders.create": _orders_create,
+    "orders.cancel": _orders_cancel,
+    "orders.finish": _orders_finish,
+    "orders.resend": _orders_resend,
+    "orders.reactivate": _orders_reactivate,
+    "orders.reactivate_options": _orders_reactivate_options,
+    "webhook.get": _webhook_get,
+    "webhook.update": _webhook_update,
+    "webhook.test": _webhook_test,
+}
+"""The operations, by their endpoints' names."""

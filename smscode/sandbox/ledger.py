@@ -1,0 +1,41 @@
+"""The account's money: a balance in whole rupiah and every movement that led to it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from attrs import frozen
+
+
+@frozen
+class Movement:
+    """One change of the balance: ``amount`` is positive when money came in.
+
+    ``order_id`` is None for the deposit that the account starts with.
+    """
+
+    at: datetime
+    kind: Literal["deposit", "order", "refund"]
+    amount: int
+    order_id: int | None = None
+
+
+class Ledger:
+    """A balance that only changes together with a record of why."""
+
+    def __init__(self, at: datetime, opening: int) -> None:
+        self.balance = opening
+        self.movements = [Movement(at, "deposit", opening)]
+
+    def debit(self, at: datetime, amount: int, order_id: int) -> None:
+        """Take the price of an order."""
+        self._move(Movement(at, "order", -amount, order_id))
+
+    def refund(self, at: datetime, amount: int, order_id: int) -> None:
+        """Give the price of an order back."""
+        self._move(Movement(at, "refund", amount, order_id))
+
+    def _move(self, movement: Movement) -> None:
+        self.balance += movement.amount
+        self.movements.append(movement)

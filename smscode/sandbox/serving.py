@@ -1,0 +1,115 @@
+"""The sandbox over TCP on the loopback interface, in a thread with an event loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from attrs import frozen
+
+from ..errors import ConfigurationError
+from .app import App
+from .asgi import asgi_app
+
+if TYPE_CHECKING:
+    import uvicorn
+
+HOST: Final = "127.0.0.1"
+_LONGEST_NAP: Final = 0.1
+_KEEP_ALIVE: Final = 75
+
+
+@frozen
+class Server:
+    """Where a served sandbox listens."""
+
+    url: str
+    port: int
+
+
+def _make_server(app: App) -> uvicorn.Server:
+    try:
+        import uvicorn
+    except ImportError:
+        raise ConfigurationError(
+            'Serving the sandbox needs uvicorn: pip install "smscode-async[sandbox]"'
+        ) from None
+    # Dates and request ids are the sandbox's own; the logging of the program is left as it is.
+    return uvicorn.Server(
+        uvicorn.Config(
+            asgi_app(app),
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            date_header=False,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE,
+        )
+    )
+
+
+async def _tick(app: App) -> None:
+    """Let things happen when they are due, so that webhooks go out although nobody asks."""
+    while True:
+        exchange = app.tick()
+        if exchange.deliveries:
+            await asyncio.to_thread(app.complete, exchange)
+        left = app.until_due()
+        await asyncio.sleep(_LONGEST_NAP if left is None else min(max(left, 0.001), _LONGEST_NAP))
+
+
+async def _main(
+    server: uvicorn.Server,
+    listener: socket.socket,
+    app: App,
+    ready: threading.Event,
+) -> None:
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    ticking = asyncio.create_task(_tick(app))
+    # uvicorn tells of its start only by this attribute.
+    while not (server.started or serving.done()):
+        await asyncio.sleep(0.001)
+    ready.set()
+    await asyncio.wait((serving, ticking), return_when=asyncio.FIRST_COMPLETED)
+    # Either uvicorn was told to stop, or the ticker ended because a webhook function raised.
+    server.should_exit = True
+    await serving
+    if ticking.done():
+        await ticking
+    ticking.cancel()
+
+
+@contextmanager
+def serve(app: App, port: int) -> Generator[Server]:
+    """Serve a sandbox on the loopback interface while the block runs; port 0 takes any free one."""
+    server = _make_server(app)
+    with socket.create_server((HOST, port), backlog=2048) as listener:
+        bound: int = listener.getsockname()[1]
+        ready = threading.Event()
+        failures: list[Exception] = []
+
+        def run() -> None:
+            try:
+                asyncio.run(_main(server, listener, app, ready))
+            except Exception as error:
+                failures.append(error)
+            finally:
+                ready.set()
+
+        thread = threading.Thread(target=run, name="smscode-sandbox", daemon=True)
+        thread.start()
+        ready.wait()
+        try:
+            yield Server(f"http://{HOST}:{bound}", bound)
+        finally:
+            server.should_exit = True
+            thread.join()
+        if failures:
+            raise failures[0]

@@ -1,0 +1,196 @@
+"""Webhooks: checking that the service sent them, and reading what they say. No I/O.
+
+A delivery is signed, but carries neither an id nor a signed time of sending: it can arrive twice, late
+and out of order. Treat it as a hint, and an older ``sms_revision`` than one already seen as old news.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TypeAlias
+
+from attrs import field, frozen
+
+from .core import jsontext
+from .core.codec import Mismatch, structure
+from .errors import InvalidArgumentError, JsonValue, WebhookPayloadError, WebhookSignatureError
+from .models import Capabilities, mask
+
+__all__ = [
+    "SIGNATURE_HEADER",
+    "Event",
+    "OrderCanceled",
+    "OrderCompleted",
+    "OrderEvent",
+    "OrderExpired",
+    "OtpReceived",
+    "UnknownEvent",
+    "WebhookTest",
+    "parse",
+    "receive",
+    "sign",
+    "verify",
+]
+
+SIGNATURE_HEADER = "X-Webhook-Signature"
+
+_PREFIX = "sha256="
+_LARGEST_BODY = 1024 * 1024
+
+
+@frozen(kw_only=True)
+class OrderEvent(Capabilities):
+    """What happened to an order. ``country`` and ``platform`` are names.
+
+    ``sms_revision`` is None on the events that end an order, and from servers without it.
+    """
+
+    timestamp: datetime
+    order_id: int
+    phone_number: str | None = field(repr=mask)
+    otp_code: str | None = field(repr=mask)
+    otp_message: str | None = field(repr=mask)
+    product_id: int
+    catalog_product_id: int | None
+    country: str | None
+    platform: str | None
+    sms_revision: int | None = None
+
+
+@frozen(kw_only=True)
+class OtpReceived(OrderEvent):
+    """An SMS arrived; ``otp_code`` is None when the service found no code in it."""
+
+
+@frozen(kw_only=True)
+class OrderCompleted(OrderEvent):
+    """The order was finished, by its owner or at the end of its time."""
+
+
+@frozen(kw_only=True)
+class OrderExpired(OrderEvent):
+    """The order's time ended without any SMS; it was refunded."""
+
+
+@frozen(kw_only=True)
+class OrderCanceled(OrderEvent):
+    """The order was cancelled and refunded."""
+
+
+@frozen
+class WebhookTest:
+    """The service tried the endpoint out."""
+
+    timestamp: datetime
+    message: str
+
+
+@frozen
+class UnknownEvent:
+    """An event this version of the package does not know; ``data`` is as it came."""
+
+    event: str
+    timestamp: datetime
+    data: JsonValue = field(repr=False)
+
+
+Event: TypeAlias = OtpReceived | OrderCompleted | OrderExpired | OrderCanceled | WebhookTest | UnknownEvent
+
+_ORDER_EVENTS: Mapping[str, type[OtpReceived | OrderCompleted | OrderExpired | OrderCanceled]] = {
+    "order.otp_received": OtpReceived,
+    "order.completed": OrderCompleted,
+    "order.expired": OrderExpired,
+    "order.canceled": OrderCanceled,
+}
+
+
+def sign(body: bytes, secret: str) -> str:
+    """Give the signature header of a body, as the service makes it."""
+    return _PREFIX + hmac.new(secret.encode("utf-8"), body, hashlib.sha256).hexdigest()
+
+
+def verify(body: bytes, signature: str | None, secret: str | Sequence[str]) -> None:
+    """Check that a delivery is signed with the account's webhook secret.
+
+    ``body`` is the raw request body, before any framework parsed it; ``signature`` the value of the
+    X-Webhook-Signature header, None when it was not sent. Several secrets may be given while one
+    replaces another. Raises `WebhookSignatureError` for whatever is wrong with the signature,
+    `InvalidArgumentError` when there is no secret to check with.
+    """
+    secrets = _secrets(secret)
+    if type(body) is not bytes:
+        raise InvalidArgumentError(f"body: expected the raw bytes, got {type(body).__name__}.")
+    if len(body) > _LARGEST_BODY:
+        raise WebhookPayloadError(f"The webhook's body is larger than {_LARGEST_BODY} bytes.")
+    if signature is None:
+        raise WebhookSignatureError("The webhook is not signed.")
+    try:
+        digest = bytes.fromhex(signature.removeprefix(_PREFIX))
+    except ValueError:
+        digest = b""
+    if not signature.startswith(_PREFIX) or len(signature) != len(_PREFIX) + 64 or len(digest) != 32:
+        raise WebhookSignatureError("The webhook's signature is not sha256= and 64 hexadecimal digits.")
+    # Every secret is tried, whichever matches: the time taken tells nothing.
+    matches = [
+        hmac.compare_digest(hmac.new(known.encode("utf-8"), body, hashlib.sha256).digest(), digest)
+        for known in secrets
+    ]
+    if not any(matches):
+        raise WebhookSignatureError("The webhook's signature does not match.")
+
+
+def parse(body: bytes) -> Event:
+    """Read the event in a body; check its signature first, or use `receive`.
+
+    Raises `WebhookPayloadError` when it is not an event. An event of a kind this package does not know
+    is an `UnknownEvent`.
+    """
+    try:
+        envelope = jsontext.parse(body)
+    except ValueError as error:
+        raise WebhookPayloadError(f"$: expected a JSON object ({error}).") from None
+    try:
+        return _event(envelope)
+    except Mismatch as mismatch:
+        raise WebhookPayloadError(f"{mismatch}.") from None
+
+
+def receive(body: bytes, signature: str | None, secret: str | Sequence[str]) -> Event:
+    """Check a delivery's signature, then read its event; see `verify` and `parse`."""
+    verify(body, signature, secret)
+    return parse(body)
+
+
+@frozen
+class _Envelope:
+    event: str
+    timestamp: datetime
+
+
+@frozen
+class _TestData:
+    message: str
+
+
+def _event(body: JsonValue) -> Event:
+    envelope = structure("v2", body, _Envelope, "$")
+    data = body.get("data") if type(body) is dict else None
+    if envelope.event == "webhook.test":
+        return WebhookTest(envelope.timestamp, structure("v2", data, _TestData, "$.data").message)
+    kind = _ORDER_EVENTS.get(envelope.event)
+    if kind is None:
+        return UnknownEvent(envelope.event, envelope.timestamp, data)
+    if type(data) is not dict:
+        raise Mismatch("$.data", f"expected an object, got {jsontext.type_name(data)}")
+    assert type(body) is dict
+    return structure("v2", {**data, "timestamp": body["timestamp"]}, kind, "$.data")
+
+
+def _secrets(secret: str | Sequence[str]) -> Sequence[str]:
+    secrets = [secret] if isinstance(secret, str) else list(secret)
+    if not secrets or not all(type(known) is str and known for known in secrets):
+        raise InvalidArgumentError("secret: expected the webhook secret, or several, none of them empty.")
+    return secrets
