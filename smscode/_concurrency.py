@@ -10,11 +10,15 @@ import contextlib
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import anyio
+
+T = TypeVar("T")
 
 STREAM_ERRORS: tuple[type[Exception], ...] = (
     anyio.BrokenResourceError,
@@ -93,6 +97,14 @@ class AsyncRuntime:
         """Keep cancellation out of the block, for at most so long."""
         return anyio.move_on_after(seconds, shield=True)
 
+    async def for_each(
+        self, function: Callable[[T], Coroutine[object, object, None]], items: Sequence[T]
+    ) -> None:
+        """Do something with every item, all at once; return when all of it is done."""
+        async with anyio.create_task_group() as tasks:
+            for item in items:
+                tasks.start_soon(function, item)
+
 
 class Runtime:
     """Time, waiting and chance. Tests replace it to have time under control."""
@@ -122,3 +134,8 @@ class Runtime:
     def shield(self, seconds: float) -> AbstractContextManager[object]:
         """Do nothing: a thread cannot be cancelled."""
         return contextlib.nullcontext()
+
+    def for_each(self, function: Callable[[T], None], items: Sequence[T]) -> None:
+        """Do something with every item, all at once; return when all of it is done."""
+        with ThreadPoolExecutor(max_workers=max(len(items), 1)) as threads:
+            list(threads.map(function, items))

@@ -23,6 +23,7 @@ _CREATE_FIELDS: Final = (
     *("product_id", "catalog_product_id", "max_price", "prefer_provider", "policy", "quantity"),
     *("operator_id", "min_price"),
 )
+_WEBHOOK_FIELDS: Final = ("webhook_url", "webhook_secret")
 _ROUTED_ONLY: Final = ("policy", "operator_id", "min_price")
 
 
@@ -108,7 +109,8 @@ def _operators(context: Context) -> Result:
         if value is None:
             query.wrong(name, "is required")
     query.check()
-    assert country_id is not None and platform_id is not None
+    assert country_id is not None
+    assert platform_id is not None
     return Result(operators(context.world.catalog.operators(country_id, platform_id)))
 
 
@@ -230,12 +232,12 @@ def _webhook_get(context: Context) -> Result:
 
 
 def _webhook_update(context: Context) -> Result:
-    body = Body(context.body, ("webhook_url", "webhook_secret"))
+    body = Body(context.body, _WEBHOOK_FIELDS)
     url = body.text("webhook_url", URL_LIMIT)
     secret = body.text("webhook_secret", SECRET_LIMIT)
     if url and (problem := url_problem(url, allow_local=context.allow_local_webhooks)):
         body.wrong("webhook_url", problem)
-    if url is None and secret is None:
+    if all(body.values.get(name) is None for name in _WEBHOOK_FIELDS):
         body.wrong("webhook_url", "give at least one of webhook_url and webhook_secret")
     body.check()
     context.world.update_webhook(url, secret)

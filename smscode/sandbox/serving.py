@@ -74,7 +74,7 @@ async def _main(
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     ticking = asyncio.create_task(_tick(app))
     # uvicorn tells of its start only by this attribute.
-    while not (server.started or serving.done()):
+    while not (server.started or serving.done()):  # noqa: ASYNC110
         await asyncio.sleep(0.001)
     ready.set()
     await asyncio.wait((serving, ticking), return_when=asyncio.FIRST_COMPLETED)

@@ -7,7 +7,7 @@ import anyio.to_thread
 import httpx
 
 from ..core.wire import Response
-from .app import App, Exchange
+from .app import App
 
 
 def _response(response: Response) -> httpx.Response:
@@ -15,6 +15,10 @@ def _response(response: Response) -> httpx.Response:
     return httpx.Response(
         response.status_code, headers=dict(response.headers), stream=httpx.ByteStream(response.body)
     )
+
+
+def _target(request: httpx.Request) -> str:
+    return request.url.raw_path.decode("ascii")
 
 
 class SandboxTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
@@ -25,20 +29,16 @@ class SandboxTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request of a sync client."""
-        return _response(self._app.complete(self._begin(request, request.read())))
+        return _response(self._app.handle(request.method, _target(request), request.headers, request.read()))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request of an async client."""
         body = await request.aread()
         # Other tasks get their turn here, as they do while a real request is on its way.
         await anyio.lowlevel.checkpoint()
-        exchange = self._begin(request, body)
+        exchange = self._app.begin(request.method, _target(request), request.headers, body)
         if exchange.blocking:
             return _response(
                 await anyio.to_thread.run_sync(self._app.complete, exchange, abandon_on_cancel=True)
             )
         return _response(self._app.complete(exchange))
-
-    def _begin(self, request: httpx.Request, body: bytes) -> Exchange:
-        target = request.url.raw_path.decode("ascii")
-        return self._app.begin(request.method, target, request.headers, body)

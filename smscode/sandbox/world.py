@@ -165,7 +165,7 @@ class World:
 
     def _new_number(self, tier: Tier) -> str:
         country = tier.country
-        randomness = random.Random(f"{self.rules.seed}/number/{len(self._numbers)}")
+        randomness = random.Random(f"{self.rules.seed}/number/{len(self.orders)}")
         while True:
             rest = f"{randomness.randrange(10**country.digits):0{country.digits}d}"
             number = f"{country.dial_code}{country.prefix}{rest}"

@@ -1,0 +1,88 @@
+"""Everything that is checked, by name: ``nox -l`` lists it.
+
+``nox -s generate`` writes the synchronous twins; ``nox -s generate -- --check`` only compares.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.error_on_missing_interpreters = False
+nox.options.sessions = ["lint", "types", "tests"]
+
+PYTHONS = ["3.11", "3.12", "3.13"]
+VENDOR_SDK = "smscode==1.2.0"
+SOURCES = ["smscode", "tests", "noxfile.py", ".ci/generate_sync.py"]
+
+
+@nox.session(python=False)
+def generate(session: nox.Session) -> None:
+    """Write the synchronous twins of smscode/_async and tests/_async; with --check, compare them."""
+    session.run("python", ".ci/generate_sync.py", *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the tests with branch coverage; it must be complete for what is written by hand."""
+    session.install("-e", ".[test]")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    if not session.posargs:
+        session.run("coverage", "report")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, format, and that the generated files are as generated."""
+    session.install("-e", ".[lint]")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("python", ".ci/generate_sync.py", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types with mypy and pyright, both strict, and that the public surface is typed whole."""
+    session.install("-e", ".[types]")
+    session.run("mypy")
+    session.run("pyright")
+    session.run("pyright", "--ignoreexternal", "--verifytypes", "smscode")
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Build the distributions, install the wheel outside the source tree and run the demo from it."""
+    session.install("build")
+    folder = Path(session.create_tmp())
+    session.run("python", "-m", "build", "--outdir", str(folder / "dist"), ".")
+    built = max((folder / "dist").glob("*.whl"), key=lambda path: path.stat().st_mtime)
+    session.install(f"smscode-async[sandbox] @ {built.resolve().as_uri()}")
+    with session.chdir(folder):
+        session.run("python", "-m", "smscode", "demo", "--count", "10")
+
+
+@nox.session
+def tests_min(session: nox.Session) -> None:
+    """Run the tests on the oldest dependencies allowed."""
+    session.install("-e", ".[test]")
+    session.install("httpx==0.28.0", "attrs==23.2.0", "cattrs==24.1.0", "anyio==4.5.0")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def vendor(session: nox.Session) -> None:
+    """Let the vendor's own SDK use the served sandbox.
+
+    Its import name is the same as this package's, so it lives in an environment of its own, and only
+    the sandbox's process has this package.
+    """
+    session.install("-e", ".[sandbox]")
+    other = Path(session.create_tmp()) / "vendor"
+    session.run("python", "-m", "venv", "--clear", str(other))
+    python = str(other / "bin" / "python")
+    session.run(python, "-m", "pip", "install", "--quiet", VENDOR_SDK, external=True)
+    for version in ("v1", "v2"):
+        session.run("python", "tests/vendor/serve.py", python, "tests/vendor/use_sdk.py", version)

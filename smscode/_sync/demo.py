@@ -1,0 +1,49 @@
+# Generated from smscode/_async/demo.py by `nox -s generate`: change that file, not this one.
+
+"""What the demonstration does with a client: rent, wait and finish, all numbers at once."""
+
+from __future__ import annotations
+
+import time
+
+from .._concurrency import Runtime
+from ..demo.report import Progress, Rental, Rentals, choose
+from ..errors import SmscodeError
+from ..models import OrderStatus, Product
+from .client import Client
+
+_PATIENCE = 60.0
+
+
+def rent_all(client: Client, progress: Progress) -> Rentals:
+    """Rent the numbers at once, wait for every code and finish every order."""
+    rentals: list[Rental] = []
+    errors: list[SmscodeError] = []
+
+    def rent(product: Product) -> None:
+        try:
+            rentals.append(rent_one(client, product, progress))
+        except SmscodeError as error:
+            errors.append(error)
+
+    before = (client.balance()).balance
+    products = (client.catalog.products()).items
+    Runtime().for_each(rent, choose(products, progress.count))
+    after = (client.balance()).balance
+    return Rentals(tuple(rentals), tuple(errors), before, after)
+
+
+def rent_one(client: Client, product: Product, progress: Progress) -> Rental:
+    """Rent a number, wait for its code and finish its order."""
+    began = time.monotonic()
+    created = client.orders.create(
+        catalog_product_id=product.catalog_product_id, max_price=product.price
+    )
+    order = created.orders[0]
+    progress.note("rented")
+    sms = client.orders.wait_for_otp(order.id, timeout=_PATIENCE)
+    progress.note("codes")
+    seconds = time.monotonic() - began
+    finished = client.orders.finish(order.id)
+    progress.note("finished")
+    return Rental(order, sms.code, seconds, finished.status == OrderStatus.COMPLETED)

@@ -1,0 +1,113 @@
+"""What the demonstration did, how far it is, and whether it adds up."""
+
+from __future__ import annotations
+
+import threading
+from typing import TextIO
+
+from attrs import define, field, frozen
+
+from ..errors import SmscodeError
+from ..models import CreatedOrder, Product
+from ..money import Money
+
+_PRODUCTS = 5
+
+
+@frozen
+class Rental:
+    """A number that was rented, and what came of it."""
+
+    order: CreatedOrder
+    code: str | None
+    seconds: float
+    finished: bool
+
+
+@define
+class Progress:
+    """How far the rentals are; shown while it changes, but only on a terminal."""
+
+    count: int
+    out: TextIO
+    _done: dict[str, int] = field(factory=lambda: {"rented": 0, "codes": 0, "finished": 0})
+    _lock: threading.Lock = field(factory=threading.Lock)
+
+    def note(self, step: str) -> None:
+        """Count one more of a step."""
+        with self._lock:
+            self._done[step] += 1
+            if self.out.isatty():
+                steps = "   ".join(f"{name} {done}/{self.count}" for name, done in self._done.items())
+                self.out.write(f"\r{steps}")
+                self.out.flush()
+
+    def clear(self) -> None:
+        """Take the line off the terminal again."""
+        if self.out.isatty():
+            self.out.write("\r\x1b[K")
+            self.out.flush()
+
+
+@frozen
+class Rentals:
+    """All numbers of a run, the errors of those that failed, and the balance around it."""
+
+    rentals: tuple[Rental, ...]
+    errors: tuple[SmscodeError, ...]
+    before: Money
+    after: Money
+
+    @property
+    def spent(self) -> int:
+        """What the balance lost, in rupiah."""
+        return self.before.canonical_amount - self.after.canonical_amount
+
+    @property
+    def charged(self) -> int:
+        """What the orders cost together, in rupiah."""
+        amounts = (rental.order.amount for rental in self.rentals)
+        return sum(amount.canonical_amount for amount in amounts if amount is not None)
+
+
+@frozen
+class Report:
+    """A finished run: what happened, in how many requests and seconds."""
+
+    count: int
+    done: Rentals
+    requests: int
+    seconds: float
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether every number got its code, every order was finished, and the money is right."""
+        done = self.done
+        whole = sum(1 for rental in done.rentals if rental.code is not None and rental.finished)
+        distinct = len({rental.order.id for rental in done.rentals})
+        return whole == distinct == self.count and done.spent == done.charged
+
+    def lines(self) -> list[str]:
+        """Write it as a table and a summary."""
+        done = self.done
+        rows = [f"{'order':>8}  {'number':<16} {'code':<8} {'seconds':>7}"]
+        for rental in sorted(done.rentals, key=lambda rental: rental.order.id):
+            order, code = rental.order, rental.code or "-"
+            rows.append(f"{order.id:>8}  {order.phone_number or '-':<16} {code:<8} {rental.seconds:>7.2f}")
+        finished = sum(1 for rental in done.rentals if rental.finished)
+        check = "ok" if done.spent == done.charged else "WRONG"
+        return [
+            *rows,
+            *(f"failed: {error}" for error in done.errors),
+            "",
+            f"finished  {finished} of {self.count} in {self.seconds:.1f} s",
+            f"balance   {done.before} before, {done.after} after",
+            f"spent     {Money.idr(done.spent)} = sum of orders {Money.idr(done.charged)}: {check}",
+            f"requests  {self.requests}",
+        ]
+
+
+def choose(products: tuple[Product, ...], count: int) -> list[Product]:
+    """Spread so many numbers over the cheapest products that have enough stock for all of them."""
+    plenty = [product for product in products if product.available >= count][:_PRODUCTS]
+    return [plenty[number % len(plenty)] for number in range(count)]
