@@ -215,7 +215,7 @@ class Order(Capabilities):
 
     id: int
     status: OrderStatus | str
-    created_at: datetime
+    created_at: datetime | None
     product_id: int
     amount: Money = field(validator=_not_negative)
     phone_number: str | None = field(repr=mask)

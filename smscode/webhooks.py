@@ -120,26 +120,10 @@ def verify(body: bytes, signature: str | None, secret: str | Sequence[str]) -> N
     replaces another. Raises `WebhookSignatureError` for whatever is wrong with the signature,
     `InvalidArgumentError` when there is no secret to check with.
     """
-    secrets = _secrets(secret)
-    if type(body) is not bytes:
-        raise InvalidArgumentError(f"body: expected the raw bytes, got {type(body).__name__}.")
-    if len(body) > _LARGEST_BODY:
-        raise WebhookPayloadError(f"The webhook's body is larger than {_LARGEST_BODY} bytes.")
-    if signature is None:
-        raise WebhookSignatureError("The webhook is not signed.")
-    try:
-        digest = bytes.fromhex(signature.removeprefix(_PREFIX))
-    except ValueError:
-        digest = b""
-    if not signature.startswith(_PREFIX) or len(signature) != len(_PREFIX) + 64 or len(digest) != 32:
-        raise WebhookSignatureError("The webhook's signature is not sha256= and 64 hexadecimal digits.")
-    # Every secret is tried, whichever matches: the time taken tells nothing.
-    matches = [
-        hmac.compare_digest(hmac.new(known.encode("utf-8"), body, hashlib.sha256).digest(), digest)
-        for known in secrets
-    ]
-    if not any(matches):
-        raise WebhookSignatureError("The webhook's signature does not match.")
+    refusal = _refusal(body, signature, secret)
+    del secret  # error reporters print the variables of every frame that raises
+    if refusal is not None:
+        raise refusal
 
 
 def parse(body: bytes) -> Event:
@@ -148,6 +132,7 @@ def parse(body: bytes) -> Event:
     Raises `WebhookPayloadError` when it is not an event. An event of a kind this package does not know
     is an `UnknownEvent`.
     """
+    _check_body(body)
     try:
         envelope = jsontext.parse(body)
     except ValueError as error:
@@ -160,7 +145,10 @@ def parse(body: bytes) -> Event:
 
 def receive(body: bytes, signature: str | None, secret: str | Sequence[str]) -> Event:
     """Check a delivery's signature, then read its event; see `verify` and `parse`."""
-    verify(body, signature, secret)
+    refusal = _refusal(body, signature, secret)
+    del secret
+    if refusal is not None:
+        raise refusal
     return parse(body)
 
 
@@ -189,8 +177,45 @@ def _event(body: JsonValue) -> Event:
     return structure("v2", {**data, "timestamp": body["timestamp"]}, kind, "$.data")
 
 
-def _secrets(secret: str | Sequence[str]) -> Sequence[str]:
-    secrets = [secret] if isinstance(secret, str) else list(secret)
-    if not secrets or not all(type(known) is str and known for known in secrets):
+def _check_body(body: object) -> None:
+    if type(body) is not bytes:
+        raise InvalidArgumentError(f"body: expected the raw bytes, got {type(body).__name__}.")
+
+
+def _refusal(
+    body: bytes, signature: str | None, secret: str | Sequence[str]
+) -> WebhookSignatureError | WebhookPayloadError | None:
+    """Tell what is wrong with a delivery's signature, if anything is."""
+    secrets = _secrets(secret)
+    _check_body(body)
+    if len(body) > _LARGEST_BODY:
+        return WebhookPayloadError(f"The webhook's body is larger than {_LARGEST_BODY} bytes.")
+    if signature is None:
+        return WebhookSignatureError("The webhook is not signed.")
+    if type(signature) is not str:
+        raise InvalidArgumentError(f"signature: expected a string, got {type(signature).__name__}.")
+    try:
+        digest = bytes.fromhex(signature.removeprefix(_PREFIX))
+    except ValueError:
+        digest = b""
+    if not signature.startswith(_PREFIX) or len(signature) != len(_PREFIX) + 64 or len(digest) != 32:
+        return WebhookSignatureError("The webhook's signature is not sha256= and 64 hexadecimal digits.")
+    # Every secret is tried, whichever matches: the time taken tells nothing.
+    matches = [
+        hmac.compare_digest(hmac.new(known, body, hashlib.sha256).digest(), digest) for known in secrets
+    ]
+    return None if any(matches) else WebhookSignatureError("The webhook's signature does not match.")
+
+
+def _secrets(secret: object) -> Sequence[bytes]:
+    """Check the secrets and give them as the bytes to sign with."""
+    secrets: Sequence[object] = (
+        [secret] if isinstance(secret, str) else list(secret) if isinstance(secret, Sequence) else []
+    )
+    try:
+        keys = [known.encode("utf-8") for known in secrets if isinstance(known, str) and known]
+    except UnicodeEncodeError:
+        keys = []
+    if not keys or len(keys) != len(secrets):
         raise InvalidArgumentError("secret: expected the webhook secret, or several, none of them empty.")
-    return secrets
+    return keys

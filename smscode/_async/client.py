@@ -71,7 +71,7 @@ class AsyncClient:
         settings = Settings.resolve(token, base_url, api_version, os.environ)
         arguments.instance("retry", retry, RetryPolicy)
         timeouts = Timeouts.of(timeout)
-        runtime = AsyncRuntime()
+        runtime = self._runtime()
         connections = AsyncConnections(
             settings,
             timeouts,
@@ -85,6 +85,10 @@ class AsyncClient:
         self.catalog = AsyncCatalog(self._driver)
         self.orders = AsyncOrders(self._driver, waits)
         self.webhook = AsyncWebhook(self._driver)
+
+    def _runtime(self) -> AsyncRuntime:
+        """Give the source of time and waiting; tests put one they control in its place."""
+        return AsyncRuntime()
 
     async def balance(self, *, timeout: float | None = None) -> Balance:
         """Read the account's balance."""

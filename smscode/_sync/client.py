@@ -73,7 +73,7 @@ class Client:
         settings = Settings.resolve(token, base_url, api_version, os.environ)
         arguments.instance("retry", retry, RetryPolicy)
         timeouts = Timeouts.of(timeout)
-        runtime = Runtime()
+        runtime = self._runtime()
         connections = Connections(
             settings,
             timeouts,
@@ -87,6 +87,10 @@ class Client:
         self.catalog = Catalog(self._driver)
         self.orders = Orders(self._driver, waits)
         self.webhook = Webhook(self._driver)
+
+    def _runtime(self) -> Runtime:
+        """Give the source of time and waiting; tests put one they control in its place."""
+        return Runtime()
 
     def balance(self, *, timeout: float | None = None) -> Balance:
         """Read the account's balance."""

@@ -51,9 +51,10 @@ def _parse(response: Response) -> dict[str, JsonValue]:
         raise Mismatch("$", f"expected a JSON object, got {what} ({error})") from None
     if type(envelope) is not dict:
         raise Mismatch("$", f"expected a JSON object, got {jsontext.type_name(envelope)}")
-    if type(envelope.get("success")) is not bool:
-        found = jsontext.type_name(envelope["success"]) if "success" in envelope else "nothing"
-        raise Mismatch("$.success", f"expected a boolean, got {found}")
+    if "success" not in envelope:
+        raise Mismatch("$", "the field 'success' is missing")
+    if type(envelope["success"]) is not bool:
+        raise Mismatch("$.success", f"expected a boolean, got {jsontext.type_name(envelope['success'])}")
     return envelope
 
 

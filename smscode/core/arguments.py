@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 def wrong(name: str, expected: str, value: object) -> InvalidArgumentError:
     """Make the error for an argument of the wrong type, or an int out of range."""
-    found = str(value) if type(value) is int else type(value).__name__
+    found = str(value) if type(value) is int and abs(value) < 2**64 else type(value).__name__
     return InvalidArgumentError(f"{name}: expected {expected}, got {found}.")
 
 

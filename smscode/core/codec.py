@@ -73,7 +73,10 @@ def _datetime(value: object, _: object) -> datetime:
         raise _expected("an RFC 3339 time", value)
     if not _RFC3339.fullmatch(value):
         raise ValueError("expected an RFC 3339 time with an offset")
-    return datetime.fromisoformat(value)
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError("expected a time that exists") from None
 
 
 def _status(value: object, type_: object) -> OrderStatus | str | None:
@@ -133,7 +136,7 @@ def _describe(error: BaseException, _: type[Any] | None) -> str:
     if isinstance(error, KeyError):
         return f"the field {error.args[0]!r} is missing"
     if isinstance(error, InvalidArgumentError):
-        return error.message
+        return error.message.rstrip(".")
     return str(error)
 
 

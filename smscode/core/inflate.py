@@ -30,11 +30,13 @@ class Body:
         self._inflate = zlib.decompressobj(_GZIP) if encoding.endswith("gzip") else None
         self._limit = limit
         self._size = 0
+        self._begun = False
         self._chunks: list[bytes] = []
 
     def feed(self, chunk: bytes) -> None:
         """Take in a chunk as it came from the network."""
         if self._inflate is not None and chunk:
+            self._begun = True
             try:
                 chunk = self._inflate.decompress(chunk, self._limit - self._size + 1)
             except zlib.error:
@@ -46,6 +48,6 @@ class Body:
 
     def finish(self) -> bytes:
         """Give the whole body."""
-        if self._inflate is not None and self._size and not self._inflate.eof:
+        if self._inflate is not None and self._begun and not self._inflate.eof:
             raise BodyError("the answer's compression ends too early", truncated=True)
         return b"".join(self._chunks)

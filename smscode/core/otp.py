@@ -93,10 +93,11 @@ class Watch(Generic[S]):
         if self.ended:
             return
         sms = Sms(order.id, order.otp_code, order.otp_message, order.sms_revision, order.otp_received_at)
-        if self._is_new(sms) and (sms.code is not None or not self.needs_code):
-            self.sms = sms
-            return
-        self.text = sms.text
+        if self._is_new(sms):
+            if sms.code is not None or not self.needs_code:
+                self.sms = sms
+                return
+            self.text = sms.text
         if isinstance(order.status, OrderStatus) and order.status.terminal:
             error = OrderTerminalError(
                 f"Order {order.id} ended as {order.status} without the SMS waited for."
@@ -118,7 +119,7 @@ class Watch(Generic[S]):
 
     def timed_out(self) -> OtpTimeoutError:
         """Make the error for a wait that its caller ended."""
-        seen = " A message without a code came." if self.text is not None and self.needs_code else ""
+        seen = " A message without a code came." if self.text is not None else ""
         error = OtpTimeoutError(f"No SMS for order {self.order_id} in time.{seen}")
         error.order_id, error.text = self.order_id, self.text
         return error
@@ -142,10 +143,14 @@ class WatchBoard(Generic[S]):
         self._watches[watch] = None
 
     def leave(self, watch: Watch[S]) -> None:
-        """Remove a wait; if it led, wake another one to lead."""
+        """Remove a wait; if nobody leads now, wake another one to lead.
+
+        That includes the wait that was woken to lead and left before it did.
+        """
         del self._watches[watch]
         if self._leader is watch:
             self._leader = None
+        if self._leader is None:
             for follower in self._watches:
                 if not follower.ended:
                     follower.signal.set()

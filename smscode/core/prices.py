@@ -21,6 +21,7 @@ Price: TypeAlias = int | str | Decimal | Money
 
 # Twelve digits keep the rupiah value inside the service's 64-bit integers at any plausible rate.
 _DOLLARS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,8})?")
+_LARGEST = 2**63 - 1
 
 
 @frozen
@@ -32,11 +33,11 @@ class PriceLimit:
 
     def __attrs_post_init__(self) -> None:
         if type(self.value) is int:
-            self._refuse_sign(self.value)
+            self._refuse_size(self.value)
         elif type(self.value) is Money:
-            self._refuse_sign(self.value.canonical_amount)
+            self._refuse_size(self.value.canonical_amount)
         elif type(self.value) is str or type(self.value) is Decimal:
-            self._refuse_sign(self._dollars(self.value))
+            self._refuse_size(self._dollars(self.value))
         else:
             raise self._error(
                 f"expected an int of rupiah (v1), a Decimal or decimal string of dollars (v2) or a Money, "
@@ -84,9 +85,11 @@ class PriceLimit:
             )
         return Decimal(text)
 
-    def _refuse_sign(self, number: int | Decimal) -> None:
+    def _refuse_size(self, number: int | Decimal) -> None:
         if number < 0 or (number == 0 and self.name == "max_price"):
             raise self._error("expected a positive price")
+        if number > _LARGEST:
+            raise self._error("expected a price that fits into 64 bits")
 
     def _error(self, reason: str) -> InvalidArgumentError:
         return InvalidArgumentError(f"{self.name}: {reason}.")

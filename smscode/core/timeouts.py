@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 from attrs import frozen
 
@@ -14,7 +15,7 @@ def check_seconds(name: str, value: object) -> float:
     """Check a number of seconds above zero; infinity means no limit."""
     if type(value) not in (int, float) or not isinstance(value, int | float) or not value > 0:
         raise InvalidArgumentError(f"{name}: expected a number of seconds above 0.")
-    return float(value)
+    return float(min(value, sys.float_info.max)) if type(value) is int else float(value)
 
 
 def check_wait(value: object) -> float:

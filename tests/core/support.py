@@ -1,0 +1,160 @@
+"""What the tests of the core share: one call per operation, responses made by hand, the samples."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from attrs import frozen
+from hypothesis import settings
+
+from smscode import SmscodeError, calls
+from smscode.core import answers
+from smscode.core.codec import Version
+from smscode.core.wire import Answer, Call, Response
+
+settings.register_profile("core", deadline=None, derandomize=True, database=None)
+settings.load_profile("core")
+
+KEY = "key-1"
+REQUEST_ID = "req-7f3a"
+VERSIONS: tuple[Version, ...] = ("v1", "v2")
+
+CALLS: Mapping[str, Call[Any]] = {
+    "catalog.countries": calls.catalog.countries(),
+    "catalog.services": calls.catalog.services(country_id=6),
+    "catalog.operators": calls.catalog.operators(country_id=6, platform_id=3),
+    "catalog.products": calls.catalog.products(country_id=6, platform_id=3, limit=10),
+    "catalog.exchange_rate": calls.catalog.exchange_rate(),
+    "balance.get": calls.balance.get(),
+    "orders.list": calls.orders.list(limit=5, offset=15, status="ACTIVE"),
+    "orders.active": calls.orders.active(),
+    "orders.get": calls.orders.get(1001),
+    "orders.create": calls.orders.create(product_id=142, idempotency_key=KEY),
+    "orders.cancel": calls.orders.cancel(1001),
+    "orders.finish": calls.orders.finish(1001),
+    "orders.resend": calls.orders.resend(1001),
+    "orders.reactivate": calls.orders.reactivate(1001, idempotency_key=KEY),
+    "orders.reactivate_options": calls.orders.reactivate_options(1001),
+    "webhook.get": calls.webhook.get(),
+    "webhook.update": calls.webhook.update(url="https://example.com/webhook"),
+    "webhook.test": calls.webhook.test(),
+}
+"""A call of every operation, with the arguments of the documentation's own examples."""
+
+
+@frozen
+class Sample:
+    """A JSON text printed by a source; ``body`` is its value as `json` reads it."""
+
+    name: str
+    kind: str
+    version: Version
+    operation: str
+    status: int
+    headers: Mapping[str, str]
+    body: dict[str, Any]
+
+    def response(self) -> Response:
+        """Make the response that brings this sample."""
+        return respond(self.body, self.status, {**self.headers, "x-request-id": REQUEST_ID})
+
+
+def rows(source: str) -> list[dict[str, Any]]:
+    """Read a file of samples."""
+    text = (Path(__file__).parent / "samples" / f"{source}.json").read_text(encoding="utf-8")
+    return cast("list[dict[str, Any]]", json.loads(text))
+
+
+def samples(*kinds: str) -> list[Sample]:
+    """Give the samples of some kinds from both sources, one for each version they are valid for."""
+    return [
+        Sample(row["name"], row["kind"], version, row["operation"], row["status"], row["headers"], row["body"])
+        for source in ("documentation", "examples")
+        for row in rows(source)
+        for version in row["versions"]
+        if row["kind"] in kinds
+    ]
+
+
+def sample_id(value: object) -> str | None:
+    """Name a test case by its sample."""
+    return f"{value.version} {value.name}" if isinstance(value, Sample) else None
+
+
+def respond(
+    body: object = None,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    *,
+    raw: bytes | None = None,
+) -> Response:
+    """Make a response with a JSON body, or with ``raw`` bytes."""
+    content = json.dumps(body).encode() if raw is None else raw
+    return Response(status, {} if headers is None else headers, content)
+
+
+def success(data: object, **meta: object) -> Response:
+    """Make a successful response."""
+    body: dict[str, object] = {"success": True, "data": data}
+    return respond({**body, "meta": meta} if meta else body)
+
+
+def refusal(code: object, status: int, headers: Mapping[str, str] | None = None, **error: object) -> Response:
+    """Make a response with the error envelope."""
+    return respond({"success": False, "error": {"code": code, "message": "No.", **error}}, status, headers)
+
+
+def read(operation: str, response: Response, version: Version = "v2") -> Answer[Any]:
+    """Read a response to an operation."""
+    return answers.read(CALLS[operation], response, version)
+
+
+def error_of(operation: str, response: Response, version: Version = "v2") -> SmscodeError:
+    """Read a response that is no result, and give its error."""
+    with pytest.raises(SmscodeError) as caught:
+        read(operation, response, version)
+    return caught.value
+
+
+def usd(amount: str, canonical: int) -> dict[str, object]:
+    """Make a money object as v2 sends it."""
+    return {
+        "amount": amount,
+        "currency": "USD",
+        "canonical_amount": canonical,
+        "canonical_currency": "IDR",
+    }
+
+
+def exactly(value: object) -> tuple[type, str]:
+    """Give a value's type and text: True is not 1, and 1.0 is not 1."""
+    return type(value), str(value)
+
+
+FX: dict[str, object] = {"pair": "USD/IDR", "rate": 16250, "rate_as_of": "2026-05-27T08:00:00+00:00"}
+
+PRODUCT: dict[str, object] = {"id": 142, "available": 42, "price": 15000, "active": True}
+ORDER: dict[str, object] = {
+    "id": 1001,
+    "status": "ACTIVE",
+    "created_at": "2026-02-25T10:00:00+00:00",
+    "product_id": 142,
+    "phone_number": "+6281234567890",
+    "amount": 15000,
+    "otp_code": None,
+    "otp_received_at": None,
+    "expires_at": "2026-02-25T10:20:00+00:00",
+    "canceled_at": None,
+    "failed_reason": None,
+}
+PAGE: dict[str, object] = {"page": 1, "limit": 10, "count": 1}
+
+NOT_INTEGERS: Sequence[object] = (True, 1.0, 1.9, "1", b"1", Decimal(1), [1], {}, object())
+"""What looks like an int, and is none."""
+
+Builder = Callable[..., Call[Any]]
