@@ -12,6 +12,8 @@ from .errors import SmscodeError
 
 _MOST_NUMBERS = 1000
 
+_stop = threading.Event()  # never set: an interrupt ends the wait for it
+
 
 def main(arguments: Sequence[str] | None = None, out: TextIO = sys.stdout) -> int:
     """Run a command and give its exit code; 2 stands for a wrong command line."""
@@ -67,12 +69,8 @@ def _sandbox(options: argparse.Namespace, out: TextIO) -> int:
     with sandbox.serve(options.port) as server:
         out.write(f"listening on {server.url} token {sandbox.token}\n")
         out.flush()
-        _wait_for_interrupt()
+        _stop.wait()
     return 0
-
-
-def _wait_for_interrupt() -> None:
-    threading.Event().wait()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Serves a sandbox and runs a script of the vendor's SDK against it, in that SDK's environment.
 
-    python tests/vendor/serve.py PYTHON SCRIPT VERSION
+python tests/vendor/serve.py PYTHON SCRIPT VERSION
 """
 
 from __future__ import annotations
