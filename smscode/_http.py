@@ -132,7 +132,9 @@ def environment_proxy(base_url: str) -> str | None:
     proxies = urllib.request.getproxies()
     if urllib.request.proxy_bypass(parts.hostname or ""):
         return None
-    return proxies.get(parts.scheme) or proxies.get("all")
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    # Many environments name it without a scheme, as curl allows; httpx does not.
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
 def ssl_context(base_url: str) -> ssl.SSLContext:

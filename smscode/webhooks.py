@@ -10,7 +10,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from attrs import field, frozen
 
@@ -209,9 +209,11 @@ def _refusal(
 
 def _secrets(secret: object) -> Sequence[bytes]:
     """Check the secrets and give them as the bytes to sign with."""
-    secrets: Sequence[object] = (
-        [secret] if isinstance(secret, str) else list(secret) if isinstance(secret, Sequence) else []
-    )
+    secrets: Sequence[object] = ()
+    if isinstance(secret, str):
+        secrets = (secret,)
+    elif isinstance(secret, Sequence):
+        secrets = cast("Sequence[object]", secret)
     try:
         keys = [known.encode("utf-8") for known in secrets if isinstance(known, str) and known]
     except UnicodeEncodeError:

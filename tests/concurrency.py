@@ -1,29 +1,66 @@
-"""What the flavours' tests need by hand: time under control, in both flavours with equal names."""
+"""What the flavours' tests need by hand, in both flavours with equal names.
+
+Time under control, bodies that come by pieces, a server that misbehaves, and what is named alike in
+``smscode/_async`` and ``smscode/_sync``.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import math
+import socket
 import threading
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import anyio.lowlevel
+import httpx
 
-from smscode import AsyncClient, Client
+from smscode import AsyncClient, Client, demo  # the package first: its two flavours import it
+from smscode._async import demo as async_demo
+from smscode._async.gate import AsyncGate
 from smscode._concurrency import AsyncEvent, AsyncRuntime, Event, Runtime
+from smscode._sync import demo as sync_demo
+from smscode._sync.gate import Gate
 from smscode.sandbox import Sandbox
+
+__all__ = [
+    "AsyncDemo",
+    "AsyncGate",
+    "AsyncOtherClient",
+    "AsyncOtherTransport",
+    "AsyncPieces",
+    "AsyncVirtualClient",
+    "AsyncVirtualRuntime",
+    "Demo",
+    "Gate",
+    "OtherClient",
+    "OtherTransport",
+    "Pieces",
+    "RawServer",
+    "VirtualClient",
+    "VirtualRuntime",
+    "demo",
+    "raw_server",
+]
 
 
 class AsyncVirtualRuntime(AsyncRuntime):
     """Time that passes only when somebody waits for it, in step with a sandbox.
 
-    A wait with an end moves time on; one without an end really waits, for another task to end it.
+    A wait with an end moves time on; one without an end really waits, for another task to end it. Time
+    stands still until ``crowd`` tasks wait without an end.
     """
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
         self.slept: list[float] = []
+        self.crowd = 0
+        self._waiting = 0
         self._now = 1000.0
 
-    def chance(self) -> float:  # type: ignore[override]  # a method where the real one has a function
+    def chance(self) -> float:
         return 0.5
 
     def now(self) -> float:
@@ -31,18 +68,21 @@ class AsyncVirtualRuntime(AsyncRuntime):
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-        self._pass(seconds)
+        self.pass_by(seconds)
         await anyio.lowlevel.checkpoint()
 
     async def wait(self, event: AsyncEvent, seconds: float) -> bool:
         await anyio.lowlevel.checkpoint()
         if math.isinf(seconds):
+            self._waiting += 1
             return await super().wait(event, seconds)
+        while self._waiting < self.crowd:
+            await anyio.lowlevel.checkpoint()
         if not event.is_set():
-            self._pass(seconds)
+            self.pass_by(seconds)
         return event.is_set()
 
-    def _pass(self, seconds: float) -> None:
+    def pass_by(self, seconds: float) -> None:
         self._now += seconds
         self.sandbox.advance(seconds)
 
@@ -51,15 +91,18 @@ class VirtualRuntime(Runtime):
     """Time that passes only when somebody waits for it, in step with a sandbox.
 
     A wait with an end moves time on; one without an end really waits, for another thread to end it.
+    Time stands still until ``crowd`` threads wait without an end.
     """
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
         self.slept: list[float] = []
+        self.crowd = 0
+        self._waiting = 0
         self._now = 1000.0
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
 
-    def chance(self) -> float:  # type: ignore[override]  # a method where the real one has a function
+    def chance(self) -> float:
         return 0.5
 
     def now(self) -> float:
@@ -67,38 +110,192 @@ class VirtualRuntime(Runtime):
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-        self._pass(seconds)
+        self.pass_by(seconds)
 
     def wait(self, event: Event, seconds: float) -> bool:
         if math.isinf(seconds):
+            with self._changed:
+                self._waiting += 1
+                self._changed.notify_all()
             return super().wait(event, seconds)
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._waiting >= self.crowd, 10)
         if not event.is_set():
-            self._pass(seconds)
+            self.pass_by(seconds)
         return event.is_set()
 
-    def _pass(self, seconds: float) -> None:
-        with self._lock:
+    def pass_by(self, seconds: float) -> None:
+        with self._changed:
             self._now += seconds
             self.sandbox.advance(seconds)
 
 
 class AsyncVirtualClient(AsyncClient):
-    """A client on a sandbox whose time is virtual."""
+    """A client on a sandbox whose time is virtual; ``transport`` may stand between the two."""
 
-    def __init__(self, sandbox: Sandbox, **options: object) -> None:
+    def __init__(
+        self, sandbox: Sandbox, *, transport: httpx.AsyncBaseTransport | None = None, **options: Any
+    ) -> None:
         self.runtime = AsyncVirtualRuntime(sandbox)
-        super().__init__(sandbox.token, transport=sandbox.transport(), **options)  # type: ignore[arg-type]  # as given
+        super().__init__(sandbox.token, transport=transport or sandbox.transport(), **options)
 
     def _runtime(self) -> AsyncRuntime:
         return self.runtime
 
 
 class VirtualClient(Client):
-    """A client on a sandbox whose time is virtual."""
+    """A client on a sandbox whose time is virtual; ``transport`` may stand between the two."""
 
-    def __init__(self, sandbox: Sandbox, **options: object) -> None:
+    def __init__(
+        self, sandbox: Sandbox, *, transport: httpx.BaseTransport | None = None, **options: Any
+    ) -> None:
         self.runtime = VirtualRuntime(sandbox)
-        super().__init__(sandbox.token, transport=sandbox.transport(), **options)  # type: ignore[arg-type]  # as given
+        super().__init__(sandbox.token, transport=transport or sandbox.transport(), **options)
 
     def _runtime(self) -> Runtime:
         return self.runtime
+
+
+class AsyncPieces(httpx.AsyncByteStream):
+    """A body that comes by pieces; ``between`` is called before each. It remembers to be closed."""
+
+    def __init__(self, *pieces: bytes, between: Callable[[], object] = lambda: None) -> None:
+        self._left = iter(pieces)
+        self._between = between
+        self.closed = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        # No generator: trio warns of one that is left before its end, and leaving is tested here.
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece = next(self._left, None)
+        if piece is None:
+            raise StopAsyncIteration
+        self._between()
+        return piece
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+class Pieces(httpx.SyncByteStream):
+    """A body that comes by pieces; ``between`` is called before each. It remembers to be closed."""
+
+    def __init__(self, *pieces: bytes, between: Callable[[], object] = lambda: None) -> None:
+        self._pieces = pieces
+        self._between = between
+        self.closed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._pieces:
+            self._between()
+            yield piece
+
+    def close(self) -> None:
+        self.closed = True
+
+
+# What the other flavour takes, and this one must refuse.
+AsyncOtherTransport = httpx.HTTPTransport
+OtherTransport = httpx.AsyncHTTPTransport
+AsyncOtherClient = httpx.Client
+OtherClient = httpx.AsyncClient
+
+
+class AsyncDemo:
+    """The demonstration's functions, which have the same names in both flavours."""
+
+    rent_all = staticmethod(async_demo.rent_all)
+    rent_one = staticmethod(async_demo.rent_one)
+
+
+class Demo:
+    """The demonstration's functions, which have the same names in both flavours."""
+
+    rent_all = staticmethod(sync_demo.rent_all)
+    rent_one = staticmethod(sync_demo.rent_one)
+
+
+class RawServer:
+    """A server on the loopback interface that answers each request as a function says.
+
+    The function gets the numbers of the connection and of the request on it, both from 1, and gives
+    the bytes to send and whether to close the connection then; nothing to send leaves the client
+    waiting. ``connections`` and ``requests`` count what came, ``open`` the connections that are.
+    """
+
+    def __init__(self, respond: Callable[[int, int], tuple[bytes, bool]]) -> None:
+        self._respond = respond
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._lock = threading.Lock()
+        self._sockets: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        self.connections = 0
+        self.requests = 0
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._start(self._accept)
+
+    @property
+    def open(self) -> int:
+        with self._lock:
+            return len(self._sockets)
+
+    def close(self) -> None:
+        # Closing alone does not wake a thread that accepts.
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._threads[0].join()
+        with self._lock:
+            left = list(self._sockets)
+        for connection in left:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads[1:]:
+            thread.join()
+
+    def _start(self, target: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=target, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with self._lock:
+                self.connections += 1
+                self._sockets.add(connection)
+            self._start(self._talk, connection, self.connections)
+
+    def _talk(self, connection: socket.socket, number: int) -> None:
+        """Serve one connection; requests have no bodies."""
+        with connection:
+            received, count = b"", 0
+            with contextlib.suppress(OSError):
+                while chunk := connection.recv(65536):
+                    received += chunk
+                    if b"\r\n\r\n" not in received:
+                        continue
+                    received, count = b"", count + 1
+                    with self._lock:
+                        self.requests += 1
+                    answer, close = self._respond(number, count)
+                    connection.sendall(answer)
+                    if close:
+                        break
+            with self._lock:
+                self._sockets.discard(connection)
+
+
+@contextmanager
+def raw_server(respond: Callable[[int, int], tuple[bytes, bool]]) -> Generator[RawServer]:
+    """Run a `RawServer` while the block runs."""
+    server = RawServer(respond)
+    try:
+        yield server
+    finally:
+        server.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from ..core import catalog
 from ..core.paging import ProductWalk
@@ -70,7 +70,7 @@ class AsyncCatalog:
         sort: ProductSort | str | None = None,
         page_size: int = catalog.LARGEST_PAGE,
         timeout: float | None = None,
-    ) -> AsyncIterator[ProductPage]:
+    ) -> AsyncGenerator[ProductPage]:
         """Go through all products page by page, each product once.
 
         ``page_size`` is 1..10,000; ``timeout`` is for each page. Rows that appear again because
@@ -94,7 +94,7 @@ class AsyncCatalog:
         sort: ProductSort | str | None = None,
         page_size: int = catalog.LARGEST_PAGE,
         timeout: float | None = None,
-    ) -> AsyncIterator[Product]:
+    ) -> AsyncGenerator[Product]:
         """Go through all products, each once; see `iter_product_pages`."""
         pages = self.iter_product_pages(
             country_id=country_id,

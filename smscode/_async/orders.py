@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from .._concurrency import AsyncEvent
 from ..core import catalog, orders
@@ -56,7 +56,7 @@ class AsyncOrders:
         status: OrderStatus | str | None = None,
         page_size: int = orders.LARGEST_PAGE,
         timeout: float | None = None,
-    ) -> AsyncIterator[Order]:
+    ) -> AsyncGenerator[Order]:
         """Go through all orders, newest first, each once.
 
         ``page_size`` is 1..100; ``timeout`` is for each page. Orders placed meanwhile are not shown.

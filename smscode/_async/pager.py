@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from typing import TypeVar
 
 from ..core.paging import Walk
@@ -12,7 +12,7 @@ P = TypeVar("P")
 T = TypeVar("T")
 
 
-async def walk_pages(driver: AsyncDriver, walk: Walk[P], timeout: float | None) -> AsyncIterator[P]:
+async def walk_pages(driver: AsyncDriver, walk: Walk[P], timeout: float | None) -> AsyncGenerator[P]:
     """Give the pages of a walk; ``timeout`` is for each of them."""
     while (call := walk.next_call()) is not None:
         answer = await driver.run(call, timeout)
@@ -21,8 +21,11 @@ async def walk_pages(driver: AsyncDriver, walk: Walk[P], timeout: float | None) 
             yield page
 
 
-async def items_of(pages: AsyncIterator[Iterable[T]]) -> AsyncIterator[T]:
-    """Give the rows of pages one by one."""
-    async for page in pages:
-        for item in page:
-            yield item
+async def items_of(pages: AsyncGenerator[Iterable[T]]) -> AsyncGenerator[T]:
+    """Give the rows of pages one by one; closing this closes the pages, too."""
+    try:
+        async for page in pages:
+            for item in page:
+                yield item
+    finally:
+        await pages.aclose()

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from ..core import catalog
 from ..core.paging import ProductWalk
@@ -72,7 +72,7 @@ class Catalog:
         sort: ProductSort | str | None = None,
         page_size: int = catalog.LARGEST_PAGE,
         timeout: float | None = None,
-    ) -> Iterator[ProductPage]:
+    ) -> Generator[ProductPage]:
         """Go through all products page by page, each product once.
 
         ``page_size`` is 1..10,000; ``timeout`` is for each page. Rows that appear again because
@@ -96,7 +96,7 @@ class Catalog:
         sort: ProductSort | str | None = None,
         page_size: int = catalog.LARGEST_PAGE,
         timeout: float | None = None,
-    ) -> Iterator[Product]:
+    ) -> Generator[Product]:
         """Go through all products, each once; see `iter_product_pages`."""
         pages = self.iter_product_pages(
             country_id=country_id,

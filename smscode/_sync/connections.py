@@ -11,6 +11,7 @@ is closed and forgotten.
 from __future__ import annotations
 
 import ssl
+import threading
 from collections.abc import Iterable, Mapping
 from typing import Protocol, cast
 
@@ -72,6 +73,8 @@ class Connections:
         self._runtime = runtime
         self._gate = Gate(size, runtime)
         self._shared = shared
+        self._lock = threading.Lock()
+        self._closed = False
         self._idle: list[Lane] = []
         self._ssl_context: ssl.SSLContext | None = None
         self._proxy: str | None = None
@@ -122,19 +125,25 @@ class Connections:
         """Give a lane: the shared one, or the idle one used last, or a new one."""
         if self._shared is not None:
             return self._shared
-        if self._idle:
-            return self._idle.pop()
-        if self._ssl_context is None:
-            self._ssl_context = _http.ssl_context(self._base_url)
-            self._proxy = _http.environment_proxy(self._base_url)
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+            if self._ssl_context is None:
+                self._ssl_context = _http.ssl_context(self._base_url)
+                self._proxy = _http.environment_proxy(self._base_url)
         limits = httpx.Limits(
             max_connections=1, max_keepalive_connections=1, keepalive_expiry=_http.KEEPALIVE_EXPIRY
         )
         return httpx.HTTPTransport(verify=self._ssl_context, proxy=self._proxy, limits=limits)
 
     def _keep(self, lane: Lane) -> None:
-        if lane is not self._shared:
-            self._idle.append(lane)
+        """Put a lane back, unless all are closed by now."""
+        with self._lock:
+            closed = self._closed
+            if not closed and lane is not self._shared:
+                self._idle.append(lane)
+        if closed:
+            self._discard(lane)
 
     def _discard(self, lane: Lane) -> None:
         if lane is not self._shared:
@@ -143,6 +152,8 @@ class Connections:
 
     def close(self) -> None:
         """Close the lanes that are not in use, or the shared one."""
-        lanes, self._idle = self._idle, []
+        with self._lock:
+            self._closed = True
+            lanes, self._idle = self._idle, []
         for lane in lanes if self._shared is None else [self._shared]:
             lane.close()

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import builtins
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from .._concurrency import Event
 from ..core import catalog, orders
@@ -58,7 +58,7 @@ class Orders:
         status: OrderStatus | str | None = None,
         page_size: int = orders.LARGEST_PAGE,
         timeout: float | None = None,
-    ) -> Iterator[Order]:
+    ) -> Generator[Order]:
         """Go through all orders, newest first, each once.
 
         ``page_size`` is 1..100; ``timeout`` is for each page. Orders placed meanwhile are not shown.

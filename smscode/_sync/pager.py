@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Iterable
+from collections.abc import Generator, Iterable
 from typing import TypeVar
 
 from ..core.paging import Walk
@@ -14,7 +14,7 @@ P = TypeVar("P")
 T = TypeVar("T")
 
 
-def walk_pages(driver: Driver, walk: Walk[P], timeout: float | None) -> Iterator[P]:
+def walk_pages(driver: Driver, walk: Walk[P], timeout: float | None) -> Generator[P]:
     """Give the pages of a walk; ``timeout`` is for each of them."""
     while (call := walk.next_call()) is not None:
         answer = driver.run(call, timeout)
@@ -23,8 +23,11 @@ def walk_pages(driver: Driver, walk: Walk[P], timeout: float | None) -> Iterator
             yield page
 
 
-def items_of(pages: Iterator[Iterable[T]]) -> Iterator[T]:
-    """Give the rows of pages one by one."""
-    for page in pages:
-        for item in page:
-            yield item
+def items_of(pages: Generator[Iterable[T]]) -> Generator[T]:
+    """Give the rows of pages one by one; closing this closes the pages, too."""
+    try:
+        for page in pages:
+            for item in page:
+                yield item
+    finally:
+        pages.close()

@@ -131,5 +131,5 @@ def webhook_url(name: str, value: object) -> str:
 def webhook_secret(name: str, value: object) -> str:
     """Check a webhook secret; an empty string clears it. The message never shows it."""
     if type(value) is not str:
-        raise wrong(name, "a string", value)
+        raise InvalidArgumentError(f"{name}: expected a string, got {type(value).__name__}.")
     return "" if value == "" else text(name, value, _SECRET_LENGTH)

@@ -34,7 +34,7 @@ class Token:
     def __init__(self, value: object, name: str = "token") -> None:
         """Check a token; ``name`` is where it came from. No message ever shows the value."""
         if type(value) is not str:
-            raise arguments.wrong(name, "a string", value)
+            raise InvalidArgumentError(f"{name}: expected a string, got {type(value).__name__}.")
         if not value:
             raise InvalidArgumentError(f"{name}: expected a token, got an empty string.")
         if value.lower().startswith("bearer "):

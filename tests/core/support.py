@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +15,7 @@ from hypothesis import settings
 from smscode import SmscodeError, calls
 from smscode.core import answers
 from smscode.core.codec import Version
+from smscode.core.inflate import BodyError
 from smscode.core.wire import Answer, Call, Response
 
 settings.register_profile("core", deadline=None, derandomize=True, database=None)
@@ -73,7 +74,9 @@ def rows(source: str) -> list[dict[str, Any]]:
 def samples(*kinds: str) -> list[Sample]:
     """Give the samples of some kinds from both sources, one for each version they are valid for."""
     return [
-        Sample(row["name"], row["kind"], version, row["operation"], row["status"], row["headers"], row["body"])
+        Sample(
+            row["name"], row["kind"], version, row["operation"], row["status"], row["headers"], row["body"]
+        )
         for source in ("documentation", "examples")
         for row in rows(source)
         for version in row["versions"]
@@ -121,6 +124,23 @@ def error_of(operation: str, response: Response, version: Version = "v2") -> Sms
     return caught.value
 
 
+def attempt(run: Callable[[], object]) -> object:
+    """Give a result, or the expected error that came instead; any other error is a defect."""
+    try:
+        return run()
+    except (SmscodeError, BodyError) as error:
+        return error
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Give every (container, key) in a JSON object or array, outside in."""
+    keys: Iterable[Any] = value.keys() if hasattr(value, "keys") else range(len(value))
+    for key in list(keys):
+        yield value, key
+        if isinstance(value[key], (dict, list)):
+            yield from places(value[key])
+
+
 def usd(amount: str, canonical: int) -> dict[str, object]:
     """Make a money object as v2 sends it."""
     return {
@@ -152,6 +172,9 @@ ORDER: dict[str, object] = {
     "canceled_at": None,
     "failed_reason": None,
 }
+NULLABLE = sorted(ORDER.keys() - {"id", "status", "product_id", "amount"})
+"""The fields of an order that the schema allows to be null."""
+
 PAGE: dict[str, object] = {"page": 1, "limit": 10, "count": 1}
 
 NOT_INTEGERS: Sequence[object] = (True, 1.0, 1.9, "1", b"1", Decimal(1), [1], {}, object())

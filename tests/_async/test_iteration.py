@@ -1,0 +1,204 @@
+"""Walking through the catalog and the orders."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Literal
+
+import httpx
+import pytest
+
+from smscode import InvalidArgumentError, InvalidResponseError, NetworkError, Product
+
+from ..concurrency import AsyncVirtualClient
+from .helpers import AsyncScript, rent, still_sandbox, success
+
+pytestmark = pytest.mark.anyio
+
+Version = Literal["v1", "v2"]
+Generation = Literal["documented", "current"]
+
+CREATED = "2026-06-14T04:00:12Z"
+
+
+def product_row(product_id: int) -> dict[str, Any]:
+    return {"id": product_id, "available": 5, "price": 15_000, "active": True}
+
+
+def product_page(ids: list[int], limit: int) -> httpx.Response:
+    return success([product_row(row) for row in ids], page=1, limit=limit, count=len(ids))
+
+
+def order_row(order_id: int) -> dict[str, Any]:
+    ends = ("phone_number", "otp_code", "otp_received_at", "expires_at", "canceled_at", "failed_reason")
+    row = {"id": order_id, "status": "ACTIVE", "created_at": CREATED, "product_id": 142, "amount": 15_000}
+    return {**row, **dict.fromkeys(ends)}
+
+
+def order_page(ids: list[int]) -> httpx.Response:
+    return success([order_row(row) for row in ids])
+
+
+class AsyncEndless(AsyncScript):
+    """Answers every request with what a function makes of its number."""
+
+    def __init__(self, answer: Callable[[int], httpx.Response]) -> None:
+        super().__init__([])
+        self._answer = answer
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        return self._answer(len(self.requests))
+
+
+def scripted(script: AsyncScript) -> AsyncVirtualClient:
+    return AsyncVirtualClient(still_sandbox(), transport=script, api_version="v1")
+
+
+def queries(script: AsyncScript, *names: str) -> list[tuple[str, ...]]:
+    return [tuple(request.url.params[name] for name in names) for request in script.requests]
+
+
+async def collect(products: AsyncIterator[Product], seen: list[Product]) -> None:
+    """Keep what came before an error."""
+    async for product in products:
+        seen.append(product)
+
+
+def named(arguments: dict[str, Any]) -> str:
+    """Give what names the wrong argument: the page size is the service's limit."""
+    name = next(iter(arguments))
+    return "page_size|limit" if name == "page_size" else name
+
+
+async def test_all_products_come_once_whatever_the_page_size(
+    version: Version, generation: Generation
+) -> None:
+    sandbox = still_sandbox(generation=generation)
+    async with AsyncVirtualClient(sandbox, api_version=version) as client:
+        whole = [product async for product in client.catalog.iter_products()]
+        assert whole == list(await client.catalog.products())
+        for size in (1, 7, len(whole), len(whole) + 1):
+            assert [product async for product in client.catalog.iter_products(page_size=size)] == whole
+
+
+async def test_filters_and_order_hold_for_all_pages(version: Version) -> None:
+    sandbox = still_sandbox()
+    script = AsyncScript([], sandbox.transport())
+    async with AsyncVirtualClient(sandbox, transport=script, api_version=version) as client:
+        pages = [
+            page
+            async for page in client.catalog.iter_product_pages(
+                country_id=6, platform_id=3, sort="price_desc", page_size=1
+            )
+        ]
+    prices = [product.price for page in pages for product in page]
+    assert prices == sorted(prices, reverse=True)
+    assert [page.page for page in pages] == [1, 2, 3]
+    assert queries(script, "country_id", "platform_id", "sort", "page", "limit") == [
+        ("6", "3", "price_desc", str(page), "1") for page in (1, 2, 3, 4)
+    ]
+
+
+async def test_a_limit_the_server_lowered_is_followed() -> None:
+    script = AsyncScript([product_page([1, 2], 2), product_page([3, 4], 2), product_page([5], 2)])
+    async with scripted(script) as client:
+        assert [product.id async for product in client.catalog.iter_products()] == [1, 2, 3, 4, 5]
+    assert queries(script, "page", "limit") == [("1", "10000"), ("2", "2"), ("3", "2")]
+
+
+async def test_rows_that_come_again_are_dropped() -> None:
+    script = AsyncScript([product_page([1, 2], 2), product_page([2, 3], 2), product_page([3], 2)])
+    async with scripted(script) as client:
+        pages = [page async for page in client.catalog.iter_product_pages(page_size=2)]
+    assert [[product.id for product in page] for page in pages] == [[1, 2], [3]]
+
+
+async def test_a_page_with_nothing_new_ends_the_catalog() -> None:
+    endless = AsyncEndless(lambda number: product_page([1, 2], 2))
+    async with scripted(endless) as client:
+        assert [product.id async for product in client.catalog.iter_products(page_size=2)] == [1, 2]
+    assert len(endless.requests) == 2
+
+
+async def test_an_empty_catalog_gives_nothing() -> None:
+    async with scripted(AsyncScript([product_page([], 10_000)])) as client:
+        assert [page async for page in client.catalog.iter_product_pages()] == []
+
+
+async def test_a_catalog_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smscode.core.paging._MOST_ROWS", 10)
+    endless = AsyncEndless(lambda number: product_page([3 * number, 3 * number + 1, 3 * number + 2], 3))
+    seen: list[Product] = []
+    async with scripted(endless) as client:
+        with pytest.raises(InvalidResponseError, match="does not end"):
+            await collect(client.catalog.iter_products(page_size=3), seen)
+    assert len(seen) == 9
+
+
+async def test_products_come_page_by_page_as_they_are_asked_for() -> None:
+    sandbox = still_sandbox()
+    async with AsyncVirtualClient(sandbox) as client:
+        taken = 0
+        async for _ in client.catalog.iter_products(page_size=10):
+            taken += 1
+            assert sandbox.requests["GET /catalog/products"] == (taken + 9) // 10
+        assert taken > 20
+
+
+async def test_an_error_comes_through_where_it_happens() -> None:
+    failures = [httpx.ConnectError("no")] * 4
+    script = AsyncScript([product_page([1, 2], 2), *failures])
+    seen: list[Product] = []
+    async with scripted(script) as client:
+        with pytest.raises(NetworkError) as caught:
+            await collect(client.catalog.iter_products(page_size=2, timeout=9), seen)
+    assert ([product.id for product in seen], caught.value.attempts) == ([1, 2], 4)
+    assert [request.extensions["timeout"]["pool"] for request in script.requests[:2]] == [9, 9]
+
+
+async def test_all_orders_come_once(version: Version) -> None:
+    sandbox = still_sandbox(otp_after=None)
+    async with AsyncVirtualClient(sandbox, api_version=version) as client:
+        created = await client.orders.create(catalog_product_id=88, quantity=7)
+        newest = [order.id for order in created][::-1]
+        for size in (1, 3, 7, 100):
+            assert [order.id async for order in client.orders.iter(page_size=size)] == newest
+
+
+async def test_orders_placed_meanwhile_are_not_shown() -> None:
+    sandbox = still_sandbox(otp_after=None)
+    async with AsyncVirtualClient(sandbox) as client:
+        created = await client.orders.create(catalog_product_id=88, quantity=5)
+        seen: list[int] = []
+        async for order in client.orders.iter(page_size=2):
+            seen.append(order.id)
+            if len(seen) < 4:
+                await rent(client)
+    assert seen == [order.id for order in created][::-1]
+
+
+async def test_order_pages_that_only_repeat_come_to_an_end() -> None:
+    endless = AsyncEndless(lambda number: order_page([1, 2]))
+    async with scripted(endless) as client:
+        assert [order.id async for order in client.orders.iter(page_size=2)] == [1, 2]
+    assert 2 < len(endless.requests) < 100
+    assert queries(endless, "offset", "limit")[:3] == [("0", "2"), ("2", "2"), ("4", "2")]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"page_size": 0}, {"page_size": 10_001}, {"sort": "cheap"}, {"country_id": "6"}, {"operator_id": 0}],
+)
+def test_arguments_are_checked_before_the_first_product_is_asked_for(arguments: dict[str, Any]) -> None:
+    client = AsyncVirtualClient(still_sandbox())
+    for iterate in (client.catalog.iter_products, client.catalog.iter_product_pages):
+        with pytest.raises(InvalidArgumentError, match=named(arguments)):
+            iterate(**arguments)
+
+
+@pytest.mark.parametrize("arguments", [{"page_size": 0}, {"page_size": 101}, {"status": "GONE"}])
+def test_arguments_are_checked_before_the_first_order_is_asked_for(arguments: dict[str, Any]) -> None:
+    client = AsyncVirtualClient(still_sandbox())
+    with pytest.raises(InvalidArgumentError, match=named(arguments)):
+        client.orders.iter(**arguments)

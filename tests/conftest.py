@@ -1,0 +1,31 @@
+"""What all tests share: both event loops, both API versions, and an environment without settings."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=["v1", "v2"])
+def version(request: pytest.FixtureRequest) -> Literal["v1", "v2"]:
+    return "v1" if request.param == "v1" else "v2"
+
+
+@pytest.fixture(params=["documented", "current"])
+def generation(request: pytest.FixtureRequest) -> Literal["documented", "current"]:
+    return "current" if request.param == "current" else "documented"
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SMSCODE_TOKEN", "SMSCODE_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)

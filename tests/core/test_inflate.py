@@ -1,0 +1,102 @@
+"""Bodies are decompressed while they come, and never grow beyond the limit."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smscode.core.inflate import Body, BodyError
+
+from .support import attempt
+
+
+def taken(chunks: Iterable[bytes], encoding: str = "gzip", limit: int = 1000) -> bytes:
+    body = Body(encoding, limit)
+    for chunk in chunks:
+        body.feed(chunk)
+    return body.finish()
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", " GZip "])
+@given(content=st.binary(max_size=300), size=st.integers(1, 50))
+def test_gzip_comes_out_whole_however_it_is_cut_into_chunks(encoding: str, content: bytes, size: int) -> None:
+    packed = gzip.compress(content)
+    chunks = [packed[start : start + size] for start in range(0, len(packed), size)]
+    assert taken([b"", *chunks, b""], encoding) == content
+
+
+@pytest.mark.parametrize("encoding", ["", "identity", "IDENTITY"])
+def test_a_plain_body_is_taken_as_it_is(encoding: str) -> None:
+    assert taken([b"ab", b"", b"c"], encoding) == b"abc"
+    assert taken([], encoding) == b""
+
+
+@pytest.mark.parametrize(
+    "encoding", ["br", "zstd", "deflate", "gzip, gzip", "identity, gzip", "foo", "gzip2", "notgzip"]
+)
+def test_an_encoding_that_was_not_asked_for_is_refused(encoding: str) -> None:
+    with pytest.raises(BodyError, match="content encoding that was not asked for") as caught:
+        Body(encoding, 1000)
+    assert not caught.value.truncated
+
+
+@pytest.mark.parametrize("limit", [0, 1, 999])
+def test_a_body_of_just_the_limit_is_taken_and_one_byte_more_is_not(limit: int) -> None:
+    for encoding, pack in (("", bytes), ("gzip", gzip.compress)):
+        assert taken([pack(b"a" * limit)], encoding, limit) == b"a" * limit
+        with pytest.raises(BodyError, match=f"larger than {limit} bytes") as caught:
+            taken([pack(b"a" * (limit + 1))], encoding, limit)
+        assert not caught.value.truncated
+
+
+def test_a_small_answer_cannot_blow_up() -> None:
+    bomb = gzip.compress(bytes(50_000_000), 9)
+    assert len(bomb) < 60_000
+    body = Body("gzip", 1000)
+    with pytest.raises(BodyError, match="larger than 1000 bytes"):
+        body.feed(bomb)
+    assert body._size == 1001, "only what is needed to know was unpacked"
+
+
+def test_the_limit_holds_for_all_chunks_together() -> None:
+    with pytest.raises(BodyError, match="larger than 5 bytes"):
+        taken([b"abc", b"def"], "", 5)
+
+
+@given(st.binary(min_size=1, max_size=200), st.data())
+def test_gzip_that_was_cut_is_noticed(content: bytes, data: st.DataObject) -> None:
+    packed = gzip.compress(content)
+    with pytest.raises(BodyError) as caught:
+        taken([packed[: data.draw(st.integers(1, len(packed) - 1))]])
+    assert caught.value.truncated
+
+
+@given(st.binary(min_size=1, max_size=17))
+def test_short_garbage_is_never_a_gzip_body(garbage: bytes) -> None:
+    found = attempt(lambda: taken([garbage]))
+    assert isinstance(found, BodyError)
+    assert found.truncated
+
+
+@pytest.mark.parametrize("packed", [b"{}", b"\x1f\x8b\x08garbage!garbage", zlib.compress(b"zlib, not gzip")])
+def test_damaged_gzip_is_refused(packed: bytes) -> None:
+    with pytest.raises(BodyError, match=r"damaged|too early") as caught:
+        taken([packed])
+    assert caught.value.truncated
+
+
+def test_a_wrong_checksum_is_noticed() -> None:
+    packed = bytearray(gzip.compress(b"abc"))
+    packed[-5] ^= 1
+    with pytest.raises(BodyError, match="the answer's compression is damaged"):
+        taken([bytes(packed)])
+
+
+def test_no_body_at_all_may_call_itself_gzip() -> None:
+    assert taken([]) == b""
+    assert taken([b""]) == b""

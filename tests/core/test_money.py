@@ -1,0 +1,265 @@
+"""Money: rounding as the service rounds, caps that admit the price they were made from, no floats."""
+
+from __future__ import annotations
+
+import decimal
+from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
+from math import ceil, floor
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smscode import FxRate, InvalidArgumentError, Money
+
+STEP = Decimal("0.0001")
+
+prices = st.integers(1, 10**12)
+rates = st.integers(1, 10**6).map(lambda rate: FxRate("USD/IDR", rate))
+places = st.sampled_from([2, 4])
+
+
+def shown(price: int, rate: FxRate) -> Money:
+    """Make the Money that v2 shows for a price."""
+    return Money(rate.to_usd(price, places=4), "USD", price, "IDR")
+
+
+@pytest.mark.parametrize(
+    ("idr", "rate", "decimals", "expected"),
+    [
+        (15000, 16250, 4, "0.9231"),
+        (15000, 16250, 2, "0.92"),
+        (500000, 16250, 2, "30.77"),
+        (515000, 16250, 2, "31.69"),
+        (139, 17970, 4, "0.0077"),
+        (517231, 17970, 2, "28.78"),
+        (1250000, 16000, 2, "78.13"),
+        (750000, 16000, 4, "46.8750"),
+        (1, 16250, 2, "0.01"),
+        (1, 1_000_000, 4, "0.0001"),
+        (0, 16250, 2, "0.00"),
+        (-515000, 16250, 2, "-31.69"),
+        (-1250000, 16000, 2, "-78.13"),
+        (-1, 10**6, 2, "0.00"),
+        (3, 2, 0, "2"),
+    ],
+)
+def test_rupiah_are_shown_in_dollars_as_the_service_shows_them(
+    idr: int, rate: int, decimals: int, expected: str
+) -> None:
+    assert str(FxRate("USD/IDR", rate).to_usd(idr, places=decimals)) == expected
+
+
+@given(prices, rates, places)
+def test_a_shown_amount_is_the_nearest_one_with_ties_up_and_never_zero(
+    price: int, rate: FxRate, decimals: int
+) -> None:
+    usd = rate.to_usd(price, places=decimals)
+    exact = Fraction(price, rate.rate) * 10**decimals
+    assert usd > 0
+    assert usd.as_tuple().exponent == -decimals
+    assert Fraction(usd) * 10**decimals == max(floor(exact + Fraction(1, 2)), 1)
+
+
+@pytest.mark.parametrize(
+    ("usd", "rounding", "expected"),
+    [
+        ("0.0077", "ROUND_FLOOR", 138),
+        ("0.0077", "ROUND_CEILING", 139),
+        ("0.0077", "ROUND_HALF_UP", 138),
+        ("0.50", "ROUND_FLOOR", 8985),
+        ("1E+1", "ROUND_FLOOR", 179700),
+        ("0", "ROUND_CEILING", 0),
+        ("-0.0077", "ROUND_FLOOR", -139),
+        ("-0.0077", "ROUND_CEILING", -138),
+        ("-0.0077", "ROUND_HALF_UP", -138),
+    ],
+)
+def test_dollars_become_rupiah_by_the_named_rounding(usd: str, rounding: Any, expected: int) -> None:
+    assert FxRate("USD/IDR", 17970).to_idr(Decimal(usd), rounding=rounding) == expected
+
+
+@given(st.decimals(0, 10**9, places=6), rates)
+def test_dollars_become_rupiah_exactly(usd: Decimal, rate: FxRate) -> None:
+    exact = Fraction(usd) * rate.rate
+    assert rate.to_idr(usd, rounding="ROUND_FLOOR") == floor(exact)
+    assert rate.to_idr(usd, rounding="ROUND_CEILING") == ceil(exact)
+    assert rate.to_idr(usd, rounding="ROUND_HALF_UP") == floor(exact + Fraction(1, 2))
+
+
+@given(st.integers(2, 400), st.integers(0, 100))
+def test_half_a_rupiah_is_rounded_away_from_zero(rate: int, whole: int) -> None:
+    half = Decimal(2 * whole + 1) / 2
+    assert FxRate("USD/IDR", 1).to_idr(half, rounding="ROUND_HALF_UP") == whole + 1
+    assert FxRate("USD/IDR", 1).to_idr(-half, rounding="ROUND_HALF_UP") == -whole - 1
+    assert FxRate("USD/IDR", 2 * rate).to_usd(rate, places=0) == 1
+
+
+@given(prices, rates)
+def test_a_cap_made_from_a_shown_price_admits_it_and_is_at_most_one_step_too_wide(
+    price: int, rate: FxRate
+) -> None:
+    cap, exact = shown(price, rate).as_max_price(), shown(price, rate).as_max_price(rate)
+    assert isinstance(cap, Decimal)
+    assert rate.to_idr(cap, rounding="ROUND_FLOOR") >= price
+    assert exact <= cap <= exact + STEP
+    assert exact == rate.smallest_cap(price)
+
+
+@given(prices, rates)
+def test_a_cap_made_with_the_rate_is_the_smallest_that_admits_the_price(price: int, rate: FxRate) -> None:
+    cap = rate.smallest_cap(price)
+    assert cap.as_tuple().exponent == -4
+    assert rate.to_idr(cap, rounding="ROUND_FLOOR") >= price
+    assert rate.to_idr(cap - STEP, rounding="ROUND_FLOOR") < price
+
+
+@given(prices, rates)
+def test_a_floor_made_from_a_shown_price_admits_it_and_is_at_most_one_step_too_low(
+    price: int, rate: FxRate
+) -> None:
+    low, exact = shown(price, rate).as_min_price(), shown(price, rate).as_min_price(rate)
+    assert isinstance(low, Decimal)
+    assert low >= 0
+    assert rate.to_idr(low, rounding="ROUND_CEILING") <= price
+    assert exact - STEP <= low <= exact
+    assert exact == rate.largest_floor(price)
+
+
+@given(prices, rates)
+def test_a_floor_made_with_the_rate_is_the_largest_that_admits_the_price(price: int, rate: FxRate) -> None:
+    low = rate.largest_floor(price)
+    assert rate.to_idr(low, rounding="ROUND_CEILING") <= price
+    assert rate.to_idr(low + STEP, rounding="ROUND_CEILING") > price
+
+
+def test_the_shown_price_itself_falls_short_and_its_cap_does_not() -> None:
+    rate = FxRate("USD/IDR", 17970)
+    money = shown(139, rate)
+    assert str(money.amount) == "0.0077"
+    assert rate.to_idr(money.amount, rounding="ROUND_FLOOR") == 138
+    assert str(money.as_max_price()) == "0.0078"
+    assert str(money.as_min_price()) == "0.0076"
+
+
+def test_the_limits_of_rupiah_are_their_integer() -> None:
+    money, rate = Money.idr(15000), FxRate("USD/IDR", 16250)
+    for limit in (
+        money.as_max_price(),
+        money.as_min_price(),
+        money.as_max_price(rate),
+        money.as_min_price(rate),
+    ):
+        assert type(limit) is int
+        assert limit == 15000
+
+
+@pytest.mark.parametrize(
+    ("amount", "cap", "low"),
+    [
+        ("0.9231", "0.9232", "0.9230"),
+        ("30.77", "30.78", "30.76"),
+        ("0.0000", "0.0001", "0.0000"),
+        ("7", "8", "6"),
+        ("1E+1", "11", "9"),
+    ],
+)
+def test_a_limit_without_a_rate_moves_the_last_digit(amount: str, cap: str, low: str) -> None:
+    money = Money(Decimal(amount), "USD", 15000, "IDR")
+    assert str(money.as_max_price()) == cap
+    assert str(money.as_min_price()) == low
+
+
+def test_results_do_not_depend_on_the_decimal_context_of_the_caller() -> None:
+    rate = FxRate("USD/IDR", 16250)
+
+    def everything() -> list[object]:
+        money = shown(987654321, rate)
+        return [
+            money,
+            money.amount,
+            str(money),
+            str(Money.idr(987654321)),
+            money.as_max_price(),
+            money.as_max_price(rate),
+            money.as_min_price(),
+            money.as_min_price(rate),
+            rate.to_idr(Decimal("60778.7274"), rounding="ROUND_HALF_UP"),
+        ]
+
+    expected = everything()
+    context = decimal.Context(prec=3, rounding=decimal.ROUND_UP, Emax=4, Emin=-4, traps=[decimal.Inexact])
+    with decimal.localcontext(context):
+        assert everything() == expected
+    assert str(expected[1]) == "60778.7274"
+
+
+REFUSED: dict[str, Callable[[], object]] = {
+    "a float amount": lambda: Money(0.5, "USD", 1),  # type: ignore[arg-type]
+    "an int amount": lambda: Money(1, "USD", 1),  # type: ignore[arg-type]
+    "NaN": lambda: Money(Decimal("NaN"), "USD", 1),
+    "infinity": lambda: Money(Decimal("Infinity"), "USD", 1),
+    "a float ledger value": lambda: Money(Decimal(1), "USD", 1.0),  # type: ignore[arg-type]
+    "a bool ledger value": lambda: Money(Decimal(1), "USD", True),
+    "float rupiah": lambda: Money.idr(1.0),  # type: ignore[arg-type]
+    "bool rupiah": lambda: Money.idr(True),
+    "rupiah in a string": lambda: Money.idr("1"),  # type: ignore[arg-type]
+    "a float rate": lambda: FxRate("USD/IDR", 16250.0),  # type: ignore[arg-type]
+    "a bool rate": lambda: FxRate("USD/IDR", True),
+    "a rate of zero": lambda: FxRate("USD/IDR", 0),
+    "a negative rate": lambda: FxRate("USD/IDR", -1),
+    "floats to show": lambda: FxRate("USD/IDR", 1).to_usd(1.0, places=2),  # type: ignore[arg-type]
+    "bools to show": lambda: FxRate("USD/IDR", 1).to_usd(True, places=2),
+    "negative places": lambda: FxRate("USD/IDR", 1).to_usd(1, places=-1),
+    "too many places": lambda: FxRate("USD/IDR", 1).to_usd(1, places=13),
+    "bool places": lambda: FxRate("USD/IDR", 1).to_usd(1, places=True),
+    "float dollars": lambda: FxRate("USD/IDR", 1).to_idr(0.5, rounding="ROUND_FLOOR"),  # type: ignore[arg-type]
+    "int dollars": lambda: FxRate("USD/IDR", 1).to_idr(1, rounding="ROUND_FLOOR"),  # type: ignore[arg-type]
+    "NaN dollars": lambda: FxRate("USD/IDR", 1).to_idr(Decimal("NaN"), rounding="ROUND_FLOOR"),
+    "another rounding": lambda: FxRate("USD/IDR", 1).to_idr(Decimal(1), rounding="ROUND_UP"),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("make", REFUSED.values(), ids=REFUSED.keys())
+def test_what_is_not_an_exact_amount_is_refused(make: Callable[[], object]) -> None:
+    with pytest.raises(InvalidArgumentError, match="expected"):
+        make()
+
+
+def test_both_versions_of_one_price_are_equal_and_hash_alike() -> None:
+    old, new = Money.idr(15000), Money(Decimal("0.9231"), "USD", 15000, "IDR")
+    assert old == new
+    assert {old: "x"}[new] == "x"
+    assert old != Money.idr(15001)
+    assert old != Money(Decimal(15000), "IDR", 15000, "XXX")
+    unlike: object = 15000
+    assert old != unlike
+
+
+def test_amounts_sort_by_their_ledger_value() -> None:
+    cheap = Money(Decimal("9.99"), "USD", 1, "IDR")
+    middle = Money.idr(2)
+    dear = Money(Decimal("0.01"), "USD", 3, "IDR")
+    assert sorted([dear, cheap, middle]) == [cheap, middle, dear]
+    assert cheap < middle <= middle < dear > cheap >= cheap
+    with pytest.raises(TypeError):
+        _ = cheap < 5  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("money", "text"),
+    [
+        (Money(Decimal("0.9231"), "USD", 15000), "$0.9231"),
+        (Money(Decimal("1234567.80"), "USD", 1), "$1,234,567.80"),
+        (Money(Decimal("-2.50"), "USD", -1), "-$2.50"),
+        (Money(Decimal("1E+3"), "USD", 1), "$1,000"),
+        (Money.idr(15000), "Rp 15,000"),
+        (Money.idr(-15000), "-Rp 15,000"),
+        (Money(Decimal("1234.5"), "EUR", 1), "1,234.5 EUR"),
+    ],
+)
+def test_an_amount_is_written_for_people(money: Money, text: str) -> None:
+    assert str(money) == text

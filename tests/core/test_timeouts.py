@@ -1,0 +1,62 @@
+"""How long a call may take."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from smscode import InvalidArgumentError, Timeouts
+from smscode.core.timeouts import check_seconds, check_wait
+from smscode.core.wire import Kind
+
+WRONG: list[Any] = [-1, -0.5, math.nan, -math.inf, True, False, "5", b"5", Decimal(5), [5]]
+
+
+def test_the_limits_are_finite_unless_asked_otherwise() -> None:
+    assert Timeouts() == Timeouts(total=30.0, create=90.0, connect=5.0, read=30.0)
+
+
+@pytest.mark.parametrize("value", [0, *WRONG, None])
+@pytest.mark.parametrize("name", ["total", "create", "connect", "read"])
+def test_a_limit_is_a_number_of_seconds_above_zero(name: str, value: Any) -> None:
+    with pytest.raises(
+        InvalidArgumentError, match=rf"\Atimeout\.{name}: expected a number of seconds above 0"
+    ):
+        Timeouts(**{name: value})
+
+
+@pytest.mark.parametrize("value", [1e-9, 1, 5.5, math.inf, 10**400])
+def test_any_number_above_zero_is_one(value: float) -> None:
+    found = check_seconds("timeout", value)
+    assert type(found) is float
+    assert found == value or (value == 10**400 and found > 1e308)
+
+
+def test_a_number_is_the_limit_of_every_call_and_none_is_no_limit() -> None:
+    assert Timeouts.of(5) == Timeouts(total=5.0, create=5.0)
+    assert Timeouts.of(None) == Timeouts(total=math.inf, create=math.inf)
+    mine = Timeouts(read=1.0)
+    assert Timeouts.of(mine) is mine
+    for wrong in (0, *WRONG):
+        with pytest.raises(InvalidArgumentError, match=r"\Atimeout: expected"):
+            Timeouts.of(wrong)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_buying_may_take_longer_and_the_caller_decides(kind: Kind) -> None:
+    timeouts = Timeouts(total=10.0, create=20.0)
+    assert timeouts.budget(kind, None) == (20.0 if kind is Kind.CREATE else 10.0)
+    assert timeouts.budget(kind, 7) == 7.0
+    for wrong in (0, *WRONG):
+        with pytest.raises(InvalidArgumentError, match=r"\Atimeout: expected"):
+            timeouts.budget(kind, wrong)
+
+
+def test_a_wait_of_zero_means_one_look() -> None:
+    assert [check_wait(value) for value in (0, 0.0, -0.0, 2, math.inf)] == [0.0, 0.0, 0.0, 2.0, math.inf]
+    for wrong in (*WRONG, None):
+        with pytest.raises(InvalidArgumentError, match=r"\Atimeout: expected a number of seconds above 0"):
+            check_wait(wrong)

@@ -1,0 +1,295 @@
+"""Webhooks: only what the service signed is believed, and only what is an event is read."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smscode import InvalidArgumentError, SmscodeError, WebhookPayloadError, WebhookSignatureError, webhooks
+from smscode.errors import JsonValue
+from smscode.webhooks import Event, OtpReceived, UnknownEvent, WebhookTest, parse, receive, sign, verify
+
+from .support import attempt, samples
+
+SECRET = "9f1c27d0b84e5a6633e0f7c1d25b48a97c60e3f412ab58d9047e6cb1530fa28d"
+BODY = b'{"event":"webhook.test","timestamp":"2026-06-14T04:15:00+00:00","data":{"message":"ping"}}'
+SIGNATURE = "sha256=b261aafab576324076e03f7f3a8b7aa682f8432aa1e82d893fcf51b9c41e3833"
+DIGITS = SIGNATURE.removeprefix("sha256=")
+
+EVENTS = {json.dumps(sample.body).encode() for sample in samples("webhook")}
+
+
+def event(**changes: object) -> bytes:
+    """Make the body of an order event; a field of ``data`` that is Ellipsis is left out."""
+    data: dict[str, object] = {
+        "order_id": 1001,
+        "phone_number": "+628123456789",
+        "otp_code": "1234",
+        "otp_message": "Your verification code is 1234",
+        "product_id": 42,
+        "catalog_product_id": 87,
+        "country": "Indonesia",
+        "platform": "WhatsApp",
+    }
+    envelope: dict[str, object] = {"event": "order.otp_received", "timestamp": "2026-02-25T12:00:00+00:00"}
+    for name, value in changes.items():
+        (envelope if name in envelope else data)[name] = value
+    kept = {name: value for name, value in data.items() if value is not ...}
+    return json.dumps({**{k: v for k, v in envelope.items() if v is not ...}, "data": kept}).encode()
+
+
+def test_the_known_vector_verifies() -> None:
+    assert sign(BODY, SECRET) == SIGNATURE
+    verify(BODY, SIGNATURE, SECRET)
+    assert receive(BODY, SIGNATURE, SECRET) == WebhookTest(datetime(2026, 6, 14, 4, 15, tzinfo=UTC), "ping")
+
+
+@given(st.binary(max_size=300), st.text(st.characters(codec="utf-8"), min_size=1, max_size=40))
+def test_what_is_signed_verifies_and_nothing_else_does(body: bytes, secret: str) -> None:
+    signature = sign(body, secret)
+    verify(body, signature, secret)
+    for other_body, other_secret in (
+        (body + b"\n", secret),
+        (b"\xef\xbb\xbf" + body, secret),
+        (body, secret + "x"),
+    ):
+        with pytest.raises(WebhookSignatureError, match="does not match"):
+            verify(other_body, signature, other_secret)
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        None,
+        "",
+        "sha256=",
+        DIGITS,
+        f"sha1={DIGITS}",
+        f"SHA256={DIGITS}",
+        f"sha256:{DIGITS}",
+        f" {SIGNATURE}",
+        f"{SIGNATURE} ",
+        f"{SIGNATURE}\n",
+        SIGNATURE[:-1],
+        SIGNATURE + "0",
+        SIGNATURE[:-1] + "g",
+        SIGNATURE[:-2] + "  ",
+        "sha256=" + " " * 64,
+        "sha256=" + "ab " * 21 + "a",
+        SIGNATURE[:-1] + "\u00e9",
+        SIGNATURE[:-1] + "\uff13",
+        SIGNATURE[:-1] + "\0",
+        "a" * 1_000_000,
+        f"{SIGNATURE}, {SIGNATURE}",
+        f"{SIGNATURE},{SIGNATURE}",
+        "sha256=" + "0" * 64,
+        f"sha256=sha256={DIGITS}"[: len(SIGNATURE)],
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_any_other_signature_is_refused(signature: str | None) -> None:
+    for check in (verify, receive):
+        with pytest.raises(WebhookSignatureError):
+            check(BODY, signature, SECRET)
+
+
+def test_upper_case_digits_are_the_same_signature() -> None:
+    verify(BODY, f"sha256={DIGITS.upper()}", SECRET)
+
+
+def test_a_body_that_a_framework_wrote_anew_does_not_match() -> None:
+    for body in (json.dumps(json.loads(BODY)).encode(), BODY + b"\n", b"\xef\xbb\xbf" + BODY, BODY[:-1], b""):
+        with pytest.raises(WebhookSignatureError, match="does not match"):
+            verify(body, SIGNATURE, SECRET)
+
+
+def test_an_old_secret_is_accepted_beside_the_new_one() -> None:
+    for secrets in (["new", SECRET], (SECRET, "new"), [SECRET]):
+        verify(BODY, SIGNATURE, secrets)
+    with pytest.raises(WebhookSignatureError, match="does not match"):
+        verify(BODY, SIGNATURE, ["new", "newer"])
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["", [], [""], [SECRET, ""], None, 5, SECRET.encode(), [SECRET.encode()], [SECRET, None], {}, "\ud800"],
+)
+def test_a_missing_or_empty_secret_is_a_mistake_of_the_caller(secret: Any) -> None:
+    for signature in (SIGNATURE, sign(BODY, ""), None):
+        for check in (verify, receive):
+            with pytest.raises(InvalidArgumentError, match=r"\Asecret: expected the webhook secret"):
+                check(BODY, signature, secret)
+
+
+@pytest.mark.parametrize("body", [BODY.decode(), bytearray(BODY), memoryview(BODY), None, {}, 5])
+def test_a_body_that_is_not_the_raw_bytes_is_a_mistake_of_the_caller(body: Any) -> None:
+    given: list[Callable[[], object]] = [
+        lambda: verify(body, SIGNATURE, SECRET),
+        lambda: receive(body, SIGNATURE, SECRET),
+        lambda: parse(body),
+    ]
+    for call in given:
+        with pytest.raises(InvalidArgumentError, match=r"\Abody: expected the raw bytes, got"):
+            call()
+
+
+@pytest.mark.parametrize("signature", [SIGNATURE.encode(), 5, [SIGNATURE]])
+def test_a_signature_that_is_no_string_is_a_mistake_of_the_caller(signature: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"\Asignature: expected a string, got"):
+        verify(BODY, signature, SECRET)
+
+
+def test_a_huge_body_is_refused_before_it_is_hashed() -> None:
+    verify(bytes(1024 * 1024), sign(bytes(1024 * 1024), SECRET), SECRET)
+    for check in (verify, receive):
+        with pytest.raises(WebhookPayloadError, match="larger than 1048576 bytes"):
+            check(bytes(1024 * 1024 + 1), "not even looked at", SECRET)
+
+
+def test_no_report_of_a_refusal_shows_the_secret_or_the_right_signature() -> None:
+    def refused(check: Callable[..., object], body: bytes, signature: str | None) -> str:
+        try:
+            check(body, signature, "canary-" + "7Qx9")
+        except SmscodeError as error:
+            report = traceback.TracebackException.from_exception(error, capture_locals=True)
+            return "".join(report.format())
+        raise AssertionError("not refused")
+
+    right = sign(BODY, "canary-" + "7Qx9")
+    for check in (verify, receive):
+        for signature in (None, "", SIGNATURE):
+            report = refused(check, BODY, signature)
+            assert "refusal" in report, "the variables are in the report"
+            for leak in ("canary-7Qx9", right, right.removeprefix("sha256=")):
+                assert leak not in report
+        assert "canary-7Qx9" not in refused(check, bytes(2**20 + 1), SIGNATURE)
+
+
+def test_a_signed_body_that_is_no_event_is_a_payload_error() -> None:
+    for body in (
+        b"",
+        b"\xff\xfe",
+        b"{",
+        b"[]",
+        b"null",
+        b'"x"',
+        b"<html>",
+        rb'{"event":"\ud800"}',
+        b'{"a":1,"a":2}',
+    ):
+        verify(body, sign(body, SECRET), SECRET)
+        with pytest.raises(WebhookPayloadError, match=r"\A\$: expected an? "):
+            receive(body, sign(body, SECRET), SECRET)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"event": ...}, "$.event: the field 'event' is missing"),
+        ({"event": 5}, "$.event: expected a string, got an integer"),
+        ({"event": None}, "$.event: expected a string, got null"),
+        ({"timestamp": ...}, "$.timestamp: the field 'timestamp' is missing"),
+        ({"timestamp": 1772013600}, "$.timestamp: expected an RFC 3339 time, got an integer"),
+        ({"timestamp": "2026-02-25"}, "$.timestamp: expected an RFC 3339 time with an offset"),
+        ({"order_id": "1001"}, "$.data.order_id: expected an integer, got a string"),
+        ({"order_id": True}, "$.data.order_id: expected an integer, got a boolean"),
+        ({"order_id": ...}, "$.data.order_id: the field 'order_id' is missing"),
+        ({"otp_code": 1234}, "$.data.otp_code: expected a string, got an integer"),
+        ({"product_id": None}, "$.data.product_id: expected an integer, got null"),
+        ({"can_finish": "false"}, "$.data.can_finish: expected a boolean, got a string"),
+        ({"sms_revision": 1.0}, "$.data.sms_revision: expected an integer, got a number"),
+        ({"resend_available_at": ""}, "$.data.resend_available_at: expected an RFC 3339 time with an offset"),
+    ],
+)
+def test_a_wrong_field_is_named_by_its_path(changes: dict[str, object], problem: str) -> None:
+    with pytest.raises(WebhookPayloadError) as caught:
+        parse(event(**changes))
+    assert caught.value.message == f"{problem}."
+
+
+@pytest.mark.parametrize("data", [None, [], "x", 5])
+@pytest.mark.parametrize(
+    "name", ["order.otp_received", "order.completed", "order.expired", "order.canceled", "webhook.test"]
+)
+def test_an_event_without_its_data_is_a_payload_error(name: str, data: object) -> None:
+    envelope = {"event": name, "timestamp": "2026-02-25T12:00:00Z"}
+    for body in ({**envelope, "data": data}, envelope):
+        with pytest.raises(WebhookPayloadError, match=r"\A\$\.data: expected an object, got"):
+            parse(json.dumps(body).encode())
+
+
+@pytest.mark.parametrize("name", ["order.replaced", "", "Order.completed", "order.otp_received "])
+def test_an_event_of_an_unknown_kind_is_kept_as_it_came(name: str) -> None:
+    payloads: list[JsonValue] = [{"order_id": "x", "new": [1]}, None, [], "x"]
+    for data in payloads:
+        body = json.dumps(
+            {"event": name, "timestamp": "2026-02-25T12:00:00Z", "data": data, "more": 1}
+        ).encode()
+        assert parse(body) == UnknownEvent(name, datetime(2026, 2, 25, 12, tzinfo=UTC), data)
+    bare = json.dumps({"event": name, "timestamp": "2026-02-25T12:00:00Z"}).encode()
+    assert parse(bare) == UnknownEvent(name, datetime(2026, 2, 25, 12, tzinfo=UTC), None)
+
+
+def test_unknown_fields_are_ignored_and_a_timestamp_in_the_data_does_not_count() -> None:
+    plain = parse(event())
+    assert isinstance(plain, OtpReceived)
+    assert parse(event(new_field={"x": 1}, id="not ours")) == plain
+    odd = json.loads(event())
+    odd["data"]["timestamp"] = "1999-01-01T00:00:00Z"
+    assert parse(json.dumps(odd).encode()) == plain
+
+
+def test_any_order_may_have_events_and_the_same_one_twice() -> None:
+    first, second = parse(event(order_id=2**40)), parse(event(order_id=2**40))
+    assert first == second
+    assert isinstance(first, OtpReceived)
+    assert first.order_id == 2**40
+
+
+@pytest.mark.parametrize(
+    ("name", "class_"),
+    [
+        ("order.otp_received", webhooks.OtpReceived),
+        ("order.completed", webhooks.OrderCompleted),
+        ("order.expired", webhooks.OrderExpired),
+        ("order.canceled", webhooks.OrderCanceled),
+    ],
+)
+def test_each_order_event_has_its_class_and_masks_what_is_private(name: str, class_: type) -> None:
+    found = parse(event(event=name, otp_code="48291", otp_message="Code 48291"))
+    assert type(found) is class_
+    assert isinstance(found, webhooks.OrderEvent)
+    assert "48291" not in repr(found)
+    assert "+628123456789" not in repr(found)
+    assert "48291" not in repr(parse(event(event="order.new", otp_code="48291")))
+
+
+@given(
+    st.sampled_from(sorted(EVENTS)),
+    st.integers(0, 10**4),
+    st.binary(max_size=4),
+    st.none() | st.text(max_size=80) | st.just(SIGNATURE),
+)
+def test_whatever_is_delivered_only_the_two_errors_come_out(
+    body: bytes, place: int, patch: bytes, signature: str | None
+) -> None:
+    place %= len(body)
+    damaged = body[:place] + patch + body[place + len(patch) :]
+    with pytest.raises(WebhookSignatureError):
+        receive(damaged, signature, SECRET)
+    found = attempt(lambda: receive(damaged, sign(damaged, SECRET), SECRET))
+    if isinstance(found, WebhookPayloadError):
+        assert found.message.startswith("$")
+    else:
+        assert isinstance(found, Event)
+
+
+def test_the_signature_comes_in_the_documented_header() -> None:
+    assert webhooks.SIGNATURE_HEADER == "X-Webhook-Signature"

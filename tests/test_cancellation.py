@@ -1,0 +1,336 @@
+"""Cancellation: at once, with nothing left behind, and the client works on. By hand: threads have none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from operator import attrgetter
+
+import anyio
+import httpx
+import pytest
+import trio
+
+from smscode import AsyncClient, Money, RetryPolicy, Sms
+from smscode._async.gate import AsyncGate
+from smscode._concurrency import AsyncRuntime
+from smscode.sandbox import Sandbox
+
+from .concurrency import RawServer, raw_server
+
+BODY = b'{"success":true,"data":{"currency":"IDR","balance":1000000}}'
+GOOD = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY)
+SILENT, HALF = b"", GOOD[:-20]
+BALANCE = Money.idr(1_000_000)
+STORMS = 5
+
+Cancel = Callable[[Callable[[], Awaitable[object]], Callable[[], bool]], Awaitable[None]]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    with anyio.fail_after(10):
+        while not condition():  # noqa: ASYNC110  # what is waited for happens in threads
+            await anyio.sleep(0.001)
+
+
+@asynccontextmanager
+async def two_lanes(first: bytes) -> AsyncGenerator[tuple[RawServer, AsyncClient]]:
+    """Make a client of two lanes on a server that is stuck, with ``first``, as long as there are storms."""
+
+    def respond(number: int, request: int) -> tuple[bytes, bool]:
+        return (first, False) if number <= 2 * STORMS else (GOOD, False)
+
+    with raw_server(respond) as server:
+        client = AsyncClient(
+            "token",
+            api_version="v1",
+            base_url=server.url,
+            max_connections=2,
+            retry=RetryPolicy(max_attempts=1),
+        )
+        async with client:
+            yield server, client
+
+
+async def all_is_well(server: RawServer, client: AsyncClient) -> None:
+    """Check that every lane and every place at the gate is there again."""
+    connections = client._driver._connections
+    assert connections._idle == []
+    assert (connections._gate._free, len(connections._gate._waiters)) == (2, 0)
+    await until(lambda: not server.open)  # the connections of the cancelled calls were closed
+    balances: list[Money] = []
+
+    async def ask(number: int) -> None:
+        balances.append((await client.balance(timeout=5)).balance)
+
+    await AsyncRuntime().for_each(ask, range(10))
+    assert balances == [BALANCE] * 10
+    assert 1 <= len(connections._idle) <= 2
+
+
+async def by_task_cancel(call: Callable[[], Awaitable[object]], stuck: Callable[[], bool]) -> None:
+    async def run() -> None:
+        await call()
+
+    task = asyncio.create_task(run())
+    await until(stuck)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def by_asyncio_timeout(call: Callable[[], Awaitable[object]], stuck: Callable[[], bool]) -> None:
+    async def run() -> None:
+        async with asyncio.timeout(None) as limit:
+            expire = asyncio.create_task(until(stuck))
+            expire.add_done_callback(lambda _: limit.reschedule(asyncio.get_running_loop().time()))
+            await call()
+
+    with pytest.raises(TimeoutError):
+        await run()
+
+
+async def by_scope(call: Callable[[], Awaitable[object]], stuck: Callable[[], bool]) -> None:
+    async with anyio.create_task_group() as tasks:
+
+        async def cancel() -> None:
+            await until(stuck)
+            tasks.cancel_scope.cancel()
+
+        tasks.start_soon(cancel)
+        await call()
+
+
+async def by_fail_after(call: Callable[[], Awaitable[object]], stuck: Callable[[], bool]) -> None:
+    with pytest.raises(TimeoutError), anyio.fail_after(0.02):
+        await call()
+
+
+async def storm(cancel: Cancel, first: bytes) -> None:
+    """Cancel calls in the middle of their exchange, and others that wait for their turn behind them."""
+    async with two_lanes(first) as (server, client):
+        gate = client._driver._connections._gate
+        for number in range(1, STORMS + 1):
+
+            def stuck(wanted: int = 2 * number) -> bool:
+                return server.requests == wanted and len(gate._waiters) == 2
+
+            async def calls() -> None:
+                async def ask(_: int) -> None:
+                    await client.balance()
+
+                await AsyncRuntime().for_each(ask, range(4))
+
+            await cancel(calls, stuck)
+        await all_is_well(server, client)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("first", [SILENT, HALF])
+@pytest.mark.parametrize("cancel", [by_task_cancel, by_asyncio_timeout])
+async def test_asyncio_cancels_calls_without_a_trace(cancel: Cancel, first: bytes) -> None:
+    await storm(cancel, first)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("first", [SILENT, HALF])
+async def test_a_scope_cancels_calls_without_a_trace(first: bytes) -> None:
+    await storm(by_scope, first)
+
+
+def test_trio_cancels_calls_without_a_trace() -> None:
+    async def main() -> None:
+        before = trio.lowlevel.current_statistics().tasks_living
+        await storm(by_scope, SILENT)
+        assert trio.lowlevel.current_statistics().tasks_living == before
+
+    trio.run(main)
+
+
+@pytest.mark.anyio
+async def test_a_limit_around_a_call_cancels_it() -> None:
+    async with two_lanes(SILENT) as (server, client):
+        await by_fail_after(client.balance, lambda: True)
+        connections = client._driver._connections
+        assert (connections._idle, connections._gate._free) == ([], 2)
+        await until(lambda: not server.open)
+
+
+@pytest.mark.asyncio
+async def test_a_call_cancelled_before_it_starts_sends_nothing() -> None:
+    with raw_server(lambda number, request: (GOOD, False)) as server:
+        async with AsyncClient("token", api_version="v1", base_url=server.url) as client:
+            task = asyncio.create_task(client.balance())
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert (await client.balance()).balance == BALANCE
+    assert server.requests == 1
+
+
+@pytest.mark.asyncio
+async def test_a_cancelled_pause_between_attempts_ends_the_call() -> None:
+    sandbox = Sandbox()
+    sandbox.fail_next("balance.get", 503, retry_after=10)
+    async with AsyncClient(sandbox.token, transport=sandbox.transport()) as client:
+        task = asyncio.create_task(client.balance())
+        await until(lambda: sandbox.requests)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await client.balance()
+    assert sandbox.requests == {"GET /balance": 2}
+
+
+# -- the gate --------------------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_a_waiter_cancelled_before_its_turn_gives_its_place_to_the_next() -> None:
+    gate = AsyncGate(1, AsyncRuntime())
+    assert await gate.enter(0)
+    first, second = (asyncio.create_task(gate.enter(10)) for _ in range(2))
+    await until(lambda: len(gate._waiters) == 2)
+    first.cancel()
+    await asyncio.wait([first])
+    assert first.cancelled()
+    assert len(gate._waiters) == 1
+    gate.leave()
+    assert await second
+    gate.leave()
+    assert gate._free == 1
+
+
+@pytest.mark.asyncio
+async def test_a_waiter_cancelled_just_as_its_turn_comes_passes_it_on() -> None:
+    gate = AsyncGate(1, AsyncRuntime())
+    assert await gate.enter(0)
+    first, second = (asyncio.create_task(gate.enter(10)) for _ in range(2))
+    await until(lambda: len(gate._waiters) == 2)
+    gate.leave()
+    first.cancel()
+    assert await second
+    assert first.cancelled()
+    gate.leave()
+    assert gate._free == 1
+
+
+@pytest.mark.asyncio
+async def test_many_waiters_may_be_cancelled_in_any_order() -> None:
+    gate = AsyncGate(3, AsyncRuntime())
+
+    async def hold(number: int) -> None:
+        assert await gate.enter(10)
+        try:
+            await asyncio.sleep(0.001 * (number % 3))
+        finally:
+            gate.leave()
+
+    for step in (1, 2, 3, 5):
+        tasks = [asyncio.create_task(hold(number)) for number in range(100)]
+        await asyncio.sleep(0)
+        for task in tasks[::step]:
+            task.cancel()
+            await asyncio.sleep(0)
+        await asyncio.wait(tasks)
+        assert (gate._free, len(gate._waiters)) == (3, 0)
+
+
+@pytest.mark.anyio
+async def test_a_waiter_whose_scope_is_cancelled_gives_its_place_back() -> None:
+    gate = AsyncGate(1, AsyncRuntime())
+    assert await gate.enter(0)
+    with anyio.move_on_after(0.001) as scope:
+        await gate.enter(10)
+    assert scope.cancelled_caught
+    assert not gate._waiters
+    gate.leave()
+    assert await gate.enter(0)
+
+
+# -- waiting for codes -----------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def waiting(count: int) -> AsyncGenerator[tuple[Sandbox, list[int], list[asyncio.Task[Sms]]]]:
+    """Start waits, each for an order of its own, of which the first one polls."""
+    sandbox = Sandbox(otp_after=None)
+    transport: httpx.AsyncBaseTransport = sandbox.transport()
+    async with AsyncClient(sandbox.token, transport=transport, poll_interval=0.01) as client:
+        created = await client.orders.create(catalog_product_id=87, quantity=count)
+        ids = [order.id for order in created]
+        tasks: list[asyncio.Task[Sms]] = []
+        for order_id in ids:
+            tasks.append(asyncio.create_task(client.orders.wait_for_otp(order_id)))
+            await asyncio.sleep(0)
+        await until(lambda: sandbox.requests["GET /orders/active"])
+        try:
+            yield sandbox, ids, tasks
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            assert not client.orders._waits._board._watches
+
+
+@pytest.mark.asyncio
+async def test_when_the_polling_wait_is_cancelled_another_one_polls_on() -> None:
+    async with waiting(3) as (sandbox, ids, tasks):
+        tasks[0].cancel()
+        await asyncio.wait([tasks[0]])
+        for order_id in ids[1:]:
+            sandbox.deliver_sms(order_id, code="123456")
+        async with asyncio.timeout(5):
+            codes = [(await task).code for task in tasks[1:]]
+    assert tasks[0].cancelled()
+    assert codes == ["123456"] * 2
+
+
+@pytest.mark.asyncio
+async def test_a_wait_that_follows_may_be_cancelled() -> None:
+    async with waiting(3) as (sandbox, ids, tasks):
+        tasks[1].cancel()
+        await asyncio.wait([tasks[1]])
+        for order_id in (ids[0], ids[2]):
+            sandbox.deliver_sms(order_id, code="123456")
+        async with asyncio.timeout(5):
+            assert (await tasks[0]).code == (await tasks[2]).code == "123456"
+
+
+@pytest.mark.asyncio
+async def test_when_the_polling_wait_and_its_successor_are_cancelled_a_third_one_polls_on() -> None:
+    async with waiting(3) as (sandbox, ids, tasks):
+        tasks[0].cancel()
+        tasks[1].cancel()
+        sandbox.deliver_sms(ids[2], code="123456")
+        async with asyncio.timeout(5):
+            assert (await tasks[2]).code == "123456"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", ["catalog.iter_products", "catalog.iter_product_pages", "orders.iter"])
+async def test_a_walk_that_is_closed_in_the_middle_leaves_nothing_open(name: str) -> None:
+    # Trio warns of every generator that is left open, and warnings are errors here.
+    sandbox = Sandbox()
+    async with AsyncClient(sandbox.token, transport=sandbox.transport()) as client:
+        await client.orders.create(catalog_product_id=87, quantity=5)
+        before = sandbox.requests.total()
+        async with aclosing(attrgetter(name)(client)(page_size=2)) as walk:
+            async for _ in walk:
+                break
+        assert sandbox.requests.total() == before + 1
+
+
+@pytest.mark.anyio
+async def test_a_wait_may_be_left_by_its_scope() -> None:
+    sandbox = Sandbox(otp_after=None)
+    async with AsyncClient(sandbox.token, transport=sandbox.transport(), poll_interval=0.002) as client:
+        created = await client.orders.create(catalog_product_id=87)
+        with anyio.move_on_after(0.01) as scope:
+            await client.orders.wait_for_otp(created.orders[0].id)
+        assert scope.cancelled_caught
+        assert not client.orders._waits._board._watches
+        sandbox.deliver_sms(created.orders[0].id, code="123456")
+        assert (await client.orders.wait_for_otp(created.orders[0].id, timeout=0)).code == "123456"
