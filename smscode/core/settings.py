@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from typing import NoReturn, SupportsIndex, get_args
@@ -68,6 +69,14 @@ class Settings:
     token: Token
     base_url: str
     version: Version = field()
+
+    @property
+    def account(self) -> str:
+        """A name for the account, to keep accounts apart where purchases are written down.
+
+        It is made from the address and the token in a way that nobody can undo.
+        """
+        return hashlib.sha256(self.base_url.encode() + b"\n" + bytes(self.token.header)).hexdigest()[:16]
 
     @classmethod
     def resolve(
