@@ -9,6 +9,7 @@ is closed and forgotten.
 from __future__ import annotations
 
 import ssl
+import threading
 from collections import deque
 from collections.abc import AsyncIterable, Mapping
 from typing import Protocol, cast
@@ -73,6 +74,7 @@ class AsyncConnections:
         self._gate = AsyncGate(size, runtime)
         self._shared = shared
         self._idle: deque[tuple[float, AsyncTransportLane]] = deque()
+        self._lock = threading.Lock()
         self._closed = False
         self._ssl_context: ssl.SSLContext | None = None
         self._proxy: str | None = None
@@ -135,31 +137,39 @@ class AsyncConnections:
 
     def _take(self, *, fresh: bool) -> AsyncTransportLane:
         """Give the idle lane used last, or a new one."""
-        if self._idle and not fresh:
-            return self._idle.pop()[1]
-        if self._ssl_context is None:
-            self._ssl_context = _http.ssl_context(self._base_url)
-            self._proxy = _http.environment_proxy(self._base_url)
+        with self._lock:
+            if self._idle and not fresh:
+                return self._idle.pop()[1]
+            if self._ssl_context is None:
+                self._ssl_context = _http.ssl_context(self._base_url)
+                self._proxy = _http.environment_proxy(self._base_url)
         return AsyncTransportLane(self._ssl_context, self._proxy, self._runtime.now)
 
     async def _give_back(self, lane: AsyncTransportLane) -> None:
-        """Keep a lane for the next request, and close those that nobody used for long."""
-        now = self._runtime.now()
-        unwanted: list[AsyncTransportLane] = []
-        if self._closed or not lane.clean:
-            unwanted.append(lane)
-        else:
-            self._idle.append((now, lane))
-        while self._idle and self._idle[0][0] < now - KEEPALIVE_EXPIRY:
-            unwanted.append(self._idle.popleft()[1])
-        for old in unwanted:
+        """Keep a lane for the next request, and close those that nobody needs."""
+        for unwanted in self._sort_out(lane, self._runtime.now()):
             with self._runtime.shield(_CLOSING_GRACE):
-                await old.aclose()
+                await unwanted.aclose()
+
+    def _sort_out(self, lane: AsyncTransportLane, now: float) -> list[AsyncTransportLane]:
+        """Put a lane back; give those to close: this one if it is of no use, others idle for long."""
+        unwanted: list[AsyncTransportLane] = []
+        with self._lock:
+            if self._closed or not lane.clean:
+                unwanted.append(lane)
+            else:
+                self._idle.append((now, lane))
+            while self._idle and self._idle[0][0] < now - KEEPALIVE_EXPIRY:
+                unwanted.append(self._idle.popleft()[1])
+        return unwanted
 
     async def aclose(self) -> None:
         """Close the lanes that are not in use, or the shared one; the others as soon as they are free."""
-        self._closed = True
+        with self._lock:
+            self._closed = True
+            lanes: list[AsyncLane] = [lane for _, lane in self._idle]
+            self._idle.clear()
         if self._shared is not None:
-            await self._shared.aclose()
-        while self._idle:
-            await self._idle.pop()[1].aclose()
+            lanes.append(self._shared)
+        for lane in lanes:
+            await lane.aclose()

@@ -11,6 +11,7 @@ is closed and forgotten.
 from __future__ import annotations
 
 import ssl
+import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Protocol, cast
@@ -75,6 +76,7 @@ class Connections:
         self._gate = Gate(size, runtime)
         self._shared = shared
         self._idle: deque[tuple[float, TransportLane]] = deque()
+        self._lock = threading.Lock()
         self._closed = False
         self._ssl_context: ssl.SSLContext | None = None
         self._proxy: str | None = None
@@ -137,31 +139,39 @@ class Connections:
 
     def _take(self, *, fresh: bool) -> TransportLane:
         """Give the idle lane used last, or a new one."""
-        if self._idle and not fresh:
-            return self._idle.pop()[1]
-        if self._ssl_context is None:
-            self._ssl_context = _http.ssl_context(self._base_url)
-            self._proxy = _http.environment_proxy(self._base_url)
+        with self._lock:
+            if self._idle and not fresh:
+                return self._idle.pop()[1]
+            if self._ssl_context is None:
+                self._ssl_context = _http.ssl_context(self._base_url)
+                self._proxy = _http.environment_proxy(self._base_url)
         return TransportLane(self._ssl_context, self._proxy, self._runtime.now)
 
     def _give_back(self, lane: TransportLane) -> None:
-        """Keep a lane for the next request, and close those that nobody used for long."""
-        now = self._runtime.now()
-        unwanted: list[TransportLane] = []
-        if self._closed or not lane.clean:
-            unwanted.append(lane)
-        else:
-            self._idle.append((now, lane))
-        while self._idle and self._idle[0][0] < now - KEEPALIVE_EXPIRY:
-            unwanted.append(self._idle.popleft()[1])
-        for old in unwanted:
+        """Keep a lane for the next request, and close those that nobody needs."""
+        for unwanted in self._sort_out(lane, self._runtime.now()):
             with self._runtime.shield(_CLOSING_GRACE):
-                old.close()
+                unwanted.close()
+
+    def _sort_out(self, lane: TransportLane, now: float) -> list[TransportLane]:
+        """Put a lane back; give those to close: this one if it is of no use, others idle for long."""
+        unwanted: list[TransportLane] = []
+        with self._lock:
+            if self._closed or not lane.clean:
+                unwanted.append(lane)
+            else:
+                self._idle.append((now, lane))
+            while self._idle and self._idle[0][0] < now - KEEPALIVE_EXPIRY:
+                unwanted.append(self._idle.popleft()[1])
+        return unwanted
 
     def close(self) -> None:
         """Close the lanes that are not in use, or the shared one; the others as soon as they are free."""
-        self._closed = True
+        with self._lock:
+            self._closed = True
+            lanes: list[Lane] = [lane for _, lane in self._idle]
+            self._idle.clear()
         if self._shared is not None:
-            self._shared.close()
-        while self._idle:
-            self._idle.pop()[1].close()
+            lanes.append(self._shared)
+        for lane in lanes:
+            lane.close()

@@ -12,5 +12,5 @@ _MARGIN = 1.0  # the service's times are whole seconds
 
 def seconds_until(order: Order, now: datetime) -> float:
     """Give the seconds until the order can be cancelled; ``now`` is the service's own time."""
-    at = order.cancel_available_at or order.created_at + _WINDOW
+    at = order.cancel_available_at or (order.created_at or now) + _WINDOW
     return max((at - now).total_seconds(), 0.0) + _MARGIN
