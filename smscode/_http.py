@@ -115,11 +115,15 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         found = found.__cause__ or found.__context__
 
 
-class RequestFactory:
-    """Makes httpx requests for the configured address: the only place where the token is added."""
+class Translator:
+    """Between this package's values and httpx's, for the configured address.
+
+    It is the only place where the token is added, and where it is taken out of an answer that echoes it.
+    """
 
     def __init__(self, settings: Settings, timeouts: Timeouts) -> None:
         self._base_url = settings.base_url
+        self._secret = settings.token.secret
         self._timeouts = timeouts
         self._own_headers = [
             (b"accept-encoding", b"gzip"),
@@ -127,7 +131,7 @@ class RequestFactory:
             (b"authorization", settings.token.header),
         ]
 
-    def make(self, request: Request, remaining: float, trace: object) -> httpx.Request:
+    def request(self, request: Request, remaining: float, trace: object) -> httpx.Request:
         """Make a request that may take ``remaining`` seconds and reports its events to ``trace``."""
         url = self._base_url + request.path
         if request.query:
@@ -149,10 +153,11 @@ class RequestFactory:
             extensions={"timeout": timeout, "trace": trace},
         )
 
-
-def response_of(response: httpx.Response, body: bytes, received_at: datetime) -> Response:
-    """Turn httpx's response and its body into plain values."""
-    return Response(response.status_code, dict(response.headers.items()), body, received_at)
+    def response(self, response: httpx.Response, body: bytes, received_at: datetime) -> Response:
+        """Turn httpx's response and its body into plain values."""
+        if body.find(self._secret) >= 0:
+            body = body.replace(self._secret, b"[removed]")
+        return Response(response.status_code, dict(response.headers.items()), body, received_at)
 
 
 def environment_proxy(base_url: str) -> str | None:

@@ -71,7 +71,7 @@ class Connections:
     ) -> None:
         """Set up without connecting; ``shared`` is used for everything instead of own lanes."""
         self._base_url = settings.base_url
-        self._requests = _http.RequestFactory(settings, timeouts)
+        self._translate = _http.Translator(settings, timeouts)
         self._runtime = runtime
         self._gate = Gate(size, runtime)
         self._shared = shared
@@ -120,7 +120,7 @@ class Connections:
             progress.note(event, info)
 
         remaining = effect.deadline - self._runtime.now()
-        request = self._requests.make(effect.request, remaining, trace)
+        request = self._translate.request(effect.request, remaining, trace)
         with self._runtime.limit(remaining):
             response = lane.handle_request(request)
             return self._read(response, effect.deadline)
@@ -133,7 +133,7 @@ class Connections:
                 body.feed(chunk)
                 if self._runtime.now() >= deadline:
                     raise TimeoutError
-            return _http.response_of(response, body.finish(), self._runtime.today())
+            return self._translate.response(response, body.finish(), self._runtime.today())
         finally:
             response.close()
 

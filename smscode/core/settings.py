@@ -15,6 +15,7 @@ from .codec import Version
 
 DEFAULT_BASE_URL = "https://api.smscode.gg"
 _LONGEST_TOKEN = 4096
+_SCHEME = b"Bearer "
 _NOT_VISIBLE = re.compile(r"[^\x21-\x7e]")
 
 
@@ -48,12 +49,17 @@ class Token:
             )
         if len(value) > _LONGEST_TOKEN:
             raise InvalidArgumentError(f"{name}: expected at most {_LONGEST_TOKEN} characters.")
-        self._header = SecretBytes(b"Bearer " + value.encode("ascii"))
+        self._header = SecretBytes(_SCHEME + value.encode("ascii"))
 
     @property
     def header(self) -> SecretBytes:
         """The value of the ``Authorization`` header."""
         return self._header
+
+    @property
+    def secret(self) -> SecretBytes:
+        """The token alone, to find it where it does not belong."""
+        return SecretBytes(self._header[len(_SCHEME) :])
 
     def __repr__(self) -> str:
         return "Token(<secret>)"
@@ -76,7 +82,7 @@ class Settings:
 
         It is made from the address and the token in a way that nobody can undo.
         """
-        return hashlib.sha256(self.base_url.encode() + b"\n" + bytes(self.token.header)).hexdigest()[:16]
+        return hashlib.sha256(self.base_url.encode() + b"\n" + self.token.secret).hexdigest()[:16]
 
     @classmethod
     def resolve(
