@@ -20,7 +20,7 @@ from .core.settings import Settings
 from .core.timeouts import Timeouts
 from .core.wire import Request, Response
 
-LARGEST_BODY = 64 * 1024 * 1024  # a full page of 10,000 products is about 4 MB
+LARGEST_BODY = 16 * 1024 * 1024  # a full page of 10,000 products is about 4 MB
 KEEPALIVE_EXPIRY = 30.0  # longer than a poll interval, so that polling does not reconnect each time
 
 BROKEN: tuple[type[Exception], ...] = (
@@ -115,6 +115,25 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         found = found.__cause__ or found.__context__
 
 
+class _Content(httpx.AsyncByteStream, httpx.SyncByteStream):
+    """A request's body, for both flavours. httpx's own is a generator, which complains when abandoned."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._left = [body] if body else []
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._left)
+
+    def __aiter__(self) -> _Content:
+        return _Content(self._body)
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
+
+
 class Translator:
     """Between this package's values and httpx's, for the configured address.
 
@@ -129,6 +148,7 @@ class Translator:
             (b"accept-encoding", b"gzip"),
             (b"user-agent", f"{_version.DISTRIBUTION}/{_version.VERSION}".encode("ascii")),
             (b"authorization", settings.token.header),
+            (b"host", urlsplit(settings.base_url).netloc.encode("ascii")),
         ]
 
     def request(self, request: Request, remaining: float, trace: object) -> httpx.Request:
@@ -145,11 +165,14 @@ class Translator:
             "pool": remaining,
         }
         timeout = {step: None if math.isinf(seconds) else seconds for step, seconds in limits.items()}
+        body = request.body
+        if body is not None or request.method != "GET":
+            headers.append((b"content-length", b"%d" % len(body or b"")))
         return httpx.Request(
             request.method,
             url,
             headers=headers + self._own_headers,
-            content=request.body,
+            stream=_Content(body or b""),
             extensions={"timeout": timeout, "trace": trace},
         )
 
