@@ -3,7 +3,7 @@
 Start with `AsyncClient` or `Client`; everything that goes wrong is an `SmscodeError`.
 """
 
-from . import calls, errors, models, webhooks
+from . import calls, errors, journal, models, webhooks
 from ._async.catalog import AsyncCatalog
 from ._async.client import AsyncClient
 from ._async.orders import AsyncOrders
@@ -13,6 +13,7 @@ from ._sync.client import Client
 from ._sync.orders import Orders
 from ._sync.webhook import Webhook
 from ._version import VERSION as __version__
+from .core.intents import OrderIntent, Recovered
 from .core.retry import RetryPolicy
 from .core.timeouts import Timeouts
 from .core.wire import (
@@ -114,6 +115,7 @@ __all__ = [
     "NotFoundError",
     "Operator",
     "Order",
+    "OrderIntent",
     "OrderPage",
     "OrderStatus",
     "OrderTerminalError",
@@ -127,6 +129,7 @@ __all__ = [
     "ProviderError",
     "RateLimitError",
     "ReactivateOptions",
+    "Recovered",
     "RequestInProgressError",
     "RequestTimeoutError",
     "ResendResult",
@@ -148,6 +151,7 @@ __all__ = [
     "__version__",
     "calls",
     "errors",
+    "journal",
     "models",
     "webhooks",
 ]

@@ -57,7 +57,7 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 
 
 def _demo(options: argparse.Namespace, out: TextIO) -> int:
-    from .demo import run
+    from .demo.command import run
 
     return run(options.count, options.api_version, options.sync, out)
 

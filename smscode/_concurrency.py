@@ -7,6 +7,7 @@ generator only renames, so everything that differs between the flavours is here.
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import threading
 import time
@@ -14,11 +15,17 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import TypeVar, TypeVarTuple
 
 import anyio
+import anyio.to_thread
+from anyio.lowlevel import RunVar
+
+from .errors import ClientStateError
 
 T = TypeVar("T")
+R = TypeVar("R")
+Ts = TypeVarTuple("Ts")
 
 STREAM_ERRORS: tuple[type[Exception], ...] = (
     anyio.BrokenResourceError,
@@ -68,6 +75,53 @@ class Event:
         return self._event.wait(min(seconds, threading.TIMEOUT_MAX))
 
 
+_RUN: RunVar[object] = RunVar("smscode_run")
+_FORKED = "This client was used before the process forked: make a new one after the fork."
+
+
+class AsyncHome:
+    """The event loop and process that a client belongs to from its first use on.
+
+    Connections do not survive a change of either: in another loop they fail, and a forked process
+    would share them with its parent and read its answers.
+    """
+
+    def __init__(self) -> None:
+        self._process: int | None = None
+        self._run: object = None
+
+    def check(self) -> None:
+        """Raise `ClientStateError` anywhere else."""
+        try:
+            run = _RUN.get()
+        except LookupError:
+            run = object()
+            _RUN.set(run)
+        if self._process is None:
+            self._process, self._run = os.getpid(), run
+        if self._process != os.getpid():
+            raise ClientStateError(_FORKED)
+        if self._run is not run:
+            raise ClientStateError("This client belongs to another event loop: make one for each.")
+
+
+class Home:
+    """The process that a client belongs to from its first use on.
+
+    Connections do not survive a fork: the new process would share them and read its parent's answers.
+    """
+
+    def __init__(self) -> None:
+        self._process: int | None = None
+
+    def check(self) -> None:
+        """Raise `ClientStateError` anywhere else."""
+        if self._process is None:
+            self._process = os.getpid()
+        if self._process != os.getpid():
+            raise ClientStateError(_FORKED)
+
+
 class AsyncRuntime:
     """Time, waiting and chance. Tests replace it to have time under control."""
 
@@ -96,6 +150,10 @@ class AsyncRuntime:
     def shield(self, seconds: float) -> AbstractContextManager[object]:
         """Keep cancellation out of the block, for at most so long."""
         return anyio.move_on_after(seconds, shield=True)
+
+    async def in_thread(self, function: Callable[[*Ts], R], *arguments: *Ts) -> R:
+        """Run something that blocks, without blocking the event loop; it is always run to its end."""
+        return await anyio.to_thread.run_sync(function, *arguments)
 
     async def for_each(
         self, function: Callable[[T], Coroutine[object, object, None]], items: Sequence[T]
@@ -134,6 +192,10 @@ class Runtime:
     def shield(self, seconds: float) -> AbstractContextManager[object]:
         """Do nothing: a thread cannot be cancelled."""
         return contextlib.nullcontext()
+
+    def in_thread(self, function: Callable[[*Ts], R], *arguments: *Ts) -> R:
+        """Run something that blocks."""
+        return function(*arguments)
 
     def for_each(self, function: Callable[[T], None], items: Sequence[T]) -> None:
         """Do something with every item, all at once; return when all of it is done."""

@@ -7,19 +7,20 @@ import ssl
 import urllib.request
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from typing import Literal
 from urllib.parse import urlencode, urlsplit
 
 import httpx
 
 from . import _version
 from ._concurrency import STREAM_ERRORS
-from .core.flow import Failure
+from .core.flow import Doubt, Failure
 from .core.inflate import BodyError
 from .core.settings import Settings
 from .core.timeouts import Timeouts
 from .core.wire import Request, Response
 
-LARGEST_BODY = 64 * 1024 * 1024  # a full page of 10,000 products is about 4 MB
+LARGEST_BODY = 16 * 1024 * 1024  # a full page of 10,000 products is about 4 MB
 KEEPALIVE_EXPIRY = 30.0  # longer than a poll interval, so that polling does not reconnect each time
 
 BROKEN: tuple[type[Exception], ...] = (
@@ -35,46 +36,74 @@ BROKEN: tuple[type[Exception], ...] = (
 
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _NEVER_POSSIBLE = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeEncodeError)
-_FIRST_BYTE = "send_request_headers.started"
+_FIRST_BYTE = "http11.send_request_headers.started"
+_ANSWERED = "http11.receive_response_headers.complete"
+_CONNECTING = frozenset({"connection.connect_tcp.started", "connection.connect_unix_socket.started"})
 
 
 class Progress:
     """How far an exchange got, by the events of the connection below httpx.
 
-    A transport that reports no events leaves only the kind of exception to judge by.
+    A transport that reports no events leaves only the kind of exception to judge by, so a request
+    given to one counts as sent until something else is known.
     """
 
-    def __init__(self) -> None:
-        self.reported = False
-        self.sent = False
+    def __init__(self, doubt: Doubt) -> None:
+        """Follow an exchange; ``doubt`` is raised when its first byte is written."""
+        self._doubt = doubt
+        self._before = doubt.raised
+        self._reported = False
+        self._sent = False
+        self._connected = False
+        self._answered = False
+
+    def begin(self, *, reports: bool) -> None:
+        """Give the request to a transport that surely reports events, or perhaps does not."""
+        self._reported = reports
+        if not reports:
+            self._doubt.raised = True
 
     def note(self, event: str, info: Mapping[str, object]) -> None:
         """Take in an event; those of a proxy's CONNECT are not about the request itself."""
-        self.reported = True
-        if event.endswith(_FIRST_BYTE) and getattr(info.get("request"), "method", None) != b"CONNECT":
-            self.sent = True
+        if not self._reported:
+            self._reported = True
+            self._doubt.raised = self._before
+        if event in _CONNECTING:
+            self._connected = True
+        elif event == _ANSWERED:
+            self._answered = True
+        elif event == _FIRST_BYTE and getattr(info.get("request"), "method", None) != b"CONNECT":
+            self._sent = True
+            self._doubt.raised = True
 
     def failure(self, error: Exception) -> Failure:
         """Say what an exception means for the request."""
         if isinstance(error, BodyError):
-            return Failure("ambiguous" if error.truncated else "unreadable", f"{_sentence(error)}.")
+            return Failure(error.trouble, error.reason)
         if isinstance(error, _NEVER_POSSIBLE):
             # No cause: these exceptions quote the headers, and the token is one of them.
-            return Failure("local", f"The request cannot be sent ({type(error).__name__}).")
+            return Failure("cannot be sent", f"The request cannot be sent ({type(error).__name__}).")
+        forget_frames(error)
         if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error)):
-            return Failure("local", "The service's certificate cannot be verified.", cause=error)
+            return Failure("cannot be sent", "The service's certificate cannot be verified.", cause=error)
         timed_out = isinstance(error, (TimeoutError, httpx.TimeoutException))
-        unsent = not self.sent if self.reported else isinstance(error, _NEVER_SENT)
-        what = "No answer in time" if timed_out else "No answer came"
-        if unsent:
-            what = "No connection in time" if timed_out else "No connection"
-        reason = f"{what} ({type(error).__name__})."
-        return Failure("not_sent" if unsent else "ambiguous", reason, timed_out, error)
+        when = " in time" if timed_out else ""
+        if not self._sent if self._reported else isinstance(error, _NEVER_SENT):
+            return Failure("not sent", f"No connection{when} ({type(error).__name__}).", timed_out, error)
+        reused = self._reported and not self._connected and not self._answered and not timed_out
+        kind: Literal["kept-alive connection broke", "connection broke"] = (
+            "kept-alive connection broke" if reused else "connection broke"
+        )
+        return Failure(kind, f"No answer{when} ({type(error).__name__}).", timed_out, error)
 
 
-def _sentence(error: Exception) -> str:
-    text = str(error)
-    return text[:1].upper() + text[1:]
+def forget_frames(error: BaseException) -> None:
+    """Drop the frames of an exception and its causes: their local variables hold the request's bytes.
+
+    Whoever prints tracebacks with local variables would print the token with them.
+    """
+    for cause in _causes(error):
+        cause.__traceback__ = None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -86,19 +115,43 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         found = found.__cause__ or found.__context__
 
 
-class RequestFactory:
-    """Makes httpx requests for the configured address: the only place where the token is added."""
+class _Content(httpx.AsyncByteStream, httpx.SyncByteStream):
+    """A request's body, for both flavours. httpx's own is a generator, which complains when abandoned."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._left = [body] if body else []
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._left)
+
+    def __aiter__(self) -> _Content:
+        return _Content(self._body)
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
+
+
+class Translator:
+    """Between this package's values and httpx's, for the configured address.
+
+    It is the only place where the token is added, and where it is taken out of an answer that echoes it.
+    """
 
     def __init__(self, settings: Settings, timeouts: Timeouts) -> None:
         self._base_url = settings.base_url
+        self._secret = settings.token.secret
         self._timeouts = timeouts
         self._own_headers = [
             (b"accept-encoding", b"gzip"),
             (b"user-agent", f"{_version.DISTRIBUTION}/{_version.VERSION}".encode("ascii")),
             (b"authorization", settings.token.header),
+            (b"host", urlsplit(settings.base_url).netloc.encode("ascii")),
         ]
 
-    def make(self, request: Request, remaining: float, trace: object) -> httpx.Request:
+    def request(self, request: Request, remaining: float, trace: object) -> httpx.Request:
         """Make a request that may take ``remaining`` seconds and reports its events to ``trace``."""
         url = self._base_url + request.path
         if request.query:
@@ -112,18 +165,22 @@ class RequestFactory:
             "pool": remaining,
         }
         timeout = {step: None if math.isinf(seconds) else seconds for step, seconds in limits.items()}
+        body = request.body
+        if body is not None or request.method != "GET":
+            headers.append((b"content-length", b"%d" % len(body or b"")))
         return httpx.Request(
             request.method,
             url,
             headers=headers + self._own_headers,
-            content=request.body,
+            stream=_Content(body or b""),
             extensions={"timeout": timeout, "trace": trace},
         )
 
-
-def response_of(response: httpx.Response, body: bytes, received_at: datetime) -> Response:
-    """Turn httpx's response and its body into plain values."""
-    return Response(response.status_code, dict(response.headers.items()), body, received_at)
+    def response(self, response: httpx.Response, body: bytes, received_at: datetime) -> Response:
+        """Turn httpx's response and its body into plain values."""
+        if body.find(self._secret) >= 0:
+            body = body.replace(self._secret, b"[removed]")
+        return Response(response.status_code, dict(response.headers.items()), body, received_at)
 
 
 def environment_proxy(base_url: str) -> str | None:

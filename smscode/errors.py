@@ -58,6 +58,7 @@ class SmscodeError(Exception):
     status, ``details`` the JSON the service attached, ``request_id`` its ``x-request-id``; each is
     None when there was none. ``retry_after`` is a number of seconds, at least 0. ``attempts`` is how
     many times the request was sent or tried. For ``outcome`` see `Outcome`.
+    ``trouble`` is the row of the retry table that the error falls under, None when nothing was tried.
     """
 
     advice: ClassVar[str] = ""
@@ -86,6 +87,7 @@ class SmscodeError(Exception):
         self.idempotency_key = idempotency_key
         self.outcome: Outcome = outcome
         self.attempts = attempts
+        self.trouble: str | None = None
 
     def __str__(self) -> str:
         facts = [
@@ -122,9 +124,13 @@ class NotFoundError(APIError):
 
 
 class ConflictError(APIError):
-    """The order is not in a state that allows this."""
+    """The order is not in a state that allows this.
+
+    ``order`` is the `Order`, where it was read to learn what became of an attempt without an answer.
+    """
 
     advice = "Read the order to see its state."
+    order: object = None
 
 
 class InsufficientBalanceError(APIError):
@@ -253,28 +259,25 @@ class WebhookPayloadError(SmscodeError):
     """The webhook is signed, but its body is not an event."""
 
 
-API_ERRORS: Mapping[str, tuple[type[APIError], int, Outcome]] = {
-    "UNAUTHORIZED": (UnauthorizedError, 401, "rejected"),
-    "FORBIDDEN": (ForbiddenError, 403, "rejected"),
-    "NOT_FOUND": (NotFoundError, 404, "rejected"),
-    "CONFLICT": (ConflictError, 409, "rejected"),
-    "INSUFFICIENT_BALANCE": (InsufficientBalanceError, 409, "rejected"),
-    "CANCEL_TOO_EARLY": (CancelTooEarlyError, 409, "rejected"),
-    "REQUEST_IN_PROGRESS": (RequestInProgressError, 409, "unknown"),
-    "VALIDATION_ERROR": (ValidationError, 422, "rejected"),
-    "PROVIDER_ERROR": (ProviderError, 422, "failed"),
-    "NO_OFFER_AVAILABLE": (NoOfferAvailableError, 422, "rejected"),
-    "IDEMPOTENCY_KEY_REUSED": (IdempotencyKeyReuseError, 422, "rejected"),
-    "RATE_LIMIT_EXCEEDED": (RateLimitError, 429, "rejected"),
-    "TEMP_BANNED_ABUSE_GUARD": (TempBannedError, 429, "rejected"),
-    "INTERNAL_ERROR": (InternalError, 500, "unknown"),
-    "SERVICE_UNAVAILABLE": (ServiceUnavailableError, 503, "unknown"),
-    "FX_RATE_UNAVAILABLE": (FxRateUnavailableError, 503, "rejected"),
+API_ERRORS: Mapping[str, tuple[type[APIError], int]] = {
+    "UNAUTHORIZED": (UnauthorizedError, 401),
+    "FORBIDDEN": (ForbiddenError, 403),
+    "NOT_FOUND": (NotFoundError, 404),
+    "CONFLICT": (ConflictError, 409),
+    "INSUFFICIENT_BALANCE": (InsufficientBalanceError, 409),
+    "CANCEL_TOO_EARLY": (CancelTooEarlyError, 409),
+    "REQUEST_IN_PROGRESS": (RequestInProgressError, 409),
+    "VALIDATION_ERROR": (ValidationError, 422),
+    "PROVIDER_ERROR": (ProviderError, 422),
+    "NO_OFFER_AVAILABLE": (NoOfferAvailableError, 422),
+    "IDEMPOTENCY_KEY_REUSED": (IdempotencyKeyReuseError, 422),
+    "RATE_LIMIT_EXCEEDED": (RateLimitError, 429),
+    "TEMP_BANNED_ABUSE_GUARD": (TempBannedError, 429),
+    "INTERNAL_ERROR": (InternalError, 500),
+    "SERVICE_UNAVAILABLE": (ServiceUnavailableError, 503),
+    "FX_RATE_UNAVAILABLE": (FxRateUnavailableError, 503),
 }
-"""Every documented code: its class, its HTTP status, and what it says about the request."""
+"""Every documented code: its class and its HTTP status."""
 
-STATUS_ERRORS: Mapping[int, tuple[type[APIError], Outcome]] = {
-    413: (PayloadTooLargeError, "rejected"),
-    429: (RateLimitError, "rejected"),
-}
+STATUS_ERRORS: Mapping[int, type[APIError]] = {413: PayloadTooLargeError, 429: RateLimitError}
 """The statuses that mean something even without the error envelope (a proxy may send them)."""

@@ -149,6 +149,31 @@ def test_trio_cancels_calls_without_a_trace() -> None:
     trio.run(main)
 
 
+class SlowLane:
+    """Never answers, and needs a moment to be closed."""
+
+    closed = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async def aclose(self) -> None:
+        await anyio.sleep(0.001)
+        self.closed = True
+
+
+@pytest.mark.anyio
+async def test_the_lane_of_a_cancelled_call_is_closed_to_the_end() -> None:
+    lane = SlowLane()
+    async with AsyncClient("token") as client:
+        client._driver._connections._idle.append(lane)
+        with anyio.move_on_after(0.005) as scope:
+            await client.balance()
+        assert scope.cancelled_caught
+        assert lane.closed
+
+
 @pytest.mark.anyio
 async def test_a_limit_around_a_call_cancels_it() -> None:
     async with two_lanes(SILENT) as (server, client):

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 import smscode
-from smscode import ConfigurationError, __main__, demo
+from smscode import ConfigurationError, __main__
+from smscode.demo import command as demo
 from smscode.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent

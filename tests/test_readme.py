@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from smscode import AsyncClient, Client, errors, webhooks
+from smscode.core.retry import TABLE, Action
 from smscode.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent
@@ -32,12 +33,19 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("program", [p for p in PROGRAMS if "FastAPI" not in p], ids=lambda p: p[:30])
-def test_every_program_of_the_readme_runs_as_it_stands(program: str, environment: dict[str, str]) -> None:
+def test_every_program_of_the_readme_runs_as_it_stands(
+    program: str, environment: dict[str, str], tmp_path: Path
+) -> None:
     sandbox = Sandbox(otp_after=0)
     with sandbox.serve() as server:
         environment |= {"SMSCODE_TOKEN": sandbox.token, "SMSCODE_BASE_URL": server.url}
         done = subprocess.run(
-            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60
+            [sys.executable, "-c", program],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -101,6 +109,30 @@ def test_every_method_of_the_clients_is_in_the_table(client: type[Any]) -> None:
     }
     listed = set(re.findall(r"^\| `([\w.]+)\(", README, re.MULTILINE))
     assert methods - {"close", "aclose"} == listed
+
+
+def test_the_table_of_troubles_is_the_one_that_is_followed() -> None:
+    words = {
+        Action.STOP: "raise",
+        Action.RESEND: "send again",
+        Action.RECONCILE: "read the order",
+        Action.CHECK: "read the order if in doubt",
+    }
+    stated = [
+        row.strip("| ").split(" | ")[1:]
+        for row in README.splitlines()
+        if re.match(r"\| .* \| `[\w -]+` \| (raise|send|read)", row)
+    ]
+    followed = [
+        [
+            f"`{what}`",
+            *(words[action] for action in (rule.read, rule.create, rule.transition, rule.resend)),
+            f"`{rule.outcome}`",
+        ]
+        for what, rule in TABLE.items()
+    ]
+    assert stated == followed
+    assert all(rule.config == rule.read for rule in TABLE.values())
 
 
 def test_every_error_is_in_the_table() -> None:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
-from typing import Literal, NoReturn, Self, SupportsIndex, TypeVar
+from typing import Literal, NoReturn, Self, SupportsIndex, TypeVar, cast
 
 import httpx
 
 from .._concurrency import AsyncRuntime
 from ..core import arguments, balance
+from ..core.intents import OrderIntent
 from ..core.retry import RetryPolicy
 from ..core.settings import Settings
 from ..core.timeouts import Timeouts, check_seconds
-from ..core.wire import Answer, Call
+from ..core.wire import Answer, Call, Kind
 from ..errors import InvalidArgumentError
-from ..models import Balance
+from ..journal import SQLiteJournal
+from ..models import Balance, CreatedOrders
 from .catalog import AsyncCatalog
 from .connections import AsyncClientLane, AsyncConnections, AsyncLane
 from .driver import AsyncDriver
 from .orders import AsyncOrders
+from .purchases import AsyncPurchases
 from .waiting import AsyncWaits
 from .webhook import AsyncWebhook
 
@@ -48,6 +51,7 @@ class AsyncClient:
         timeout: Timeouts | float | None = Timeouts(),
         retry: RetryPolicy = RetryPolicy(),
         max_connections: int = 100,
+        journal: SQLiteJournal | None = None,
         poll_interval: float = 3.0,
         transport: httpx.AsyncBaseTransport | None = None,
         http_client: httpx.AsyncClient | None = None,
@@ -60,8 +64,9 @@ class AsyncClient:
 
         ``timeout`` is a number of seconds for every call as a whole, a `Timeouts` for finer limits, or
         None for none. ``retry`` says how often failed calls are repeated. ``max_connections`` is
-        1..1000; calls beyond it wait their turn. ``poll_interval`` is the seconds between two polls
-        for codes.
+        1..1000; calls beyond it wait their turn. ``journal`` writes every purchase down before it is
+        sent, so that `orders.recover` can settle what a killed process left behind. ``poll_interval``
+        is the seconds between two polls for codes.
 
         ``transport`` is used instead of own connections and closed with the client;
         ``http_client`` likewise, but it stays open. At most one of them may be given.
@@ -70,6 +75,8 @@ class AsyncClient:
         """
         settings = Settings.resolve(token, base_url, api_version, os.environ)
         arguments.instance("retry", retry, RetryPolicy)
+        if journal is not None:
+            arguments.instance("journal", journal, SQLiteJournal)
         timeouts = Timeouts.of(timeout)
         runtime = self._runtime()
         connections = AsyncConnections(
@@ -83,7 +90,8 @@ class AsyncClient:
         self._driver = AsyncDriver(connections, runtime, settings.version, retry, timeouts)
         waits = AsyncWaits(self._driver, check_seconds("poll_interval", poll_interval))
         self.catalog = AsyncCatalog(self._driver)
-        self.orders = AsyncOrders(self._driver, waits)
+        self._purchases = AsyncPurchases(self._driver, journal, settings.account)
+        self.orders = AsyncOrders(self._driver, self._purchases, waits)
         self.webhook = AsyncWebhook(self._driver)
 
     def _runtime(self) -> AsyncRuntime:
@@ -99,7 +107,10 @@ class AsyncClient:
 
         The answer holds the result with the request id, the HTTP status, the rate and the attempts.
         """
-        return await self._driver.run(call, timeout)
+        if call.endpoint.kind is not Kind.CREATE:
+            return await self._driver.run(call, timeout)
+        intent = OrderIntent.of(cast(Call[CreatedOrders], call), self._settings.version)
+        return cast(Answer[T], await self._purchases.submit(intent, timeout))
 
     async def aclose(self) -> None:
         """Close the connections. Using the client afterwards raises `ClientStateError`."""

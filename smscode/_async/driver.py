@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from .._concurrency import AsyncRuntime
+from .._concurrency import AsyncHome, AsyncRuntime
+from ..core.ban import Ban
 from ..core.codec import Version
-from ..core.flow import Effect, Failure, Reply, Send, flow
+from ..core.flow import Doubt, Effect, Failure, Reply, Send, Terms, flow
 from ..core.retry import RetryPolicy
 from ..core.timeouts import Timeouts
-from ..core.wire import Answer, Call, Response
-from ..errors import ClientStateError
+from ..core.wire import Answer, Call, Group, Response
+from ..errors import ClientStateError, TempBannedError
 from .connections import AsyncConnections
 
 T = TypeVar("T")
@@ -32,15 +33,24 @@ class AsyncDriver:
         self._connections = connections
         self._policy = policy
         self._timeouts = timeouts
+        self._home = AsyncHome()
+        self._ban = Ban()
         self._closed = False
 
-    async def run(self, call: Call[T], timeout: float | None = None) -> Answer[T]:
-        """Make a call; ``timeout`` is its time in seconds, all in all, instead of the client's."""
+    def check(self) -> None:
+        """Raise `ClientStateError` unless the client can be used, here and now."""
         if self._closed:
             raise ClientStateError("This client is closed.")
+        self._home.check()
+
+    async def run(self, call: Call[T], timeout: float | None = None, doubt: Doubt | None = None) -> Answer[T]:
+        """Make a call; ``timeout`` is its time in seconds, all in all, instead of the client's."""
+        self.check()
+        if call.endpoint.group is Group.CREATE:
+            self._ban.check(self.runtime.now())
         budget = self._timeouts.budget(call.endpoint.kind, timeout)
-        now = self.runtime.now()
-        steps = flow(call, self.version, self._policy, now + budget, self.runtime.chance)
+        terms = Terms(self.version, self._policy, self.runtime.now() + budget, self.runtime.chance)
+        steps = flow(call, terms, doubt)
         try:
             effect = next(steps)
             while True:
@@ -49,14 +59,18 @@ class AsyncDriver:
         except StopIteration as end:
             answer: Answer[T] = end.value
             return answer
+        except TempBannedError as error:
+            self._ban.note(error, self.runtime.now())
+            raise
 
     async def _perform(self, effect: Effect) -> Response | Failure | None:
         if isinstance(effect, Send):
-            return await self._connections.send(effect.request, effect.deadline)
+            return await self._connections.send(effect)
         await self.runtime.sleep(effect.seconds)
         return None
 
     async def aclose(self) -> None:
         """Close the connections; calls made later raise `ClientStateError`."""
+        self._home.check()
         self._closed = True
         await self._connections.aclose()

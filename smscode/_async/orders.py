@@ -7,11 +7,14 @@ import math
 from collections.abc import AsyncGenerator
 
 from .._concurrency import AsyncEvent
-from ..core import catalog, orders
+from ..core import arguments, catalog, orders
+from ..core.cancelable import seconds_until
+from ..core.intents import OrderIntent, Recovered
 from ..core.otp import Watch
 from ..core.paging import OrderWalk
 from ..core.prices import Price, needs_rate
-from ..core.timeouts import check_wait
+from ..core.timeouts import check_seconds, check_wait
+from ..errors import CancelTooEarlyError
 from ..models import (
     ActiveOrder,
     CanceledOrder,
@@ -28,14 +31,16 @@ from ..models import (
 )
 from .driver import AsyncDriver
 from .pager import items_of, walk_pages
+from .purchases import AsyncPurchases
 from .waiting import AsyncWaits
 
 
 class AsyncOrders:
     """The order endpoints; ``timeout`` is in seconds, all in all, instead of the client's."""
 
-    def __init__(self, driver: AsyncDriver, waits: AsyncWaits) -> None:
+    def __init__(self, driver: AsyncDriver, purchases: AsyncPurchases, waits: AsyncWaits) -> None:
         self._driver = driver
+        self._purchases = purchases
         self._waits = waits
 
     async def list(
@@ -96,9 +101,42 @@ class AsyncOrders:
         ``idempotency_key`` (1..128 of A-Z a-z 0-9 - _) makes the purchase happen at most once; it is
         made up unless given, repeated by every attempt, and on the result and on every error.
 
-        Fewer numbers than asked for may come back: see ``failed_count``.
+        Fewer numbers than asked for may come back: see ``failed_count``. When this is cancelled, or
+        fails with the outcome "unknown", the purchase is in `unresolved`, and `submit` settles it.
         """
         fx = await self._rate(timeout, max_price, min_price)
+        intent = self.prepare(
+            product_id=product_id,
+            catalog_product_id=catalog_product_id,
+            quantity=quantity,
+            max_price=max_price,
+            min_price=min_price,
+            prefer_provider=prefer_provider,
+            policy=policy,
+            operator_id=operator_id,
+            idempotency_key=idempotency_key,
+            fx=fx,
+        )
+        return await self.submit(intent, timeout=timeout)
+
+    def prepare(
+        self,
+        *,
+        product_id: int | None = None,
+        catalog_product_id: int | None = None,
+        quantity: int = 1,
+        max_price: Price | None = None,
+        min_price: Price | None = None,
+        prefer_provider: str | None = None,
+        policy: RoutingPolicy | str | None = None,
+        operator_id: int | None = None,
+        idempotency_key: str | None = None,
+        fx: FxRate | None = None,
+    ) -> OrderIntent:
+        """Freeze a purchase without sending anything; arguments as in `create`.
+
+        ``fx`` is the rate to write a `Money` limit with on v2; one of v1 needs it.
+        """
         call = orders.create(
             product_id=product_id,
             catalog_product_id=catalog_product_id,
@@ -111,15 +149,62 @@ class AsyncOrders:
             idempotency_key=idempotency_key,
             fx=fx,
         )
-        return (await self._driver.run(call, timeout)).data
+        return OrderIntent.of(call, self._driver.version)
 
-    async def cancel(self, order_id: int, *, timeout: float | None = None) -> CanceledOrder:
+    async def submit(self, intent: OrderIntent, *, timeout: float | None = None) -> CreatedOrders:
+        """Send a prepared purchase, or settle one that is in doubt: same key, same bytes, always.
+
+        However often it is submitted, the service carries it out at most once. One that never arrived
+        is carried out now.
+        """
+        intent = arguments.instance("intent", intent, OrderIntent)
+        return (await self._purchases.submit(intent, timeout)).data
+
+    def unresolved(self) -> tuple[OrderIntent, ...]:
+        """Give the purchases of this client that may have been carried out unknown to it, oldest first.
+
+        Those are the ones that were cancelled or failed after their first byte was sent. `submit`
+        settles each.
+        """
+        return self._purchases.unresolved()
+
+    async def recover(
+        self, *, max_age: float = 86_400.0, timeout: float | None = None
+    ) -> builtins.list[Recovered]:
+        """Settle what ended processes left unsettled in the client's journal, oldest first.
+
+        Each purchase is submitted again, with ``timeout`` seconds for each; its orders or its error are
+        in the result. Those written down more than ``max_age`` seconds ago are not sent, because the
+        service may have forgotten their keys. Raises `ConfigurationError` for a client without a journal.
+        """
+        return await self._purchases.recover(check_seconds("max_age", max_age), timeout)
+
+    async def cancel(
+        self, order_id: int, *, wait: bool = False, timeout: float | None = None
+    ) -> CanceledOrder:
         """Cancel an order that has received no SMS, and have its price refunded.
 
-        Raises `CancelTooEarlyError` within two minutes of its creation, `ConflictError` when an SMS
-        arrived or the order has ended.
+        Raises `CancelTooEarlyError` within two minutes of its creation, unless ``wait`` is true: then
+        it waits until the service allows it, by the service's clock, for at most ``timeout`` seconds.
+        Raises `ConflictError` when an SMS arrived or the order has ended. If an answer is lost, the order
+        is read to learn whether it was cancelled.
         """
-        return (await self._driver.run(orders.cancel(order_id), timeout)).data
+        call = orders.cancel(order_id)
+        deadline = math.inf
+        if timeout is not None:
+            deadline = self._driver.runtime.now() + check_seconds("timeout", timeout)
+        while True:
+            try:
+                return (await self._driver.run(call, timeout)).data
+            except CancelTooEarlyError:
+                if not wait:
+                    raise
+                answer = await self._driver.run(orders.get(order_id))
+                assert answer.date is not None
+                pause = seconds_until(answer.data, answer.date)
+                if self._driver.runtime.now() + pause >= deadline:
+                    raise
+            await self._driver.runtime.sleep(pause)
 
     async def finish(self, order_id: int, *, timeout: float | None = None) -> FinishedOrder:
         """Finish an order that has received its SMS; the number is free at once.
@@ -146,7 +231,7 @@ class AsyncOrders:
         """Rent the number of a completed order again, as a new order; arguments as in `create`."""
         fx = await self._rate(timeout, max_price)
         call = orders.reactivate(order_id, max_price=max_price, idempotency_key=idempotency_key, fx=fx)
-        return (await self._driver.run(call, timeout)).data
+        return await self.submit(OrderIntent.of(call, self._driver.version), timeout=timeout)
 
     async def reactivate_options(self, order_id: int, *, timeout: float | None = None) -> ReactivateOptions:
         """Read what `reactivate` would cost now."""

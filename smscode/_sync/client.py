@@ -6,22 +6,25 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
-from typing import Literal, NoReturn, Self, SupportsIndex, TypeVar
+from typing import Literal, NoReturn, Self, SupportsIndex, TypeVar, cast
 
 import httpx
 
 from .._concurrency import Runtime
 from ..core import arguments, balance
+from ..core.intents import OrderIntent
 from ..core.retry import RetryPolicy
 from ..core.settings import Settings
 from ..core.timeouts import Timeouts, check_seconds
-from ..core.wire import Answer, Call
+from ..core.wire import Answer, Call, Kind
 from ..errors import InvalidArgumentError
-from ..models import Balance
+from ..journal import SQLiteJournal
+from ..models import Balance, CreatedOrders
 from .catalog import Catalog
 from .connections import ClientLane, Connections, Lane
 from .driver import Driver
 from .orders import Orders
+from .purchases import Purchases
 from .waiting import Waits
 from .webhook import Webhook
 
@@ -50,6 +53,7 @@ class Client:
         timeout: Timeouts | float | None = Timeouts(),
         retry: RetryPolicy = RetryPolicy(),
         max_connections: int = 100,
+        journal: SQLiteJournal | None = None,
         poll_interval: float = 3.0,
         transport: httpx.BaseTransport | None = None,
         http_client: httpx.Client | None = None,
@@ -62,8 +66,9 @@ class Client:
 
         ``timeout`` is a number of seconds for every call as a whole, a `Timeouts` for finer limits, or
         None for none. ``retry`` says how often failed calls are repeated. ``max_connections`` is
-        1..1000; calls beyond it wait their turn. ``poll_interval`` is the seconds between two polls
-        for codes.
+        1..1000; calls beyond it wait their turn. ``journal`` writes every purchase down before it is
+        sent, so that `orders.recover` can settle what a killed process left behind. ``poll_interval``
+        is the seconds between two polls for codes.
 
         ``transport`` is used instead of own connections and closed with the client;
         ``http_client`` likewise, but it stays open. At most one of them may be given.
@@ -72,6 +77,8 @@ class Client:
         """
         settings = Settings.resolve(token, base_url, api_version, os.environ)
         arguments.instance("retry", retry, RetryPolicy)
+        if journal is not None:
+            arguments.instance("journal", journal, SQLiteJournal)
         timeouts = Timeouts.of(timeout)
         runtime = self._runtime()
         connections = Connections(
@@ -85,7 +92,8 @@ class Client:
         self._driver = Driver(connections, runtime, settings.version, retry, timeouts)
         waits = Waits(self._driver, check_seconds("poll_interval", poll_interval))
         self.catalog = Catalog(self._driver)
-        self.orders = Orders(self._driver, waits)
+        self._purchases = Purchases(self._driver, journal, settings.account)
+        self.orders = Orders(self._driver, self._purchases, waits)
         self.webhook = Webhook(self._driver)
 
     def _runtime(self) -> Runtime:
@@ -101,7 +109,10 @@ class Client:
 
         The answer holds the result with the request id, the HTTP status, the rate and the attempts.
         """
-        return self._driver.run(call, timeout)
+        if call.endpoint.kind is not Kind.CREATE:
+            return self._driver.run(call, timeout)
+        intent = OrderIntent.of(cast(Call[CreatedOrders], call), self._settings.version)
+        return cast(Answer[T], self._purchases.submit(intent, timeout))
 
     def close(self) -> None:
         """Close the connections. Using the client afterwards raises `ClientStateError`."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ssl
 import threading
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Protocol, cast
 
@@ -19,18 +20,19 @@ import httpx
 
 from .. import _http
 from .._concurrency import Runtime
-from ..core.flow import Failure
+from .._lanes import KEEPALIVE_EXPIRY, TransportLane
+from ..core.flow import Failure, Send
 from ..core.inflate import Body
 from ..core.settings import Settings
 from ..core.timeouts import Timeouts
-from ..core.wire import Request, Response
+from ..core.wire import Response
 from .gate import Gate
 
 _CLOSING_GRACE = 1.0
 
 
 class Lane(Protocol):
-    """A way for one request at a time."""
+    """A way for requests."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request; the response's body is still to be read."""
@@ -69,45 +71,59 @@ class Connections:
     ) -> None:
         """Set up without connecting; ``shared`` is used for everything instead of own lanes."""
         self._base_url = settings.base_url
-        self._requests = _http.RequestFactory(settings, timeouts)
+        self._translate = _http.Translator(settings, timeouts)
         self._runtime = runtime
         self._gate = Gate(size, runtime)
         self._shared = shared
+        self._idle: deque[tuple[float, TransportLane]] = deque()
         self._lock = threading.Lock()
         self._closed = False
-        self._idle: list[Lane] = []
         self._ssl_context: ssl.SSLContext | None = None
         self._proxy: str | None = None
 
-    def send(self, request: Request, deadline: float) -> Response | Failure:
-        """Send a request and read its answer, all before ``deadline``."""
-        if not self._gate.enter(deadline - self._runtime.now()):
-            return Failure("not_sent", "No connection became free in time.", timed_out=True)
-        progress = _http.Progress()
+    def send(self, effect: Send) -> Response | Failure:
+        """Send a request and read its answer, all before its deadline."""
+        if not self._gate.enter(effect.deadline - self._runtime.now()):
+            return Failure("not sent", "No connection became free in time.", timed_out=True)
+        progress = _http.Progress(effect.doubt)
         try:
-            return self._exchange(request, deadline, progress)
+            if self._shared is not None:
+                progress.begin(reports=False)
+                return self._exchange(self._shared, effect, progress)
+            progress.begin(reports=True)
+            return self._on_lane(effect, progress)
         except _http.BROKEN as error:
             return progress.failure(error)
+        except Exception:
+            raise  # a defect, here or in the caller's transport: its frames are needed to find it
+        except BaseException as cancelled:
+            _http.forget_frames(cancelled)
+            raise
         finally:
             self._gate.leave()
 
-    def _exchange(self, request: Request, deadline: float, progress: _http.Progress) -> Response:
-        """Send a request on a lane, and keep the lane only if that ended cleanly."""
+    def _on_lane(self, effect: Send, progress: _http.Progress) -> Response:
+        """Send a request on a lane of its own, and keep the lane only if that ended cleanly."""
+        lane = self._take(fresh=effect.fresh)
+        try:
+            lane.until(effect.deadline)
+            answer = self._exchange(lane, effect, progress)
+        except BaseException:
+            with self._runtime.shield(_CLOSING_GRACE):
+                lane.close()
+            raise
+        self._give_back(lane)
+        return answer
 
+    def _exchange(self, lane: Lane, effect: Send, progress: _http.Progress) -> Response:
         def trace(event: str, info: Mapping[str, object]) -> None:
             progress.note(event, info)
 
-        lane = self._take()
-        try:
-            remaining = deadline - self._runtime.now()
-            with self._runtime.limit(remaining):
-                response = lane.handle_request(self._requests.make(request, remaining, trace))
-                answer = self._read(response, deadline)
-        except BaseException:
-            self._discard(lane)
-            raise
-        self._keep(lane)
-        return answer
+        remaining = effect.deadline - self._runtime.now()
+        request = self._translate.request(effect.request, remaining, trace)
+        with self._runtime.limit(remaining):
+            response = lane.handle_request(request)
+            return self._read(response, effect.deadline)
 
     def _read(self, response: httpx.Response, deadline: float) -> Response:
         """Read the whole body, at most `LARGEST_BODY`, looking at the clock for threads' sake."""
@@ -117,43 +133,45 @@ class Connections:
                 body.feed(chunk)
                 if self._runtime.now() >= deadline:
                     raise TimeoutError
-            return _http.response_of(response, body.finish(), self._runtime.today())
+            return self._translate.response(response, body.finish(), self._runtime.today())
         finally:
             response.close()
 
-    def _take(self) -> Lane:
-        """Give a lane: the shared one, or the idle one used last, or a new one."""
-        if self._shared is not None:
-            return self._shared
+    def _take(self, *, fresh: bool) -> TransportLane:
+        """Give the idle lane used last, or a new one."""
         with self._lock:
-            if self._idle:
-                return self._idle.pop()
+            if self._idle and not fresh:
+                return self._idle.pop()[1]
             if self._ssl_context is None:
                 self._ssl_context = _http.ssl_context(self._base_url)
                 self._proxy = _http.environment_proxy(self._base_url)
-        limits = httpx.Limits(
-            max_connections=1, max_keepalive_connections=1, keepalive_expiry=_http.KEEPALIVE_EXPIRY
-        )
-        return httpx.HTTPTransport(verify=self._ssl_context, proxy=self._proxy, limits=limits)
+        return TransportLane(self._ssl_context, self._proxy, self._runtime.now)
 
-    def _keep(self, lane: Lane) -> None:
-        """Put a lane back, unless all are closed by now."""
-        with self._lock:
-            closed = self._closed
-            if not closed and lane is not self._shared:
-                self._idle.append(lane)
-        if closed:
-            self._discard(lane)
-
-    def _discard(self, lane: Lane) -> None:
-        if lane is not self._shared:
+    def _give_back(self, lane: TransportLane) -> None:
+        """Keep a lane for the next request, and close those that nobody needs."""
+        for unwanted in self._sort_out(lane, self._runtime.now()):
             with self._runtime.shield(_CLOSING_GRACE):
-                lane.close()
+                unwanted.close()
+
+    def _sort_out(self, lane: TransportLane, now: float) -> list[TransportLane]:
+        """Put a lane back; give those to close: this one if it is of no use, others idle for long."""
+        unwanted: list[TransportLane] = []
+        with self._lock:
+            if self._closed or not lane.clean:
+                unwanted.append(lane)
+            else:
+                self._idle.append((now, lane))
+            while self._idle and self._idle[0][0] < now - KEEPALIVE_EXPIRY:
+                unwanted.append(self._idle.popleft()[1])
+        return unwanted
 
     def close(self) -> None:
-        """Close the lanes that are not in use, or the shared one."""
+        """Close the lanes that are not in use, or the shared one; the others as soon as they are free."""
         with self._lock:
             self._closed = True
-            lanes, self._idle = self._idle, []
-        for lane in lanes if self._shared is None else [self._shared]:
+            lanes: list[Lane] = [lane for _, lane in self._idle]
+            self._idle.clear()
+        if self._shared is not None:
+            lanes.append(self._shared)
+        for lane in lanes:
             lane.close()

@@ -11,6 +11,7 @@ from ..errors import API_ERRORS, STATUS_ERRORS, APIError, InvalidResponseError, 
 from ..models import CreatedOrders
 from . import jsontext
 from .codec import Envelope, Mismatch, Version
+from .retry import TABLE, trouble
 from .wire import Answer, Call, Response
 
 T = TypeVar("T")
@@ -28,16 +29,31 @@ def read(call: Call[T], response: Response, version: Version) -> Answer[T]:
     ``data``. Anything else that is not the documented error envelope is `InvalidResponseError`,
     except for the statuses that speak for themselves (413, 429).
     """
-    request_id = find_request_id(response)
     try:
-        envelope = _parse(response)
-        if response.status_code // 100 == 2 and envelope["success"] is True:
-            return _succeed(call, response, version, envelope, request_id)
-        if envelope["success"] is True:
-            raise Mismatch("$.success", f"expected false with HTTP {response.status_code}, got true")
-        raise _error(response, envelope.get("error"), request_id)
+        body = _parse(response)
+        if response.status_code // 100 != 2 or body["success"] is False:
+            raise _refusal(response, body)
+        if "data" not in body:
+            raise Mismatch("$", "the field 'data' is missing")
     except Mismatch as mismatch:
-        raise _unreadable(response, mismatch, request_id) from None
+        raise _labelled(_unreadable(response, mismatch)) from None
+    envelope = Envelope(
+        version, body["data"], body.get("meta"), call.query, call.idempotency_key, call.subject
+    )
+    try:
+        data = call.endpoint.decode(envelope)
+        fx = data.fx if isinstance(data, CreatedOrders) else envelope.fx
+    except Mismatch as mismatch:
+        raise _labelled(_invalid(response, mismatch), "unexpected data") from None
+    now = _date(response.headers.get("date", "")) or response.received_at
+    return Answer(data, find_request_id(response), response.status_code, fx, date=now)
+
+
+def _labelled(error: SmscodeError, what: str | None = None) -> SmscodeError:
+    """Write on an error which trouble it is, and what that says about the request."""
+    error.trouble = what or trouble(error)
+    error.outcome = TABLE[error.trouble].outcome
+    return error
 
 
 def _parse(response: Response) -> dict[str, JsonValue]:
@@ -58,52 +74,45 @@ def _parse(response: Response) -> dict[str, JsonValue]:
     return envelope
 
 
-def _succeed(
-    call: Call[T],
-    response: Response,
-    version: Version,
-    body: dict[str, JsonValue],
-    request_id: str | None,
-) -> Answer[T]:
-    if "data" not in body:
-        raise Mismatch("$", "the field 'data' is missing")
-    envelope = Envelope(version, body["data"], body.get("meta"), call.query, call.idempotency_key)
-    data = call.endpoint.decode(envelope)
-    fx = data.fx if isinstance(data, CreatedOrders) else envelope.fx
-    return Answer(data, request_id, response.status_code, fx)
+def _refusal(response: Response, body: dict[str, JsonValue]) -> SmscodeError:
+    """Make the error for an envelope that is not a success."""
+    if body["success"] is True:
+        raise Mismatch("$.success", f"expected false with HTTP {response.status_code}, got true")
+    return _labelled(_error(response, body.get("error")))
 
 
-def _error(response: Response, error: JsonValue, request_id: str | None) -> APIError:
+def _error(response: Response, error: JsonValue) -> APIError:
     """Make the error that an error envelope means; the code decides, the status only helps out."""
     fields = error if type(error) is dict else {}
     code = fields.get("code")
     message = fields.get("message")
     code = clean(code) if type(code) is str else None
-    class_, _, outcome = API_ERRORS.get(code or "", (APIError, 0, None))
-    if outcome is None:
-        class_, outcome = STATUS_ERRORS.get(response.status_code, (APIError, "unknown"))
+    class_ = STATUS_ERRORS.get(response.status_code, APIError)
+    if code is not None and code in API_ERRORS:
+        class_ = API_ERRORS[code][0]
+    text = clean(message) if type(message) is str else ""
     return class_(
-        clean(message)
-        if type(message) is str and message
-        else f"The service answered HTTP {response.status_code}.",
+        text or f"HTTP {response.status_code} without a message.",
         code=code,
         status_code=response.status_code,
         details=fields.get("details"),
-        request_id=request_id,
+        request_id=find_request_id(response),
         retry_after=find_retry_after(response),
-        outcome=outcome,
     )
 
 
-def _unreadable(response: Response, mismatch: Mismatch, request_id: str | None) -> SmscodeError:
+def _unreadable(response: Response, mismatch: Mismatch) -> SmscodeError:
     if mismatch.path == "$" and response.status_code in STATUS_ERRORS:
-        return _error(response, None, request_id)
+        return _error(response, None)
+    return _invalid(response, mismatch)
+
+
+def _invalid(response: Response, mismatch: Mismatch) -> InvalidResponseError:
     return InvalidResponseError(
         f"{mismatch}.",
         status_code=response.status_code,
-        request_id=request_id,
+        request_id=find_request_id(response),
         retry_after=find_retry_after(response),
-        outcome="unknown",
     )
 
 

@@ -168,7 +168,7 @@ class _PageMeta:
 class Envelope:
     """A successful answer before it becomes a model: its ``data`` and ``meta``.
 
-    ``query`` and ``idempotency_key`` are those of the call, for results that repeat them.
+    ``query``, ``idempotency_key`` and ``subject``, the order it is about, are those of the call.
     """
 
     version: Version
@@ -176,6 +176,12 @@ class Envelope:
     meta: JsonValue = None
     query: Mapping[str, int | str] = field(factory=dict[str, int | str])
     idempotency_key: str | None = None
+    subject: int | None = None
+
+    def echoed(self, field: str, found: int) -> None:
+        """Check that the answer is about the order that was asked about."""
+        if found != self.subject:
+            raise Mismatch(f"$.data.{field}", f"expected order {self.subject}, got another one")
 
     def one(self, model: type[M]) -> M:
         """Read ``data`` as one model."""

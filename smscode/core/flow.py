@@ -7,33 +7,44 @@ tested without either.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Generator
-from typing import Literal, TypeAlias, TypeVar
+from typing import Literal, TypeAlias, TypeVar, cast
 
 import attrs
-from attrs import field, frozen
+from attrs import define, field, frozen
 
-from ..errors import (
-    InvalidResponseError,
-    NetworkError,
-    NoOfferAvailableError,
-    RequestTimeoutError,
-    SmscodeError,
-)
-from . import answers
+from ..errors import InvalidResponseError, NetworkError, RequestTimeoutError, SmscodeError
+from . import answers, reconcile
 from .codec import Version
-from .retry import RetryPolicy, next_pause
+from .retry import BEHIND_THE_KEY, TABLE, Action, RetryPolicy, counted
 from .wire import Answer, Call, Kind, Request, Response
 
 T = TypeVar("T")
 
 
+@define
+class Doubt:
+    """Whether a request may have been carried out without anybody knowing.
+
+    It is raised when the first byte of an attempt is written, and settled by an answer. It outlives
+    the flow, so that a cancelled purchase knows whether it has to be looked after.
+    """
+
+    raised: bool = False
+
+
 @frozen
 class Send:
-    """Send the request and read its answer, all of it before ``deadline``."""
+    """Send the request and read its answer, all of it before ``deadline``.
+
+    ``fresh`` asks for a new connection; ``doubt`` is to be raised when the first byte is written.
+    """
 
     request: Request
     deadline: float
+    fresh: bool
+    doubt: Doubt
 
 
 @frozen
@@ -50,26 +61,28 @@ Effect: TypeAlias = Send | Sleep
 class Failure:
     """Why no answer came.
 
-    ``not_sent``: no byte of the request left. ``ambiguous``: some may have. ``local``: it cannot be
-    sent, now or later. ``unreadable``: an answer came that cannot be taken in.
+    ``kind`` is a row of the retry table. ``timed_out`` tells that the time was over.
     """
 
-    kind: Literal["not_sent", "ambiguous", "local", "unreadable"]
+    kind: Literal[
+        "not sent",
+        "cannot be sent",
+        "connection broke",
+        "kept-alive connection broke",
+        "answer too large",
+        "unreadable answer",
+    ]
     reason: str
     timed_out: bool = False
     cause: Exception | None = field(default=None, repr=False)
 
     def error(self) -> SmscodeError:
         """Make the error that the caller sees."""
-        outcome: Literal["not_sent", "unknown"] = (
-            "unknown" if self.kind in ("ambiguous", "unreadable") else "not_sent"
-        )
-        if self.kind == "unreadable":
-            error: SmscodeError = InvalidResponseError(self.reason, outcome=outcome)
-        elif self.timed_out:
-            error = RequestTimeoutError(self.reason, outcome=outcome)
-        else:
-            error = NetworkError(self.reason, outcome=outcome)
+        class_: type[SmscodeError] = RequestTimeoutError if self.timed_out else NetworkError
+        if self.kind in ("answer too large", "unreadable answer"):
+            class_ = InvalidResponseError
+        error = class_(self.reason, outcome=TABLE[self.kind].outcome)
+        error.trouble = self.kind
         error.__cause__ = self.cause
         return error
 
@@ -82,55 +95,115 @@ class Reply:
     result: Response | Failure | None = None
 
 
-Flow: TypeAlias = Generator[Effect, Reply, Answer[T]]
+Flow: TypeAlias = Generator[Effect, Reply, T]
 
 
-def flow(
-    call: Call[T],
-    version: Version,
-    policy: RetryPolicy,
-    deadline: float,
-    chance: Callable[[], float],
-) -> Flow[T]:
-    """Make a call, repeating it as `retry` allows, and give its answer or raise its error.
+@frozen
+class Terms:
+    """What all attempts of a call share.
 
-    The request is built once: every attempt sends the same bytes under the same idempotency key.
-    ``chance`` gives random numbers of 0..1. A pause that would pass the ``deadline`` is not begun.
+    ``deadline`` is when it has to be over; ``chance`` gives random numbers of 0..1.
     """
-    request = call.request(version)
+
+    version: Version
+    policy: RetryPolicy
+    deadline: float
+    chance: Callable[[], float]
+
+
+def flow(call: Call[T], terms: Terms, doubt: Doubt | None = None) -> Flow[Answer[T]]:
+    """Make a call, repeating it as the retry table allows, and give its answer or raise its error.
+
+    The request is built once: every attempt sends the same bytes under the same idempotency key. A
+    pause that would pass the deadline is not begun. ``doubt`` may come from an earlier try of the
+    same purchase; it is settled when this one is.
+    """
+    request = call.request(terms.version)
     kind = call.endpoint.kind
-    attempts = 0
-    unsure = False  # some attempt so far may have been carried out
+    doubt = Doubt() if doubt is None else doubt
+    troubles: Counter[str] = Counter()
+    sent = 0
+    fresh = False
     while True:
-        reply = yield Send(request, deadline)
-        attempts += 1
+        before = doubt.raised
+        reply = yield Send(request, terms.deadline, fresh, doubt)
+        sent += 1
         try:
-            if isinstance(reply.result, Response):
-                answer = answers.read(call, reply.result, version)
-                return attrs.evolve(answer, attempts=attempts)
-            assert reply.result is not None
-            raise reply.result.error()
+            answer = _read(call, reply, terms.version)
         except SmscodeError as error:
-            local = isinstance(reply.result, Failure) and reply.result.kind == "local"
-            unsure = _note(error, call, attempts, unsure)
-            wait = None if local else next_pause(policy, kind, error, attempts, chance())
-            if wait is None or reply.now + wait >= deadline:
-                raise
-        yield Sleep(wait)
+            what = error.trouble or "unknown code"
+            _label(error, call, sent, what, before, doubt)
+            last = error
+        else:
+            doubt.raised = False
+            return attrs.evolve(answer, attempts=sent)
+
+        troubles[what] += 1
+        rule = TABLE[what]
+        action = rule.action(kind)
+        if action is Action.RECONCILE or (action is Action.CHECK and before):
+            settled = yield from _reconciled(call, terms, last)
+            if settled is not None:
+                doubt.raised = False
+                return attrs.evolve(settled, attempts=sent)
+        if action in (Action.STOP, Action.CHECK) or _spent(terms, kind, troubles):
+            raise last
+        wait = terms.policy.pause(rule.pace, troubles[what], last.retry_after, terms.chance())
+        if reply.now + wait >= terms.deadline:
+            raise last
+        if wait > 0:
+            yield Sleep(wait)
+        fresh = what == "kept-alive connection broke"
 
 
-def _note(error: SmscodeError, call: Call[object], attempts: int, unsure: bool) -> bool:
-    """Write the call's facts on an error; tell whether any attempt may have been carried out.
+def _read(call: Call[T], reply: Reply, version: Version) -> Answer[T]:
+    if isinstance(reply.result, Response):
+        return answers.read(call, reply.result, version)
+    assert reply.result is not None
+    raise reply.result.error()
 
-    That doubt stays: a later refusal says nothing about an earlier attempt that may have gone
-    through, unless the service looked the idempotency key up to give it.
+
+def _label(error: SmscodeError, call: Call[object], sent: int, what: str, before: bool, doubt: Doubt) -> None:
+    """Write the call's facts on an error, and what is known about the request by now.
+
+    Doubt stays: what a later attempt was told says nothing about an earlier one that may have gone
+    through, unless the service looked the idempotency key up to say it.
     """
-    error.attempts = attempts
+    error.trouble = what
+    error.attempts = sent
     error.idempotency_key = call.idempotency_key
+    error.outcome = TABLE[what].outcome
     if call.endpoint.kind is Kind.READ:
-        return False
-    unsure = unsure or error.outcome == "unknown"
-    looked_up = isinstance(error, NoOfferAvailableError)
-    if unsure and error.outcome in ("not_sent", "rejected") and not looked_up:
+        doubt.raised = False
+        return
+    doubt.raised = before or error.outcome == "unknown"
+    if what in BEHIND_THE_KEY and call.endpoint.kind is Kind.CREATE:
+        # Only a recorded failure rules out that an attempt still on its way buys when it arrives.
+        doubt.raised = before and what != "PROVIDER_ERROR"
+    elif doubt.raised:
         error.outcome = "unknown"
-    return unsure
+
+
+def _spent(terms: Terms, kind: Kind, troubles: Counter[str]) -> bool:
+    tried = sum(times for what, times in troubles.items() if counted(TABLE[what].pace))
+    return tried >= terms.policy.attempts(kind)
+
+
+def _reconciled(call: Call[T], terms: Terms, error: SmscodeError) -> Flow[Answer[T] | None]:
+    """Read the order to learn what became of a cancel or finish.
+
+    Gives its answer if it was carried out, None if the order still waits for it. Raises `ConflictError`
+    when the order ended otherwise, and the ``error`` itself when nothing can be learned.
+    """
+    order_call, balance_call = reconcile.reads(call)
+    try:
+        found = yield from flow(order_call, terms)
+        state = reconcile.judge(call, found.data)
+        if state == "waiting":
+            return None
+        if state == "done":
+            account = None if balance_call is None else (yield from flow(balance_call, terms))
+            return cast("Answer[T]", reconcile.result(found, account))
+    except SmscodeError:
+        raise error from error.__cause__
+    raise reconcile.conflict(found.data, error)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import zlib
+from typing import Literal, TypeAlias
+
+Trouble: TypeAlias = Literal["connection broke", "answer too large", "unreadable answer"]
 
 _GZIP = 16 + zlib.MAX_WBITS
 
 
 class BodyError(Exception):
-    """The body cannot be taken in; ``truncated`` tells that it merely stopped too early."""
+    """The body cannot be taken in; ``trouble`` is the row of the retry table that this is."""
 
-    def __init__(self, reason: str, *, truncated: bool = False) -> None:
+    def __init__(self, reason: str, trouble: Trouble) -> None:
         super().__init__(reason)
-        self.truncated = truncated
+        self.reason = reason
+        self.trouble: Trouble = trouble
 
 
 class Body:
@@ -26,7 +30,7 @@ class Body:
     def __init__(self, encoding: str, limit: int) -> None:
         encoding = encoding.strip().lower()
         if encoding not in ("", "identity", "gzip", "x-gzip"):
-            raise BodyError("the answer has a content encoding that was not asked for")
+            raise BodyError("The answer has a content encoding that was not asked for.", "unreadable answer")
         self._inflate = zlib.decompressobj(_GZIP) if encoding.endswith("gzip") else None
         self._limit = limit
         self._size = 0
@@ -40,14 +44,14 @@ class Body:
             try:
                 chunk = self._inflate.decompress(chunk, self._limit - self._size + 1)
             except zlib.error:
-                raise BodyError("the answer's compression is damaged", truncated=True) from None
+                raise BodyError("The answer's compression is damaged.", "connection broke") from None
         self._size += len(chunk)
         if self._size > self._limit:
-            raise BodyError(f"the answer is larger than {self._limit} bytes")
+            raise BodyError(f"The answer is larger than {self._limit} bytes.", "answer too large")
         self._chunks.append(chunk)
 
     def finish(self) -> bytes:
         """Give the whole body."""
         if self._inflate is not None and self._begun and not self._inflate.eof:
-            raise BodyError("the answer's compression ends too early", truncated=True)
+            raise BodyError("The answer's compression ends too early.", "connection broke")
         return b"".join(self._chunks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import uuid
-from typing import Literal
+from typing import Literal, TypeVar
 
 from ..errors import InvalidArgumentError
 from ..models import (
@@ -31,10 +31,26 @@ LARGEST_QUANTITY = 100
 _LARGEST_OFFSET = 2**31 - 1
 _LONGEST_PROVIDER = 64
 
+T = TypeVar("T")
+R = TypeVar("R", CanceledOrder, FinishedOrder, ResendResult)
+
 
 def _page(envelope: Envelope) -> OrderPage:
     limit, offset = envelope.query["limit"], envelope.query["offset"]
     return OrderPage(tuple(envelope.rows(Order)), int(limit), int(offset), envelope.fx)
+
+
+def _order(envelope: Envelope) -> Order:
+    order = envelope.one(Order)
+    envelope.echoed("id", order.id)
+    return order
+
+
+def _about(envelope: Envelope, model: type[R]) -> R:
+    """Read a result that names its order. One about another order is not the answer to this call."""
+    result = envelope.one(model)
+    envelope.echoed("order_id", result.order_id)
+    return result
 
 
 LIST: Endpoint[OrderPage] = Endpoint(
@@ -54,7 +70,7 @@ GET: Endpoint[Order] = Endpoint(
     "/orders/{id}",
     Group.ORDER_QUERIES,
     Kind.READ,
-    lambda envelope: envelope.one(Order),
+    _order,
     money=True,
 )
 CREATE: Endpoint[CreatedOrders] = Endpoint(
@@ -66,7 +82,7 @@ CANCEL: Endpoint[CanceledOrder] = Endpoint(
     "/orders/cancel",
     Group.CANCEL,
     Kind.TRANSITION,
-    lambda envelope: envelope.one(CanceledOrder),
+    lambda envelope: _about(envelope, CanceledOrder),
     money=True,
 )
 FINISH: Endpoint[FinishedOrder] = Endpoint(
@@ -75,7 +91,7 @@ FINISH: Endpoint[FinishedOrder] = Endpoint(
     "/orders/finish",
     Group.ORDER_ACTIONS,
     Kind.TRANSITION,
-    lambda envelope: envelope.one(FinishedOrder),
+    lambda envelope: _about(envelope, FinishedOrder),
 )
 RESEND: Endpoint[ResendResult] = Endpoint(
     "orders.resend",
@@ -83,7 +99,7 @@ RESEND: Endpoint[ResendResult] = Endpoint(
     "/orders/resend",
     Group.ORDER_ACTIONS,
     Kind.RESEND,
-    lambda envelope: envelope.one(ResendResult),
+    lambda envelope: _about(envelope, ResendResult),
 )
 REACTIVATE: Endpoint[CreatedOrders] = Endpoint(
     "orders.reactivate", "POST", "/orders/reactivate", Group.CREATE, Kind.CREATE, created_orders, money=True
@@ -104,6 +120,13 @@ def _key(given: str | None) -> str:
     return uuid.uuid4().hex if given is None else arguments.idempotency_key(given)
 
 
+def _on(endpoint: Endpoint[T], order_id: int) -> Call[T]:
+    """Make a call about one order, whose id goes into the path or the body."""
+    subject = arguments.identity("order_id", order_id)
+    fields = {"id": subject} if endpoint.method == "POST" else None
+    return Call(endpoint, endpoint.path.format(id=subject), fields=fields, subject=subject)
+
+
 def _limit(name: Literal["max_price", "min_price"], value: Price | None) -> dict[str, PriceLimit]:
     return {} if value is None else {name: PriceLimit(name, value)}
 
@@ -121,7 +144,7 @@ def list(*, limit: int = 20, offset: int = 0, status: OrderStatus | str | None =
 
 def get(order_id: int) -> Call[Order]:
     """Read one order."""
-    return Call(GET, GET.path.format(id=arguments.identity("order_id", order_id)))
+    return _on(GET, order_id)
 
 
 def active() -> Call[builtins.list[ActiveOrder]]:
@@ -174,17 +197,17 @@ def create(
 
 def cancel(order_id: int) -> Call[CanceledOrder]:
     """Cancel an order that has received no SMS; its price is refunded."""
-    return Call(CANCEL, CANCEL.path, fields={"id": arguments.identity("order_id", order_id)})
+    return _on(CANCEL, order_id)
 
 
 def finish(order_id: int) -> Call[FinishedOrder]:
     """Finish an order that has received its SMS; its number is free at once."""
-    return Call(FINISH, FINISH.path, fields={"id": arguments.identity("order_id", order_id)})
+    return _on(FINISH, order_id)
 
 
 def resend(order_id: int) -> Call[ResendResult]:
     """Ask for another SMS."""
-    return Call(RESEND, RESEND.path, fields={"id": arguments.identity("order_id", order_id)})
+    return _on(RESEND, order_id)
 
 
 def reactivate(
@@ -202,5 +225,4 @@ def reactivate(
 
 def reactivate_options(order_id: int) -> Call[ReactivateOptions]:
     """Read what `reactivate` would cost now."""
-    path = REACTIVATE_OPTIONS.path.format(id=arguments.identity("order_id", order_id))
-    return Call(REACTIVATE_OPTIONS, path)
+    return _on(REACTIVATE_OPTIONS, order_id)

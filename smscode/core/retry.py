@@ -1,27 +1,155 @@
-"""What to do after a failed attempt: send the same bytes again, and after how long, or stop.
+"""What to do after a failed attempt, as data.
 
-The rule is a pure function of what kind of call failed, how, and how often. A call may only be
-repeated when the repetition cannot do anything twice: because it reads, because its idempotency key
-makes the service replay the first result, or because the failure proves that nothing was done.
+`TABLE` has a rule for every kind of trouble: for each kind of call whether the same bytes are sent
+again, the order is read first, or the error is raised; how long to wait; and what the trouble says
+about the request. Whether a repetition can do anything twice is the only thing that decides: reads
+change nothing, a purchase carries its idempotency key, cancel and finish can be checked by reading the
+order, a resend cannot.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from enum import Enum
+
 from attrs import frozen
 
 from ..errors import (
-    FxRateUnavailableError,
-    InternalError,
+    API_ERRORS,
+    APIError,
     InvalidArgumentError,
     InvalidResponseError,
-    NetworkError,
-    RateLimitError,
-    RequestInProgressError,
-    ServiceUnavailableError,
+    Outcome,
     SmscodeError,
 )
 from .timeouts import check_seconds
 from .wire import Kind
+
+
+class Action(Enum):
+    """What follows an attempt that failed."""
+
+    STOP = "stop"
+    """Raise the error."""
+    RESEND = "resend"
+    """Send the same bytes again; of a purchase: under the same idempotency key."""
+    RECONCILE = "reconcile"
+    """Read the order, then decide."""
+    CHECK = "check"
+    """Read the order if an earlier attempt may have been carried out, else raise the error."""
+
+
+class Pace(Enum):
+    """How long to wait before sending again, where the service does not say it."""
+
+    AT_ONCE = "at once"
+    """Not at all the first time; then like BACKOFF."""
+    BACKOFF = "backoff"
+    """A random part of a time that doubles."""
+    THROTTLED = "throttled"
+    """Up to a second, then a whole window of the rate limit. Not counted as an attempt."""
+    POLL = "poll"
+    """A random part of at most two seconds. Not counted as an attempt."""
+
+
+@frozen
+class Rule:
+    """What to do about one kind of trouble."""
+
+    read: Action
+    create: Action
+    transition: Action
+    resend: Action
+    config: Action
+    test: Action
+    outcome: Outcome
+    pace: Pace = Pace.BACKOFF
+
+    def action(self, kind: Kind) -> Action:
+        """Give what to do for a kind of call."""
+        found: Action = getattr(self, kind.value)
+        return found
+
+
+_STOP, _RESEND, _RECONCILE, _CHECK = Action.STOP, Action.RESEND, Action.RECONCILE, Action.CHECK
+
+
+def _always(action: Action, outcome: Outcome, pace: Pace = Pace.BACKOFF) -> Rule:
+    return Rule(action, action, action, action, action, action, outcome, pace)
+
+
+def _in_doubt(pace: Pace = Pace.BACKOFF) -> Rule:
+    """The request may have been carried out: repeat only what cannot be done twice."""
+    return Rule(_RESEND, _RESEND, _RECONCILE, _STOP, _RESEND, _STOP, "unknown", pace)
+
+
+_REFUSED = _always(_STOP, "rejected")
+
+TABLE: Mapping[str, Rule] = {
+    # No answer.
+    "not sent": _always(_RESEND, "not_sent"),
+    "cannot be sent": _always(_STOP, "not_sent"),
+    "connection broke": _in_doubt(),
+    "kept-alive connection broke": _in_doubt(Pace.AT_ONCE),
+    # An answer without the envelope of the API.
+    "unreadable answer": _in_doubt(),
+    "unavailable": _in_doubt(),
+    "throttled": _always(_RESEND, "rejected", Pace.THROTTLED),
+    "body too large": _always(_STOP, "rejected"),
+    "refused by something else": _always(_STOP, "unknown"),
+    "redirect": _always(_STOP, "unknown"),
+    "answer too large": Rule(_STOP, _STOP, _RECONCILE, _STOP, _STOP, _STOP, "unknown"),
+    # A success whose data is not as promised: it was carried out, and repeating it gives the same bytes.
+    "unexpected data": _always(_STOP, "unknown"),
+    # The documented codes.
+    "UNAUTHORIZED": _REFUSED,
+    "FORBIDDEN": _REFUSED,
+    "NOT_FOUND": _REFUSED,
+    "CONFLICT": Rule(_STOP, _STOP, _CHECK, _STOP, _STOP, _STOP, "rejected"),
+    "INSUFFICIENT_BALANCE": _REFUSED,
+    "CANCEL_TOO_EARLY": _REFUSED,
+    "REQUEST_IN_PROGRESS": Rule(_STOP, _RESEND, _STOP, _STOP, _STOP, _STOP, "unknown", Pace.POLL),
+    "VALIDATION_ERROR": _REFUSED,
+    "PROVIDER_ERROR": _always(_STOP, "failed"),
+    "NO_OFFER_AVAILABLE": _REFUSED,
+    "IDEMPOTENCY_KEY_REUSED": _REFUSED,
+    "RATE_LIMIT_EXCEEDED": _always(_RESEND, "rejected", Pace.THROTTLED),
+    "TEMP_BANNED_ABUSE_GUARD": _REFUSED,
+    "INTERNAL_ERROR": _in_doubt(),
+    "SERVICE_UNAVAILABLE": _in_doubt(),
+    "FX_RATE_UNAVAILABLE": _always(_RESEND, "rejected"),
+    # A code this package does not know says nothing about what was done.
+    "unknown code": _always(_STOP, "unknown"),
+    "unknown code of a failing service": _in_doubt(),
+}
+"""Every kind of trouble and its rule."""
+
+BEHIND_THE_KEY = frozenset({"NO_OFFER_AVAILABLE", "PROVIDER_ERROR"})
+"""The refusals of a purchase that the service gives only after it looked the idempotency key up.
+
+They settle what an earlier attempt under the same key left in doubt; no other refusal does, because it
+can come from before the look-up."""
+
+
+def trouble(error: SmscodeError) -> str:
+    """Name the kind of trouble that an error of an attempt means; see `TABLE`."""
+    if isinstance(error, InvalidResponseError):
+        return _unreadable(error.status_code or 0)
+    if error.code is not None and error.code in API_ERRORS:
+        return error.code
+    status = error.status_code or 0
+    if isinstance(error, APIError) and error.code is None and status in (413, 429):
+        return "body too large" if status == 413 else "throttled"
+    return "unknown code of a failing service" if status >= 500 else "unknown code"
+
+
+def _unreadable(status: int) -> str:
+    if status == 408 or status >= 500:
+        return "unavailable"
+    if status >= 400:
+        return "refused by something else"
+    return "redirect" if status >= 300 else "unreadable answer"
+
 
 _ATTEMPTS = {
     Kind.READ: 4,
@@ -32,15 +160,10 @@ _ATTEMPTS = {
     Kind.TEST: 1,
 }
 _MOST_ATTEMPTS = 50
-_THROTTLED_BASE = 1.0
-_POLL_CAP = 2.0
+_FIRST_THROTTLE = 1.0
+_WINDOW = 60.0
+_LONGEST_POLL = 2.0
 _RETRY_AFTER_JITTER = 0.1  # of the wait; added, never subtracted: nobody may knock early
-
-REPEATABLE = frozenset({Kind.READ, Kind.CREATE, Kind.CONFIG})
-"""The kinds of call that may be sent again although the first sending may have been carried out."""
-
-_NOTHING_DONE = (RateLimitError, FxRateUnavailableError)
-_PERHAPS_DONE = (NetworkError, InternalError, ServiceUnavailableError, RequestInProgressError)
 
 
 @frozen
@@ -50,6 +173,7 @@ class RetryPolicy:
     ``max_attempts`` (1..50) counts the first attempt, too; None means 4 for reads, 8 for buying,
     5 for cancel and finish, 3 for resend, 4 for webhook updates and 1 for webhook tests. The pause
     before attempt n+1 is random between 0 and ``base * 2**(n-1)`` seconds, at most ``cap``.
+    Waiting for a rate limit, or for a purchase that is still being worked on, is not an attempt.
     """
 
     max_attempts: int | None = None
@@ -65,38 +189,24 @@ class RetryPolicy:
         check_seconds("retry.cap", self.cap)
 
     def attempts(self, kind: Kind) -> int:
-        """Give how often a call of this kind may be sent."""
+        """Give how often a call of this kind may be tried."""
         return _ATTEMPTS[kind] if self.max_attempts is None else self.max_attempts
 
+    def pause(self, pace: Pace, times: int, retry_after: float | None, chance: float) -> float:
+        """Give the seconds to wait after the same trouble has come ``times`` times (from 1).
 
-def may_repeat(kind: Kind, error: SmscodeError) -> bool:
-    """Tell whether sending the same bytes again can help and cannot do anything twice."""
-    if isinstance(error, _NOTHING_DONE):
-        return True
-    if isinstance(error, NetworkError) and error.outcome == "not_sent":
-        return True
-    if isinstance(error, InvalidResponseError):
-        return kind in REPEATABLE and (error.status_code or 0) >= 500
-    return kind in REPEATABLE and isinstance(error, _PERHAPS_DONE)
-
-
-def pause(policy: RetryPolicy, error: SmscodeError, attempts: int, chance: float) -> float:
-    """Give the seconds to wait before the next attempt; ``chance`` is a random number of 0..1."""
-    if error.retry_after is not None:
-        return error.retry_after * (1 + _RETRY_AFTER_JITTER * chance)
-    if isinstance(error, RateLimitError):
-        base, cap = max(policy.base, _THROTTLED_BASE), 60.0
-    elif isinstance(error, RequestInProgressError):
-        base, cap = policy.base, _POLL_CAP
-    else:
-        base, cap = policy.base, policy.cap
-    return chance * min(cap, base * 2.0 ** (attempts - 1))
+        What the service asked for is a floor. ``chance`` is a random number of 0..1.
+        """
+        if retry_after is not None:
+            return retry_after * (1 + _RETRY_AFTER_JITTER * chance)
+        if pace is Pace.THROTTLED:
+            return chance * _FIRST_THROTTLE if times == 1 else _WINDOW * (1 + _RETRY_AFTER_JITTER * chance)
+        if pace is Pace.AT_ONCE and times == 1:
+            return 0.0
+        cap = min(self.cap, _LONGEST_POLL) if pace is Pace.POLL else self.cap
+        return chance * min(cap, self.base * 2.0 ** (times - 1))
 
 
-def next_pause(
-    policy: RetryPolicy, kind: Kind, error: SmscodeError, attempts: int, chance: float
-) -> float | None:
-    """Give the seconds to wait before sending the call again, or None to stop and raise."""
-    if attempts >= policy.attempts(kind) or not may_repeat(kind, error):
-        return None
-    return pause(policy, error, attempts, chance)
+def counted(pace: Pace) -> bool:
+    """Tell whether trouble of this pace uses up an attempt; the rest only the deadline bounds."""
+    return pace in (Pace.BACKOFF, Pace.AT_ONCE)

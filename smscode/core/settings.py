@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from typing import NoReturn, SupportsIndex, get_args
@@ -14,6 +15,7 @@ from .codec import Version
 
 DEFAULT_BASE_URL = "https://api.smscode.gg"
 _LONGEST_TOKEN = 4096
+_SCHEME = b"Bearer "
 _NOT_VISIBLE = re.compile(r"[^\x21-\x7e]")
 
 
@@ -47,12 +49,17 @@ class Token:
             )
         if len(value) > _LONGEST_TOKEN:
             raise InvalidArgumentError(f"{name}: expected at most {_LONGEST_TOKEN} characters.")
-        self._header = SecretBytes(b"Bearer " + value.encode("ascii"))
+        self._header = SecretBytes(_SCHEME + value.encode("ascii"))
 
     @property
     def header(self) -> SecretBytes:
         """The value of the ``Authorization`` header."""
         return self._header
+
+    @property
+    def secret(self) -> SecretBytes:
+        """The token alone, to find it where it does not belong."""
+        return SecretBytes(self._header[len(_SCHEME) :])
 
     def __repr__(self) -> str:
         return "Token(<secret>)"
@@ -68,6 +75,14 @@ class Settings:
     token: Token
     base_url: str
     version: Version = field()
+
+    @property
+    def account(self) -> str:
+        """A name for the account, to keep accounts apart where purchases are written down.
+
+        It is made from the address and the token in a way that nobody can undo.
+        """
+        return hashlib.sha256(self.base_url.encode() + b"\n" + self.token.secret).hexdigest()[:16]
 
     @classmethod
     def resolve(

@@ -9,6 +9,7 @@ from typing import Generic, Literal, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
+from ..errors import InvalidArgumentError
 from ..money import FxRate
 from .codec import Envelope, Version, encode_body
 
@@ -94,7 +95,8 @@ class Call(Generic[T_co]):
     """One use of an endpoint, with checked arguments and nothing yet of an API version.
 
     ``fields`` are those of the request body; a `PriceLimit` among them is written as the API
-    version wants it when the request is built, with the rate ``fx`` where it needs one.
+    version wants it when the request is built, with the rate ``fx`` where it needs one. ``subject`` is
+    the order that the call is about. ``frozen`` is a body that was built before, and for which version.
     """
 
     endpoint: Endpoint[T_co]
@@ -103,26 +105,43 @@ class Call(Generic[T_co]):
     fields: Mapping[str, object] | None = None
     idempotency_key: str | None = None
     fx: FxRate | None = None
+    subject: int | None = None
+    frozen: tuple[Version, bytes] | None = field(default=None, repr=False)
 
     def request(self, version: Version) -> Request:
         """Build the HTTP request; the same call and version always give the same bytes."""
         headers = [("accept", "application/json")]
-        body = None
-        if self.fields is not None:
-            body = encode_body(self.fields, version, self.fx)
+        body = self.body(version)
+        if body is not None:
             headers.append(("content-type", "application/json"))
         if self.idempotency_key is not None:
             headers.append(("idempotency-key", self.idempotency_key))
         query = tuple((name, str(value)) for name, value in self.query.items())
         return Request(self.endpoint.method, f"/{version}{self.path}", query, tuple(headers), body)
 
+    def body(self, version: Version) -> bytes | None:
+        """Build the body, None where the call has none; a frozen one only fits its own version."""
+        if self.frozen is not None:
+            made_for, body = self.frozen
+            if made_for != version:
+                raise InvalidArgumentError(
+                    f"intent: made by a client of API {made_for}, and this one speaks {version}."
+                )
+            return body
+        return None if self.fields is None else encode_body(self.fields, version, self.fx)
+
 
 @frozen
 class Answer(Generic[T_co]):
-    """A result with what came along: the request id, the rate it was made with, the attempts."""
+    """A result with what came along.
+
+    ``fx`` is the rate that its money was shown at, ``attempts`` how often the request was sent, and
+    ``date`` the service's time of the answer.
+    """
 
     data: T_co
     request_id: str | None
     status_code: int
     fx: FxRate | None
     attempts: int = 1
+    date: datetime | None = None

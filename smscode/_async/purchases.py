@@ -1,0 +1,77 @@
+"""Purchases from their first byte to their settlement, whatever happens in between."""
+
+from __future__ import annotations
+
+from .._concurrency import AsyncRuntime
+from ..core.intents import IntentRegistry, OrderIntent, Recovered
+from ..core.wire import Answer
+from ..errors import ConfigurationError, InvalidArgumentError, SmscodeError
+from ..journal import SQLiteJournal
+from ..models import CreatedOrders
+from .driver import AsyncDriver
+
+
+class AsyncPurchases:
+    """The purchases of one client."""
+
+    def __init__(self, driver: AsyncDriver, journal: SQLiteJournal | None, account: str) -> None:
+        """Set up; ``account`` tells the purchases of this account from others in the ``journal``."""
+        self._driver = driver
+        self._runtime: AsyncRuntime = driver.runtime
+        self._journal = journal
+        self._account = account
+        self._registry = IntentRegistry()
+
+    async def submit(self, intent: OrderIntent, timeout: float | None) -> Answer[CreatedOrders]:
+        """Send a purchase until it is settled, its time is over, or it is cancelled.
+
+        Between the service's answer and the return there is nothing to wait for, so that no answer is
+        lost to a cancellation.
+        """
+        self._driver.check()
+        doubt = self._registry.begin(intent)
+        recorded = self._journal is not None
+        bought: tuple[int, ...] | None = None
+        try:
+            if self._journal is not None:
+                try:
+                    await self._runtime.in_thread(self._journal.record, self._account, intent)
+                except SmscodeError:
+                    recorded = False
+                    raise
+            answer = await self._driver.run(intent.call, timeout, doubt)
+            bought = tuple(order.id for order in answer.data.orders)
+            return answer
+        finally:
+            settled = self._registry.end(intent, bought=bought is not None)
+            if self._journal is not None and recorded:
+                if settled:
+                    self._journal.settle(self._account, intent, bought)
+                else:
+                    self._journal.leave(self._account, intent)
+
+    def unresolved(self) -> tuple[OrderIntent, ...]:
+        """Give the purchases that may have been carried out without anybody knowing, oldest first."""
+        return self._registry.unresolved()
+
+    async def recover(self, max_age: float, timeout: float | None) -> list[Recovered]:
+        """Settle what ended processes left in the journal, oldest first."""
+        if self._journal is None:
+            raise ConfigurationError("orders.recover: this client has no journal; give it journal=.")
+        self._driver.check()
+        found = await self._runtime.in_thread(self._journal.claim, self._account)
+        return [await self._recover(intent, age <= max_age, timeout) for intent, age in found]
+
+    async def _recover(self, intent: OrderIntent, recent: bool, timeout: float | None) -> Recovered:
+        if not recent:
+            error = InvalidArgumentError(
+                "max_age: this purchase is older, so the service may have forgotten its key and buy again.",
+                idempotency_key=intent.idempotency_key,
+                outcome="unknown",
+            )
+            return Recovered(intent, error=error)
+        try:
+            answer = await self.submit(intent, timeout)
+        except SmscodeError as error:
+            return Recovered(intent, error=error)
+        return Recovered(intent, orders=answer.data)

@@ -1,0 +1,16 @@
+"""When an order that was too new to be cancelled can be."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from ..models import Order
+
+_WINDOW = timedelta(minutes=2)  # what the documentation states; newer servers state the time itself
+_MARGIN = 1.0  # the service's times are whole seconds
+
+
+def seconds_until(order: Order, now: datetime) -> float:
+    """Give the seconds until the order can be cancelled; ``now`` is the service's own time."""
+    at = order.cancel_available_at or (order.created_at or now) + _WINDOW
+    return max((at - now).total_seconds(), 0.0) + _MARGIN

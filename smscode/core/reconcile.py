@@ -1,0 +1,59 @@
+"""What reading an order tells about a cancel or finish whose answer was lost."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ..errors import ConflictError, SmscodeError
+from ..models import Balance, CanceledOrder, FinishedOrder, Order, OrderStatus
+from . import balance, orders
+from .wire import Answer, Call
+
+_TARGETS = {
+    orders.CANCEL.name: OrderStatus.CANCELED,
+    orders.FINISH.name: OrderStatus.COMPLETED,
+}
+
+State = Literal["done", "waiting", "ended"]
+
+
+def reads(call: Call[object]) -> tuple[Call[Order], Call[Balance] | None]:
+    """Give the calls that show what became of a cancel or finish.
+
+    A cancel's answer states the balance, so that has to be read, too.
+    """
+    order_id = call.subject
+    assert order_id is not None
+    return orders.get(order_id), balance.get() if call.endpoint is orders.CANCEL else None
+
+
+def judge(call: Call[object], order: Order) -> State:
+    """Tell whether the call was carried out, the order still waits for it, or it ended otherwise."""
+    if order.status == _TARGETS[call.endpoint.name]:
+        return "done"
+    ended = isinstance(order.status, OrderStatus) and order.status.terminal
+    return "ended" if ended else "waiting"
+
+
+def result(found: Answer[Order], account: Answer[Balance] | None) -> Answer[CanceledOrder | FinishedOrder]:
+    """Make the answer that was lost, out of the order and the balance as they are now."""
+    order = found.data
+    if account is None:
+        data: CanceledOrder | FinishedOrder = FinishedOrder(order.id, order.status)
+    else:
+        data = CanceledOrder(order.id, order.status, order.amount, account.data.balance)
+    return Answer(data, found.request_id, found.status_code, found.fx)
+
+
+def conflict(order: Order, error: SmscodeError) -> ConflictError:
+    """Make the error for an order that ended otherwise; the order is attached."""
+    ended = ConflictError(
+        f"The order has ended as {order.status}.",
+        code="CONFLICT",
+        status_code=error.status_code,
+        request_id=error.request_id,
+        outcome="rejected",
+        attempts=error.attempts,
+    )
+    ended.trouble, ended.order = "CONFLICT", order
+    return ended

@@ -1,0 +1,55 @@
+"""The demonstration: numbers rented, codes awaited and orders finished, on a sandbox over real TCP.
+
+``python -m smscode demo`` runs it. What it does with the clients is in ``smscode/_async/demo.py``.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Literal, TextIO
+
+import anyio
+
+from .._async.client import AsyncClient
+from .._async.demo import rent_all as rent_all_async
+from .._sync.client import Client
+from .._sync.demo import rent_all
+from ..sandbox import Sandbox
+from .report import Progress, Rentals, Report
+
+_OTP_AFTER = 2.0
+_POLL_INTERVAL = 0.5
+_FUNDS_PER_NUMBER = 50_000
+
+
+def run(count: int, version: Literal["v1", "v2"], sync: bool, out: TextIO) -> int:
+    """Rent ``count`` numbers at once, show what happened, and give the exit code.
+
+    It is 0 only if every number got its code, every order was finished, and the balance lost exactly
+    what the orders cost. ``sync`` uses threads and `Client` instead of tasks and `AsyncClient`.
+    """
+    sandbox = Sandbox(otp_after=_OTP_AFTER, balance=count * _FUNDS_PER_NUMBER)
+    progress = Progress(count, out)
+    began = time.monotonic()
+    with sandbox.serve() as server:
+        how = "threads" if sync else "asyncio"
+        out.write(f"sandbox   {server.url}, {count} numbers, {version}, {how}\n\n")
+        if sync:
+            rentals = _with_threads(sandbox.token, server.url, version, progress)
+        else:
+            rentals = anyio.run(_with_tasks, sandbox.token, server.url, version, progress)
+    progress.clear()
+    requests = sum(sandbox.requests.values())
+    report = Report(count, rentals, requests, time.monotonic() - began)
+    out.write("\n".join(report.lines()) + "\n")
+    return 0 if report.adds_up else 1
+
+
+async def _with_tasks(token: str, url: str, version: Literal["v1", "v2"], progress: Progress) -> Rentals:
+    async with AsyncClient(token, base_url=url, api_version=version, poll_interval=_POLL_INTERVAL) as client:
+        return await rent_all_async(client, progress)
+
+
+def _with_threads(token: str, url: str, version: Literal["v1", "v2"], progress: Progress) -> Rentals:
+    with Client(token, base_url=url, api_version=version, poll_interval=_POLL_INTERVAL) as client:
+        return rent_all(client, progress)

@@ -1,0 +1,290 @@
+"""Purchases through the client: at most once, whatever happens, and never lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from smscode import (
+    CancelTooEarlyError,
+    ClientStateError,
+    ConfigurationError,
+    ConflictError,
+    InvalidArgumentError,
+    Money,
+    NetworkError,
+    NoOfferAvailableError,
+    OrderStatus,
+    ProviderError,
+    TempBannedError,
+    calls,
+)
+from smscode._concurrency import AsyncRuntime
+from smscode.journal import SQLiteJournal
+from smscode.sandbox import Sandbox
+
+from ..concurrency import AsyncVirtualClient
+from .helpers import AsyncScript, rent, still_sandbox
+
+pytestmark = pytest.mark.anyio
+
+LOST = httpx.ReadError("lost")
+CREATE = "POST /orders/create"
+
+
+class AsyncLossy(httpx.AsyncBaseTransport):
+    """A sandbox whose answers to some requests get lost after they were carried out."""
+
+    def __init__(self, sandbox: Sandbox, path: str, times: int) -> None:
+        self._inner = sandbox.transport()
+        self._path = path
+        self.times = times
+        self.requests: list[httpx.Request] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        response = await self._inner.handle_async_request(request)
+        if self.times and request.url.path.endswith(self._path):
+            self.times -= 1
+            raise httpx.ReadError("lost")
+        return response
+
+
+def lossy(path: str, times: int, **options: Any) -> tuple[Sandbox, AsyncLossy, AsyncVirtualClient]:
+    sandbox = still_sandbox(otp_after=5)
+    transport = AsyncLossy(sandbox, path, times)
+    return sandbox, transport, AsyncVirtualClient(sandbox, transport=transport, **options)
+
+
+async def test_a_purchase_whose_answers_get_lost_is_made_once() -> None:
+    sandbox, transport, client = lossy("/create", 3)
+    created = await client.orders.create(catalog_product_id=87)
+    assert len(sandbox.ledger) == 2
+    assert len({(r.content, r.headers["idempotency-key"]) for r in transport.requests}) == 1
+    assert created.orders[0].id == (await client.orders.active())[0].id
+    assert client.orders.unresolved() == ()
+
+
+async def test_a_purchase_in_doubt_is_settled_by_submitting_it() -> None:
+    sandbox, transport, client = lossy("/create", 8)
+    with pytest.raises(NetworkError) as lost:
+        await client.orders.create(catalog_product_id=87, idempotency_key="mine")
+    assert (lost.value.outcome, lost.value.attempts, lost.value.idempotency_key) == ("unknown", 8, "mine")
+    (intent,) = client.orders.unresolved()
+    assert intent.idempotency_key == "mine"
+    created = await client.orders.submit(intent)
+    assert len(created) == 1
+    assert len(sandbox.ledger) == 2
+    assert client.orders.unresolved() == ()
+
+
+async def test_a_prepared_purchase_is_sent_when_it_is_submitted() -> None:
+    sandbox = still_sandbox()
+    client = AsyncVirtualClient(sandbox)
+    intent = client.orders.prepare(catalog_product_id=87, quantity=2)
+    assert sandbox.requests[CREATE] == 0
+    first = await client.orders.submit(intent)
+    again = await client.orders.submit(intent)
+    assert [order.id for order in first] == [order.id for order in again]
+    assert first.idempotency_key == intent.idempotency_key
+
+
+async def test_a_purchase_sent_by_hand_is_looked_after_too() -> None:
+    _, _, client = lossy("/create", 8)
+    with pytest.raises(NetworkError):
+        await client.send(calls.orders.create(catalog_product_id=87))
+    (intent,) = client.orders.unresolved()
+    answer = await client.send(intent.call)
+    assert answer.data.idempotency_key == intent.idempotency_key
+
+
+async def test_a_reactivation_is_looked_after_too() -> None:
+    sandbox = still_sandbox(otp_after=0)
+    transport = AsyncLossy(sandbox, "/reactivate", 8)
+    client = AsyncVirtualClient(sandbox, transport=transport)
+    order_id = await rent(client)
+    await client.orders.wait_for_otp(order_id)
+    await client.orders.finish(order_id)
+    with pytest.raises(NetworkError):
+        await client.orders.reactivate(order_id)
+    (intent,) = client.orders.unresolved()
+    assert len(await client.orders.submit(intent)) == 1
+    assert len(sandbox.ledger) == 3
+
+
+async def test_a_refusal_leaves_nothing_in_doubt() -> None:
+    sandbox = still_sandbox()
+    client = AsyncVirtualClient(sandbox)
+    with pytest.raises(NoOfferAvailableError) as refused:
+        await client.orders.create(catalog_product_id=87, max_price="0.01")
+    sandbox.fail_next("orders.create", "PROVIDER_ERROR")
+    with pytest.raises(ProviderError) as failed:
+        await client.orders.create(catalog_product_id=87)
+    assert (refused.value.outcome, failed.value.outcome) == ("rejected", "failed")
+    assert client.orders.unresolved() == ()
+
+
+async def test_an_intent_needs_the_rate_for_a_price_of_the_other_version() -> None:
+    sandbox = still_sandbox()
+    client = AsyncVirtualClient(sandbox)
+    with pytest.raises(InvalidArgumentError, match="max_price"):
+        client.orders.prepare(catalog_product_id=87, max_price=Money.idr(15_000))
+    fx = (await client.catalog.exchange_rate()).fx
+    intent = client.orders.prepare(catalog_product_id=87, max_price=Money.idr(15_000), fx=fx)
+    assert len(await client.orders.submit(intent)) == 1
+
+
+async def test_only_an_intent_is_submitted() -> None:
+    sandbox = still_sandbox()
+    client = AsyncVirtualClient(sandbox)
+    with pytest.raises(InvalidArgumentError, match="intent: expected a smscode.OrderIntent, got str"):
+        await client.orders.submit("key")  # type: ignore[arg-type]  # that is the point
+
+
+async def test_a_closed_client_leaves_no_intent_behind() -> None:
+    sandbox = still_sandbox()
+    client = AsyncVirtualClient(sandbox)
+    await client.aclose()
+    with pytest.raises(ClientStateError):
+        await client.orders.create(catalog_product_id=87)
+    assert client.orders.unresolved() == ()
+
+
+async def test_nothing_is_ordered_while_a_ban_lasts() -> None:
+    sandbox = still_sandbox()
+    client = AsyncVirtualClient(sandbox)
+    sandbox.fail_next("orders.create", "TEMP_BANNED_ABUSE_GUARD", retry_after=60)
+    for _ in range(3):
+        with pytest.raises(TempBannedError):
+            await client.orders.create(catalog_product_id=87)
+    assert sandbox.requests[CREATE] == 1
+    assert client.runtime.slept == []
+    await client.runtime.sleep(60)
+    assert len(await client.orders.create(catalog_product_id=87)) == 1
+
+
+async def test_a_cancel_whose_answer_was_lost_refunds_once() -> None:
+    sandbox = still_sandbox(otp_after=None)
+    client = AsyncVirtualClient(sandbox, transport=AsyncLossy(sandbox, "/cancel", 1))
+    balance = sandbox.balance
+    order_id = await rent(client)
+    sandbox.advance(120)
+    canceled = await client.orders.cancel(order_id)
+    assert canceled.status == OrderStatus.CANCELED
+    assert canceled.new_balance.canonical_amount == sandbox.balance == balance
+
+
+async def test_a_finish_whose_answer_was_lost_is_a_success() -> None:
+    sandbox, transport, client = lossy("/finish", 1)
+    order_id = await rent(client)
+    sandbox.advance(5)
+    finished = await client.orders.finish(order_id)
+    assert finished.status == OrderStatus.COMPLETED
+    assert [r.url.path.rsplit("/", 1)[-1] for r in transport.requests[-2:]] == ["finish", str(order_id)]
+
+
+async def test_a_cancel_that_an_sms_forestalled_shows_the_order() -> None:
+    sandbox = still_sandbox(otp_after=None)
+    script = AsyncScript([], then=sandbox.transport())
+    client = AsyncVirtualClient(sandbox, transport=script)
+    order_id = await rent(client)
+    sandbox.deliver_sms(order_id, code="123456")
+    await client.orders.finish(order_id)
+    script.add(LOST)
+    with pytest.raises(ConflictError) as ended:
+        await client.orders.cancel(order_id)
+    assert getattr(ended.value.order, "otp_code", None) == "123456"
+
+
+async def test_a_cancel_can_wait_until_it_is_allowed() -> None:
+    sandbox = still_sandbox(otp_after=None)
+    client = AsyncVirtualClient(sandbox)
+    order_id = await rent(client)
+    with pytest.raises(CancelTooEarlyError):
+        await client.orders.cancel(order_id)
+    with pytest.raises(CancelTooEarlyError):
+        await client.orders.cancel(order_id, wait=True, timeout=100)
+    canceled = await client.orders.cancel(order_id, wait=True)
+    assert canceled.status == OrderStatus.CANCELED
+    assert 120 <= sum(client.runtime.slept) <= 125
+
+
+async def test_a_client_without_a_journal_cannot_recover() -> None:
+    client = AsyncVirtualClient(still_sandbox())
+    with pytest.raises(ConfigurationError, match="no journal"):
+        await client.orders.recover()
+
+
+async def test_what_is_bought_is_settled_in_the_journal(tmp_path: Path) -> None:
+    sandbox = still_sandbox()
+    with SQLiteJournal(tmp_path / "orders.db") as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        await client.orders.create(catalog_product_id=87)
+        assert await client.orders.recover() == []
+
+
+async def test_what_an_ended_process_left_is_recovered_in_order(tmp_path: Path) -> None:
+    sandbox, transport, _ = lossy("/create", 16)
+    with SQLiteJournal(tmp_path / "orders.db") as journal:
+        before = AsyncVirtualClient(sandbox, transport=transport, journal=journal)
+        for key in ("first", "second"):
+            with pytest.raises(NetworkError):
+                await before.orders.create(catalog_product_id=87, idempotency_key=key)
+    with SQLiteJournal(tmp_path / "orders.db") as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        recovered = await client.orders.recover()
+        assert [found.intent.idempotency_key for found in recovered] == ["first", "second"]
+        assert all(found.orders is not None and len(found.orders) == 1 for found in recovered)
+        assert await client.orders.recover() == []
+    assert len(sandbox.ledger) == 3
+
+
+async def test_what_cannot_be_recovered_says_why_and_stays(tmp_path: Path) -> None:
+    sandbox = still_sandbox()
+    with SQLiteJournal(tmp_path / "orders.db") as journal:
+        client = AsyncVirtualClient(sandbox, transport=AsyncScript([LOST] * 16), journal=journal)
+        with pytest.raises(NetworkError):
+            await client.orders.create(catalog_product_id=87)
+        (still_lost,) = await client.orders.recover()
+        assert isinstance(still_lost.error, NetworkError)
+        (too_old,) = await client.orders.recover(max_age=1e-9)
+        assert isinstance(too_old.error, InvalidArgumentError)
+        assert too_old.error.outcome == "unknown"
+        assert sandbox.requests[CREATE] == 0
+
+
+async def test_a_key_that_the_journal_has_with_another_order_is_refused(tmp_path: Path) -> None:
+    sandbox = still_sandbox()
+    path = tmp_path / "orders.db"
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        await client.orders.create(catalog_product_id=87, idempotency_key="mine")
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        with pytest.raises(InvalidArgumentError, match="another order"):
+            await client.orders.create(catalog_product_id=87, quantity=2, idempotency_key="mine")
+    assert sandbox.requests[CREATE] == 1
+
+
+async def test_the_journal_holds_no_token(tmp_path: Path) -> None:
+    sandbox = still_sandbox(token="canary-4711")
+    with SQLiteJournal(tmp_path / "orders.db") as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        await client.orders.create(catalog_product_id=87)
+        assert all(b"canary" not in path.read_bytes() for path in tmp_path.iterdir())
+
+
+async def test_many_purchases_at_once_are_all_different() -> None:
+    sandbox = still_sandbox()
+    client = AsyncVirtualClient(sandbox)
+    ids: list[int] = []
+
+    async def buy(_: int) -> None:
+        ids.append(await rent(client))
+
+    await AsyncRuntime().for_each(buy, range(30))
+    assert len(set(ids)) == 30
+    assert len(sandbox.ledger) == 31

@@ -1,0 +1,120 @@
+"""Purchases that are frozen, registered, and told apart."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+from smscode import ClientStateError, InvalidArgumentError, calls
+from smscode.core import intents
+from smscode.core.ban import Ban
+from smscode.core.intents import IntentRegistry, OrderIntent
+from smscode.errors import TempBannedError
+
+
+def intent(key: str = "key-1", quantity: int = 1) -> OrderIntent:
+    call = calls.orders.create(catalog_product_id=87, quantity=quantity, idempotency_key=key)
+    return OrderIntent.of(call, "v2")
+
+
+def test_an_intent_sends_the_bytes_and_the_key_it_was_made_of() -> None:
+    call = calls.orders.create(catalog_product_id=87, max_price="0.5", idempotency_key="key-1")
+    assert OrderIntent.of(call, "v2").call.request("v2") == call.request("v2")
+
+
+def test_a_reactivation_is_an_intent_too() -> None:
+    call = calls.orders.reactivate(1001, idempotency_key="key-1")
+    assert OrderIntent.of(call, "v1").call.request("v1") == call.request("v1")
+
+
+def test_an_intent_only_fits_the_version_it_was_made_for() -> None:
+    with pytest.raises(InvalidArgumentError, match="made by a client of API v2, and this one speaks v1"):
+        intent().call.request("v1")
+
+
+def test_an_intent_can_be_kept_and_copied() -> None:
+    assert pickle.loads(pickle.dumps(intent())) == intent() == copy.deepcopy(intent())
+
+
+def test_two_purchases_have_two_keys() -> None:
+    keys = {calls.orders.create(catalog_product_id=87).idempotency_key for _ in range(100)}
+    assert len(keys) == 100
+
+
+def test_a_settled_purchase_is_dropped() -> None:
+    registry = IntentRegistry()
+    registry.begin(intent())
+    assert registry.end(intent(), bought=True)
+    assert registry.unresolved() == ()
+
+
+def test_a_purchase_in_doubt_stays_until_it_is_settled() -> None:
+    registry = IntentRegistry()
+    first, second = intent("key-1"), intent("key-2")
+    for each in (first, second):
+        registry.begin(each).raised = True
+        assert not registry.end(each, bought=False)
+    assert registry.unresolved() == (first, second)
+    doubt = registry.begin(first)
+    assert doubt.raised
+    assert registry.unresolved() == (second,)
+    doubt.raised = False
+    assert registry.end(first, bought=True)
+    assert registry.unresolved() == (second,)
+
+
+def test_a_purchase_is_not_sent_twice_at_the_same_time() -> None:
+    registry = IntentRegistry()
+    registry.begin(intent())
+    with pytest.raises(ClientStateError, match="under way") as refused:
+        registry.begin(intent())
+    assert refused.value.idempotency_key == "key-1"
+
+
+@pytest.mark.parametrize("bought", [True, False])
+def test_a_key_is_bound_to_its_order_unless_that_surely_was_not_placed(bought: bool) -> None:
+    registry = IntentRegistry()
+    registry.begin(intent(quantity=1))
+    registry.end(intent(quantity=1), bought=bought)
+    if bought:
+        with pytest.raises(InvalidArgumentError, match="idempotency_key"):
+            registry.begin(intent(quantity=2))
+        registry.begin(intent(quantity=1))
+    else:
+        registry.begin(intent(quantity=2))
+
+
+def test_the_registry_forgets_the_oldest_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intents, "_MOST_KEYS_REMEMBERED", 2)
+    registry = IntentRegistry()
+    for key in ("a", "b", "c"):
+        registry.begin(intent(key))
+        registry.end(intent(key), bought=True)
+    registry.begin(intent("a", quantity=2))
+    with pytest.raises(InvalidArgumentError):
+        registry.begin(intent("c", quantity=2))
+
+
+def banned(seconds: float | None) -> TempBannedError:
+    return TempBannedError("paused", code="TEMP_BANNED_ABUSE_GUARD", retry_after=seconds, attempts=1)
+
+
+def test_a_ban_holds_until_its_time_is_over() -> None:
+    ban = Ban()
+    ban.check(0)
+    ban.note(banned(60), 0)
+    with pytest.raises(TempBannedError) as refused:
+        ban.check(50)
+    assert (refused.value.retry_after, refused.value.outcome, refused.value.attempts) == (10, "not_sent", 0)
+    ban.check(60)
+
+
+def test_a_shorter_ban_does_not_lift_a_longer_one() -> None:
+    ban = Ban()
+    ban.note(banned(60), 0)
+    ban.note(banned(1), 0)
+    ban.note(banned(None), 0)
+    with pytest.raises(TempBannedError):
+        ban.check(59)
