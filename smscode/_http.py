@@ -36,8 +36,8 @@ BROKEN: tuple[type[Exception], ...] = (
 
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _NEVER_POSSIBLE = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeEncodeError)
-_FIRST_BYTE = "http11.send_request_headers.started"
-_ANSWERED = "http11.receive_response_headers.complete"
+_FIRST_BYTE = ".send_request_headers.started"  # of http11, or of http2 in a caller's own transport
+_ANSWERED = ".receive_response_headers.complete"
 _CONNECTING = frozenset({"connection.connect_tcp.started", "connection.connect_unix_socket.started"})
 
 
@@ -70,9 +70,9 @@ class Progress:
             self._doubt.raised = self._before
         if event in _CONNECTING:
             self._connected = True
-        elif event == _ANSWERED:
+        elif event.endswith(_ANSWERED):
             self._answered = True
-        elif event == _FIRST_BYTE and getattr(info.get("request"), "method", None) != b"CONNECT":
+        elif event.endswith(_FIRST_BYTE) and getattr(info.get("request"), "method", None) != b"CONNECT":
             self._sent = True
             self._doubt.raised = True
 
@@ -84,7 +84,8 @@ class Progress:
             # No cause: these exceptions quote the headers, and the token is one of them.
             return Failure("cannot be sent", f"The request cannot be sent ({type(error).__name__}).")
         forget_frames(error)
-        if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error)):
+        untrusted = any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error))
+        if untrusted and not self._sent:
             return Failure("cannot be sent", "The service's certificate cannot be verified.", cause=error)
         timed_out = isinstance(error, (TimeoutError, httpx.TimeoutException))
         when = " in time" if timed_out else ""

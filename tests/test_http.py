@@ -14,24 +14,25 @@ import pytest
 
 from smscode import NetworkError, RequestTimeoutError, Timeouts
 from smscode._concurrency import AsyncRuntime, Runtime
-from smscode._http import (
-    BROKEN,
-    Progress,
-    RequestFactory,
-    environment_proxy,
-    response_of,
-    ssl_context,
-)
+from smscode._http import BROKEN, Progress, Translator, environment_proxy, ssl_context
+from smscode.core.flow import Doubt
 from smscode.core.inflate import BodyError
+from smscode.core.retry import TABLE
 from smscode.core.settings import Settings
 from smscode.core.wire import Request
 
-KIND = Literal["not_sent", "ambiguous", "local", "unreadable"]
 SEND = {"request": SimpleNamespace(method=b"POST")}
+CONNECTED = "connection.connect_tcp.complete"
+CONNECTING = "connection.connect_tcp.started"
+FIRST_BYTE = "http11.send_request_headers.started"
+ANSWERED = "http11.receive_response_headers.complete"
 
 
-def begun(*events: str, method: bytes = b"POST") -> Progress:
-    progress = Progress()
+def begun(
+    *events: str, method: bytes = b"POST", reports: bool = False, doubt: Doubt | None = None
+) -> Progress:
+    progress = Progress(Doubt() if doubt is None else doubt)
+    progress.begin(reports=reports)
     for event in events:
         progress.note(event, {"request": SimpleNamespace(method=method)})
     return progress
@@ -43,86 +44,122 @@ def begun(*events: str, method: bytes = b"POST") -> Progress:
 @pytest.mark.parametrize(
     ("error", "kind", "timed_out"),
     [
-        (httpx.ConnectError("x"), "not_sent", False),
-        (httpx.ConnectTimeout("x"), "not_sent", True),
-        (httpx.PoolTimeout("x"), "not_sent", True),
-        (httpx.ProxyError("x"), "not_sent", False),
-        (httpx.ReadError("x"), "ambiguous", False),
-        (httpx.WriteError("x"), "ambiguous", False),
-        (httpx.ReadTimeout("x"), "ambiguous", True),
-        (httpx.WriteTimeout("x"), "ambiguous", True),
-        (httpx.RemoteProtocolError("x"), "ambiguous", False),
-        (TimeoutError(), "ambiguous", True),
-        (OSError("x"), "ambiguous", False),
-        (anyio.BrokenResourceError(), "ambiguous", False),
-        (anyio.ClosedResourceError(), "ambiguous", False),
-        (anyio.EndOfStream(), "ambiguous", False),
-        (httpx.LocalProtocolError("x"), "local", False),
-        (httpx.UnsupportedProtocol("x"), "local", False),
-        (httpx.InvalidURL("x"), "local", False),
-        (UnicodeEncodeError("ascii", "ä", 0, 1, "x"), "local", False),
-        (BodyError("the answer is too large"), "unreadable", False),
-        (BodyError("the answer is cut", truncated=True), "ambiguous", False),
+        (httpx.ConnectError("x"), "not sent", False),
+        (httpx.ConnectTimeout("x"), "not sent", True),
+        (httpx.PoolTimeout("x"), "not sent", True),
+        (httpx.ProxyError("x"), "not sent", False),
+        (httpx.ReadError("x"), "connection broke", False),
+        (httpx.WriteError("x"), "connection broke", False),
+        (httpx.ReadTimeout("x"), "connection broke", True),
+        (httpx.WriteTimeout("x"), "connection broke", True),
+        (httpx.RemoteProtocolError("x"), "connection broke", False),
+        (TimeoutError(), "connection broke", True),
+        (OSError("x"), "connection broke", False),
+        (anyio.BrokenResourceError(), "connection broke", False),
+        (anyio.ClosedResourceError(), "connection broke", False),
+        (anyio.EndOfStream(), "connection broke", False),
+        (httpx.LocalProtocolError("x"), "cannot be sent", False),
+        (httpx.UnsupportedProtocol("x"), "cannot be sent", False),
+        (httpx.InvalidURL("x"), "cannot be sent", False),
+        (UnicodeEncodeError("ascii", "ä", 0, 1, "x"), "cannot be sent", False),
+        (BodyError("Too large.", "answer too large"), "answer too large", False),
+        (BodyError("Cut.", "connection broke"), "connection broke", False),
     ],
 )
-def test_without_events_the_exception_decides(error: Exception, kind: KIND, timed_out: bool) -> None:
+def test_without_events_the_exception_decides(error: Exception, kind: str, timed_out: bool) -> None:
     assert isinstance(error, BROKEN)
-    failure = Progress().failure(error)
+    failure = begun().failure(error)
     assert (failure.kind, failure.timed_out) == (kind, timed_out)
     made = failure.error()
     assert isinstance(made, RequestTimeoutError) is timed_out
-    assert made.outcome == ("unknown" if kind in ("ambiguous", "unreadable") else "not_sent")
+    assert (made.trouble, made.outcome) == (kind, TABLE[kind].outcome)
 
 
 @pytest.mark.parametrize(
     "error", [httpx.ReadError("x"), OSError("x"), TimeoutError(), httpx.ReadTimeout("x")]
 )
 def test_before_the_first_byte_nothing_was_sent(error: Exception) -> None:
-    failure = begun("connection.connect_tcp.started", "connection.connect_tcp.complete").failure(error)
-    assert failure.kind == "not_sent"
+    failure = begun(CONNECTING, CONNECTED).failure(error)
+    assert failure.kind == "not sent"
     assert failure.reason.startswith("No connection")
 
 
 @pytest.mark.parametrize("error", [httpx.ConnectError("x"), httpx.PoolTimeout("x"), OSError("x")])
 def test_after_the_first_byte_it_may_have_arrived(error: Exception) -> None:
-    failure = begun("connection.connect_tcp.complete", "http11.send_request_headers.started").failure(error)
-    assert failure.kind == "ambiguous"
+    failure = begun(CONNECTING, CONNECTED, FIRST_BYTE).failure(error)
+    assert failure.kind == "connection broke"
     assert failure.reason.startswith("No answer")
+
+
+@pytest.mark.parametrize(
+    ("events", "kind"),
+    [
+        ([FIRST_BYTE], "kept-alive connection broke"),
+        ([CONNECTING, FIRST_BYTE], "connection broke"),
+        ([FIRST_BYTE, ANSWERED], "connection broke"),
+        (["http2.send_request_headers.started"], "kept-alive connection broke"),
+    ],
+)
+def test_a_kept_connection_that_breaks_before_any_answer_is_told_apart(events: list[str], kind: str) -> None:
+    assert begun(*events, reports=True).failure(httpx.ReadError("x")).kind == kind
+
+
+def test_a_kept_connection_that_stays_silent_is_not_one_that_broke() -> None:
+    assert begun(FIRST_BYTE, reports=True).failure(httpx.ReadTimeout("x")).kind == "connection broke"
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_doubt_is_raised_by_the_first_byte(before: bool) -> None:
+    doubt = Doubt(before)
+    progress = begun(CONNECTING, CONNECTED, reports=True, doubt=doubt)
+    assert doubt.raised is before
+    progress.note(FIRST_BYTE, SEND)
+    assert doubt.raised
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_transport_that_says_nothing_leaves_doubt_at_once(before: bool) -> None:
+    doubt = Doubt(before)
+    progress = begun(reports=False, doubt=doubt)
+    assert doubt.raised
+    progress.note(CONNECTING, {})
+    assert doubt.raised is before
 
 
 def test_what_a_proxy_is_sent_is_not_the_request() -> None:
     progress = begun("http11.send_request_headers.started", method=b"CONNECT")
-    assert progress.failure(OSError("x")).kind == "not_sent"
+    assert progress.failure(OSError("x")).kind == "not sent"
     progress.note("http11.send_request_headers.started", SEND)
-    assert progress.failure(OSError("x")).kind == "ambiguous"
+    assert progress.failure(OSError("x")).kind == "connection broke"
 
 
 def test_an_event_about_no_request_is_taken_as_the_first_byte() -> None:
-    progress = Progress()
+    progress = begun()
     progress.note("http11.send_request_headers.started", {})
-    assert progress.failure(OSError("x")).kind == "ambiguous"
+    assert progress.failure(OSError("x")).kind == "connection broke"
 
 
 @pytest.mark.parametrize("sent", [True, False])
 def test_a_certificate_is_found_among_the_causes(sent: bool) -> None:
-    progress = begun("http11.send_request_headers.started") if sent else Progress()
+    progress = begun(CONNECTING, *([FIRST_BYTE] if sent else []))
     direct = ssl.SSLCertVerificationError("x")
     caused, during = httpx.ConnectError("x"), httpx.ConnectError("x")
     caused.__cause__ = direct
     during.__context__ = caused
     for error in (direct, caused, during):
         failure = progress.failure(error)
-        assert (failure.kind, failure.cause) == ("local", error)
+        expected = "connection broke" if sent else "cannot be sent"
+        assert (failure.kind, failure.cause) == (expected, error)
 
 
 def test_causes_that_go_in_a_circle_come_to_an_end() -> None:
     first, second = httpx.ReadError("a"), httpx.ReadError("b")
     first.__cause__, second.__cause__ = second, first
-    assert Progress().failure(first).kind == "ambiguous"
+    assert begun().failure(first).kind == "connection broke"
 
 
 def test_what_quotes_the_headers_is_no_cause() -> None:
-    failure = Progress().failure(httpx.LocalProtocolError("Bearer canary"))
+    failure = begun().failure(httpx.LocalProtocolError("Bearer canary"))
     error = failure.error()
     assert isinstance(error, NetworkError)
     assert error.__cause__ is None
@@ -130,28 +167,49 @@ def test_what_quotes_the_headers_is_no_cause() -> None:
 
 
 def test_a_reason_is_a_sentence() -> None:
-    assert Progress().failure(BodyError("the answer is cut")).reason == "The answer is cut."
-    assert Progress().failure(httpx.ReadError("x")).reason == "No answer came (ReadError)."
-    assert Progress().failure(httpx.ReadTimeout("x")).reason == "No answer in time (ReadTimeout)."
+    assert begun().failure(httpx.ReadError("x")).reason == "No answer (ReadError)."
+    assert begun().failure(httpx.ReadTimeout("x")).reason == "No answer in time (ReadTimeout)."
 
 
 # -- requests and responses ------------------------------------------------------------------------
 
 
-def factory(base_url: str = "https://host/api", timeouts: Timeouts = Timeouts()) -> RequestFactory:
-    return RequestFactory(Settings.resolve("secret", base_url, "v2", {}), timeouts)
+def translator(base_url: str = "https://host/api", timeouts: Timeouts = Timeouts()) -> Translator:
+    return Translator(Settings.resolve("secret", base_url, "v2", {}), timeouts)
 
 
 def test_a_request_is_complete() -> None:
     wire = Request("POST", "/v2/x", (("a", "1 2"), ("b", "ü")), (("idempotency-key", "k"),), b"{}")
     trace = object()
-    request = factory().make(wire, 10, trace)
+    request = translator().request(wire, 10, trace)
     assert (request.method, str(request.url)) == ("POST", "https://host/api/v2/x?a=1+2&b=%C3%BC")
-    assert request.content == b"{}"
+    assert request.read() == b"{}"
+    assert request.headers["content-length"] == "2"
+    assert request.headers["host"] == "host"
     assert request.headers["authorization"] == "Bearer secret"
     assert request.headers["idempotency-key"] == "k"
     assert request.extensions["trace"] is trace
     assert "secret" not in repr(request.headers)
+
+
+@pytest.mark.parametrize(("method", "length"), [("GET", None), ("POST", "0")])
+def test_a_request_without_a_body_says_so(method: Literal["GET", "POST"], length: str | None) -> None:
+    request = translator().request(Request(method, "/v2/x"), 10, None)
+    assert (request.read(), request.headers.get("content-length")) == (b"", length)
+
+
+@pytest.mark.anyio
+async def test_a_body_can_be_read_twice() -> None:
+    request = translator().request(Request("POST", "/v2/x", body=b"{}"), 10, None)
+    stream = request.stream
+    assert isinstance(stream, httpx.AsyncByteStream)
+    assert [[chunk async for chunk in stream] for _ in range(2)] == [[b"{}"], [b"{}"]]
+
+
+def test_an_answer_that_echoes_the_token_loses_it() -> None:
+    now = datetime(2026, 6, 14, tzinfo=UTC)
+    response = translator().response(httpx.Response(401), b"who is secret?", now)
+    assert response.body == b"who is [removed]?"
 
 
 @pytest.mark.parametrize(
@@ -165,21 +223,21 @@ def test_a_request_is_complete() -> None:
     ],
 )
 def test_no_step_may_take_longer_than_is_left(remaining: float, limits: tuple[float | None, ...]) -> None:
-    request = factory().make(Request("GET", "/v2/x"), remaining, None)
+    request = translator().request(Request("GET", "/v2/x"), remaining, None)
     timeout = request.extensions["timeout"]
     assert (timeout["connect"], timeout["read"], timeout["write"], timeout["pool"]) == limits
 
 
 def test_limits_may_be_endless() -> None:
     endless = Timeouts(connect=math.inf, read=math.inf)
-    request = factory(timeouts=endless).make(Request("GET", "/v2/x"), math.inf, None)
+    request = translator(timeouts=endless).request(Request("GET", "/v2/x"), math.inf, None)
     assert set(request.extensions["timeout"].values()) == {None}
 
 
 def test_a_response_has_lower_case_names_and_joined_values() -> None:
     now = datetime(2026, 6, 14, tzinfo=UTC)
     headers = [("X-Request-ID", "1"), ("x-request-id", "2"), ("Retry-After", "5")]
-    response = response_of(httpx.Response(429, headers=headers), b"body", now)
+    response = translator().response(httpx.Response(429, headers=headers), b"body", now)
     assert (response.status_code, response.body, response.received_at) == (429, b"body", now)
     assert response.headers == {"x-request-id": "1, 2", "retry-after": "5"}
 
