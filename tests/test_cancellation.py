@@ -15,6 +15,8 @@ import trio
 from smscode import AsyncClient, Money, RetryPolicy, Sms
 from smscode._async.gate import AsyncGate
 from smscode._concurrency import AsyncRuntime
+from smscode._http import ssl_context
+from smscode._lanes import AsyncTransportLane
 from smscode.sandbox import Sandbox
 
 from .concurrency import RawServer, raw_server
@@ -56,7 +58,7 @@ async def two_lanes(first: bytes) -> AsyncGenerator[tuple[RawServer, AsyncClient
 async def all_is_well(server: RawServer, client: AsyncClient) -> None:
     """Check that every lane and every place at the gate is there again."""
     connections = client._driver._connections
-    assert connections._idle == []
+    assert not connections._idle
     assert (connections._gate._free, len(connections._gate._waiters)) == (2, 0)
     await until(lambda: not server.open)  # the connections of the cancelled calls were closed
     balances: list[Money] = []
@@ -149,10 +151,13 @@ def test_trio_cancels_calls_without_a_trace() -> None:
     trio.run(main)
 
 
-class SlowLane:
+class SlowLane(AsyncTransportLane):
     """Never answers, and needs a moment to be closed."""
 
     closed = False
+
+    def __init__(self) -> None:
+        super().__init__(ssl_context("http://127.0.0.1"), None, lambda: 0.0)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         await anyio.sleep_forever()
@@ -167,7 +172,8 @@ class SlowLane:
 async def test_the_lane_of_a_cancelled_call_is_closed_to_the_end() -> None:
     lane = SlowLane()
     async with AsyncClient("token") as client:
-        client._driver._connections._idle.append(lane)
+        connections = client._driver._connections
+        connections._idle.append((client._driver.runtime.now(), lane))
         with anyio.move_on_after(0.005) as scope:
             await client.balance()
         assert scope.cancelled_caught
@@ -179,7 +185,7 @@ async def test_a_limit_around_a_call_cancels_it() -> None:
     async with two_lanes(SILENT) as (server, client):
         await by_fail_after(client.balance, lambda: True)
         connections = client._driver._connections
-        assert (connections._idle, connections._gate._free) == ([], 2)
+        assert (len(connections._idle), connections._gate._free) == (0, 2)
         await until(lambda: not server.open)
 
 

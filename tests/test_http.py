@@ -129,14 +129,14 @@ def test_a_transport_that_says_nothing_leaves_doubt_at_once(before: bool) -> Non
 def test_what_a_proxy_is_sent_is_not_the_request() -> None:
     progress = begun("http11.send_request_headers.started", method=b"CONNECT")
     assert progress.failure(OSError("x")).kind == "not sent"
-    progress.note("http11.send_request_headers.started", SEND)
-    assert progress.failure(OSError("x")).kind == "connection broke"
+    progress.note(FIRST_BYTE, SEND)
+    assert progress.failure(OSError("x")).kind == "kept-alive connection broke"
 
 
 def test_an_event_about_no_request_is_taken_as_the_first_byte() -> None:
     progress = begun()
-    progress.note("http11.send_request_headers.started", {})
-    assert progress.failure(OSError("x")).kind == "connection broke"
+    progress.note(FIRST_BYTE, {})
+    assert progress.failure(OSError("x")).kind == "kept-alive connection broke"
 
 
 @pytest.mark.parametrize("sent", [True, False])

@@ -92,7 +92,7 @@ def _error(response: Response, error: JsonValue) -> APIError:
         class_ = API_ERRORS[code][0]
     text = clean(message) if type(message) is str else ""
     return class_(
-        text or f"HTTP {response.status_code} without a message.",
+        text or f"The service answered HTTP {response.status_code}.",
         code=code,
         status_code=response.status_code,
         details=fields.get("details"),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 from hypothesis import settings
 
 from smscode import SmscodeError, calls
@@ -113,8 +114,12 @@ def refusal(code: object, status: int, headers: Mapping[str, str] | None = None,
 
 
 def read(operation: str, response: Response, version: Version = "v2") -> Answer[Any]:
-    """Read a response to an operation."""
-    return answers.read(CALLS[operation], response, version)
+    """Read a response to an operation, asked about the order that the response is about."""
+    call = CALLS[operation]
+    named = re.search(rb'"(?:order_)?id":\s*(\d+)', response.body)
+    if call.subject is not None and named is not None:
+        call = evolve(call, subject=int(named[1]))
+    return answers.read(call, response, version)
 
 
 def error_of(operation: str, response: Response, version: Version = "v2") -> SmscodeError:
