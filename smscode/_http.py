@@ -14,6 +14,7 @@ import httpx
 
 from . import _version
 from ._concurrency import STREAM_ERRORS
+from .core.arguments import is_loopback
 from .core.flow import Doubt, Failure
 from .core.inflate import BodyError
 from .core.settings import Settings
@@ -52,21 +53,20 @@ class Progress:
         """Follow an exchange; ``doubt`` is raised when its first byte is written."""
         self._doubt = doubt
         self._before = doubt.raised
-        self._reported = False
+        self._noted = False
         self._sent = False
         self._connected = False
         self._answered = False
 
     def begin(self, *, reports: bool) -> None:
         """Give the request to a transport that surely reports events, or perhaps does not."""
-        self._reported = reports
         if not reports:
             self._doubt.raised = True
 
     def note(self, event: str, info: Mapping[str, object]) -> None:
         """Take in an event; those of a proxy's CONNECT are not about the request itself."""
-        if not self._reported:
-            self._reported = True
+        if not self._noted:
+            self._noted = True
             self._doubt.raised = self._before
         if event in _CONNECTING:
             self._connected = True
@@ -89,9 +89,9 @@ class Progress:
             return Failure("cannot be sent", "The service's certificate cannot be verified.", cause=error)
         timed_out = isinstance(error, (TimeoutError, httpx.TimeoutException))
         when = " in time" if timed_out else ""
-        if not self._sent if self._reported else isinstance(error, _NEVER_SENT):
+        if not self._sent if self._noted else isinstance(error, _NEVER_SENT):
             return Failure("not sent", f"No connection{when} ({type(error).__name__}).", timed_out, error)
-        reused = self._reported and not self._connected and not self._answered and not timed_out
+        reused = self._noted and not self._connected and not self._answered and not timed_out
         kind: Literal["kept-alive connection broke", "connection broke"] = (
             "kept-alive connection broke" if reused else "connection broke"
         )
@@ -149,7 +149,6 @@ class Translator:
             (b"accept-encoding", b"gzip"),
             (b"user-agent", f"{_version.DISTRIBUTION}/{_version.VERSION}".encode("ascii")),
             (b"authorization", settings.token.header),
-            (b"host", urlsplit(settings.base_url).netloc.encode("ascii")),
         ]
 
     def request(self, request: Request, remaining: float, trace: object) -> httpx.Request:
@@ -166,16 +165,15 @@ class Translator:
             "pool": remaining,
         }
         timeout = {step: None if math.isinf(seconds) else seconds for step, seconds in limits.items()}
-        body = request.body
-        if body is not None or request.method != "GET":
-            headers.append((b"content-length", b"%d" % len(body or b"")))
-        return httpx.Request(
+        made = httpx.Request(
             request.method,
             url,
             headers=headers + self._own_headers,
-            stream=_Content(body or b""),
+            content=request.body,
             extensions={"timeout": timeout, "trace": trace},
         )
+        made.stream = _Content(request.body or b"")
+        return made
 
     def response(self, response: httpx.Response, body: bytes, received_at: datetime) -> Response:
         """Turn httpx's response and its body into plain values."""
@@ -187,9 +185,10 @@ class Translator:
 def environment_proxy(base_url: str) -> str | None:
     """Give the proxy that the environment names for an address (HTTPS_PROXY, NO_PROXY ...)."""
     parts = urlsplit(base_url)
+    host = parts.hostname or ""
+    if is_loopback(host) or urllib.request.proxy_bypass(host):
+        return None  # http is for this machine only: the token must not leave it
     proxies = urllib.request.getproxies()
-    if urllib.request.proxy_bypass(parts.hostname or ""):
-        return None
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     # Many environments name it without a scheme, as curl allows; httpx does not.
     return proxy if proxy is None or "://" in proxy else f"http://{proxy}"

@@ -25,7 +25,9 @@ CANARY = "canary-4711-0815"
 ONCE = RetryPolicy(max_attempts=1)
 
 
-def respond(body: bytes, status: str = "200 OK", close: bool = False) -> Callable[[int, int], tuple[bytes, bool]]:
+def respond(
+    body: bytes, status: str = "200 OK", close: bool = False
+) -> Callable[[int, int], tuple[bytes, bool]]:
     head = f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
     return lambda connection, request: (head + body, close)
 
@@ -61,7 +63,13 @@ def look_through(error: BaseException) -> None:
             continue
         seen.append(found)
         left += [found.__cause__, found.__context__]
-        texts = (str(found), repr(found), repr(found.args), repr(found.__dict__), repr(getattr(found, "__notes__", "")))
+        texts = (
+            str(found),
+            repr(found),
+            repr(found.args),
+            repr(found.__dict__),
+            repr(getattr(found, "__notes__", "")),
+        )
         assert CANARY not in "".join(texts)
     shown = traceback.TracebackException.from_exception(error, capture_locals=True)
     for text in shown.format():

@@ -12,7 +12,7 @@ import attrs
 
 from ..errors import InvalidResponseError
 from ..models import OrderPage, OrderStatus, ProductPage, ProductSort
-from . import catalog, orders
+from . import arguments, catalog, orders
 from .wire import Call
 
 P = TypeVar("P")
@@ -75,7 +75,7 @@ class ProductWalk:
             platform_id=platform_id,
             operator_id=operator_id,
             sort=sort,
-            limit=page_size,
+            limit=arguments.integer("page_size", page_size, 1, catalog.LARGEST_PAGE),
         )
         self._seen = _Seen()
 
@@ -101,7 +101,9 @@ class OrderWalk:
     """A walk through the orders, newest first; orders placed meanwhile are not shown."""
 
     def __init__(self, *, status: OrderStatus | str | None = None, page_size: int = orders.LARGEST_PAGE):
-        self._call: Call[OrderPage] | None = orders.list(status=status, limit=page_size)
+        self._call: Call[OrderPage] | None = orders.list(
+            status=status, limit=arguments.integer("page_size", page_size, 1, orders.LARGEST_PAGE)
+        )
         self._seen = _Seen()
         self._repeated = 0
 

@@ -84,7 +84,7 @@ def body_of(request: httpx.Request) -> Any:
 
 def idle_lanes(client: AsyncClient) -> list[object]:
     """Give the lanes that wait for the next request."""
-    return list(client._driver._connections._idle)
+    return [lane for _, lane in client._driver._connections._idle]
 
 
 async def rent(client: AsyncClient, **options: Any) -> int:

@@ -86,7 +86,7 @@ def body_of(request: httpx.Request) -> Any:
 
 def idle_lanes(client: Client) -> list[object]:
     """Give the lanes that wait for the next request."""
-    return list(client._driver._connections._idle)
+    return [lane for _, lane in client._driver._connections._idle]
 
 
 def rent(client: Client, **options: Any) -> int:

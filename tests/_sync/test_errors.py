@@ -35,6 +35,7 @@ from smscode import (
     UnauthorizedError,
     ValidationError,
 )
+from smscode.core.retry import TABLE
 from smscode.errors import API_ERRORS
 
 from ..concurrency import OtherClient, OtherTransport, VirtualClient
@@ -52,12 +53,13 @@ CANARY = "canary-7Qx9-token"
 
 @pytest.mark.parametrize("code", API_ERRORS)
 def test_each_documented_code_has_its_class(version: Version, code: str) -> None:
-    class_, status, outcome = API_ERRORS[code]
+    class_, status = API_ERRORS[code]
+    outcome = TABLE[code].outcome
     sandbox = still_sandbox()
     sandbox.fail_next("balance.get", code, message="As scripted", details={"a": 1}, retry_after=7)
     with VirtualClient(sandbox, api_version=version, retry=ONCE) as client:
         with pytest.raises(class_) as caught:
-            client.balance()
+            client.balance(timeout=5)
     error = caught.value
     assert type(error) is class_
     assert (error.code, error.status_code, error.outcome) == (code, status, outcome)
@@ -129,12 +131,16 @@ def test_a_purchase_below_every_price_finds_no_offer(version: Version) -> None:
 
 
 def test_a_key_of_another_purchase_is_refused(version: Version) -> None:
-    with VirtualClient(still_sandbox(), api_version=version) as client:
-        client.orders.create(catalog_product_id=WHATSAPP_INDONESIA, idempotency_key="key-1")
+    sandbox = still_sandbox()
+    again = {"catalog_product_id": WHATSAPP_INDONESIA, "quantity": 2, "idempotency_key": "key-1"}
+    with VirtualClient(sandbox, api_version=version) as client:
+        rent(client, idempotency_key="key-1")
+        with pytest.raises(InvalidArgumentError, match="idempotency_key"):
+            rent(client, **again)
+    with VirtualClient(sandbox, api_version=version) as other_process:
         with pytest.raises(IdempotencyKeyReuseError):
-            client.orders.create(
-                catalog_product_id=WHATSAPP_INDONESIA, quantity=2, idempotency_key="key-1"
-            )
+            rent(other_process, **again)
+    assert sandbox.requests["POST /orders/create"] == 2
 
 
 def test_what_the_service_finds_invalid_is_explained(version: Version) -> None:
@@ -179,7 +185,7 @@ def test_without_a_rate_a_limit_in_rupiah_buys_nothing() -> None:
 def test_an_answer_that_cannot_be_read_is_named(response: httpx.Response, message: str) -> None:
     response.headers["x-request-id"] = "req-9"
     script = Script([response])
-    with VirtualClient(still_sandbox(), transport=script) as client:
+    with VirtualClient(still_sandbox(), transport=script, retry=ONCE) as client:
         with pytest.raises(InvalidResponseError, match=message) as caught:
             client.balance()
     assert (caught.value.status_code, caught.value.request_id) == (200, "req-9")

@@ -219,7 +219,7 @@ def test_repeated_pages_with_something_new_between_them_are_no_reason_to_stop() 
 @pytest.mark.parametrize("walk", [ProductWalk, OrderWalk])
 @pytest.mark.parametrize("page_size", [0, -1, 10**9, 1.5, True, "10"])
 def test_a_page_size_out_of_range_is_refused(walk: Any, page_size: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"\Alimit: expected an int of 1\.\."):
+    with pytest.raises(InvalidArgumentError, match=r"\Apage_size: expected an int of 1\.\."):
         walk(page_size=page_size)
 
 
