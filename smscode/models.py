@@ -96,6 +96,11 @@ def _not_negative(_: object, attribute: "Attribute[Money]", value: Money) -> Non
         raise InvalidArgumentError(f"{attribute.name}: expected no negative amount.")
 
 
+def _positive(_: object, attribute: "Attribute[int]", value: int) -> None:
+    if value <= 0:
+        raise InvalidArgumentError(f"{attribute.name}: expected a positive number.")
+
+
 @frozen
 class Country:
     """A country that numbers can be rented in. Compare ``code`` case-insensitively."""
@@ -170,7 +175,7 @@ class ExchangeRate:
     """What one unit of the base currency costs in whole units of the quote currency."""
 
     pair: str
-    rate: int
+    rate: int = field(validator=_positive)
     base_currency: str | None = None
     quote_currency: str | None = None
     rate_as_of: datetime | None = None

@@ -8,7 +8,7 @@ import logging
 import pickle
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,16 @@ CANARY = "canary-4711-0815"
 ONCE = RetryPolicy(max_attempts=1)
 
 
-def respond(
-    body: bytes, status: str = "200 OK", close: bool = False
-) -> Callable[[int, int], tuple[bytes, bool]]:
+Respond = Callable[[int, int], tuple[bytes, bool]]
+
+
+def respond(body: bytes, status: str = "200 OK") -> Respond:
     head = f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
-    return lambda connection, request: (head + body, close)
+    return lambda connection, request: (head + body, False)
 
 
 ECHO = f'{{"success":false,"error":{{"code":"UNAUTHORIZED","message":"Bearer {CANARY}, or {CANARY}?"}}}}'
-ANSWERS: dict[str, Callable[[int, int], tuple[bytes, bool]]] = {
+ANSWERS: dict[str, Respond] = {
     "closes": lambda connection, request: (b"", True),
     "garbage": lambda connection, request: (b"\x00\xffgarbage\r\n\r\n", True),
     "cut": lambda connection, request: (b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{", True),
@@ -63,13 +64,7 @@ def look_through(error: BaseException) -> None:
             continue
         seen.append(found)
         left += [found.__cause__, found.__context__]
-        texts = (
-            str(found),
-            repr(found),
-            repr(found.args),
-            repr(found.__dict__),
-            repr(getattr(found, "__notes__", "")),
-        )
+        texts = (str(found), repr(found), repr(found.args), repr(vars(found)))  # the last has the notes
         assert CANARY not in "".join(texts)
     shown = traceback.TracebackException.from_exception(error, capture_locals=True)
     for text in shown.format():
@@ -79,7 +74,7 @@ def look_through(error: BaseException) -> None:
 
 
 @contextlib.contextmanager
-def watched() -> Iterator[None]:
+def watched() -> Generator[None]:
     """Run a block whose errors are looked through, and end there."""
     try:
         yield

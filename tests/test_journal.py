@@ -193,6 +193,7 @@ def test_what_cannot_be_noted_as_settled_is_logged_and_does_no_harm(
         assert keys(other) == ["key-1"]
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the server here has threads
 def test_a_forked_process_has_to_open_it_again(journal: SQLiteJournal) -> None:
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)

@@ -66,7 +66,8 @@ class Orders:
     ) -> Generator[Order]:
         """Go through all orders, newest first, each once.
 
-        ``page_size`` is 1..100; ``timeout`` is for each page. Orders placed meanwhile are not shown.
+        ``page_size`` is 1..100; ``timeout`` is for each page. Of the orders placed
+        meanwhile some may be shown.
         """
         pages = walk_pages(self._driver, OrderWalk(status=status, page_size=page_size), timeout)
         return items_of(pages)

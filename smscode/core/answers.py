@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 from ..errors import API_ERRORS, STATUS_ERRORS, APIError, InvalidResponseError, JsonValue, SmscodeError
-from ..models import CreatedOrders
+from ..money import FxRate
 from . import jsontext
 from .codec import Envelope, Mismatch, Version
 from .retry import TABLE, trouble
@@ -42,11 +42,18 @@ def read(call: Call[T], response: Response, version: Version) -> Answer[T]:
     )
     try:
         data = call.endpoint.decode(envelope)
-        fx = data.fx if isinstance(data, CreatedOrders) else envelope.fx
     except Mismatch as mismatch:
         raise _labelled(_invalid(response, mismatch), "unexpected data") from None
     now = _date(response.headers.get("date", "")) or response.received_at
-    return Answer(data, find_request_id(response), response.status_code, fx, date=now)
+    return Answer(data, find_request_id(response), response.status_code, _rate(envelope), date=now)
+
+
+def _rate(envelope: Envelope) -> FxRate | None:
+    """Give the rate beside a result; one that cannot be read does not make the result any less done."""
+    try:
+        return envelope.fx
+    except Mismatch:
+        return None
 
 
 def _labelled(error: SmscodeError, what: str | None = None) -> SmscodeError:
@@ -87,9 +94,10 @@ def _error(response: Response, error: JsonValue) -> APIError:
     code = fields.get("code")
     message = fields.get("message")
     code = clean(code) if type(code) is str else None
-    class_ = STATUS_ERRORS.get(response.status_code, APIError)
-    if code is not None and code in API_ERRORS:
-        class_ = API_ERRORS[code][0]
+    if code is None:
+        class_ = STATUS_ERRORS.get(response.status_code, APIError)
+    else:
+        class_ = API_ERRORS[code][0] if code in API_ERRORS else APIError
     text = clean(message) if type(message) is str else ""
     return class_(
         text or f"The service answered HTTP {response.status_code}.",

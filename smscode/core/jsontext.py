@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import NoReturn, cast
 
 from ..errors import JsonValue
 
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _LARGEST_EXPONENT = 308  # what a double can hold; beyond it no peer means what it says
 
 
@@ -30,20 +32,36 @@ def _distinct(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     return value
 
 
+def _mended(value: JsonValue) -> JsonValue:
+    """Put a question mark in the place of each half character, which could be neither shown nor sent."""
+    if isinstance(value, str):
+        return _whole(value)
+    if isinstance(value, list):
+        return [_mended(item) for item in value]
+    if isinstance(value, dict):
+        return {_whole(name): _mended(item) for name, item in value.items()}
+    return value
+
+
+def _whole(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def parse(body: bytes) -> JsonValue:
     """Read a JSON text in UTF-8.
 
     Refuses what `json.loads` lets pass and two readers may understand differently: NaN and
-    Infinity, a field named twice, UTF-16, lone surrogates. Numbers with a fraction become
-    `Decimal`. Raises ValueError, always, with a reason that quotes nothing of the body.
+    Infinity, a field named twice, UTF-16. Numbers with a fraction become `Decimal`, and half
+    of a surrogate pair a question mark. Raises ValueError, always, with a reason that quotes
+    nothing of the body.
     """
     try:
         text = body.decode("utf-8")
         value = json.loads(
             text, parse_float=_number, parse_constant=_no_constant, object_pairs_hook=_distinct
         )
-        if "\\u" in text:
-            json.dumps(value, ensure_ascii=False, default=str).encode("utf-8")
+        if _SURROGATE.search(text):
+            value = _mended(value)
     except UnicodeError:
         raise ValueError("not UTF-8 text") from None
     except json.JSONDecodeError as error:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Generic, Protocol, TypeVar
 
+import attrs
+
 from ..errors import (
     FxRateUnavailableError,
     InternalError,
@@ -42,6 +44,10 @@ _PASSING = (
     ServiceUnavailableError,
     FxRateUnavailableError,
 )
+
+
+def _letters_and_digits(text: str) -> str:
+    return "".join(filter(str.isalnum, text)).casefold()
 
 
 def rides_out(error: SmscodeError) -> bool:
@@ -94,6 +100,8 @@ class Watch(Generic[S]):
             return
         sms = Sms(order.id, order.otp_code, order.otp_message, order.sms_revision, order.otp_received_at)
         if self._is_new(sms):
+            if self._has_old_code(sms):
+                sms = attrs.evolve(sms, code=None)
             if sms.code is not None or not self.needs_code:
                 self.sms = sms
                 return
@@ -116,6 +124,18 @@ class Watch(Generic[S]):
         if sms.revision is not None and self.after_revision is not None:
             return sms.revision > self.after_revision
         return self.after_code is None or sms.code != self.after_code
+
+    def _has_old_code(self, sms: Sms) -> bool:
+        """Tell whether the code beside a newer message is that of an older one.
+
+        The service keeps the last code it found when a message without one arrives, so a code that the
+        caller may have seen counts only if the newer text holds it; the same digits can come twice.
+        """
+        if self.after_revision is None or sms.code is None or sms.text is None:
+            return False
+        if self.after_code is not None and sms.code != self.after_code:
+            return False
+        return _letters_and_digits(sms.code) not in _letters_and_digits(sms.text)
 
     def timed_out(self) -> OtpTimeoutError:
         """Make the error for a wait that its caller ended."""

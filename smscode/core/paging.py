@@ -98,7 +98,7 @@ class ProductWalk:
 
 
 class OrderWalk:
-    """A walk through the orders, newest first; orders placed meanwhile are not shown."""
+    """A walk through the orders, newest first; of those placed meanwhile some may be shown."""
 
     def __init__(self, *, status: OrderStatus | str | None = None, page_size: int = orders.LARGEST_PAGE):
         self._call: Call[OrderPage] | None = orders.list(

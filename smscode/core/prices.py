@@ -20,6 +20,7 @@ Price: TypeAlias = int | str | Decimal | Money
 """An int of rupiah (v1), dollars as a `Decimal` or decimal string (v2), or a `Money` (either)."""
 
 # Twelve digits keep the rupiah value inside the service's 64-bit integers at any plausible rate.
+_MOST_DIGITS = 100
 _DOLLARS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,8})?")
 _LARGEST = 2**63 - 1
 
@@ -77,13 +78,18 @@ class PriceLimit:
         return limit
 
     def _dollars(self, value: str | Decimal) -> Decimal:
-        text = value if isinstance(value, str) else format(value, "f")
+        text = value if isinstance(value, str) else self._written_out(value)
         if not _DOLLARS.fullmatch(text):
             raise self._error(
                 "expected a positive decimal number of dollars such as '0.50', "
                 "with at most 8 digits after the point"
             )
         return Decimal(text)
+
+    @staticmethod
+    def _written_out(value: Decimal) -> str:
+        """Write a number without an exponent; one that would fill the memory is left as it is."""
+        return format(value, "f") if abs(value.adjusted()) < _MOST_DIGITS else str(value)
 
     def _refuse_size(self, number: int | Decimal) -> None:
         if number < 0 or (number == 0 and self.name == "max_price"):

@@ -9,6 +9,7 @@ order, a resend cannot.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from enum import Enum
 
@@ -185,8 +186,9 @@ class RetryPolicy:
             type(self.max_attempts) is not int or not 1 <= self.max_attempts <= _MOST_ATTEMPTS
         ):
             raise InvalidArgumentError(f"retry.max_attempts: expected an int of 1..{_MOST_ATTEMPTS} or None.")
-        check_seconds("retry.base", self.base)
-        check_seconds("retry.cap", self.cap)
+        for name in ("base", "cap"):
+            if math.isinf(check_seconds(f"retry.{name}", getattr(self, name))):
+                raise InvalidArgumentError(f"retry.{name}: expected a finite number of seconds.")
 
     def attempts(self, kind: Kind) -> int:
         """Give how often a call of this kind may be tried."""

@@ -168,7 +168,9 @@ def test_a_purchase_in_progress_is_asked_for_again() -> None:
 
 
 @pytest.mark.parametrize("failure", [*BROKE_OFF, HTML, FAULTS[0]])
-def test_a_resend_that_may_have_been_done_is_not_done_again(failure: httpx.Response | Exception) -> None:
+def test_a_resend_that_may_have_been_done_is_not_done_again(
+    failure: httpx.Response | Exception,
+) -> None:
     client, script = scripted(failure)
     with client:
         with pytest.raises((NetworkError, InvalidResponseError, InternalError)) as caught:

@@ -168,7 +168,6 @@ def test_the_content_type_does_not_matter_when_the_body_is_an_answer() -> None:
         '{"success":true,"data":{}}'.encode("utf-16"),
         '{"success":true,"data":{}}'.encode("utf-32"),
         b'{"success":true,"data":"\xe9"}',
-        rb'{"success":true,"data":"\ud800"}',
         b'{"success":true,"data":NaN}',
         b'{"success":true,"data":Infinity}',
         b'{"success":true,"data":-Infinity}',

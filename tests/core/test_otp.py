@@ -433,3 +433,28 @@ class Waiting(RuleBasedStateMachine):
 
 TestWaiting = Waiting.TestCase
 TestWaiting.settings = settings(max_examples=60, stateful_step_count=30)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "after_code", "counts"),
+    [
+        ("222222", "Your code is 222222", None, True),
+        ("222222", "Your code is 222-222", None, True),
+        ("111111", "Confirm: https://t.example/c/9", None, False),
+        ("111111", "Confirm: https://t.example/c/9", "111111", False),
+        ("111111", "Your code is 111111 again", "111111", True),
+        ("222222", "no digits here", "111111", True),
+        ("222222", None, None, True),
+    ],
+)
+def test_an_old_code_beside_a_newer_message_is_not_the_code_waited_for(
+    code: str, text: str | None, after_code: str | None, counts: bool
+) -> None:
+    for needs_code in (True, False):
+        one = watch(needs_code=needs_code, after_revision=1, after_code=after_code)
+        one.see(active(code=code, text=text, revision=2))
+        assert one.ended is (counts or not needs_code)
+        if one.sms is not None:
+            assert (one.sms.code, one.sms.text) == (code if counts else None, text)
+        else:
+            assert one.text == text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
@@ -253,7 +254,7 @@ def test_waiting_for_the_service_is_no_attempt(what: str) -> None:
 
 
 def test_an_order_in_progress_is_polled_until_the_deadline() -> None:
-    forever = iter(lambda: TROUBLES["REQUEST_IN_PROGRESS"], None)
+    forever = itertools.repeat(TROUBLES["REQUEST_IN_PROGRESS"])
     run = drive(CALLS[Kind.CREATE](), forever, deadline=90)
     assert run.error is not None
     assert run.error.outcome == "unknown"

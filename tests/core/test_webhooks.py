@@ -181,7 +181,6 @@ def test_a_signed_body_that_is_no_event_is_a_payload_error() -> None:
         b"null",
         b'"x"',
         b"<html>",
-        rb'{"event":"\ud800"}',
         b'{"a":1,"a":2}',
     ):
         verify(body, sign(body, SECRET), SECRET)
