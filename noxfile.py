@@ -73,6 +73,13 @@ def tests_min(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """Let a server that fails in every way try the clients; --short for less of it."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "tests.faults.run", *session.posargs)
+
+
+@nox.session
 def vendor(session: nox.Session) -> None:
     """Let the vendor's own SDK use the served sandbox.
 

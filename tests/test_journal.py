@@ -213,5 +213,12 @@ def test_a_forked_process_has_to_open_it_again(journal: SQLiteJournal) -> None:
     process.close()
 
 
+def test_another_process_is_noticed(journal: SQLiteJournal, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as forked:
+        forked.setattr("smscode.journal.os.getpid", lambda: -1)
+        with pytest.raises(ConfigurationError, match="forked"):
+            journal.record(ACCOUNT, intent())
+
+
 def test_its_name_is_shown(journal: SQLiteJournal, path: Path) -> None:
     assert repr(journal) == f"SQLiteJournal({str(path)!r})"

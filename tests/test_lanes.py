@@ -248,11 +248,15 @@ def test_a_used_client_does_not_survive_a_fork(used: bool) -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_used_client_of_tasks_does_not_survive_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_another_process_is_noticed_by_both_flavours(monkeypatch: pytest.MonkeyPatch) -> None:
     with raw_server(lambda connection, request: (GOOD, False)) as server:
         async with AsyncClient(**options(server.url)) as client:
             await client.balance()
-            with monkeypatch.context() as forked:
+            with Client(**options(server.url)) as sync_client, monkeypatch.context() as forked:
+                sync_client.balance()
                 forked.setattr("smscode._concurrency.os.getpid", lambda: -1)
                 with pytest.raises(ClientStateError, match="forked"):
                     await client.balance()
+                with pytest.raises(ClientStateError, match="forked"):
+                    sync_client.balance()
+                forked.undo()

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 Trouble: TypeAlias = Literal["connection broke", "answer too large", "unreadable answer"]
 
+_STEP = 64 * 1024  # unpacked at a time, so that little more than the limit is ever held
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -39,16 +40,22 @@ class Body:
 
     def feed(self, chunk: bytes) -> None:
         """Take in a chunk as it came from the network."""
-        if self._inflate is not None and chunk:
+        if self._inflate is None:
+            self._take(chunk)
+            return
+        while chunk:
             self._begun = True
             try:
-                chunk = self._inflate.decompress(chunk, self._limit - self._size + 1)
+                self._take(self._inflate.decompress(chunk, min(_STEP, self._limit - self._size + 1)))
             except zlib.error:
                 raise BodyError("The answer's compression is damaged.", "connection broke") from None
-        self._size += len(chunk)
+            chunk = self._inflate.unconsumed_tail
+
+    def _take(self, content: bytes) -> None:
+        self._size += len(content)
         if self._size > self._limit:
             raise BodyError(f"The answer is larger than {self._limit} bytes.", "answer too large")
-        self._chunks.append(chunk)
+        self._chunks.append(content)
 
     def finish(self) -> bytes:
         """Give the whole body."""

@@ -196,6 +196,12 @@ def test_what_is_no_integer_of_rupiah_is_no_money_of_v1(price: object) -> None:
     assert message.startswith("$.data[0].price: expected an integer of rupiah, got ")
 
 
+@pytest.mark.parametrize("rate", [0, -16_250])
+def test_an_exchange_rate_is_above_zero(rate: int) -> None:
+    error = error_of("catalog.exchange_rate", success({"pair": "USD/IDR", "rate": rate}))
+    assert error.message == "$.data: rate: expected a positive number."
+
+
 def test_a_price_is_never_negative_and_a_balance_may_be() -> None:
     error = error_of("catalog.products", success([{**PRODUCT, "price": -1}], **PAGE), "v1")
     assert error.message == "$.data[0]: price: expected no negative amount."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from smscode.core.wire import Answer, Call, Kind, Request, Response
 from smscode.errors import (
     API_ERRORS,
     ConflictError,
+    InvalidArgumentError,
     InvalidResponseError,
     NetworkError,
     Outcome,
@@ -388,6 +390,19 @@ def test_an_answer_about_another_order_is_not_an_answer() -> None:
     assert isinstance(run.error, InvalidResponseError)
     assert "$.data.order_id: expected order 1001" in run.error.message
     assert run.error.outcome == "unknown"
+
+
+@pytest.mark.parametrize("name", ["base", "cap"])
+@pytest.mark.parametrize("seconds", [math.inf, math.nan, 0, -1, True, "1"])
+def test_the_pauses_of_a_policy_are_finite(name: str, seconds: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=rf"retry\.{name}: expected"):
+        RetryPolicy(**{name: seconds})
+
+
+@pytest.mark.parametrize("attempts", [0, -1, 51, 1.5, True, "3"])
+def test_the_attempts_of_a_policy_are_1_to_50(attempts: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"retry\.max_attempts: expected an int of 1\.\.50"):
+        RetryPolicy(max_attempts=attempts)
 
 
 @pytest.mark.parametrize("pace", Pace)

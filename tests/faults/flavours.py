@@ -14,7 +14,6 @@ from typing import Any, Literal
 import anyio
 
 from smscode import AsyncClient, Client, RetryPolicy, SmscodeError, Timeouts
-from tests.faults import bridge
 from tests.faults.harness import TOKEN
 from tests.faults.judge import Report
 
@@ -69,7 +68,6 @@ class Plan:
             "max_connections": self.connections,
             "timeout": Timeouts(total=self.total, create=self.total, read=self.read),
             "retry": RetryPolicy(self.attempts, self.base, self.cap),
-            **bridge.without_limits(),
         }
 
 
@@ -105,11 +103,9 @@ class Session:
         match job.call:
             case "buy":
                 if intent is None:
-                    intent = bridge.prepare(
-                        self.client, catalog_product_id=job.product, prefer_provider=job.intent
-                    )
-                    self._jobs[bridge.key_of(intent)] = job
-                return bridge.submit(self.client, intent, **limit)
+                    intent = orders.prepare(catalog_product_id=job.product, prefer_provider=job.intent)
+                    self._jobs[intent.idempotency_key] = job
+                return orders.submit(intent, **limit)
             case "balance":
                 return self.client.balance(**limit)
             case operation:
@@ -117,9 +113,9 @@ class Session:
 
     def unresolved(self) -> list[tuple[Job, Any]]:
         """Give what the client calls unresolved, with the jobs it came from."""
-        held = bridge.unresolved(self.client)
-        self.told.held = {bridge.key_of(intent) for intent in held}
-        return [(self._jobs[bridge.key_of(intent)], intent) for intent in held]
+        held = self.client.orders.unresolved()
+        self.told.held = {intent.idempotency_key for intent in held}
+        return [(self._jobs[intent.idempotency_key], intent) for intent in held]
 
     def returned(self, job: Job, result: Any) -> None:
         """Write down a success."""

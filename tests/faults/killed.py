@@ -9,7 +9,6 @@ file, line by line.
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import random
@@ -24,7 +23,7 @@ from typing import Any
 import anyio
 
 from smscode import AsyncClient, Client
-from tests.faults import bridge
+from smscode.journal import SQLiteJournal
 from tests.faults.flavours import Plan
 
 _WORKERS = 8
@@ -58,8 +57,7 @@ class Diary:
 def options(base_url: str, journal: str) -> dict[str, Any]:
     """Give the arguments of a client with a journal."""
     plan = Plan((), connections=_WORKERS, read=0.3, total=15.0, base=0.01, cap=0.1)
-    keeper: Any = importlib.import_module("smscode.journal").SQLiteJournal
-    return {**plan.options(base_url), "journal": keeper(journal)}
+    return {**plan.options(base_url), "journal": SQLiteJournal(journal)}
 
 
 async def buy_in_tasks(settings: dict[str, Any], run: int, count: int, diary: Diary) -> None:
@@ -71,7 +69,7 @@ async def buy_in_tasks(settings: dict[str, Any], run: int, count: int, diary: Di
 
         async def work() -> None:
             for number in left:
-                diary.bought(await bridge.submit(client, intent_of(client, run, number)))
+                diary.bought(await client.orders.submit(intent_of(client, run, number)))
 
         async with anyio.create_task_group() as tasks:
             for _ in range(_WORKERS):
@@ -86,7 +84,7 @@ def buy_in_threads(settings: dict[str, Any], run: int, count: int, diary: Diary)
         diary.recovered(client.orders.recover())
 
         def buy(number: int) -> None:
-            diary.bought(bridge.submit(client, intent_of(client, run, number)))
+            diary.bought(client.orders.submit(intent_of(client, run, number)))
 
         in_threads(buy, count)
         diary.write("end", unresolved=len(client.orders.unresolved()))
@@ -100,7 +98,7 @@ def in_threads(function: Callable[[int], None], count: int) -> None:
 
 def intent_of(client: Any, run: int, number: int) -> Any:
     """Prepare the purchase with this number in this run."""
-    return bridge.prepare(client, catalog_product_id=412, prefer_provider=f"r{run:04}-{number:04}")
+    return client.orders.prepare(catalog_product_id=412, prefer_provider=f"r{run:04}-{number:04}")
 
 
 def child(given: argparse.Namespace, run: int, count: int, begun: int = -1) -> None:
