@@ -7,6 +7,7 @@ import ssl
 import urllib.request
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from types import TracebackType
 from typing import Literal
 from urllib.parse import urlencode, urlsplit
 
@@ -24,17 +25,17 @@ from .core.wire import Request, Response
 LARGEST_BODY = 16 * 1024 * 1024  # a full page of 10,000 products is about 4 MB
 KEEPALIVE_EXPIRY = 30.0  # longer than a poll interval, so that polling does not reconnect each time
 
-BROKEN: tuple[type[Exception], ...] = (
+NO_SOCKS = 'The environment names a SOCKS proxy, which needs one more package: pip install "httpx[socks]"'
+
+_BROKEN: tuple[type[Exception], ...] = (
     httpx.TransportError,
-    httpx.InvalidURL,
+    httpx.DecodingError,
     ssl.SSLError,
     OSError,
-    UnicodeEncodeError,
-    BodyError,
     *STREAM_ERRORS,
 )
-"""What an exchange may fail with; anything else is a defect and is not caught."""
 
+_LIBRARIES = frozenset({"smscode", "httpx", "httpcore", "h11", "anyio", "asyncio", "trio", "ssl", "socket"})
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _NEVER_POSSIBLE = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeEncodeError)
 _FIRST_BYTE = ".send_request_headers.started"  # of http11, or of http2 in a caller's own transport
@@ -84,6 +85,9 @@ class Progress:
             # No cause: these exceptions quote the headers, and the token is one of them.
             return Failure("cannot be sent", f"The request cannot be sent ({type(error).__name__}).")
         forget_frames(error)
+        if not isinstance(error, _BROKEN):
+            # A defect below, or in a caller's own transport or hooks: trying again cannot help.
+            return Failure("transport failed", f"The transport failed ({type(error).__name__}).", cause=error)
         untrusted = any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error))
         if untrusted and not self._sent:
             return Failure("cannot be sent", "The service's certificate cannot be verified.", cause=error)
@@ -99,12 +103,22 @@ class Progress:
 
 
 def forget_frames(error: BaseException) -> None:
-    """Drop the frames of an exception and its causes: their local variables hold the request's bytes.
+    """Drop the frames of the HTTP libraries from an exception and its causes.
 
-    Whoever prints tracebacks with local variables would print the token with them.
+    Their local variables hold the request's bytes: whoever prints tracebacks with local variables would
+    print the token with them. The frames of a caller's own transport stay, to find its defects by.
     """
     for cause in _causes(error):
-        cause.__traceback__ = None
+        cause.__traceback__ = _without_libraries(cause.__traceback__)
+
+
+def _without_libraries(frames: TracebackType | None) -> TracebackType | None:
+    if frames is None:
+        return None
+    rest = _without_libraries(frames.tb_next)
+    if frames.tb_frame.f_globals.get("__name__", "").partition(".")[0] in _LIBRARIES:
+        return rest
+    return TracebackType(rest, frames.tb_frame, frames.tb_lasti, frames.tb_lineno)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

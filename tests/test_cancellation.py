@@ -365,3 +365,36 @@ async def test_a_wait_may_be_left_by_its_scope() -> None:
         assert not client.orders._waits._board._watches
         sandbox.deliver_sms(created.orders[0].id, code="123456")
         assert (await client.orders.wait_for_otp(created.orders[0].id, timeout=0)).code == "123456"
+
+
+@pytest.mark.anyio
+async def test_a_purchase_whose_cancellation_was_swallowed_is_unresolved() -> None:
+    with raw_server(lambda number, request: (b"", False)) as server:
+        async with AsyncClient("token", base_url=server.url) as client:
+            with anyio.move_on_after(0.05) as scope:
+                await client.orders.create(catalog_product_id=87, idempotency_key="by-a-scope")
+            assert scope.cancelled_caught
+            with pytest.raises(ExceptionGroup):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(create, client, "by-a-task-group")
+                    await until(lambda: server.requests == 2)
+                    raise ZeroDivisionError
+            keys = [intent.idempotency_key for intent in client.orders.unresolved()]
+    assert keys == ["by-a-scope", "by-a-task-group"]
+
+
+async def create(client: AsyncClient, key: str) -> None:
+    await client.orders.create(catalog_product_id=87, idempotency_key=key)
+
+
+@pytest.mark.anyio
+async def test_a_purchase_cancelled_before_its_first_byte_is_not_in_doubt() -> None:
+    with raw_server(lambda number, request: (b"", False)) as server:
+        async with AsyncClient("token", base_url=server.url, max_connections=1) as client:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(create, client, "sent")
+                await until(lambda: server.requests == 1)
+                with anyio.move_on_after(0.02):
+                    await create(client, "waits")
+                tasks.cancel_scope.cancel()
+            assert [intent.idempotency_key for intent in client.orders.unresolved()] == ["sent"]

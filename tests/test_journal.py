@@ -89,6 +89,27 @@ def test_what_a_closed_journal_left_is_claimed_by_one_other_only(path: Path) -> 
         assert keys(third) == []
 
 
+def test_several_processes_write_to_one_file_at_once(path: Path) -> None:
+    program = """
+import sys
+from smscode import calls
+from smscode.core.intents import OrderIntent
+from smscode.journal import SQLiteJournal
+with SQLiteJournal(sys.argv[1]) as journal:
+    for number in range(50):
+        call = calls.orders.create(catalog_product_id=87, idempotency_key=f"{sys.argv[2]}-{number}")
+        journal.record("account", OrderIntent.of(call, "v2"))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    writers = [
+        subprocess.Popen([sys.executable, "-c", program, str(path), str(number)], env=environment)
+        for number in range(4)
+    ]
+    assert [writer.wait(60) for writer in writers] == [0] * 4
+    with SQLiteJournal(path) as journal:
+        assert len(set(keys(journal))) == 200
+
+
 @pytest.mark.parametrize("orders", [(1001,), (), None])
 def test_what_is_settled_is_not_claimed(orders: tuple[int, ...] | None, path: Path) -> None:
     with SQLiteJournal(path) as first:

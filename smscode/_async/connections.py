@@ -24,6 +24,7 @@ from ..core.inflate import Body
 from ..core.settings import Settings
 from ..core.timeouts import Timeouts
 from ..core.wire import Response
+from ..errors import ConfigurationError, SmscodeError
 from .gate import AsyncGate
 
 _CLOSING_GRACE = 1.0
@@ -90,10 +91,10 @@ class AsyncConnections:
                 return await self._exchange(self._shared, effect, progress)
             progress.begin(reports=True)
             return await self._on_lane(effect, progress)
-        except _http.BROKEN as error:
+        except SmscodeError:
+            raise
+        except Exception as error:
             return progress.failure(error)
-        except Exception:
-            raise  # a defect, here or in the caller's transport: its frames are needed to find it
         except BaseException as cancelled:
             _http.forget_frames(cancelled)
             raise
@@ -143,7 +144,10 @@ class AsyncConnections:
             if self._ssl_context is None:
                 self._ssl_context = _http.ssl_context(self._base_url)
                 self._proxy = _http.environment_proxy(self._base_url)
-        return AsyncTransportLane(self._ssl_context, self._proxy, self._runtime.now)
+        try:
+            return AsyncTransportLane(self._ssl_context, self._proxy, self._runtime.now)
+        except ImportError as error:
+            raise ConfigurationError(_http.NO_SOCKS) from error
 
     async def _give_back(self, lane: AsyncTransportLane) -> None:
         """Keep a lane for the next request, and close those that nobody needs."""

@@ -67,6 +67,7 @@ class Failure:
     kind: Literal[
         "not sent",
         "cannot be sent",
+        "transport failed",
         "connection broke",
         "kept-alive connection broke",
         "answer too large",

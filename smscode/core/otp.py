@@ -69,14 +69,16 @@ class Watch(Generic[S]):
         after_code: str | None,
         signal: S,
     ) -> None:
-        self.order_id = arguments.identity("order_id", order_id)
+        self.order_id: int = arguments.identity("order_id", order_id)
         self.needs_code = needs_code
-        self.after_revision = (
+        self.after_revision: int | None = (
             None
             if after_revision is None
             else arguments.integer("after_revision", after_revision, 0, 2**63 - 1)
         )
-        self.after_code = None if after_code is None else arguments.text("after_code", after_code, 64)
+        self.after_code: str | None = (
+            None if after_code is None else arguments.text("after_code", after_code, 64)
+        )
         self.signal = signal
         self.sms: Sms | None = None
         self.error: SmscodeError | None = None

@@ -90,6 +90,7 @@ TABLE: Mapping[str, Rule] = {
     # No answer.
     "not sent": _always(_RESEND, "not_sent"),
     "cannot be sent": _always(_STOP, "not_sent"),
+    "transport failed": _always(_STOP, "unknown"),
     "connection broke": _in_doubt(),
     "kept-alive connection broke": _in_doubt(Pace.AT_ONCE),
     # An answer without the envelope of the API.

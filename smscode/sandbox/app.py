@@ -69,8 +69,8 @@ class App:
         allow_local_webhooks: bool,
     ) -> None:
         self.world = world
-        self.lock = threading.Lock()
-        self.courier = Courier(deliver, self._delivered)
+        self.lock: threading.Lock = threading.Lock()
+        self.courier: Courier = Courier(deliver, self._delivered)
         self.requests: Counter[str] = Counter()
         self.deliveries: list[Delivery] = []
         self.faults: dict[str, deque[Fault]] = {}

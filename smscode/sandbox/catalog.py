@@ -92,9 +92,9 @@ class Catalog:
     def __init__(
         self, countries: Iterable[Country], services: Iterable[Service], tiers: Iterable[Tier]
     ) -> None:
-        self.countries = tuple(countries)
-        self.services = tuple(services)
-        self.tiers = {tier.id: tier for tier in tiers}
+        self.countries: tuple[Country, ...] = tuple(countries)
+        self.services: tuple[Service, ...] = tuple(services)
+        self.tiers: dict[int, Tier] = {tier.id: tier for tier in tiers}
 
     def services_in(self, country_id: int | None) -> list[Service]:
         """Give all services, or those with stock in one country."""

@@ -25,8 +25,8 @@ class Ledger:
     """A balance that only changes together with a record of why."""
 
     def __init__(self, at: datetime, opening: int) -> None:
-        self.balance = opening
-        self.movements = [Movement(at, "deposit", opening)]
+        self.balance: int = opening
+        self.movements: list[Movement] = [Movement(at, "deposit", opening)]
 
     def debit(self, at: datetime, amount: int, order_id: int) -> None:
         """Take the price of an order."""

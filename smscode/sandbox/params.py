@@ -69,7 +69,7 @@ class Body(_Fields):
 
     def __init__(self, body: bytes, known: Iterable[str]) -> None:
         super().__init__()
-        self.values = _json_object(body)
+        self.values: dict[str, object] = _json_object(body)
         for name in sorted(self.values.keys() - set(known)):
             self.wrong(name, "is not a field of this request")
 

@@ -30,7 +30,7 @@ class Refusal(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
-        self.status = API_ERRORS[code][1] if status is None else status
+        self.status: int = API_ERRORS[code][1] if status is None else status
         self.details = details
         self.retry_after = retry_after
 

@@ -53,9 +53,9 @@ class World:
     ) -> None:
         self.rules = rules
         self.catalog = catalog
-        self.ledger = Ledger(now, balance)
-        self.webhook = Webhook()
-        self.keys = IdempotencyKeys()
+        self.ledger: Ledger = Ledger(now, balance)
+        self.webhook: Webhook = Webhook()
+        self.keys: IdempotencyKeys = IdempotencyKeys()
         self.outbox: list[Event] = []
         self.orders: dict[int, Order] = {}
         self.open: dict[int, Order] = {}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import ssl
+import sys
 import threading
+import traceback
 from typing import Any, Literal
 
 import httpx
@@ -13,6 +15,7 @@ import respx
 
 from smscode import (
     AsyncClient,
+    ConfigurationError,
     InvalidResponseError,
     Money,
     NetworkError,
@@ -241,13 +244,28 @@ async def test_an_exception_that_quotes_the_headers_is_not_passed_on() -> None:
     assert TOKEN not in f"{error} {error!r}"
 
 
-async def test_a_defect_is_not_taken_for_a_failure() -> None:
+async def test_a_defect_below_is_not_tried_again_and_can_be_found() -> None:
     with respx.mock(base_url=HERE) as router:
-        router.get("/v1/balance").mock(side_effect=[ZeroDivisionError("a defect"), OK])
-        async with lanes_client(max_connections=1) as client:
-            with pytest.raises(ZeroDivisionError):
+        route = router.get("/v1/balance").mock(side_effect=[ZeroDivisionError("a defect"), OK])
+        async with lanes_client(max_connections=1, retry=QUICK) as client:
+            with pytest.raises(NetworkError, match=r"transport failed \(ZeroDivisionError\)") as caught:
                 await client.balance()
+            assert route.call_count == 1
             assert (await client.balance()).balance == BALANCE
+    assert (caught.value.outcome, caught.value.trouble) == ("unknown", "transport failed")
+    cause = caught.value.__cause__
+    assert isinstance(cause, ZeroDivisionError)
+    frames = [frame.filename for frame in traceback.extract_tb(cause.__traceback__)]
+    assert any("respx" in name for name in frames)
+    assert not any("httpcore" in name for name in frames)
+
+
+async def test_a_socks_proxy_without_its_package_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    async with lanes_client(base_url="https://api.smscode.gg") as client:
+        with pytest.raises(ConfigurationError, match=r"httpx\[socks\]"):
+            await client.balance()
 
 
 async def test_passing_failures_are_repeated_on_new_lanes() -> None:
@@ -499,8 +517,9 @@ async def test_a_callers_http_client_that_was_closed_meanwhile_fails_each_call()
     http_client = httpx.AsyncClient(transport=AsyncScript([]))
     async with lanes_client(http_client=http_client) as client:
         await http_client.aclose()
-        with pytest.raises(RuntimeError, match="closed"):
+        with pytest.raises(NetworkError, match="transport failed") as caught:
             await client.balance()
+    assert isinstance(caught.value.__cause__, RuntimeError)
 
 
 async def test_a_client_may_be_closed_without_having_been_used() -> None:

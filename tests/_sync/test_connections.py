@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import gzip
 import ssl
+import sys
 import threading
+import traceback
 from typing import Any, Literal
 
 import httpx
@@ -15,6 +17,7 @@ import respx
 
 from smscode import (
     Client,
+    ConfigurationError,
     InvalidResponseError,
     Money,
     NetworkError,
@@ -243,13 +246,28 @@ def test_an_exception_that_quotes_the_headers_is_not_passed_on() -> None:
     assert TOKEN not in f"{error} {error!r}"
 
 
-def test_a_defect_is_not_taken_for_a_failure() -> None:
+def test_a_defect_below_is_not_tried_again_and_can_be_found() -> None:
     with respx.mock(base_url=HERE) as router:
-        router.get("/v1/balance").mock(side_effect=[ZeroDivisionError("a defect"), OK])
-        with lanes_client(max_connections=1) as client:
-            with pytest.raises(ZeroDivisionError):
+        route = router.get("/v1/balance").mock(side_effect=[ZeroDivisionError("a defect"), OK])
+        with lanes_client(max_connections=1, retry=QUICK) as client:
+            with pytest.raises(NetworkError, match=r"transport failed \(ZeroDivisionError\)") as caught:
                 client.balance()
+            assert route.call_count == 1
             assert (client.balance()).balance == BALANCE
+    assert (caught.value.outcome, caught.value.trouble) == ("unknown", "transport failed")
+    cause = caught.value.__cause__
+    assert isinstance(cause, ZeroDivisionError)
+    frames = [frame.filename for frame in traceback.extract_tb(cause.__traceback__)]
+    assert any("respx" in name for name in frames)
+    assert not any("httpcore" in name for name in frames)
+
+
+def test_a_socks_proxy_without_its_package_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    with lanes_client(base_url="https://api.smscode.gg") as client:
+        with pytest.raises(ConfigurationError, match=r"httpx\[socks\]"):
+            client.balance()
 
 
 def test_passing_failures_are_repeated_on_new_lanes() -> None:
@@ -501,8 +519,9 @@ def test_a_callers_http_client_that_was_closed_meanwhile_fails_each_call() -> No
     http_client = httpx.Client(transport=Script([]))
     with lanes_client(http_client=http_client) as client:
         http_client.close()
-        with pytest.raises(RuntimeError, match="closed"):
+        with pytest.raises(NetworkError, match="transport failed") as caught:
             client.balance()
+    assert isinstance(caught.value.__cause__, RuntimeError)
 
 
 def test_a_client_may_be_closed_without_having_been_used() -> None:

@@ -81,6 +81,7 @@ PAGE = b"<html>Bad gateway</html>"
 TROUBLES: dict[str, Result] = {
     "not sent": Failure("not sent", "No connection."),
     "cannot be sent": Failure("cannot be sent", "No."),
+    "transport failed": Failure("transport failed", "It failed."),
     "connection broke": Failure("connection broke", "No answer."),
     "kept-alive connection broke": Failure("kept-alive connection broke", "No answer."),
     "unreadable answer": answer(200, PAGE),

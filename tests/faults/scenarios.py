@@ -107,7 +107,7 @@ def cut_answers(server: Server, flavour: Flavour, step: int, seed: int) -> Row:
         for how in ("fin", "rst", "stall"):
             server.reset(seed, Script("cut", framing=framing, how=how, stall=0.5))
             jobs = tuple(Job("buy", f"i-{byte:06}") for byte in range(0, _LONGEST, step))
-            plan = Plan(jobs, attempts=1, read=0.25, rounds=4, workers=200, connections=200)
+            plan = Plan(jobs, attempts=1, read=0.25, rounds=12, workers=200, connections=200)
             told = perform(flavour, server.base_url, plan)
             part = judge(server.settled(), _intents(jobs), told.reports, told.held)
             sure = [report for report in told.at_first if report.outcome not in (None, "unknown")]
