@@ -119,6 +119,8 @@ class AsyncConnections:
             progress.note(event, info)
 
         remaining = effect.deadline - self._runtime.now()
+        if remaining <= 0:
+            raise httpx.PoolTimeout("the time was over before anything could be sent")
         request = self._translate.request(effect.request, remaining, trace)
         with self._runtime.limit(remaining):
             response = await lane.handle_async_request(request)

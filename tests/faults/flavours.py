@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 import queue
 import time
@@ -115,7 +116,9 @@ class Session:
         """Give what the client calls unresolved, with the jobs it came from."""
         held = self.client.orders.unresolved()
         self.told.held = {intent.idempotency_key for intent in held}
-        return [(self._jobs[intent.idempotency_key], intent) for intent in held]
+        # Settled without hurry: what a job may take by itself is a part of the fault.
+        jobs = (dataclasses.replace(self._jobs[intent.idempotency_key], timeout=None) for intent in held)
+        return list(zip(jobs, held, strict=True))
 
     def returned(self, job: Job, result: Any) -> None:
         """Write down a success."""
