@@ -27,7 +27,8 @@ _log = logging.getLogger("smscode.journal")
 
 _APPLICATION_ID: Final = 0x534D5343  # "SMSC"
 _FORMAT: Final = 1
-_BUSY_SECONDS: Final = 30.0
+_PATIENCE: Final = 30.0  # seconds to wait for other threads and processes
+_SHORT_PATIENCE: Final = 1.0
 _REFUSED: Final = "refused"
 _SCHEMA: Final = """
 CREATE TABLE purchase (
@@ -74,7 +75,7 @@ class SQLiteJournal:
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            self._path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
         )
         try:
             self._prepare(connection)
@@ -213,21 +214,30 @@ class SQLiteJournal:
 
     @contextmanager
     def _transaction(self, *, durable: bool) -> Generator[sqlite3.Connection]:
-        """Change the file in one step; if ``durable``, it is on disk when the block ends."""
+        """Change the file in one step; if ``durable``, it is on disk when the block ends.
+
+        What need not be durable is written by the event loop itself, so it does not wait for others for
+        long.
+        """
         if os.getpid() != self._process:
             raise ConfigurationError("journal: it was opened before the process forked: open it again.")
-        with self._lock:
+        patience = _PATIENCE if durable else _SHORT_PATIENCE
+        if not self._lock.acquire(timeout=patience):
+            raise self._unusable("it is busy")
+        try:
+            self._connection.execute(f"PRAGMA busy_timeout = {patience * 1000:.0f}")
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._connection.execute("BEGIN IMMEDIATE")
             try:
-                self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-                self._connection.execute("BEGIN IMMEDIATE")
-                try:
-                    yield self._connection
-                except BaseException:
-                    self._connection.execute("ROLLBACK")
-                    raise
-                self._connection.execute("COMMIT")
-            except sqlite3.Error as error:
-                raise self._unusable(str(error)) from error
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._unusable(str(error)) from error
+        finally:
+            self._lock.release()
 
     def _is_living(self, owner: str) -> bool:
         """Tell whether the journal of this owner is still open somewhere; clean up after it if not."""

@@ -214,6 +214,16 @@ def test_what_cannot_be_noted_as_settled_is_logged_and_does_no_harm(
         assert keys(other) == ["key-1"]
 
 
+def test_noting_what_is_settled_does_not_wait_for_others_for_long(
+    journal: SQLiteJournal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal.record(ACCOUNT, intent())
+    monkeypatch.setattr("smscode.journal._SHORT_PATIENCE", 0.01)
+    with journal._lock, caplog.at_level(logging.ERROR, "smscode.journal"):
+        journal.settle(ACCOUNT, intent(), (1001,))
+    assert "it is busy" in caplog.text
+
+
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the server here has threads
 def test_a_forked_process_has_to_open_it_again(journal: SQLiteJournal) -> None:
     context = multiprocessing.get_context("fork")
