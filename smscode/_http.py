@@ -23,7 +23,8 @@ from .core.timeouts import Timeouts
 from .core.wire import Request, Response
 
 LARGEST_BODY = 16 * 1024 * 1024  # a full page of 10,000 products is about 4 MB
-KEEPALIVE_EXPIRY = 30.0  # longer than a poll interval, so that polling does not reconnect each time
+
+_SHORTEST_SECRET = 8
 
 NO_SOCKS = 'The environment names a SOCKS proxy, which needs one more package: pip install "httpx[socks]"'
 
@@ -191,7 +192,8 @@ class Translator:
 
     def response(self, response: httpx.Response, body: bytes, received_at: datetime) -> Response:
         """Turn httpx's response and its body into plain values."""
-        if body.find(self._secret) >= 0:
+        # A toy token, as short as a word of the answer, would take that out, too.
+        if len(self._secret) >= _SHORTEST_SECRET and body.find(self._secret) >= 0:
             body = body.replace(self._secret, b"[removed]")
         return Response(response.status_code, dict(response.headers.items()), body, received_at)
 

@@ -174,8 +174,13 @@ def test_a_reason_is_a_sentence() -> None:
 # -- requests and responses ------------------------------------------------------------------------
 
 
-def translator(base_url: str = "https://host/api", timeouts: Timeouts = Timeouts()) -> Translator:
-    return Translator(Settings.resolve("secret", base_url, "v2", {}), timeouts)
+TOKEN = "secret-4711"
+
+
+def translator(
+    base_url: str = "https://host/api", timeouts: Timeouts = Timeouts(), token: str = TOKEN
+) -> Translator:
+    return Translator(Settings.resolve(token, base_url, "v2", {}), timeouts)
 
 
 def test_a_request_is_complete() -> None:
@@ -186,10 +191,10 @@ def test_a_request_is_complete() -> None:
     assert request.read() == b"{}"
     assert request.headers["content-length"] == "2"
     assert request.headers["host"] == "host"
-    assert request.headers["authorization"] == "Bearer secret"
+    assert request.headers["authorization"] == f"Bearer {TOKEN}"
     assert request.headers["idempotency-key"] == "k"
     assert request.extensions["trace"] is trace
-    assert "secret" not in repr(request.headers)
+    assert TOKEN not in repr(request.headers)
 
 
 @pytest.mark.parametrize(("method", "length"), [("GET", None), ("POST", "0")])
@@ -208,8 +213,13 @@ async def test_a_body_can_be_read_twice() -> None:
 
 def test_an_answer_that_echoes_the_token_loses_it() -> None:
     now = datetime(2026, 6, 14, tzinfo=UTC)
-    response = translator().response(httpx.Response(401), b"who is secret?", now)
+    response = translator().response(httpx.Response(401), b"who is secret-4711?", now)
     assert response.body == b"who is [removed]?"
+
+
+def test_a_toy_token_takes_nothing_out_of_an_answer() -> None:
+    now = datetime(2026, 6, 14, tzinfo=UTC)
+    assert translator(token="5").response(httpx.Response(200), b'{"a":5}', now).body == b'{"a":5}'
 
 
 @pytest.mark.parametrize(
