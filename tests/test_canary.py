@@ -124,7 +124,8 @@ async def test_a_cancelled_task_does_not_show_it() -> None:
     with raw_server(ANSWERS["says nothing"]) as server:
         async with AsyncClient(**options(server.url, timeout=30)) as client:
             task = asyncio.create_task(client.orders.create(catalog_product_id=87))
-            await asyncio.sleep(0.05)
+            while not server.requests:
+                await asyncio.sleep(0.001)
             task.cancel()
             with pytest.raises(asyncio.CancelledError) as cancelled:
                 await task
@@ -133,18 +134,24 @@ async def test_a_cancelled_task_does_not_show_it() -> None:
 
 
 def test_a_cancelled_trio_task_does_not_show_it() -> None:
-    async def main(url: str) -> None:
-        async with AsyncClient(**options(url, timeout=30)) as client:
-            with trio.move_on_after(0.05):
-                try:
-                    await client.orders.create(catalog_product_id=87)
-                except BaseException as cancelled:
-                    look_through(cancelled)
-                    raise
+    async def buy(client: AsyncClient) -> None:
+        try:
+            await client.orders.create(catalog_product_id=87)
+        except BaseException as cancelled:
+            look_through(cancelled)
+            raise
+
+    async def main() -> None:
+        async with AsyncClient(**options(server.url, timeout=30)) as client:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(buy, client)
+                while not server.requests:
+                    await trio.sleep(0.001)
+                nursery.cancel_scope.cancel()
             assert len(client.orders.unresolved()) == 1
 
     with raw_server(ANSWERS["says nothing"]) as server:
-        trio.run(main, server.url)
+        trio.run(main)
 
 
 def test_threads_that_share_a_client_do_not_show_it() -> None:

@@ -371,8 +371,10 @@ async def test_a_wait_may_be_left_by_its_scope() -> None:
 async def test_a_purchase_whose_cancellation_was_swallowed_is_unresolved() -> None:
     with raw_server(lambda number, request: (b"", False)) as server:
         async with AsyncClient("token", base_url=server.url) as client:
-            with anyio.move_on_after(0.05) as scope:
-                await client.orders.create(catalog_product_id=87, idempotency_key="by-a-scope")
+            with anyio.move_on_after(30) as scope:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(cancel_when, scope, lambda: server.requests == 1)
+                    await create(client, "by-a-scope")
             assert scope.cancelled_caught
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(create, client, "by-a-task-group")
@@ -380,6 +382,11 @@ async def test_a_purchase_whose_cancellation_was_swallowed_is_unresolved() -> No
                 tasks.cancel_scope.cancel()
             keys = [intent.idempotency_key for intent in client.orders.unresolved()]
     assert keys == ["by-a-scope", "by-a-task-group"]
+
+
+async def cancel_when(scope: anyio.CancelScope, condition: Callable[[], bool]) -> None:
+    await until(condition)
+    scope.cancel()
 
 
 async def create(client: AsyncClient, key: str) -> None:

@@ -86,7 +86,7 @@ def chatter(connection: socket.socket) -> None:
 def test_a_thread_is_not_held_beyond_its_deadline(talk: Callable[[socket.socket], None]) -> None:
     with talking(talk) as port, Client(**options(f"http://127.0.0.1:{port}")) as client:
         with pytest.raises(RequestTimeoutError) as late:
-            client.balance(timeout=0.2)
+            client.balance(timeout=0.5)
     assert late.value.outcome == "unknown"
 
 
@@ -96,7 +96,7 @@ async def test_a_task_is_not_held_beyond_its_deadline(talk: Callable[[socket.soc
     with talking(talk) as port:
         async with AsyncClient(**options(f"http://127.0.0.1:{port}")) as client:
             with pytest.raises(RequestTimeoutError) as late:
-                await client.balance(timeout=0.2)
+                await client.balance(timeout=0.5)
     assert late.value.outcome == "unknown"
 
 
