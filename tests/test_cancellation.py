@@ -32,7 +32,7 @@ Cancel = Callable[[Callable[[], Awaitable[object]], Callable[[], bool]], Awaitab
 
 async def until(condition: Callable[[], object]) -> None:
     with anyio.fail_after(10):
-        while not condition():  # noqa: ASYNC110  # what is waited for happens in threads
+        while not condition():  # what is waited for happens in threads
             await anyio.sleep(0.001)
 
 
