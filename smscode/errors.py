@@ -237,18 +237,24 @@ class ClientStateError(SmscodeError, RuntimeError):
 class OtpTimeoutError(SmscodeError, TimeoutError):
     """No matching SMS came in time. The order is still there: wait again, resend or cancel it.
 
-    ``order_id`` is the order; ``text`` the last message it received, if one came without a code.
+    ``order_id`` is the order; ``text`` the last message it received, if one came without a code;
+    ``order`` the `ActiveOrder` or `Order` as it was last seen, None if it never was.
     """
 
     order_id: int | None = None
     text: str | None = None
+    order: object = None
 
 
 class OrderTerminalError(SmscodeError):
-    """The order ended without the SMS that was waited for; ``order_id`` and ``status`` tell how."""
+    """The order ended without the SMS that was waited for; ``order_id`` and ``status`` tell how.
+
+    ``order`` is the `Order`, or an `ActiveOrder` with what a webhook said of it.
+    """
 
     order_id: int | None = None
     status: str | None = None
+    order: object = None
 
 
 class WebhookSignatureError(SmscodeError):

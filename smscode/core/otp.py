@@ -1,7 +1,7 @@
 """Who waits for the SMS of which order: the board that one poll serves.
 
-The board holds the waits of a client and when the next poll is due. It is told what a poll showed and
-tells which orders have to be read one by one. It neither waits nor sends.
+The board holds the waits of a client and when the next poll is due. It is told what a poll or a webhook
+showed and tells which orders have to be read one by one. It neither waits nor sends.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Generic, Protocol, TypeVar
 
 import attrs
+from attrs import frozen
 
 from ..errors import (
     FxRateUnavailableError,
@@ -24,7 +25,9 @@ from ..errors import (
     SmscodeError,
 )
 from ..models import ActiveOrder, Order, OrderStatus, Sms
+from ..webhooks import OrderEvent
 from . import arguments
+from .inbox import Inbox, order_of
 
 
 class Signal(Protocol):
@@ -50,11 +53,24 @@ def _letters_and_digits(text: str) -> str:
     return "".join(filter(str.isalnum, text)).casefold()
 
 
+def _has_ended(order: ActiveOrder | Order) -> bool:
+    return isinstance(order.status, OrderStatus) and order.status.terminal
+
+
 def rides_out(error: SmscodeError) -> bool:
     """Tell whether a poll that failed like this is simply tried again at its next time."""
     if isinstance(error, InvalidResponseError):
         return (error.status_code or 0) >= 500
     return isinstance(error, _PASSING)
+
+
+@frozen
+class OtpOutcome:
+    """How the wait for one order's code ended: with the ``sms``, or with the ``error``."""
+
+    order_id: int
+    sms: Sms | None = None
+    error: SmscodeError | None = None
 
 
 class Watch(Generic[S]):
@@ -83,6 +99,7 @@ class Watch(Generic[S]):
         self.sms: Sms | None = None
         self.error: SmscodeError | None = None
         self.text: str | None = None
+        self.order: ActiveOrder | Order | None = None
 
     @property
     def ended(self) -> bool:
@@ -98,8 +115,9 @@ class Watch(Generic[S]):
 
     def see(self, order: ActiveOrder | Order) -> None:
         """Look at the order as it is now."""
-        if self.ended:
+        if self.ended or self._is_past(order):
             return
+        self.order = order
         sms = Sms(order.id, order.otp_code, order.otp_message, order.sms_revision, order.otp_received_at)
         if self._is_new(sms):
             if self._has_old_code(sms):
@@ -108,12 +126,32 @@ class Watch(Generic[S]):
                 self.sms = sms
                 return
             self.text = sms.text
-        if isinstance(order.status, OrderStatus) and order.status.terminal:
+        if _has_ended(order):
             error = OrderTerminalError(
                 f"Order {order.id} ended as {order.status} without the SMS waited for."
             )
-            error.order_id, error.status = order.id, order.status.value
+            error.order_id, error.status, error.order = order.id, str(order.status), order
             self.error = error
+
+    def hear(self, order: ActiveOrder) -> None:
+        """Look at the order as a webhook describes it.
+
+        The events that end an order carry no revision. Where the caller tells messages apart by it, the
+        code beside such an end may be an old one; then the next poll, which reads the order, tells.
+        """
+        told_apart = self.after_revision is None or order.sms_revision is not None
+        if _has_ended(order) and not told_apart:
+            empty = order.otp_code is None and order.otp_message is None
+            other_code = self.after_code is not None and order.otp_code not in (None, self.after_code)
+            if not empty and not other_code:
+                return
+        self.see(order)
+
+    def _is_past(self, order: ActiveOrder | Order) -> bool:
+        """Tell whether this was overtaken: a webhook can be faster than a poll, or slower."""
+        if self.order is None or order.sms_revision is None or self.order.sms_revision is None:
+            return False
+        return order.sms_revision < self.order.sms_revision and not _has_ended(order)
 
     def _is_new(self, sms: Sms) -> bool:
         """Tell whether a message is newer than what the caller has seen.
@@ -143,7 +181,7 @@ class Watch(Generic[S]):
         """Make the error for a wait that its caller ended."""
         seen = " A message without a code came." if self.text is not None else ""
         error = OtpTimeoutError(f"No SMS for order {self.order_id} in time.{seen}")
-        error.order_id, error.text = self.order_id, self.text
+        error.order_id, error.text, error.order = self.order_id, self.text, self.order
         return error
 
 
@@ -159,10 +197,13 @@ class WatchBoard(Generic[S]):
         self._watches: dict[Watch[S], None] = {}  # a set that keeps the order of joining
         self._leader: Watch[S] | None = None
         self._due = float("-inf")
+        self._inbox = Inbox()
 
     def join(self, watch: Watch[S]) -> None:
-        """Add a wait."""
+        """Add a wait, and tell it what webhooks said before it came."""
         self._watches[watch] = None
+        for said in self._inbox.about(watch.order_id):
+            watch.hear(said)
 
     def leave(self, watch: Watch[S]) -> None:
         """Remove a wait; if nobody leads now, wake another one to lead.
@@ -204,6 +245,8 @@ class WatchBoard(Generic[S]):
     def feed(self, orders: Iterable[ActiveOrder | Order], asked: frozenset[int]) -> list[int]:
         """Show the waits what a poll brought; give the asked orders that it did not show."""
         shown = {order.id: order for order in orders}
+        for one in shown.values():
+            self._inbox.compare(one)
         for watch in self._watches:
             order = shown.get(watch.order_id)
             if order is not None:
@@ -212,6 +255,20 @@ class WatchBoard(Generic[S]):
                     watch.signal.set()
         waited = {watch.order_id for watch in self._watches if not watch.ended}
         return sorted((asked & waited) - shown.keys())
+
+    def notify(self, event: OrderEvent) -> None:
+        """Show the waits what a webhook said, and keep it for those that come later.
+
+        What was said before, or is older than that, is ignored.
+        """
+        if not self._inbox.add(event):
+            return
+        order = order_of(event)
+        for watch in self._watches:
+            if watch.order_id == event.order_id:
+                watch.hear(order)
+                if watch.ended:
+                    watch.signal.set()
 
     def missing(self, order_id: int, error: NotFoundError) -> None:
         """End the waits for an order that the account does not have."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import pytest
 from attrs import evolve, frozen
 from hypothesis import settings
 
-from smscode import SmscodeError, calls
+from smscode import ActiveOrder, OrderStatus, SmscodeError, calls
 from smscode.core import answers
 from smscode.core.codec import Version
 from smscode.core.inflate import BodyError
@@ -21,6 +22,8 @@ from smscode.core.wire import Answer, Call, Response
 
 settings.register_profile("core", deadline=None, derandomize=True, database=None)
 settings.load_profile("core")
+
+E = TypeVar("E")
 
 KEY = "key-1"
 REQUEST_ID = "req-7f3a"
@@ -184,5 +187,54 @@ PAGE: dict[str, object] = {"page": 1, "limit": 10, "count": 1}
 
 NOT_INTEGERS: Sequence[object] = (True, 1.0, 1.9, "1", b"1", Decimal(1), [1], {}, object())
 """What looks like an int, and is none."""
+
+WHEN = datetime(2026, 2, 25, 10, 5, tzinfo=UTC)
+
+
+def active_order(
+    order_id: int = 1,
+    code: str | None = None,
+    text: str | None = None,
+    revision: int | None = None,
+    status: OrderStatus | str = OrderStatus.ACTIVE,
+) -> ActiveOrder:
+    """Make an order as a poll shows it."""
+    return ActiveOrder(
+        id=order_id,
+        status=status,
+        otp_code=code,
+        otp_message=text,
+        otp_received_at=WHEN,
+        expires_at=None,
+        failed_reason=None,
+        sms_revision=revision,
+    )
+
+
+def order_event(
+    kind: Callable[..., E],
+    order_id: int = 1,
+    *,
+    code: str | None = None,
+    text: str | None = None,
+    revision: int | None = None,
+    second: int = 0,
+    **capabilities: object,
+) -> E:
+    """Make what a webhook says of an order, at a ``second``."""
+    return kind(
+        timestamp=WHEN.replace(second=second),
+        order_id=order_id,
+        phone_number=None,
+        otp_code=code,
+        otp_message=text,
+        product_id=1,
+        catalog_product_id=None,
+        country=None,
+        platform=None,
+        sms_revision=revision,
+        **capabilities,
+    )
+
 
 Builder = Callable[..., Call[Any]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import pickle
 from typing import Any
 
 import pytest
@@ -26,10 +26,10 @@ from smscode import (
     errors,
 )
 from smscode.core.otp import Watch, WatchBoard, rides_out
+from smscode.webhooks import OrderCompleted, OrderExpired, OtpReceived
 
-from .support import NOT_INTEGERS, NULLABLE
-
-WHEN = datetime(2026, 2, 25, 10, 5, tzinfo=UTC)
+from .support import NOT_INTEGERS, NULLABLE, WHEN, order_event
+from .support import active_order as active
 
 
 class Flag:
@@ -55,25 +55,6 @@ def watch(
         after_revision=after_revision,
         after_code=after_code,
         signal=Flag(),
-    )
-
-
-def active(
-    order_id: int = 1,
-    code: str | None = None,
-    text: str | None = None,
-    revision: int | None = None,
-    status: OrderStatus | str = OrderStatus.ACTIVE,
-) -> ActiveOrder:
-    return ActiveOrder(
-        id=order_id,
-        status=status,
-        otp_code=code,
-        otp_message=text,
-        otp_received_at=WHEN,
-        expires_at=None,
-        failed_reason=None,
-        sms_revision=revision,
     )
 
 
@@ -355,6 +336,104 @@ def test_a_wait_rides_out_what_passes_and_nothing_else(error: SmscodeError, pass
     assert rides_out(error) == passing
 
 
+def test_a_webhook_ends_the_waits_for_its_order_at_once() -> None:
+    one, twin, other = watch(1), watch(1), watch(2)
+    made = board(one, twin, other)
+    event = order_event(OtpReceived, 1, code="1", text="Code 1", revision=1)
+    made.notify(event)
+    assert one.result() == twin.result() == Sms(1, "1", "Code 1", 1, event.timestamp)
+    assert [each.signal.is_set for each in (one, twin, other)] == [True, True, False]
+    assert made.polling(0) == {2}
+
+
+def test_a_webhook_that_came_before_the_wait_is_found_by_it() -> None:
+    made = board()
+    made.notify(order_event(OtpReceived, 1, code="1"))
+    made.notify(order_event(OrderExpired, 2))
+    one, over = watch(1), watch(2)
+    made.join(one)
+    made.join(over)
+    assert one.result().code == "1"
+    assert isinstance(over.error, OrderTerminalError)
+
+
+def test_a_webhook_that_says_nothing_new_ends_nothing() -> None:
+    made = board()
+    for revision in (2, 1, 2):
+        made.notify(order_event(OtpReceived, code=str(revision), revision=revision))
+    one, newer = watch(), watch(after_revision=2)
+    made.join(one)
+    made.join(newer)
+    assert one.result().code == "2"
+    made.notify(order_event(OtpReceived, code="9", revision=1))
+    assert not newer.ended
+    made.notify(order_event(OtpReceived, code="3", revision=3))
+    assert newer.result().code == "3"
+
+
+def test_a_message_without_a_code_is_told_to_who_waits_for_one() -> None:
+    one, any_one = watch(), watch(needs_code=False)
+    made = board(one, any_one)
+    made.notify(order_event(OtpReceived, text="Confirm", revision=1))
+    assert any_one.result().text == "Confirm"
+    error = one.timed_out()
+    assert (one.ended, error.text) == (False, "Confirm")
+    assert isinstance(error.order, ActiveOrder)
+    assert error.order.status == OrderStatus.OTP_RECEIVED
+
+
+def test_an_order_that_a_webhook_ended_with_its_code_gives_the_code() -> None:
+    one, old = watch(), watch(after_code="1")
+    made = board(one, old)
+    made.notify(order_event(OrderCompleted, code="1"))
+    assert one.result().code == "1"
+    assert isinstance(old.error, OrderTerminalError)
+    assert old.error.status == "COMPLETED"
+
+
+@pytest.mark.parametrize(
+    ("after", "event", "end"),
+    [
+        ({"after_revision": 1}, {"code": "1"}, "nothing"),
+        ({"after_revision": 1}, {"text": "hello"}, "nothing"),
+        ({"after_revision": 1, "after_code": "1"}, {"code": "1"}, "nothing"),
+        ({"after_revision": 1, "after_code": "1"}, {"code": "2"}, "code"),
+        ({"after_revision": 1}, {"code": "2", "revision": 2}, "code"),
+        ({"after_revision": 1}, {"code": "2", "revision": 1}, "error"),
+        ({"after_revision": 1}, {}, "error"),
+    ],
+)
+def test_an_end_whose_code_may_be_old_is_left_to_the_next_poll(
+    after: dict[str, Any], event: dict[str, Any], end: str
+) -> None:
+    one = watch(**after)
+    board(one).notify(order_event(OrderCompleted, **event))
+    assert (one.sms is not None, one.error is not None) == (end == "code", end == "error")
+
+
+def test_a_poll_that_a_webhook_overtook_changes_nothing() -> None:
+    one = watch()
+    made = board(one)
+    made.notify(order_event(OtpReceived, text="newer", revision=2))
+    made.feed([active(code="1", text="older", revision=1)], frozenset())
+    assert not one.ended
+    assert (one.text, one.timed_out().text) == ("newer", "newer")
+    made.feed([active(revision=1, status=OrderStatus.EXPIRED)], frozenset())
+    assert isinstance(one.error, OrderTerminalError)
+
+
+def test_the_errors_of_a_wait_carry_the_order_as_it_was_seen_last() -> None:
+    one = watch()
+    assert one.timed_out().order is None
+    one.see(active())
+    one.see(last := active(text="hello", revision=1))
+    assert one.timed_out().order == last
+    one.see(ended := full(1, None, OrderStatus.EXPIRED))
+    for error in (one.timed_out(), one.error):
+        again = pickle.loads(pickle.dumps(error))
+        assert (again.order, again.order_id, str(again)) == (ended, 1, str(error))
+
+
 class Waiting(RuleBasedStateMachine):
     """Waits that come and go while messages arrive, beside a plain model of who should know what.
 
@@ -366,6 +445,8 @@ class Waiting(RuleBasedStateMachine):
         self.board: WatchBoard[Flag] = WatchBoard(3.0)
         self.waits: list[Watch[Flag]] = []
         self.codes: dict[int, str] = {}
+        self.told: set[int] = set()
+        self.over: set[int] = set()
         self.asleep: set[Watch[Flag]] = set()
         self.now = 0.0
         self.polls: list[float] = []
@@ -384,6 +465,7 @@ class Waiting(RuleBasedStateMachine):
         one = watch(order_id)
         self.waits.append(one)
         self.board.join(one)
+        assert one.ended == (order_id in self.told | self.over), "what webhooks said is not lost"
         self.wake(one)
 
     @precondition(lambda self: self.waits)
@@ -403,21 +485,46 @@ class Waiting(RuleBasedStateMachine):
 
     @rule(order_id=st.integers(1, 4), code=st.sampled_from(["1", "2"]))
     def message(self, order_id: int, code: str) -> None:
-        self.codes.setdefault(order_id, code)
+        if order_id not in self.over:
+            self.codes.setdefault(order_id, code)
+
+    @precondition(lambda self: self.codes)
+    @rule(data=st.data())
+    def webhook(self, data: st.DataObject) -> None:
+        order_id = data.draw(st.sampled_from(sorted(self.codes)))
+        self.told.add(order_id)
+        self.board.notify(order_event(OtpReceived, order_id, code=self.codes[order_id]))
+        for one in self.waits:
+            if one.order_id == order_id:
+                assert one.result().code == self.codes[order_id]
+                assert one.signal.is_set or one not in self.asleep
+
+    @rule(order_id=st.integers(1, 4))
+    def expire(self, order_id: int) -> None:
+        if order_id not in self.codes:
+            self.over.add(order_id)
+            self.board.notify(order_event(OrderExpired, order_id))
+            for one in self.waits:
+                if one.order_id == order_id:
+                    assert isinstance(one.error, OrderTerminalError)
+                    assert one.signal.is_set or one not in self.asleep
 
     @rule(seconds=st.sampled_from([0.5, 3.0]))
     def poll(self, seconds: float) -> None:
         self.now += seconds
-        leaders = [one for one in self.waits if one not in self.asleep and self.board.leads(one)]
+        awake = [one for one in self.waits if one not in self.asleep and not one.ended]
+        leaders = [one for one in awake if self.board.leads(one)]
         assert len(leaders) <= 1
         if leaders and self.board.until_due(self.now) == 0:
             self.polls.append(self.now)
             asked = self.board.polling(self.now)
-            shown = {one: self.codes.get(one) for one in range(1, 4)}  # order 4 is never listed
+            listed = {1, 2, 3} - self.over  # order 4 never is
+            shown = {one: self.codes.get(one) for one in listed}
             gone = self.board.feed([active(one, code) for one, code in shown.items()], asked)
             assert gone == ([4] if any(one.order_id == 4 and not one.ended for one in self.waits) else [])
             for one in self.waits:
-                assert one.ended == (shown.get(one.order_id) is not None)
+                known = shown.get(one.order_id) is not None or one.order_id in self.told | self.over
+                assert one.ended == known
                 assert one.sms is None or one.sms.code == self.codes[one.order_id]
 
     @invariant()
