@@ -106,6 +106,10 @@ class IntentRegistry:
             self._bodies.pop(key, None)
         return True
 
+    def reopen(self, intent: OrderIntent) -> None:
+        """Note that nobody got the orders of a settled purchase; submitting it again gives them."""
+        self._entries.setdefault(intent.idempotency_key, _Entry(intent, Doubt(raised=True), under_way=False))
+
     def unresolved(self) -> tuple[OrderIntent, ...]:
         """Give the purchases that may have been carried out without anybody knowing."""
         return tuple(entry.intent for entry in self._entries.values() if not entry.under_way)
