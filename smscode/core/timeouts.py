@@ -18,9 +18,9 @@ def check_seconds(name: str, value: object) -> float:
     return float(min(value, sys.float_info.max)) if type(value) is int else float(value)
 
 
-def check_wait(value: object) -> float:
-    """Check the seconds to wait for an SMS; 0 means one look."""
-    return 0.0 if type(value) in (int, float) and value == 0 else check_seconds("timeout", value)
+def check_wait(value: object, name: str = "timeout") -> float:
+    """Check the seconds to wait for something; 0 means one look."""
+    return 0.0 if type(value) in (int, float) and value == 0 else check_seconds(name, value)
 
 
 @frozen
