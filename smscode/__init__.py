@@ -7,13 +7,18 @@ from . import calls, errors, journal, models, webhooks
 from ._async.catalog import AsyncCatalog
 from ._async.client import AsyncClient
 from ._async.orders import AsyncOrders
+from ._async.rental import AsyncRental
 from ._async.webhook import AsyncWebhook
 from ._sync.catalog import Catalog
 from ._sync.client import Client
 from ._sync.orders import Orders
+from ._sync.rental import Rental
 from ._sync.webhook import Webhook
 from ._version import VERSION as __version__
+from .core.bulk import BulkResult
 from .core.intents import OrderIntent, Recovered
+from .core.otp import OtpOutcome
+from .core.release import Released
 from .core.retry import RetryPolicy
 from .core.timeouts import Timeouts
 from .core.wire import (
@@ -86,8 +91,10 @@ __all__ = [
     "AsyncCatalog",
     "AsyncClient",
     "AsyncOrders",
+    "AsyncRental",
     "AsyncWebhook",
     "Balance",
+    "BulkResult",
     "Call",
     "CancelTooEarlyError",
     "CanceledOrder",
@@ -120,6 +127,7 @@ __all__ = [
     "OrderStatus",
     "OrderTerminalError",
     "Orders",
+    "OtpOutcome",
     "OtpTimeoutError",
     "Outcome",
     "PayloadTooLargeError",
@@ -130,6 +138,8 @@ __all__ = [
     "RateLimitError",
     "ReactivateOptions",
     "Recovered",
+    "Released",
+    "Rental",
     "RequestInProgressError",
     "RequestTimeoutError",
     "ResendResult",
@@ -157,5 +167,16 @@ __all__ = [
 ]
 
 # Show the clients under the name they are imported by, not where they happen to be written.
-for _class in (AsyncCatalog, AsyncClient, AsyncOrders, AsyncWebhook, Catalog, Client, Orders, Webhook):
+for _class in (
+    AsyncCatalog,
+    AsyncClient,
+    AsyncOrders,
+    AsyncRental,
+    AsyncWebhook,
+    Catalog,
+    Client,
+    Orders,
+    Rental,
+    Webhook,
+):
     _class.__module__ = "smscode"

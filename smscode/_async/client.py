@@ -18,6 +18,7 @@ from ..core.wire import Answer, Call, Kind
 from ..errors import InvalidArgumentError
 from ..journal import SQLiteJournal
 from ..models import Balance, CreatedOrders
+from ..webhooks import Event
 from .catalog import AsyncCatalog
 from .connections import AsyncClientLane, AsyncConnections, AsyncLane
 from .driver import AsyncDriver
@@ -88,10 +89,10 @@ class AsyncClient:
         )
         self._settings = settings
         self._driver = AsyncDriver(connections, runtime, settings.version, retry, timeouts)
-        waits = AsyncWaits(self._driver, check_seconds("poll_interval", poll_interval))
+        self._waits = AsyncWaits(self._driver, check_seconds("poll_interval", poll_interval))
         self.catalog = AsyncCatalog(self._driver)
         self._purchases = AsyncPurchases(self._driver, journal, settings.account)
-        self.orders = AsyncOrders(self._driver, self._purchases, waits)
+        self.orders = AsyncOrders(self._driver, self._purchases, self._waits)
         self.webhook = AsyncWebhook(self._driver)
 
     def _runtime(self) -> AsyncRuntime:
@@ -111,6 +112,16 @@ class AsyncClient:
             return await self._driver.run(call, timeout)
         intent = OrderIntent.of(cast(Call[CreatedOrders], call), self._settings.version)
         return cast(Answer[T], await self._purchases.submit(intent, timeout))
+
+    def notify(self, event: Event) -> None:
+        """Tell the waits what a webhook said; ``event`` is what `smscode.webhooks.receive` gives.
+
+        A wait for that order's SMS ends at once, without a poll; without one, the event is kept for the
+        waits to come (of the 10,000 orders heard of last). Events that came before, older ones and those
+        about no order are ignored. Nothing is sent, and nothing is to be waited for. Call it where the
+        client may be called: in its event loop, or in any thread if it is one for threads.
+        """
+        self._waits.notify(event)
 
     async def aclose(self) -> None:
         """Close the connections. Using the client afterwards raises `ClientStateError`."""

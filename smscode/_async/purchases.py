@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .._concurrency import AsyncRuntime
+from ..core import bulk
 from ..core.intents import IntentRegistry, OrderIntent, Recovered
 from ..core.wire import Answer
 from ..errors import ConfigurationError, InvalidArgumentError, SmscodeError
@@ -49,6 +52,31 @@ class AsyncPurchases:
                     self._journal.settle(self._account, intent, bought)
                 else:
                     self._journal.leave(self._account, intent)
+
+    async def submit_all(
+        self, intents: Sequence[OrderIntent], timeout: float | None
+    ) -> dict[OrderIntent, CreatedOrders | SmscodeError]:
+        """Send many purchases, a few at once; give what came of each.
+
+        When this is cancelled no further one is sent. Those that were settled by then count as in doubt
+        again, because nobody has their orders.
+        """
+        results: dict[OrderIntent, CreatedOrders | SmscodeError] = {}
+
+        async def submit(intent: OrderIntent) -> None:
+            try:
+                results[intent] = (await self.submit(intent, timeout)).data
+            except SmscodeError as error:
+                results[intent] = error
+
+        try:
+            for start in range(0, len(intents), bulk.AT_ONCE):
+                await self._runtime.for_each(submit, intents[start : start + bulk.AT_ONCE])
+        except BaseException:
+            for intent in bulk.bought(results):
+                self._registry.reopen(intent)
+            raise
+        return results
 
     def unresolved(self) -> tuple[OrderIntent, ...]:
         """Give the purchases that may have been carried out without anybody knowing, oldest first."""

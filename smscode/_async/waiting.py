@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import AsyncGenerator, Sequence
 
+from .. import webhooks
 from .._concurrency import AsyncEvent
-from ..core import orders
-from ..core.otp import Watch, WatchBoard, rides_out
+from ..core import arguments, orders
+from ..core.otp import OtpOutcome, Watch, WatchBoard, rides_out
 from ..errors import NotFoundError, SmscodeError
 from ..models import Sms
 from .driver import AsyncDriver
@@ -23,44 +25,83 @@ class AsyncWaits:
         self._board: WatchBoard[AsyncEvent] = WatchBoard(interval)
         self._lock = threading.Lock()
 
+    def notify(self, event: object) -> None:
+        """Tell the waits what a webhook said."""
+        if not isinstance(event, webhooks.OrderEvent | webhooks.WebhookTest | webhooks.UnknownEvent):
+            raise arguments.wrong("event", "an event of smscode.webhooks", event)
+        if isinstance(event, webhooks.OrderEvent):
+            with self._lock:
+                self._board.notify(event)
+
     async def wait(self, watch: Watch[AsyncEvent], timeout: float) -> Sms:
         """Wait until the watch ends; 0 looks once."""
+        await self._until_one_ends([watch], self._runtime.now() + timeout, looked=timeout > 0)
+        if not watch.ended:
+            raise watch.timed_out()
+        return watch.result()
+
+    async def each(self, watches: Sequence[Watch[AsyncEvent]], timeout: float) -> AsyncGenerator[OtpOutcome]:
+        """Give how the watches end, as they do; 0 looks once.
+
+        Between two of them nothing is waited for: the poll goes on for others, and whoever goes through
+        this slowly, or leaves it early, leaves nothing behind.
+        """
         deadline = self._runtime.now() + timeout
         looked = timeout > 0
+        while watches:
+            await self._until_one_ends(watches, deadline, looked)
+            ended = [watch for watch in watches if watch.ended]
+            for watch in ended or watches:
+                error = watch.error if watch.ended else watch.timed_out()
+                yield OtpOutcome(watch.order_id, watch.sms, error)
+            looked = True
+            watches = [watch for watch in watches if not watch.ended] if ended else []
+
+    async def _until_one_ends(
+        self, watches: Sequence[Watch[AsyncEvent]], deadline: float, looked: bool
+    ) -> None:
+        """Wait until one of the watches ends, or the time is over and the service was looked at."""
         with self._lock:
-            self._board.join(watch)
+            for watch in watches:
+                self._board.join(watch)
         try:
             while True:
                 with self._lock:
-                    if watch.ended:
-                        return watch.result()
-                    leads = self._board.leads(watch)
-                    watch.signal = AsyncEvent()
+                    if any(watch.ended for watch in watches):
+                        return
+                    leads = self._board.leads(watches[0])
+                    signal = AsyncEvent()
+                    for watch in watches:
+                        watch.signal = signal
                 remaining = deadline - self._runtime.now()
                 if remaining > 0 and not leads:
-                    await self._runtime.wait(watch.signal, remaining)
+                    await self._runtime.wait(signal, remaining)
                 elif remaining > 0:
-                    await self._lead(watch, remaining)
+                    await self._lead(signal, watches, remaining)
                 elif not looked:
                     looked = True
-                    await self._poll(None)
+                    await self._poll(watches, None)
                 else:
-                    raise watch.timed_out()
+                    return
         finally:
             with self._lock:
-                self._board.leave(watch)
+                for watch in watches:
+                    self._board.leave(watch)
 
-    async def _lead(self, watch: Watch[AsyncEvent], remaining: float) -> None:
+    async def _lead(self, signal: AsyncEvent, watches: Sequence[Watch[AsyncEvent]], remaining: float) -> None:
         """Wait for the next poll's time, or do that poll."""
         with self._lock:
             pause = self._board.until_due(self._runtime.now())
         if pause > 0:
-            await self._runtime.wait(watch.signal, min(pause, remaining))
+            await self._runtime.wait(signal, min(pause, remaining))
         else:
-            await self._poll(None if math.isinf(remaining) else remaining)
+            await self._poll(watches, None if math.isinf(remaining) else remaining)
 
-    async def _poll(self, timeout: float | None) -> None:
-        """Look at all active orders, then at those that are waited for but not among them."""
+    async def _poll(self, watches: Sequence[Watch[AsyncEvent]], timeout: float | None) -> None:
+        """Look at all active orders, then at those that are waited for but not among them.
+
+        A failure that stays is raised, unless a webhook has ended one of the ``watches`` meanwhile.
+        """
         with self._lock:
             asked = self._board.polling(self._runtime.now())
         try:
@@ -70,9 +111,9 @@ class AsyncWaits:
             for order_id in gone:
                 await self._read(order_id, timeout)
         except SmscodeError as error:
-            if not rides_out(error):
-                raise
             with self._lock:
+                if not rides_out(error) and not any(watch.ended for watch in watches):
+                    raise
                 self._board.postpone(self._runtime.now(), error.retry_after or 0)
 
     async def _read(self, order_id: int, timeout: float | None) -> None:

@@ -20,6 +20,7 @@ from ..core.wire import Answer, Call, Kind
 from ..errors import InvalidArgumentError
 from ..journal import SQLiteJournal
 from ..models import Balance, CreatedOrders
+from ..webhooks import Event
 from .catalog import Catalog
 from .connections import ClientLane, Connections, Lane
 from .driver import Driver
@@ -90,10 +91,10 @@ class Client:
         )
         self._settings = settings
         self._driver = Driver(connections, runtime, settings.version, retry, timeouts)
-        waits = Waits(self._driver, check_seconds("poll_interval", poll_interval))
+        self._waits = Waits(self._driver, check_seconds("poll_interval", poll_interval))
         self.catalog = Catalog(self._driver)
         self._purchases = Purchases(self._driver, journal, settings.account)
-        self.orders = Orders(self._driver, self._purchases, waits)
+        self.orders = Orders(self._driver, self._purchases, self._waits)
         self.webhook = Webhook(self._driver)
 
     def _runtime(self) -> Runtime:
@@ -113,6 +114,16 @@ class Client:
             return self._driver.run(call, timeout)
         intent = OrderIntent.of(cast(Call[CreatedOrders], call), self._settings.version)
         return cast(Answer[T], self._purchases.submit(intent, timeout))
+
+    def notify(self, event: Event) -> None:
+        """Tell the waits what a webhook said; ``event`` is what `smscode.webhooks.receive` gives.
+
+        A wait for that order's SMS ends at once, without a poll; without one, the event is kept for the
+        waits to come (of the 10,000 orders heard of last). Events that came before, older ones and those
+        about no order are ignored. Nothing is sent, and nothing is to be waited for. Call it where the
+        client may be called: in its event loop, or in any thread if it is one for threads.
+        """
+        self._waits.notify(event)
 
     def close(self) -> None:
         """Close the connections. Using the client afterwards raises `ClientStateError`."""

@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import builtins
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
+from functools import partial
 
 from .._concurrency import Event
-from ..core import arguments, catalog, orders
+from ..core import arguments, bulk, catalog, orders
+from ..core.bulk import BulkResult
 from ..core.cancelable import seconds_until
 from ..core.intents import OrderIntent, Recovered
-from ..core.otp import Watch
+from ..core.otp import OtpOutcome, Watch
 from ..core.paging import OrderWalk
 from ..core.prices import Price, needs_rate
 from ..core.timeouts import check_seconds, check_wait
@@ -34,6 +36,7 @@ from ..models import (
 from .driver import Driver
 from .pager import items_of, walk_pages
 from .purchases import Purchases
+from .rental import Rental
 from .waiting import Waits
 
 
@@ -163,6 +166,82 @@ class Orders:
         intent = arguments.instance("intent", intent, OrderIntent)
         return (self._purchases.submit(intent, timeout)).data
 
+    def create_many(
+        self,
+        count: int,
+        *,
+        product_id: int | None = None,
+        catalog_product_id: int | None = None,
+        max_price: Price | None = None,
+        min_price: Price | None = None,
+        prefer_provider: str | None = None,
+        policy: RoutingPolicy | str | None = None,
+        operator_id: int | None = None,
+        idempotency_key: str | None = None,
+        timeout: float | None = None,
+    ) -> BulkResult:
+        """Rent ``count`` numbers (1..10,000) by calls of up to 100, ten at once; arguments as in `create`.
+
+        Each call has a key of its own: ``idempotency_key`` with "-1", "-2" and so on, if it is given.
+        Repeating this with the same key and arguments gives the same orders. ``timeout`` is for each call.
+
+        A call that fails takes nothing from the others: its error is in the result. When this is
+        cancelled, every call that was sent and may have rented numbers is in `unresolved`.
+        """
+        parts = bulk.split(count, idempotency_key)
+        fx = self._rate(timeout, max_price, min_price)
+        prepare = partial(
+            self.prepare,
+            product_id=product_id,
+            catalog_product_id=catalog_product_id,
+            max_price=max_price,
+            min_price=min_price,
+            prefer_provider=prefer_provider,
+            policy=policy,
+            operator_id=operator_id,
+            fx=fx,
+        )
+        intents = tuple(prepare(quantity=quantity, idempotency_key=key) for quantity, key in parts)
+        return bulk.collect(count, intents, self._purchases.submit_all(intents, timeout))
+
+    def rent(
+        self,
+        *,
+        product_id: int | None = None,
+        catalog_product_id: int | None = None,
+        max_price: Price | None = None,
+        min_price: Price | None = None,
+        prefer_provider: str | None = None,
+        policy: RoutingPolicy | str | None = None,
+        operator_id: int | None = None,
+        idempotency_key: str | None = None,
+        timeout: float | None = None,
+        release_timeout: float = 0.0,
+    ) -> Rental:
+        """Rent one number for a with block, and give it back at its end; arguments as in `create`.
+
+        At the end the order is finished if an SMS came, else cancelled. It cannot be cancelled in its first
+        minutes: then up to ``release_timeout`` seconds are spent waiting for that, and if they do not
+        suffice it is left to expire, which refunds it as well. ``released`` of the rental says which.
+
+        An error at the end is raised, unless the block raised one itself; it is in ``released``, too. When
+        the block is cancelled, giving the number back is tried once, for seconds. A purchase
+        that fails or is cancelled gives nothing back: if in doubt, it is in `unresolved`.
+        """
+        purchase = partial(
+            self.create,
+            product_id=product_id,
+            catalog_product_id=catalog_product_id,
+            max_price=max_price,
+            min_price=min_price,
+            prefer_provider=prefer_provider,
+            policy=policy,
+            operator_id=operator_id,
+            idempotency_key=idempotency_key,
+            timeout=timeout,
+        )
+        return Rental(self, self._driver, purchase, check_wait(release_timeout, "release_timeout"))
+
     def unresolved(self) -> tuple[OrderIntent, ...]:
         """Give the purchases of this client that may have been carried out unknown to it, oldest first.
 
@@ -266,6 +345,17 @@ class Orders:
         """Wait for any SMS, also one in which the service found no code; see `wait_for_otp`."""
         return self._wait(order_id, False, timeout, after_revision, None)
 
+    def otps(self, order_ids: Iterable[int], *, timeout: float | None = None) -> Generator[OtpOutcome]:
+        """Wait for the codes of several orders, and give each order's outcome as it comes.
+
+        Each order is given once: with its SMS, or with the error that `wait_for_otp` would have raised
+        for it; so one that ended, or that the account does not have, does not end the others. ``timeout``
+        is for all of them. A failure that concerns them all, such as a wrong token, is raised.
+        """
+        watches = [self._watch(order_id, True, None, None) for order_id in order_ids]
+        once = {watch.order_id: watch for watch in watches}
+        return self._waits.each([*once.values()], math.inf if timeout is None else check_wait(timeout))
+
     def _wait(
         self,
         order_id: int,
@@ -274,14 +364,20 @@ class Orders:
         after_revision: int | None,
         after_code: str | None,
     ) -> Sms:
-        watch = Watch(
+        watch = self._watch(order_id, needs_code, after_revision, after_code)
+        return self._waits.wait(watch, math.inf if timeout is None else check_wait(timeout))
+
+    @staticmethod
+    def _watch(
+        order_id: int, needs_code: bool, after_revision: int | None, after_code: str | None
+    ) -> Watch[Event]:
+        return Watch(
             order_id,
             needs_code=needs_code,
             after_revision=after_revision,
             after_code=after_code,
             signal=Event(),
         )
-        return self._waits.wait(watch, math.inf if timeout is None else check_wait(timeout))
 
     def _rate(self, timeout: float | None, *limits: Price | None) -> FxRate | None:
         """Read the exchange rate if writing these price limits takes it."""
