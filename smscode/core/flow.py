@@ -153,7 +153,9 @@ def flow(call: Call[T], terms: Terms, doubt: Doubt | None = None) -> Flow[Answer
         if reply.now + wait >= terms.deadline:
             raise last
         if wait > 0:
-            yield Sleep(wait)
+            reply = yield Sleep(wait)
+            if reply.now >= terms.deadline:  # reading the order took time, too
+                raise last
         fresh = what == "kept-alive connection broke"
 
 

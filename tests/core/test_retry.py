@@ -385,6 +385,13 @@ def test_what_cannot_be_learned_stays_unknown(lost: str) -> None:
     assert run.error.attempts == 1
 
 
+def test_the_time_for_reading_the_order_counts_towards_the_deadline() -> None:
+    run = drive(FINISH, [LOST, LOST, LOST, LOST, order("ACTIVE")], deadline=1.0)
+    assert isinstance(run.error, NetworkError)
+    assert (run.error.attempts, run.error.outcome) == (1, "unknown")
+    assert sum(run.slept) == 1.0
+
+
 def test_an_answer_about_another_order_is_not_an_answer() -> None:
     other = success({"order_id": 999, "status": "COMPLETED"})
     run = drive(FINISH, [other])
