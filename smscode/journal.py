@@ -133,8 +133,10 @@ class SQLiteJournal:
             self._connection.close()
             self._lock_file(self._owner).unlink(missing_ok=True)
 
-    def record(self, account: str, intent: OrderIntent) -> None:
+    def record(self, account: str, intent: OrderIntent) -> bool:
         """Write a purchase down; when this returns it is on disk.
+
+        It tells whether an earlier try is there unsettled: then the purchase may have been carried out.
 
         Raises `InvalidArgumentError` when its key is there with another order that was not refused,
         `ConfigurationError` when it cannot be written.
@@ -164,6 +166,7 @@ class SQLiteJournal:
                     (self._owner, *place),
                 )
             self._under_way.add(place)
+        return found is not None and found[3] is None
 
     def settle(self, account: str, intent: OrderIntent, order_ids: tuple[int, ...] | None) -> None:
         """Note that a purchase is settled: by these orders, or by a refusal (None).

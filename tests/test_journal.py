@@ -127,6 +127,15 @@ def test_accounts_are_kept_apart(path: Path) -> None:
         assert keys(second, "one") == ["key-1"]
 
 
+def test_it_tells_what_an_earlier_try_left_unsettled(path: Path) -> None:
+    with SQLiteJournal(path) as first:
+        assert first.record(ACCOUNT, intent()) is False
+    with SQLiteJournal(path) as second:
+        assert second.record(ACCOUNT, intent()) is True
+        second.settle(ACCOUNT, intent(), None)
+        assert second.record(ACCOUNT, intent()) is False
+
+
 def test_a_key_with_another_order_is_refused(journal: SQLiteJournal) -> None:
     journal.record(ACCOUNT, intent(quantity=1))
     with pytest.raises(InvalidArgumentError, match="another order"):

@@ -34,21 +34,27 @@ class AsyncPurchases:
         self._driver.check()
         doubt = self._registry.begin(intent)
         recorded = self._journal is not None
+        refused = False
         bought: tuple[int, ...] | None = None
         try:
             if self._journal is not None:
                 try:
-                    await self._runtime.in_thread(self._journal.record, self._account, intent)
+                    if await self._runtime.in_thread(self._journal.record, self._account, intent):
+                        doubt.raised = True
                 except SmscodeError:
                     recorded = False
                     raise
             answer = await self._driver.run(intent.call, timeout, doubt)
             bought = tuple(order.id for order in answer.data.orders)
             return answer
+        except SmscodeError as error:
+            # What the caller is told did not happen must not be bought by a later recovery.
+            refused = error.outcome in ("rejected", "failed")
+            raise
         finally:
             settled = self._registry.end(intent, bought=bought is not None)
             if self._journal is not None and recorded:
-                if settled:
+                if settled or refused:
                     self._journal.settle(self._account, intent, bought)
                 else:
                     self._journal.leave(self._account, intent)

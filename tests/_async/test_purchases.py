@@ -260,6 +260,52 @@ async def test_what_cannot_be_recovered_says_why_and_stays(tmp_path: Path) -> No
         assert sandbox.requests[CREATE] == 0
 
 
+async def left_in_doubt(sandbox: Sandbox, path: Path) -> None:
+    """Leave a purchase behind that was carried out without its answer arriving."""
+    with SQLiteJournal(path) as journal:
+        transport = AsyncLossy(sandbox, "/create", 8)
+        client = AsyncVirtualClient(sandbox, transport=transport, journal=journal)
+        with pytest.raises(NetworkError):
+            await client.orders.create(catalog_product_id=87)
+
+
+async def test_what_was_left_in_doubt_stays_so_while_the_service_cannot_be_reached(tmp_path: Path) -> None:
+    sandbox, path = still_sandbox(), tmp_path / "orders.db"
+    await left_in_doubt(sandbox, path)
+    with SQLiteJournal(path) as journal:
+        script = AsyncScript([httpx.ConnectError("refused")] * 8, then=sandbox.transport())
+        client = AsyncVirtualClient(sandbox, transport=script, journal=journal)
+        (unreached,) = await client.orders.recover()
+        assert unreached.error is not None
+        assert unreached.error.outcome == "unknown"
+        (found,) = await client.orders.recover()
+        assert found.orders is not None
+        assert len(found.orders) == 1
+    assert len(sandbox.ledger) == 2
+
+
+async def test_what_was_left_in_doubt_waits_for_a_client_of_its_version(tmp_path: Path) -> None:
+    sandbox, path = still_sandbox(), tmp_path / "orders.db"
+    await left_in_doubt(sandbox, path)
+    with SQLiteJournal(path) as journal:
+        (refused,) = await AsyncVirtualClient(sandbox, api_version="v1", journal=journal).orders.recover()
+        assert isinstance(refused.error, InvalidArgumentError)
+        (found,) = await AsyncVirtualClient(sandbox, journal=journal).orders.recover()
+        assert found.orders is not None
+
+
+async def test_a_refusal_that_the_caller_was_told_is_not_recovered(tmp_path: Path) -> None:
+    sandbox, path = still_sandbox(), tmp_path / "orders.db"
+    with SQLiteJournal(path) as journal:
+        script = AsyncScript([LOST], then=sandbox.transport())
+        client = AsyncVirtualClient(sandbox, transport=script, journal=journal)
+        with pytest.raises(NoOfferAvailableError) as refused:
+            await client.orders.create(catalog_product_id=87, max_price="0.01")
+        assert refused.value.outcome == "rejected"
+        assert await client.orders.recover() == []
+    assert len(sandbox.ledger) == 1
+
+
 async def test_a_key_that_the_journal_has_with_another_order_is_refused(tmp_path: Path) -> None:
     sandbox = still_sandbox()
     path = tmp_path / "orders.db"

@@ -262,6 +262,52 @@ def test_what_cannot_be_recovered_says_why_and_stays(tmp_path: Path) -> None:
         assert sandbox.requests[CREATE] == 0
 
 
+def left_in_doubt(sandbox: Sandbox, path: Path) -> None:
+    """Leave a purchase behind that was carried out without its answer arriving."""
+    with SQLiteJournal(path) as journal:
+        transport = Lossy(sandbox, "/create", 8)
+        client = VirtualClient(sandbox, transport=transport, journal=journal)
+        with pytest.raises(NetworkError):
+            client.orders.create(catalog_product_id=87)
+
+
+def test_what_was_left_in_doubt_stays_so_while_the_service_cannot_be_reached(tmp_path: Path) -> None:
+    sandbox, path = still_sandbox(), tmp_path / "orders.db"
+    left_in_doubt(sandbox, path)
+    with SQLiteJournal(path) as journal:
+        script = Script([httpx.ConnectError("refused")] * 8, then=sandbox.transport())
+        client = VirtualClient(sandbox, transport=script, journal=journal)
+        (unreached,) = client.orders.recover()
+        assert unreached.error is not None
+        assert unreached.error.outcome == "unknown"
+        (found,) = client.orders.recover()
+        assert found.orders is not None
+        assert len(found.orders) == 1
+    assert len(sandbox.ledger) == 2
+
+
+def test_what_was_left_in_doubt_waits_for_a_client_of_its_version(tmp_path: Path) -> None:
+    sandbox, path = still_sandbox(), tmp_path / "orders.db"
+    left_in_doubt(sandbox, path)
+    with SQLiteJournal(path) as journal:
+        (refused,) = VirtualClient(sandbox, api_version="v1", journal=journal).orders.recover()
+        assert isinstance(refused.error, InvalidArgumentError)
+        (found,) = VirtualClient(sandbox, journal=journal).orders.recover()
+        assert found.orders is not None
+
+
+def test_a_refusal_that_the_caller_was_told_is_not_recovered(tmp_path: Path) -> None:
+    sandbox, path = still_sandbox(), tmp_path / "orders.db"
+    with SQLiteJournal(path) as journal:
+        script = Script([LOST], then=sandbox.transport())
+        client = VirtualClient(sandbox, transport=script, journal=journal)
+        with pytest.raises(NoOfferAvailableError) as refused:
+            client.orders.create(catalog_product_id=87, max_price="0.01")
+        assert refused.value.outcome == "rejected"
+        assert client.orders.recover() == []
+    assert len(sandbox.ledger) == 1
+
+
 def test_a_key_that_the_journal_has_with_another_order_is_refused(tmp_path: Path) -> None:
     sandbox = still_sandbox()
     path = tmp_path / "orders.db"
