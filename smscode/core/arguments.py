@@ -13,12 +13,12 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from ..errors import InvalidArgumentError
+from .parameters import INT32, KEY_PATTERN
 
-_LARGEST_ID = 2**31 - 1  # ids are 32-bit integers in the service's own schema
-_KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_LARGEST_ID = INT32[1]  # ids are 32-bit integers in the service's own schema
 _PAIR = re.compile(r"[A-Za-z]{2,10}/[A-Za-z]{2,10}")
-_URL_LENGTH = 2048
-_SECRET_LENGTH = 256
+URL_LENGTH = 2048
+SECRET_LENGTH = 256
 
 E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T")
@@ -77,7 +77,7 @@ def currency_pair(name: str, value: object) -> str:
 
 def idempotency_key(value: object) -> str:
     """Check an idempotency key by the documentation's rule."""
-    if type(value) is not str or not _KEY.fullmatch(value):
+    if type(value) is not str or not KEY_PATTERN.fullmatch(value):
         raise InvalidArgumentError(
             "idempotency_key: expected 1..128 characters of A-Z, a-z, 0-9, '-' and '_'."
         )
@@ -123,8 +123,8 @@ def webhook_url(name: str, value: object) -> str:
     if value == "" and type(value) is str:
         return ""
     url = web_address(name, value)
-    if len(url) > _URL_LENGTH:
-        raise InvalidArgumentError(f"{name}: expected at most {_URL_LENGTH} characters.")
+    if len(url) > URL_LENGTH:
+        raise InvalidArgumentError(f"{name}: expected at most {URL_LENGTH} characters.")
     return url
 
 
@@ -132,4 +132,4 @@ def webhook_secret(name: str, value: object) -> str:
     """Check a webhook secret; an empty string clears it. The message never shows it."""
     if type(value) is not str:
         raise InvalidArgumentError(f"{name}: expected a string, got {type(value).__name__}.")
-    return "" if value == "" else text(name, value, _SECRET_LENGTH)
+    return "" if value == "" else text(name, value, SECRET_LENGTH)

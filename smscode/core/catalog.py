@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from ..models import Country, ExchangeRate, Operator, Product, ProductPage, ProductSort, Service
 from . import arguments
 from .codec import Envelope
+from .parameters import INT32, INT64, Choice, Parameter, Text, Whole
 from .wire import Call, Endpoint, Group, Kind
 
 LARGEST_PAGE = 10_000
 _LARGEST_PAGE_NUMBER = 2**31 - 1
+
+_COUNTRY_ID = Parameter(name="country_id", kind=Whole(*INT32), about="Only this country.")
+_PLATFORM_ID = Parameter(name="platform_id", kind=Whole(*INT32), about="Only this service.")
+_FILTERS = (
+    _COUNTRY_ID,
+    _PLATFORM_ID,
+    Parameter(
+        name="operator_id",
+        kind=Whole(*INT32),
+        about="Only this operator; without it, the tiers of no particular operator.",
+        newer=True,
+    ),
+    Parameter(
+        name="sort",
+        kind=Choice(ProductSort, open=True),
+        about="The order of the products.",
+        default="price_asc",
+    ),
+    Parameter(name="page", kind=Whole(1, INT64[1], moved=True), about="Which page, from 1.", default=1),
+    Parameter(
+        name="limit",
+        kind=Whole(1, LARGEST_PAGE, moved=True),
+        about="How many products a page has.",
+        default=1000,
+    ),
+)
 
 
 def _products(envelope: Envelope) -> ProductPage:
@@ -32,6 +61,8 @@ SERVICES: Endpoint[list[Service]] = Endpoint(
     Group.CATALOG,
     Kind.READ,
     lambda envelope: envelope.rows(Service),
+    query=(_COUNTRY_ID,),
+    refusals=("VALIDATION_ERROR",),
 )
 OPERATORS: Endpoint[list[Operator]] = Endpoint(
     "catalog.operators",
@@ -40,9 +71,20 @@ OPERATORS: Endpoint[list[Operator]] = Endpoint(
     Group.CATALOG,
     Kind.READ,
     lambda envelope: envelope.rows(Operator),
+    query=(evolve(_COUNTRY_ID, required=True), evolve(_PLATFORM_ID, required=True)),
+    refusals=("VALIDATION_ERROR",),
+    newer=True,
 )
 PRODUCTS: Endpoint[ProductPage] = Endpoint(
-    "catalog.products", "GET", "/catalog/products", Group.CATALOG, Kind.READ, _products, money=True
+    "catalog.products",
+    "GET",
+    "/catalog/products",
+    Group.CATALOG,
+    Kind.READ,
+    _products,
+    money=True,
+    query=_FILTERS,
+    refusals=("VALIDATION_ERROR",),
 )
 EXCHANGE_RATE: Endpoint[ExchangeRate] = Endpoint(
     "catalog.exchange_rate",
@@ -52,6 +94,8 @@ EXCHANGE_RATE: Endpoint[ExchangeRate] = Endpoint(
     Kind.READ,
     lambda envelope: envelope.one(ExchangeRate),
     money=True,
+    query=(Parameter(name="pair", kind=Text(64), about="Which rate; v2 ignores it.", default="USD/IDR"),),
+    refusals=("NOT_FOUND",),
 )
 
 

@@ -23,6 +23,7 @@ from ..money import FxRate
 from . import arguments
 from .codec import Envelope
 from .created import created_orders
+from .parameters import INT32, INT64, ORDER_ID, Choice, Limit, Parameter, Text, Whole
 from .prices import Price, PriceLimit
 from .wire import Call, Endpoint, Group, Kind
 
@@ -30,6 +31,66 @@ LARGEST_PAGE = 100
 LARGEST_QUANTITY = 100
 _LARGEST_OFFSET = 2**31 - 1
 _LONGEST_PROVIDER = 64
+
+_MAX_PRICE = Parameter(
+    name="max_price", kind=Limit("ROUND_FLOOR"), about="The most that one number may cost.", nullable=True
+)
+_WISH = (
+    Parameter(
+        name="product_id", kind=Whole(1, INT32[1]), about="This price tier of one supplier.", nullable=True
+    ),
+    Parameter(
+        name="catalog_product_id",
+        kind=Whole(1, INT32[1]),
+        about="This service in this country; the offer is picked among all suppliers.",
+        nullable=True,
+    ),
+    _MAX_PRICE,
+    Parameter(
+        name="prefer_provider",
+        kind=Text(_LONGEST_PROVIDER),
+        about="The supplier to take among equal offers, by its code.",
+        nullable=True,
+    ),
+    Parameter(
+        name="policy",
+        kind=Choice(RoutingPolicy),
+        about="How the offer is picked.",
+        default="cheapest",
+        routed=True,
+    ),
+    Parameter(name="quantity", kind=Whole(1, LARGEST_QUANTITY), about="How many numbers to rent.", default=1),
+    Parameter(
+        name="operator_id",
+        kind=Whole(1, INT32[1]),
+        about="Only offers of this operator.",
+        nullable=True,
+        newer=True,
+        routed=True,
+    ),
+    Parameter(
+        name="min_price",
+        kind=Limit("ROUND_CEILING"),
+        about="The least that one number may cost.",
+        nullable=True,
+        newer=True,
+        routed=True,
+    ),
+)
+_PAGE = (
+    Parameter(
+        name="limit", kind=Whole(1, LARGEST_PAGE, moved=True), about="How many orders to give.", default=20
+    ),
+    Parameter(
+        name="offset", kind=Whole(0, INT64[1], moved=True), about="How many orders to skip.", default=0
+    ),
+    Parameter(name="status", kind=Choice(OrderStatus, any_case=True), about="Only orders in this state."),
+)
+_ABOUT_ORDER = ("NOT_FOUND", "CONFLICT", "VALIDATION_ERROR", "PROVIDER_ERROR")
+_BUYING = (
+    *("NOT_FOUND", "CONFLICT", "INSUFFICIENT_BALANCE", "REQUEST_IN_PROGRESS", "VALIDATION_ERROR"),
+    *("PROVIDER_ERROR", "NO_OFFER_AVAILABLE", "IDEMPOTENCY_KEY_REUSED", "TEMP_BANNED_ABUSE_GUARD"),
+)
 
 T = TypeVar("T")
 R = TypeVar("R", CanceledOrder, FinishedOrder, ResendResult)
@@ -54,7 +115,15 @@ def _about(envelope: Envelope, model: type[R]) -> R:
 
 
 LIST: Endpoint[OrderPage] = Endpoint(
-    "orders.list", "GET", "/orders", Group.ORDER_QUERIES, Kind.READ, _page, money=True
+    "orders.list",
+    "GET",
+    "/orders",
+    Group.ORDER_QUERIES,
+    Kind.READ,
+    _page,
+    money=True,
+    query=_PAGE,
+    refusals=("VALIDATION_ERROR",),
 )
 ACTIVE: Endpoint[builtins.list[ActiveOrder]] = Endpoint(
     "orders.active",
@@ -72,9 +141,18 @@ GET: Endpoint[Order] = Endpoint(
     Kind.READ,
     _order,
     money=True,
+    refusals=("NOT_FOUND",),
 )
 CREATE: Endpoint[CreatedOrders] = Endpoint(
-    "orders.create", "POST", "/orders/create", Group.CREATE, Kind.CREATE, created_orders, money=True
+    "orders.create",
+    "POST",
+    "/orders/create",
+    Group.CREATE,
+    Kind.CREATE,
+    created_orders,
+    money=True,
+    fields=_WISH,
+    refusals=_BUYING,
 )
 CANCEL: Endpoint[CanceledOrder] = Endpoint(
     "orders.cancel",
@@ -84,6 +162,8 @@ CANCEL: Endpoint[CanceledOrder] = Endpoint(
     Kind.TRANSITION,
     lambda envelope: _about(envelope, CanceledOrder),
     money=True,
+    fields=(ORDER_ID,),
+    refusals=(*_ABOUT_ORDER, "CANCEL_TOO_EARLY"),
 )
 FINISH: Endpoint[FinishedOrder] = Endpoint(
     "orders.finish",
@@ -92,6 +172,8 @@ FINISH: Endpoint[FinishedOrder] = Endpoint(
     Group.ORDER_ACTIONS,
     Kind.TRANSITION,
     lambda envelope: _about(envelope, FinishedOrder),
+    fields=(ORDER_ID,),
+    refusals=_ABOUT_ORDER,
 )
 RESEND: Endpoint[ResendResult] = Endpoint(
     "orders.resend",
@@ -100,9 +182,20 @@ RESEND: Endpoint[ResendResult] = Endpoint(
     Group.ORDER_ACTIONS,
     Kind.RESEND,
     lambda envelope: _about(envelope, ResendResult),
+    fields=(ORDER_ID,),
+    refusals=_ABOUT_ORDER,
 )
 REACTIVATE: Endpoint[CreatedOrders] = Endpoint(
-    "orders.reactivate", "POST", "/orders/reactivate", Group.CREATE, Kind.CREATE, created_orders, money=True
+    "orders.reactivate",
+    "POST",
+    "/orders/reactivate",
+    Group.CREATE,
+    Kind.CREATE,
+    created_orders,
+    money=True,
+    fields=(ORDER_ID, _MAX_PRICE),
+    refusals=_BUYING,
+    newer=True,
 )
 REACTIVATE_OPTIONS: Endpoint[ReactivateOptions] = Endpoint(
     "orders.reactivate_options",
@@ -112,6 +205,8 @@ REACTIVATE_OPTIONS: Endpoint[ReactivateOptions] = Endpoint(
     Kind.READ,
     lambda envelope: envelope.one(ReactivateOptions),
     money=True,
+    refusals=_ABOUT_ORDER,
+    newer=True,
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..errors import InvalidArgumentError
 from ..models import WebhookConfig, WebhookTestResult
 from . import arguments
+from .parameters import Parameter, Text
 from .wire import Call, Endpoint, Group, Kind
 
 GET: Endpoint[WebhookConfig] = Endpoint(
@@ -14,6 +15,7 @@ GET: Endpoint[WebhookConfig] = Endpoint(
     Group.WEBHOOK_CONFIG,
     Kind.READ,
     lambda envelope: envelope.one(WebhookConfig),
+    refusals=("NOT_FOUND",),
 )
 UPDATE: Endpoint[WebhookConfig] = Endpoint(
     "webhook.update",
@@ -22,6 +24,21 @@ UPDATE: Endpoint[WebhookConfig] = Endpoint(
     Group.WEBHOOK_CONFIG,
     Kind.CONFIG,
     lambda envelope: envelope.one(WebhookConfig),
+    fields=(
+        Parameter(
+            name="webhook_url",
+            kind=Text(arguments.URL_LENGTH),
+            about='Where events go: a public https address; "" clears it.',
+            nullable=True,
+        ),
+        Parameter(
+            name="webhook_secret",
+            kind=Text(arguments.SECRET_LENGTH),
+            about='What events are signed with; "" clears it.',
+            nullable=True,
+        ),
+    ),
+    refusals=("NOT_FOUND", "VALIDATION_ERROR"),
 )
 TEST: Endpoint[WebhookTestResult] = Endpoint(
     "webhook.test",
@@ -30,6 +47,7 @@ TEST: Endpoint[WebhookTestResult] = Endpoint(
     Group.WEBHOOK_TEST,
     Kind.TEST,
     lambda envelope: envelope.one(WebhookTestResult),
+    refusals=("VALIDATION_ERROR",),
 )
 
 

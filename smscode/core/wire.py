@@ -12,6 +12,7 @@ from attrs import field, frozen
 from ..errors import InvalidArgumentError
 from ..money import FxRate
 from .codec import Envelope, Version, encode_body
+from .parameters import Parameter
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -78,7 +79,9 @@ class Endpoint(Generic[T_co]):
     """An operation of the API, described once.
 
     ``path`` is a template below the version prefix. ``decode`` turns a successful envelope into the
-    result. ``money`` says that the v2 answer states amounts, so it needs a rate.
+    result. ``money`` says that the v2 answer states amounts, so it needs a rate. ``query`` and
+    ``fields`` are what a request may carry, ``refusals`` the error codes beyond those that every
+    operation has. ``newer``: only the current generation of the service has it.
     """
 
     name: str
@@ -88,6 +91,10 @@ class Endpoint(Generic[T_co]):
     kind: Kind
     decode: Callable[[Envelope], T_co]
     money: bool = False
+    query: tuple[Parameter, ...] = ()
+    fields: tuple[Parameter, ...] = ()
+    refusals: tuple[str, ...] = ()
+    newer: bool = False
 
 
 @frozen

@@ -23,7 +23,7 @@ from .courier import Courier
 from .handlers import FX_RETRY_AFTER, HANDLERS, Context, Result
 from .params import Query
 from .refusal import Json, Refusal
-from .render import NEWER_OPERATIONS, Generation, Version, View, encode
+from .render import Generation, Version, View, encode
 from .routes import MethodNotAllowed, Route, find
 from .webhooks import Delivery
 from .world import World
@@ -157,7 +157,7 @@ class App:
                 return _bare(405, {"allow": route.allow}), None
             self.requests[f"{route.endpoint.method} {route.endpoint.path}"] += 1
             self._authorize(headers)
-            if self._generation == "documented" and route.endpoint.name in NEWER_OPERATIONS:
+            if self._generation == "documented" and route.endpoint.newer:
                 raise Refusal("NOT_FOUND", "No such endpoint")
             fault = self._next_fault(route.endpoint)
             if fault is not None and fault.refusal is None:
@@ -196,10 +196,11 @@ class App:
             Context(
                 world=self.world,
                 view=self._view(route.version, now),
+                endpoint=endpoint,
                 path_id=route.path_id,
-                query=Query(query),
+                query=Query(query, endpoint.query, newer=self._generation == "current"),
                 headers=headers,
-                body=body,
+                content=body,
                 allow_local_webhooks=self._allow_local_webhooks,
                 supplier_refusal=refusal,
             )

@@ -8,23 +8,18 @@ from typing import Final, TypeAlias
 
 from attrs import field, frozen
 
+from ..core.wire import Endpoint
 from ..models import OrderStatus, RoutingPolicy
 from ..money import BALANCE_PLACES, FxRate
 from .idempotency import Purchase, Scope, fingerprint
-from .params import INT32_MAX, Body, Query, idempotency_key
+from .params import Body, Query, idempotency_key
 from .refusal import Json, Refusal
 from .render import View, country, encode, operators, service, webhook_test
 from .routing import Wish
-from .webhooks import SECRET_LIMIT, URL_LIMIT, Delivery, url_problem
+from .webhooks import Delivery, url_problem
 from .world import PAIR, World
 
 FX_RETRY_AFTER: Final = 30
-_CREATE_FIELDS: Final = (
-    *("product_id", "catalog_product_id", "max_price", "prefer_provider", "policy", "quantity"),
-    *("operator_id", "min_price"),
-)
-_WEBHOOK_FIELDS: Final = ("webhook_url", "webhook_secret")
-_ROUTED_ONLY: Final = ("policy", "operator_id", "min_price")
 
 
 @frozen
@@ -34,14 +29,19 @@ class Context:
     ``supplier_refusal`` is the error that the supplier of a purchase is to answer with.
     """
 
+    endpoint: Endpoint[object]
     world: World
     view: View
     path_id: int
     query: Query
     headers: Mapping[str, str]
-    body: bytes
+    content: bytes
     allow_local_webhooks: bool
     supplier_refusal: Refusal | None = None
+
+    def body(self) -> Body:
+        """Read the JSON of the request."""
+        return Body(self.content, self.endpoint.fields, newer=self.view.generation == "current")
 
     @property
     def fx(self) -> FxRate | None:
@@ -94,8 +94,8 @@ def _services(context: Context) -> Result:
 def _products(context: Context) -> Result:
     query = context.query
     country_id, platform_id = query.integer("country_id"), query.integer("platform_id")
-    operator_id = query.integer("operator_id") if context.view.generation == "current" else None
-    limit, page = query.clamped("limit", 1000, 1, 10_000), query.clamped("page", 1, 1)
+    operator_id = query.integer("operator_id")
+    limit, page = query.number("limit"), query.number("page")
     query.check()
     found = context.world.catalog.products(country_id, platform_id, operator_id, query.text("sort") or "")
     shown = [context.view.product(tier) for tier in found[(page - 1) * limit : page * limit]]
@@ -105,9 +105,6 @@ def _products(context: Context) -> Result:
 def _operators(context: Context) -> Result:
     query = context.query
     country_id, platform_id = query.integer("country_id"), query.integer("platform_id")
-    for name, value in (("country_id", country_id), ("platform_id", platform_id)):
-        if value is None:
-            query.wrong(name, "is required")
     query.check()
     assert country_id is not None
     assert platform_id is not None
@@ -127,15 +124,12 @@ def _balance(context: Context) -> Result:
 
 def _orders_list(context: Context) -> Result:
     query = context.query
-    limit, offset = query.clamped("limit", 20, 1, 100), query.clamped("offset", 0, 0)
-    wanted = query.text("status")
-    status = OrderStatus.__members__.get((wanted or "").upper())
-    if wanted is not None and status is None:
-        query.wrong("status", "must be a status of an order")
+    limit, offset = query.number("limit"), query.number("offset")
+    status = query.choice("status")
     query.check()
     # The offset is capped because islice takes no more than a machine word.
     start = min(offset, len(context.world.orders))
-    found = islice(context.world.newest(status), start, start + limit)
+    found = islice(context.world.newest(OrderStatus(status) if status else None), start, start + limit)
     return context.money([context.view.order(order, "summary") for order in found])
 
 
@@ -148,25 +142,17 @@ def _orders_get(context: Context) -> Result:
 
 
 def _orders_create(context: Context) -> Result:
-    known = _CREATE_FIELDS if context.view.generation == "current" else _CREATE_FIELDS[:6]
-    body = Body(context.body, known)
-    product_id = body.integer("product_id", 1, INT32_MAX)
-    catalog_product_id = body.integer("catalog_product_id", 1, INT32_MAX)
-    given = [name for name in ("product_id", "catalog_product_id") if body.values.get(name) is not None]
-    if len(given) != 1:
+    body = context.body()
+    product_id, catalog_product_id = body.integer("product_id"), body.integer("catalog_product_id")
+    if body.given("product_id") == body.given("catalog_product_id"):
         body.wrong("product_id", "give exactly one of product_id and catalog_product_id")
-    if "product_id" in given:
-        for name in _ROUTED_ONLY:
-            if body.values.get(name) is not None:
+    if body.given("product_id"):
+        for name, parameter in body.known.items():
+            if parameter.routed and body.given(name):
                 body.wrong(name, "needs catalog_product_id")
-    quantity = body.integer("quantity", 1, 100)
-    policy = body.text("policy", 32)
-    if policy is not None and policy not in list(RoutingPolicy):
-        body.wrong("policy", "must be cheapest or best_success")
-    max_price = body.price("max_price", context.fx, "ROUND_FLOOR")
-    min_price = body.price("min_price", context.fx, "ROUND_CEILING")
-    prefer_provider = body.text("prefer_provider", 64)
-    operator_id = body.integer("operator_id", 1, INT32_MAX)
+    quantity, policy = body.integer("quantity"), body.choice("policy")
+    max_price, min_price = body.price("max_price", context.fx), body.price("min_price", context.fx)
+    prefer_provider, operator_id = body.text("prefer_provider"), body.integer("operator_id")
     body.check()
     wish = Wish(
         product_id=product_id,
@@ -181,10 +167,16 @@ def _orders_create(context: Context) -> Result:
     return context.purchase("create", body, lambda: context.world.create(wish, context.view.now))
 
 
-def _orders_cancel(context: Context) -> Result:
-    body = Body(context.body, ("id",))
-    order_id = body.required_id()
+def _order_id(context: Context) -> int:
+    body = context.body()
+    order_id = body.integer("id")
     body.check()
+    assert order_id is not None
+    return order_id
+
+
+def _orders_cancel(context: Context) -> Result:
+    order_id = _order_id(context)
     order = context.world.cancel(order_id, context.view.now)
     return context.money(
         {
@@ -197,26 +189,22 @@ def _orders_cancel(context: Context) -> Result:
 
 
 def _orders_finish(context: Context) -> Result:
-    body = Body(context.body, ("id",))
-    order_id = body.required_id()
-    body.check()
+    order_id = _order_id(context)
     order = context.world.finish(order_id, context.view.now)
     return Result({"order_id": order.id, "status": order.status.value})
 
 
 def _orders_resend(context: Context) -> Result:
-    body = Body(context.body, ("id",))
-    order_id = body.required_id()
-    body.check()
+    order_id = _order_id(context)
     order, resent = context.world.resend(order_id, context.view.now)
     return Result({"order_id": order.id, "status": order.status.value, "resent": resent})
 
 
 def _orders_reactivate(context: Context) -> Result:
-    body = Body(context.body, ("id", "max_price"))
-    order_id = body.required_id()
-    max_price = body.price("max_price", context.fx, "ROUND_FLOOR")
+    body = context.body()
+    order_id, max_price = body.integer("id"), body.price("max_price", context.fx)
     body.check()
+    assert order_id is not None
     return context.purchase(
         "reactivate", body, lambda: context.world.reactivate(order_id, max_price, context.view.now)
     )
@@ -232,12 +220,11 @@ def _webhook_get(context: Context) -> Result:
 
 
 def _webhook_update(context: Context) -> Result:
-    body = Body(context.body, _WEBHOOK_FIELDS)
-    url = body.text("webhook_url", URL_LIMIT)
-    secret = body.text("webhook_secret", SECRET_LIMIT)
+    body = context.body()
+    url, secret = body.text("webhook_url"), body.text("webhook_secret")
     if url and (problem := url_problem(url, allow_local=context.allow_local_webhooks)):
         body.wrong("webhook_url", problem)
-    if all(body.values.get(name) is None for name in _WEBHOOK_FIELDS):
+    if not any(body.given(name) for name in body.known):
         body.wrong("webhook_url", "give at least one of webhook_url and webhook_secret")
     body.check()
     context.world.update_webhook(url, secret)

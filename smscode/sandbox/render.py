@@ -58,9 +58,6 @@ ORDER_FIELDS: Final[Mapping[Generation, Mapping[Shape, tuple[str, ...]]]] = {
 }
 """The fields of each order shape."""
 
-NEWER_OPERATIONS: Final = frozenset({"catalog.operators", "orders.reactivate", "orders.reactivate_options"})
-"""The operations that only the current generation has."""
-
 _TEST_MESSAGE: Final = "This is a test event from the sandbox."
 
 

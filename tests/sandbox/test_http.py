@@ -149,3 +149,16 @@ def test_times_are_whole_seconds_in_utc() -> None:
     order = api.order(order_id)
     assert order["created_at"] == START.isoformat()
     assert order["expires_at"] == "2026-06-14T04:20:12+00:00"
+
+
+@pytest.mark.parametrize("field", ["policy", "quantity"])
+def test_a_field_that_has_a_default_must_not_be_null(field: str, version: str) -> None:
+    answer = Api(version).refused("POST", "/orders/create", catalog_product_id=87, **{field: None})
+    assert wrong_fields(answer) == {field}
+
+
+def test_a_number_of_a_query_has_as_many_bits_as_its_type() -> None:
+    api = Api()
+    assert wrong_fields(api.refused("GET", "/catalog/products", country_id=2**31)) == {"country_id"}
+    assert wrong_fields(api.refused("GET", "/orders", offset=2**63)) == {"offset"}
+    assert api.get("/orders", offset=2**63 - 1) == []
