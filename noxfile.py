@@ -15,7 +15,6 @@ nox.options.sessions = ["lint", "types", "tests"]
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 VENDOR_SDK = "smscode==1.2.0"
-SOURCES = ["smscode", "tests", "noxfile.py", ".ci/generate_sync.py"]
 
 
 @nox.session(python=False)
@@ -79,17 +78,29 @@ def faults(session: nox.Session) -> None:
     session.run("python", "-m", "tests.faults.run", *session.posargs)
 
 
-@nox.session
-def vendor(session: nox.Session) -> None:
-    """Let the vendor's own SDK use the served sandbox.
+def vendor_python(session: nox.Session) -> str:
+    """Install the vendor's own SDK and give its Python.
 
-    Its import name is the same as this package's, so it lives in an environment of its own, and only
-    the sandbox's process has this package.
+    Its import name is the same as this package's, so it lives in an environment of its own.
     """
-    session.install("-e", ".[sandbox]")
     other = Path(session.create_tmp()) / "vendor"
     session.run("python", "-m", "venv", "--clear", str(other))
     python = str(other / "bin" / "python")
     session.run(python, "-m", "pip", "install", "--quiet", VENDOR_SDK, external=True)
+    return python
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure this package beside others; names of benchmarks, --quick and --json FILE may follow."""
+    session.install("-e", ".[bench]")
+    session.run("python", "-m", "benchmarks", "--vendor", vendor_python(session), *session.posargs)
+
+
+@nox.session
+def vendor(session: nox.Session) -> None:
+    """Let the vendor's own SDK use the served sandbox; only the sandbox's process has this package."""
+    session.install("-e", ".[sandbox]")
+    python = vendor_python(session)
     for version in ("v1", "v2"):
         session.run("python", "tests/vendor/serve.py", python, "tests/vendor/use_sdk.py", version)

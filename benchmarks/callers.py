@@ -1,0 +1,169 @@
+"""Who reads and buys: this package and others, on an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import itertools
+import time
+import uuid
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import httpx
+
+from smscode import AsyncClient
+
+from .answers import ORDER_ID
+
+TOKEN = "benchmark-token-"
+READ = f"/v2/orders/{ORDER_ID}"
+CREATE = "/v2/orders/create"
+BODY = {"catalog_product_id": 412, "quantity": 1}
+
+_tokens = itertools.count()
+
+
+def token() -> str:
+    """Give a token that no other client has: clients of one account share its rate limits."""
+    return f"{TOKEN}{next(_tokens)}"
+
+
+class Caller(Protocol):
+    """Does one call and reads its answer."""
+
+    async def read(self) -> object:
+        """Read an order."""
+        ...
+
+    async def create(self) -> object:
+        """Rent a number."""
+        ...
+
+
+Opener = Callable[[str], AbstractAsyncContextManager[Caller]]
+
+
+class _This:
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def read(self) -> object:
+        return await self._client.orders.get(ORDER_ID)
+
+    async def create(self) -> object:
+        return await self._client.orders.create(catalog_product_id=412)
+
+
+class _Httpx:
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def read(self) -> object:
+        response = await self._client.get(READ)
+        response.raise_for_status()
+        return response.json()["data"]
+
+    async def create(self) -> object:
+        response = await self._client.post(CREATE, json=BODY, headers={"idempotency-key": uuid.uuid4().hex})
+        response.raise_for_status()
+        return response.json()["data"]
+
+
+class _Aiohttp:
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    async def read(self) -> object:
+        async with self._session.get(READ) as response:
+            response.raise_for_status()
+            return (await response.json())["data"]
+
+    async def create(self) -> object:
+        headers = {"idempotency-key": uuid.uuid4().hex}
+        async with self._session.post(CREATE, json=BODY, headers=headers) as response:
+            response.raise_for_status()
+            return (await response.json())["data"]
+
+
+@asynccontextmanager
+async def this(url: str) -> AsyncGenerator[Caller]:
+    """Open this package's client with its default options."""
+    async with AsyncClient(token(), base_url=url) as client:
+        yield _This(client)
+
+
+@asynccontextmanager
+async def bare_httpx(url: str) -> AsyncGenerator[Caller]:
+    """Open a bare httpx client with as many connections and no time-outs."""
+    headers = {"authorization": f"Bearer {TOKEN}", "accept": "application/json"}
+    limits = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=30)
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=None, limits=limits) as client:
+        yield _Httpx(client)
+
+
+@asynccontextmanager
+async def bare_aiohttp(url: str) -> AsyncGenerator[Caller]:
+    """Open a bare aiohttp session; it has 100 connections by itself."""
+    aiohttp = importlib.import_module("aiohttp")
+    headers = {"authorization": f"Bearer {TOKEN}", "accept": "application/json"}
+    async with aiohttp.ClientSession(base_url=url, headers=headers) as session:
+        yield _Aiohttp(session)
+
+
+class Looped:
+    """A caller on an event loop of its own, which stays open from round to round."""
+
+    def __init__(self, opener: Opener, url: str, library: str = "asyncio") -> None:
+        """Set up; ``library`` is where the event loop comes from, "asyncio" or "uvloop"."""
+        factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module(library).new_event_loop
+        self._runner = asyncio.Runner(loop_factory=factory)
+        self._opened = opener(url)
+
+    def __enter__(self) -> Self:
+        self._caller: Caller = self._runner.run(self._opened.__aenter__())
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._runner.run(self._opened.__aexit__(exc_type, exc_value, traceback))
+        self._runner.close()
+
+    def reads(self, count: int) -> float:
+        """Read so often, one after the other; give the seconds of CPU for each."""
+
+        async def run() -> float:
+            read = self._caller.read
+            began = time.process_time()
+            for _ in range(count):
+                await read()
+            return (time.process_time() - began) / count
+
+        return self._runner.run(run())
+
+    def warm(self, connections: int = 100) -> Self:
+        """Open the connections, by so many reads at once."""
+
+        async def run() -> None:
+            await asyncio.gather(*(self._caller.read() for _ in range(connections)))
+
+        self._runner.run(run())
+        return self
+
+    def creates(self, tasks: int, times: int = 1) -> float:
+        """Buy with so many tasks at once, so many times; give the seconds of CPU for each purchase."""
+
+        async def run() -> float:
+            create = self._caller.create
+            began = time.process_time()
+            for _ in range(times):
+                await asyncio.gather(*(create() for _ in range(tasks)))
+            return (time.process_time() - began) / tasks / times
+
+        return self._runner.run(run())

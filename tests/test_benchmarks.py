@@ -1,0 +1,81 @@
+"""The benchmarks run, and say what they were asked; what they measure is not judged here."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks import report
+from benchmarks.measure import Rounds, interleave
+from benchmarks.suite import NAMES, Figure, Scale, Setup, measure
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_benchmark_runs(name: str) -> None:
+    figures = list(measure(name, Setup(Scale.SMOKE)))
+    assert figures
+    assert all(math.isfinite(figure.value) and figure.value >= 0 for figure in figures)
+    assert len({figure.what for figure in figures}) == len(figures)
+
+
+def test_only_what_there_is_can_be_measured() -> None:
+    with pytest.raises(ValueError, match="nothing: expected one of calls,"):
+        next(measure("nothing", Setup(Scale.SMOKE)))
+
+
+def test_contestants_take_turns_and_nobody_is_always_first() -> None:
+    turns: list[str] = []
+
+    def contestant(name: str, cost: float) -> Callable[[], float]:
+        def turn() -> float:
+            turns.append(name)
+            return cost * len(turns)
+
+        return turn
+
+    found = interleave({"one": contestant("one", 1.0), "two": contestant("two", 2.0)}, 2)
+    assert turns == ["one", "two", "two", "one", "one", "two"]
+    assert found == Rounds({"one": [4.0, 5.0], "two": [6.0, 12.0]})
+    assert found.median("one") == 4.5
+    assert found.ratio("two", "one") == pytest.approx((6 / 4 + 12 / 5) / 2)
+    assert found.show("us", 1e6)["two"] == "9e+06 us"
+
+
+@pytest.mark.parametrize(
+    ("figure", "held", "shown"),
+    [
+        (Figure("a", 0.8, 0.8), True, ["0.8", "<= 0.8", "holds"]),
+        (Figure("a", 0.81, 0.8), False, ["0.81", "<= 0.8", "FAILS"]),
+        (Figure("a", 1.0, 1.0, "at least", "ms"), True, ["1 ms", ">= 1 ms", "holds"]),
+        (Figure("a", 0.9, 1.0, "at least"), False, ["0.9", ">= 1", "FAILS"]),
+        (Figure("a", 1234.5), None, ["1.23e+03", "", ""]),
+    ],
+)
+def test_a_figure_says_whether_it_is_as_wanted(figure: Figure, held: bool | None, shown: list[str]) -> None:
+    assert figure.held is held
+    assert [report.amount(figure), report.bound(figure), report.verdict(figure)] == shown
+    assert report.read(report.write(figure)) == figure
+
+
+def test_the_command_prints_and_records_what_it_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "results.json"
+    assert command.main(["threads", "--smoke", "--json", str(file)]) == 0
+    record = json.loads(file.read_text("utf-8"))
+    (figure,) = record["figures"]["threads"]
+    assert figure["what"] in capsys.readouterr().out
+    assert (record["command"], record["scale"]) == ("python -m benchmarks threads", "smoke")
+    assert {"python", "processor", "cores"} <= record["machine"].keys()
+    assert {"httpx", "anyio"} <= record["versions"].keys()
+
+
+def test_the_command_refuses_what_it_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.main(["nothing"])
+    assert "no such benchmark: nothing" in capsys.readouterr().err
