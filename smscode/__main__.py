@@ -1,4 +1,4 @@
-"""``python -m smscode``: the demonstration and the sandbox."""
+"""``python -m smscode``: the demonstration, the sandbox and its OpenAPI document."""
 
 from __future__ import annotations
 
@@ -44,6 +44,11 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.add_argument("--generation", choices=["documented", "current"], default="current")
     sandbox.add_argument("--balance", type=_whole(0, 10**15), default=1_000_000, metavar="IDR")
     sandbox.set_defaults(command=_sandbox)
+
+    openapi = commands.add_parser("openapi", help="print the OpenAPI document of what the sandbox serves")
+    openapi.add_argument("--generation", choices=["documented", "current"], default="current")
+    openapi.add_argument("--api-version", choices=["v1", "v2", "both"], default="both")
+    openapi.set_defaults(command=_openapi)
     return parser
 
 
@@ -70,6 +75,13 @@ def _sandbox(options: argparse.Namespace, out: TextIO) -> int:
         out.write(f"listening on {server.url} token {sandbox.token}\n")
         out.flush()
         _stop.wait()
+    return 0
+
+
+def _openapi(options: argparse.Namespace, out: TextIO) -> int:
+    from .sandbox.openapi import text
+
+    out.write(text(options.generation, options.api_version))
     return 0
 
 

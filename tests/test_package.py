@@ -18,7 +18,7 @@ import pytest
 import smscode
 from smscode import ConfigurationError, __main__
 from smscode.demo import command as demo
-from smscode.sandbox import Sandbox
+from smscode.sandbox import Sandbox, openapi
 
 ROOT = Path(__file__).parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -144,3 +144,9 @@ def test_the_sandbox_command_serves_until_it_is_interrupted() -> None:
             assert client.balance().balance.canonical_amount == 1_000_000
         server.send_signal(signal.SIGINT)
         assert server.wait(30) == 130
+
+
+def test_the_openapi_command_prints_the_document() -> None:
+    out = io.StringIO()
+    assert __main__.main(["openapi", "--generation", "documented", "--api-version", "v1"], out) == 0
+    assert out.getvalue() == openapi.text("documented", "v1")

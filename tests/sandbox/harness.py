@@ -9,6 +9,8 @@ import httpx
 
 from smscode.sandbox import Delivery, Sandbox
 
+from .contract import contract
+
 START = datetime(2026, 6, 14, 4, 0, 12, tzinfo=UTC)
 URL = "https://hooks.example.net/sms"
 
@@ -26,6 +28,7 @@ class Api:
         defaults: dict[str, Any] = {"clock": lambda: START, "deliver": deliver}
         self.sandbox = Sandbox(**{**defaults, **options})
         self.version = version
+        self.contract = contract(options.get("generation", "current"))
         self.http = httpx.Client(
             transport=self.sandbox.transport(),
             base_url="http://sandbox",
@@ -33,7 +36,9 @@ class Api:
         )
 
     def send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        return self.http.request(method, f"/{self.version}{path}", **options)
+        response = self.http.request(method, f"/{self.version}{path}", **options)
+        self.contract.check(response)
+        return response
 
     def get(self, path: str, **params: Any) -> Any:
         """Give the data of a successful answer."""

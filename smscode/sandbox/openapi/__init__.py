@@ -1,0 +1,78 @@
+"""The OpenAPI document of what the sandbox serves, made from the endpoints and the models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Final, Literal, TypeAlias, get_args
+
+from ..._version import VERSION
+from ...core.endpoints import ENDPOINTS
+from ...errors import InvalidArgumentError
+from ..refusal import Json
+from ..render import Generation, Version
+from .events import events
+from .operations import operation
+from .schemas import Schema, Schemas
+
+Versions: TypeAlias = Literal["v1", "v2", "both"]
+
+__all__ = ["Versions", "document", "text"]
+
+_ABOUT: Final = (
+    "Rents phone numbers and receives the SMS codes sent to them. v1 counts in whole rupiah, v2 in US "
+    "dollars beside the exact rupiah value; an integration uses one of them. This is what the sandbox of "
+    "smscode-async serves, made from its endpoint descriptions and models."
+)
+_HEADERS: Final[Schema] = {
+    "RequestId": {
+        "description": "The id of the request, to tell support.",
+        "required": True,
+        "schema": {"type": "string"},
+    },
+    "RetryAfter": {
+        "description": "In how many seconds to ask again.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+}
+
+
+def document(generation: Generation = "current", api_version: Versions = "both") -> dict[str, Json]:
+    """Make the OpenAPI 3.1 document of one generation of the service, for one API version or both.
+
+    ``generation`` is "documented" or "current", ``api_version`` "v1", "v2" or "both". Raises
+    `InvalidArgumentError` for anything else. The same arguments always give the same document.
+    """
+    if generation not in get_args(Generation):
+        raise InvalidArgumentError("generation: expected 'documented' or 'current'.")
+    if api_version not in get_args(Versions):
+        raise InvalidArgumentError("api_version: expected 'v1', 'v2' or 'both'.")
+    versions: Sequence[Version] = ("v1", "v2") if api_version == "both" else (api_version,)
+    schemas = Schemas(generation)
+    paths: dict[str, dict[str, Json]] = {}
+    for version in versions:
+        for endpoint in ENDPOINTS.values():
+            if generation == "current" or not endpoint.newer:
+                item = paths.setdefault(f"/{version}{endpoint.path}", {})
+                item[endpoint.method.lower()] = operation(endpoint, version, schemas)
+    webhooks = events(schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "SMSCode virtual numbers", "version": VERSION, "description": _ABOUT},
+        "servers": [{"url": "/"}],
+        "security": [{"token": []}],
+        "tags": [{"name": name} for name in dict.fromkeys(name.partition(".")[0] for name in ENDPOINTS)],
+        "paths": paths,
+        "webhooks": webhooks,
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "headers": _HEADERS,
+            "responses": dict(sorted(schemas.responses.items())),
+            "schemas": dict(sorted(schemas.components.items())),
+        },
+    }
+
+
+def text(generation: Generation = "current", api_version: Versions = "both") -> str:
+    """Write the document as JSON; see `document`."""
+    return json.dumps(document(generation, api_version), indent=2, ensure_ascii=False) + "\n"

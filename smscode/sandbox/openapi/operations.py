@@ -1,0 +1,174 @@
+"""An operation as OpenAPI: what it takes, what it answers, and what follows from that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, cast, get_args, get_origin, get_type_hints
+
+from ... import calls
+from ...core import balance, catalog, orders, webhook_config
+from ...core.endpoints import ENDPOINTS
+from ...core.parameters import ORDER_ID
+from ...core.wire import Endpoint
+from ...errors import API_ERRORS
+from ...models import (
+    Balance,
+    CreatedOrder,
+    CreatedOrders,
+    ExchangeRate,
+    Order,
+    OrderPage,
+    Product,
+    ProductPage,
+)
+from ..refusal import Json
+from ..render import Version
+from .requests import body, parameters
+from .schemas import Schema, Schemas, closed, prose, reference
+
+_EVERYWHERE: Final = (
+    "UNAUTHORIZED",
+    "FORBIDDEN",
+    "RATE_LIMIT_EXCEEDED",
+    "INTERNAL_ERROR",
+    "SERVICE_UNAVAILABLE",
+)
+_NEWER_REFUSAL: Final = "TEMP_BANNED_ABUSE_GUARD"
+_WAITING: Final = (429, 503)
+_REASONS: Final[Mapping[int, str]] = {
+    401: "The token is missing or wrong.",
+    403: "The account may not do this.",
+    404: "There is no such thing in this account.",
+    409: "Not in this state, or not yet.",
+    422: "Something in the request, or the supplier, prevents it.",
+    429: "Too much was asked for.",
+    500: "The service failed.",
+    503: "Not at the moment.",
+}
+_COUNT: Final[Schema] = {"type": "integer", "format": "int32", "minimum": 0}
+_POSITION: Final[Schema] = {"type": "integer", "format": "int64", "minimum": 0}
+
+
+def _results() -> Mapping[str, object]:
+    """Give the result type of each endpoint, as the declarations of the endpoints have it."""
+    return {
+        cast("Endpoint[object]", getattr(module, name)).name: get_args(hint)[0]
+        for module in (balance, catalog, orders, webhook_config)
+        for name, hint in get_type_hints(module).items()
+        if get_origin(hint) is Endpoint
+    }
+
+
+_RESULTS: Final = _results()
+
+
+def operation(endpoint: Endpoint[object], version: Version, schemas: Schemas) -> Schema:
+    """Describe an operation."""
+    area, _, action = endpoint.name.partition(".")
+    described: Schema = {
+        "operationId": _id(endpoint, version),
+        "summary": prose(getattr(getattr(calls, area), action)),
+        "tags": [area],
+        "x-rate-limit-group": endpoint.group.value,
+    }
+    if taken := parameters(endpoint, schemas.generation):
+        described["parameters"] = taken
+    content = body(endpoint, version, schemas)
+    if content is not None:
+        described["requestBody"] = content
+    responses: dict[str, Json] = {"200": _success(endpoint, version, schemas)}
+    if content is not None:
+        responses["413"] = {"description": "The body is over 1 MB.", "headers": _headers()}
+    responses |= _refusals(endpoint, version, schemas)
+    described["responses"] = dict(sorted(responses.items()))
+    return described
+
+
+def _id(endpoint: Endpoint[object], version: Version) -> str:
+    return f"{endpoint.name.replace('.', '_')}_{version}"
+
+
+def _success(endpoint: Endpoint[object], version: Version, schemas: Schemas) -> Schema:
+    result = _RESULTS[endpoint.name]
+    envelope: dict[str, Json] = {"success": {"const": True}, "data": _data(result, version, schemas)}
+    meta: dict[str, Json] = {}
+    if result is ProductPage:
+        meta |= {"page": _POSITION, "limit": _POSITION, "count": _POSITION}
+    if endpoint.money and version == "v2" and result is not ExchangeRate:
+        meta["fx"] = schemas.rate()
+    if meta:
+        envelope["meta"] = closed(meta)
+    described: Schema = {
+        "description": "Done.",
+        "headers": _headers(),
+        "content": {"application/json": {"schema": closed(envelope)}},
+    }
+    if links := _links(endpoint, version, schemas):
+        described["links"] = links
+    return described
+
+
+def _data(result: object, version: Version, schemas: Schemas) -> Schema:
+    if result is ProductPage:
+        return {"type": "array", "items": schemas.model(Product, version)}
+    if result is OrderPage:
+        return {"type": "array", "items": schemas.model(Order, version)}
+    if result is CreatedOrders:
+        orders: Schema = {"type": "array", "items": schemas.model(CreatedOrder, version)}
+        return closed({"orders": orders, "failed_count": _COUNT})
+    if result is Balance:
+        held: dict[str, Json] = {"balance": schemas.money(version, balance=True)}
+        return closed({"currency": {"const": "IDR"}, **held} if version == "v1" else held)
+    if result is ExchangeRate and version == "v2":
+        return schemas.rate()
+    if get_origin(result) is list:
+        return {"type": "array", "items": schemas.model(get_args(result)[0], version)}
+    return schemas.model(cast("type[object]", result), version)
+
+
+def _refusals(endpoint: Endpoint[object], version: Version, schemas: Schemas) -> dict[str, Json]:
+    codes = [*_EVERYWHERE, *endpoint.refusals]
+    if endpoint.money and version == "v2":
+        codes.append("FX_RATE_UNAVAILABLE")
+    found: dict[int, list[str]] = {}
+    for code in codes:
+        if schemas.generation == "current" or code != _NEWER_REFUSAL:
+            found.setdefault(API_ERRORS[code][1], []).append(code)
+    return {str(status): _refused(status, codes, schemas) for status, codes in found.items()}
+
+
+def _refused(status: int, codes: list[str], schemas: Schemas) -> Schema:
+    name = ".".join(codes)
+    refusals = [schemas.refusal(code) for code in codes]
+    schemas.responses[name] = {
+        "description": _REASONS[status],
+        "headers": _headers(waiting=status in _WAITING),
+        "content": {"application/json": {"schema": refusals[0] if len(codes) == 1 else {"oneOf": refusals}}},
+    }
+    return reference(name, "responses")
+
+
+def _headers(*, waiting: bool = False) -> Schema:
+    headers: Schema = {"x-request-id": reference("RequestId", "headers")}
+    return {**headers, "retry-after": reference("RetryAfter", "headers")} if waiting else headers
+
+
+def _links(endpoint: Endpoint[object], version: Version, schemas: Schemas) -> Schema:
+    """Say what can be done with the first order of an answer."""
+    where = {
+        "orders.create": "/data/orders/0/id",
+        "orders.reactivate": "/data/orders/0/id",
+        "orders.list": "/data/0/id",
+        "orders.active": "/data/0/id",
+    }.get(endpoint.name)
+    links: Schema = {}
+    for other in ENDPOINTS.values():
+        if where is None or (other.newer and schemas.generation == "documented"):
+            continue
+        order = f"$response.body#{where}"
+        link: Schema = {"operationId": _id(other, version)}
+        if "{id}" in other.path:
+            links[other.name] = {**link, "parameters": {"id": order}}
+        elif ORDER_ID in other.fields:
+            links[other.name] = {**link, "requestBody": {"id": order}}
+    return links

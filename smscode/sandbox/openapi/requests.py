@@ -1,0 +1,123 @@
+"""What an operation takes, as OpenAPI: parameters and bodies, from the descriptions of the endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from attrs import evolve
+
+from ...core.parameters import INT32, KEY_PATTERN, ORDER_ID, Choice, Parameter, Text, Whole
+from ...core.wire import Endpoint
+from ...core.wire import Kind as Effect
+from ..params import USD
+from ..refusal import Json
+from ..render import Version
+from .schemas import Schema, Schemas, closed, members, nullable
+
+_KEY_PARAMETER: Final[Schema] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "At most one purchase is made per key: its answer is given again.",
+    "schema": {"type": "string", "pattern": f"^{KEY_PATTERN.pattern}$"},
+}
+_ORDER_PARAMETER: Final[Schema] = {
+    "name": "id",
+    "in": "path",
+    "description": ORDER_ID.about,
+    "required": True,
+    "schema": {"type": "integer", "format": "int32", "minimum": 1, "maximum": INT32[1]},
+}
+
+
+def parameters(endpoint: Endpoint[object], generation: str) -> list[Json]:
+    """Describe what goes into the path, the query and the headers of a request."""
+    found: list[Json] = [_ORDER_PARAMETER] if "{id}" in endpoint.path else []
+    for parameter in _known(endpoint.query, generation):
+        described: Schema = {"name": parameter.name, "in": "query", "description": _about(parameter)}
+        if parameter.required:
+            described["required"] = True
+        found.append({**described, "schema": value(parameter, "v1")})
+    if endpoint.kind is Effect.CREATE:
+        found.append(_KEY_PARAMETER)
+    return found
+
+
+def body(endpoint: Endpoint[object], version: Version, schemas: Schemas) -> Schema | None:
+    """Describe the body of a request, None where it has none."""
+    fields = _known(endpoint.fields, schemas.generation)
+    if not fields:
+        return None
+    if any(field.routed for field in fields):
+        schema: Schema = {"oneOf": [_one_product(fields, version), _routed(fields, version)]}
+    else:
+        required = [field.name for field in fields if field.required]
+        schema = closed({field.name: value(field, version) for field in fields}, required)
+        if not required:
+            schema["anyOf"] = [
+                {"required": [field.name], "properties": {field.name: {"type": "string"}}} for field in fields
+            ]
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
+
+
+def value(parameter: Parameter, version: Version) -> Schema:
+    """Describe the value of a parameter."""
+    kind = parameter.kind
+    schema: Schema
+    if isinstance(kind, Whole):
+        schema = {"type": "integer", "format": "int32" if kind.high <= INT32[1] else "int64"}
+        if kind.moved:
+            schema["format"] = "int64"
+        else:
+            schema |= {"minimum": kind.low, "maximum": kind.high}
+    elif isinstance(kind, Text):
+        schema = {"type": "string", "maxLength": kind.longest}
+    elif isinstance(kind, Choice):
+        schema = members(kind.members)
+        if kind.open:
+            schema = {"anyOf": [schema, {"type": "string"}]}
+    elif version == "v1":
+        schema = {"type": "integer", "format": "int64", "minimum": 0}
+    else:
+        schema = {"type": "string", "pattern": f"^{USD.pattern}$"}
+    if parameter.nullable:
+        schema = nullable(schema)
+    if parameter.default is not None:
+        schema["default"] = parameter.default
+    return schema
+
+
+def _known(parameters: Iterable[Parameter], generation: str) -> list[Parameter]:
+    return [parameter for parameter in parameters if generation == "current" or not parameter.newer]
+
+
+def _about(parameter: Parameter) -> str:
+    kind = parameter.kind
+    if isinstance(kind, Whole) and kind.moved:
+        return f"{parameter.about} Moved into {kind.low}..{kind.high}."
+    if isinstance(kind, Choice) and kind.any_case:
+        return f"{parameter.about} In any case of letters."
+    if isinstance(kind, Choice) and kind.open:
+        return f"{parameter.about} Anything else means the default."
+    return parameter.about
+
+
+def _one_product(fields: Iterable[Parameter], version: Version) -> Schema:
+    """Describe an order for one price tier: what goes with a routed order can only be null."""
+    return _order(fields, "product_id", "catalog_product_id", version, routed=False)
+
+
+def _routed(fields: Iterable[Parameter], version: Version) -> Schema:
+    return _order(fields, "catalog_product_id", "product_id", version, routed=True)
+
+
+def _order(fields: Iterable[Parameter], wanted: str, other: str, version: Version, *, routed: bool) -> Schema:
+    properties: dict[str, Json] = {}
+    for field in fields:
+        described = {**value(evolve(field, nullable=field.nullable and field.name != wanted), version)}
+        if field.name == other or (field.routed and not routed):
+            if not field.nullable:
+                continue
+            described = {"type": "null"}
+        properties[field.name] = {"description": _about(field), **described}
+    return closed(properties, (wanted,))
