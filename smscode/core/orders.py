@@ -6,6 +6,8 @@ import builtins
 import uuid
 from typing import Literal, TypeVar
 
+from attrs import evolve
+
 from ..errors import InvalidArgumentError
 from ..models import (
     ActiveOrder,
@@ -45,12 +47,13 @@ _WISH = (
         about="This service in this country; the offer is picked among all suppliers.",
         nullable=True,
     ),
-    _MAX_PRICE,
+    evolve(_MAX_PRICE, routed_newer=True),
     Parameter(
         name="prefer_provider",
         kind=Text(_LONGEST_PROVIDER),
         about="The supplier to take among equal offers, by its code.",
         nullable=True,
+        routed_newer=True,
     ),
     Parameter(
         name="policy",

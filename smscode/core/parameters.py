@@ -63,7 +63,8 @@ class Parameter:
     """Something that a request carries, in its query or in its body.
 
     ``about`` says what it is for. ``nullable``: null is as good as leaving it out. ``newer``: only the
-    current generation of the service knows it. ``routed``: it goes with ``catalog_product_id`` alone.
+    current generation of the service knows it. ``routed``: it goes with ``catalog_product_id`` alone;
+    ``routed_newer``: in the current generation it does.
     """
 
     name: str
@@ -74,6 +75,11 @@ class Parameter:
     nullable: bool = False
     newer: bool = False
     routed: bool = False
+    routed_newer: bool = False
+
+    def needs_routing(self, *, newer: bool) -> bool:
+        """Tell whether it goes with ``catalog_product_id`` alone, in the newer generation or the older."""
+        return self.routed or (newer and self.routed_newer)
 
 
 ORDER_ID: Final = Parameter(name="id", kind=Whole(1, INT32[1]), about="The order.", required=True)

@@ -1,6 +1,8 @@
 """A sandbox: the whole service in one process, for demos and for tests."""
 
+from .abuse import AbuseGuard
+from .behaviour import Behaviour, Message
 from .sandbox import Sandbox
 from .webhooks import Delivery
 
-__all__ = ["Delivery", "Sandbox"]
+__all__ = ["AbuseGuard", "Behaviour", "Delivery", "Message", "Sandbox"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
 from .app import BODY_LIMIT, App
+from .waiting import complete_async
 
 # ASGI passes untyped mappings; what is taken out of them is given its type at once.
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -42,11 +42,7 @@ def asgi_app(app: App) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
         method: str = scope["method"]
         target = raw_path.decode("latin-1") + "?" + query.decode("latin-1")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw_headers}
-        exchange = app.begin(method, target, headers, body)
-        if exchange.blocking:
-            response = await asyncio.to_thread(app.complete, exchange)
-        else:
-            response = app.complete(exchange)
+        response = await complete_async(app, app.begin(method, target, headers, body))
         await send(
             {
                 "type": "http.response.start",

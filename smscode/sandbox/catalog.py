@@ -41,14 +41,14 @@ class Operator:
 
 @frozen
 class Provider:
-    """A supplier of numbers.
+    """A supplier of numbers; ``repeats`` tells whether it can resend an SMS and rent a number again.
 
-    ``success`` is the percentage of its orders that got an SMS, None with too few orders to say.
-    ``repeats`` tells whether it can resend an SMS and rent a number again.
+    ``past`` is how many orders it had on each day before the sandbox began, and how many of them got
+    a code.
     """
 
     code: str
-    success: int | None
+    past: tuple[int, int] = (0, 0)
     repeats: bool = True
 
 
@@ -95,6 +95,12 @@ class Catalog:
         self.countries: tuple[Country, ...] = tuple(countries)
         self.services: tuple[Service, ...] = tuple(services)
         self.tiers: dict[int, Tier] = {tier.id: tier for tier in tiers}
+        self.providers: tuple[Provider, ...] = tuple(
+            {tier.provider.code: tier.provider for tier in self.tiers.values()}.values()
+        )
+        self._routed: dict[int, list[Tier]] = {}
+        for tier in self.tiers.values():
+            self._routed.setdefault(tier.catalog_product_id, []).append(tier)
 
     def services_in(self, country_id: int | None) -> list[Service]:
         """Give all services, or those with stock in one country."""
@@ -140,8 +146,6 @@ class Catalog:
         """Give the tiers with stock that a routed order may be filled from."""
         return [
             tier
-            for tier in self.tiers.values()
-            if tier.stock
-            and tier.catalog_product_id == catalog_product_id
-            and operator_id == (tier.operator.id if tier.operator else None)
+            for tier in self._routed.get(catalog_product_id, ())
+            if tier.stock and operator_id == (tier.operator.id if tier.operator else None)
         ]

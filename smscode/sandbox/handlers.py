@@ -6,17 +6,20 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Final, TypeAlias
 
-from attrs import field, frozen
+from attrs import evolve, frozen
 
 from ..core.wire import Endpoint
 from ..models import OrderStatus, RoutingPolicy
 from ..money import BALANCE_PLACES, FxRate
-from .idempotency import Purchase, Scope, fingerprint
+from .addresses import name_to_resolve, resolved_problem, url_problem
+from .behaviour import Behaviour
+from .idempotency import Purchase, fingerprint
+from .later import Later, Lookup, Outcome, Probe, Result
 from .params import Body, Query, idempotency_key
-from .refusal import Json, Refusal
-from .render import View, country, encode, operators, service, webhook_test
-from .routing import Wish
-from .webhooks import Delivery, url_problem
+from .purchases import Settling
+from .refusal import Json, Problem, Refusal
+from .render import View, encode, operators, webhook_test
+from .routing import Again, Wish
 from .world import PAIR, World
 
 FX_RETRY_AFTER: Final = 30
@@ -26,7 +29,7 @@ FX_RETRY_AFTER: Final = 30
 class Context:
     """A request on its way to an operation: all it asks, and where to look for the answer.
 
-    ``supplier_refusal`` is the error that the supplier of a purchase is to answer with.
+    ``behaviour`` is how suppliers treat a purchase, None for the world's.
     """
 
     endpoint: Endpoint[object]
@@ -37,7 +40,7 @@ class Context:
     headers: Mapping[str, str]
     content: bytes
     allow_local_webhooks: bool
-    supplier_refusal: Refusal | None = None
+    behaviour: Behaviour | None = None
 
     def body(self) -> Body:
         """Read the JSON of the request."""
@@ -48,47 +51,44 @@ class Context:
         """The rate that prices in the request are read with: None on v1, where they are rupiah."""
         return self.view.fx if self.view.version == "v2" else None
 
-    def purchase(self, scope: Scope, body: Body, buy: Callable[[], Purchase]) -> Result:
+    def purchase(self, wanted: Wish | Again, body: Body) -> Outcome:
         """Buy once per idempotency key and show what that gave."""
-
-        def supply() -> Purchase:
-            if self.supplier_refusal is not None:
-                raise self.supplier_refusal
-            return buy()
-
-        key = idempotency_key(self.headers)
-        return self.money(
-            self.view.purchase(self.world.keys.once(scope, key, fingerprint(body.values), supply))
+        bought = self.world.buy(
+            wanted,
+            self.view.now,
+            key=idempotency_key(self.headers),
+            body=fingerprint(body.values),
+            behaviour=self.behaviour,
         )
+        if isinstance(bought, Settling):
+            return Later(bought, lambda: self._bought(bought.result))
+        return self._bought(bought)
+
+    def _bought(self, result: Purchase | Problem | None) -> Result:
+        if isinstance(result, Problem):
+            raise Refusal.of(result)
+        assert result is not None  # it has settled
+        # Shown as it was then, also when it is shown again.
+        view = evolve(self.view, now=result.at)
+        orders = [view.order(self.world.orders[id_].as_created(), "created") for id_ in result.order_ids]
+        return self.money({"orders": orders, "failed_count": result.failed_count})
 
     def money(self, data: Json, **meta: Json) -> Result:
         """Give a result that states money: v2 says with which rate."""
         return Result(data, {**meta, "fx": self.view.rate()} if self.view.version == "v2" else meta)
 
 
-@frozen
-class Result:
-    """What an operation answers: ``meta`` is left out when empty.
-
-    With a ``probe``, that delivery is made first and its status put into the answer.
-    """
-
-    data: Json
-    meta: Mapping[str, Json] = field(factory=dict[str, Json])
-    probe: Delivery | None = None
-
-
-Handler: TypeAlias = Callable[[Context], Result]
+Handler: TypeAlias = Callable[[Context], Outcome]
 
 
 def _countries(context: Context) -> Result:
-    return Result([country(value) for value in context.world.catalog.countries])
+    return Result([context.view.country(value) for value in context.world.catalog.countries])
 
 
 def _services(context: Context) -> Result:
     country_id = context.query.integer("country_id")
     context.query.check()
-    return Result([service(value) for value in context.world.catalog.services_in(country_id)])
+    return Result([context.view.service(value) for value in context.world.catalog.services_in(country_id)])
 
 
 def _products(context: Context) -> Result:
@@ -141,14 +141,14 @@ def _orders_get(context: Context) -> Result:
     return context.money(context.view.order(context.world.order(context.path_id), "summary"))
 
 
-def _orders_create(context: Context) -> Result:
-    body = context.body()
+def _orders_create(context: Context) -> Outcome:
+    body, newer = context.body(), context.view.generation == "current"
     product_id, catalog_product_id = body.integer("product_id"), body.integer("catalog_product_id")
     if body.given("product_id") == body.given("catalog_product_id"):
         body.wrong("product_id", "give exactly one of product_id and catalog_product_id")
     if body.given("product_id"):
         for name, parameter in body.known.items():
-            if parameter.routed and body.given(name):
+            if parameter.needs_routing(newer=newer) and body.given(name):
                 body.wrong(name, "needs catalog_product_id")
     quantity, policy = body.integer("quantity"), body.choice("policy")
     max_price, min_price = body.price("max_price", context.fx), body.price("min_price", context.fx)
@@ -164,7 +164,7 @@ def _orders_create(context: Context) -> Result:
         policy=RoutingPolicy(policy or RoutingPolicy.CHEAPEST),
         operator_id=operator_id,
     )
-    return context.purchase("create", body, lambda: context.world.create(wish, context.view.now))
+    return context.purchase(wish, body)
 
 
 def _order_id(context: Context) -> int:
@@ -200,14 +200,12 @@ def _orders_resend(context: Context) -> Result:
     return Result({"order_id": order.id, "status": order.status.value, "resent": resent})
 
 
-def _orders_reactivate(context: Context) -> Result:
+def _orders_reactivate(context: Context) -> Outcome:
     body = context.body()
     order_id, max_price = body.integer("id"), body.price("max_price", context.fx)
     body.check()
     assert order_id is not None
-    return context.purchase(
-        "reactivate", body, lambda: context.world.reactivate(order_id, max_price, context.view.now)
-    )
+    return context.purchase(Again(order_id, max_price), body)
 
 
 def _orders_reactivate_options(context: Context) -> Result:
@@ -219,7 +217,7 @@ def _webhook_get(context: Context) -> Result:
     return Result(context.view.webhook(context.world.webhook))
 
 
-def _webhook_update(context: Context) -> Result:
+def _webhook_update(context: Context) -> Outcome:
     body = context.body()
     url, secret = body.text("webhook_url"), body.text("webhook_secret")
     if url and (problem := url_problem(url, allow_local=context.allow_local_webhooks)):
@@ -227,15 +225,31 @@ def _webhook_update(context: Context) -> Result:
     if not any(body.given(name) for name in body.known):
         body.wrong("webhook_url", "give at least one of webhook_url and webhook_secret")
     body.check()
-    context.world.update_webhook(url, secret)
-    return Result(context.view.webhook(context.world.webhook))
+    lookup = Lookup(name_to_resolve(url) or "" if url else "")
+
+    def update() -> Result:
+        problem = resolved_problem(lookup.addresses, allow_local=context.allow_local_webhooks)
+        if problem is not None:
+            body.wrong("webhook_url", problem)
+        body.check()
+        context.world.update_webhook(url, secret)
+        return Result(context.view.webhook(context.world.webhook))
+
+    return Later(lookup, update) if lookup.host else update()
 
 
-def _webhook_test(context: Context) -> Result:
+def _webhook_test(context: Context) -> Outcome:
     webhook = context.world.webhook
     if webhook.url is None:
         raise Refusal("VALIDATION_ERROR", "No webhook URL is set")
-    return Result(None, probe=webhook.sign(encode(webhook_test(context.view.now))))
+    probe = Probe(webhook.sign(encode(webhook_test(context.view.now))))
+
+    def tell() -> Result:
+        if probe.delivery.status is None:
+            raise Refusal("VALIDATION_ERROR", "The webhook endpoint could not be reached")
+        return Result({"status_code": probe.delivery.status})
+
+    return Later(probe, tell)
 
 
 HANDLERS: Final[Mapping[str, Handler]] = {

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal, TypeAlias
 
 from attrs import frozen
 
-from .orders import Order
-from .refusal import Refusal
+from .refusal import Problem, Refusal
 
 Scope: TypeAlias = Literal["create", "reactivate"]
 """Keys of different scopes never collide."""
@@ -18,17 +17,19 @@ Scope: TypeAlias = Literal["create", "reactivate"]
 
 @frozen
 class Purchase:
-    """What a purchase gave, as it was at that time: ``orders`` are copies that stay as they are."""
+    """What a purchase gave: the orders it made at that time, and how many it could not make."""
 
     at: datetime
-    orders: tuple[Order, ...]
+    order_ids: tuple[int, ...]
     failed_count: int
 
 
 @frozen
-class _Record:
+class Record:
+    """What a key was used for: a body's fingerprint and its result, None while that is still settling."""
+
     fingerprint: str
-    result: Purchase | Refusal
+    result: Purchase | Problem | None
 
 
 def fingerprint(body: Mapping[str, object]) -> str:
@@ -41,29 +42,35 @@ class IdempotencyKeys:
     """The keys that were used, with the result of each."""
 
     def __init__(self) -> None:
-        self._records: dict[tuple[Scope, str], _Record] = {}
+        self.records: dict[tuple[Scope, str], Record] = {}
 
-    def once(self, scope: Scope, key: str | None, body: str, purchase: Callable[[], Purchase]) -> Purchase:
-        """Run ``purchase``, or give or raise the recorded result of an earlier run.
+    def find(self, scope: Scope, key: str, body: str) -> Purchase | None:
+        """Give or raise the result of an earlier purchase, None when the key is free.
 
-        ``body`` is a fingerprint. Only failures that reached a supplier are recorded; every other
-        failure had no effect and leaves the key free. Without a key nothing is recorded.
+        ``body`` is a fingerprint: the same key with another one is refused.
         """
-        if key is None:
-            return purchase()
-        record = self._records.get((scope, key))
-        if record is not None:
-            if record.fingerprint != body:
-                raise Refusal("IDEMPOTENCY_KEY_REUSED", "The idempotency key was used with another body")
-            if isinstance(record.result, Refusal):
-                raise record.result.again()
-            return record.result
-        result: Purchase | Refusal
-        try:
-            result = purchase()
-        except Refusal as refusal:
-            if refusal.code == "PROVIDER_ERROR":
-                self._records[scope, key] = _Record(body, refusal.again())
-            raise
-        self._records[scope, key] = _Record(body, result)
-        return result
+        record = self.records.get((scope, key))
+        if record is None:
+            return None
+        if record.fingerprint != body:
+            raise Refusal("IDEMPOTENCY_KEY_REUSED", "The idempotency key was used with another body")
+        if record.result is None:
+            raise Refusal("REQUEST_IN_PROGRESS", "A request with this idempotency key is still settling")
+        if isinstance(record.result, Problem):
+            raise Refusal.of(record.result)
+        return record.result
+
+    def begin(self, scope: Scope, key: str, body: str) -> None:
+        """Take a key for a purchase that settles later."""
+        self.records[scope, key] = Record(body, None)
+
+    def settle(self, scope: Scope, key: str, body: str, result: Purchase | Problem) -> None:
+        """Record what became of a purchase.
+
+        Only failures that reached a supplier are recorded; every other failure had no effect and
+        releases the key.
+        """
+        if isinstance(result, Problem) and result.code != "PROVIDER_ERROR":
+            self.records.pop((scope, key), None)
+        else:
+            self.records[scope, key] = Record(body, result)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from attrs import define, frozen
+from attrs import define, evolve, field, frozen
 
 from ..models import OrderStatus
+from .behaviour import USUAL, Behaviour, Message
 from .catalog import Tier
 
 
@@ -26,10 +27,11 @@ class Capabilities:
 class Order:
     """A rented number. ``tier`` is the product it was rented as, ``amount`` what it cost.
 
-    ``sms_revision`` counts the messages. ``sms_due_at`` is when the next one arrives. ``cancel_at``
-    and ``resend_at`` are the ends of the minimum-cancel window and of the resend cooldown.
-    ``parent_id`` is the order whose number this one rents again; ``number_free`` is False on a
-    completed order while another order holds its number.
+    ``sms_revision`` counts the messages. ``incoming`` are those still to come, each with its time, the
+    next one first; ``behaviour`` says which ones a resend brings. ``cancel_at`` and ``resend_at`` are
+    the ends of the minimum-cancel window and of the resend cooldown. ``failed_reason`` is why the order
+    brought no SMS. ``parent_id`` is the order whose number this one rents again; ``number_free`` is
+    False on a completed order while another order holds its number.
     """
 
     id: int
@@ -40,14 +42,16 @@ class Order:
     expires_at: datetime
     cancel_at: datetime
     parent_id: int | None = None
+    behaviour: Behaviour = USUAL
     status: OrderStatus = OrderStatus.ACTIVE
     otp_code: str | None = None
     otp_message: str | None = None
     otp_received_at: datetime | None = None
     sms_revision: int = 0
-    sms_due_at: datetime | None = None
+    incoming: list[tuple[datetime, Message]] = field(factory=list[tuple[datetime, Message]])
     resend_at: datetime | None = None
     canceled_at: datetime | None = None
+    failed_reason: str | None = None
     number_free: bool = True
 
     def receive(self, at: datetime, text: str, code: str | None) -> None:
@@ -57,6 +61,22 @@ class Order:
         self.otp_code = self.otp_code if code is None else code
         self.otp_received_at = self.otp_received_at or at
         self.sms_revision += 1
+
+    def as_created(self) -> Order:
+        """Give the order as it was when it was bought."""
+        if self.status is OrderStatus.ACTIVE and not self.sms_revision:
+            return self
+        return evolve(
+            self,
+            status=OrderStatus.ACTIVE,
+            otp_code=None,
+            otp_message=None,
+            otp_received_at=None,
+            sms_revision=0,
+            resend_at=None,
+            canceled_at=None,
+            failed_reason=None,
+        )
 
     def capabilities(self, now: datetime) -> Capabilities:
         """Tell what the order allows at ``now``."""

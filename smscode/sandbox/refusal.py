@@ -5,17 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
+from attrs import frozen
+
 from ..errors import API_ERRORS
 
 Json: TypeAlias = "bool | int | str | Sequence[Json] | Mapping[str, Json] | None"
 """A JSON value that the service sends; it sends no fractions."""
 
 
+@frozen
+class Problem:
+    """What an error answer says: ``code`` and HTTP ``status``, a ``message`` for people, ``details`` in JSON.
+
+    ``retry_after`` is in whole seconds, for ``Retry-After``.
+    """
+
+    code: str
+    message: str
+    status: int
+    details: Json = None
+    retry_after: int | None = None
+
+
 class Refusal(Exception):
     """An operation that is answered with an error.
 
-    ``code`` is an error code, ``status`` its HTTP status (that of the documentation unless given),
-    ``details`` the JSON beside the message, ``retry_after`` whole seconds for ``Retry-After``.
+    ``code`` is an error code, ``status`` its HTTP status (that of the documentation unless given). A
+    raised exception keeps the traceback of its first time, so what is kept is its ``problem``.
     """
 
     def __init__(
@@ -28,14 +44,16 @@ class Refusal(Exception):
         retry_after: int | None = None,
     ) -> None:
         super().__init__(message)
-        self.code = code
-        self.message = message
-        self.status: int = API_ERRORS[code][1] if status is None else status
-        self.details = details
-        self.retry_after = retry_after
+        status = API_ERRORS[code][1] if status is None else status
+        self.problem: Problem = Problem(code, message, status, details, retry_after)
 
-    def again(self) -> Refusal:
-        """Make an equal refusal to raise: a raised exception keeps the traceback of its first time."""
-        return Refusal(
-            self.code, self.message, status=self.status, details=self.details, retry_after=self.retry_after
+    @classmethod
+    def of(cls, problem: Problem) -> Refusal:
+        """Make a refusal to raise of a problem that was kept."""
+        return cls(
+            problem.code,
+            problem.message,
+            status=problem.status,
+            details=problem.details,
+            retry_after=problem.retry_after,
         )

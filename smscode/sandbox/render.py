@@ -16,7 +16,6 @@ from attrs import frozen
 
 from ..money import BALANCE_PLACES, PRICE_PLACES, FxRate
 from .catalog import Country, Operator, Service, Tier
-from .idempotency import Purchase
 from .orders import Order
 from .refusal import Json
 from .webhooks import DISABLED_REASON, Event, Webhook
@@ -121,9 +120,10 @@ class View:
 
     def product(self, tier: Tier) -> Json:
         """Show a price tier."""
+        between = " - " if self.generation == "current" else " "
         shown: dict[str, Json] = {
             "id": tier.id,
-            "name": tier.name,
+            "name": f"{tier.service.name}{between}{tier.country.name}",
             "country_id": tier.country.id,
             "platform_id": tier.service.id,
             "catalog_product_id": tier.catalog_product_id,
@@ -156,7 +156,7 @@ class View:
             "otp_received_at": past(order.otp_received_at),
             "expires_at": future(order.expires_at),
             "canceled_at": past(order.canceled_at),
-            "failed_reason": None,
+            "failed_reason": order.failed_reason,
             "country": tier.country.name,
             "platform": tier.service.name,
             "can_finish": allowed.can_finish,
@@ -172,13 +172,6 @@ class View:
         if "amount" in names:
             values["amount"] = self.money(order.amount)
         return {name: values[name] for name in names}
-
-    def purchase(self, purchase: Purchase) -> Json:
-        """Show what a create or reactivate gave."""
-        return {
-            "orders": [self.order(order, "created") for order in purchase.orders],
-            "failed_count": purchase.failed_count,
-        }
 
     def event(self, event: Event) -> Json:
         """Show a webhook event of an order."""
@@ -196,22 +189,22 @@ class View:
             shown["webhook_consecutive_failures"] = webhook.failures
         return shown
 
+    def country(self, value: Country) -> Json:
+        """Show a country; the two generations write its codes differently."""
+        current = self.generation == "current"
+        return {
+            "id": value.id,
+            "code": value.code.lower() if current else value.code,
+            "name": value.name,
+            "dial_code": value.dial_code.lstrip("+") if current else value.dial_code,
+            "emoji": value.emoji,
+            "active": True,
+        }
 
-def country(value: Country) -> Json:
-    """Show a country."""
-    return {
-        "id": value.id,
-        "code": value.code,
-        "name": value.name,
-        "dial_code": value.dial_code,
-        "emoji": value.emoji,
-        "active": True,
-    }
-
-
-def service(value: Service) -> Json:
-    """Show a service."""
-    return {"id": value.id, "code": value.code, "name": value.name, "active": True}
+    def service(self, value: Service) -> Json:
+        """Show a service; its code is a short one in the documented generation, a name in the current."""
+        code = value.name.lower() if self.generation == "current" else value.code
+        return {"id": value.id, "code": code, "name": value.name, "active": True}
 
 
 def operators(values: Sequence[Operator | None]) -> Json:

@@ -1,16 +1,17 @@
-"""Which offers fill an order, in which order."""
+"""Which offers fill an order, in which order, and what their suppliers make of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ..models import RoutingPolicy
-from .catalog import Catalog, Provider, Tier
-from .refusal import Refusal
+from .behaviour import Behaviour, Cause
+from .catalog import Catalog, Tier
+from .refusal import Json, Refusal
 
-_NEUTRAL_BUCKET = 5
+_NEUTRAL_STEP = 5
 
 
 @frozen(kw_only=True)
@@ -33,15 +34,28 @@ class Wish:
         )
 
 
-def _bucket(provider: Provider) -> int:
-    return _NEUTRAL_BUCKET if provider.success is None else provider.success // 10
+@frozen
+class Again:
+    """What a reactivation asks for: the number of an order, for at most so many rupiah."""
+
+    order_id: int
+    max_price: int | None = None
 
 
-def rank(offers: Iterable[Tier], wish: Wish) -> list[Tier]:
+@frozen
+class Supply:
+    """What the suppliers gave: a tier for each number, and each answer on the way to them."""
+
+    numbers: list[Tier] = field(factory=list[Tier])
+    attempts: list[Cause] = field(factory=list[Cause])
+
+
+def rank(offers: Iterable[Tier], wish: Wish, steps: Mapping[str, int | None]) -> list[Tier]:
     """Sort offers, best first.
 
     By price, a preferred provider first among equal prices; for ``best_success`` by the provider's
-    share of orders with an SMS in steps of 10 %, then by price, a preferred provider first of all.
+    share of orders with a code, in the ``steps`` of its `TrackRecord`, then by price, a preferred
+    provider first of all. A provider without a score ranks in the middle.
     """
     preferred = (wish.prefer_provider or "").lower()
 
@@ -49,14 +63,16 @@ def rank(offers: Iterable[Tier], wish: Wish) -> list[Tier]:
         return tier.price, tier.provider.code != preferred, tier.id
 
     def best_success(tier: Tier) -> tuple[bool, int, int, int]:
-        return tier.provider.code != preferred, -_bucket(tier.provider), tier.price, tier.id
+        step = steps.get(tier.provider.code)
+        score = _NEUTRAL_STEP if step is None else step
+        return tier.provider.code != preferred, -score, tier.price, tier.id
 
     if wish.policy is RoutingPolicy.BEST_SUCCESS:
         return sorted(offers, key=best_success)
     return sorted(offers, key=cheapest)
 
 
-def choose(catalog: Catalog, wish: Wish) -> list[Tier]:
+def choose(catalog: Catalog, wish: Wish, steps: Mapping[str, int | None]) -> list[Tier]:
     """Give the tiers that may fill a wish, best first; there is at least one.
 
     A product asked for by its id is given even without stock: only its supplier says so.
@@ -68,16 +84,35 @@ def choose(catalog: Catalog, wish: Wish) -> list[Tier]:
         offers = [tier]
     else:
         assert wish.catalog_product_id is not None  # the handler lets exactly one of the two in
-        offers = rank(catalog.offers(wish.catalog_product_id, wish.operator_id), wish)
+        offers = rank(catalog.offers(wish.catalog_product_id, wish.operator_id), wish, steps)
     offers = [tier for tier in offers if wish.affords(tier.price)]
     if not offers:
         raise Refusal("NO_OFFER_AVAILABLE", "No offer matches the product, price limits and policy")
     return offers
 
 
-def allocate(offers: list[Tier], quantity: int) -> list[Tier]:
-    """Take up to ``quantity`` numbers out of the offers' stock, on paper: one tier per number."""
-    numbers: list[Tier] = []
+def supply(offers: list[Tier], quantity: int, behaviour: Behaviour) -> Supply:
+    """Ask the offers' suppliers, in order, for up to ``quantity`` numbers out of their stock, on paper."""
+    found = Supply()
+    most = quantity if behaviour.at_most is None else min(quantity, behaviour.at_most)
     for tier in offers:
-        numbers += [tier] * min(tier.stock, quantity - len(numbers))
-    return numbers
+        if len(found.numbers) == quantity:
+            break
+        answer = behaviour.answer(tier.provider.code)
+        if answer == "ok":
+            taken = min(tier.stock, most - len(found.numbers))
+            found.numbers.extend([tier] * taken)
+            answer = "ok" if taken else "no_numbers"
+        found.attempts.append(answer)
+    return found
+
+
+def refused(wish: Wish, attempts: list[Cause]) -> Refusal:
+    """Make the refusal of a purchase that no supplier could fill.
+
+    An order of a product tells how many numbers failed for which cause, a routed one each attempt.
+    """
+    details: Mapping[str, Json] = (
+        {"attempts": attempts} if wish.product_id is None else {"cause_counts": {attempts[0]: wish.quantity}}
+    )
+    return Refusal("PROVIDER_ERROR", "Upstream refused the order", details=details)

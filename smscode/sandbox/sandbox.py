@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 from ..core.endpoints import ENDPOINTS
 from ..errors import API_ERRORS, InvalidArgumentError
+from .abuse import AbuseGuard
+from .addresses import resolve_by_system, resolve_nothing
 from .app import App, Fault
+from .behaviour import Behaviour
 from .ledger import Movement
+from .limits import read_limits
 from .refusal import Json, Refusal
+from .register import Rules
 from .render import Generation
 from .seed import seed_catalog
 from .serving import Server, serve
 from .transport import SandboxTransport
 from .webhooks import Delivery
-from .world import Rules, World
+from .world import World
 
 
 def _utc_now() -> datetime:
@@ -42,7 +47,14 @@ class Sandbox:
     fields and endpoints of its documentation. ``clock`` gives the time as an aware datetime, the
     real time unless given; `advance` adds to it. ``deliver`` takes webhooks instead of HTTP and
     returns the status that their endpoint answers; ``allow_local_webhooks`` lets webhook URLs be
-    loopback addresses, with http, too. The same ``seed`` gives the same codes and numbers.
+    loopback addresses, with http, too. ``resolve`` gives the addresses of a webhook URL's host name,
+    which must not be private ones; unless given, the system is asked where webhooks go out over HTTP,
+    and nobody where ``deliver`` takes them. ``webhook_jitter`` is for how many seconds at most a webhook
+    is held back, so that they arrive in any order. The same ``seed`` gives the same codes and numbers.
+
+    ``rate_limits`` are the documented ones; False switches them off, a mapping gives other numbers of
+    requests per 60 seconds, by the names of `RateLimits`, and ``cancels_per_day``. ``abuse_guard`` says
+    when too many failed orders stop an account from ordering, None for never.
     """
 
     def __init__(
@@ -59,6 +71,10 @@ class Sandbox:
         clock: Callable[[], datetime] | None = None,
         deliver: Callable[[Delivery], int] | None = None,
         allow_local_webhooks: bool = False,
+        resolve: Callable[[str], Iterable[str]] | None = None,
+        webhook_jitter: float = 0.0,
+        rate_limits: bool | Mapping[str, int] = True,
+        abuse_guard: AbuseGuard | None = AbuseGuard(),
         seed: int = 0,
     ) -> None:
         _whole("balance", balance, 0)
@@ -71,6 +87,7 @@ class Sandbox:
             ("lifetime", lifetime),
             ("cancel_after", cancel_after),
             ("resend_cooldown", resend_cooldown),
+            ("webhook_jitter", webhook_jitter),
         ):
             # Written so that NaN is refused, too; a year is longer than anybody waits.
             if seconds is not None and not 0 <= seconds <= 31_536_000:
@@ -79,12 +96,19 @@ class Sandbox:
         self._clock = clock or _utc_now
         self._ahead = timedelta(0)
         self._latest = datetime.min.replace(tzinfo=UTC)
+        limits, per_day = read_limits(rate_limits)
+        if resolve is None:
+            resolve = resolve_by_system if deliver is None else resolve_nothing
         rules = Rules(
             otp_after=otp_after,
             lifetime=lifetime,
             cancel_after=cancel_after,
             resend_cooldown=resend_cooldown,
             resend_needs_sms=generation == "current",
+            webhook_retries=generation == "current",
+            webhook_jitter=webhook_jitter,
+            cancels_per_day=per_day if generation == "current" else None,
+            abuse_guard=abuse_guard if generation == "current" else None,
             seed=seed,
         )
         self._app = App(
@@ -93,7 +117,9 @@ class Sandbox:
             generation=generation,
             clock=self._now,
             deliver=deliver,
+            resolve=resolve,
             allow_local_webhooks=allow_local_webhooks,
+            limits=limits,
         )
         self._transport = SandboxTransport(self._app)
 
@@ -159,6 +185,21 @@ class Sandbox:
         with self._app.lock:
             self._app.world.set_rate(rate, self._now())
 
+    def set_maintenance(self, on: bool, *, retry_after: int | None = None) -> None:
+        """Close or open the service; while it is closed it may say after how many seconds to try again."""
+        with self._app.lock:
+            self._app.world.maintenance = (retry_after or 0) if on else None
+
+    def set_suspended(self, on: bool) -> None:
+        """Suspend the account, which is then forbidden everything, or let it in again."""
+        with self._app.lock:
+            self._app.world.suspended = on
+
+    def set_behaviour(self, behaviour: Behaviour) -> None:
+        """Change how suppliers treat the purchases from now on."""
+        with self._app.lock:
+            self._app.world.behaviour = behaviour
+
     def deliver_sms(self, order_id: int, *, text: str | None = None, code: str | None = None) -> None:
         """Let an SMS arrive now for an order that has not ended.
 
@@ -201,7 +242,7 @@ class Sandbox:
             raise InvalidArgumentError("code: this one is not documented, so it needs a status.")
         else:
             refusal = Refusal(code, message, status=status, details=details, retry_after=retry_after)
-            fault = Fault(refusal.status, retry_after, refusal)
+            fault = Fault(refusal.problem.status, retry_after, refusal.problem)
         with self._app.lock:
             self._app.faults.setdefault(operation, deque()).extend([fault] * times)
 

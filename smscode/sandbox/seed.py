@@ -12,9 +12,9 @@ from typing import Final
 
 from .catalog import Catalog, Country, Operator, Provider, Service, Tier
 
-ALPHA: Final = Provider("alpha", success=64)
-BETA: Final = Provider("beta", success=91)
-GAMMA: Final = Provider("gamma", success=97, repeats=False)
+ALPHA: Final = Provider("alpha", (100, 64))
+BETA: Final = Provider("beta", (100, 91))
+GAMMA: Final = Provider("gamma", (100, 97), repeats=False)
 
 COUNTRIES: Final = (
     Country(6, "ID", "Indonesia", "+62", "🇮🇩", "8", 10),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import anyio.lowlevel
-import anyio.to_thread
 import httpx
 
 from ..core.wire import Response
 from .app import App
+from .waiting import TooSlow, complete, complete_async
 
 
 def _response(response: Response) -> httpx.Response:
@@ -21,15 +21,29 @@ def _target(request: httpx.Request) -> str:
     return request.url.raw_path.decode("ascii")
 
 
+def _patience(request: httpx.Request) -> float | None:
+    """Give the seconds that a request waits for its answer, None for any number."""
+    timeouts: dict[str, float | None] = request.extensions.get("timeout", {})
+    return timeouts.get("read")
+
+
 class SandboxTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
-    """Answers the requests of an `httpx.Client` or `httpx.AsyncClient` out of a sandbox."""
+    """Answers the requests of an `httpx.Client` or `httpx.AsyncClient` out of a sandbox.
+
+    An answer that takes longer than the request's read timeout raises `httpx.ReadTimeout`, as it would
+    on a network; what was asked for still happens.
+    """
 
     def __init__(self, app: App) -> None:
         self._app = app
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request of a sync client."""
-        return _response(self._app.handle(request.method, _target(request), request.headers, request.read()))
+        exchange = self._app.begin(request.method, _target(request), request.headers, request.read())
+        try:
+            return _response(complete(self._app, exchange, _patience(request)))
+        except TooSlow:
+            raise httpx.ReadTimeout("The answer took too long", request=request) from None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request of an async client."""
@@ -37,8 +51,7 @@ class SandboxTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
         # Other tasks get their turn here, as they do while a real request is on its way.
         await anyio.lowlevel.checkpoint()
         exchange = self._app.begin(request.method, _target(request), request.headers, body)
-        if exchange.blocking:
-            return _response(
-                await anyio.to_thread.run_sync(self._app.complete, exchange, abandon_on_cancel=True)
-            )
-        return _response(self._app.complete(exchange))
+        try:
+            return _response(await complete_async(self._app, exchange, _patience(request)))
+        except TooSlow:
+            raise httpx.ReadTimeout("The answer took too long", request=request) from None

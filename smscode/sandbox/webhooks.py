@@ -6,9 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from datetime import datetime
-from ipaddress import ip_address
 from typing import Final, Literal, TypeAlias
-from urllib.parse import urlsplit
 
 from attrs import define, field, frozen
 
@@ -34,12 +32,14 @@ class Delivery:
     """A webhook request: ``POST url`` with ``headers`` and ``body``.
 
     ``status`` is the HTTP status that the endpoint answered, None before that or when it gave none.
+    ``attempt`` counts from 1: what fails may be sent again.
     """
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes
     status: int | None = None
+    attempt: int = 1
 
     @property
     def delivered(self) -> bool:
@@ -91,32 +91,3 @@ class Webhook:
             digest = hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()
             headers["X-Webhook-Signature"] = f"sha256={digest}"
         return Delivery(self.url, headers, body)
-
-
-def _local(host: str) -> tuple[bool, bool]:
-    """Tell whether a host is loopback, and whether it is any address not on the public internet."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True, True
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False, False
-    return address.is_loopback, not address.is_global
-
-
-def url_problem(url: str, *, allow_local: bool) -> str | None:
-    """Say what is wrong with a webhook URL, or None. Names are not resolved: nothing is sent."""
-    if any(character <= " " or character == "\x7f" for character in url):
-        return "must be a URL"
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname
-        _ = parts.port
-    except ValueError:
-        return "must be a URL"
-    loopback, private = _local(host or "")
-    if host and loopback and allow_local and parts.scheme in ("http", "https"):
-        return None
-    if parts.scheme != "https" or not host:
-        return "must be an https:// URL"
-    return "must not be a private, reserved or internal address" if private else None

@@ -1,177 +1,199 @@
 """The service's state: orders, their money and their events. No clock, no I/O, no threads.
 
-Every operation is told the time. What falls due in between (an SMS, the end of a rental) happens
-when `World.settle` is called, in the order of time and at the time it was due, so a caller settles
-before each operation and sees what the service would show.
+Every operation is told the time. What falls due in between (an SMS, the end of a rental, a purchase
+that took a while) happens when `World.settle` is called, in the order of time and at the time it was
+due, so a caller settles before each operation and sees what the service would show.
+
+All of it is plain values: attrs classes, dicts, lists, numbers and texts.
 """
 
 from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from attrs import evolve, frozen
-
-from ..models import OrderStatus
+from ..models import OrderStatus, RoutingPolicy
 from ..money import FxRate
+from .behaviour import USUAL, Behaviour
 from .catalog import Catalog, Tier
 from .idempotency import IdempotencyKeys, Purchase
-from .ledger import Ledger
+from .limits import seconds_left_today
 from .orders import Order, window
-from .refusal import Refusal
-from .routing import Wish, allocate, choose
-from .webhooks import Event, OrderEvent, Webhook
+from .postbox import Postbox
+from .purchases import Settling
+from .refusal import Problem, Refusal
+from .register import Due, Register, Rules
+from .routing import Again, Wish, choose, refused, supply
+from .success import DAYS
+from .webhooks import Delivery
 
-FIRST_ORDER_ID: Final = 1001
 PAIR: Final = "USD/IDR"
 
 
-@frozen(kw_only=True)
-class Rules:
-    """The lengths of time, in seconds, that an account cannot choose; ``seed`` fixes codes and numbers.
+class World(Register):
+    """One account of the service, with the whole catalogue to itself.
 
-    ``otp_after`` None means that no SMS comes by itself. ``resend_needs_sms`` is False for the older
-    service, which answers a resend before the first SMS with ``resent: false``.
+    ``behaviour`` is how suppliers treat a purchase that no other `Behaviour` was chosen for.
+    A ``suspended`` account is forbidden everything. ``maintenance`` closes the service: None while it
+    is open, else the seconds after which it asks to be tried again, 0 for not saying so.
     """
-
-    otp_after: float | None
-    lifetime: float
-    cancel_after: float
-    resend_cooldown: float
-    resend_needs_sms: bool = True
-    seed: int = 0
-
-
-class World:
-    """One account of the service, with the whole catalogue to itself."""
 
     def __init__(
         self, rules: Rules, catalog: Catalog, *, balance: int, rate: int | None, now: datetime
     ) -> None:
-        self.rules = rules
+        super().__init__(rules, balance=balance, now=now)
         self.catalog = catalog
-        self.ledger: Ledger = Ledger(now, balance)
-        self.webhook: Webhook = Webhook()
+        self.behaviour: Behaviour = USUAL
+        self.suspended: bool = False
+        self.maintenance: int | None = None
         self.keys: IdempotencyKeys = IdempotencyKeys()
-        self.outbox: list[Event] = []
-        self.orders: dict[int, Order] = {}
-        self.open: dict[int, Order] = {}
+        self.settling: dict[int, Settling] = {}
+        self.purchases: int = 0
+        self.secrets: int = 0
+        self.canceled: tuple[int, int] = (0, 0)
+        self.postbox: Postbox = Postbox()
         self.fx: FxRate | None = None
         self.set_rate(rate, now)
-        self._due: list[tuple[datetime, int]] = []
-        self._numbers: set[str] = set()
-        self._secrets = random.Random(f"{rules.seed}/secrets")
+        for provider in catalog.providers:
+            for days in range(1, DAYS + 1):
+                self.success.add(provider.code, now.date() - timedelta(days=days), *provider.past)
 
     # -- time ----------------------------------------------------------------------------------
 
     def settle(self, now: datetime) -> None:
         """Let everything happen that was due by ``now``."""
-        while self._due and self._due[0][0] <= now:
-            at, order_id = heapq.heappop(self._due)
-            order = self.orders[order_id]
-            if order.status.terminal:
-                continue
-            if at >= order.expires_at:
-                self._end(order, at, OrderStatus.COMPLETED if order.sms_revision else OrderStatus.EXPIRED)
-            elif at == order.sms_due_at:
-                self.receive_sms(order, at)
+        while self.due and self.due[0][0] <= now:
+            at, kind, number = heapq.heappop(self.due)
+            if kind == "purchase":
+                self._complete(self.settling.pop(number), at)
+            elif not (order := self.orders[number]).status.terminal:
+                self.live_on(order, at)
 
     def next_due(self) -> datetime | None:
-        """Give the time of the next thing that happens by itself."""
-        while self._due and self.orders[self._due[0][1]].status.terminal:
-            heapq.heappop(self._due)
-        return self._due[0][0] if self._due else None
+        """Give the time of the next thing that happens by itself, webhooks included."""
+        while self.due and self._over(self.due[0]):
+            heapq.heappop(self.due)
+        due = [at for at in (self.due[0][0] if self.due else None, self.postbox.next_due()) if at]
+        return min(due, default=None)
+
+    def _over(self, due: Due) -> bool:
+        return due[1] == "order" and self.orders[due[2]].status.terminal
 
     def set_rate(self, rate: int | None, now: datetime) -> None:
         """Set the USD/IDR rate; None means that there is none."""
         self.fx = None if rate is None else FxRate(PAIR, rate, now)
 
-    # -- reading -------------------------------------------------------------------------------
-
-    def order(self, order_id: int) -> Order:
-        """Give an order."""
-        try:
-            return self.orders[order_id]
-        except KeyError:
-            raise Refusal("NOT_FOUND", "Order not found") from None
-
-    def newest(self, status: OrderStatus | None = None) -> Iterator[Order]:
-        """Give the orders, newest first."""
-        return (order for order in reversed(self.orders.values()) if status is None or order.status is status)
-
     # -- buying --------------------------------------------------------------------------------
 
-    def create(self, wish: Wish, now: datetime) -> Purchase:
-        """Rent numbers: as many of the asked quantity as there are."""
-        offers = choose(self.catalog, wish)
-        numbers = allocate(offers, wish.quantity)
-        missing = wish.quantity - len(numbers)
+    def buy(
+        self,
+        wanted: Wish | Again,
+        now: datetime,
+        *,
+        key: str | None = None,
+        body: str = "",
+        behaviour: Behaviour | None = None,
+    ) -> Purchase | Settling:
+        """Rent numbers, once per idempotency key; a purchase that takes time is given as it settles.
+
+        ``body`` is the fingerprint of the request. Without ``behaviour`` that of the world counts.
+        """
+        self.purchases += 1
+        behaviour = self.behaviour if behaviour is None else behaviour
+        ready_at = now + timedelta(seconds=behaviour.takes)
+        purchase = Settling(self.purchases, wanted, key, body, behaviour, ready_at)
+        if key is not None and (found := self.keys.find(purchase.scope, key, body)) is not None:
+            return found
+        if isinstance(wanted, Wish):
+            self.conduct.check(now)
+        if not behaviour.takes:
+            self._complete(purchase, now)
+            if isinstance(purchase.result, Problem):
+                raise Refusal.of(purchase.result)
+            assert purchase.result is not None  # completed just now
+            return purchase.result
+        # What has no effect anyway is refused at once; what is left has to wait for the suppliers.
+        if isinstance(wanted, Wish):
+            self._offers(wanted, now)
+        else:
+            self._reactivation_price(wanted, now)
+        if key is not None:
+            self.keys.begin(purchase.scope, key, body)
+        self.settling[purchase.number] = purchase
+        heapq.heappush(self.due, (ready_at, "purchase", purchase.number))
+        return purchase
+
+    def _complete(self, purchase: Settling, now: datetime) -> None:
+        wanted = purchase.wanted
+        try:
+            if isinstance(wanted, Wish):
+                purchase.result = self._create(wanted, purchase.behaviour, now)
+            else:
+                purchase.result = self._reactivate(wanted, purchase.behaviour, now)
+        except Refusal as refusal:
+            purchase.result = refusal.problem
+        if purchase.key is not None:
+            self.keys.settle(purchase.scope, purchase.key, purchase.body, purchase.result)
+
+    def _offers(self, wish: Wish, now: datetime) -> list[Tier]:
+        steps: dict[str, int | None] = {}
+        if wish.policy is RoutingPolicy.BEST_SUCCESS:
+            steps = {code: self.success.step(code, now) for code in self.success.days}
+        return choose(self.catalog, wish, steps)
+
+    def _create(self, wish: Wish, behaviour: Behaviour, now: datetime) -> Purchase:
+        if behaviour.problem is not None:
+            raise Refusal.of(behaviour.problem)
+        offers = self._offers(wish, now)
+        found = supply(offers, wish.quantity, behaviour)
+        missing = wish.quantity - len(found.numbers)
         # The whole quantity has to be paid for, also where only a part of it turns out to be there.
-        price = sum(tier.price for tier in numbers) + missing * offers[-1].price
-        self._check_balance(price)
-        if not numbers:
-            raise Refusal(
-                "PROVIDER_ERROR", "Upstream has no numbers", details={"cause_counts": {"no_numbers": missing}}
-            )
-        for tier in numbers:
+        self._check_balance(sum(tier.price for tier in found.numbers) + missing * offers[-1].price)
+        if not found.numbers:
+            raise refused(wish, found.attempts)
+        for tier in found.numbers:
             tier.stock -= 1
-        orders = [self._rent(tier, tier.price, None, now) for tier in numbers]
-        return Purchase(now, tuple(evolve(order) for order in orders), missing)
+        order_ids = [self.rent(tier, tier.price, None, behaviour, now) for tier in found.numbers]
+        return Purchase(now, tuple(order_ids), missing)
 
     def reactivation_cost(self, order_id: int, now: datetime) -> int:
         """Give what renting a completed order's number again costs."""
         order = self.order(order_id)
-        if not order.capabilities(now).can_reactivate:
+        settling = (purchase.wanted for purchase in self.settling.values())
+        if not order.capabilities(now).can_reactivate or any(
+            isinstance(wanted, Again) and wanted.order_id == order_id for wanted in settling
+        ):
             raise Refusal("CONFLICT", "Order cannot be reactivated")
+        if (answer := self.behaviour.answer(order.tier.provider.code)) != "ok":
+            raise _supplier_refused(answer)
         return order.tier.price * 3 // 4
 
-    def reactivate(self, order_id: int, max_price: int | None, now: datetime) -> Purchase:
-        """Rent a completed order's number again, as a new order."""
-        cost = self.reactivation_cost(order_id, now)
-        if max_price is not None and cost > max_price:
+    def _reactivation_price(self, wanted: Again, now: datetime) -> int:
+        cost = self.reactivation_cost(wanted.order_id, now)
+        if wanted.max_price is not None and cost > wanted.max_price:
             raise Refusal(
                 "VALIDATION_ERROR",
                 "The reactivation costs more than max_price",
                 details={"fields": {"max_price": "is below the cost"}},
             )
         self._check_balance(cost)
-        parent = self.orders[order_id]
+        return cost
+
+    def _reactivate(self, wanted: Again, behaviour: Behaviour, now: datetime) -> Purchase:
+        if behaviour.problem is not None:
+            raise Refusal.of(behaviour.problem)
+        cost = self._reactivation_price(wanted, now)
+        parent = self.orders[wanted.order_id]
+        if (answer := behaviour.answer(parent.tier.provider.code)) != "ok":
+            raise _supplier_refused(answer)
         parent.number_free = False
-        return Purchase(now, (evolve(self._rent(parent.tier, cost, parent, now)),), 0)
+        return Purchase(now, (self.rent(parent.tier, cost, parent, behaviour, now),), 0)
 
     def _check_balance(self, price: int) -> None:
         if price > self.ledger.balance:
             raise Refusal("INSUFFICIENT_BALANCE", "Balance too low")
-
-    def _rent(self, tier: Tier, amount: int, parent: Order | None, now: datetime) -> Order:
-        order = Order(
-            id=FIRST_ORDER_ID + len(self.orders),
-            tier=tier,
-            amount=amount,
-            phone_number=self._new_number(tier) if parent is None else parent.phone_number,
-            created_at=now,
-            expires_at=window(now, self.rules.lifetime),
-            cancel_at=window(now, self.rules.cancel_after),
-            parent_id=None if parent is None else parent.id,
-        )
-        self.orders[order.id] = self.open[order.id] = order
-        self.ledger.debit(now, amount, order.id)
-        heapq.heappush(self._due, (order.expires_at, order.id))
-        self._expect_sms(order, now)
-        return order
-
-    def _new_number(self, tier: Tier) -> str:
-        country = tier.country
-        randomness = random.Random(f"{self.rules.seed}/number/{len(self.orders)}")
-        while True:
-            rest = f"{randomness.randrange(10**country.digits):0{country.digits}d}"
-            number = f"{country.dial_code}{country.prefix}{rest}"
-            if number not in self._numbers:
-                self._numbers.add(number)
-                return number
 
     # -- the life of an order ------------------------------------------------------------------
 
@@ -182,8 +204,17 @@ class World:
             raise Refusal("CONFLICT", "Order cannot be canceled")
         if now < order.cancel_at:
             raise Refusal("CANCEL_TOO_EARLY", "Order is too new to cancel")
+        today = now.toordinal()
+        canceled = self.canceled[1] if self.canceled[0] == today else 0
+        if self.rules.cancels_per_day is not None and canceled >= self.rules.cancels_per_day:
+            raise Refusal(
+                "RATE_LIMIT_EXCEEDED", "Too many orders canceled today", retry_after=seconds_left_today(now)
+            )
+        if order.behaviour.cancel != "ok":
+            raise _supplier_refused(order.behaviour.cancel)
+        self.canceled = (today, canceled + 1)
         order.canceled_at = now
-        self._end(order, now, OrderStatus.CANCELED)
+        self.end(order, now, OrderStatus.CANCELED)
         return order
 
     def finish(self, order_id: int, now: datetime) -> Order:
@@ -191,7 +222,7 @@ class World:
         order = self.order(order_id)
         if not order.capabilities(now).can_finish:
             raise Refusal("CONFLICT", "Order cannot be finished")
-        self._end(order, now, OrderStatus.COMPLETED)
+        self.end(order, now, OrderStatus.COMPLETED)
         return order
 
     def resend(self, order_id: int, now: datetime) -> tuple[Order, bool]:
@@ -201,53 +232,35 @@ class World:
             return order, False
         if not order.capabilities(now).can_resend:
             raise Refusal("CONFLICT", "Order cannot be resent")
+        if order.behaviour.resend != "ok":
+            raise _supplier_refused(order.behaviour.resend)
         order.resend_at = window(now, self.rules.resend_cooldown)
         if not order.tier.provider.repeats:
             return order, False
         order.status = OrderStatus.ACTIVE
-        self._expect_sms(order, now)
+        self.expect_sms(order, now)
         return order, True
-
-    def receive_sms(
-        self, order: Order, at: datetime, text: str | None = None, code: str | None = None
-    ) -> None:
-        """Let an SMS arrive for an open order; without ``text`` and ``code``, one with a new code."""
-        if text is None:
-            code = code or self._new_code(order)
-            text = f"Your {order.tier.service.name} code is {code}"
-        order.receive(at, text, code)
-        self._emit("order.otp_received", order, at)
-
-    def _new_code(self, order: Order) -> str:
-        randomness = random.Random(f"{self.rules.seed}/code/{order.id}/{order.sms_revision}")
-        while (code := f"{randomness.randrange(10**6):06d}") == order.otp_code:
-            continue  # one chance in a million: a new SMS must be seen to have another code
-        return code
-
-    def _expect_sms(self, order: Order, now: datetime) -> None:
-        if self.rules.otp_after is not None:
-            order.sms_due_at = now + timedelta(seconds=self.rules.otp_after)
-            heapq.heappush(self._due, (order.sms_due_at, order.id))
-
-    def _end(self, order: Order, at: datetime, status: OrderStatus) -> None:
-        order.status = status
-        del self.open[order.id]
-        if order.parent_id is None:
-            order.tier.stock += 1
-        else:
-            self.orders[order.parent_id].number_free = True
-        if status is OrderStatus.COMPLETED:
-            self._emit("order.completed", order, at)
-            return
-        self.ledger.refund(at, order.amount, order.id)
-        self._emit("order.expired" if status is OrderStatus.EXPIRED else "order.canceled", order, at)
 
     # -- webhook -------------------------------------------------------------------------------
 
     def update_webhook(self, url: str | None, secret: str | None) -> None:
         """Change the webhook settings."""
-        self.webhook.update(url, secret, f"{self._secrets.getrandbits(256):064x}")
+        self.secrets += 1
+        generated = random.Random(f"{self.rules.seed}/secret/{self.secrets}").getrandbits(256)
+        self.webhook.update(url, secret, f"{generated:064x}")
 
-    def _emit(self, name: OrderEvent, order: Order, at: datetime) -> None:
-        if self.webhook.enabled:
-            self.outbox.append(Event(name, at, evolve(order)))
+    def hold_back(self, delivery: Delivery, at: datetime) -> None:
+        """Keep a webhook of something that happened at ``at`` for a moment, each for another one."""
+        pause = random.Random(f"{self.rules.seed}/webhook/{self.postbox.posted}").random()
+        self.postbox.put(delivery, at + timedelta(seconds=pause * self.rules.webhook_jitter))
+
+    def delivered(self, delivery: Delivery, now: datetime) -> None:
+        """Take in how a delivery went."""
+        if self.rules.webhook_retries:
+            self.webhook.record(delivery, now)
+            if not delivery.delivered:
+                self.postbox.retry(delivery, now)
+
+
+def _supplier_refused(cause: str) -> Refusal:
+    return Refusal("PROVIDER_ERROR", "Upstream refused the request", details={"attempts": [cause]})

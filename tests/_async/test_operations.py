@@ -47,12 +47,14 @@ def amount(version: Version, rupiah: int, dollars: str) -> tuple[str, str, int]:
 async def test_countries_and_services_are_listed(version: Version) -> None:
     async with AsyncVirtualClient(still_sandbox(), api_version=version) as client:
         countries = await client.catalog.countries()
-        assert countries[0] == Country(6, "Indonesia", True, "ID", "+62", "🇮🇩")
+        assert countries[0] == Country(6, "Indonesia", True, "id", "62", "🇮🇩")
         assert len(countries) == 6
         services = await client.catalog.services()
-        assert services[0] == Service(3, "wa", "WhatsApp", True)
+        assert services[0] == Service(3, "whatsapp", "WhatsApp", True)
         in_brazil = await client.catalog.services(country_id=73)
-        assert {service.code for service in services} - {service.code for service in in_brazil} == {"ig"}
+        assert {service.code for service in services} - {service.code for service in in_brazil} == {
+            "instagram"
+        }
 
 
 async def test_operators_are_listed_where_there_is_a_choice(version: Version) -> None:
@@ -75,7 +77,7 @@ async def test_a_page_of_products_has_prices_and_its_own_size(
         assert (page.page, page.limit, page.count, page.fx) == (1, 1000, len(page), fx(version))
         assert len(page.items) == 3
         assert (first.catalog_product_id, first.country_id, first.platform_id) == (WHATSAPP_INDONESIA, 6, 3)
-        assert (first.name, first.active, first.available) == ("WhatsApp Indonesia", True, 800)
+        assert (first.name, first.active, first.available) == ("WhatsApp - Indonesia", True, 800)
         assert shown(first.price) == amount(version, 16_500, "1.0154")
         assert [shown(product.price) for product in page.items[1:]] == [amount(version, 15_000, "0.9231")] * 2
         second = await client.catalog.products(

@@ -80,6 +80,9 @@ def test_the_same_seed_gives_the_same_numbers_and_codes() -> None:
         ({"product_id": 142, "quantity": 0}, {"quantity"}),
         ({"product_id": 142, "quantity": 101}, {"quantity"}),
         ({"product_id": 142, "quantity": True}, {"quantity"}),
+        ({"product_id": 142, "quantity": None}, {"quantity"}),
+        ({"catalog_product_id": 87, "policy": None}, {"policy"}),
+        ({"product_id": 142, "prefer_provider": "beta"}, {"prefer_provider"}),
         ({"product_id": 142, "policy": "cheapest"}, {"policy"}),
         ({"product_id": 142, "operator_id": 1}, {"operator_id"}),
         ({"catalog_product_id": 87, "policy": "fastest"}, {"policy"}),
@@ -128,7 +131,6 @@ def test_a_preferred_provider_wins_among_equal_prices(api: Api) -> None:
     assert products(api, catalog_product_id=87, prefer_provider="Beta") == [143]
     assert products(api, catalog_product_id=87, prefer_provider="gamma") == [142]  # it is dearer
     assert products(api, catalog_product_id=87, prefer_provider="nobody") == [142]
-    assert products(api, product_id=142, prefer_provider="beta") == [142]
 
 
 def test_best_success_ranks_providers_in_steps_of_ten_percent(api: Api) -> None:
@@ -157,10 +159,12 @@ def test_dollar_limits_are_read_as_whole_rupiah_inside_them() -> None:
     assert products(api, catalog_product_id=87, min_price="0.8348") == [144]
 
 
-def test_a_product_above_the_cap_is_no_offer(even: Api) -> None:
+def test_a_product_above_the_cap_is_no_offer_of_the_documented_service(version: str) -> None:
+    even = Api(version, rate=10_000, generation="documented")
     wish: dict[str, Any] = {"product_id": 142, "max_price": usd(even, 14_999)}
     assert even.refused("POST", "/orders/create", **wish)[:2] == (422, "NO_OFFER_AVAILABLE")
-    assert products(even, product_id=142, max_price=usd(even, 15_000)) == [142]
+    fitting = {"max_price": usd(even, 15_000), "prefer_provider": "beta"}
+    assert products(even, product_id=142, **fitting) == [142]
 
 
 def test_an_operator_limits_a_routed_order_to_its_tiers(api: Api) -> None:
@@ -217,6 +221,10 @@ def test_a_repeated_key_replays_the_result(api: Api) -> None:
     assert again == first
     assert again["failed_count"] == 2
     assert len(api.get("/orders")) == 3
+
+
+def test_a_field_that_may_be_null_may_be_left_out_as_well(api: Api) -> None:
+    assert api.rent(product_id=142, catalog_product_id=None, max_price=None, operator_id=None)
 
 
 def test_a_key_is_bound_to_its_body(api: Api) -> None:

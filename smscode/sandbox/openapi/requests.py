@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import Final
 
 from attrs import evolve
@@ -45,11 +45,12 @@ def parameters(endpoint: Endpoint[object], generation: str) -> list[Json]:
 
 def body(endpoint: Endpoint[object], version: Version, schemas: Schemas) -> Schema | None:
     """Describe the body of a request, None where it has none."""
+    newer = schemas.generation == "current"
     fields = _known(endpoint.fields, schemas.generation)
     if not fields:
         return None
     if any(field.routed for field in fields):
-        schema: Schema = {"oneOf": [_one_product(fields, version), _routed(fields, version)]}
+        schema: Schema = {"oneOf": [_one_product(fields, version, newer=newer), _routed(fields, version)]}
     else:
         required = [field.name for field in fields if field.required]
         schema = closed({field.name: value(field, version) for field in fields}, required)
@@ -102,20 +103,21 @@ def _about(parameter: Parameter) -> str:
     return parameter.about
 
 
-def _one_product(fields: Iterable[Parameter], version: Version) -> Schema:
+def _one_product(fields: Iterable[Parameter], version: Version, *, newer: bool) -> Schema:
     """Describe an order for one price tier: what goes with a routed order can only be null."""
-    return _order(fields, "product_id", "catalog_product_id", version, routed=False)
+    misplaced = {field.name for field in fields if field.needs_routing(newer=newer)}
+    return _order(fields, "product_id", {"catalog_product_id", *misplaced}, version)
 
 
 def _routed(fields: Iterable[Parameter], version: Version) -> Schema:
-    return _order(fields, "catalog_product_id", "product_id", version, routed=True)
+    return _order(fields, "catalog_product_id", {"product_id"}, version)
 
 
-def _order(fields: Iterable[Parameter], wanted: str, other: str, version: Version, *, routed: bool) -> Schema:
+def _order(fields: Iterable[Parameter], wanted: str, misplaced: Set[str], version: Version) -> Schema:
     properties: dict[str, Json] = {}
     for field in fields:
         described = {**value(evolve(field, nullable=field.nullable and field.name != wanted), version)}
-        if field.name == other or (field.routed and not routed):
+        if field.name in misplaced:
             if not field.nullable:
                 continue
             described = {"type": "null"}

@@ -1,0 +1,180 @@
+"""The register of the orders: how they come into being, get their messages and end.
+
+It keeps what those steps change together: the orders, the money, the suppliers' track record, the
+account's conduct and the events that webhooks tell of. Who may do what when is the world's business.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Final, Literal, TypeAlias
+
+from attrs import evolve, field, frozen
+
+from ..models import OrderStatus
+from .abuse import AbuseGuard, Conduct
+from .behaviour import Behaviour, Message
+from .catalog import Tier
+from .ledger import Ledger
+from .limits import CANCELS_PER_DAY
+from .orders import Order, window
+from .refusal import Refusal
+from .success import TrackRecord
+from .webhooks import Event, OrderEvent, Webhook
+
+FIRST_ORDER_ID: Final = 1001
+NO_SMS: Final = "NoSms"
+"""Why an expired order failed."""
+
+Due: TypeAlias = tuple[datetime, Literal["order", "purchase"], int]
+"""Something that happens by itself: when, to what, and its number."""
+
+
+@frozen(kw_only=True)
+class Rules:
+    """What an account cannot choose; lengths of time are in seconds. ``seed`` fixes codes and numbers.
+
+    ``otp_after`` None means that no SMS comes by itself. ``resend_needs_sms`` is False for the older
+    service, which answers a resend before the first SMS with ``resent: false``. With
+    ``webhook_retries`` failed webhooks are sent again, and switched off after ten failures;
+    ``webhook_jitter`` holds each back for up to so long, so that they overtake each other.
+    """
+
+    otp_after: float | None
+    lifetime: float
+    cancel_after: float
+    resend_cooldown: float
+    resend_needs_sms: bool = True
+    webhook_retries: bool = True
+    webhook_jitter: float = 0.0
+    cancels_per_day: int | None = CANCELS_PER_DAY
+    abuse_guard: AbuseGuard | None = field(factory=AbuseGuard)
+    seed: int = 0
+
+
+class Register:
+    """The orders and all that changes with them; ``open`` are those that have not ended.
+
+    ``due`` is a heap of what happens by itself.
+    """
+
+    def __init__(self, rules: Rules, *, balance: int, now: datetime) -> None:
+        self.rules = rules
+        self.ledger: Ledger = Ledger(now, balance)
+        self.success: TrackRecord = TrackRecord()
+        self.conduct: Conduct = Conduct(rules.abuse_guard)
+        self.webhook: Webhook = Webhook()
+        self.outbox: list[Event] = []
+        self.orders: dict[int, Order] = {}
+        self.open: dict[int, Order] = {}
+        self.due: list[Due] = []
+        self.numbers: set[str] = set()
+        self._opened = 0
+
+    def order(self, order_id: int) -> Order:
+        """Give an order."""
+        try:
+            return self.orders[order_id]
+        except KeyError:
+            raise Refusal("NOT_FOUND", "Order not found") from None
+
+    def newest(self, status: OrderStatus | None = None) -> Iterator[Order]:
+        """Give the orders, newest first."""
+        held = self.orders if status is None or status.terminal else self.open
+        return (order for order in reversed(held.values()) if status is None or order.status is status)
+
+    def rent(self, tier: Tier, amount: int, parent: Order | None, behaviour: Behaviour, now: datetime) -> int:
+        """Rent a number and give the order's id; with ``parent``, that order's number again."""
+        order = Order(
+            id=FIRST_ORDER_ID + len(self.orders),
+            tier=tier,
+            amount=amount,
+            phone_number=self._new_number(tier) if parent is None else parent.phone_number,
+            created_at=now,
+            expires_at=window(now, self.rules.lifetime),
+            cancel_at=window(now, self.rules.cancel_after),
+            parent_id=None if parent is None else parent.id,
+            behaviour=behaviour,
+        )
+        self.orders[order.id] = self.open[order.id] = order
+        self._opened += 1
+        self.ledger.debit(now, amount, order.id)
+        self.success.add(tier.provider.code, now, 1, 0)
+        heapq.heappush(self.due, (order.expires_at, "order", order.id))
+        self.expect_sms(order, now)
+        return order.id
+
+    def _new_number(self, tier: Tier) -> str:
+        country = tier.country
+        randomness = random.Random(f"{self.rules.seed}/number/{len(self.orders)}")
+        while True:
+            rest = f"{randomness.randrange(10**country.digits):0{country.digits}d}"
+            number = f"{country.dial_code}{country.prefix}{rest}"
+            if number not in self.numbers:
+                self.numbers.add(number)
+                return number
+
+    def live_on(self, order: Order, at: datetime) -> None:
+        """Let an open order get what is due for it: its messages, or its end."""
+        if at >= order.expires_at:
+            self.end(order, at, OrderStatus.COMPLETED if order.sms_revision else OrderStatus.EXPIRED)
+            return
+        while order.incoming and order.incoming[0][0] <= at:
+            _, message = order.incoming.pop(0)
+            self.receive_sms(order, at, message.text, message.code)
+
+    def receive_sms(
+        self, order: Order, at: datetime, text: str | None = None, code: str | None = None
+    ) -> None:
+        """Let an SMS arrive for an open order; without ``text`` and ``code``, one with a new code."""
+        if text is None:
+            code = code or self._new_code(order)
+            text = f"Your {order.tier.service.name} code is {code}"
+        if order.otp_code is None and code is not None:
+            self.success.add(order.tier.provider.code, order.created_at, 0, 1)
+        order.receive(at, text, code)
+        self._emit("order.otp_received", order, at)
+
+    def _new_code(self, order: Order) -> str:
+        randomness = random.Random(f"{self.rules.seed}/code/{order.id}/{order.sms_revision}")
+        while (code := f"{randomness.randrange(10**6):06d}") == order.otp_code:
+            continue  # one chance in a million: a new SMS must be seen to have another code
+        return code
+
+    def expect_sms(self, order: Order, now: datetime) -> None:
+        """Let the order's messages come, in place of those that were still to come."""
+        messages = order.behaviour.messages
+        if messages is None:
+            after = self.rules.otp_after
+            messages = () if after is None else (Message(after),)
+        expected = [(now + timedelta(seconds=message.after), message) for message in messages]
+        order.incoming = sorted(expected, key=lambda item: item[0])
+        for at, _ in order.incoming:
+            heapq.heappush(self.due, (at, "order", order.id))
+
+    def end(self, order: Order, at: datetime, status: OrderStatus) -> None:
+        """End an order: its number is free, and its price given back unless it is completed."""
+        order.status = status
+        del self.open[order.id]
+        if self._opened > 64 and len(self.open) < self._opened // 8:
+            # A dict keeps the places of what was deleted, and walking over it passes them all.
+            self.open, self._opened = dict(self.open), len(self.open)
+        if order.parent_id is None:
+            order.tier.stock += 1
+        else:
+            self.orders[order.parent_id].number_free = True
+        self.conduct.note(at, failed=not order.sms_revision)
+        if status is OrderStatus.COMPLETED:
+            self._emit("order.completed", order, at)
+            return
+        if status is OrderStatus.EXPIRED:
+            order.failed_reason = NO_SMS
+        self.ledger.refund(at, order.amount, order.id)
+        self._emit("order.expired" if status is OrderStatus.EXPIRED else "order.canceled", order, at)
+
+    def _emit(self, name: OrderEvent, order: Order, at: datetime) -> None:
+        if self.webhook.enabled:
+            self.outbox.append(Event(name, at, evolve(order)))

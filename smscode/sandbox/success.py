@@ -1,0 +1,36 @@
+"""How well suppliers do: the score that ``best_success`` ranks them by."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Final
+
+DAYS: Final = 30
+"""Complete calendar days, in UTC, that the score looks back on."""
+FEWEST_ORDERS: Final = 20
+"""With fewer orders in those days a supplier is not scored."""
+
+
+class TrackRecord:
+    """The orders of each supplier, and those among them that got a code, by the day of the order.
+
+    ``days`` maps a supplier's code and a day's ordinal to both numbers.
+    """
+
+    def __init__(self) -> None:
+        self.days: dict[str, dict[int, tuple[int, int]]] = {}
+
+    def add(self, provider: str, day: date, orders: int, with_code: int) -> None:
+        """Count orders of a day, and orders of that day that got a code."""
+        days = self.days.setdefault(provider, {})
+        before = days.get(day.toordinal(), (0, 0))
+        days[day.toordinal()] = (before[0] + orders, before[1] + with_code)
+
+    def step(self, provider: str, now: datetime) -> int | None:
+        """Give a supplier's share of orders with a code in steps of 10 %, as 0..10; None: too few orders."""
+        days, today = self.days.get(provider, {}), now.toordinal()
+        found = [days[day] for day in range(today - DAYS, today) if day in days]
+        orders = sum(ordered for ordered, _ in found)
+        if orders < FEWEST_ORDERS:
+            return None
+        return 10 * sum(with_code for _, with_code in found) // orders
