@@ -36,7 +36,9 @@ _BROKEN: tuple[type[Exception], ...] = (
     *STREAM_ERRORS,
 )
 
-_LIBRARIES = frozenset({"smscode", "httpx", "httpcore", "h11", "anyio", "asyncio", "trio", "ssl", "socket"})
+_LIBRARIES = frozenset(
+    {"smscode", "httpx", "httpcore", "h11", "anyio", "asyncio", "trio", "ssl", "socket", "aiohttp"}
+)
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _NEVER_POSSIBLE = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeEncodeError)
 _FIRST_BYTE = ".send_request_headers.started"  # of http11, or of http2 in a caller's own transport
