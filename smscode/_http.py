@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Literal
 from urllib.parse import urlencode, urlsplit
 
+import httpcore
 import httpx
 
 from . import _version
@@ -29,6 +30,10 @@ _SHORTEST_SECRET = 8
 NO_SOCKS = 'The environment names a SOCKS proxy, which needs one more package: pip install "httpx[socks]"'
 
 _BROKEN: tuple[type[Exception], ...] = (
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.TimeoutException,
     httpx.TransportError,
     httpx.DecodingError,
     ssl.SSLError,
@@ -39,8 +44,23 @@ _BROKEN: tuple[type[Exception], ...] = (
 _LIBRARIES = frozenset(
     {"smscode", "httpx", "httpcore", "h11", "anyio", "asyncio", "trio", "ssl", "socket", "aiohttp"}
 )
-_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-_NEVER_POSSIBLE = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeEncodeError)
+_NEVER_SENT = (
+    httpcore.ConnectError,
+    httpcore.ConnectTimeout,
+    httpcore.ProxyError,
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+)
+_NEVER_POSSIBLE = (
+    httpcore.LocalProtocolError,
+    httpx.LocalProtocolError,
+    httpx.UnsupportedProtocol,
+    httpx.InvalidURL,
+    UnicodeEncodeError,
+)
+_TIMED_OUT = (TimeoutError, httpcore.TimeoutException, httpx.TimeoutException)
 _FIRST_BYTE = ".send_request_headers.started"  # of http11, or of http2 in a caller's own transport
 _ANSWERED = ".receive_response_headers.complete"
 _CONNECTING = frozenset({"connection.connect_tcp.started", "connection.connect_unix_socket.started"})
@@ -94,7 +114,7 @@ class Progress:
         untrusted = any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error))
         if untrusted and not self._sent:
             return Failure("cannot be sent", "The service's certificate cannot be verified.", cause=error)
-        timed_out = isinstance(error, (TimeoutError, httpx.TimeoutException))
+        timed_out = isinstance(error, _TIMED_OUT)
         when = " in time" if timed_out else ""
         if not self._sent if self._noted else isinstance(error, _NEVER_SENT):
             return Failure("not sent", f"No connection{when} ({type(error).__name__}).", timed_out, error)
@@ -137,14 +157,14 @@ class _Content(httpx.AsyncByteStream, httpx.SyncByteStream):
     """A request's body, for both flavours. httpx's own is a generator, which complains when abandoned."""
 
     def __init__(self, body: bytes) -> None:
-        self._body = body
+        self.body = body
         self._left = [body] if body else []
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._left)
 
     def __aiter__(self) -> _Content:
-        return _Content(self._body)
+        return _Content(self.body)
 
     async def __anext__(self) -> bytes:
         if not self._left:
@@ -153,51 +173,109 @@ class _Content(httpx.AsyncByteStream, httpx.SyncByteStream):
 
 
 class Translator:
-    """Between this package's values and httpx's, for the configured address.
+    """Between this package's values and those of httpx's stack, for the configured address.
 
     It is the only place where the token is added, and where it is taken out of an answer that echoes it.
+    What is the same for all requests is made once.
     """
 
     def __init__(self, settings: Settings, timeouts: Timeouts) -> None:
-        self._base_url = settings.base_url
+        url = httpx.URL(settings.base_url)
+        self._url = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port)
+        self._path = url.raw_path.rstrip(b"/")
         self._secret = settings.token.secret
         self._timeouts = timeouts
         self._own_headers = [
+            (b"host", url.netloc),
             (b"accept-encoding", b"gzip"),
             (b"user-agent", f"{_version.DISTRIBUTION}/{_version.VERSION}".encode("ascii")),
             (b"authorization", settings.token.header),
         ]
 
-    def request(self, request: Request, remaining: float, trace: object) -> httpx.Request:
-        """Make a request that may take ``remaining`` seconds and reports its events to ``trace``."""
-        url = self._base_url + request.path
-        if request.query:
-            url = f"{url}?{urlencode(request.query)}"
+    @property
+    def origin(self) -> httpcore.Origin:
+        """Where connections go to."""
+        return self._url.origin
+
+    def request(
+        self, request: Request, remaining: float, trace: object, *, bounded: bool = False
+    ) -> httpcore.Request:
+        """Make a request that may take ``remaining`` seconds and reports its events to ``trace``.
+
+        Where the exchange is ``bounded`` as a whole, its steps have no limits that would come to the same.
+        """
+        target = request.path if not request.query else f"{request.path}?{urlencode(request.query)}"
+        url = httpcore.URL(
+            scheme=self._url.scheme,
+            host=self._url.host,
+            port=self._url.port,
+            target=self._path + target.encode("ascii"),
+        )
         headers = [(name.encode("ascii"), value.encode("ascii")) for name, value in request.headers]
-        remaining = max(remaining, 0.001)
-        limits = {
-            "connect": min(self._timeouts.connect, remaining),
-            "read": min(self._timeouts.read, remaining),
-            "write": min(self._timeouts.read, remaining),
-            "pool": remaining,
+        headers += self._own_headers
+        body = request.body or b""
+        if request.method != "GET":
+            headers.append((b"content-length", b"%d" % len(body)))
+        rest = math.inf if bounded else max(remaining, 0.001)
+        read = _limit(self._timeouts.read, remaining, rest)
+        timeout = {
+            "connect": _limit(self._timeouts.connect, remaining, rest),
+            "read": read,
+            "write": read,
+            "pool": _limit(math.inf, remaining, rest),
         }
-        timeout = {step: None if math.isinf(seconds) else seconds for step, seconds in limits.items()}
-        made = httpx.Request(
+        return httpcore.Request(
             request.method,
             url,
-            headers=headers + self._own_headers,
-            content=request.body,
+            headers=headers,
+            content=_Content(body),
             extensions={"timeout": timeout, "trace": trace},
         )
-        made.stream = _Content(request.body or b"")
-        return made
 
-    def response(self, response: httpx.Response, body: bytes, received_at: datetime) -> Response:
-        """Turn httpx's response and its body into plain values."""
+    def response(
+        self, status: int, headers: Mapping[str, str], body: bytes, received_at: datetime
+    ) -> Response:
+        """Turn what came into a response of plain values."""
         # A toy token, as short as a word of the answer, would take that out, too.
         if len(self._secret) >= _SHORTEST_SECRET and body.find(self._secret) >= 0:
             body = body.replace(self._secret, b"[removed]")
-        return Response(response.status_code, dict(response.headers.items()), body, received_at)
+        return Response(status, headers, body, received_at)
+
+
+def _limit(seconds: float, remaining: float, rest: float) -> float | None:
+    """Limit a step to what is set, or to the ``rest`` where that comes first; None for no limit."""
+    least = seconds if seconds < remaining else rest
+    return None if math.isinf(least) else least
+
+
+def headers_of(response: httpcore.Response) -> dict[str, str]:
+    """Give the headers by their names in lower case; values of the same name are joined."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in response.headers:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+def for_caller(request: httpcore.Request) -> httpx.Request:
+    """Write a request as a caller's own httpx client or transport takes it."""
+    url = request.url
+    address = httpx.URL(
+        scheme=url.scheme.decode("ascii"),
+        host=url.host.decode("ascii"),
+        port=url.port,
+        raw_path=url.target,
+    )
+    assert isinstance(request.stream, _Content)
+    made = httpx.Request(
+        request.method.decode("ascii"),
+        address,
+        headers=request.headers,
+        content=request.stream.body or None,
+        extensions=request.extensions,
+    )
+    made.stream = request.stream
+    return made
 
 
 def environment_proxy(base_url: str) -> str | None:

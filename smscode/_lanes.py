@@ -1,4 +1,4 @@
-"""A lane: an httpx transport of one connection. By hand in both flavours with equal names."""
+"""A lane: one connection of httpx's stack, without its pool. By hand in both flavours with equal names."""
 
 from __future__ import annotations
 
@@ -13,37 +13,62 @@ KEEPALIVE_EXPIRY: Final = 30.0
 """Seconds that a connection is kept without use: longer than a poll interval, so that polling does not
 reconnect each time."""
 
-_LIMITS = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE_EXPIRY)
+_LIMITS = httpx.Limits(keepalive_expiry=KEEPALIVE_EXPIRY)
 
 
-class AsyncTransportLane(httpx.AsyncHTTPTransport):
+class AsyncTransportLane:
     """One connection, for one request at a time."""
 
-    def __init__(self, context: ssl.SSLContext, proxy: str | None, now: Callable[[], float]) -> None:
-        super().__init__(verify=context, proxy=proxy, limits=_LIMITS)
+    def __init__(
+        self, origin: httpcore.Origin, context: ssl.SSLContext, proxy: str | None, now: Callable[[], float]
+    ) -> None:
+        # The transport knows how to get through each kind of proxy; its pool is only asked to make the
+        # connection, and never sees a request.
+        transport = httpx.AsyncHTTPTransport(verify=context, proxy=proxy, limits=_LIMITS)
+        self._connection = transport._pool.create_connection(origin)
+
+    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
+        """Send the request; the response's body is still to be read."""
+        return await self._connection.handle_async_request(request)
 
     def until(self, deadline: float) -> None:
         """Do nothing: whoever sends on this lane is cancelled at its deadline."""
 
     @property
     def clean(self) -> bool:
-        """Whether the connection holds nothing that a next request could take for its answer."""
-        return not _left_over(self._pool.connections)
+        """Whether the exchange ended so that a next request gets its own answer and no other."""
+        return self._connection.is_idle() and not _left_over(self._connection)
+
+    @property
+    def gone(self) -> bool:
+        """Whether the server closed the connection, or it was not used for long."""
+        return self._connection.has_expired()
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._connection.aclose()
 
 
-class TransportLane(httpx.HTTPTransport):
+class TransportLane:
     """One connection, for one request at a time, that keeps to a deadline by itself.
 
     httpx's time limits are for each read, so a server that drips can hold a thread for as long as it
     likes; here every read may take only what is left of the whole.
     """
 
-    def __init__(self, context: ssl.SSLContext, proxy: str | None, now: Callable[[], float]) -> None:
-        super().__init__(verify=context, proxy=proxy, limits=_LIMITS)
+    def __init__(
+        self, origin: httpcore.Origin, context: ssl.SSLContext, proxy: str | None, now: Callable[[], float]
+    ) -> None:
         self._deadline = _Deadline(now)
+        transport = httpx.HTTPTransport(verify=context, proxy=proxy, limits=_LIMITS)
         # httpx has no argument for the network backend of the pool that it makes.
-        pool: Any = self._pool
+        pool: Any = transport._pool
         pool._network_backend = _DeadlineBackend(pool._network_backend, self._deadline)
+        self._connection = transport._pool.create_connection(origin)
+
+    def handle_request(self, request: httpcore.Request) -> httpcore.Response:
+        """Send the request; the response's body is still to be read."""
+        return self._connection.handle_request(request)
 
     def until(self, deadline: float) -> None:
         """Let nothing on this connection take longer than until then."""
@@ -51,22 +76,28 @@ class TransportLane(httpx.HTTPTransport):
 
     @property
     def clean(self) -> bool:
-        """Whether the connection holds nothing that a next request could take for its answer."""
-        return not _left_over(self._pool.connections)
+        """Whether the exchange ended so that a next request gets its own answer and no other."""
+        return self._connection.is_idle() and not _left_over(self._connection)
+
+    @property
+    def gone(self) -> bool:
+        """Whether the server closed the connection, or it was not used for long."""
+        return self._connection.has_expired()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
 
 
-def _left_over(connections: Iterable[object]) -> bool:
+def _left_over(connection: object) -> bool:
     """Tell whether bytes came after the end of an answer.
 
     A server or proxy that sends one answer too many would otherwise answer the next request with it.
     """
-    for connection in connections:
-        inner: Any = connection
-        while inner is not None and not hasattr(inner, "_h11_state"):
-            inner = getattr(inner, "_connection", None)
-        if inner is not None and inner._h11_state.trailing_data[0]:
-            return True
-    return False
+    inner: Any = connection
+    while not hasattr(inner, "_h11_state"):
+        inner = inner._connection
+    return bool(inner._h11_state.trailing_data[0])
 
 
 class _Deadline:

@@ -8,6 +8,7 @@ from contextlib import aclosing, asynccontextmanager
 from operator import attrgetter
 
 import anyio
+import httpcore
 import httpx
 import pytest
 import trio
@@ -157,9 +158,10 @@ class SlowLane(AsyncTransportLane):
     closed = False
 
     def __init__(self) -> None:
-        super().__init__(ssl_context("http://127.0.0.1"), None, lambda: 0.0)
+        origin = httpcore.Origin(b"http", b"127.0.0.1", 80)
+        super().__init__(origin, ssl_context("http://127.0.0.1"), None, lambda: 0.0)
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
         await anyio.sleep_forever()
         raise AssertionError
 

@@ -9,12 +9,13 @@ from types import SimpleNamespace
 from typing import Literal
 
 import anyio
+import httpcore
 import httpx
 import pytest
 
 from smscode import NetworkError, RequestTimeoutError, Timeouts
 from smscode._concurrency import AsyncRuntime, Runtime
-from smscode._http import Progress, Translator, environment_proxy, ssl_context
+from smscode._http import Progress, Translator, environment_proxy, for_caller, headers_of, ssl_context
 from smscode.core.flow import Doubt
 from smscode.core.inflate import BodyError
 from smscode.core.retry import TABLE
@@ -53,6 +54,11 @@ def begun(
         (httpx.ReadTimeout("x"), "connection broke", True),
         (httpx.WriteTimeout("x"), "connection broke", True),
         (httpx.RemoteProtocolError("x"), "connection broke", False),
+        (httpcore.ConnectError("x"), "not sent", False),
+        (httpcore.ReadTimeout("x"), "connection broke", True),
+        (httpcore.RemoteProtocolError("x"), "connection broke", False),
+        (httpcore.ProxyError("x"), "not sent", False),
+        (httpcore.LocalProtocolError("x"), "cannot be sent", False),
         (TimeoutError(), "connection broke", True),
         (OSError("x"), "connection broke", False),
         (anyio.BrokenResourceError(), "connection broke", False),
@@ -186,7 +192,7 @@ def translator(
 def test_a_request_is_complete() -> None:
     wire = Request("POST", "/v2/x", (("a", "1 2"), ("b", "ü")), (("idempotency-key", "k"),), b"{}")
     trace = object()
-    request = translator().request(wire, 10, trace)
+    request = for_caller(translator().request(wire, 10, trace))
     assert (request.method, str(request.url)) == ("POST", "https://host/api/v2/x?a=1+2&b=%C3%BC")
     assert request.read() == b"{}"
     assert request.headers["content-length"] == "2"
@@ -199,27 +205,27 @@ def test_a_request_is_complete() -> None:
 
 @pytest.mark.parametrize(("method", "length"), [("GET", None), ("POST", "0")])
 def test_a_request_without_a_body_says_so(method: Literal["GET", "POST"], length: str | None) -> None:
-    request = translator().request(Request(method, "/v2/x"), 10, None)
+    request = for_caller(translator().request(Request(method, "/v2/x"), 10, None))
     assert (request.read(), request.headers.get("content-length")) == (b"", length)
 
 
 @pytest.mark.anyio
 async def test_a_body_can_be_read_twice() -> None:
     request = translator().request(Request("POST", "/v2/x", body=b"{}"), 10, None)
-    stream = request.stream
+    stream = for_caller(request).stream
     assert isinstance(stream, httpx.AsyncByteStream)
     assert [[chunk async for chunk in stream] for _ in range(2)] == [[b"{}"], [b"{}"]]
 
 
 def test_an_answer_that_echoes_the_token_loses_it() -> None:
     now = datetime(2026, 6, 14, tzinfo=UTC)
-    response = translator().response(httpx.Response(401), b"who is secret-4711?", now)
+    response = translator().response(401, {}, b"who is secret-4711?", now)
     assert response.body == b"who is [removed]?"
 
 
 def test_a_toy_token_takes_nothing_out_of_an_answer() -> None:
     now = datetime(2026, 6, 14, tzinfo=UTC)
-    assert translator(token="5").response(httpx.Response(200), b'{"a":5}', now).body == b'{"a":5}'
+    assert translator(token="5").response(200, {}, b'{"a":5}', now).body == b'{"a":5}'
 
 
 @pytest.mark.parametrize(
@@ -238,6 +244,16 @@ def test_no_step_may_take_longer_than_is_left(remaining: float, limits: tuple[fl
     assert (timeout["connect"], timeout["read"], timeout["write"], timeout["pool"]) == limits
 
 
+@pytest.mark.parametrize(("remaining", "limits"), [(math.inf, (5, 30)), (10, (5, None)), (0.5, (None, None))])
+def test_what_is_bounded_as_a_whole_has_no_limits_that_come_to_the_same(
+    remaining: float, limits: tuple[float | None, ...]
+) -> None:
+    request = translator().request(Request("GET", "/v2/x"), remaining, None, bounded=True)
+    timeout = request.extensions["timeout"]
+    assert (timeout["connect"], timeout["read"]) == limits
+    assert (timeout["write"], timeout["pool"]) == (timeout["read"], None)
+
+
 def test_limits_may_be_endless() -> None:
     endless = Timeouts(connect=math.inf, read=math.inf)
     request = translator(timeouts=endless).request(Request("GET", "/v2/x"), math.inf, None)
@@ -247,7 +263,8 @@ def test_limits_may_be_endless() -> None:
 def test_a_response_has_lower_case_names_and_joined_values() -> None:
     now = datetime(2026, 6, 14, tzinfo=UTC)
     headers = [("X-Request-ID", "1"), ("x-request-id", "2"), ("Retry-After", "5")]
-    response = translator().response(httpx.Response(429, headers=headers), b"body", now)
+    found = headers_of(httpcore.Response(429, headers=headers))
+    response = translator().response(429, found, b"body", now)
     assert (response.status_code, response.body, response.received_at) == (429, b"body", now)
     assert response.headers == {"x-request-id": "1, 2", "retry-after": "5"}
 

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpcore
 import pytest
 import trio
 import trustme
 
 from smscode import AsyncClient, Client, ClientStateError, NetworkError, RequestTimeoutError, RetryPolicy
-from smscode._lanes import KEEPALIVE_EXPIRY
+from smscode._http import ssl_context
+from smscode._lanes import KEEPALIVE_EXPIRY, TransportLane
 
 from .concurrency import raw_server
 
@@ -154,6 +156,15 @@ def test_time_that_is_over_before_connecting_is_a_timeout() -> None:
     assert late.value.outcome == "not_sent"
 
 
+def test_nothing_begins_at_its_deadline() -> None:
+    with talking(answer) as port:
+        url = httpcore.URL(f"http://127.0.0.1:{port}/")
+        lane = TransportLane(url.origin, ssl_context("http://127.0.0.1"), None, now=lambda: 5.0)
+        lane.until(5.0)
+        with pytest.raises(httpcore.ConnectTimeout, match="deadline of the call has passed"):
+            lane.handle_request(httpcore.Request("GET", url))
+
+
 @pytest.mark.parametrize("flavour", ["threads", "asyncio", "trio"])
 def test_an_answer_too_many_is_not_the_next_answer(flavour: str) -> None:
     with raw_server(lambda connection, request: (GOOD + OTHER, False)) as server:
@@ -180,10 +191,14 @@ async def test_connections_that_nobody_used_for_long_are_closed() -> None:
     with raw_server(lambda connection, request: (GOOD, False)) as server:
         async with AsyncClient(**options(server.url)) as client:
             connections = client._driver._connections
-            first, second = (connections._take(fresh=True) for _ in range(2))
+            await client.balance()
+            first = await connections._take(fresh=False)
+            await client.balance()
+            second = await connections._take(fresh=False)
             now = client._driver.runtime.now()
             assert connections._sort_out(first, now) == []
             assert connections._sort_out(second, now + KEEPALIVE_EXPIRY + 1) == [first]
+            await first.aclose()
 
 
 def test_a_client_belongs_to_one_event_loop() -> None:

@@ -20,7 +20,7 @@ from ..journal import SQLiteJournal
 from ..models import Balance, CreatedOrders
 from ..webhooks import Event
 from .catalog import AsyncCatalog
-from .connections import AsyncClientLane, AsyncConnections, AsyncLane
+from .connections import AsyncClientLane, AsyncConnections, AsyncLane, AsyncOwnTransportLane
 from .driver import AsyncDriver
 from .orders import AsyncOrders
 from .purchases import AsyncPurchases
@@ -149,7 +149,7 @@ def _shared_lane(transport: object, http_client: object) -> AsyncLane | None:
     if transport is not None and http_client is not None:
         raise InvalidArgumentError("transport, http_client: expected at most one of them.")
     if transport is not None:
-        return arguments.instance("transport", transport, httpx.AsyncBaseTransport)
+        return AsyncOwnTransportLane(arguments.instance("transport", transport, httpx.AsyncBaseTransport))
     if http_client is None:
         return None
     if not isinstance(http_client, httpx.AsyncClient) or http_client.is_closed:

@@ -1,9 +1,9 @@
 """The connections of a client: one request in, one response or one normalised failure out.
 
 httpx's pool scans all its connections for every request and loses slots to cancellation, so it is
-not used as a pool. Each lane here is an httpx transport of one connection; a gate in front lets as
-many requests through as there are lanes, in their order. A lane whose exchange did not end cleanly
-is closed and forgotten.
+not used. Each lane here is one connection of httpx's stack; a gate in front lets as many requests
+through as there are lanes, in their order. A lane whose exchange did not end cleanly is closed and
+forgotten.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterable, Mapping
 from typing import Protocol, cast
 
+import httpcore
 import httpx
 
 from .. import _http
@@ -33,7 +34,7 @@ _CLOSING_GRACE = 1.0
 class AsyncLane(Protocol):
     """A way for requests."""
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
         """Send the request; the response's body is still to be read."""
         ...
 
@@ -42,15 +43,34 @@ class AsyncLane(Protocol):
         ...
 
 
+class AsyncOwnTransportLane:
+    """A caller's own transport."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
+
+    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
+        """Send the request as httpx would."""
+        response = await self._transport.handle_async_request(_http.for_caller(request))
+        return httpcore.Response(response.status_code, headers=response.headers.raw, content=response.stream)
+
+    async def aclose(self) -> None:
+        """Close the transport."""
+        await self._transport.aclose()
+
+
 class AsyncClientLane:
     """A caller's own httpx client, used as it is but for redirects and authentication."""
 
     def __init__(self, http_client: httpx.AsyncClient) -> None:
         self._http_client = http_client
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
         """Send the request through the client's pool, hooks and proxies."""
-        return await self._http_client.send(request, stream=True, auth=None, follow_redirects=False)
+        response = await self._http_client.send(
+            _http.for_caller(request), stream=True, auth=None, follow_redirects=False
+        )
+        return httpcore.Response(response.status_code, headers=response.headers.raw, content=response.stream)
 
     async def aclose(self) -> None:
         """Do nothing: whoever made the client closes it."""
@@ -103,13 +123,12 @@ class AsyncConnections:
 
     async def _on_lane(self, effect: Send, progress: _http.Progress) -> Response:
         """Send a request on a lane of its own, and keep the lane only if that ended cleanly."""
-        lane = self._take(fresh=effect.fresh)
+        lane = await self._take(fresh=effect.fresh)
         try:
             lane.until(effect.deadline)
             answer = await self._exchange(lane, effect, progress)
         except BaseException:
-            with self._runtime.shield(_CLOSING_GRACE):
-                await lane.aclose()
+            await self._close(lane)
             raise
         await self._give_back(lane)
         return answer
@@ -121,41 +140,60 @@ class AsyncConnections:
         remaining = effect.deadline - self._runtime.now()
         if remaining <= 0:
             raise httpx.PoolTimeout("the time was over before anything could be sent")
-        request = self._translate.request(effect.request, remaining, trace)
+        bounded = self._shared is None
+        request = self._translate.request(effect.request, remaining, trace, bounded=bounded)
         with self._runtime.limit(remaining):
             response = await lane.handle_async_request(request)
+            request.extensions.pop("trace")  # the rest of it tells nothing new
             return await self._read(response, effect.deadline)
 
-    async def _read(self, response: httpx.Response, deadline: float) -> Response:
+    async def _read(self, response: httpcore.Response, deadline: float) -> Response:
         """Read the whole body, at most `LARGEST_BODY`, looking at the clock for threads' sake."""
         try:
-            body = Body(response.headers.get("content-encoding", ""), _http.LARGEST_BODY)
+            headers = _http.headers_of(response)
+            body = Body(headers.get("content-encoding", ""), _http.LARGEST_BODY)
             async for chunk in cast(AsyncIterable[bytes], response.stream):
                 body.feed(chunk)
                 if self._runtime.now() >= deadline:
                     raise TimeoutError
-            return self._translate.response(response, body.finish(), self._runtime.today())
+            return self._translate.response(response.status, headers, body.finish(), self._runtime.today())
         finally:
             await response.aclose()
 
-    def _take(self, *, fresh: bool) -> AsyncTransportLane:
+    async def _take(self, *, fresh: bool) -> AsyncTransportLane:
         """Give the idle lane used last, or a new one."""
+        while not fresh:
+            with self._lock:
+                if not self._idle:
+                    break
+                _, lane = self._idle.pop()
+            if not lane.gone:
+                return lane
+            await self._close(lane)
+        return self._open()
+
+    def _open(self) -> AsyncTransportLane:
+        """Make a new lane; it connects with its first request."""
         with self._lock:
-            if self._idle and not fresh:
-                return self._idle.pop()[1]
             if self._ssl_context is None:
                 self._ssl_context = _http.ssl_context(self._base_url)
                 self._proxy = _http.environment_proxy(self._base_url)
         try:
-            return AsyncTransportLane(self._ssl_context, self._proxy, self._runtime.now)
+            return AsyncTransportLane(
+                self._translate.origin, self._ssl_context, self._proxy, self._runtime.now
+            )
         except ImportError as error:
             raise ConfigurationError(_http.NO_SOCKS) from error
+
+    async def _close(self, lane: AsyncTransportLane) -> None:
+        """Close a lane, also where the call is just being cancelled."""
+        with self._runtime.shield(_CLOSING_GRACE):
+            await lane.aclose()
 
     async def _give_back(self, lane: AsyncTransportLane) -> None:
         """Keep a lane for the next request, and close those that nobody needs."""
         for unwanted in self._sort_out(lane, self._runtime.now()):
-            with self._runtime.shield(_CLOSING_GRACE):
-                await unwanted.aclose()
+            await self._close(unwanted)
 
     def _sort_out(self, lane: AsyncTransportLane, now: float) -> list[AsyncTransportLane]:
         """Put a lane back; give those to close: this one if it is of no use, others idle for long."""

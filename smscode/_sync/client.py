@@ -22,7 +22,7 @@ from ..journal import SQLiteJournal
 from ..models import Balance, CreatedOrders
 from ..webhooks import Event
 from .catalog import Catalog
-from .connections import ClientLane, Connections, Lane
+from .connections import ClientLane, Connections, Lane, OwnTransportLane
 from .driver import Driver
 from .orders import Orders
 from .purchases import Purchases
@@ -151,7 +151,7 @@ def _shared_lane(transport: object, http_client: object) -> Lane | None:
     if transport is not None and http_client is not None:
         raise InvalidArgumentError("transport, http_client: expected at most one of them.")
     if transport is not None:
-        return arguments.instance("transport", transport, httpx.BaseTransport)
+        return OwnTransportLane(arguments.instance("transport", transport, httpx.BaseTransport))
     if http_client is None:
         return None
     if not isinstance(http_client, httpx.Client) or http_client.is_closed:

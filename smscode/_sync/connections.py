@@ -3,9 +3,9 @@
 """The connections of a client: one request in, one response or one normalised failure out.
 
 httpx's pool scans all its connections for every request and loses slots to cancellation, so it is
-not used as a pool. Each lane here is an httpx transport of one connection; a gate in front lets as
-many requests through as there are lanes, in their order. A lane whose exchange did not end cleanly
-is closed and forgotten.
+not used. Each lane here is one connection of httpx's stack; a gate in front lets as many requests
+through as there are lanes, in their order. A lane whose exchange did not end cleanly is closed and
+forgotten.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Protocol, cast
 
+import httpcore
 import httpx
 
 from .. import _http
@@ -35,7 +36,7 @@ _CLOSING_GRACE = 1.0
 class Lane(Protocol):
     """A way for requests."""
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
+    def handle_request(self, request: httpcore.Request) -> httpcore.Response:
         """Send the request; the response's body is still to be read."""
         ...
 
@@ -44,15 +45,34 @@ class Lane(Protocol):
         ...
 
 
+class OwnTransportLane:
+    """A caller's own transport."""
+
+    def __init__(self, transport: httpx.BaseTransport) -> None:
+        self._transport = transport
+
+    def handle_request(self, request: httpcore.Request) -> httpcore.Response:
+        """Send the request as httpx would."""
+        response = self._transport.handle_request(_http.for_caller(request))
+        return httpcore.Response(response.status_code, headers=response.headers.raw, content=response.stream)
+
+    def close(self) -> None:
+        """Close the transport."""
+        self._transport.close()
+
+
 class ClientLane:
     """A caller's own httpx client, used as it is but for redirects and authentication."""
 
     def __init__(self, http_client: httpx.Client) -> None:
         self._http_client = http_client
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
+    def handle_request(self, request: httpcore.Request) -> httpcore.Response:
         """Send the request through the client's pool, hooks and proxies."""
-        return self._http_client.send(request, stream=True, auth=None, follow_redirects=False)
+        response = self._http_client.send(
+            _http.for_caller(request), stream=True, auth=None, follow_redirects=False
+        )
+        return httpcore.Response(response.status_code, headers=response.headers.raw, content=response.stream)
 
     def close(self) -> None:
         """Do nothing: whoever made the client closes it."""
@@ -110,8 +130,7 @@ class Connections:
             lane.until(effect.deadline)
             answer = self._exchange(lane, effect, progress)
         except BaseException:
-            with self._runtime.shield(_CLOSING_GRACE):
-                lane.close()
+            self._close(lane)
             raise
         self._give_back(lane)
         return answer
@@ -123,41 +142,60 @@ class Connections:
         remaining = effect.deadline - self._runtime.now()
         if remaining <= 0:
             raise httpx.PoolTimeout("the time was over before anything could be sent")
-        request = self._translate.request(effect.request, remaining, trace)
+        bounded = self._shared is None
+        request = self._translate.request(effect.request, remaining, trace, bounded=bounded)
         with self._runtime.limit(remaining):
             response = lane.handle_request(request)
+            request.extensions.pop("trace")  # the rest of it tells nothing new
             return self._read(response, effect.deadline)
 
-    def _read(self, response: httpx.Response, deadline: float) -> Response:
+    def _read(self, response: httpcore.Response, deadline: float) -> Response:
         """Read the whole body, at most `LARGEST_BODY`, looking at the clock for threads' sake."""
         try:
-            body = Body(response.headers.get("content-encoding", ""), _http.LARGEST_BODY)
+            headers = _http.headers_of(response)
+            body = Body(headers.get("content-encoding", ""), _http.LARGEST_BODY)
             for chunk in cast(Iterable[bytes], response.stream):
                 body.feed(chunk)
                 if self._runtime.now() >= deadline:
                     raise TimeoutError
-            return self._translate.response(response, body.finish(), self._runtime.today())
+            return self._translate.response(response.status, headers, body.finish(), self._runtime.today())
         finally:
             response.close()
 
     def _take(self, *, fresh: bool) -> TransportLane:
         """Give the idle lane used last, or a new one."""
+        while not fresh:
+            with self._lock:
+                if not self._idle:
+                    break
+                _, lane = self._idle.pop()
+            if not lane.gone:
+                return lane
+            self._close(lane)
+        return self._open()
+
+    def _open(self) -> TransportLane:
+        """Make a new lane; it connects with its first request."""
         with self._lock:
-            if self._idle and not fresh:
-                return self._idle.pop()[1]
             if self._ssl_context is None:
                 self._ssl_context = _http.ssl_context(self._base_url)
                 self._proxy = _http.environment_proxy(self._base_url)
         try:
-            return TransportLane(self._ssl_context, self._proxy, self._runtime.now)
+            return TransportLane(
+                self._translate.origin, self._ssl_context, self._proxy, self._runtime.now
+            )
         except ImportError as error:
             raise ConfigurationError(_http.NO_SOCKS) from error
+
+    def _close(self, lane: TransportLane) -> None:
+        """Close a lane, also where the call is just being cancelled."""
+        with self._runtime.shield(_CLOSING_GRACE):
+            lane.close()
 
     def _give_back(self, lane: TransportLane) -> None:
         """Keep a lane for the next request, and close those that nobody needs."""
         for unwanted in self._sort_out(lane, self._runtime.now()):
-            with self._runtime.shield(_CLOSING_GRACE):
-                unwanted.close()
+            self._close(unwanted)
 
     def _sort_out(self, lane: TransportLane, now: float) -> list[TransportLane]:
         """Put a lane back; give those to close: this one if it is of no use, others idle for long."""

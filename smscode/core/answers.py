@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -146,6 +147,7 @@ def find_retry_after(response: Response) -> float | None:
     return max((until - now).total_seconds(), 0.0)
 
 
+@functools.lru_cache(maxsize=16)  # the answers of one second all say the same
 def _date(value: str) -> datetime | None:
     try:
         found = parsedate_to_datetime(value)
