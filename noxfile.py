@@ -98,6 +98,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def contract(session: nox.Session) -> None:
+    """Let Schemathesis try the sandbox by its own OpenAPI document; --long for ten times as much."""
+    session.install("-e", ".[contract]")
+    session.run("python", "-m", "tests.contract.run", *session.posargs)
+
+
+@nox.session
 def vendor(session: nox.Session) -> None:
     """Let the vendor's own SDK use the served sandbox; only the sandbox's process has this package."""
     session.install("-e", ".[sandbox]")

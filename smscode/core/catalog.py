@@ -94,7 +94,7 @@ EXCHANGE_RATE: Endpoint[ExchangeRate] = Endpoint(
     Kind.READ,
     lambda envelope: envelope.one(ExchangeRate),
     money=True,
-    query=(Parameter(name="pair", kind=Text(64), about="Which rate; v2 ignores it.", default="USD/IDR"),),
+    query=(Parameter(name="pair", kind=Text(), about="Which rate; v2 ignores it.", default="USD/IDR"),),
     refusals=("NOT_FOUND",),
 )
 

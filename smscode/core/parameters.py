@@ -31,9 +31,10 @@ class Whole:
 
 @frozen
 class Text:
-    """A string of at most ``longest`` characters."""
+    """A string of at most ``longest`` characters; ``pattern`` is found in it."""
 
-    longest: int
+    longest: int | None = None
+    pattern: str | None = None
 
 
 @frozen

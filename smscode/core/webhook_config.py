@@ -27,7 +27,7 @@ UPDATE: Endpoint[WebhookConfig] = Endpoint(
     fields=(
         Parameter(
             name="webhook_url",
-            kind=Text(arguments.URL_LENGTH),
+            kind=Text(arguments.URL_LENGTH, "^$|^https://."),
             about='Where events go: a public https address; "" clears it.',
             nullable=True,
         ),

@@ -139,6 +139,7 @@ class Body(_Fields):
     def text(self, name: str) -> str | None:
         """Give a string, None where there is none."""
         longest = self._kind(name, Text).longest
+        assert longest is not None  # every string of a body has a limit
         value = self.values.get(name)
         if value is None:
             return None

@@ -91,6 +91,9 @@ def serve(app: App, port: int) -> Generator[Server]:
     """Serve a sandbox on the loopback interface while the block runs; port 0 takes any free one."""
     server = _make_server(app)
     with socket.create_server((HOST, port), backlog=2048) as listener:
+        # Inherited by every connection: an answer goes out as a head and a body, and the body must not
+        # wait until the head is acknowledged. asyncio does it only for sockets that say "TCP" themselves.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         bound: int = listener.getsockname()[1]
         ready = threading.Event()
         failures: list[Exception] = []

@@ -54,6 +54,21 @@ def test_it_serves_over_tcp_and_sends_webhooks_by_itself() -> None:
         socket.create_connection(("127.0.0.1", server.port), timeout=1)
 
 
+def test_an_answer_does_not_wait_for_acknowledgements(monkeypatch: pytest.MonkeyPatch) -> None:
+    accepted: SimpleQueue[int] = SimpleQueue()
+    accept = socket.socket.accept
+
+    def spying(listener: socket.socket) -> tuple[socket.socket, Any]:
+        connection, address = accept(listener)
+        accepted.put(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        return connection, address
+
+    monkeypatch.setattr(socket.socket, "accept", spying)
+    with Sandbox().serve() as server:
+        socket.create_connection(("127.0.0.1", server.port), timeout=5).close()
+        assert accepted.get(timeout=10) != 0
+
+
 def test_a_port_can_be_chosen_and_used_again() -> None:
     with Sandbox().serve() as server:
         port = server.port

@@ -9,7 +9,7 @@ from ... import calls
 from ...core import balance, catalog, orders, webhook_config
 from ...core.endpoints import ENDPOINTS
 from ...core.parameters import ORDER_ID
-from ...core.wire import Endpoint
+from ...core.wire import Endpoint, Kind
 from ...errors import API_ERRORS
 from ...models import (
     Balance,
@@ -154,21 +154,15 @@ def _headers(*, waiting: bool = False) -> Schema:
 
 
 def _links(endpoint: Endpoint[object], version: Version, schemas: Schemas) -> Schema:
-    """Say what can be done with the first order of an answer."""
-    where = {
-        "orders.create": "/data/orders/0/id",
-        "orders.reactivate": "/data/orders/0/id",
-        "orders.list": "/data/0/id",
-        "orders.active": "/data/0/id",
-    }.get(endpoint.name)
+    """Say what can be done with the first order of a purchase."""
+    bought = "$response.body#/data/orders/0/id"
     links: Schema = {}
-    for other in ENDPOINTS.values():
-        if where is None or (other.newer and schemas.generation == "documented"):
-            continue
-        order = f"$response.body#{where}"
+    for other in ENDPOINTS.values() if endpoint.kind is Kind.CREATE else ():
         link: Schema = {"operationId": _id(other, version)}
+        if other.newer and schemas.generation == "documented":
+            continue
         if "{id}" in other.path:
-            links[other.name] = {**link, "parameters": {"id": order}}
+            links[other.name] = {**link, "parameters": {"id": bought}}
         elif ORDER_ID in other.fields:
-            links[other.name] = {**link, "requestBody": {"id": order}}
+            links[other.name] = {**link, "requestBody": {"id": bought}}
     return links

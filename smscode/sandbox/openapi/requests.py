@@ -72,7 +72,11 @@ def value(parameter: Parameter, version: Version) -> Schema:
         else:
             schema |= {"minimum": kind.low, "maximum": kind.high}
     elif isinstance(kind, Text):
-        schema = {"type": "string", "maxLength": kind.longest}
+        schema = {"type": "string"}
+        if kind.longest is not None:
+            schema["maxLength"] = kind.longest
+        if kind.pattern is not None:
+            schema["pattern"] = kind.pattern
     elif isinstance(kind, Choice):
         schema = members(kind.members)
         if kind.open:
