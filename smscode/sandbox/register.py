@@ -7,7 +7,6 @@ account's conduct and the events that webhooks tell of. Who may do what when is 
 from __future__ import annotations
 
 import heapq
-import random
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final, Literal, TypeAlias
@@ -18,6 +17,7 @@ from ..models import OrderStatus
 from .abuse import AbuseGuard, Conduct
 from .behaviour import Behaviour, Message
 from .catalog import Tier
+from .chance import draw
 from .ledger import Ledger
 from .limits import CANCELS_PER_DAY
 from .orders import Order, window
@@ -37,18 +37,19 @@ Due: TypeAlias = tuple[datetime, Literal["order", "purchase"], int]
 class Rules:
     """What an account cannot choose; lengths of time are in seconds. ``seed`` fixes codes and numbers.
 
-    ``otp_after`` None means that no SMS comes by itself. ``resend_needs_sms`` is False for the older
-    service, which answers a resend before the first SMS with ``resent: false``. With
-    ``webhook_retries`` failed webhooks are sent again, and switched off after ten failures;
-    ``webhook_jitter`` holds each back for up to so long, so that they overtake each other.
+    ``otp_after`` None means that no SMS comes by itself. ``webhook_jitter`` holds each webhook back for up
+    to so long, so that they overtake each other.
+
+    Without ``current`` the rules are those of the older service: a resend before the first SMS is
+    answered with ``resent: false``; only an SMS with a code is told to the webhook, once, whether or not
+    that works; and nothing is known of a daily cap of cancels or an abuse guard.
     """
 
     otp_after: float | None
     lifetime: float
     cancel_after: float
     resend_cooldown: float
-    resend_needs_sms: bool = True
-    webhook_retries: bool = True
+    current: bool = True
     webhook_jitter: float = 0.0
     cancels_per_day: int | None = CANCELS_PER_DAY
     abuse_guard: AbuseGuard | None = field(factory=AbuseGuard)
@@ -65,7 +66,7 @@ class Register:
         self.rules = rules
         self.ledger: Ledger = Ledger(now, balance)
         self.success: TrackRecord = TrackRecord()
-        self.conduct: Conduct = Conduct(rules.abuse_guard)
+        self.conduct: Conduct = Conduct(rules.abuse_guard if rules.current else None)
         self.webhook: Webhook = Webhook()
         self.outbox: list[Event] = []
         self.orders: dict[int, Order] = {}
@@ -109,13 +110,13 @@ class Register:
 
     def _new_number(self, tier: Tier) -> str:
         country = tier.country
-        randomness = random.Random(f"{self.rules.seed}/number/{len(self.orders)}")
+        drawn = draw(self.rules.seed, f"number/{len(self.orders)}")
         while True:
-            rest = f"{randomness.randrange(10**country.digits):0{country.digits}d}"
-            number = f"{country.dial_code}{country.prefix}{rest}"
+            number = f"{country.dial_code}{country.prefix}{drawn % 10**country.digits:0{country.digits}d}"
             if number not in self.numbers:
                 self.numbers.add(number)
                 return number
+            drawn += 1
 
     def live_on(self, order: Order, at: datetime) -> None:
         """Let an open order get what is due for it: its messages, or its end."""
@@ -136,13 +137,14 @@ class Register:
         if order.otp_code is None and code is not None:
             self.success.add(order.tier.provider.code, order.created_at, 0, 1)
         order.receive(at, text, code)
-        self._emit("order.otp_received", order, at)
+        if code is not None or self.rules.current:
+            self._emit("order.otp_received", order, at)
 
     def _new_code(self, order: Order) -> str:
-        randomness = random.Random(f"{self.rules.seed}/code/{order.id}/{order.sms_revision}")
-        while (code := f"{randomness.randrange(10**6):06d}") == order.otp_code:
-            continue  # one chance in a million: a new SMS must be seen to have another code
-        return code
+        drawn = draw(self.rules.seed, f"code/{order.id}/{order.sms_revision}")
+        code = f"{drawn % 10**6:06d}"
+        # One chance in a million: a new SMS must be seen to have another code.
+        return f"{(drawn + 1) % 10**6:06d}" if code == order.otp_code else code
 
     def expect_sms(self, order: Order, now: datetime) -> None:
         """Let the order's messages come, in place of those that were still to come."""

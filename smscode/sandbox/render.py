@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, Literal, TypeAlias
 
@@ -60,14 +60,17 @@ ORDER_FIELDS: Final[Mapping[Generation, Mapping[Shape, tuple[str, ...]]]] = {
 _TEST_MESSAGE: Final = "This is a test event from the sandbox."
 
 
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+
+
 def encode(value: Json) -> bytes:
     """Give JSON as bytes."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def past(at: datetime | None) -> str | None:
-    """Show when something happened, in whole seconds."""
-    return None if at is None else at.astimezone(UTC).isoformat(timespec="seconds")
+    """Show when something happened, in whole seconds; the sandbox's times are all in UTC."""
+    return None if at is None else at.isoformat(timespec="seconds")
 
 
 def future(at: datetime | None) -> str | None:
@@ -138,17 +141,16 @@ class View:
 
     def order(self, order: Order, shape: Shape) -> dict[str, Json]:
         """Show an order in one of its four shapes."""
-        allowed = order.capabilities(self.now)
-        tier = order.tier
-        values: dict[str, Json] = {
+        tier, operator = order.tier, order.tier.operator
+        shown: dict[str, Json] = {
             "id": order.id,
             "order_id": order.id,
             "status": order.status.value,
             "created_at": past(order.created_at),
             "product_id": tier.id,
             "catalog_product_id": tier.catalog_product_id,
-            "operator_id": tier.operator.id if tier.operator else None,
-            "operator_name": tier.operator.name if tier.operator else None,
+            "operator_id": operator.id if operator else None,
+            "operator_name": operator.name if operator else None,
             "phone_number": order.phone_number,
             "otp_code": order.otp_code,
             "otp_message": order.otp_message,
@@ -159,19 +161,26 @@ class View:
             "failed_reason": order.failed_reason,
             "country": tier.country.name,
             "platform": tier.service.name,
+        }
+        if shape in ("summary", "created"):
+            shown["amount"] = self.money(order.amount)
+        if self.generation == "current":
+            shown |= self._capabilities(order)
+        return {name: shown[name] for name in ORDER_FIELDS[self.generation][shape]}
+
+    def _capabilities(self, order: Order) -> dict[str, Json]:
+        allowed = order.capabilities(self.now)
+        cancel_at = future(allowed.cancel_available_at)
+        return {
             "can_finish": allowed.can_finish,
             "can_resend": allowed.can_resend,
             "can_cancel": allowed.can_cancel,
             "can_replace": allowed.can_cancel,
             "can_reactivate": allowed.can_reactivate,
             "resend_available_at": future(allowed.resend_available_at),
-            "cancel_available_at": future(allowed.cancel_available_at),
-            "replace_available_at": future(allowed.cancel_available_at),
+            "cancel_available_at": cancel_at,
+            "replace_available_at": cancel_at,
         }
-        names = ORDER_FIELDS[self.generation][shape]
-        if "amount" in names:
-            values["amount"] = self.money(order.amount)
-        return {name: values[name] for name in names}
 
     def event(self, event: Event) -> Json:
         """Show a webhook event of an order."""

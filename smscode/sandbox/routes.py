@@ -35,15 +35,27 @@ def _pattern(path: str) -> re.Pattern[str]:
     return re.compile(re.escape(path).replace(r"\{id\}", "(?P<id>[^/]+)"))
 
 
-def _table() -> Mapping[str, tuple[re.Pattern[str], Mapping[str, Endpoint[object]]]]:
-    """Group the endpoints by path, those without an id in it first: /orders/active is not an order."""
+def _table() -> Mapping[str, Mapping[str, Endpoint[object]]]:
+    """Group the endpoints by path, and then by method."""
     methods: dict[str, dict[str, Endpoint[object]]] = {}
-    for endpoint in sorted(ENDPOINTS.values(), key=lambda endpoint: "{" in endpoint.path):
+    for endpoint in ENDPOINTS.values():
         methods.setdefault(endpoint.path, {})[endpoint.method] = endpoint
-    return {path: (_pattern(path), found) for path, found in methods.items()}
+    return methods
 
 
-_TABLE: Final = _table()
+_PATHS: Final = _table()
+_PATTERNS: Final = [(_pattern(path), methods) for path, methods in _PATHS.items() if "{" in path]
+
+
+def _match(path: str) -> tuple[Mapping[str, Endpoint[object]], str] | None:
+    """Find what a path offers, and the id in it. /orders/active is not an order."""
+    if path in _PATHS:
+        return _PATHS[path], ""
+    for pattern, methods in _PATTERNS:
+        match = pattern.fullmatch(path)
+        if match is not None:
+            return methods, match["id"]
+    return None
 
 
 def find(method: str, path: str) -> Route | MethodNotAllowed | None:
@@ -51,14 +63,12 @@ def find(method: str, path: str) -> Route | MethodNotAllowed | None:
     version, _, rest = path.removeprefix("/").partition("/")
     if version not in _VERSIONS:
         return None
-    for pattern, methods in _TABLE.values():
-        match = pattern.fullmatch(f"/{rest}")
-        if match is None:
-            continue
-        if method not in methods:
-            return MethodNotAllowed(", ".join(sorted(methods)))
-        text = match.groupdict().get("id", "")
-        # No order has the id 0, so anything that is not a number is simply not found.
-        path_id = int(text) if re.fullmatch("[0-9]{1,18}", text) else 0
-        return Route(cast(Version, version), methods[method], path_id)
-    return None
+    found = _match(f"/{rest}")
+    if found is None:
+        return None
+    methods, text = found
+    if method not in methods:
+        return MethodNotAllowed(", ".join(sorted(methods)))
+    # No order has the id 0, so anything that is not a number is simply not found.
+    path_id = int(text) if re.fullmatch("[0-9]{1,18}", text) else 0
+    return Route(cast(Version, version), methods[method], path_id)

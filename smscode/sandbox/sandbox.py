@@ -104,11 +104,10 @@ class Sandbox:
             lifetime=lifetime,
             cancel_after=cancel_after,
             resend_cooldown=resend_cooldown,
-            resend_needs_sms=generation == "current",
-            webhook_retries=generation == "current",
+            current=generation == "current",
             webhook_jitter=webhook_jitter,
-            cancels_per_day=per_day if generation == "current" else None,
-            abuse_guard=abuse_guard if generation == "current" else None,
+            cancels_per_day=per_day,
+            abuse_guard=abuse_guard,
             seed=seed,
         )
         self._app = App(

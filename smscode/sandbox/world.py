@@ -10,7 +10,6 @@ All of it is plain values: attrs classes, dicts, lists, numbers and texts.
 from __future__ import annotations
 
 import heapq
-import random
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -18,6 +17,7 @@ from ..models import OrderStatus, RoutingPolicy
 from ..money import FxRate
 from .behaviour import USUAL, Behaviour
 from .catalog import Catalog, Tier
+from .chance import draw
 from .idempotency import IdempotencyKeys, Purchase
 from .limits import seconds_left_today
 from .orders import Order, window
@@ -206,7 +206,8 @@ class World(Register):
             raise Refusal("CANCEL_TOO_EARLY", "Order is too new to cancel")
         today = now.toordinal()
         canceled = self.canceled[1] if self.canceled[0] == today else 0
-        if self.rules.cancels_per_day is not None and canceled >= self.rules.cancels_per_day:
+        most = self.rules.cancels_per_day if self.rules.current else None
+        if most is not None and canceled >= most:
             raise Refusal(
                 "RATE_LIMIT_EXCEEDED", "Too many orders canceled today", retry_after=seconds_left_today(now)
             )
@@ -228,7 +229,7 @@ class World(Register):
     def resend(self, order_id: int, now: datetime) -> tuple[Order, bool]:
         """Ask for another SMS; tell whether the supplier took the request."""
         order = self.order(order_id)
-        if not self.rules.resend_needs_sms and order.status is OrderStatus.ACTIVE and not order.sms_revision:
+        if not self.rules.current and order.status is OrderStatus.ACTIVE and not order.sms_revision:
             return order, False
         if not order.capabilities(now).can_resend:
             raise Refusal("CONFLICT", "Order cannot be resent")
@@ -246,17 +247,17 @@ class World(Register):
     def update_webhook(self, url: str | None, secret: str | None) -> None:
         """Change the webhook settings."""
         self.secrets += 1
-        generated = random.Random(f"{self.rules.seed}/secret/{self.secrets}").getrandbits(256)
+        generated = draw(self.rules.seed, f"secret/{self.secrets}", 256)
         self.webhook.update(url, secret, f"{generated:064x}")
 
     def hold_back(self, delivery: Delivery, at: datetime) -> None:
         """Keep a webhook of something that happened at ``at`` for a moment, each for another one."""
-        pause = random.Random(f"{self.rules.seed}/webhook/{self.postbox.posted}").random()
-        self.postbox.put(delivery, at + timedelta(seconds=pause * self.rules.webhook_jitter))
+        pause = draw(self.rules.seed, f"webhook/{self.postbox.posted}") / 2**64 * self.rules.webhook_jitter
+        self.postbox.put(delivery, at + timedelta(seconds=pause))
 
     def delivered(self, delivery: Delivery, now: datetime) -> None:
         """Take in how a delivery went."""
-        if self.rules.webhook_retries:
+        if self.rules.current:
             self.webhook.record(delivery, now)
             if not delivery.delivered:
                 self.postbox.retry(delivery, now)
