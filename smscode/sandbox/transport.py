@@ -21,6 +21,11 @@ def _target(request: httpx.Request) -> str:
     return request.url.raw_path.decode("ascii")
 
 
+def _headers(request: httpx.Request) -> dict[str, str]:
+    # Not by way of httpx's mapping, which joins and decodes every header anew.
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.raw}
+
+
 def _patience(request: httpx.Request) -> float | None:
     """Give the seconds that a request waits for its answer, None for any number."""
     timeouts: dict[str, float | None] = request.extensions.get("timeout", {})
@@ -35,13 +40,13 @@ class SandboxTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
     """
 
     def __init__(self, app: App) -> None:
-        self._app = app
+        self.app = app
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request of a sync client."""
-        exchange = self._app.begin(request.method, _target(request), request.headers, request.read())
+        exchange = self.app.begin(request.method, _target(request), _headers(request), request.read())
         try:
-            return _response(complete(self._app, exchange, _patience(request)))
+            return _response(complete(self.app, exchange, _patience(request)))
         except TooSlow:
             raise httpx.ReadTimeout("The answer took too long", request=request) from None
 
@@ -50,8 +55,8 @@ class SandboxTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
         body = await request.aread()
         # Other tasks get their turn here, as they do while a real request is on its way.
         await anyio.lowlevel.checkpoint()
-        exchange = self._app.begin(request.method, _target(request), request.headers, body)
+        exchange = self.app.begin(request.method, _target(request), _headers(request), body)
         try:
-            return _response(await complete_async(self._app, exchange, _patience(request)))
+            return _response(await complete_async(self.app, exchange, _patience(request)))
         except TooSlow:
             raise httpx.ReadTimeout("The answer took too long", request=request) from None

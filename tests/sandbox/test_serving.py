@@ -109,6 +109,6 @@ async def test_a_request_that_breaks_off_is_not_answered() -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await asgi_app(sandbox.transport()._app)({"type": "http"}, receive, send)
+    await asgi_app(sandbox.transport().app)({"type": "http"}, receive, send)
     assert sent == []
     assert not sandbox.requests
