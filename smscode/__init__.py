@@ -17,6 +17,7 @@ from ._sync.webhook import Webhook
 from ._version import VERSION as __version__
 from .core.bulk import BulkResult
 from .core.intents import OrderIntent, Recovered
+from .core.limits import RateLimits
 from .core.otp import OtpOutcome
 from .core.release import Released
 from .core.retry import RetryPolicy
@@ -136,6 +137,7 @@ __all__ = [
     "ProductSort",
     "ProviderError",
     "RateLimitError",
+    "RateLimits",
     "ReactivateOptions",
     "Recovered",
     "Released",

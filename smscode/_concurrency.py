@@ -6,9 +6,11 @@ generator only renames, so everything that differs between the flavours is here.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -56,6 +58,35 @@ class AsyncEvent:
         return self._event.is_set()
 
 
+class AsyncSignal(AsyncEvent):
+    """An event that any thread may set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+        self._call_there = _run_soon()
+
+    def wake(self) -> bool:
+        """Set it, from anywhere; tell whether its event loop is still there to see it."""
+        try:
+            if threading.get_ident() == self._thread:
+                self.set()
+            else:
+                self._call_there(self.set)
+        except RuntimeError:  # also trio.RunFinishedError
+            return False
+        return True
+
+
+def _run_soon() -> Callable[[Callable[[], None]], object]:
+    """Give the function that lets other threads run something in this event loop."""
+    trio = sys.modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_task():
+        soon: Callable[[Callable[[], None]], object] = trio.lowlevel.current_trio_token().run_sync_soon
+        return soon
+    return asyncio.get_running_loop().call_soon_threadsafe
+
+
 class Event:
     """Set once, seen by all who wait."""
 
@@ -73,6 +104,15 @@ class Event:
     def wait(self, seconds: float) -> bool:
         """Wait until it is set, at most so long; tell whether it was."""
         return self._event.wait(min(seconds, threading.TIMEOUT_MAX))
+
+
+class Signal(Event):
+    """An event that any thread may set."""
+
+    def wake(self) -> bool:
+        """Set it, from anywhere; tell whether somebody is there to see it."""
+        self.set()
+        return True
 
 
 _RUN: RunVar[object] = RunVar("smscode_run")
@@ -126,6 +166,7 @@ class AsyncRuntime:
     """Time, waiting and chance. Tests replace it to have time under control."""
 
     chance: Callable[[], float] = staticmethod(random.random)
+    clock: Callable[[], float] = staticmethod(time.monotonic)  # the same for all loops and threads
 
     def now(self) -> float:
         """Give the seconds of a clock that only goes forward."""
@@ -168,6 +209,7 @@ class Runtime:
     """Time, waiting and chance. Tests replace it to have time under control."""
 
     chance: Callable[[], float] = staticmethod(random.random)
+    clock: Callable[[], float] = staticmethod(time.monotonic)  # the same for all loops and threads
 
     def now(self) -> float:
         """Give the seconds of a clock that only goes forward."""

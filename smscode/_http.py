@@ -17,6 +17,7 @@ import httpx
 from . import _version
 from ._concurrency import STREAM_ERRORS
 from .core.arguments import is_loopback
+from .core.bucket import Lease
 from .core.flow import Doubt, Failure
 from .core.inflate import BodyError
 from .core.settings import Settings
@@ -73,9 +74,10 @@ class Progress:
     given to one counts as sent until something else is known.
     """
 
-    def __init__(self, doubt: Doubt) -> None:
-        """Follow an exchange; ``doubt`` is raised when its first byte is written."""
+    def __init__(self, doubt: Doubt, lease: Lease | None = None) -> None:
+        """Follow an exchange; its first byte raises ``doubt`` and marks the ``lease`` as sent."""
         self._doubt = doubt
+        self._lease = lease
         self._before = doubt.raised
         self._noted = False
         self._sent = False
@@ -85,20 +87,25 @@ class Progress:
     def begin(self, *, reports: bool) -> None:
         """Give the request to a transport that surely reports events, or perhaps does not."""
         if not reports:
-            self._doubt.raised = True
+            self._mark(sent=True, doubtful=True)
 
     def note(self, event: str, info: Mapping[str, object]) -> None:
         """Take in an event; those of a proxy's CONNECT are not about the request itself."""
         if not self._noted:
             self._noted = True
-            self._doubt.raised = self._before
+            self._mark(sent=False, doubtful=self._before)
         if event in _CONNECTING:
             self._connected = True
         elif event.endswith(_ANSWERED):
             self._answered = True
         elif event.endswith(_FIRST_BYTE) and getattr(info.get("request"), "method", None) != b"CONNECT":
             self._sent = True
-            self._doubt.raised = True
+            self._mark(sent=True, doubtful=True)
+
+    def _mark(self, *, sent: bool, doubtful: bool) -> None:
+        self._doubt.raised = doubtful
+        if self._lease is not None:
+            self._lease.sent = sent
 
     def failure(self, error: Exception) -> Failure:
         """Say what an exception means for the request."""

@@ -55,7 +55,9 @@ class AsyncVirtualRuntime(AsyncRuntime):
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
+        self.clock = self.now
         self.slept: list[float] = []
+        self.waited: list[float] = []
         self.crowd = 0
         self._waiting = 0
         self._now = 1000.0
@@ -79,6 +81,7 @@ class AsyncVirtualRuntime(AsyncRuntime):
         while self._waiting < self.crowd:
             await anyio.lowlevel.checkpoint()
         if not event.is_set():
+            self.waited.append(seconds)
             self.pass_by(seconds)
         return event.is_set()
 
@@ -96,7 +99,9 @@ class VirtualRuntime(Runtime):
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
+        self.clock = self.now
         self.slept: list[float] = []
+        self.waited: list[float] = []
         self.crowd = 0
         self._waiting = 0
         self._now = 1000.0
@@ -121,6 +126,7 @@ class VirtualRuntime(Runtime):
         with self._changed:
             assert self._changed.wait_for(lambda: self._waiting >= self.crowd, 10)
         if not event.is_set():
+            self.waited.append(seconds)
             self.pass_by(seconds)
         return event.is_set()
 

@@ -6,6 +6,8 @@ from typing import Literal
 
 import pytest
 
+from smscode import _budgets
+
 
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
@@ -29,3 +31,9 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture(autouse=True)
+def fresh_budgets() -> None:
+    """Let no test wait for the rate limits that another one used up."""
+    _budgets.forget_budgets()

@@ -8,9 +8,11 @@ from typing import Literal, NoReturn, Self, SupportsIndex, TypeVar, cast
 
 import httpx
 
+from .._budgets import budget_of
 from .._concurrency import AsyncRuntime
 from ..core import arguments, balance
 from ..core.intents import OrderIntent
+from ..core.limits import RateLimits
 from ..core.retry import RetryPolicy
 from ..core.settings import Settings
 from ..core.timeouts import Timeouts, check_seconds
@@ -22,6 +24,7 @@ from ..webhooks import Event
 from .catalog import AsyncCatalog
 from .connections import AsyncClientLane, AsyncConnections, AsyncLane, AsyncOwnTransportLane
 from .driver import AsyncDriver
+from .limits import AsyncLimits
 from .orders import AsyncOrders
 from .purchases import AsyncPurchases
 from .waiting import AsyncWaits
@@ -51,6 +54,7 @@ class AsyncClient:
         base_url: str | None = None,
         timeout: Timeouts | float | None = Timeouts(),
         retry: RetryPolicy = RetryPolicy(),
+        rate_limits: RateLimits | None = RateLimits(),
         max_connections: int = 100,
         journal: SQLiteJournal | None = None,
         poll_interval: float = 3.0,
@@ -64,10 +68,11 @@ class AsyncClient:
         or http to this machine; None takes SMSCODE_BASE_URL or the service's own address.
 
         ``timeout`` is a number of seconds for every call as a whole, a `Timeouts` for finer limits, or
-        None for none. ``retry`` says how often failed calls are repeated. ``max_connections`` is
-        1..1000; calls beyond it wait their turn. ``journal`` writes every purchase down before it is
-        sent, so that `orders.recover` can settle what a killed process left behind. ``poll_interval``
-        is the seconds between two polls for codes.
+        None for none. ``retry`` says how often failed calls are repeated. ``rate_limits`` are kept by
+        waiting, together with all other clients of this account in this process; None keeps none.
+        ``max_connections`` is 1..1000; calls beyond it wait their turn. ``journal`` writes every purchase
+        down before it is sent, so that `orders.recover` can settle what a killed process left behind.
+        ``poll_interval`` is the seconds between two polls for codes.
 
         ``transport`` is used instead of own connections and closed with the client;
         ``http_client`` likewise, but it stays open. At most one of them may be given.
@@ -76,6 +81,8 @@ class AsyncClient:
         """
         settings = Settings.resolve(token, base_url, api_version, os.environ)
         arguments.instance("retry", retry, RetryPolicy)
+        if rate_limits is not None:
+            arguments.instance("rate_limits", rate_limits, RateLimits)
         if journal is not None:
             arguments.instance("journal", journal, SQLiteJournal)
         timeouts = Timeouts.of(timeout)
@@ -88,7 +95,12 @@ class AsyncClient:
             shared=_shared_lane(transport, http_client),
         )
         self._settings = settings
-        self._driver = AsyncDriver(connections, runtime, settings.version, retry, timeouts)
+        limits = None
+        if rate_limits is not None:
+            # A sandbox is a service of its own, so its transport says which one it is.
+            account = (settings.account, getattr(transport, "origin", None), runtime.clock)
+            limits = AsyncLimits(budget_of(account, rate_limits, runtime.clock()), runtime)
+        self._driver = AsyncDriver(connections, runtime, settings.version, retry, timeouts, limits)
         self._waits = AsyncWaits(self._driver, check_seconds("poll_interval", poll_interval))
         self.catalog = AsyncCatalog(self._driver)
         self._purchases = AsyncPurchases(self._driver, journal, settings.account)

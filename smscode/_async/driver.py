@@ -6,13 +6,16 @@ from typing import TypeVar
 
 from .._concurrency import AsyncHome, AsyncRuntime
 from ..core.ban import Ban
+from ..core.bucket import Lease, NoRoom
 from ..core.codec import Version
-from ..core.flow import Doubt, Effect, Failure, Reply, Send, Terms, flow
+from ..core.flow import Doubt, Effect, Failure, Pause, Reply, Send, Sleep, Terms, ending, flow
 from ..core.retry import RetryPolicy
+from ..core.slots import Ending
 from ..core.timeouts import Timeouts
 from ..core.wire import Answer, Call, Group, Response
 from ..errors import ClientStateError, TempBannedError
 from .connections import AsyncConnections
+from .limits import AsyncLimits
 
 T = TypeVar("T")
 
@@ -27,12 +30,15 @@ class AsyncDriver:
         version: Version,
         policy: RetryPolicy,
         timeouts: Timeouts,
+        limits: AsyncLimits | None,
     ) -> None:
+        """Set up; without ``limits`` none are kept."""
         self.version: Version = version
         self.runtime = runtime
         self._connections = connections
         self._policy = policy
         self._timeouts = timeouts
+        self._limits = limits
         self._home = AsyncHome()
         self._ban = Ban()
         self._closed = False
@@ -49,7 +55,8 @@ class AsyncDriver:
         if call.endpoint.group is Group.CREATE:
             self._ban.check(self.runtime.now())
         budget = self._timeouts.budget(call.endpoint.kind, timeout)
-        terms = Terms(self.version, self._policy, self.runtime.now() + budget, self.runtime.chance)
+        deadline = self.runtime.now() + budget
+        terms = Terms(self.version, self._policy, deadline, self.runtime.chance, self._limits is not None)
         steps = flow(call, terms, doubt)
         try:
             effect = next(steps)
@@ -63,11 +70,29 @@ class AsyncDriver:
             self._ban.note(error, self.runtime.now())
             raise
 
-    async def _perform(self, effect: Effect) -> Response | Failure | None:
+    async def _perform(self, effect: Effect) -> Response | Failure | Lease | NoRoom | None:
         if isinstance(effect, Send):
+            return await self._send(effect)
+        if isinstance(effect, Sleep):
+            await self.runtime.sleep(effect.seconds)
+            return None
+        assert self._limits is not None, "effects of limits without any"
+        if isinstance(effect, Pause):
+            self._limits.pause(effect)
+            return None
+        return await self._limits.acquire(effect, effect.deadline - self.runtime.now())
+
+    async def _send(self, effect: Send) -> Response | Failure:
+        if effect.lease is None:
             return await self._connections.send(effect)
-        await self.runtime.sleep(effect.seconds)
-        return None
+        end = None
+        try:
+            result = await self._connections.send(effect)
+            end = ending(result)
+            return result
+        finally:
+            assert self._limits is not None, "a lease without limits"
+            self._limits.end(effect.lease, end or (Ending.LOST if effect.lease.sent else Ending.UNSENT))
 
     async def aclose(self) -> None:
         """Close the connections; calls made later raise `ClientStateError`."""

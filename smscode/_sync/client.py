@@ -10,9 +10,11 @@ from typing import Literal, NoReturn, Self, SupportsIndex, TypeVar, cast
 
 import httpx
 
+from .._budgets import budget_of
 from .._concurrency import Runtime
 from ..core import arguments, balance
 from ..core.intents import OrderIntent
+from ..core.limits import RateLimits
 from ..core.retry import RetryPolicy
 from ..core.settings import Settings
 from ..core.timeouts import Timeouts, check_seconds
@@ -24,6 +26,7 @@ from ..webhooks import Event
 from .catalog import Catalog
 from .connections import ClientLane, Connections, Lane, OwnTransportLane
 from .driver import Driver
+from .limits import Limits
 from .orders import Orders
 from .purchases import Purchases
 from .waiting import Waits
@@ -53,6 +56,7 @@ class Client:
         base_url: str | None = None,
         timeout: Timeouts | float | None = Timeouts(),
         retry: RetryPolicy = RetryPolicy(),
+        rate_limits: RateLimits | None = RateLimits(),
         max_connections: int = 100,
         journal: SQLiteJournal | None = None,
         poll_interval: float = 3.0,
@@ -66,10 +70,11 @@ class Client:
         or http to this machine; None takes SMSCODE_BASE_URL or the service's own address.
 
         ``timeout`` is a number of seconds for every call as a whole, a `Timeouts` for finer limits, or
-        None for none. ``retry`` says how often failed calls are repeated. ``max_connections`` is
-        1..1000; calls beyond it wait their turn. ``journal`` writes every purchase down before it is
-        sent, so that `orders.recover` can settle what a killed process left behind. ``poll_interval``
-        is the seconds between two polls for codes.
+        None for none. ``retry`` says how often failed calls are repeated. ``rate_limits`` are kept by
+        waiting, together with all other clients of this account in this process; None keeps none.
+        ``max_connections`` is 1..1000; calls beyond it wait their turn. ``journal`` writes every purchase
+        down before it is sent, so that `orders.recover` can settle what a killed process left behind.
+        ``poll_interval`` is the seconds between two polls for codes.
 
         ``transport`` is used instead of own connections and closed with the client;
         ``http_client`` likewise, but it stays open. At most one of them may be given.
@@ -78,6 +83,8 @@ class Client:
         """
         settings = Settings.resolve(token, base_url, api_version, os.environ)
         arguments.instance("retry", retry, RetryPolicy)
+        if rate_limits is not None:
+            arguments.instance("rate_limits", rate_limits, RateLimits)
         if journal is not None:
             arguments.instance("journal", journal, SQLiteJournal)
         timeouts = Timeouts.of(timeout)
@@ -90,7 +97,12 @@ class Client:
             shared=_shared_lane(transport, http_client),
         )
         self._settings = settings
-        self._driver = Driver(connections, runtime, settings.version, retry, timeouts)
+        limits = None
+        if rate_limits is not None:
+            # A sandbox is a service of its own, so its transport says which one it is.
+            account = (settings.account, getattr(transport, "origin", None), runtime.clock)
+            limits = Limits(budget_of(account, rate_limits, runtime.clock()), runtime)
+        self._driver = Driver(connections, runtime, settings.version, retry, timeouts, limits)
         self._waits = Waits(self._driver, check_seconds("poll_interval", poll_interval))
         self.catalog = Catalog(self._driver)
         self._purchases = Purchases(self._driver, journal, settings.account)

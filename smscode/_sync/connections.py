@@ -106,7 +106,7 @@ class Connections:
         """Send a request and read its answer, all before its deadline."""
         if not self._gate.enter(effect.deadline - self._runtime.now()):
             return Failure("not sent", "No connection became free in time.", timed_out=True)
-        progress = _http.Progress(effect.doubt)
+        progress = _http.Progress(effect.doubt, effect.lease)
         try:
             if self._shared is not None:
                 progress.begin(reports=False)

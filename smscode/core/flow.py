@@ -14,11 +14,20 @@ from typing import Literal, TypeAlias, TypeVar, cast
 import attrs
 from attrs import define, field, frozen
 
-from ..errors import InvalidResponseError, NetworkError, RequestTimeoutError, SmscodeError
+from ..errors import (
+    InvalidResponseError,
+    NetworkError,
+    RateLimitError,
+    RequestTimeoutError,
+    SmscodeError,
+    TempBannedError,
+)
 from . import answers, reconcile
+from .bucket import Lease, NoRoom
 from .codec import Version
 from .retry import BEHIND_THE_KEY, TABLE, Action, RetryPolicy, counted
-from .wire import Answer, Call, Kind, Request, Response
+from .slots import Ending
+from .wire import Answer, Call, Group, Kind, Request, Response
 
 T = TypeVar("T")
 
@@ -35,16 +44,40 @@ class Doubt:
 
 
 @frozen
+class Acquire:
+    """Wait until the rate limit of a group admits one more request, before ``deadline``.
+
+    The reply is a `Lease`, or `NoRoom` at once where that cannot be. ``urgent`` goes first.
+    """
+
+    group: Group
+    deadline: float
+    urgent: bool
+
+
+@frozen
 class Send:
     """Send the request and read its answer, all of it before ``deadline``.
 
-    ``fresh`` asks for a new connection; ``doubt`` is to be raised when the first byte is written.
+    ``fresh`` asks for a new connection; ``doubt`` is to be raised when the first byte is written. The
+    ``lease`` is given back when it is over, however it ends: as `ending` says, and if it is abandoned,
+    by whether its first byte was written.
     """
 
     request: Request
     deadline: float
     fresh: bool
     doubt: Doubt
+    lease: Lease | None = None
+
+
+@frozen
+class Pause:
+    """Admit no more requests of the lease's group for this many seconds; of no group if ``everywhere``."""
+
+    lease: Lease
+    seconds: float
+    everywhere: bool
 
 
 @frozen
@@ -54,7 +87,7 @@ class Sleep:
     seconds: float
 
 
-Effect: TypeAlias = Send | Sleep
+Effect: TypeAlias = Acquire | Send | Pause | Sleep
 
 
 @frozen
@@ -88,12 +121,21 @@ class Failure:
         return error
 
 
+def ending(result: Response | Failure) -> Ending:
+    """Tell how a request ended for the rate limit that it counted in."""
+    if isinstance(result, Response) or result.kind in ("answer too large", "unreadable answer"):
+        return Ending.ANSWERED
+    if result.kind in ("not sent", "cannot be sent"):
+        return Ending.UNSENT
+    return Ending.LOST
+
+
 @frozen
 class Reply:
     """What an effect came to, and when; ``result`` is None for an effect that gives nothing."""
 
     now: float
-    result: Response | Failure | None = None
+    result: Response | Failure | Lease | NoRoom | None = None
 
 
 Flow: TypeAlias = Generator[Effect, Reply, T]
@@ -103,13 +145,15 @@ Flow: TypeAlias = Generator[Effect, Reply, T]
 class Terms:
     """What all attempts of a call share.
 
-    ``deadline`` is when it has to be over; ``chance`` gives random numbers of 0..1.
+    ``deadline`` is when it has to be over; ``chance`` gives random numbers of 0..1. ``limited`` tells
+    that rate limits are kept.
     """
 
     version: Version
     policy: RetryPolicy
     deadline: float
     chance: Callable[[], float]
+    limited: bool = False
 
 
 def flow(call: Call[T], terms: Terms, doubt: Doubt | None = None) -> Flow[Answer[T]]:
@@ -125,9 +169,17 @@ def flow(call: Call[T], terms: Terms, doubt: Doubt | None = None) -> Flow[Answer
     troubles: Counter[str] = Counter()
     sent = 0
     fresh = False
+    last: SmscodeError | None = None
     while True:
         before = doubt.raised
-        reply = yield Send(request, terms.deadline, fresh, doubt)
+        lease = None
+        if terms.limited:
+            # Whoever was sent once waits no more behind those who were not.
+            reply = yield Acquire(call.endpoint.group, terms.deadline, urgent=before or sent > 0)
+            if isinstance(reply.result, NoRoom):
+                raise last or _left_out(reply.result, call, before, doubt)
+            lease = cast(Lease, reply.result)
+        reply = yield Send(request, terms.deadline, fresh, doubt, lease)
         sent += 1
         try:
             answer = _read(call, reply, terms.version)
@@ -141,6 +193,11 @@ def flow(call: Call[T], terms: Terms, doubt: Doubt | None = None) -> Flow[Answer
 
         troubles[what] += 1
         rule = TABLE[what]
+        wait = terms.policy.pause(rule.pace, troubles[what], last.retry_after, terms.chance())
+        refused = last.status_code == 429 or isinstance(last, RateLimitError)
+        paused = lease is not None and refused and not isinstance(last, TempBannedError)
+        if lease is not None and paused:
+            yield Pause(lease, wait, everywhere=what == "throttled")
         action = rule.action(kind)
         if action is Action.RECONCILE or (action is Action.CHECK and before):
             settled = yield from _reconciled(call, terms, last)
@@ -149,21 +206,25 @@ def flow(call: Call[T], terms: Terms, doubt: Doubt | None = None) -> Flow[Answer
                 return attrs.evolve(settled, attempts=sent)
         if action in (Action.STOP, Action.CHECK) or _spent(terms, kind, troubles):
             raise last
-        wait = terms.policy.pause(rule.pace, troubles[what], last.retry_after, terms.chance())
         if reply.now + wait >= terms.deadline:
             raise last
-        if wait > 0:
+        if wait > 0 and not paused:  # the pause of the group holds this call up, too
             reply = yield Sleep(wait)
             if reply.now >= terms.deadline:  # reading the order took time, too
                 raise last
         fresh = what == "kept-alive connection broke"
 
 
+def _left_out(no_room: NoRoom, call: Call[object], before: bool, doubt: Doubt) -> SmscodeError:
+    error = no_room.error()
+    _label(error, call, 0, "no room", before, doubt)
+    return error
+
+
 def _read(call: Call[T], reply: Reply, version: Version) -> Answer[T]:
     if isinstance(reply.result, Response):
         return answers.read(call, reply.result, version)
-    assert reply.result is not None
-    raise reply.result.error()
+    raise cast(Failure, reply.result).error()
 
 
 def _label(error: SmscodeError, call: Call[object], sent: int, what: str, before: bool, doubt: Doubt) -> None:

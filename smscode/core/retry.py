@@ -88,6 +88,7 @@ _REFUSED = _always(_STOP, "rejected")
 
 TABLE: Mapping[str, Rule] = {
     # No answer.
+    "no room": _always(_STOP, "not_sent"),
     "not sent": _always(_RESEND, "not_sent"),
     "cannot be sent": _always(_STOP, "not_sent"),
     "transport failed": _always(_STOP, "unknown"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import anyio.lowlevel
 import httpx
 
@@ -36,11 +38,13 @@ class SandboxTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
     """Answers the requests of an `httpx.Client` or `httpx.AsyncClient` out of a sandbox.
 
     An answer that takes longer than the request's read timeout raises `httpx.ReadTimeout`, as it would
-    on a network; what was asked for still happens.
+    on a network; what was asked for still happens. ``origin`` tells sandboxes apart for the clients' rate
+    limits, which count by service and token.
     """
 
     def __init__(self, app: App) -> None:
         self.app = app
+        self.origin = uuid4().hex
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request of a sync client."""

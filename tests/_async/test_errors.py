@@ -197,13 +197,19 @@ async def test_a_page_of_a_proxy_is_not_an_answer() -> None:
     assert caught.value.status_code == 502
 
 
-async def test_a_bare_status_that_speaks_for_itself_is_understood() -> None:
-    script = AsyncScript([refusal(429, headers={"retry-after": "3600"}), refusal(413)])
+@pytest.mark.parametrize(
+    ("status", "retry_after", "class_name"),
+    [(429, 3600, "RateLimitError"), (413, None, "PayloadTooLargeError")],
+)
+async def test_a_bare_status_that_speaks_for_itself_is_understood(
+    status: int, retry_after: int | None, class_name: str
+) -> None:
+    headers = None if retry_after is None else {"retry-after": str(retry_after)}
+    script = AsyncScript([refusal(status, headers=headers)])
     async with AsyncVirtualClient(still_sandbox(), transport=script) as client:
-        for class_name, retry_after in (("RateLimitError", 3600), ("PayloadTooLargeError", None)):
-            with pytest.raises(APIError) as caught:
-                await client.balance()
-            assert (type(caught.value).__name__, caught.value.retry_after) == (class_name, retry_after)
+        with pytest.raises(APIError) as caught:
+            await client.balance()
+    assert (type(caught.value).__name__, caught.value.retry_after) == (class_name, retry_after)
 
 
 # -- arguments -------------------------------------------------------------------------------------

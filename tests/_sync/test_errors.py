@@ -199,13 +199,19 @@ def test_a_page_of_a_proxy_is_not_an_answer() -> None:
     assert caught.value.status_code == 502
 
 
-def test_a_bare_status_that_speaks_for_itself_is_understood() -> None:
-    script = Script([refusal(429, headers={"retry-after": "3600"}), refusal(413)])
+@pytest.mark.parametrize(
+    ("status", "retry_after", "class_name"),
+    [(429, 3600, "RateLimitError"), (413, None, "PayloadTooLargeError")],
+)
+def test_a_bare_status_that_speaks_for_itself_is_understood(
+    status: int, retry_after: int | None, class_name: str
+) -> None:
+    headers = None if retry_after is None else {"retry-after": str(retry_after)}
+    script = Script([refusal(status, headers=headers)])
     with VirtualClient(still_sandbox(), transport=script) as client:
-        for class_name, retry_after in (("RateLimitError", 3600), ("PayloadTooLargeError", None)):
-            with pytest.raises(APIError) as caught:
-                client.balance()
-            assert (type(caught.value).__name__, caught.value.retry_after) == (class_name, retry_after)
+        with pytest.raises(APIError) as caught:
+            client.balance()
+    assert (type(caught.value).__name__, caught.value.retry_after) == (class_name, retry_after)
 
 
 # -- arguments -------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from operator import attrgetter
 from typing import Any, Literal, TypeAlias
 
 import httpx
+import pytest
 from attrs import evolve, field, frozen
 
 from smscode import AsyncClient, Client, InvalidArgumentError, RetryPolicy, SmscodeError
@@ -134,6 +135,7 @@ class _Still:
 
     def __init__(self) -> None:
         self.slept: list[float] = []
+        self.clock = self.now
         self._now = 1000.0
 
     def chance(self) -> float:
@@ -306,7 +308,7 @@ def fails(
         assert error.outcome == outcome
         assert {name: getattr(error, name) for name in facts} == facts
         assert found.sent == sent
-        assert list(found.slept) == list(slept)
+        assert list(found.slept) == pytest.approx(list(slept))
         report = "".join(traceback.format_exception(error))
         assert CANARY not in f"{error} {error!r} {error.args} {vars(error)} {report}"
 
@@ -324,7 +326,7 @@ def gives(
         result = read(found.result) if callable(read) else found.result
         assert (type(result), result, str(result)) == (type(value), value, str(value))
         assert found.sent == sent
-        assert list(found.slept) == list(slept)
+        assert list(found.slept) == pytest.approx(list(slept))
 
     return check
 

@@ -69,6 +69,7 @@ class Plan:
             "max_connections": self.connections,
             "timeout": Timeouts(total=self.total, create=self.total, read=self.read),
             "retry": RetryPolicy(self.attempts, self.base, self.cap),
+            "rate_limits": None,
         }
 
 

@@ -1,0 +1,246 @@
+"""The rate limit of one group of endpoints: who waits, in which order, and when they may send.
+
+Only arithmetic and order are here: the shell holds the lock, waits, and wakes.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Protocol
+
+from attrs import frozen
+
+from ..errors import RateLimitError
+from .share import Share
+from .slots import Ending, Slots
+
+_PATIENCE = 5.0
+
+
+class Signal(Protocol):
+    """Wakes one that waits, from any thread."""
+
+    def wake(self) -> bool:
+        """Wake it; tell whether there is still anybody to wake."""
+        ...
+
+
+class Lease:
+    """The right to send one request, from the moment it is wanted until the request has ended.
+
+    ``granted`` tells that the request may be sent; ``sent`` is set when its first byte is written.
+    ``signal`` wakes whoever waits for it.
+    """
+
+    __slots__ = ("_epoch", "bucket", "deadline", "granted", "sent", "signal", "urgent")
+
+    def __init__(self, bucket: Bucket, deadline: float, urgent: bool) -> None:
+        self.bucket = bucket
+        self.deadline = deadline
+        self.urgent = urgent
+        self.granted = False
+        self.sent = False
+        self.signal: Signal | None = None
+        self._epoch = 0
+
+
+@frozen
+class NoRoom:
+    """That a request cannot be sent in time without breaking a limit; it could in ``seconds``.
+
+    ``paused`` tells that the service itself asked for that.
+    """
+
+    group: str
+    limit: int
+    window: float
+    seconds: float
+    paused: bool = False
+
+    def error(self) -> RateLimitError:
+        """Make the error that the caller sees."""
+        reason = f"The rate limit of {self.group} ({self.limit} per {self.window:g} s) leaves no room"
+        if self.paused:
+            reason = f"The service asked for a pause of the group {self.group}"
+        error = RateLimitError(
+            f"{reason} for another {self.seconds:.1f} s, longer than this call may take. Nothing was sent.",
+            outcome="not_sent",
+            retry_after=self.seconds,
+        )
+        error.trouble = "no room"
+        return error
+
+
+class Bucket:
+    """The slots of one group and the queue for them; every method is to be called under a lock."""
+
+    def __init__(self, group: str, limit: int, window: float) -> None:
+        """Set up; at most ``limit`` requests are to be counted in any ``window`` seconds."""
+        self.group = group
+        self.limit = limit
+        self._slots = Slots(window)
+        self._share = Share()
+        self._urgent: OrderedDict[Lease, None] = OrderedDict()
+        self._waiting: OrderedDict[Lease, None] = OrderedDict()
+        self._paused_until = float("-inf")
+        self._epoch = 0
+        self._ramp: int | None = None
+        self._probing = 0
+        self._suspected = False
+
+    @property
+    def window(self) -> float:
+        """The seconds in which at most ``limit`` requests are to be counted."""
+        return self._slots.window
+
+    def tighten(self, limit: int, window: float) -> None:
+        """Keep to these numbers as well from now on."""
+        self.limit = min(self.limit, limit)
+        self._slots.window = max(self._slots.window, window)
+
+    def idle(self, now: float) -> bool:
+        """Tell whether it would make no difference if it were new."""
+        full = self._share.of(self.limit, now)
+        return full == self.limit == self._room(now) and not self._urgent and not self._waiting
+
+    def ask(self, now: float, deadline: float, urgent: bool = False) -> Lease | NoRoom:
+        """Ask for a slot: it is granted now or later, in the order of asking, ``urgent`` ones first.
+
+        A wait that cannot end before the ``deadline`` is not begun.
+        """
+        lease = Lease(self, deadline, urgent)
+        queue = self._urgent if urgent else self._waiting
+        if not self._urgent and (urgent or not self._waiting) and self._room(now) > 0:
+            self._grant(lease)
+            return lease
+        place = len(self._urgent) + (0 if urgent else len(self._waiting)) + 1
+        ready = self._earliest(now, place)
+        if ready > deadline:
+            return self._no_room(now, ready)
+        queue[lease] = None
+        self._pump(now)
+        return lease
+
+    def look(self, lease: Lease, now: float) -> float | NoRoom:
+        """Let time pass for a waiting lease: give the seconds until it should look again.
+
+        The first in the queue looks when something becomes free; the others are woken, and look by
+        themselves only in case the first is held up.
+        """
+        self._pump(now)
+        if lease.granted:
+            return 0.0
+        first = lease is self._first()
+        ready = self._earliest(now, 1 if first else len(self._urgent) + 1)
+        if ready > lease.deadline or now >= lease.deadline:
+            self.leave(lease, now)
+            return self._no_room(now, ready)
+        again = self._next(now) if first else ready + _PATIENCE
+        return max(min(again, lease.deadline) - now, 0.0)
+
+    def leave(self, lease: Lease, now: float) -> None:
+        """Give up a wait, wherever it got to."""
+        if lease.granted:
+            self.end(lease, now, Ending.UNSENT)
+            return
+        first = self._first()
+        (self._urgent if lease.urgent else self._waiting).pop(lease, None)
+        if first is lease:
+            self._wake_first()
+
+    def end(self, lease: Lease, now: float, ending: Ending) -> None:
+        """Give a slot back when its request has ended; a second time does nothing."""
+        if not lease.granted:
+            return
+        lease.granted = False
+        nothing_cooled = self._slots.next_free() is None
+        self._slots.give_back(now, ending)
+        if lease._epoch == self._epoch and self._ramp is not None:
+            self._probing -= 1
+            if ending is Ending.ANSWERED:
+                self._ramp *= 2
+                if self._ramp >= self.limit:
+                    self._ramp = None
+            self._pump(now)
+        elif ending is Ending.UNSENT:
+            self._pump(now)
+        elif nothing_cooled:
+            self._wake_first()  # now there is a time to wait for
+
+    def pause(self, lease: Lease | None, now: float, seconds: float) -> bool:
+        """Grant nothing for so long, and then begin with one request at a time; only time lifts it.
+
+        A ``lease`` is of this group and was refused although the limit admitted it, so somebody else
+        must be using the limit: the share of it shrinks. The many refusals that can follow on one are no
+        news. Tell whether this is the first time ever.
+        """
+        news = now >= self._paused_until if lease is None else lease._epoch == self._epoch
+        self._paused_until = max(self._paused_until, now + seconds)
+        if not news:
+            return False
+        self._epoch += 1
+        self._ramp, self._probing = 1, 0
+        for waiting in (*self._urgent, *self._waiting):  # their deadlines may be before its end
+            self._wake(waiting)
+        if lease is None:
+            return False
+        self._share.shrink(now)
+        first, self._suspected = not self._suspected, True
+        return first
+
+    def _room(self, now: float) -> int:
+        if now < self._paused_until:
+            return 0
+        free = self._slots.free(now, self._share.of(self.limit, now))
+        return free if self._ramp is None else min(free, self._ramp - self._probing)
+
+    def _grant(self, lease: Lease) -> None:
+        self._slots.take()
+        lease.granted = True
+        lease._epoch = self._epoch
+        if self._ramp is not None:
+            self._probing += 1
+
+    def _pump(self, now: float) -> None:
+        """Grant what is free to those who have waited longest, and let the next one keep the time."""
+        room = self._room(now)
+        moved = False
+        while room > 0 and (lease := self._first()) is not None:
+            (self._urgent if lease.urgent else self._waiting).pop(lease)
+            moved = True
+            self._grant(lease)
+            if self._wake(lease):
+                room -= 1
+            else:  # its event loop is gone without having ended its tasks
+                lease.granted = False
+                self._slots.give_back(now, Ending.UNSENT)
+                if self._ramp is not None:
+                    self._probing -= 1
+        if moved:
+            self._wake_first()
+
+    def _first(self) -> Lease | None:
+        return next(iter(self._urgent), None) or next(iter(self._waiting), None)
+
+    def _wake_first(self) -> None:
+        first = self._first()
+        if first is not None:
+            self._wake(first)
+
+    def _wake(self, lease: Lease) -> bool:
+        return lease.signal is None or lease.signal.wake()
+
+    def _next(self, now: float) -> float:
+        """Give the time when more may be granted, infinity where that hangs on a request's end."""
+        if now < self._paused_until:
+            return self._paused_until
+        times = (self._slots.next_free(), self._share.grows(self.limit, now))
+        return min((time for time in times if time is not None), default=float("inf"))
+
+    def _earliest(self, now: float, place: int) -> float:
+        limit = self._share.of(self.limit, now)
+        return max(self._slots.earliest(now, place, limit), self._paused_until)
+
+    def _no_room(self, now: float, ready: float) -> NoRoom:
+        paused = now < self._paused_until
+        return NoRoom(self.group, self.limit, self.window, max(ready - now, 0.0), paused)

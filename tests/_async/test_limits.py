@@ -1,0 +1,134 @@
+"""Rate limits of clients, in virtual time: calls wait, and clients of one account share."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from smscode import AsyncClient, InvalidArgumentError, RateLimitError, RateLimits
+
+from ..concurrency import AsyncVirtualClient
+from .helpers import AsyncScript, refusal, still_sandbox, success
+
+pytestmark = pytest.mark.anyio
+
+PERIOD = 60.25
+FEW = RateLimits(balance=2)
+
+
+async def test_a_call_beyond_the_limit_waits_for_a_window() -> None:
+    async with AsyncVirtualClient(still_sandbox(), rate_limits=FEW, timeout=100) as client:
+        start = client.runtime.now()
+        for _ in range(2):
+            await client.balance()
+        assert client.runtime.now() == start
+        await client.balance()
+        assert client.runtime.now() == pytest.approx(start + PERIOD)
+
+
+async def test_other_groups_do_not_wait() -> None:
+    async with AsyncVirtualClient(still_sandbox(), rate_limits=FEW) as client:
+        start = client.runtime.now()
+        for _ in range(2):
+            await client.balance()
+        await client.catalog.countries()
+        assert client.runtime.now() == start
+
+
+async def test_a_wait_beyond_the_deadline_is_refused_at_once() -> None:
+    sandbox = still_sandbox()
+    async with AsyncVirtualClient(sandbox, rate_limits=FEW) as client:
+        start = client.runtime.now()
+        for _ in range(2):
+            await client.balance()
+        with pytest.raises(RateLimitError, match=r"rate limit of balance \(2 per 60 s\)") as raised:
+            await client.balance(timeout=60)
+        assert client.runtime.now() == start
+        assert raised.value.retry_after == pytest.approx(PERIOD)
+        assert (raised.value.outcome, raised.value.attempts) == ("not_sent", 0)
+        assert sandbox.requests["GET /balance"] == 2
+
+
+async def test_without_limits_nobody_waits() -> None:
+    async with AsyncVirtualClient(still_sandbox(), rate_limits=None) as client:
+        start = client.runtime.now()
+        for _ in range(700):
+            await client.balance()
+        assert client.runtime.now() == start
+
+
+async def test_a_refusal_holds_up_its_group_and_no_other() -> None:
+    sandbox = still_sandbox()
+    sandbox.fail_next("balance.get", "RATE_LIMIT_EXCEEDED", retry_after=40)
+    async with AsyncVirtualClient(sandbox, timeout=100) as client:
+        start = client.runtime.now()
+        with pytest.raises(RateLimitError):
+            await client.balance(timeout=10)
+        await client.catalog.countries()
+        assert client.runtime.now() == start
+        await client.balance()
+        assert client.runtime.now() == pytest.approx(start + 42)  # half of the jitter of a tenth
+
+
+async def test_a_shared_account_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    sandbox = still_sandbox()
+    sandbox.fail_next("balance.get", "RATE_LIMIT_EXCEEDED", retry_after=1, times=5)
+    async with AsyncVirtualClient(sandbox, timeout=100) as client:
+        with caplog.at_level(logging.WARNING, "smscode"):
+            await client.balance()
+    said = [record for record in caplog.records if "something else seems to use" in record.getMessage()]
+    assert len(said) == 1
+    assert "group balance" in said[0].getMessage()
+    assert sandbox.requests["GET /balance"] == 6
+
+
+async def test_a_refusal_by_a_proxy_holds_up_everything() -> None:
+    sandbox = still_sandbox()
+    script = AsyncScript([refusal(429, headers={"retry-after": "20"})], then=sandbox.transport())
+    async with AsyncVirtualClient(sandbox, transport=script, timeout=100) as client:
+        start = client.runtime.now()
+        await client.balance()
+        assert client.runtime.now() == pytest.approx(start + 21)
+        await client.catalog.countries()
+        assert client.runtime.now() == pytest.approx(start + 21)
+
+
+async def test_clients_of_one_account_share_its_limits() -> None:
+    def client(token: str = "token", **options: object) -> AsyncClient:
+        answers = [success({"currency": "IDR", "balance": 5})] * 2
+        return AsyncClient(token, transport=AsyncScript(answers), api_version="v1", rate_limits=FEW)
+
+    async with client() as one, client() as same, client("other") as other:
+        await one.balance()
+        await same.balance()
+        for used_up in (one, same):
+            with pytest.raises(RateLimitError):
+                await used_up.balance(timeout=1)
+        await other.balance()
+
+
+async def test_a_new_client_does_not_get_a_new_budget() -> None:
+    for _ in range(2):
+        script = AsyncScript([success({"currency": "IDR", "balance": 5})])
+        async with AsyncClient("token", transport=script, api_version="v1", rate_limits=FEW) as client:
+            await client.balance()
+    async with AsyncClient("token", transport=AsyncScript([]), api_version="v1", rate_limits=FEW) as client:
+        with pytest.raises(RateLimitError):
+            await client.balance(timeout=1)
+
+
+async def test_the_strictest_limits_hold_for_all() -> None:
+    sandbox = still_sandbox()
+    async with AsyncClient(sandbox.token, transport=sandbox.transport()) as generous:
+        await generous.balance()
+        async with AsyncClient(
+            sandbox.token, transport=sandbox.transport(), rate_limits=RateLimits(balance=1)
+        ):
+            with pytest.raises(RateLimitError):
+                await generous.balance(timeout=1)
+
+
+async def test_what_is_no_limits_is_refused() -> None:
+    with pytest.raises(InvalidArgumentError, match=r"rate_limits: expected a smscode\.RateLimits, got 5"):
+        AsyncClient("token", rate_limits=5)  # type: ignore[arg-type]  # that it is wrong is tested

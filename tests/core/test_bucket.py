@@ -1,0 +1,389 @@
+"""The queue for a rate limit: order, pauses, deadlines, and that nothing is lost by giving up."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from smscode.core.bucket import Bucket, Lease, NoRoom
+from smscode.core.slots import LINGER, MARGIN, Ending
+from smscode.errors import RateLimitError
+
+FOREVER = float("inf")
+PERIOD = 60.0 + MARGIN
+
+
+class Bell:
+    """Stands for somebody who waits: remembers that it was woken; ``there`` is False for a dead loop."""
+
+    def __init__(self, *, there: bool = True) -> None:
+        self.woken = 0
+        self.there = there
+
+    def wake(self) -> bool:
+        self.woken += 1
+        return self.there
+
+
+def ask(bucket: Bucket, now: float = 0.0, deadline: float = FOREVER, *, urgent: bool = False) -> Lease:
+    lease = bucket.ask(now, deadline, urgent)
+    assert isinstance(lease, Lease)
+    lease.signal = Bell()
+    return lease
+
+
+def used_up(limit: int = 2, now: float = 0.0) -> tuple[Bucket, list[Lease]]:
+    bucket = Bucket("create", limit, 60.0)
+    leases = [ask(bucket, now) for _ in range(limit)]
+    assert all(lease.granted for lease in leases)
+    return bucket, leases
+
+
+def bell(lease: Lease) -> Bell:
+    assert isinstance(lease.signal, Bell)
+    return lease.signal
+
+
+def test_slots_are_granted_in_the_order_of_asking() -> None:
+    bucket, busy = used_up()
+    waiting = [ask(bucket) for _ in range(3)]
+    for lease in busy:
+        bucket.end(lease, 1.0, Ending.ANSWERED)
+    assert bucket.look(waiting[0], 1.0) == PERIOD
+    assert bucket.look(waiting[0], 1.0 + PERIOD) == 0
+    assert [lease.granted for lease in waiting] == [True, True, False]
+    assert bell(waiting[1]).woken == 1
+
+
+def test_nobody_overtakes_those_who_wait() -> None:
+    bucket, busy = used_up()
+    first = ask(bucket)
+    bucket.end(busy[0], 0.0, Ending.ANSWERED)
+    late = ask(bucket, PERIOD + 1)
+    assert (first.granted, late.granted) == (True, False)
+
+
+def test_urgent_ones_go_first_in_their_own_order() -> None:
+    bucket, busy = used_up()
+    ordinary = ask(bucket)
+    urgent = [ask(bucket, urgent=True) for _ in range(2)]
+    for lease in busy:
+        bucket.end(lease, 0.0, Ending.UNSENT)
+    assert [urgent[0].granted, urgent[1].granted, ordinary.granted] == [True, True, False]
+
+
+def test_whoever_gives_up_makes_room_for_the_next() -> None:
+    bucket, busy = used_up()
+    first, second = ask(bucket), ask(bucket)
+    bucket.leave(first, 0.0)
+    assert bell(second).woken == 1  # it keeps the time now
+    bucket.end(busy[0], 0.0, Ending.UNSENT)
+    assert second.granted
+
+
+def test_a_slot_granted_to_one_who_just_gave_up_goes_to_the_next() -> None:
+    bucket, busy = used_up()
+    first, second = ask(bucket), ask(bucket)
+    bucket.end(busy[0], 0.0, Ending.UNSENT)
+    assert first.granted
+    bucket.leave(first, 0.0)
+    assert second.granted
+
+
+def test_a_slot_is_not_lost_on_one_whose_event_loop_is_gone() -> None:
+    bucket, busy = used_up()
+    gone, there = ask(bucket), ask(bucket)
+    gone.signal = Bell(there=False)
+    bucket.end(busy[0], 0.0, Ending.UNSENT)
+    assert (gone.granted, there.granted) == (False, True)
+    bucket.end(busy[1], 0.0, Ending.UNSENT)
+    bucket.end(there, 0.0, Ending.UNSENT)
+    assert bucket.idle(0.0)
+
+
+def test_a_slot_is_given_back_once() -> None:
+    bucket, busy = used_up()
+    bucket.end(busy[0], 0.0, Ending.UNSENT)
+    bucket.end(busy[0], 0.0, Ending.UNSENT)
+    assert ask(bucket).granted
+    assert not ask(bucket).granted
+
+
+def test_a_wait_without_hope_is_not_begun() -> None:
+    bucket, busy = used_up()
+    bucket.end(busy[0], 0.0, Ending.ANSWERED)
+    refused = bucket.ask(10.0, 30.0)
+    assert refused == NoRoom("create", 2, 60.0, PERIOD - 10.0)
+    ask(bucket, 10.0, PERIOD)
+    behind = bucket.ask(10.0, PERIOD + 1)  # the other slot is busy, and cools for a window
+    assert behind == NoRoom("create", 2, 60.0, PERIOD)
+
+
+def test_the_error_says_how_long_it_would_take() -> None:
+    error = NoRoom("create", 3000, 60.0, 12.34).error()
+    assert isinstance(error, RateLimitError)
+    assert (error.retry_after, error.outcome, error.trouble) == (12.34, "not_sent", "no room")
+    assert str(error).startswith("The rate limit of create (3000 per 60 s) leaves no room for another 12.3 s")
+
+
+def test_the_error_says_that_the_service_asked_for_a_pause() -> None:
+    message = NoRoom("create", 3000, 60.0, 90.0, paused=True).error().message
+    assert message.startswith("The service asked for a pause of the group create for another 90.0 s")
+
+
+def test_a_wait_that_turns_out_too_long_ends_at_its_deadline() -> None:
+    bucket, _ = used_up()
+    waiting = ask(bucket, 0.0, PERIOD)  # the busy ones might have ended at once, but did not
+    assert bucket.look(waiting, PERIOD - 1) == NoRoom("create", 2, 60.0, PERIOD)
+    behind = ask(bucket, 0.0, PERIOD)
+    assert bucket.look(behind, PERIOD) == NoRoom("create", 2, 60.0, PERIOD)
+
+
+def test_those_behind_the_first_look_by_themselves_only_if_it_is_held_up() -> None:
+    bucket, busy = used_up()
+    for lease in busy:
+        bucket.end(lease, 0.0, Ending.ANSWERED)
+    first, second = ask(bucket), ask(bucket)
+    assert bucket.look(first, 0.0) == PERIOD
+    assert bucket.look(second, 0.0) == PERIOD + 5
+    assert bucket.look(second, PERIOD + 5) == 0  # the first never looked, and has its slot all the same
+    assert first.granted
+
+
+def test_the_first_waits_for_an_end_where_nothing_cools() -> None:
+    bucket, busy = used_up()
+    first = ask(bucket)
+    assert bucket.look(first, 0.0) == FOREVER
+    bucket.end(busy[0], 1.0, Ending.ANSWERED)
+    assert bell(first).woken == 1
+    assert bucket.look(first, 1.0) == PERIOD
+
+
+def test_a_refusal_pauses_everybody_until_its_time_and_only_time_lifts_that() -> None:
+    bucket = Bucket("create", 10, 60.0)
+    busy = [ask(bucket) for _ in range(3)]
+    assert bucket.pause(busy[0], 0.0, 7.0)
+    bucket.end(busy[0], 0.0, Ending.ANSWERED)
+    waiting = ask(bucket, 1.0)
+    assert bucket.look(waiting, 1.0) == 6.0
+    bucket.pause(busy[1], 2.0, 1.0)  # a shorter one does not lift the longer
+    bucket.end(busy[1], 2.0, Ending.ANSWERED)
+    bucket.end(busy[2], 3.0, Ending.UNSENT)
+    bucket.look(waiting, 6.9)
+    assert not waiting.granted
+    bucket.look(waiting, 7.0)
+    assert waiting.granted
+
+
+def test_a_pause_beyond_a_deadline_is_told_at_once() -> None:
+    bucket, busy = used_up()
+    waiting = ask(bucket, 0.0, 65.0)
+    bucket.pause(busy[0], 0.0, 90.0)
+    assert bell(waiting).woken == 1
+    assert bucket.look(waiting, 0.0) == NoRoom("create", 2, 60.0, 90.0, paused=True)
+    assert bucket.ask(0.0, 89.0) == NoRoom("create", 2, 60.0, 90.0, paused=True)
+
+
+def test_after_a_pause_one_probes_and_answers_let_more_through() -> None:
+    bucket = Bucket("create", 10, 60.0)
+    bucket.pause(ask(bucket), 0.0, 5.0)
+    waiting = [ask(bucket) for _ in range(8)]
+    bucket.look(waiting[0], 5.0)
+    assert [lease.granted for lease in waiting] == [True] + [False] * 7
+    bucket.end(waiting[0], 5.0, Ending.ANSWERED)
+    assert [lease.granted for lease in waiting[1:]] == [True] * 2 + [False] * 5
+    bucket.end(waiting[1], 5.0, Ending.LOST)  # no answer is no news, but its place is free
+    assert [lease.granted for lease in waiting[2:]] == [True] * 2 + [False] * 4
+    bucket.end(waiting[2], 5.0, Ending.ANSWERED)
+    # Only eight of the ten may be used by now: two are busy, and three cool.
+    assert [lease.granted for lease in waiting[3:]] == [True] * 4 + [False]
+
+
+def test_the_ramp_ends_with_the_limit() -> None:
+    bucket = Bucket("create", 4, 60.0)
+    bucket.pause(None, 0.0, 1.0)
+    now = 1.0
+    for _ in range(3):
+        lease = ask(bucket, now)
+        assert lease.granted
+        bucket.end(lease, now, Ending.ANSWERED)
+    now += PERIOD
+    assert all(ask(bucket, now).granted for _ in range(4))
+
+
+def test_a_refusal_within_the_limit_shrinks_it_once_for_all_that_were_under_way() -> None:
+    bucket, busy = used_up(10)
+    assert [bucket.pause(lease, 0.0, 1.0) for lease in busy] == [True] + [False] * 9
+    for lease in busy:
+        bucket.end(lease, 0.0, Ending.UNSENT)
+    assert not bucket.idle(1.0)
+    assert bucket._share.of(10, 0.0) == 8
+    again = ask(bucket, 1.0)
+    assert not bucket.pause(again, 1.0, 1.0)  # it shrinks again, but that was said before
+    assert bucket._share.of(10, 1.0) == 6
+    bucket.end(again, 1.0, Ending.UNSENT)
+
+
+def test_a_limit_that_grows_back_is_noticed() -> None:
+    bucket, busy = used_up(10)
+    bucket.pause(busy[0], 0.0, 0.0)
+    for lease in busy[:3]:
+        bucket.end(lease, 0.0, Ending.UNSENT)
+    bucket.pause(None, 0.0, 0.0)
+    probe = ask(bucket, 0.0)
+    assert probe.granted  # the eighth of eight
+    bucket.end(probe, 0.0, Ending.LOST)
+    waiting = ask(bucket, 1.0)
+    assert bucket.look(waiting, 1.0) == pytest.approx(PERIOD + LINGER - 1.0)
+    for lease in busy[3:]:
+        bucket.end(lease, 1000.0, Ending.UNSENT)
+    assert waiting.granted
+
+
+def test_a_pause_for_everything_shrinks_nothing() -> None:
+    bucket = Bucket("create", 10, 60.0)
+    assert not bucket.pause(None, 0.0, 5.0)
+    assert not bucket.pause(None, 1.0, 5.0)
+    assert bucket._share.of(10, 0.0) == 10
+    waiting = ask(bucket, 5.0)
+    assert bucket.look(waiting, 5.5) == 0.5
+
+
+def test_the_strictest_numbers_hold() -> None:
+    bucket = Bucket("create", 10, 60.0)
+    bucket.tighten(20, 30.0)
+    assert (bucket.limit, bucket.window) == (10, 60.0)
+    bucket.tighten(5, 90.0)
+    assert (bucket.limit, bucket.window) == (5, 90.0)
+
+
+class Queue(RuleBasedStateMachine):
+    """Drives a bucket as tasks would, beside a model that knows every holder of a slot."""
+
+    LIMIT = 5
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bucket = Bucket("create", self.LIMIT, 60.0)
+        self.now = 0.0
+        self.numbers: Iterator[int] = itertools.count()
+        self.waiting: dict[Lease, tuple[bool, int]] = {}  # urgency and number, the order of granting
+        self.busy: list[Lease] = []
+        self.alarms: dict[Lease, float] = {}
+        self.cooling: list[float] = []
+        self.paused_until = 0.0
+
+    def holders(self) -> int:
+        return len(self.busy) + sum(until > self.now for until in self.cooling)
+
+    @rule(urgent=st.booleans(), patience=st.sampled_from([0.5, 30.0, 70.0, 200.0, FOREVER]))
+    def ask(self, urgent: bool, patience: float) -> None:
+        lease = self.bucket.ask(self.now, self.now + patience, urgent)
+        if isinstance(lease, NoRoom):
+            assert lease.seconds > patience
+            assert self.holders() >= self.LIMIT or self.now < self.paused_until or self.waiting or self.shrunk
+            return
+        lease.signal = Bell()
+        self.waiting[lease] = (not urgent, next(self.numbers))
+        self.alarms[lease] = self.now  # it looks at once, as the shell does
+        self.settle()
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def give_up(self, data: st.DataObject) -> None:
+        lease = data.draw(st.sampled_from(sorted(self.waiting, key=lambda one: self.waiting[one])))
+        del self.waiting[lease], self.alarms[lease]
+        self.bucket.leave(lease, self.now)
+        self.settle()
+
+    @precondition(lambda self: self.busy)
+    @rule(data=st.data(), ending=st.sampled_from(Ending))
+    def end(self, data: st.DataObject, ending: Ending) -> None:
+        lease = data.draw(st.sampled_from(self.busy))
+        self.busy.remove(lease)
+        if ending is not Ending.UNSENT:
+            self.cooling.append(self.now + PERIOD + (LINGER if ending is Ending.LOST else 0.0))
+        self.bucket.end(lease, self.now, ending)
+        self.settle()
+
+    @precondition(lambda self: self.busy)
+    @rule(data=st.data(), seconds=st.sampled_from([0.0, 1.0, 20.0, 100.0]))
+    def refused(self, data: st.DataObject, seconds: float) -> None:
+        self.bucket.pause(data.draw(st.sampled_from(self.busy)), self.now, seconds)
+        self.paused_until = max(self.paused_until, self.now + seconds)
+        self.settle()
+
+    @rule(seconds=st.sampled_from([0.0, 1.0, 1.0]))
+    def refused_by_a_proxy(self, seconds: float) -> None:
+        self.bucket.pause(None, self.now, seconds)
+        self.paused_until = max(self.paused_until, self.now + seconds)
+        self.settle()
+
+    @rule(seconds=st.sampled_from([0.1, 5.0, 60.0, 70.0, 400.0]))
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass, with everybody looking when they said they would."""
+        until = self.now + seconds
+        while self.alarms and (moment := min(self.alarms.values())) <= until:
+            self.now = max(moment, self.now)
+            self.settle()
+        self.now = until
+        self.settle()
+
+    def settle(self) -> None:
+        """Let all look who were woken or have reached their time, until nothing happens any more."""
+        for _ in range(1000):
+            due = [
+                lease
+                for lease in self.waiting
+                if bell(lease).woken or lease.granted or self.alarms[lease] <= self.now
+            ]
+            if not due:
+                return
+            for lease in sorted(due, key=lambda one: self.waiting[one]):
+                self.look(lease)
+        raise AssertionError("they look again and again")
+
+    def look(self, lease: Lease) -> None:
+        bell(lease).woken = 0
+        again = self.bucket.look(lease, self.now)
+        if isinstance(again, NoRoom):
+            assert self.now >= lease.deadline or self.now + again.seconds > lease.deadline
+            del self.waiting[lease], self.alarms[lease]
+            return
+        if not lease.granted:
+            assert again > 0
+            self.alarms[lease] = self.now + again
+            return
+        assert self.now >= self.paused_until
+        earlier = [one for one in self.waiting if self.waiting[one] < self.waiting[lease]]
+        assert all(one.granted for one in earlier), "overtaken"
+        self.busy.append(lease)
+        assert self.holders() <= self.LIMIT
+        del self.waiting[lease], self.alarms[lease]
+
+    @property
+    def shrunk(self) -> bool:
+        ramp = self.bucket._ramp is not None
+        return ramp or self.bucket._share.of(self.LIMIT, self.now) < self.LIMIT
+
+    @invariant()
+    def nobody_waits_for_nothing(self) -> None:
+        if self.waiting and not self.shrunk and self.now >= self.paused_until:
+            assert self.holders() >= self.LIMIT
+
+    def teardown(self) -> None:
+        for lease in list(self.waiting):
+            self.bucket.leave(lease, self.now)
+        for lease in self.busy:
+            self.bucket.end(lease, self.now, Ending.UNSENT)
+        assert self.bucket._slots.free(self.now + 10_000, self.LIMIT) == self.LIMIT
+        assert self.bucket._probing == 0 or self.bucket._ramp is not None
+
+
+TestQueue = Queue.TestCase
+TestQueue.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

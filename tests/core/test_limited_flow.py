@@ -1,0 +1,188 @@
+"""What a flow does about rate limits, driven without a loop and without a bucket's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from smscode import calls
+from smscode.core.bucket import Bucket, Lease, NoRoom
+from smscode.core.flow import Acquire, Doubt, Effect, Failure, Pause, Reply, Send, Sleep, Terms, ending, flow
+from smscode.core.limits import RateLimits
+from smscode.core.retry import TABLE, RetryPolicy
+from smscode.core.slots import Ending
+from smscode.core.wire import Call, Group, Response
+from smscode.errors import InvalidArgumentError, RateLimitError, SmscodeError
+
+from .test_retry import CALLS, ORDER_ID, TROUBLES, answer, order, refusal, success
+
+BALANCE = {"amount": "0.92", "currency": "USD", "canonical_amount": 15000, "canonical_currency": "IDR"}
+GOOD = success({"balance": BALANCE})
+FULL = NoRoom("create", 3000, 60.0, 12.0)
+Answered = Response | Failure | NoRoom
+
+
+def drive(
+    call: Call[Any], script: Iterable[Answered], *, deadline: float = 1e9, doubt: Doubt | None = None
+) -> tuple[list[Effect], SmscodeError | None]:
+    """Drive a flow that keeps limits; `NoRoom` in the script is what asking for a slot comes to."""
+    results, effects, now = iter(script), list[Effect](), 0.0
+    bucket = Bucket("any", 10**6, 60.0)
+    ahead: list[Answered] = []
+    steps = flow(call, Terms("v2", RetryPolicy(), deadline, lambda: 0.5, limited=True), doubt)
+    reply = None
+    try:
+        while True:
+            effect = next(steps) if reply is None else steps.send(reply)
+            effects.append(effect)
+            if isinstance(effect, Acquire):
+                ahead.append(next(results))
+                lease = bucket.ask(now, deadline)
+                reply = Reply(now, ahead.pop() if isinstance(ahead[0], NoRoom) else lease)
+            elif isinstance(effect, Send):
+                assert isinstance(effect.lease, Lease)
+                result = ahead.pop()
+                assert not isinstance(result, NoRoom)
+                if not isinstance(result, Failure) or ending(result) is not Ending.UNSENT:
+                    effect.doubt.raised = True
+                reply = Reply(now, result)
+            else:
+                now += effect.seconds if isinstance(effect, Sleep) else 0.0
+                reply = Reply(now)
+    except StopIteration:
+        return effects, None
+    except SmscodeError as error:
+        return effects, error
+
+
+def groups(effects: list[Effect]) -> list[tuple[Group, bool]]:
+    return [(effect.group, effect.urgent) for effect in effects if isinstance(effect, Acquire)]
+
+
+def pauses(effects: list[Effect]) -> list[tuple[float, bool]]:
+    return [(effect.seconds, effect.everywhere) for effect in effects if isinstance(effect, Pause)]
+
+
+def test_every_attempt_takes_a_slot_and_only_repetitions_are_urgent() -> None:
+    effects, error = drive(calls.balance.get(), [TROUBLES["unavailable"], TROUBLES["not sent"], GOOD])
+    assert error is None
+    assert groups(effects) == [(Group.BALANCE, False), (Group.BALANCE, True), (Group.BALANCE, True)]
+    kinds = [type(effect) for effect in effects]
+    assert kinds == [Acquire, Send, Sleep, Acquire, Send, Sleep, Acquire, Send]
+
+
+def test_a_submitted_purchase_in_doubt_is_urgent() -> None:
+    create = calls.orders.create(catalog_product_id=87, idempotency_key="key-1")
+    bought = success({"orders": [{"id": ORDER_ID, "status": "ACTIVE"}], "failed_count": 0})
+    effects, _ = drive(create, [bought], doubt=Doubt(raised=True))
+    assert groups(effects) == [(Group.CREATE, True)]
+
+
+def test_reading_the_order_takes_a_slot_of_its_own_group() -> None:
+    script = [TROUBLES["connection broke"], order("FINISHED"), GOOD]
+    effects, _ = drive(calls.orders.cancel(ORDER_ID), script)
+    assert [group for group, _ in groups(effects)][:2] == [Group.CANCEL, Group.ORDER_QUERIES]
+
+
+def test_without_room_nothing_is_sent() -> None:
+    effects, error = drive(calls.orders.create(catalog_product_id=87, idempotency_key="key-1"), [FULL])
+    assert [type(effect) for effect in effects] == [Acquire]
+    assert isinstance(error, RateLimitError)
+    assert (error.outcome, error.attempts, error.idempotency_key) == ("not_sent", 0, "key-1")
+    assert (error.trouble, error.retry_after) == ("no room", 12.0)
+
+
+def test_a_purchase_in_doubt_stays_in_doubt_without_room() -> None:
+    doubt = Doubt(raised=True)
+    _, error = drive(calls.orders.create(catalog_product_id=87), [FULL], doubt=doubt)
+    assert error is not None
+    assert error.outcome == "unknown"
+    assert doubt.raised
+
+
+def test_without_room_to_repeat_the_failure_itself_is_raised() -> None:
+    _, error = drive(calls.orders.create(catalog_product_id=87), [TROUBLES["connection broke"], FULL])
+    assert error is not None
+    assert (error.trouble, error.outcome, error.attempts) == ("connection broke", "unknown", 1)
+
+
+def test_a_refusal_pauses_its_group_instead_of_sleeping() -> None:
+    refused = refusal(429, "RATE_LIMIT_EXCEEDED", retry_after="7")
+    effects, error = drive(calls.balance.get(), [refused, GOOD])
+    assert error is None
+    assert [type(effect) for effect in effects] == [Acquire, Send, Pause, Acquire, Send]
+    assert pauses(effects) == [(7 * 1.05, False)]
+
+
+def test_a_refusal_pauses_its_group_also_when_the_call_gives_up() -> None:
+    refused = refusal(429, "RATE_LIMIT_EXCEEDED", retry_after="86400")
+    effects, error = drive(calls.balance.get(), [refused], deadline=30.0)
+    assert isinstance(error, RateLimitError)
+    assert len(pauses(effects)) == 1
+
+
+def test_a_refusal_by_a_proxy_pauses_everything() -> None:
+    effects, _ = drive(calls.balance.get(), [answer(429, b"<html>slow down</html>", retry_after="3"), GOOD])
+    assert pauses(effects) == [(3 * 1.05, True)]
+
+
+def test_a_429_with_another_code_pauses_its_group_too() -> None:
+    effects, _ = drive(calls.balance.get(), [refusal(429, "INTERNAL_ERROR", retry_after="3"), GOOD])
+    assert pauses(effects) == [(3 * 1.05, False)]
+
+
+def test_a_ban_is_no_pause() -> None:
+    banned = refusal(429, "TEMP_BANNED_ABUSE_GUARD", retry_after="300")
+    effects, _ = drive(calls.orders.create(catalog_product_id=87), [banned])
+    assert pauses(effects) == []
+
+
+def test_a_busy_service_is_no_pause() -> None:
+    effects, _ = drive(calls.balance.get(), [refusal(503, "SERVICE_UNAVAILABLE", retry_after="3"), GOOD])
+    assert pauses(effects) == []
+
+
+@pytest.mark.parametrize("what", TROUBLES)
+def test_what_surely_was_not_sent_does_not_count(what: str) -> None:
+    trouble = TROUBLES[what]
+    expected = Ending.UNSENT if TABLE[what].outcome == "not_sent" else Ending.ANSWERED
+    lost = {"transport failed", "connection broke", "kept-alive connection broke"}
+    assert ending(trouble) is (Ending.LOST if what in lost else expected)
+
+
+def test_every_kind_of_call_has_documented_limits() -> None:
+    documented = {
+        Group.CATALOG: 5000,
+        Group.BALANCE: 600,
+        Group.ORDER_QUERIES: 5000,
+        Group.CREATE: 3000,
+        Group.CANCEL: 1000,
+        Group.ORDER_ACTIONS: 1000,
+        Group.WEBHOOK_CONFIG: 600,
+        Group.WEBHOOK_TEST: 10,
+    }
+    assert {group: RateLimits().of(group) for group in Group} == {
+        group: (limit, 60.0) for group, limit in documented.items()
+    }
+    assert {call().endpoint.group for call in CALLS.values()} <= documented.keys()
+
+
+def test_a_share_is_rounded_down_and_less_than_one_takes_longer() -> None:
+    limits = RateLimits(share=1 / 16)
+    assert limits.of(Group.CREATE) == (187, 60.0)
+    assert limits.of(Group.WEBHOOK_TEST) == (1, 96.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("share", bad) for bad in (0, -0.5, 1.01, float("nan"), "1", True, None)),
+        *(("window", bad) for bad in (0, float("inf"), float("nan"), "60")),
+        *((group.value, bad) for group in Group for bad in (0, 1.5, "5", True, 10**10)),
+    ],
+)
+def test_numbers_out_of_range_are_refused(name: str, value: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"^rate_limits.{name}: expected"):
+        RateLimits(**{name: value})

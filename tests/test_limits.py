@@ -1,0 +1,194 @@
+"""Rate limits across tasks, threads and event loops: giving up loses nothing, waking reaches everybody."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import anyio
+import anyio.lowlevel
+import httpx
+import pytest
+import trio
+from attrs import define, field
+
+from smscode import AsyncClient, Client, NetworkError, RateLimits, RetryPolicy, _budgets
+from smscode._concurrency import AsyncSignal
+from smscode.core.bucket import Lease
+from smscode.core.limits import RateLimits as Options
+from smscode.core.slots import Ending
+from smscode.core.wire import Group
+
+ONE = RateLimits(balance=1)
+ONCE = RetryPolicy(max_attempts=1)
+BALANCE = {"success": True, "data": {"currency": "IDR", "balance": 5}}
+
+
+@define
+class Service(httpx.AsyncBaseTransport, httpx.BaseTransport):
+    """Keeps the first request until it is told to, and then refuses its connection; answers the others."""
+
+    begun: threading.Event = field(factory=threading.Event)
+    go_on: threading.Event = field(factory=threading.Event)
+    requests: int = 0
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests += 1
+        if self.requests == 1:
+            self.begun.set()
+            assert self.go_on.wait(10)
+            raise httpx.ConnectError("refused")
+        return httpx.Response(200, json=BALANCE)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests += 1
+        return httpx.Response(200, json=BALANCE)
+
+
+def waiting() -> int:
+    """Tell how many wait for the balance's limit in all accounts."""
+    held = list(_budgets._registry._held.values())
+    return sum(len(budget.buckets[Group.BALANCE]._waiting) for budget in held)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    done = threading.Event()
+    for _ in range(10_000):
+        if condition():
+            return
+        done.wait(0.001)
+    raise AssertionError("it never came to that")
+
+
+def test_a_slot_freed_by_a_thread_wakes_a_waiting_event_loop(anyio_backend: str) -> None:
+    service = Service()
+
+    def hold() -> None:
+        with (
+            Client("token", transport=service, api_version="v1", rate_limits=ONE, retry=ONCE) as client,
+            pytest.raises(NetworkError),
+        ):
+            client.balance()
+
+    async def follow() -> int:
+        async with AsyncClient("token", transport=service, api_version="v1", rate_limits=ONE) as client:
+            with anyio.fail_after(20):
+                return (await client.balance(timeout=1000)).balance.canonical_amount
+
+    with ThreadPoolExecutor() as threads:
+        first = threads.submit(hold)
+        assert service.begun.wait(10)
+        second = threads.submit(lambda: anyio.run(follow, backend=anyio_backend))
+        wait_until(lambda: waiting() == 1)
+        service.go_on.set()
+        first.result(20)
+        assert second.result(20) == 5
+
+
+def balance_bucket(client: AsyncClient) -> tuple[int, int]:
+    """Give how many of the balance's slots are busy, and how many cool."""
+    limits = client._driver._limits
+    assert limits is not None
+    slots = limits._budget.buckets[Group.BALANCE]._slots
+    return slots.busy, slots.cooling
+
+
+@define
+class Stalling(httpx.AsyncBaseTransport):
+    """Never answers; tells the client how far it got."""
+
+    writes: bool
+    begun: anyio.Event = field(factory=anyio.Event)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        trace = request.extensions["trace"]
+        await trace("connection.connect_tcp.started", {})
+        if self.writes:
+            await trace("http11.send_request_headers.started", {"request": request})
+        self.begun.set()
+        await anyio.sleep_forever()
+        raise AssertionError
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("writes", [True, False])
+async def test_a_cancelled_request_counts_only_if_it_was_sent(writes: bool) -> None:
+    transport = Stalling(writes)
+    async with AsyncClient("token", transport=transport, api_version="v1") as client:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(client.balance)
+            await transport.begun.wait()
+            assert balance_bucket(client) == (1, 0)
+            tasks.cancel_scope.cancel()
+        assert balance_bucket(client) == (0, 1 if writes else 0)
+
+
+@pytest.mark.anyio
+async def test_giving_up_the_wait_gives_up_the_place() -> None:
+    transport = Stalling(writes=False)
+    async with AsyncClient("token", transport=transport, api_version="v1", rate_limits=ONE) as client:
+
+        async def ask() -> None:
+            await client.balance(timeout=1e6)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask)
+            await transport.begun.wait()
+            async with anyio.create_task_group() as more:
+                for _ in range(50):
+                    more.start_soon(ask)
+                while waiting() < 50:
+                    await anyio.lowlevel.checkpoint()
+                more.cancel_scope.cancel()
+            assert waiting() == 0
+            tasks.cancel_scope.cancel()
+        assert balance_bucket(client) == (0, 0)
+
+
+def test_an_ended_event_loop_has_nobody_to_wake() -> None:
+    async def signal() -> AsyncSignal:
+        return AsyncSignal()
+
+    for ended in (asyncio.run(signal()), trio.run(signal)):
+        with ThreadPoolExecutor() as threads:
+            assert threads.submit(ended.wake).result(10) is False
+
+
+def budget(account: str, now: float = 0.0) -> _budgets.Budget:
+    return _budgets.budget_of(account, Options(), now)
+
+
+def test_a_budget_stays_while_its_requests_count_and_goes_afterwards() -> None:
+    bucket = budget("a").buckets[Group.CREATE]
+    lease = bucket.ask(0.0, 1.0)
+    assert isinstance(lease, Lease)
+    bucket.end(lease, 0.0, Ending.ANSWERED)
+    gc.collect()
+    assert budget("a").buckets[Group.CREATE] is bucket
+    budget("b", now=30.0)
+    gc.collect()
+    assert budget("a").buckets[Group.CREATE] is bucket
+    budget("c", now=100.0)
+    gc.collect()
+    assert budget("a", now=100.0).buckets[Group.CREATE] is not bucket
+
+
+def test_a_budget_that_somebody_holds_stays() -> None:
+    held = budget("a")
+    budget("b")
+    budget("c")
+    assert budget("a") is held
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_begins_anew() -> None:
+    held = budget("a")
+    child = os.fork()
+    if child == 0:  # pragma: no cover
+        os._exit(0 if budget("a") is not held else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
