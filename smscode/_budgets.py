@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Hashable
 from weakref import WeakValueDictionary
@@ -72,5 +73,5 @@ def forget_budgets() -> None:
     _registry = _Registry()
 
 
-if hasattr(os, "register_at_fork"):
+if sys.platform != "win32":  # pragma: no branch  # there nothing forks
     os.register_at_fork(after_in_child=forget_budgets)

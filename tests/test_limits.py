@@ -16,7 +16,7 @@ import pytest
 import trio
 from attrs import define, field
 
-from smscode import AsyncClient, Client, NetworkError, RateLimits, RetryPolicy, _budgets
+from smscode import AsyncClient, Client, NetworkError, RateLimitError, RateLimits, RetryPolicy, _budgets
 from smscode._concurrency import AsyncSignal
 from smscode.core.bucket import Lease
 from smscode.core.limits import RateLimits as Options
@@ -147,6 +147,27 @@ async def test_giving_up_the_wait_gives_up_the_place() -> None:
             assert waiting() == 0
             tasks.cancel_scope.cancel()
         assert balance_bucket(client) == (0, 0)
+
+
+@pytest.mark.anyio
+async def test_a_pause_ends_the_waits_that_it_makes_hopeless() -> None:
+    transport = Stalling(writes=False)
+    async with AsyncClient("token", transport=transport, api_version="v1", rate_limits=ONE) as client:
+        limits = client._driver._limits
+        assert limits is not None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(client.balance)
+            await transport.begun.wait()
+
+            async def ask() -> None:
+                with pytest.raises(RateLimitError, match="asked for a pause of the group balance"):
+                    await client.balance(timeout=1000)
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(ask)
+            while not waiting():
+                await anyio.lowlevel.checkpoint()
+            limits._budget.buckets[Group.BALANCE].pause(None, limits._clock(), 2000)
 
 
 def test_an_ended_event_loop_has_nobody_to_wake() -> None:

@@ -51,7 +51,7 @@ async def test_a_wait_beyond_the_deadline_is_refused_at_once() -> None:
 
 
 async def test_without_limits_nobody_waits() -> None:
-    async with AsyncVirtualClient(still_sandbox(), rate_limits=None) as client:
+    async with AsyncVirtualClient(still_sandbox(rate_limits=False), rate_limits=None) as client:
         start = client.runtime.now()
         for _ in range(700):
             await client.balance()

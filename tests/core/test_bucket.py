@@ -106,6 +106,15 @@ def test_a_slot_is_not_lost_on_one_whose_event_loop_is_gone() -> None:
     assert bucket.idle(0.0)
 
 
+def test_one_whose_event_loop_is_gone_does_not_probe() -> None:
+    bucket = Bucket("create", 2, 60.0)
+    bucket.pause(None, 0.0, 1.0)
+    gone, there = ask(bucket), ask(bucket)
+    gone.signal = Bell(there=False)
+    bucket.look(there, 1.0)
+    assert (gone.granted, there.granted) == (False, True)
+
+
 def test_a_slot_is_given_back_once() -> None:
     bucket, busy = used_up()
     bucket.end(busy[0], 0.0, Ending.UNSENT)
