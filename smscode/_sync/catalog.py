@@ -7,9 +7,12 @@ from __future__ import annotations
 from collections.abc import Generator
 
 from ..core import catalog
+from ..core.finding import Wanted, Wish
 from ..core.paging import ProductWalk
+from ..core.prices import Price
 from ..models import Country, ExchangeRate, Operator, Product, ProductPage, ProductSort, Service
 from .driver import Driver
+from .finding import Finder
 from .pager import items_of, walk_pages
 
 
@@ -18,6 +21,7 @@ class Catalog:
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
+        self._finder = Finder(driver)
 
     def countries(self, *, timeout: float | None = None) -> list[Country]:
         """List the countries."""
@@ -111,3 +115,32 @@ class Catalog:
     def exchange_rate(self, *, pair: str = "USD/IDR", timeout: float | None = None) -> ExchangeRate:
         """Read an exchange rate; v2 knows only USD/IDR and ignores ``pair``."""
         return (self._driver.run(catalog.exchange_rate(pair=pair), timeout)).data
+
+    def find(
+        self,
+        *,
+        service: int | str | Service | None = None,
+        country: int | str | Country | None = None,
+        operator: int | str | Operator | None = None,
+        max_price: Price | None = None,
+        in_stock: bool = True,
+        timeout: float | None = None,
+    ) -> list[Product]:
+        """Find the products of a service in a country, the cheapest first.
+
+        ``service``, ``country`` and ``operator`` are ids, codes or names ("wa", "WhatsApp", "whatsapp"),
+        in any case; None is any. Countries and services are read once and kept for ten minutes, however
+        many ask at the same time. An operator's name needs a service and a country. ``max_price`` is as in
+        `orders.create`. ``in_stock`` leaves out what is sold out or switched off. An empty list means
+        that there is nothing like that. ``timeout`` is for all that has to be read.
+
+        Raises `InvalidArgumentError` for a name that nothing has or that several have; it names those
+        that come closest.
+        """
+        return self._finder.find(
+            Wanted.of("service", service, Service),
+            Wanted.of("country", country, Country),
+            Wanted.of("operator", operator, Operator),
+            Wish.of(self._driver.version, max_price, in_stock),
+            timeout,
+        )

@@ -1,0 +1,80 @@
+# Generated from smscode/_async/shelf.py by `nox -s generate`: change that file, not this one.
+
+"""A list that is read once for all who need it, and kept for a while."""
+
+from __future__ import annotations
+
+import copy
+import math
+import threading
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from .._concurrency import Event
+from ..core.wire import Call
+from ..errors import RateLimitError, RequestTimeoutError, SmscodeError
+from .driver import Driver
+
+T = TypeVar("T")
+
+_OWN_TIME = (RequestTimeoutError, RateLimitError)  # another's may be longer
+
+
+class _Flight:
+    """One reading, for all who wait for it; without an ``error`` there is a list, or nobody knows."""
+
+    def __init__(self) -> None:
+        self.landed = Event()
+        self.error: SmscodeError | None = None
+
+
+class Shelf(Generic[T]):
+    """The rows of a list. Who needs them first reads them; the others wait for that.
+
+    If the reader is cancelled or its time is over, another of those who wait reads. Any other failure is
+    everybody's. Nothing is read in the background.
+    """
+
+    def __init__(self, driver: Driver, call: Callable[[], Call[list[T]]], kept: float) -> None:
+        """Set up without reading; ``kept`` is for how many seconds the rows are good."""
+        self._driver = driver
+        self._runtime = driver.runtime
+        self._call = call
+        self._kept = kept
+        self._lock = threading.Lock()
+        self._flight: _Flight | None = None
+        self._rows: Sequence[T] | None = None
+        self._good_until = -math.inf
+
+    def rows(self, left: Callable[[], float | None]) -> Sequence[T]:
+        """Give the rows; ``left`` tells the seconds that are left for it, None for the client's."""
+        while True:
+            with self._lock:
+                if self._rows is not None and self._runtime.now() < self._good_until:
+                    return self._rows
+                leads = self._flight is None
+                flight = self._flight = self._flight or _Flight()
+            if leads:
+                return self._read(flight, left())
+            seconds = left()
+            if not self._runtime.wait(flight.landed, math.inf if seconds is None else seconds):
+                raise RequestTimeoutError("Another task's answer did not come in time.", outcome="not_sent")
+            if flight.error is not None:
+                raise copy.copy(flight.error) from flight.error.__cause__
+
+    def _read(self, flight: _Flight, timeout: float | None) -> Sequence[T]:
+        try:
+            rows = (self._driver.run(self._call(), timeout)).data
+        except SmscodeError as error:
+            if not isinstance(error, _OWN_TIME):
+                flight.error = error
+            raise
+        else:
+            with self._lock:
+                self._rows = rows
+                self._good_until = self._runtime.now() + self._kept
+            return rows
+        finally:
+            with self._lock:
+                self._flight = None
+            flight.landed.set()
