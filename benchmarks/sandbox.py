@@ -47,7 +47,7 @@ class Held:
         """Send a request, without a client around it."""
         app = self.sandbox.transport().app
         headers = {"authorization": f"Bearer {self.sandbox.token}", "content-type": "application/json"}
-        return app.handle(method, f"/{self.version}{path}", headers, body)
+        return app.complete(app.begin(method, f"/{self.version}{path}", headers, body))
 
     def pair(self) -> None:
         """Rent a number and read the order."""

@@ -94,12 +94,8 @@ class App:
         self._allow_local_webhooks = allow_local_webhooks
         self._answered = 0
 
-    def handle(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Response:
-        """Answer a request; ``target`` is the path with the query. What takes time has to be waited for."""
-        return self.complete(self.begin(method, target, headers, body))
-
     def begin(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Exchange:
-        """Do what a request asks."""
+        """Do what a request asks; ``target`` is the path with the query."""
         path, _, query = target.partition("?")
         lower = {name.lower(): value for name, value in headers.items()}
         with self.lock:

@@ -25,7 +25,7 @@ from .postbox import Postbox
 from .purchases import Settling
 from .refusal import Problem, Refusal
 from .register import Due, Register, Rules
-from .routing import Again, Wish, choose, refused, supply
+from .routing import Again, Supply, Wish, choose, refused, supply
 from .success import DAYS
 from .webhooks import Delivery
 
@@ -116,9 +116,9 @@ class World(Register):
             return purchase.result
         # What has no effect anyway is refused at once; what is left has to wait for the suppliers.
         if isinstance(wanted, Wish):
-            self._offers(wanted, now)
+            self._plan(wanted, behaviour, now)
         else:
-            self._reactivation_price(wanted, now)
+            self._reactivation_price(wanted, behaviour, now)
         if key is not None:
             self.keys.begin(purchase.scope, key, body)
         self.settling[purchase.number] = purchase
@@ -143,35 +143,40 @@ class World(Register):
             steps = {code: self.success.step(code, now) for code in self.success.days}
         return choose(self.catalog, wish, steps)
 
-    def _create(self, wish: Wish, behaviour: Behaviour, now: datetime) -> Purchase:
-        if behaviour.problem is not None:
-            raise Refusal.of(behaviour.problem)
+    def _plan(self, wish: Wish, behaviour: Behaviour, now: datetime) -> Supply:
+        """Find out what a purchase would give, and that it can be paid for."""
         offers = self._offers(wish, now)
         found = supply(offers, wish.quantity, behaviour)
         missing = wish.quantity - len(found.numbers)
         # The whole quantity has to be paid for, also where only a part of it turns out to be there.
         self._check_balance(sum(tier.price for tier in found.numbers) + missing * offers[-1].price)
+        return found
+
+    def _create(self, wish: Wish, behaviour: Behaviour, now: datetime) -> Purchase:
+        if behaviour.problem is not None:
+            raise Refusal.of(behaviour.problem)
+        found = self._plan(wish, behaviour, now)
         if not found.numbers:
             raise refused(wish, found.attempts)
         for tier in found.numbers:
             tier.stock -= 1
         order_ids = [self.rent(tier, tier.price, None, behaviour, now) for tier in found.numbers]
-        return Purchase(now, tuple(order_ids), missing)
+        return Purchase(now, tuple(order_ids), wish.quantity - len(order_ids))
 
-    def reactivation_cost(self, order_id: int, now: datetime) -> int:
-        """Give what renting a completed order's number again costs."""
+    def reactivation_cost(self, order_id: int, now: datetime, behaviour: Behaviour | None = None) -> int:
+        """Give what renting a completed order's number again costs; its supplier is asked for that."""
         order = self.order(order_id)
         settling = (purchase.wanted for purchase in self.settling.values())
         if not order.capabilities(now).can_reactivate or any(
             isinstance(wanted, Again) and wanted.order_id == order_id for wanted in settling
         ):
             raise Refusal("CONFLICT", "Order cannot be reactivated")
-        if (answer := self.behaviour.answer(order.tier.provider.code)) != "ok":
+        if (answer := (behaviour or self.behaviour).answer(order.tier.provider.code)) != "ok":
             raise _supplier_refused(answer)
         return order.tier.price * 3 // 4
 
-    def _reactivation_price(self, wanted: Again, now: datetime) -> int:
-        cost = self.reactivation_cost(wanted.order_id, now)
+    def _reactivation_price(self, wanted: Again, behaviour: Behaviour, now: datetime) -> int:
+        cost = self.reactivation_cost(wanted.order_id, now, behaviour)
         if wanted.max_price is not None and cost > wanted.max_price:
             raise Refusal(
                 "VALIDATION_ERROR",
@@ -184,10 +189,8 @@ class World(Register):
     def _reactivate(self, wanted: Again, behaviour: Behaviour, now: datetime) -> Purchase:
         if behaviour.problem is not None:
             raise Refusal.of(behaviour.problem)
-        cost = self._reactivation_price(wanted, now)
+        cost = self._reactivation_price(wanted, behaviour, now)
         parent = self.orders[wanted.order_id]
-        if (answer := behaviour.answer(parent.tier.provider.code)) != "ok":
-            raise _supplier_refused(answer)
         parent.number_free = False
         return Purchase(now, (self.rent(parent.tier, cost, parent, behaviour, now),), 0)
 
