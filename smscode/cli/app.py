@@ -65,7 +65,20 @@ class Generation(StrEnum):
     @property
     def literal(self) -> Literal["documented", "current"]:
         """The generation as the sandbox takes it."""
-        return "current" if self is Generation.CURRENT else "documented"
+        return cast(Literal["documented", "current"], self.value)
+
+
+class Versions(StrEnum):
+    """The API versions that a document can describe."""
+
+    V1 = "v1"
+    V2 = "v2"
+    BOTH = "both"
+
+    @property
+    def literal(self) -> Literal["v1", "v2", "both"]:
+        """The versions as the document's maker takes them."""
+        return cast(Literal["v1", "v2", "both"], self.value)
 
 
 @app.command("demo", rich_help_panel=_TRY)
@@ -94,13 +107,10 @@ def sandbox(
 @app.command("openapi", rich_help_panel=_TRY)
 def openapi(
     generation: Annotated[Generation, typer.Option(help="Of which service.")] = Generation.CURRENT,
-    api_version: Annotated[
-        ApiVersion | None, typer.Option(help="Only of this API version.", show_default="both")
-    ] = None,
+    api_version: Annotated[Versions, typer.Option(help="Of which API version.")] = Versions.BOTH,
 ) -> None:
     """Print the OpenAPI document of what the sandbox serves."""
-    version = "both" if api_version is None else api_version.literal
-    raise typer.Exit(local.openapi(generation.literal, version, sys.stdout))
+    raise typer.Exit(local.openapi(generation.literal, api_version.literal, sys.stdout))
 
 
 def run(arguments: Sequence[str]) -> int:

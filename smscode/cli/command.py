@@ -31,7 +31,7 @@ class ApiVersion(StrEnum):
     @property
     def literal(self) -> Literal["v1", "v2"]:
         """The version as the clients take it."""
-        return "v1" if self is ApiVersion.V1 else "v2"
+        return cast(Literal["v1", "v2"], self.value)
 
 
 _PANEL = "Everywhere"

@@ -89,5 +89,5 @@ def _choose(
             sort=None,
         )
     if not found:
-        raise NoOfferAvailableError("Nothing like that is in stock for that price.", outcome="rejected")
+        raise NoOfferAvailableError("Nothing like that is in stock at that price.", outcome="rejected")
     return found[0]
