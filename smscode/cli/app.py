@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
-from typing import Annotated, Literal, cast
+from typing import Annotated, cast
 
 import typer
 
 from .._version import VERSION
+from ..core.codec import Version
 from ..errors import SmscodeError
+from ..sandbox.openapi import Versions
+from ..sandbox.render import Generation
 from . import catalog, doctor, local, orders, rent, webhook
-from .command import ApiVersion, paragraphs
+from .command import paragraphs
 from .exits import Exit
 from .screen import Screen
 from .trouble import Trouble
@@ -56,61 +58,36 @@ def _start(
 app.callback(help=paragraphs(_start))(_start)
 
 
-class Generation(StrEnum):
-    """The generations of the service that the sandbox can be."""
-
-    DOCUMENTED = "documented"
-    CURRENT = "current"
-
-    @property
-    def literal(self) -> Literal["documented", "current"]:
-        """The generation as the sandbox takes it."""
-        return cast(Literal["documented", "current"], self.value)
-
-
-class Versions(StrEnum):
-    """The API versions that a document can describe."""
-
-    V1 = "v1"
-    V2 = "v2"
-    BOTH = "both"
-
-    @property
-    def literal(self) -> Literal["v1", "v2", "both"]:
-        """The versions as the document's maker takes them."""
-        return cast(Literal["v1", "v2", "both"], self.value)
-
-
 @app.command("demo", rich_help_panel=_TRY)
 def demo(
     count: Annotated[int, typer.Option(min=1, max=local.MOST_NUMBERS, help="How many numbers.")] = 50,
     sync: Annotated[bool, typer.Option("--sync", help="Use threads and Client instead of asyncio.")] = False,
-    api_version: Annotated[ApiVersion, typer.Option(help="v1: rupiah, v2: dollars.")] = ApiVersion.V2,
+    api_version: Annotated[Version, typer.Option(help="v1: rupiah, v2: dollars.")] = "v2",
 ) -> None:
     """Rent numbers on a sandbox and watch their codes arrive."""
-    raise typer.Exit(local.demo(count, api_version.literal, sync, sys.stdout))
+    raise typer.Exit(local.demo(count, api_version, sync, sys.stdout))
 
 
 @app.command("sandbox", rich_help_panel=_TRY)
 def sandbox(
     port: Annotated[int, typer.Option(min=0, max=local.LAST_PORT, help="0 takes any free one.")] = 0,
     otp_after: Annotated[float, typer.Option(metavar="SECONDS", help="How soon an SMS arrives.")] = 2.0,
-    generation: Annotated[Generation, typer.Option(help="How much it sends.")] = Generation.CURRENT,
+    generation: Annotated[Generation, typer.Option(help="How much it sends.")] = "current",
     balance: Annotated[
         int, typer.Option(min=0, max=local.MOST_FUNDS, metavar="IDR", help="What the account holds.")
     ] = 1_000_000,
 ) -> None:
     """Serve a sandbox on this machine until interrupted."""
-    raise typer.Exit(local.sandbox(port, otp_after, generation.literal, balance, sys.stdout))
+    raise typer.Exit(local.sandbox(port, otp_after, generation, balance, sys.stdout))
 
 
 @app.command("openapi", rich_help_panel=_TRY)
 def openapi(
-    generation: Annotated[Generation, typer.Option(help="Of which service.")] = Generation.CURRENT,
-    api_version: Annotated[Versions, typer.Option(help="Of which API version.")] = Versions.BOTH,
+    generation: Annotated[Generation, typer.Option(help="Of which service.")] = "current",
+    api_version: Annotated[Versions, typer.Option(help="Of which API version.")] = "both",
 ) -> None:
     """Print the OpenAPI document of what the sandbox serves."""
-    raise typer.Exit(local.openapi(generation.literal, api_version.literal, sys.stdout))
+    raise typer.Exit(local.openapi(generation, api_version, sys.stdout))
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from ..models import ProductSort
 from .command import command
 from .finding import find, find_country
 from .session import Session
@@ -59,9 +58,7 @@ def products(
     country: Country = None,
     operator: Operator = None,
     max_price: MaxPrice = None,
-    sort: Annotated[ProductSort, typer.Option(help="Order of the rows.")] = ProductSort.PRICE_ASC,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most rows to show.")] = 20,
-    sold_out: Annotated[bool, typer.Option("--sold-out", help="Also show what is sold out.")] = False,
 ) -> None:
     """List what can be rented, cheapest first."""
     with session.client() as client:
@@ -71,8 +68,8 @@ def products(
             country=country,
             operator=operator,
             max_price=price_limit(session, max_price),
-            in_stock=not sold_out,
-            sort=sort,
+            in_stock=True,
+            sort=None,
         )
     shown = found[:limit]
     cells = [
@@ -82,5 +79,5 @@ def products(
     session.screen.rows(shown, (">product", "name", "operator", ">price", ">in stock"), cells)
     if len(found) > len(shown):
         session.screen.note(
-            f"{len(found) - len(shown):,} more: --limit, or fewer by --service and --country."
+            f"{len(found) - len(shown):,} more: raise --limit, or name --service and --country."
         )

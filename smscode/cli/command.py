@@ -7,12 +7,12 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast, get_type_hints
+from typing import Annotated, Any, cast, get_type_hints
 
 import typer
 
+from ..core.codec import Version
 from ..errors import SmscodeError
 from .exits import Exit
 from .screen import Declined, Screen
@@ -20,18 +20,6 @@ from .session import Session
 from .trouble import Trouble
 
 Body = Callable[..., int | None]
-
-
-class ApiVersion(StrEnum):
-    """The API versions."""
-
-    V1 = "v1"
-    V2 = "v2"
-
-    @property
-    def literal(self) -> Literal["v1", "v2"]:
-        """The version as the clients take it."""
-        return cast(Literal["v1", "v2"], self.value)
 
 
 _PANEL = "Everywhere"
@@ -46,8 +34,8 @@ def _shared(
         bool, typer.Option("--sandbox", help="Use a sandbox inside this command.", rich_help_panel=_PANEL)
     ] = False,
     api_version: Annotated[
-        ApiVersion, typer.Option(help="v1: rupiah, v2: dollars.", rich_help_panel=_PANEL)
-    ] = ApiVersion.V2,
+        Version, typer.Option(help="v1: rupiah, v2: dollars.", rich_help_panel=_PANEL)
+    ] = "v2",
 ) -> None:
     """Hold the options that every command has."""
 
@@ -58,7 +46,7 @@ def command(app: typer.Typer, name: str, *, panel: str | None = None) -> Callabl
     def decorate(body: Body) -> Body:
         def run(**options: Any) -> None:
             screen = Screen(as_json=options.pop("as_json"))
-            session = Session(screen, options.pop("api_version").literal, options.pop("sandbox"))
+            session = Session(screen, options.pop("api_version"), options.pop("sandbox"))
             raise typer.Exit(_run(body, session, options))
 
         hints = get_type_hints(body, include_extras=True) | get_type_hints(_shared, include_extras=True)

@@ -43,7 +43,7 @@ def cut_off() -> str:
 
 
 def test_a_rented_number_leaves_nothing_unresolved(shell: Shell) -> None:
-    assert shell.bare("rent", "--service", "wa", "--country", "id", "--yes").code == 0
+    assert shell.bare("rent", "--service", "whatsapp", "--country", "id", "--yes").code == 0
     assert shell.bare("orders", "--unresolved").out == ""
     assert shell.bare("recover", "--json").data == []
     assert "no purchase is unsettled" in shell.bare("doctor").out
@@ -103,7 +103,7 @@ def test_on_a_terminal_the_next_step_is_named(
 
 def test_a_journal_that_cannot_be_made_is_a_matter_of_setting_up(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    done = shell.bare("orders", "--unresolved", "--journal", tmp_path / "file" / "orders.db")
+    done = shell.bare("orders", "--unresolved", "--journal", str(tmp_path / "file" / "orders.db"))
     assert done.code == 6
     assert done.err.startswith("error: journal: its folder cannot be made (")
     told = shell.bare("doctor", "--journal", str(tmp_path / "file" / "orders.db"))
@@ -114,7 +114,7 @@ def test_a_journal_that_cannot_be_made_is_a_matter_of_setting_up(shell: Shell, t
 def test_without_a_setting_the_journal_is_in_the_folder_for_such_things(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(session.typer, "get_app_dir", lambda name: f"/home/me/{name}")
+    monkeypatch.setattr("typer.get_app_dir", lambda name: f"/home/me/{name}")
     assert session.default_journal() == Path("/home/me/smscode/orders.db")
 
 

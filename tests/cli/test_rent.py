@@ -53,8 +53,9 @@ def happen(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, 
     assert not any(happenings.values()), "all of it happened"
 
 
-def interrupt() -> None:
-    signal.raise_signal(signal.SIGINT)
+def interrupt(times: int = 1) -> None:
+    for _ in range(times):
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_in_a_pipe_the_order_its_number_and_its_code_come_on_a_line_each(shell: Shell) -> None:
@@ -84,7 +85,7 @@ def test_on_a_terminal_the_price_is_shown_and_agreed_to(shell: Shell) -> None:
     done = shell.type(*WHATSAPP, keys="y\n")
     assert done.code == 0
     assert "50,000 in stock; your balance is $61.54" in done.err
-    assert "Rent a number for WhatsApp Indonesia for at most $0.9231?" in done.err
+    assert "Rent a number for WhatsApp - Indonesia for at most $0.9231?" in done.err
     assert [line.split()[0] for line in done.out.splitlines()] == ["order", "number", "until", "code"]
     assert done.err.endswith("Finished; $0.9231 was charged.\n")
 
@@ -101,7 +102,7 @@ def test_without_a_terminal_to_ask_on_nothing_is_bought(shell: Shell) -> None:
     done = shell.run(*WHATSAPP)
     assert done.code == 5
     assert done.err == (
-        "Rent a number for WhatsApp Indonesia for at most $0.9231? Nobody there to ask: give --yes.\n"
+        "Rent a number for WhatsApp - Indonesia for at most $0.9231? Nobody there to ask: give --yes.\n"
     )
     asked = shell.type(*WHATSAPP, "--json", keys="y\n")
     assert asked.code == 5
@@ -215,7 +216,11 @@ class TestInterrupts:
     def test_while_waiting_it_cancels_and_refunds(
         self, number: signal.Signals, shell: Shell, happen: dict[str, list[Any]]
     ) -> None:
-        happen["/orders/active"] = [lambda: (shell.sandbox.advance(120), signal.raise_signal(number))]
+        def two_minutes_later() -> None:
+            shell.sandbox.advance(120)
+            signal.raise_signal(number)
+
+        happen["/orders/active"] = [two_minutes_later]
         done = shell.run(*WHATSAPP, "--yes")
         assert done.code == 128 + number
         assert done.err == "Canceled; $0.9231 was refunded.\n"
@@ -242,7 +247,7 @@ class TestInterrupts:
     def test_twice_while_buying_the_purchase_is_in_doubt(
         self, shell: Shell, happen: dict[str, list[Any]]
     ) -> None:
-        happen["/orders/create"] = [lambda: (interrupt(), interrupt())]
+        happen["/orders/create"] = [lambda: interrupt(2)]
         done = shell.run(*WHATSAPP, "--yes")
         assert done.code == 130
         assert done.err == f"Interrupted. The number may have been bought: {IN_DOUBT}\n"
@@ -251,8 +256,7 @@ class TestInterrupts:
         self, shell: Shell, happen: dict[str, list[Any]]
     ) -> None:
         def fail() -> None:
-            interrupt()
-            interrupt()
+            interrupt(2)
             raise httpx.ConnectError("nobody there")
 
         happen["/orders/create"] = [fail]
@@ -273,7 +277,7 @@ class TestInterrupts:
     def test_three_times_while_buying_it_ends_at_once(
         self, shell: Shell, happen: dict[str, list[Any]]
     ) -> None:
-        happen["/orders/create"] = [lambda: (interrupt(), interrupt(), interrupt())]
+        happen["/orders/create"] = [lambda: interrupt(3)]
         done = shell.run(*WHATSAPP, "--yes")
         assert done.code == 130
         assert done.err.startswith("Interrupted. The number may have been bought: ")
@@ -281,7 +285,7 @@ class TestInterrupts:
     def test_three_times_with_a_number_it_says_where_to_look(
         self, shell: Shell, happen: dict[str, list[Any]]
     ) -> None:
-        happen["/orders/active"] = [lambda: (interrupt(), interrupt(), interrupt())]
+        happen["/orders/active"] = [lambda: interrupt(3)]
         done = shell.run(*WHATSAPP, "--yes")
         assert done.code == 130
         assert (
