@@ -101,11 +101,7 @@ def run(arguments: Sequence[str]) -> int:
                 f"error: {said}\nTry `{getattr(error.ctx, 'command_path', 'smscode')} --help`.\n"
             )
         return Exit.USAGE
-    except typer.Abort:
-        return Exit.INTERRUPTED
     except SmscodeError as error:
         trouble = Trouble(error, "")
         Screen(as_json=False).fail(trouble)
         return trouble.exit
-    except KeyboardInterrupt:
-        return Exit.INTERRUPTED

@@ -23,12 +23,10 @@ def listen(
     turn = threading.Lock()
 
     def take(event: webhooks.Event) -> None:
-        with turn:
-            if not enough.is_set():
-                show(event, screen)
-                left[0] = None if left[0] is None else left[0] - 1
-                if left[0] == 0:
-                    enough.set()
+        show(event, screen)
+        left[0] = None if left[0] is None else left[0] - 1
+        if left[0] == 0:
+            enough.set()
 
     class Receiver(BaseHTTPRequestHandler):
         """Checks one delivery."""
@@ -49,8 +47,10 @@ def listen(
             except WebhookPayloadError:
                 self._answer(400)
             else:
-                self._answer(204)
-                take(event)
+                # The answer first, so that the service has it in time; the next one has to wait for both.
+                with turn:
+                    self._answer(204)
+                    take(event)
 
         def _answer(self, status: int) -> None:
             self.send_response_only(status)

@@ -6,8 +6,9 @@ import io
 import json
 import re
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from attrs import frozen
@@ -16,7 +17,18 @@ from smscode.__main__ import main
 from smscode.cli.session import Session
 from smscode.sandbox import Sandbox
 
+T = TypeVar("T")
+
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
+
+
+def always(value: T) -> Callable[..., T]:
+    """Make a function that gives a value, whatever it is given."""
+
+    def give(*arguments: object, **options: object) -> T:
+        return value
+
+    return give
 
 
 class Terminal(io.StringIO):

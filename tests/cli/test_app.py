@@ -150,6 +150,13 @@ def test_an_interrupt_says_what_may_have_changed(
     assert json.loads(shell.run(*command, "--json").err) == {"message": said.rstrip()}
 
 
+def test_a_limit_says_how_long_to_wait(shell: Shell) -> None:
+    shell.sandbox.fail_next("balance.get", "RATE_LIMIT_EXCEEDED", message="Too many", retry_after=3600)
+    done = shell.run("balance")
+    assert done.code == 1
+    assert done.err.splitlines()[1] == "Wait 3600 s."
+
+
 def test_a_reader_that_goes_away_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     end, start = os.pipe()
     os.close(end)

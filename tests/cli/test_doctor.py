@@ -20,7 +20,7 @@ from smscode.cli import doctor, tls
 from smscode.cli.session import Session
 from smscode.sandbox import Sandbox
 
-from .harness import Done, Shell
+from .harness import Done, Shell, always
 
 
 def found(done: Done) -> dict[str, tuple[str, str]]:
@@ -39,9 +39,9 @@ def account(shell: Shell, client: Client, monkeypatch: pytest.MonkeyPatch) -> st
     url = "https://sms.example.net"
     monkeypatch.setenv("SMSCODE_TOKEN", "a-secret-token")
     monkeypatch.setenv("SMSCODE_BASE_URL", url)
-    monkeypatch.setattr(Session, "client", lambda self: client)
-    monkeypatch.setattr(doctor, "_journal", lambda session, path: doctor.Finding("ok", "journal", ""))
-    monkeypatch.setattr(tls, "look", lambda base_url: tls.Secured("TLSv1.3", 90))
+    monkeypatch.setattr(Session, "client", always(client))
+    monkeypatch.setattr(doctor, "_journal", always(doctor.Finding("ok", "journal", "")))
+    monkeypatch.setattr(tls, "look", always(tls.Secured("TLSv1.3", 90)))
     return url
 
 
@@ -128,7 +128,7 @@ def test_the_webhook_is_judged(shell: Shell, client: Client) -> None:
 def test_the_vendors_sdk_in_the_same_environment_is_a_failure(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.2.0")
+    monkeypatch.setattr(importlib.metadata, "version", always("1.2.0"))
     state, said = found(shell.run("doctor"))["package"]
     assert state == "fail"
     assert "Uninstall both" in said
@@ -139,7 +139,7 @@ def test_tls_is_looked_at(shell: Shell, account: str, monkeypatch: pytest.Monkey
         "ok",
         f"TLSv1.3 to {account}, its certificate is good for 90 days",
     )
-    monkeypatch.setattr(tls, "look", lambda base_url: tls.Secured("TLSv1.3", 3))
+    monkeypatch.setattr(tls, "look", always(tls.Secured("TLSv1.3", 3)))
     assert found(shell.bare("doctor"))["tls"][0] == "warn"
 
 
@@ -174,12 +174,12 @@ def test_an_address_on_this_machine_needs_no_tls(
 @pytest.fixture
 def secured(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Serve one TLS handshake with a certificate that is trusted, and give the address."""
-    authority = trustme.CA()
+    authority: Any = trustme.CA()
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost", not_after=datetime.now(UTC) + timedelta(days=10)).configure_cert(server)
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
-    monkeypatch.setattr(tls, "ssl_context", lambda base_url: trusting)
+    monkeypatch.setattr(tls, "ssl_context", always(trusting))
     with socket.create_server(("localhost", 0)) as listener:
 
         def shake_hands() -> None:

@@ -137,7 +137,11 @@ def test_the_openapi_command_prints_the_document() -> None:
 @pytest.fixture
 def without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make it as if typer were not installed."""
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+
+    def find_spec(name: str) -> None:
+        """Find nothing."""
+
+    monkeypatch.setattr(importlib.util, "find_spec", find_spec)
 
 
 @pytest.mark.usefixtures("without_the_extra")

@@ -17,7 +17,7 @@ from smscode.core.settings import Settings
 from smscode.journal import SQLiteJournal
 from smscode.sandbox import Sandbox
 
-from .harness import Shell
+from .harness import Shell, always
 
 
 @pytest.fixture(autouse=True)
@@ -94,9 +94,7 @@ def test_what_stays_in_doubt_stays_unresolved(shell: Shell, cut_off: str) -> Non
 def test_on_a_terminal_the_next_step_is_named(
     shell: Shell, cut_off: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        session.Session, "journal", lambda self, path: SQLiteJournal(os.environ["SMSCODE_JOURNAL"])
-    )
+    monkeypatch.setattr(session.Session, "journal", always(SQLiteJournal(os.environ["SMSCODE_JOURNAL"])))
     monkeypatch.setattr(session.Session, "settings", Settings.resolve(None, None, "v2", os.environ))
     assert "`smscode recover` settles them." in shell.type("orders", "--unresolved").err
 
@@ -114,7 +112,7 @@ def test_a_journal_that_cannot_be_made_is_a_matter_of_setting_up(shell: Shell, t
 def test_without_a_setting_the_journal_is_in_the_folder_for_such_things(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("typer.get_app_dir", lambda name: f"/home/me/{name}")
+    monkeypatch.setattr("typer.get_app_dir", always("/home/me/smscode"))
     assert session.default_journal() == Path("/home/me/smscode/orders.db")
 
 

@@ -6,6 +6,7 @@ import http.client
 import io
 import json
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -17,7 +18,7 @@ from smscode.cli import listening
 from smscode.cli.screen import Screen
 from smscode.sandbox import Sandbox
 
-from .harness import Shell
+from .harness import Shell, always
 
 URL = "https://hooks.example.net/sms"
 OTHER = "https://other.example.net/sms"
@@ -124,11 +125,28 @@ def test_listening_on_the_sandbox_shows_its_test_event(shell: Shell) -> None:
 
 
 def test_listening_needs_a_secret(shell: Shell, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smscode.cli.session.Session.client", lambda self: client)
+    monkeypatch.setattr("smscode.cli.session.Session.client", always(client))
     monkeypatch.setenv("SMSCODE_TOKEN", "a-token")
     done = shell.bare("webhook", "listen")
     assert done.code == 6
     assert "SMSCODE_WEBHOOK_SECRET" in done.err
+
+
+def test_listening_for_an_account_changes_nothing_of_it(
+    shell: Shell, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def listen(
+        screen: Screen, secret: str, address: object, count: int, ready: Callable[[str], None]
+    ) -> None:
+        assert secret == SECRET
+        ready("http://127.0.0.1:1/")
+
+    monkeypatch.setattr("smscode.cli.session.Session.client", always(client))
+    monkeypatch.setattr("smscode.cli.webhook.listen_for_events", listen)
+    monkeypatch.setenv("SMSCODE_TOKEN", "a-token")
+    monkeypatch.setenv("SMSCODE_WEBHOOK_SECRET", SECRET)
+    assert shell.bare("webhook", "listen").err == "listening on http://127.0.0.1:1/\n"
+    assert shell.run("webhook", "show").rows[0] == ["url", "-"]
 
 
 def test_listening_on_a_port_that_is_taken_says_so(shell: Shell) -> None:
