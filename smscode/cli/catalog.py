@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from ..core.finding import Wanted
+from ..models import Country as CountryRow
 from .command import command
-from .finding import find, find_country
 from .session import Session
 
 PANEL = "Look around"
@@ -46,7 +47,9 @@ def countries(session: Session) -> None:
 def services(session: Session, country: Country = None) -> None:
     """List the services, all of them or those of a country."""
     with session.client() as client:
-        country_id = None if country is None else find_country(client, country).id
+        country_id = None
+        if country is not None:
+            country_id = Wanted.of("country", country, CountryRow).among(client.catalog.countries()).id
         found = client.catalog.services(country_id=country_id)
     session.screen.rows(found, (">id", "code", "name"), [(row.id, row.code, row.name) for row in found])
 
@@ -62,14 +65,8 @@ def products(
 ) -> None:
     """List what can be rented, cheapest first."""
     with session.client() as client:
-        found = find(
-            client,
-            service=service,
-            country=country,
-            operator=operator,
-            max_price=price_limit(session, max_price),
-            in_stock=True,
-            sort=None,
+        found = client.catalog.find(
+            service=service, country=country, operator=operator, max_price=price_limit(session, max_price)
         )
     shown = found[:limit]
     cells = [

@@ -12,7 +12,6 @@ from ..errors import NoOfferAvailableError
 from ..models import Product, RoutingPolicy
 from .catalog import Country, MaxPrice, Operator, Service, price_limit
 from .command import command
-from .finding import find
 from .orders import PANEL, JournalPath, Patience, Yes
 from .renting import Renting, Wish
 from .session import Session
@@ -75,19 +74,8 @@ def _choose(
     max_price: int | str | None,
 ) -> Product:
     """Give the cheapest product that is meant and in stock."""
-    if product is not None:
-        rows = client.catalog.iter_products()
-        found = [row for row in rows if row.catalog_product_id == product and row.available]
-    else:
-        found = find(
-            client,
-            service=service,
-            country=country,
-            operator=operator,
-            max_price=max_price,
-            in_stock=True,
-            sort=None,
-        )
-    if not found:
+    found = client.catalog.find(service=service, country=country, operator=operator, max_price=max_price)
+    meant = [row for row in found if product is None or row.catalog_product_id == product]
+    if not meant:
         raise NoOfferAvailableError("Nothing like that is in stock at that price.", outcome="rejected")
-    return found[0]
+    return meant[0]
