@@ -123,7 +123,10 @@ def test_a_defect_is_told_without_a_traceback_and_without_its_words(
 def test_a_defect_while_something_is_changed_leaves_that_in_doubt(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("smscode._sync.orders.Orders.finish", lambda self, order_id: 1 / 0)
+    def finish(self: object, order_id: int) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("smscode._sync.orders.Orders.finish", finish)
     done = shell.run("finish", 1001)
     assert done.code == 3
     assert done.err.splitlines()[1] == "It may have been carried out. `smscode order 1001` tells."
