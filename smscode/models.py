@@ -13,7 +13,6 @@ from enum import StrEnum
 from attrs import Attribute, field, frozen
 from attrs.validators import optional
 
-from .core.plain import Model
 from .errors import InvalidArgumentError
 from .money import FxRate, Money
 
@@ -103,7 +102,7 @@ def _positive(_: object, attribute: "Attribute[int]", value: int) -> None:
 
 
 @frozen
-class Country(Model):
+class Country:
     """A country that numbers can be rented in. Compare ``code`` case-insensitively."""
 
     id: int
@@ -115,7 +114,7 @@ class Country(Model):
 
 
 @frozen
-class Service(Model):
+class Service:
     """A service ("platform") that sends codes; its ``id`` is the ``platform_id`` of products."""
 
     id: int
@@ -125,7 +124,7 @@ class Service(Model):
 
 
 @frozen
-class Operator(Model):
+class Operator:
     """A mobile operator with stock; ``operator_id`` is None on the row that means any of them."""
 
     operator_id: int | None
@@ -135,7 +134,7 @@ class Operator(Model):
 
 
 @frozen
-class Product(Model):
+class Product:
     """A price tier of one service in one country.
 
     Order by ``catalog_product_id``, which is stable; ``id`` can change whenever a supplier's price
@@ -155,7 +154,7 @@ class Product(Model):
 
 
 @frozen
-class ProductPage(Model):
+class ProductPage:
     """One page of products. ``limit`` is the page size the server used; ``count`` this page's rows."""
 
     items: tuple[Product, ...]
@@ -172,7 +171,7 @@ class ProductPage(Model):
 
 
 @frozen
-class ExchangeRate(Model):
+class ExchangeRate:
     """What one unit of the base currency costs in whole units of the quote currency."""
 
     pair: str
@@ -188,7 +187,7 @@ class ExchangeRate(Model):
 
 
 @frozen
-class Balance(Model):
+class Balance:
     """What the account holds."""
 
     balance: Money
@@ -196,7 +195,7 @@ class Balance(Model):
 
 
 @frozen(kw_only=True)
-class Capabilities(Model):
+class Capabilities:
     """What can be done with an order now; all None when the server is older than these fields."""
 
     operator_id: int | None = None
@@ -270,7 +269,7 @@ class CreatedOrder(Capabilities):
 
 
 @frozen
-class CreatedOrders(Model):
+class CreatedOrders:
     """The numbers that one create or reactivate rented; ``len()`` and iteration give the orders.
 
     ``failed_count`` of the asked quantity could not be rented. ``problems`` names the parts of the
@@ -291,7 +290,7 @@ class CreatedOrders(Model):
 
 
 @frozen
-class OrderPage(Model):
+class OrderPage:
     """A slice of the order list, newest first; ``limit`` and ``offset`` are what was asked for."""
 
     items: tuple[Order, ...]
@@ -307,7 +306,7 @@ class OrderPage(Model):
 
 
 @frozen
-class CanceledOrder(Model):
+class CanceledOrder:
     """A cancelled order and the refund."""
 
     order_id: int
@@ -317,7 +316,7 @@ class CanceledOrder(Model):
 
 
 @frozen
-class FinishedOrder(Model):
+class FinishedOrder:
     """A finished order; its number is free again."""
 
     order_id: int
@@ -325,7 +324,7 @@ class FinishedOrder(Model):
 
 
 @frozen
-class ResendResult(Model):
+class ResendResult:
     """Whether another SMS was asked for; ``resent`` is False where the platform cannot do it."""
 
     order_id: int
@@ -334,14 +333,14 @@ class ResendResult(Model):
 
 
 @frozen
-class ReactivateOptions(Model):
+class ReactivateOptions:
     """What renting the number of a completed order again would cost now."""
 
     cost: Money = field(validator=_not_negative)
 
 
 @frozen
-class WebhookConfig(Model):
+class WebhookConfig:
     """Where the account's events are sent; both are None when unset."""
 
     webhook_url: str | None
@@ -352,14 +351,14 @@ class WebhookConfig(Model):
 
 
 @frozen
-class WebhookTestResult(Model):
+class WebhookTestResult:
     """The HTTP status with which the configured endpoint answered a test event."""
 
     status_code: int
 
 
 @frozen
-class Sms(Model):
+class Sms:
     """A message that arrived for an order.
 
     ``code`` is None when the service found none in ``text``; ``text`` is None where only the code

@@ -16,7 +16,6 @@ from attrs import field, frozen
 
 from .core import jsontext
 from .core.codec import Mismatch, structure
-from .core.plain import Model
 from .errors import InvalidArgumentError, JsonValue, WebhookPayloadError, WebhookSignatureError
 from .models import Capabilities, mask
 
@@ -82,7 +81,7 @@ class OrderCanceled(OrderEvent):
 
 
 @frozen
-class WebhookTest(Model):
+class WebhookTest:
     """The service tried the endpoint out."""
 
     timestamp: datetime
@@ -90,7 +89,7 @@ class WebhookTest(Model):
 
 
 @frozen
-class UnknownEvent(Model):
+class UnknownEvent:
     """An event this version of the package does not know; ``data`` is as it came."""
 
     event: str

@@ -26,8 +26,7 @@ COMMANDS = re.findall(r"^```shell\n(.*?)\n", README, re.MULTILINE)
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Give the environment of a program that finds this checkout, and a served sandbox."""
-    pytest.importorskip("uvicorn")
+    """Give the environment of a program that finds this checkout."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PYTHONWARNINGS", "error")
     return dict(os.environ)
@@ -64,8 +63,6 @@ def test_the_first_program_shows_a_number_and_its_code(environment: dict[str, st
 
 @pytest.mark.asyncio
 async def test_the_fastapi_application_rents_and_checks_webhooks(monkeypatch: pytest.MonkeyPatch) -> None:
-    for extra in ("fastapi", "uvicorn"):
-        pytest.importorskip(extra)
     sandbox = Sandbox()
     monkeypatch.setenv("SMSCODE_TOKEN", sandbox.token)
     monkeypatch.setenv("SMSCODE_WEBHOOK_SECRET", "a secret")

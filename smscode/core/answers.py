@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Generator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 from ..errors import API_ERRORS, STATUS_ERRORS, APIError, InvalidResponseError, JsonValue, SmscodeError
 from ..money import FxRate
-from . import jsontext
+from . import jsontext, table
 from .codec import Envelope, Mismatch, Version
 from .retry import TABLE, trouble
 from .wire import Answer, Call, Response
@@ -23,15 +24,18 @@ _BEARER = re.compile(r"(?i)bearer\s+\S+")
 _LONGEST_MESSAGE = 300
 
 
-def read(call: Call[T], response: Response, version: Version) -> Answer[T]:
-    """Give the result of a call, or raise the error its response means.
+def read(call: Call[T], response: Response, version: Version) -> Generator[None, None, Answer[T]]:
+    """Give the result of a call, or raise the error its response means, pausing in a long answer.
 
     The body decides, not the content type: a success is a JSON object with ``success`` true and
     ``data``. Anything else that is not the documented error envelope is `InvalidResponseError`,
     except for the statuses that speak for themselves (413, 429).
     """
+    found = None
+    if call.endpoint.rows is not None and response.status_code // 100 == 2:
+        found = yield from table.read(response.body, version, call.endpoint.rows)
     try:
-        body = _parse(response)
+        body, rows = (_parse(response), None) if found is None else found
         if response.status_code // 100 != 2 or body["success"] is False:
             raise _refusal(response, body)
         if "data" not in body:
@@ -39,7 +43,7 @@ def read(call: Call[T], response: Response, version: Version) -> Answer[T]:
     except Mismatch as mismatch:
         raise _labelled(_unreadable(response, mismatch)) from None
     envelope = Envelope(
-        version, body["data"], body.get("meta"), call.query, call.idempotency_key, call.subject
+        version, body["data"], body.get("meta"), call.query, call.idempotency_key, call.subject, rows
     )
     try:
         data = call.endpoint.decode(envelope)

@@ -53,6 +53,7 @@ COUNTRIES: Endpoint[list[Country]] = Endpoint(
     Group.CATALOG,
     Kind.READ,
     lambda envelope: envelope.rows(Country),
+    rows=Country,
 )
 SERVICES: Endpoint[list[Service]] = Endpoint(
     "catalog.services",
@@ -63,6 +64,7 @@ SERVICES: Endpoint[list[Service]] = Endpoint(
     lambda envelope: envelope.rows(Service),
     query=(_COUNTRY_ID,),
     refusals=("VALIDATION_ERROR",),
+    rows=Service,
 )
 OPERATORS: Endpoint[list[Operator]] = Endpoint(
     "catalog.operators",
@@ -74,6 +76,7 @@ OPERATORS: Endpoint[list[Operator]] = Endpoint(
     query=(evolve(_COUNTRY_ID, required=True), evolve(_PLATFORM_ID, required=True)),
     refusals=("VALIDATION_ERROR",),
     newer=True,
+    rows=Operator,
 )
 PRODUCTS: Endpoint[ProductPage] = Endpoint(
     "catalog.products",
@@ -85,6 +88,7 @@ PRODUCTS: Endpoint[ProductPage] = Endpoint(
     money=True,
     query=_FILTERS,
     refusals=("VALIDATION_ERROR",),
+    rows=Product,
 )
 EXCHANGE_RATE: Endpoint[ExchangeRate] = Endpoint(
     "catalog.exchange_rate",

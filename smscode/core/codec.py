@@ -132,6 +132,11 @@ def _converter(version: Version, detailed: bool) -> Converter:
     return converter
 
 
+def hook(version: Version, type_: object) -> Callable[[object, object], Any]:
+    """Give what makes a value of a type, without a word about where it does not fit."""
+    return _converter(version, False).get_structure_hook(type_)
+
+
 def _describe(error: BaseException, _: type[Any] | None) -> str:
     if isinstance(error, KeyError):
         return f"the field {error.args[0]!r} is missing"
@@ -169,6 +174,7 @@ class Envelope:
     """A successful answer before it becomes a model: its ``data`` and ``meta``.
 
     ``query``, ``idempotency_key`` and ``subject``, the order it is about, are those of the call.
+    ``decoded`` are the rows in ``data`` where those were read before.
     """
 
     version: Version
@@ -177,6 +183,7 @@ class Envelope:
     query: Mapping[str, int | str] = field(factory=dict[str, int | str])
     idempotency_key: str | None = None
     subject: int | None = None
+    decoded: list[object] | None = None
 
     def echoed(self, field: str, found: int) -> None:
         """Check that the answer is about the order that was asked about."""
@@ -189,11 +196,13 @@ class Envelope:
 
     def rows(self, model: type[M]) -> list[M]:
         """Read ``data`` as an array of models."""
+        if self.decoded is not None:
+            return cast("list[M]", self.decoded)
         if type(self.data) is not list:
             raise Mismatch("$.data", str(_expected("an array", self.data)))
         try:
-            hook = _converter(self.version, False).get_structure_hook(model)
-            return [hook(row, model) for row in self.data]
+            structured = hook(self.version, model)
+            return [structured(row, model) for row in self.data]
         except (KeyError, TypeError, ValueError):
             return [structure(self.version, row, model, f"$.data[{n}]") for n, row in enumerate(self.data)]
 

@@ -82,7 +82,7 @@ class Pause:
 
 @frozen
 class Sleep:
-    """Wait this many seconds."""
+    """Wait this many seconds; with 0, only let others have their turn."""
 
     seconds: float
 
@@ -182,7 +182,7 @@ def flow(call: Call[T], terms: Terms, doubt: Doubt | None = None) -> Flow[Answer
         reply = yield Send(request, terms.deadline, fresh, doubt, lease)
         sent += 1
         try:
-            answer = _read(call, reply, terms.version)
+            answer = yield from _read(call, reply, terms.version)
         except SmscodeError as error:
             what = error.trouble or "unknown code"
             _label(error, call, sent, what, before, doubt)
@@ -221,9 +221,16 @@ def _left_out(no_room: NoRoom, call: Call[object], before: bool, doubt: Doubt) -
     return error
 
 
-def _read(call: Call[T], reply: Reply, version: Version) -> Answer[T]:
+def _read(call: Call[T], reply: Reply, version: Version) -> Flow[Answer[T]]:
+    """Read the answer; a long one in steps, between which others get their turn."""
     if isinstance(reply.result, Response):
-        return answers.read(call, reply.result, version)
+        steps = answers.read(call, reply.result, version)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return cast("Answer[T]", end.value)
+            yield Sleep(0)
     raise cast(Failure, reply.result).error()
 
 

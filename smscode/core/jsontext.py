@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import NoReturn, cast
 
@@ -47,20 +47,22 @@ def _whole(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def parse(body: bytes) -> JsonValue:
+_DISTINCT = json.JSONDecoder(parse_float=_number, parse_constant=_no_constant, object_pairs_hook=_distinct)
+_PLAIN = json.JSONDecoder(parse_float=_number, parse_constant=_no_constant)
+
+
+def parse(body: bytes, *, distinct: bool = True) -> JsonValue:
     """Read a JSON text in UTF-8.
 
     Refuses what `json.loads` lets pass and two readers may understand differently: NaN and
     Infinity, a field named twice, UTF-16. Numbers with a fraction become `Decimal`, and half
     of a surrogate pair a question mark. Raises ValueError, always, with a reason that quotes
-    nothing of the body.
+    nothing of the body. Without ``distinct``, a field named twice is for the caller to find.
     """
     try:
         text = body.decode("utf-8")
-        value = json.loads(
-            text, parse_float=_number, parse_constant=_no_constant, object_pairs_hook=_distinct
-        )
-        if _SURROGATE.search(text):
+        value = (_DISTINCT if distinct else _PLAIN).decode(text)
+        if "\\" in text and _SURROGATE.search(text):
             value = _mended(value)
     except UnicodeError:
         raise ValueError("not UTF-8 text") from None
@@ -71,6 +73,28 @@ def parse(body: bytes) -> JsonValue:
     except ArithmeticError:
         raise ValueError("a number is out of range") from None
     return cast("JsonValue", value)
+
+
+def first_names(array: bytes) -> tuple[str, ...]:
+    """Give the names of the fields of the first object in an array. Raises ValueError without one."""
+    try:
+        first, _ = _PLAIN.raw_decode(array.decode("utf-8"), 1)
+    except (RecursionError, ArithmeticError):
+        raise ValueError("not an object to read") from None
+    return tuple(first)
+
+
+def names_once(body: bytes, fields: int, texts: Iterable[str] = ()) -> bool:
+    """Tell whether ``fields`` distinct names found in a JSON text are surely all the names there are.
+
+    Every name is followed by a colon, so with as many colons as names there is no second field of the
+    same name that was dropped. Colons inside ``texts``, the strings that were found, may be added as long as
+    nothing is escaped. A colon anywhere else makes this say no, never yes.
+    """
+    colons = body.count(b":")
+    if colons == fields:
+        return True
+    return b"\\" not in body and colons == fields + sum(text.count(":") for text in texts)
 
 
 def render(fields: Mapping[str, object]) -> bytes:

@@ -127,6 +127,7 @@ LIST: Endpoint[OrderPage] = Endpoint(
     money=True,
     query=_PAGE,
     refusals=("VALIDATION_ERROR",),
+    rows=Order,
 )
 ACTIVE: Endpoint[builtins.list[ActiveOrder]] = Endpoint(
     "orders.active",
@@ -135,6 +136,7 @@ ACTIVE: Endpoint[builtins.list[ActiveOrder]] = Endpoint(
     Group.ORDER_QUERIES,
     Kind.READ,
     lambda envelope: envelope.rows(ActiveOrder),
+    rows=ActiveOrder,
 )
 GET: Endpoint[Order] = Endpoint(
     "orders.get",

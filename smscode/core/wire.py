@@ -81,7 +81,8 @@ class Endpoint(Generic[T_co]):
     ``path`` is a template below the version prefix. ``decode`` turns a successful envelope into the
     result. ``money`` says that the v2 answer states amounts, so it needs a rate. ``query`` and
     ``fields`` are what a request may carry, ``refusals`` the error codes beyond those that every
-    operation has. ``newer``: only the current generation of the service has it.
+    operation has. ``newer``: only the current generation of the service has it. ``rows`` is the model of
+    the rows where ``data`` is an array of them, which may be long.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Endpoint(Generic[T_co]):
     fields: tuple[Parameter, ...] = ()
     refusals: tuple[str, ...] = ()
     newer: bool = False
+    rows: type[object] | None = None
 
 
 @frozen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -24,6 +24,7 @@ settings.register_profile("core", deadline=None, derandomize=True, database=None
 settings.load_profile("core")
 
 E = TypeVar("E")
+T = TypeVar("T")
 
 KEY = "key-1"
 REQUEST_ID = "req-7f3a"
@@ -116,13 +117,22 @@ def refusal(code: object, status: int, headers: Mapping[str, str] | None = None,
     return respond({"success": False, "error": {"code": code, "message": "No.", **error}}, status, headers)
 
 
+def finish(steps: Generator[object, None, T]) -> T:
+    """Run something that pauses to its end."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return cast("T", end.value)
+
+
 def read(operation: str, response: Response, version: Version = "v2") -> Answer[Any]:
     """Read a response to an operation, asked about the order that the response is about."""
     call = CALLS[operation]
     named = re.search(rb'"(?:order_)?id":\s*(\d+)', response.body)
     if call.subject is not None and named is not None:
         call = evolve(call, subject=int(named[1]))
-    return answers.read(call, response, version)
+    return finish(answers.read(call, response, version))
 
 
 def error_of(operation: str, response: Response, version: Version = "v2") -> SmscodeError:

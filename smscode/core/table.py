@@ -1,0 +1,172 @@
+"""Rows of one model, many at a time.
+
+What `codec` does value by value is done column by column here: one check for the types of a whole
+column, one pass to put its values into their slots. It takes exactly what `codec` takes, because
+everything unusual is left to `codec`: what cannot be read here is read again there, which finds the words
+for what is wrong with it. With the ``fast`` extra, `typed` does the same by msgspec.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import repeat
+from operator import itemgetter
+from typing import Any, Final, TypeVar, cast, get_args
+
+import attrs
+from attrs import frozen
+
+from ..errors import JsonValue
+from ..models import OrderStatus
+from ..money import Money
+from . import codec, jsontext, slices, typed
+from .codec import Version
+
+M = TypeVar("M")
+Row = dict[str, JsonValue]
+
+_ATOMS: Final = frozenset({int, bool, str, types.NoneType})
+_TEXTS: Final = frozenset({datetime, OrderStatus, str, types.NoneType})
+_MOST_PRICES = 16_384  # remembered per field, a few MB at most: the same prices come over and over
+
+PARTS: Final = {"amount": str, "currency": str, "canonical_amount": int, "canonical_currency": str}
+"""v2's money in JSON, with the types it usually has. `codec` takes a number for an amount, too."""
+
+
+class Prices(dict[Any, object]):
+    """The money that some JSON values make, once for equal ones: money never changes, so rows may share it.
+
+    A key is v1's integer, or the parts of v2's object.
+    """
+
+    def __init__(self, version: Version, field: attrs.Attribute[Any]) -> None:
+        self._version = version
+        self._structure = codec.hook(version, Money)
+        self._field = field
+
+    def __missing__(self, key: Any) -> object:
+        """Make money, as strictly as `codec` does."""
+        price = self._structure(key if self._version == "v1" else dict(zip(PARTS, key, strict=True)), Money)
+        if self._field.validator is not None:
+            self._field.validator(None, self._field, price)
+        if len(self) >= _MOST_PRICES:
+            self.clear()
+        self[key] = price
+        return price
+
+
+@frozen(eq=False)
+class Column:
+    """A field of a model: the JSON types it takes, and what becomes of a value.
+
+    ``put`` writes into the slot, past the model's own ``__init__``. ``convert`` is None where a value stays
+    as it is. An object is converted by its ``parts``, as a tuple.
+    """
+
+    name: str
+    default: object
+    json: frozenset[type]
+    put: Callable[[Any, object], None]
+    convert: Callable[[Any], object] | None = None
+    parts: Mapping[str, type] = {}
+
+    def fill(self, rows: Iterable[object], values: Iterable[object]) -> None:
+        """Put values into the slots of rows."""
+        deque(map(self.put, rows, values), maxlen=0)
+
+    def take(self, values: Sequence[Any]) -> Iterable[object]:
+        """Make of JSON values what the model holds. Raises TypeError or ValueError where one does not fit."""
+        if not self.json.issuperset(map(type, values)):
+            raise TypeError(f"{self.name}: not all of a type that fits")
+        if self.parts:
+            values = list(map(itemgetter(*self.parts), values))
+            for part, kind in zip(zip(*values, strict=True), self.parts.values(), strict=True):
+                if set(map(type, part)) != {kind}:  # 1 and True are one key, and so are 1.0 and 1.00
+                    raise TypeError(f"{self.name}: not of the usual types")
+        return values if self.convert is None else map(self.convert, values)
+
+
+@functools.cache
+def columns(version: Version, model: type[Any]) -> Mapping[str, Column]:
+    """Give the columns of a model. Raises TypeError for a model that is more than columns."""
+    if hasattr(model, "__attrs_post_init__") or hasattr(model, "__attrs_pre_init__"):
+        raise TypeError(f"{model.__name__} does more than hold its fields")
+    return {field.name: _column(version, model, field) for field in attrs.fields(model)}
+
+
+def _column(version: Version, model: type[Any], field: Any) -> Column:
+    kinds: frozenset[Any] = frozenset(get_args(field.type)) or frozenset({field.type})
+    put = getattr(model, field.name).__set__
+    if kinds == frozenset({Money}):
+        prices = Prices(version, field).__getitem__
+        if version == "v1":
+            return Column(field.name, field.default, frozenset({int}), put, prices)
+        return Column(field.name, field.default, frozenset({dict}), put, prices, PARTS)
+    if field.validator is not None or field.converter is not None:
+        raise TypeError(f"{model.__name__}.{field.name} has rules of its own")
+    if kinds <= _ATOMS:
+        return Column(field.name, field.default, kinds, put)
+    if not kinds <= _TEXTS:
+        raise TypeError(f"{model.__name__}.{field.name} is not of a type that fits a column")
+    hook = codec.hook(version, field.type)
+    json = frozenset({str}) | (kinds & {types.NoneType})
+    return Column(field.name, field.default, json, put, lambda value: hook(value, field.type))
+
+
+def _by_columns(array: bytes, model: type[M], known: Mapping[str, Column]) -> list[M]:
+    """Read a JSON array of rows that all have the same fields. Raises where one by one is the way."""
+    rows = cast("list[Row]", jsontext.parse(array, distinct=False))
+    first = rows[0]
+    if set(map(type, rows)) != {dict} or set(map(len, rows)) != {len(first)} or len(first) < 2:
+        raise TypeError("rows of different fields")
+    table = dict(zip(first, zip(*map(itemgetter(*first), rows), strict=True), strict=True))
+    made = [model.__new__(model) for _ in rows]
+    fields = len(first)
+    for name, column in known.items():
+        if name in table:
+            column.fill(made, column.take(table[name]))
+            fields += len(column.parts)
+        elif column.default is attrs.NOTHING:
+            raise KeyError(name)
+        else:
+            column.fill(made, repeat(column.default))
+    if not jsontext.names_once(array, fields * len(rows)):
+        jsontext.parse(array)  # which looks at every name, and refuses a second one
+    return made
+
+
+def _one_by_one(array: bytes, version: Version, model: type[M]) -> list[M]:
+    """Read a JSON array of rows whatever fields each has."""
+    structure = codec.hook(version, model)
+    return [structure(row, model) for row in cast("list[Row]", jsontext.parse(array))]
+
+
+def read(body: bytes, version: Version, model: type[M]) -> Generator[None, None, tuple[Row, list[M]] | None]:
+    """Read a successful answer whose ``data`` are rows; give its envelope, without them, and the rows.
+
+    Pauses between two slices. Gives None for an answer that only `codec` can read, or refuse.
+    """
+    sliced = slices.split(body)
+    if sliced is None or sliced.envelope.get("success") is not True:
+        return None
+    rows: list[M] = []
+    try:
+        known = columns(version, cast(Any, model))
+        fast: typed.Reader[M] | None = None
+        for array in sliced:
+            if rows:
+                yield
+            else:
+                fast = typed.reader(model, known, jsontext.first_names(array))
+            try:
+                found = None if fast is None else fast(array)
+                rows += _by_columns(array, model, known) if found is None else found
+            except (KeyError, TypeError, ValueError):
+                rows += _one_by_one(array, version, model)
+    except (KeyError, TypeError, ValueError):
+        return None
+    return sliced.envelope, rows
