@@ -118,7 +118,7 @@ class World(Register):
         if isinstance(wanted, Wish):
             self._plan(wanted, behaviour, now)
         else:
-            self._reactivation_price(wanted, behaviour, now)
+            self._reactivation_price(wanted, USUAL, now)
         if key is not None:
             self.keys.begin(purchase.scope, key, body)
         self.settling[purchase.number] = purchase
