@@ -40,6 +40,8 @@ class Run:
             cancel_after=0,
             resend_cooldown=0,
             deliver=lambda _: 204,
+            rate_limits=False,
+            abuse_guard=None,
         )
 
 
