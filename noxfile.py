@@ -105,6 +105,14 @@ def contract(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into build/site; a warning is an error."""
+    session.install("-e", ".[docs]")
+    quiet = {"NO_MKDOCS_2_WARNING": "1"}
+    session.run("mkdocs", "build", "--strict", "--config-file", "docs/mkdocs.yml", env=quiet)
+
+
+@nox.session
 def vendor(session: nox.Session) -> None:
     """Let the vendor's own SDK use the served sandbox; only the sandbox's process has this package."""
     session.install("-e", ".[sandbox]")

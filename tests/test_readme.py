@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -18,47 +16,22 @@ from smscode import AsyncClient, Client, errors, webhooks
 from smscode.core.retry import TABLE, Action
 from smscode.sandbox import Sandbox
 
-ROOT = Path(__file__).parent.parent
+from .programs import ROOT, Program, programs_of, run
+
 README = (ROOT / "README.md").read_text("utf-8")
-PROGRAMS = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+PROGRAMS = programs_of(ROOT / "README.md")
 COMMANDS = re.findall(r"^```shell\n(.*?)\n", README, re.MULTILINE)
 
 
-@pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Give the environment of a program that finds this checkout."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("PYTHONWARNINGS", "error")
-    return dict(os.environ)
+@pytest.mark.parametrize(
+    "program", [program for program in PROGRAMS if "FastAPI" not in program.source], ids=lambda p: p.name
+)
+def test_every_program_of_the_readme_runs_as_it_stands(program: Program, tmp_path: Path) -> None:
+    run(program, tmp_path)
 
 
-@pytest.mark.parametrize("program", [p for p in PROGRAMS if "FastAPI" not in p], ids=lambda p: p[:30])
-def test_every_program_of_the_readme_runs_as_it_stands(
-    program: str, environment: dict[str, str], tmp_path: Path
-) -> None:
-    sandbox = Sandbox(otp_after=0)
-    with sandbox.serve() as server:
-        environment |= {"SMSCODE_TOKEN": sandbox.token, "SMSCODE_BASE_URL": server.url}
-        done = subprocess.run(
-            [sys.executable, "-c", program],
-            env=environment,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-
-
-def test_the_first_program_shows_a_number_and_its_code(environment: dict[str, str]) -> None:
-    sandbox = Sandbox(otp_after=0)
-    with sandbox.serve() as server:
-        environment |= {"SMSCODE_TOKEN": sandbox.token, "SMSCODE_BASE_URL": server.url}
-        done = subprocess.run(
-            [sys.executable, "-c", PROGRAMS[0]], env=environment, capture_output=True, text=True, timeout=60
-        )
-    assert re.fullmatch(r"number \+62\d+\ncode \d{6}\n", done.stdout)
+def test_the_first_program_shows_a_number_and_its_code(tmp_path: Path) -> None:
+    assert re.fullmatch(r"number \+62\d+\ncode \d{6}\n", run(PROGRAMS[0], tmp_path))
 
 
 @pytest.mark.asyncio
@@ -67,7 +40,7 @@ async def test_the_fastapi_application_rents_and_checks_webhooks(monkeypatch: py
     monkeypatch.setenv("SMSCODE_TOKEN", sandbox.token)
     monkeypatch.setenv("SMSCODE_WEBHOOK_SECRET", "a secret")
     names: dict[str, Any] = {}
-    exec(next(p for p in PROGRAMS if "FastAPI" in p), names)
+    exec(next(program.source for program in PROGRAMS if "FastAPI" in program.source), names)
     lifespan: Callable[[object], AbstractAsyncContextManager[None]] = names["lifespan"]
     transport = httpx.ASGITransport(app=names["app"])
     body = b'{"event":"webhook.test","timestamp":"2026-06-14T04:15:00+00:00","data":{"message":"ping"}}'

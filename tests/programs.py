@@ -1,0 +1,68 @@
+"""The Python programs in Markdown files, and ways to run them as they stand."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from attrs import field, frozen
+
+from smscode.sandbox import Sandbox
+
+ROOT = Path(__file__).parent.parent
+_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+@frozen
+class Program:
+    """A code block: where it is, and what it says."""
+
+    path: Path
+    line: int
+    source: str = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """Tell where it is, to name a test after it."""
+        return f"{self.path.relative_to(ROOT)}:{self.line}"
+
+
+def programs_of(path: Path) -> list[Program]:
+    """Give the Python programs of a Markdown file, in order."""
+    text = path.read_text("utf-8")
+    return [
+        Program(path, text.count("\n", 0, block.start(1)) + 1, block[1]) for block in _BLOCK.finditer(text)
+    ]
+
+
+def environment(sandbox: Sandbox, url: str) -> dict[str, str]:
+    """Give the environment of a program that finds this checkout and a served sandbox."""
+    return {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "PYTHONWARNINGS": "error",
+        "SMSCODE_TOKEN": sandbox.token,
+        "SMSCODE_BASE_URL": url,
+    }
+
+
+def run(program: Program, folder: Path) -> str:
+    """Run a program in a process of its own, against a sandbox of its own; give what it prints."""
+    sandbox = Sandbox(otp_after=0)
+    file = folder / "program.py"
+    file.write_text(program.source, encoding="utf-8")
+    with sandbox.serve() as server:
+        done = subprocess.run(
+            [sys.executable, str(file)],
+            env=environment(sandbox, server.url),
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout

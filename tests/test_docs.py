@@ -1,0 +1,120 @@
+"""The documentation's programs run as they stand, and its pages hold together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import smscode
+from smscode import AsyncClient, Client, RateLimits, webhooks
+from smscode.core.wire import Group
+from smscode.sandbox import Sandbox
+
+from .programs import ROOT, Program, programs_of, run
+
+PAGES = sorted((ROOT / "docs" / "pages").rglob("*.md"))
+PROGRAMS = [program for page in PAGES for program in programs_of(page)]
+SHOP = ROOT / "docs" / "pages" / "how-to" / "shop.md"
+
+
+def of_its_own(program: Program) -> bool:
+    """Tell whether a program starts processes, so that it needs one that is not the tests'."""
+    return "ProcessPool" in program.source
+
+
+@pytest.mark.parametrize("program", [p for p in PROGRAMS if not of_its_own(p)], ids=lambda p: p.name)
+def test_every_program_runs_as_it_stands(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "fastapi" in program.source:
+        pytest.importorskip("fastapi")
+    monkeypatch.chdir(tmp_path)
+    sandbox = Sandbox(otp_after=0)
+    with sandbox.serve() as server:
+        monkeypatch.setenv("SMSCODE_TOKEN", sandbox.token)
+        monkeypatch.setenv("SMSCODE_BASE_URL", server.url)
+        exec(compile(program.source, program.name, "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.parametrize("program", [p for p in PROGRAMS if of_its_own(p)], ids=lambda p: p.name)
+def test_every_program_with_processes_runs_as_it_stands(program: Program, tmp_path: Path) -> None:
+    assert run(program, tmp_path)
+
+
+@pytest.mark.asyncio
+async def test_the_shop_holds_buys_and_reconciles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("fastapi")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SMSCODE_WEBHOOK_SECRET", "a secret")
+    sandbox = Sandbox(otp_after=0)
+    monkeypatch.setenv("SMSCODE_TOKEN", sandbox.token)
+    names: dict[str, Any] = {}
+    exec(programs_of(SHOP)[0].source, names)
+    lifespan: Callable[[object], AbstractAsyncContextManager[None]] = names["lifespan"]
+    body = b'{"event":"webhook.test","timestamp":"2026-06-14T04:15:00+00:00","data":{"message":"ping"}}'
+    with sandbox.serve() as server:
+        monkeypatch.setenv("SMSCODE_BASE_URL", server.url)
+        async with (
+            lifespan(names["app"]),
+            httpx.AsyncClient(
+                transport=httpx.ASGITransport(app=names["app"]), base_url="http://shop"
+            ) as browser,
+        ):
+            listed = await browser.get("/products", params={"service": "whatsapp", "country": "id"})
+            unknown = await browser.get("/products", params={"service": "watsap", "country": "id"})
+            wish = {"catalog_product_id": listed.json()[0]["id"], "shown_price": "1.50"}
+            first = await browser.post("/sales/sale-1", params=wish)
+            again = await browser.post("/sales/sale-1", params=wish)
+            refused = await browser.post("/sales/sale-2", params={**wish, "shown_price": "0.01"})
+            code = await browser.get("/sales/sale-1/code")
+            signature = {webhooks.SIGNATURE_HEADER: webhooks.sign(body, "a secret")}
+            signed = await browser.post("/smscode-webhook", content=body, headers=signature)
+            forged = await browser.post("/smscode-webhook", content=body)
+    assert first.json() == again.json(), "one sale is one order"
+    assert len(sandbox.ledger) == 2, "the deposit and that order"
+    assert (unknown.status_code, refused.status_code) == (404, 409)
+    assert names["sales"]["sale-2"]["state"] == "given back"
+    assert len(code.json()["code"]) == 6
+    assert (signed.status_code, forged.status_code) == (204, 401)
+
+
+def test_every_call_that_the_pages_name_exists() -> None:
+    for page in PAGES:
+        for line in page.read_text("utf-8").splitlines():
+            ours = line.partition("|")[2].partition("|")[2] if page.name == "vendor.md" else line
+            for found in re.findall(r"`(?:await )?client\.([a-z_.]+)\(", ours):
+                owner: Any = AsyncClient if found == "aclose" else Client
+                for part in found.split("."):
+                    owner = getattr(owner, part, None) or getattr(smscode, owner.__annotations__[part])
+                assert callable(owner), (page, found)
+
+
+def test_the_table_of_limits_has_the_numbers_that_are_kept() -> None:
+    page = (ROOT / "docs" / "pages" / "explanation" / "limits.md").read_text("utf-8")
+    stated = re.findall(r"^\| `(\w+)` \| .* \| ([\d,]+) \|$", page, re.MULTILINE)
+    kept = {group.value: getattr(RateLimits(), group.value) for group in Group}
+    assert {group: int(number.replace(",", "")) for group, number in stated} == kept
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    listed = (ROOT / "docs" / "mkdocs.yml").read_text("utf-8")
+    pages = {str(page.relative_to(ROOT / "docs" / "pages")) for page in PAGES}
+    assert {page for page in pages if f": {page}\n" not in listed} == set()
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    reference = "".join(page.read_text("utf-8") for page in PAGES if page.parent.name == "reference")
+    whole = {"smscode.models", "smscode.money", "smscode.errors", "smscode.webhooks"}
+    for name in smscode.__all__:
+        value = getattr(smscode, name)
+        module = getattr(value, "__module__", "")
+        twin = f"Async{name}" in smscode.__all__
+        assert f"smscode.{name}\n" in reference or module in whole or twin or not isinstance(value, type), (
+            name
+        )
