@@ -20,6 +20,7 @@ from .errors import InvalidArgumentError, JsonValue, WebhookPayloadError, Webhoo
 from .models import Capabilities, mask
 
 __all__ = [
+    "LARGEST_BODY",
     "SIGNATURE_HEADER",
     "Event",
     "OrderCanceled",
@@ -36,9 +37,10 @@ __all__ = [
 ]
 
 SIGNATURE_HEADER = "X-Webhook-Signature"
+LARGEST_BODY = 1024 * 1024
+"""The most bytes that a delivery may have; the service's have less than a thousand."""
 
 _PREFIX = "sha256="
-_LARGEST_BODY = 1024 * 1024
 
 
 @frozen(kw_only=True)
@@ -99,7 +101,7 @@ class UnknownEvent:
 
 Event: TypeAlias = OtpReceived | OrderCompleted | OrderExpired | OrderCanceled | WebhookTest | UnknownEvent
 
-_ORDER_EVENTS: Mapping[str, type[OtpReceived | OrderCompleted | OrderExpired | OrderCanceled]] = {
+ORDER_EVENTS: Mapping[str, type[OtpReceived | OrderCompleted | OrderExpired | OrderCanceled]] = {
     "order.otp_received": OtpReceived,
     "order.completed": OrderCompleted,
     "order.expired": OrderExpired,
@@ -168,7 +170,7 @@ def _event(body: JsonValue) -> Event:
     data = body.get("data") if type(body) is dict else None
     if envelope.event == "webhook.test":
         return WebhookTest(envelope.timestamp, structure("v2", data, _TestData, "$.data").message)
-    kind = _ORDER_EVENTS.get(envelope.event)
+    kind = ORDER_EVENTS.get(envelope.event)
     if kind is None:
         return UnknownEvent(envelope.event, envelope.timestamp, data)
     if type(data) is not dict:
@@ -186,10 +188,10 @@ def _refusal(
     body: bytes, signature: str | None, secret: str | Sequence[str]
 ) -> WebhookSignatureError | WebhookPayloadError | None:
     """Tell what is wrong with a delivery's signature, if anything is."""
-    secrets = _secrets(secret)
+    secrets = secret_keys(secret)
     _check_body(body)
-    if len(body) > _LARGEST_BODY:
-        return WebhookPayloadError(f"The webhook's body is larger than {_LARGEST_BODY} bytes.")
+    if len(body) > LARGEST_BODY:
+        return WebhookPayloadError(f"The webhook's body is larger than {LARGEST_BODY} bytes.")
     if signature is None:
         return WebhookSignatureError("The webhook is not signed.")
     if type(signature) is not str:
@@ -207,7 +209,7 @@ def _refusal(
     return None if any(matches) else WebhookSignatureError("The webhook's signature does not match.")
 
 
-def _secrets(secret: object) -> Sequence[bytes]:
+def secret_keys(secret: object) -> Sequence[bytes]:
     """Check the secrets and give them as the bytes to sign with."""
     secrets: Sequence[object] = ()
     if isinstance(secret, str):

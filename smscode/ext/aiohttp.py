@@ -1,7 +1,8 @@
-"""For programs that use aiohttp: the client's calls sent by it. Needs the ``aiohttp`` extra."""
+"""For programs that use aiohttp: calls sent by it, webhooks received by it. Needs the ``aiohttp`` extra."""
 
 from __future__ import annotations
 
 from ._aiohttp import transport
+from ._aiohttp_webhook import add_webhook
 
-__all__ = ["transport"]
+__all__ = ["add_webhook", "transport"]

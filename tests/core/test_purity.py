@@ -16,7 +16,7 @@ PACKAGE = Path(smscode.__file__).parent
 PURE = sorted(
     [
         *(PACKAGE / "core").glob("*.py"),
-        *(PACKAGE / f"{name}.py" for name in ("errors", "models", "money", "webhooks", "calls")),
+        *(PACKAGE / f"{name}.py" for name in ("errors", "models", "money", "webhooks", "receiver", "calls")),
     ]
 )
 IMPURE = {

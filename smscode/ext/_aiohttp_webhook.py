@@ -1,0 +1,75 @@
+"""A webhook endpoint for aiohttp's web server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING
+
+from .._async.client import AsyncClient
+from .._sync.client import Client
+from ..core.timeouts import check_seconds
+from ..errors import ConfigurationError
+from ..receiver import WebhookReceiver
+from ..webhooks import LARGEST_BODY
+from ._audience import DEFAULT_PATH, Audience, Callback
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+
+def add_webhook(
+    app: web.Application,
+    *to: AsyncClient | Client | Callback,
+    secret: str | Sequence[str],
+    path: str = DEFAULT_PATH,
+    shutdown_timeout: float = 10.0,
+) -> None:
+    """Let an application receive the account's webhooks at ``path``.
+
+    For ``to`` and ``secret`` see `smscode.ext.asgi.webhook_app`. When the application ends, functions that
+    still run have ``shutdown_timeout`` seconds left, then they are cancelled; add a client's own clean-up
+    before this, so that it is still open then.
+    """
+    try:
+        from aiohttp import web
+    except ImportError:
+        raise ConfigurationError(
+            'The webhook endpoint needs aiohttp: pip install "smscode-async[aiohttp]"'
+        ) from None
+    seconds = check_seconds("shutdown_timeout", shutdown_timeout)
+    receiver, audience = WebhookReceiver(secret), Audience(to)
+    running: set[asyncio.Task[None]] = set()
+
+    async def serve(request: web.Request) -> web.Response:
+        answer = receiver.refuse(request.method, request.raw_headers)
+        if answer is None:
+            answer = receiver.receive(request.raw_headers, await _read(request))
+        event = audience.hear(answer)
+        if event is not None:
+            # Not in this task: aiohttp serves the next request of a connection only when it ends.
+            task = asyncio.create_task(audience.tell(event))
+            running.add(task)
+            task.add_done_callback(running.discard)
+        return web.Response(status=answer.status, body=answer.reason.encode(), headers=answer.headers)
+
+    async def finish(_: web.Application) -> AsyncIterator[None]:
+        yield
+        if running:
+            await asyncio.wait(running, timeout=seconds)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    app.router.add_route("*", path, serve)
+    app.cleanup_ctx.append(finish)
+
+
+async def _read(request: web.Request) -> bytes:
+    """Read the body, of one that is too large only enough to tell."""
+    body = bytearray()
+    async for piece in request.content.iter_any():
+        body += piece
+        if len(body) > LARGEST_BODY:
+            break
+    return bytes(body)

@@ -1,0 +1,37 @@
+"""A webhook endpoint for FastAPI (extra ``fastapi``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .._async.client import AsyncClient
+from .._sync.client import Client
+from ..errors import ConfigurationError
+from ._audience import DEFAULT_PATH, Callback
+from .asgi import webhook_app
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+
+__all__ = ["webhook_router"]
+
+
+def webhook_router(
+    *to: AsyncClient | Client | Callback, secret: str | Sequence[str], path: str = DEFAULT_PATH
+) -> APIRouter:
+    """Make a router whose only route receives the account's webhooks at ``path``.
+
+    For ``to`` and ``secret`` see `smscode.ext.asgi.webhook_app`. A client that is made when the application
+    starts is reached by a function: ``async def tell(event): app.state.client.notify(event)``. The route
+    is not in the application's OpenAPI document: nobody but the service calls it.
+    """
+    try:
+        from fastapi import APIRouter
+        from starlette.routing import Route
+    except ImportError:
+        raise ConfigurationError(
+            'The webhook router needs FastAPI: pip install "smscode-async[fastapi]"'
+        ) from None
+    endpoint = webhook_app(*to, secret=secret)
+    return APIRouter(routes=[Route(path, endpoint, include_in_schema=False)])

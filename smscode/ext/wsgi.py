@@ -1,0 +1,121 @@
+"""A webhook endpoint as a WSGI application. It needs no extra."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from typing import TYPE_CHECKING, cast
+
+from .._async.client import AsyncClient
+from .._sync.client import Client
+from ..errors import InvalidArgumentError
+from ..receiver import WebhookAnswer, WebhookReceiver
+from ..webhooks import LARGEST_BODY, Event
+from ._audience import Audience, Callback, is_async, report
+
+if TYPE_CHECKING:
+    from typing import Protocol
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+    class _Input(Protocol):
+        def read(self, size: int, /) -> bytes: ...
+
+
+__all__ = ["WebhookApp", "webhook_app"]
+
+_MOST_THREADS = 8
+
+
+class WebhookApp:
+    """The WSGI application that `webhook_app` makes; at any path, in any number of threads."""
+
+    def __init__(self, receiver: WebhookReceiver, audience: Audience) -> None:
+        self._receiver = receiver
+        self._audience = audience
+        self._lock = threading.Lock()
+        # Its threads start with the first events, so a server may fork before that.
+        self._threads = ThreadPoolExecutor(_MOST_THREADS, "smscode-webhooks")
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        """Serve one request."""
+        method = str(environ["REQUEST_METHOD"])
+        headers = _headers(environ)
+        answer = self._receiver.refuse(method, headers)
+        if answer is None:
+            body = _read(environ)
+            with self._lock:
+                answer = self._receiver.receive(headers, body)
+        event = self._audience.hear(answer)
+        if event is not None:
+            for callback in self._audience.callbacks:
+                try:
+                    self._threads.submit(_tell, callback, event)
+                except RuntimeError as error:  # closed, or the interpreter ends
+                    report(callback, error)
+        return _answer(start_response, answer)
+
+    def close(self) -> None:
+        """Wait for the functions that still run. The interpreter does so, too, when it ends."""
+        self._threads.shutdown()
+
+
+def _headers(environ: WSGIEnvironment) -> list[tuple[str, str]]:
+    """Give the request's headers under their own names."""
+    headers = [
+        (name.removeprefix("HTTP_").replace("_", "-"), str(value))
+        for name, value in environ.items()
+        if name.startswith("HTTP_")
+    ]
+    return [*headers, ("content-length", str(environ.get("CONTENT_LENGTH") or ""))]
+
+
+def _read(environ: WSGIEnvironment) -> bytes:
+    """Read the body, of one that is too large only enough to tell; by PEP 3333 none without a length."""
+    length = str(environ.get("CONTENT_LENGTH") or "")
+    if length.isdecimal():
+        left = min(int(length[:16]), LARGEST_BODY + 1)
+    else:
+        # What servers offer beyond the PEP: an input that ends by itself, for bodies sent in chunks.
+        left = LARGEST_BODY + 1 if environ.get("wsgi.input_terminated") else 0
+    body = bytearray()
+    source = cast("_Input", environ["wsgi.input"])
+    while left > 0 and (piece := source.read(left)):
+        body += piece
+        left -= len(piece)
+    return bytes(body)
+
+
+def _answer(start_response: StartResponse, answer: WebhookAnswer) -> list[bytes]:
+    body = answer.reason.encode()
+    headers = list(answer.headers)
+    if answer.status != 204:
+        headers.append(("content-length", str(len(body))))
+    start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", headers)
+    return [body] if body else []
+
+
+def _tell(callback: Callback, event: Event) -> None:
+    try:
+        callback(event)
+    except Exception as error:
+        report(callback, error)
+
+
+def webhook_app(*to: Client | Callback, secret: str | Sequence[str]) -> WebhookApp:
+    """Make a WSGI application that receives the account's webhooks.
+
+    Each of ``to`` is told of every event. A `Client`'s waits for that SMS end at once. A function takes the
+    event; it runs in one of a few threads of the application's own, so the delivery is answered whatever
+    it does; `WebhookApp.close` waits for it. What it raises is logged without its text and changes no answer.
+
+    ``secret`` is the account's webhook secret, or several while one replaces another. Raises
+    `InvalidArgumentError` without one, and for what needs an event loop.
+    """
+    audience = Audience(to)
+    if any(isinstance(one, AsyncClient) for one in to) or any(map(is_async, audience.callbacks)):
+        raise InvalidArgumentError(
+            "to: expected a Client or a plain function; for an AsyncClient there is smscode.ext.asgi."
+        )
+    return WebhookApp(WebhookReceiver(secret), audience)
