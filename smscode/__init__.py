@@ -19,6 +19,7 @@ from .core.bulk import BulkResult
 from .core.intents import OrderIntent, Recovered
 from .core.limits import RateLimits
 from .core.otp import OtpOutcome
+from .core.plain import to_dict, to_json
 from .core.release import Released
 from .core.retry import RetryPolicy
 from .core.timeouts import Timeouts
@@ -165,6 +166,8 @@ __all__ = [
     "errors",
     "journal",
     "models",
+    "to_dict",
+    "to_json",
     "webhooks",
 ]
 

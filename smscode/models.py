@@ -13,6 +13,7 @@ from enum import StrEnum
 from attrs import Attribute, field, frozen
 from attrs.validators import optional
 
+from .core.plain import Model
 from .errors import InvalidArgumentError
 from .money import FxRate, Money
 
@@ -102,7 +103,7 @@ def _positive(_: object, attribute: "Attribute[int]", value: int) -> None:
 
 
 @frozen
-class Country:
+class Country(Model):
     """A country that numbers can be rented in. Compare ``code`` case-insensitively."""
 
     id: int
@@ -114,7 +115,7 @@ class Country:
 
 
 @frozen
-class Service:
+class Service(Model):
     """A service ("platform") that sends codes; its ``id`` is the ``platform_id`` of products."""
 
     id: int
@@ -124,7 +125,7 @@ class Service:
 
 
 @frozen
-class Operator:
+class Operator(Model):
     """A mobile operator with stock; ``operator_id`` is None on the row that means any of them."""
 
     operator_id: int | None
@@ -134,7 +135,7 @@ class Operator:
 
 
 @frozen
-class Product:
+class Product(Model):
     """A price tier of one service in one country.
 
     Order by ``catalog_product_id``, which is stable; ``id`` can change whenever a supplier's price
@@ -154,7 +155,7 @@ class Product:
 
 
 @frozen
-class ProductPage:
+class ProductPage(Model):
     """One page of products. ``limit`` is the page size the server used; ``count`` this page's rows."""
 
     items: tuple[Product, ...]
@@ -171,7 +172,7 @@ class ProductPage:
 
 
 @frozen
-class ExchangeRate:
+class ExchangeRate(Model):
     """What one unit of the base currency costs in whole units of the quote currency."""
 
     pair: str
@@ -187,7 +188,7 @@ class ExchangeRate:
 
 
 @frozen
-class Balance:
+class Balance(Model):
     """What the account holds."""
 
     balance: Money
@@ -195,7 +196,7 @@ class Balance:
 
 
 @frozen(kw_only=True)
-class Capabilities:
+class Capabilities(Model):
     """What can be done with an order now; all None when the server is older than these fields."""
 
     operator_id: int | None = None
@@ -269,7 +270,7 @@ class CreatedOrder(Capabilities):
 
 
 @frozen
-class CreatedOrders:
+class CreatedOrders(Model):
     """The numbers that one create or reactivate rented; ``len()`` and iteration give the orders.
 
     ``failed_count`` of the asked quantity could not be rented. ``problems`` names the parts of the
@@ -290,7 +291,7 @@ class CreatedOrders:
 
 
 @frozen
-class OrderPage:
+class OrderPage(Model):
     """A slice of the order list, newest first; ``limit`` and ``offset`` are what was asked for."""
 
     items: tuple[Order, ...]
@@ -306,7 +307,7 @@ class OrderPage:
 
 
 @frozen
-class CanceledOrder:
+class CanceledOrder(Model):
     """A cancelled order and the refund."""
 
     order_id: int
@@ -316,7 +317,7 @@ class CanceledOrder:
 
 
 @frozen
-class FinishedOrder:
+class FinishedOrder(Model):
     """A finished order; its number is free again."""
 
     order_id: int
@@ -324,7 +325,7 @@ class FinishedOrder:
 
 
 @frozen
-class ResendResult:
+class ResendResult(Model):
     """Whether another SMS was asked for; ``resent`` is False where the platform cannot do it."""
 
     order_id: int
@@ -333,14 +334,14 @@ class ResendResult:
 
 
 @frozen
-class ReactivateOptions:
+class ReactivateOptions(Model):
     """What renting the number of a completed order again would cost now."""
 
     cost: Money = field(validator=_not_negative)
 
 
 @frozen
-class WebhookConfig:
+class WebhookConfig(Model):
     """Where the account's events are sent; both are None when unset."""
 
     webhook_url: str | None
@@ -351,14 +352,14 @@ class WebhookConfig:
 
 
 @frozen
-class WebhookTestResult:
+class WebhookTestResult(Model):
     """The HTTP status with which the configured endpoint answered a test event."""
 
     status_code: int
 
 
 @frozen
-class Sms:
+class Sms(Model):
     """A message that arrived for an order.
 
     ``code`` is None when the service found none in ``text``; ``text`` is None where only the code

@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 from attrs import Attribute, field, frozen
 
+from .core.plain import Model
 from .errors import InvalidArgumentError
 
 BALANCE_PLACES: Final = 2
@@ -40,7 +41,7 @@ def _whole(_: object, attribute: Attribute[int], value: int) -> None:
 
 
 @frozen(order=True)
-class Money:
+class Money(Model):
     """An amount as the service states it.
 
     ``amount`` is in ``currency`` ("USD" on v2, "IDR" on v1) and is what people are shown;
@@ -98,7 +99,7 @@ class Money:
 
 
 @frozen
-class FxRate:
+class FxRate(Model):
     """The rate that a v2 answer was made with: ``rate`` whole rupiah for one US dollar.
 
     ``rate_as_of`` is when the rate was recorded, None when the service did not record it.

@@ -16,6 +16,7 @@ from attrs import field, frozen
 
 from .core import jsontext
 from .core.codec import Mismatch, structure
+from .core.plain import Model
 from .errors import InvalidArgumentError, JsonValue, WebhookPayloadError, WebhookSignatureError
 from .models import Capabilities, mask
 
@@ -83,7 +84,7 @@ class OrderCanceled(OrderEvent):
 
 
 @frozen
-class WebhookTest:
+class WebhookTest(Model):
     """The service tried the endpoint out."""
 
     timestamp: datetime
@@ -91,7 +92,7 @@ class WebhookTest:
 
 
 @frozen
-class UnknownEvent:
+class UnknownEvent(Model):
     """An event this version of the package does not know; ``data`` is as it came."""
 
     event: str

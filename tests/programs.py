@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from attrs import field, frozen
 
 from smscode.sandbox import Sandbox
@@ -51,6 +52,7 @@ def environment(sandbox: Sandbox, url: str) -> dict[str, str]:
 
 def run(program: Program, folder: Path) -> str:
     """Run a program in a process of its own, against a sandbox of its own; give what it prints."""
+    pytest.importorskip("uvicorn")
     sandbox = Sandbox(otp_after=0)
     file = folder / "program.py"
     file.write_text(program.source, encoding="utf-8")

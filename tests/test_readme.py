@@ -36,6 +36,8 @@ def test_the_first_program_shows_a_number_and_its_code(tmp_path: Path) -> None:
 
 @pytest.mark.asyncio
 async def test_the_fastapi_application_rents_and_checks_webhooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    for extra in ("fastapi", "uvicorn"):
+        pytest.importorskip(extra)
     sandbox = Sandbox()
     monkeypatch.setenv("SMSCODE_TOKEN", sandbox.token)
     monkeypatch.setenv("SMSCODE_WEBHOOK_SECRET", "a secret")

@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
+from attrs import evolve
+
 from ..core.endpoints import ENDPOINTS
 from ..errors import API_ERRORS, InvalidArgumentError
 from .abuse import AbuseGuard
@@ -33,6 +35,12 @@ def _utc_now() -> datetime:
 def _whole(name: str, value: object, minimum: int) -> None:
     if type(value) is not int or value < minimum:
         raise InvalidArgumentError(f"{name}: expected an int of at least {minimum}.")
+
+
+def _seconds(name: str, value: float | None) -> None:
+    # Written so that NaN is refused, too; a year is longer than anybody waits.
+    if value is not None and not 0 <= value <= 31_536_000:
+        raise InvalidArgumentError(f"{name}: expected seconds of 0..31536000.")
 
 
 class Sandbox:
@@ -89,9 +97,7 @@ class Sandbox:
             ("resend_cooldown", resend_cooldown),
             ("webhook_jitter", webhook_jitter),
         ):
-            # Written so that NaN is refused, too; a year is longer than anybody waits.
-            if seconds is not None and not 0 <= seconds <= 31_536_000:
-                raise InvalidArgumentError(f"{name}: expected seconds of 0..31536000.")
+            _seconds(name, seconds)
         self.token = token
         self._clock = clock or _utc_now
         self._ahead = timedelta(0)
@@ -198,6 +204,13 @@ class Sandbox:
         """Change how suppliers treat the purchases from now on."""
         with self._app.lock:
             self._app.world.behaviour = behaviour
+
+    def set_otp_after(self, seconds: float | None) -> None:
+        """Change how soon an SMS arrives after an order or a resend to come; None for never."""
+        _seconds("otp_after", seconds)
+        with self._app.lock:
+            world = self._app.world
+            world.rules = evolve(world.rules, otp_after=seconds)
 
     def deliver_sms(self, order_id: int, *, text: str | None = None, code: str | None = None) -> None:
         """Let an SMS arrive now for an order that has not ended.

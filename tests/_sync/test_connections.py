@@ -533,6 +533,7 @@ def test_a_client_may_be_closed_without_having_been_used() -> None:
 
 @pytest.mark.parametrize("api_version", ["v1", "v2"])
 def test_twenty_rentals_go_over_five_connections(api_version: Version) -> None:
+    pytest.importorskip("uvicorn")
     sandbox = Sandbox(otp_after=0.02)
     codes: dict[int, str | None] = {}
     with sandbox.serve() as server:
@@ -562,6 +563,7 @@ def test_twenty_rentals_go_over_five_connections(api_version: Version) -> None:
 
 
 def test_a_service_that_was_away_is_found_again() -> None:
+    pytest.importorskip("uvicorn")
     sandbox = Sandbox(token=TOKEN)
     with sandbox.serve() as server:
         client = lanes_client(base_url=server.url)

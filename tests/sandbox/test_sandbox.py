@@ -159,3 +159,14 @@ def test_the_ledger_adds_up_whatever_happens(steps: list[tuple[str, int]]) -> No
     assert sorted(refunds, key=lambda value: value or 0) == sorted(o["id"] for o in refunded)
     held = sum(order["status"] in ("ACTIVE", "OTP_RECEIVED") for order in orders)
     assert len(api.get("/orders/active")) == held
+
+
+def test_how_soon_an_sms_comes_can_be_changed() -> None:
+    api = Api(otp_after=None)
+    (waiting,) = api.rent()
+    api.sandbox.set_otp_after(5)
+    (served,) = api.rent()
+    api.sandbox.advance(5)
+    assert [api.order(order)["status"] for order in (waiting, served)] == ["ACTIVE", "OTP_RECEIVED"]
+    with pytest.raises(InvalidArgumentError, match=r"^otp_after: expected seconds"):
+        api.sandbox.set_otp_after(-1)

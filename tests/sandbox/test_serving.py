@@ -11,6 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
+pytest.importorskip("uvicorn")
+
 from smscode.errors import ConfigurationError
 from smscode.sandbox import Delivery, Sandbox
 from smscode.sandbox.asgi import asgi_app

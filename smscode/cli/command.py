@@ -1,0 +1,102 @@
+"""How every command runs: the options that all have, its errors, and its exit code."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, cast, get_type_hints
+
+import typer
+
+from ..core.codec import Version
+from ..errors import SmscodeError
+from .exits import Exit
+from .screen import Declined, Screen
+from .session import Session
+from .trouble import Trouble
+
+Body = Callable[..., int | None]
+
+
+_PANEL = "Everywhere"
+_SIGPIPE = 13  # which Windows has no name for
+
+
+def _shared(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, with the names of the API.", rich_help_panel=_PANEL)
+    ] = False,
+    sandbox: Annotated[
+        bool, typer.Option("--sandbox", help="Use a sandbox inside this command.", rich_help_panel=_PANEL)
+    ] = False,
+    api_version: Annotated[
+        Version, typer.Option(help="v1: rupiah, v2: dollars.", rich_help_panel=_PANEL)
+    ] = "v2",
+) -> None:
+    """Hold the options that every command has."""
+
+
+def command(app: typer.Typer, name: str, *, panel: str | None = None) -> Callable[[Body], Body]:
+    """Make a command of a function that takes a `Session` first and may give an exit code."""
+
+    def decorate(body: Body) -> Body:
+        def run(**options: Any) -> None:
+            screen = Screen(as_json=options.pop("as_json"))
+            session = Session(screen, options.pop("api_version"), options.pop("sandbox"))
+            raise typer.Exit(_run(body, session, options))
+
+        hints = get_type_hints(body, include_extras=True) | get_type_hints(_shared, include_extras=True)
+        own = list(inspect.signature(body).parameters.values())[1:]
+        parameters = [
+            parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY)
+            for parameter in (*own, *inspect.signature(_shared).parameters.values())
+        ]
+        described = cast(Any, run)
+        described.__signature__ = inspect.Signature(parameters)
+        described.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        app.command(name, help=paragraphs(body), rich_help_panel=panel)(run)
+        return body
+
+    return decorate
+
+
+def paragraphs(documented: object) -> str:
+    """Give a docstring as help text: its paragraphs are one line each, to be broken anew."""
+    return "\n\n".join(" ".join(part.split()) for part in (inspect.getdoc(documented) or "").split("\n\n"))
+
+
+def _run(body: Body, session: Session, options: dict[str, Any]) -> int:
+    """Run a command; whatever happens, say it in a line or two and give the exit code."""
+    screen = session.screen
+    try:
+        return body(session, **options) or Exit.OK
+    except Declined as refusal:
+        screen.warn(str(refusal))
+        return Exit.DECLINED
+    except KeyboardInterrupt:
+        doubt = f"It may have been carried out: {session.doubt}" if session.doubt else "Nothing was changed."
+        screen.warn(f"Interrupted. {doubt}")
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has gone; nothing more can be said there, not even at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + _SIGPIPE
+    except SmscodeError as error:
+        trouble = Trouble(error, session.doubt)
+    except Exception as error:
+        trouble = Trouble(_defect(error), session.doubt)
+    screen.fail(trouble)
+    return trouble.exit
+
+
+def _defect(error: Exception) -> SmscodeError:
+    """Tell of a defect without a traceback, and without the words of an error that nobody has checked."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(place.filename).name}:{place.lineno}"
+    return SmscodeError(
+        f"This is a defect: {type(error).__name__} at {where}. Please report it.", outcome="unknown"
+    )

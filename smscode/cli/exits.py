@@ -1,0 +1,29 @@
+"""The exit codes of the command line, stated once: ``--help`` and the README show this table."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+__all__ = ["Exit"]
+
+
+class Exit(IntEnum):
+    """What the exit code of a command means; after another signal than Ctrl-C it is 128 and its number."""
+
+    meaning: str
+
+    def __new__(cls, code: int, meaning: str) -> Exit:
+        """Make a member; ``meaning`` is for people."""
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+    OK = 0, "done"
+    FAILED = 1, "refused or failed; nothing was bought or changed"
+    USAGE = 2, "a wrong command line or argument; nothing was sent"
+    UNKNOWN = 3, "it may have been carried out: the message says how to find out"
+    NO_CODE = 4, "no code came in time, or the order ended without one"
+    DECLINED = 5, "not confirmed, or nobody to ask: give --yes"
+    SETUP = 6, "no token, an extra is missing, or a file cannot be used"
+    INTERRUPTED = 130, "Ctrl-C; the message says what became of the money"

@@ -1,0 +1,206 @@
+"""The commands about orders that exist, and about purchases whose end is not known."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..core import jsontext
+from ..core.intents import OrderIntent
+from ..models import Order, OrderStatus, Sms
+from .command import command
+from .exits import Exit
+from .renting import IN_DOUBT
+from .screen import day, masked
+from .session import Session
+from .trouble import Trouble
+
+PANEL = "Rent"
+app = typer.Typer()
+
+OrderId = Annotated[int, typer.Argument(metavar="ID", help="The order's id.", show_default=False)]
+Patience = Annotated[
+    float | None, typer.Option("--timeout", min=0, metavar="SECONDS", help="Most time to wait for a code.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+JournalPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--journal", envvar="SMSCODE_JOURNAL", metavar="FILE", help="Where purchases are written down."
+    ),
+]
+
+
+@command(app, "orders", panel=PANEL)
+def orders(
+    session: Session,
+    status: Annotated[OrderStatus | None, typer.Option(help="Only these.", case_sensitive=False)] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="Most rows to show.")] = 20,
+    unresolved: Annotated[
+        bool, typer.Option("--unresolved", help="Show purchases whose end is not known.")
+    ] = False,
+    journal: JournalPath = None,
+) -> None:
+    """List the orders, newest first; their numbers are shown by `order ID`."""
+    if unresolved:
+        _show_unresolved(session, journal)
+        return
+    with session.client() as client:
+        found = client.orders.list(limit=limit, status=status).items
+    cells = [
+        (order.id, order.status, masked(order.phone_number), order.amount, day(order.created_at))
+        for order in found
+    ]
+    session.screen.rows(found, (">id", "status", "number", ">price", "created"), cells)
+
+
+@command(app, "order", panel=PANEL)
+def order(
+    session: Session,
+    order_id: OrderId,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for its code.")] = False,
+    timeout: Patience = None,
+) -> None:
+    """Show an order with its number and code, or wait for its code."""
+    with session.client() as client:
+        if wait:
+            with session.screen.progress("waiting for the code"):
+                sms = client.orders.wait_for_otp(order_id, timeout=timeout)
+            _show_code(session, sms)
+        else:
+            _show_order(session, client.orders.get(order_id))
+
+
+@command(app, "cancel", panel=PANEL)
+def cancel(
+    session: Session,
+    order_id: OrderId,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it is allowed.")] = False,
+) -> None:
+    """Cancel an order that got no SMS, and have it refunded."""
+    with session.client() as client, session.changing(_look(order_id)), session.screen.progress("canceling"):
+        done = client.orders.cancel(order_id, wait=wait)
+    pairs = {
+        "order": order_id,
+        "status": done.status,
+        "refunded": done.refund_amount,
+        "balance": done.new_balance,
+    }
+    session.screen.fields(done, pairs)
+
+
+@command(app, "finish", panel=PANEL)
+def finish(session: Session, order_id: OrderId) -> None:
+    """Finish an order that got its SMS; its number is free then."""
+    with session.client() as client, session.changing(_look(order_id)):
+        done = client.orders.finish(order_id)
+    session.screen.fields(done, {"order": order_id, "status": done.status})
+
+
+@command(app, "resend", panel=PANEL)
+def resend(
+    session: Session,
+    order_id: OrderId,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the new code.")] = False,
+    timeout: Patience = None,
+) -> int:
+    """Ask for another SMS."""
+    with session.client() as client:
+        before = client.orders.get(order_id)
+        with session.changing(_look(order_id)):
+            done = client.orders.resend(order_id)
+        if not done.resent or not wait:
+            resent = "yes" if done.resent else "no: its supplier cannot send again"
+            session.screen.fields(done, {"order": order_id, "status": done.status, "resent": resent})
+            return Exit.OK if done.resent else Exit.FAILED
+        with session.screen.progress("waiting for the new code"):
+            sms = client.orders.wait_for_otp(
+                order_id, timeout=timeout, after_revision=before.sms_revision, after_code=before.otp_code
+            )
+    _show_code(session, sms)
+    return Exit.OK
+
+
+@command(app, "recover", panel=PANEL)
+def recover(session: Session, journal: JournalPath = None, yes: Yes = False) -> int:
+    """Settle purchases that were cut off: each is sent again under its own key.
+
+    The service carries each out at most once. One that never reached it is bought now.
+    """
+    screen = session.screen
+    with session.journal(journal) as opened, session.client(opened) as client:
+        found = [] if opened is None else opened.claim(session.settings.account)
+        if found:
+            screen.confirm(f"Settle {len(found)} purchase(s)? What never arrived is bought now.", yes=yes)
+        with session.changing(IN_DOUBT):
+            done = client.orders.recover() if found else []
+    values: list[object] = []
+    cells: list[tuple[str, str]] = []
+    worst = Exit.OK
+    for result in done:
+        trouble = None if result.error is None else Trouble(result.error, IN_DOUBT)
+        bought = () if result.orders is None else result.orders.orders
+        key = result.intent.idempotency_key
+        failure = None if trouble is None else trouble.record
+        values.append({"idempotency_key": key, "orders": bought, "error": failure})
+        said = (
+            " ".join(trouble.lines) if trouble else f"bought: {' '.join(str(order.id) for order in bought)}"
+        )
+        cells.append((key, said))
+        worst = worst if trouble is None else max(worst, trouble.exit)
+    screen.rows(values, ("key", "outcome"), cells)
+    return worst
+
+
+def _look(order_id: int) -> str:
+    return f"`smscode order {order_id}` tells."
+
+
+def _show_unresolved(session: Session, path: Path | None) -> None:
+    with session.journal(path) as journal:
+        found = [] if journal is None else journal.claim(session.settings.account)
+    now = datetime.now(UTC)
+    values = [
+        {
+            "idempotency_key": intent.idempotency_key,
+            "operation": intent.operation,
+            "api_version": intent.version,
+            "request": jsontext.parse(intent.body),
+            "created_at": now - timedelta(seconds=age),
+        }
+        for intent, age in found
+    ]
+    cells = [
+        (intent.idempotency_key, day(now - timedelta(seconds=age)), _wish(intent)) for intent, age in found
+    ]
+    session.screen.rows(values, ("key", "since", "what"), cells)
+    if found:
+        session.screen.note("`smscode recover` settles them.")
+
+
+def _wish(intent: OrderIntent) -> str:
+    body = jsontext.parse(intent.body)
+    assert isinstance(body, dict)
+    product = body.get("catalog_product_id") or body.get("product_id") or body.get("id")
+    return f"{intent.operation.removeprefix('orders.')} {product}"
+
+
+def _show_order(session: Session, found: Order) -> None:
+    pairs = {
+        "order": found.id,
+        "status": found.status,
+        "number": found.phone_number,
+        "code": found.otp_code,
+        "message": found.otp_message,
+        "price": found.amount,
+        "created": day(found.created_at),
+        "ends": day(found.expires_at),
+    }
+    session.screen.fields(found, pairs)
+
+
+def _show_code(session: Session, sms: Sms) -> None:
+    session.screen.fields(sms, {"code": sms.code})

@@ -1,0 +1,86 @@
+"""The command line without the ``cli`` extra: the commands that need no account."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import TextIO
+
+from ..errors import SmscodeError
+from . import local
+from .exits import Exit
+from .trouble import Trouble
+
+NEEDS_EXTRA = 'This command needs an extra: pip install "smscode-async[cli]"'
+EXTRA_COMMANDS = (
+    *("balance", "cancel", "countries", "doctor", "finish", "order", "orders"),
+    *("products", "recover", "rent", "resend", "services", "webhook"),
+)
+
+
+def main(arguments: Sequence[str], out: TextIO) -> int:
+    """Run a command and give its exit code."""
+    if arguments and arguments[0] in EXTRA_COMMANDS:
+        sys.stderr.write(f"smscode: {NEEDS_EXTRA}\n")
+        return Exit.SETUP
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace, TextIO], int] = options.command
+    try:
+        return command(options, out)
+    except SmscodeError as error:
+        sys.stderr.write(f"smscode: {error}\n")
+        return Trouble(error, "").exit
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m smscode",
+        description="Try the SMSCode client.",
+        epilog=f"With the cli extra also: {', '.join(EXTRA_COMMANDS)}.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="rent numbers on a sandbox and watch their codes arrive")
+    demo.add_argument("--count", type=_whole(1, local.MOST_NUMBERS), default=50, help="how many numbers (50)")
+    demo.add_argument("--sync", action="store_true", help="use threads and Client instead of asyncio")
+    demo.add_argument("--api-version", choices=["v1", "v2"], default="v2", help="v1: rupiah, v2: dollars")
+    demo.set_defaults(command=_demo)
+
+    sandbox = commands.add_parser("sandbox", help="serve a sandbox on this machine until interrupted")
+    sandbox.add_argument(
+        "--port", type=_whole(0, local.LAST_PORT), default=0, help="0 takes any free one (0)"
+    )
+    sandbox.add_argument("--otp-after", type=float, default=2.0, metavar="SECONDS", help="how soon (2)")
+    sandbox.add_argument("--generation", choices=["documented", "current"], default="current")
+    sandbox.add_argument("--balance", type=_whole(0, local.MOST_FUNDS), default=1_000_000, metavar="IDR")
+    sandbox.set_defaults(command=_sandbox)
+
+    openapi = commands.add_parser("openapi", help="print the OpenAPI document of what the sandbox serves")
+    openapi.add_argument("--generation", choices=["documented", "current"], default="current")
+    openapi.add_argument("--api-version", choices=["v1", "v2", "both"], default="both")
+    openapi.set_defaults(command=_openapi)
+    return parser
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"expected a whole number of {low}..{high}")
+        return int(text)
+
+    return parse
+
+
+def _demo(options: argparse.Namespace, out: TextIO) -> int:
+    return local.demo(options.count, options.api_version, options.sync, out)
+
+
+def _sandbox(options: argparse.Namespace, out: TextIO) -> int:
+    return local.sandbox(options.port, options.otp_after, options.generation, options.balance, out)
+
+
+def _openapi(options: argparse.Namespace, out: TextIO) -> int:
+    return local.openapi(options.generation, options.api_version, out)

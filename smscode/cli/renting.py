@@ -1,0 +1,136 @@
+"""Renting one number: bought, shown, waited for, given back, and the truth told at every turn."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from attrs import define, field
+
+from .._async.client import AsyncClient
+from ..core.release import Released
+from ..errors import OrderTerminalError, OtpTimeoutError, SmscodeError
+from ..models import CreatedOrder, OrderStatus, RoutingPolicy, Sms
+from ..money import Money
+from .exits import Exit
+from .screen import when
+from .session import Session
+from .stop import Stop
+
+IN_DOUBT = "`smscode orders --unresolved` shows it, and `smscode recover` settles it."
+
+
+class Wish(TypedDict):
+    """What to rent: arguments of `orders.rent`."""
+
+    catalog_product_id: int | None
+    operator_id: int | None
+    max_price: Money
+    policy: RoutingPolicy | None
+
+
+@define
+class Renting:
+    """One number from its purchase to its end; ``patience`` is in seconds, None until the order ends."""
+
+    session: Session
+    wish: Wish
+    patience: float | None
+    order: CreatedOrder | None = field(default=None, init=False)
+    sms: Sms | None = field(default=None, init=False)
+
+    async def run(self, client: AsyncClient) -> int:
+        """Rent, wait, give back where that is allowed, say what became of the money; give the exit code."""
+        screen = self.session.screen
+        stop = Stop(lambda: screen.note("Stopping. Ctrl-C again does not wait for the service's answer."))
+        rental = client.orders.rent(**self.wish)
+        error: SmscodeError | OSError | None = None
+        with stop.listening(), self.session.changing(IN_DOUBT), stop.everything:
+            try:
+                async with rental:
+                    self.order = rental.order
+                    self.session.doubt = ""
+                    self._show_number(self.order)
+                    with stop.waiting, screen.progress("waiting for the code; Ctrl-C gives the number back"):
+                        self.sms = await rental.wait_for_otp(timeout=self.patience)
+                    if self.sms is not None:
+                        screen.event("code", {"sms": self.sms}, {"code": self.sms.code})
+            except (SmscodeError, OSError) as caught:
+                error = caught
+        if self.order is None:
+            if error is not None:
+                self.session.doubt = IN_DOUBT
+                raise error
+            self._tell_nothing_rented(client)
+            return stop.code
+        self._tell_end(self.order, rental.released, error)
+        if self.sms is not None and not isinstance(error, OSError):
+            return Exit.OK
+        if isinstance(error, OtpTimeoutError | OrderTerminalError):
+            return Exit.NO_CODE
+        if error is not None:
+            raise error
+        return stop.code
+
+    def tell_interrupted(self) -> int:
+        """Say where things stand for somebody who did not want to wait for the number's return."""
+        screen = self.session.screen
+        if self.order is None:
+            screen.warn(f"Interrupted. The number may have been bought: {IN_DOUBT}")
+        else:
+            told = f"`smscode order {self.order.id}` tells whether the number was given back."
+            screen.warn(f"Interrupted. {told} If not: {self._left(self.order)}")
+        return Exit.INTERRUPTED
+
+    def _show_number(self, order: CreatedOrder) -> None:
+        pairs: dict[str, object] = {"order": order.id, "number": order.phone_number}
+        if self.session.screen.pretty:
+            pairs["until"] = when(order.expires_at)
+        self.session.screen.event("rented", {"order": order}, pairs)
+
+    def _tell_nothing_rented(self, client: AsyncClient) -> None:
+        left = [intent.idempotency_key for intent in client.orders.unresolved()]
+        said = f"The number may have been bought: {IN_DOUBT}" if left else "Nothing was bought."
+        self.session.screen.warn(f"Interrupted. {said}")
+
+    @staticmethod
+    def _left(order: CreatedOrder) -> str:
+        ends = f"Order {order.id} ends by itself at {when(order.expires_at)}"
+        refund = f"{_price(order)} is refunded then if no SMS came"
+        return f"{ends}; {refund}. Sooner: `smscode cancel {order.id} --wait`."
+
+    def _tell_end(
+        self, order: CreatedOrder, released: Released | SmscodeError | None, error: Exception | None
+    ) -> None:
+        """Tell what became of the number, and of the money."""
+        screen = self.session.screen
+        status = released.value if isinstance(released, Released) else "unknown"
+        why = "No code came in time. " if isinstance(error, OtpTimeoutError) else ""
+        if released is Released.FINISHED:
+            said = f"Finished; {_price(order)} was charged."
+        elif released is Released.CANCELED:
+            said = f"{why}Canceled; {_price(order)} was refunded."
+        elif released is Released.ALREADY_RELEASED:
+            said = _ended(order, error)
+        elif isinstance(released, SmscodeError):
+            said = f"{why}Giving the number back failed: {released.message} {self._left(order)}"
+        else:
+            said = f"{why}It is too early to cancel. {self._left(order)}"
+        if screen.as_json:
+            data = {"order_id": order.id, "released": status, "amount": order.amount, "message": said}
+            screen.event("released", data, {})
+        elif released is Released.FINISHED and self.sms is not None:
+            screen.note(said)
+        else:
+            screen.warn(said)
+
+
+def _price(order: CreatedOrder) -> str:
+    return "its price" if order.amount is None else str(order.amount)
+
+
+def _ended(order: CreatedOrder, error: Exception | None) -> str:
+    """Tell how an order ended that somebody or something else has ended."""
+    if not isinstance(error, OrderTerminalError):
+        return f"Order {order.id} had ended already: `smscode order {order.id}` tells how."
+    money = "charged" if error.status == OrderStatus.COMPLETED else "refunded"
+    return f"Order {order.id} ended without a code ({error.status}); {_price(order)} was {money}."

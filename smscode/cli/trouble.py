@@ -1,0 +1,112 @@
+"""What the command line says of an error: what happened, whether money may have moved, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from ..errors import (
+    CancelTooEarlyError,
+    ConfigurationError,
+    ConflictError,
+    FxRateUnavailableError,
+    IdempotencyKeyReuseError,
+    InsufficientBalanceError,
+    InvalidArgumentError,
+    NoOfferAvailableError,
+    OrderTerminalError,
+    OtpTimeoutError,
+    Outcome,
+    ProviderError,
+    SmscodeError,
+    UnauthorizedError,
+)
+from .exits import Exit
+
+_ADVICE: Mapping[type[SmscodeError], str] = {
+    UnauthorizedError: "Check SMSCODE_TOKEN: a token is made in the account settings.",
+    InsufficientBalanceError: "Top up first.",
+    CancelTooEarlyError: "Give --wait to cancel it as soon as that is allowed.",
+    ConflictError: "`smscode order ID` shows its state.",
+    NoOfferAvailableError: "Raise --max-price, or try later or another country.",
+    ProviderError: "Try again, or another country or operator.",
+    FxRateUnavailableError: "Try later, or with --api-version v1, which needs no rate.",
+    IdempotencyKeyReuseError: "Start the command again.",
+}
+_MONEY: Mapping[Outcome, str] = {
+    "not_sent": "Nothing was sent, so nothing was bought or changed.",
+    "rejected": "Nothing was bought or changed.",
+    "failed": "It was tried and failed; nothing was bought.",
+    "unknown": "It may have been carried out.",
+}
+
+
+@frozen
+class Trouble:
+    """An error of a command.
+
+    ``doubt`` is what to do where the request may have been carried out; it is empty for a command that
+    only reads, which changes nothing however it ends.
+    """
+
+    error: SmscodeError
+    doubt: str
+
+    @property
+    def exit(self) -> Exit:
+        """The exit code it ends with."""
+        if isinstance(self.error, InvalidArgumentError):
+            return Exit.USAGE
+        if isinstance(self.error, ConfigurationError):
+            return Exit.SETUP
+        if isinstance(self.error, OtpTimeoutError | OrderTerminalError):
+            return Exit.NO_CODE
+        return Exit.UNKNOWN if self.doubt and self.error.outcome == "unknown" else Exit.FAILED
+
+    @property
+    def advice(self) -> str:
+        """What can be done next."""
+        advice = _ADVICE.get(type(self.error), self.error.advice)
+        if self.error.retry_after is None:
+            return advice
+        return f"{advice} Wait {self.error.retry_after:.0f} s.".lstrip()
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What to tell people: one line or two."""
+        facts = ", ".join(
+            fact
+            for fact in (
+                self.error.code,
+                self.error.request_id and f"request {self.error.request_id}",
+                self.exit is Exit.UNKNOWN
+                and self.error.idempotency_key
+                and f"key {self.error.idempotency_key}",
+            )
+            if fact
+        )
+        first = f"{self.error.message} [{facts}]" if facts else self.error.message
+        money = ""
+        if self.doubt and self.exit in (Exit.FAILED, Exit.UNKNOWN):
+            money = _MONEY[self.error.outcome]
+        todo = self.doubt if self.exit is Exit.UNKNOWN else self.advice
+        second = f"{money} {todo}".strip()
+        return (first, second) if second else (first,)
+
+    @property
+    def record(self) -> dict[str, object]:
+        """What to tell programs."""
+        error = self.error
+        return {
+            "error": type(error).__name__,
+            "message": error.message,
+            "code": error.code,
+            "status_code": error.status_code,
+            "request_id": error.request_id,
+            "retry_after": error.retry_after,
+            "idempotency_key": error.idempotency_key,
+            "outcome": error.outcome,
+            "advice": self.doubt if self.exit is Exit.UNKNOWN else self.advice,
+            "exit_code": int(self.exit),
+        }

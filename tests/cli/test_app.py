@@ -1,0 +1,210 @@
+"""What all commands have in common: help, usage errors, defects, completion, a reader that goes away."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("typer")
+
+from typer.testing import CliRunner
+
+import smscode
+from smscode import Client
+from smscode.__main__ import main
+from smscode.cli import app as commands
+from smscode.cli import local, plain
+from smscode.cli.exits import Exit
+from smscode.sandbox import Sandbox, openapi
+
+from .harness import Shell
+
+README = (Path(__file__).parent.parent.parent / "README.md").read_text("utf-8")
+COMMANDS = [
+    *(["balance"], ["countries"], ["services"], ["products"], ["rent"], ["orders"], ["order"], ["cancel"]),
+    *(["finish"], ["resend"], ["recover"], ["webhook", "show"], ["webhook", "set"], ["webhook", "test"]),
+    *(["webhook", "listen"], ["doctor"]),
+]
+
+
+@pytest.fixture(autouse=True)
+def terminal_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.mark.parametrize(
+    "command", [[], ["webhook"], ["demo"], ["sandbox"], ["openapi"], *COMMANDS], ids=" ".join
+)
+def test_every_help_fits_80_columns(command: list[str]) -> None:
+    shown = CliRunner().invoke(commands.app, [*command, "--help"])
+    assert shown.exit_code == 0
+    assert "Usage: " in shown.output
+    assert max(len(line) for line in shown.output.splitlines()) <= 80
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_the_shared_options(command: list[str]) -> None:
+    shown = CliRunner().invoke(commands.app, [*command, "--help"]).output
+    assert all(option in shown for option in ("--json", "--sandbox", "--api-version"))
+
+
+def test_the_commands_that_need_the_extra_are_known_without_it() -> None:
+    assert set(plain.EXTRA_COMMANDS) == {command[0] for command in COMMANDS}
+
+
+def test_the_help_and_the_readme_have_every_exit_code() -> None:
+    shown = CliRunner().invoke(commands.app, ["--help"]).output
+    stated = dict(re.findall(r"^\| `(\d+)` \| (.*) \|$", README, re.MULTILINE))
+    for code in Exit:
+        assert re.search(rf"^ *{code:d}  {re.escape(code.meaning)}", shown, re.MULTILINE)
+        assert stated[str(code.value)] == code.meaning
+    assert len(stated) == len(Exit)
+
+
+def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "Usage: smscode" in "".join(capsys.readouterr())
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"smscode-async {smscode.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["dance"], "error: No such command 'dance'."),
+        (["balance", "--loud"], "error: No such option: --loud"),
+        (["order", "many"], "error: Invalid value for 'ID'"),
+        (["demo", "--count", "0"], "error: Invalid value for '--count'"),
+        (["sandbox", "--port", "65536"], "error: Invalid value for '--port'"),
+        (["webhook", "dance"], "error: No such command 'dance'."),
+    ],
+)
+def test_a_wrong_command_line_is_two_lines(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith(said)
+    assert re.fullmatch(r"Try `smscode[a-z ]* --help`\.", second)
+
+
+def test_completion_is_offered(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_SMSCODE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "smscode re")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.split() == ["rent", "resend", "recover"]
+
+
+def test_a_defect_is_told_without_a_traceback_and_without_its_words(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def balance(self: Client) -> None:
+        raise RuntimeError("with a secret in it")
+
+    monkeypatch.setattr(Client, "balance", balance)
+    done = shell.run("balance")
+    assert done.code == 1
+    assert re.fullmatch(
+        r"error: This is a defect: RuntimeError at test_app\.py:\d+\. Please report it\.\n", done.err
+    )
+
+
+def test_a_defect_while_something_is_changed_leaves_that_in_doubt(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def finish(self: object, order_id: int) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("smscode._sync.orders.Orders.finish", finish)
+    done = shell.run("finish", 1001)
+    assert done.code == 3
+    assert done.err.splitlines()[1] == "It may have been carried out. `smscode order 1001` tells."
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["balance"], "Interrupted. Nothing was changed.\n"),
+        (["finish", "1001"], "Interrupted. It may have been carried out: `smscode order 1001` tells.\n"),
+    ],
+)
+def test_an_interrupt_says_what_may_have_changed(
+    command: list[str], said: str, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Client, "balance", interrupt)
+    monkeypatch.setattr("smscode._sync.orders.Orders.finish", interrupt)
+    done = shell.run(*command)
+    assert done.code == 130
+    assert done.err == said
+    assert json.loads(shell.run(*command, "--json").err) == {"message": said.rstrip()}
+
+
+def test_a_limit_says_how_long_to_wait(shell: Shell) -> None:
+    shell.sandbox.fail_next("balance.get", "RATE_LIMIT_EXCEEDED", message="Too many", retry_after=3600)
+    done = shell.run("balance")
+    assert done.code == 1
+    assert done.err.splitlines()[1] == "Wait 3600 s."
+
+
+def test_a_reader_that_goes_away_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    end, start = os.pipe()
+    os.close(end)
+    with os.fdopen(start, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        assert main(["countries", "--sandbox"]) == 141
+
+
+def test_a_reader_that_goes_away_while_renting_does_not_lose_the_number(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    end, start = os.pipe()
+    os.close(end)
+    with os.fdopen(start, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        assert main(["rent", "--product", "87", "--yes", "--sandbox"]) == 141
+    assert "Order 1004 ends by itself" in capfd.readouterr().err
+
+
+def test_the_commands_that_need_no_account_are_the_same_as_without_the_extra(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["openapi", "--api-version", "v1", "--generation", "documented"]) == 0
+    assert capsys.readouterr().out == openapi.text("documented", "v1")
+
+    calls: list[object] = []
+
+    def note(*given: object) -> int:
+        calls.append(given)
+        return len(given) % 2
+
+    monkeypatch.setattr(local, "demo", note)
+    monkeypatch.setattr(local, "sandbox", note)
+    assert main(["demo", "--count", "3", "--sync", "--api-version", "v1"]) == 0
+    assert main(["sandbox", "--otp-after", "1", "--generation", "documented", "--balance", "5"]) == 1
+    assert calls == [(3, "v1", True, sys.stdout), (0, 1.0, "documented", 5, sys.stdout)]
+
+
+def test_the_sandbox_can_be_interrupted_and_can_fail(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def serve(self: Sandbox, port: int = 0) -> None:
+        raise KeyboardInterrupt if port else smscode.ConfigurationError("uvicorn is missing")
+
+    monkeypatch.setattr(Sandbox, "serve", serve)
+    assert main(["sandbox", "--port", "1"]) == 130
+    assert main(["sandbox"]) == 6
+    assert capsys.readouterr().err == "error: uvicorn is missing\n"

@@ -1,0 +1,164 @@
+"""The command line without the ``cli`` extra: the commands that need no account."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import smscode
+from smscode import ConfigurationError, __main__
+from smscode.cli import local, plain
+from smscode.cli.exits import Exit
+from smscode.demo import command as demo
+from smscode.sandbox import Sandbox, openapi
+
+ROOT = Path(__file__).parent.parent.parent
+serves = pytest.mark.skipif(importlib.util.find_spec("uvicorn") is None, reason="needs the sandbox extra")
+
+
+@serves
+@pytest.mark.parametrize("sync", [False, True], ids=["asyncio", "threads"])
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_the_demo_adds_up(version: str, sync: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "_OTP_AFTER", 0.05)
+    monkeypatch.setattr(demo, "_POLL_INTERVAL", 0.05)
+    out = io.StringIO()
+    command = ["demo", "--count", "12", "--api-version", version, *(["--sync"] if sync else [])]
+    assert plain.main(command, out) == 0
+    text = out.getvalue()
+    assert len(re.findall(r"^ +\d+  \+\d+ +\d{6} +\d+\.\d\d$", text, re.MULTILINE)) == 12
+    assert "finished  12 of 12" in text
+    assert re.search(r"spent     Rp ([\d,]+) = sum of orders Rp \1: ok", text)
+    assert "\r" not in text
+
+
+@serves
+def test_the_demo_shows_its_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(demo, "_OTP_AFTER", 0.0)
+    out = Terminal()
+    assert demo.run(3, "v2", False, out) == 0
+    assert "\rrented 3/3   codes 3/3   finished 3/3" in out.getvalue()
+
+
+@serves
+def test_the_demo_fails_when_a_rental_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failing(Sandbox):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.fail_next("orders.finish", "CONFLICT", message="no")
+
+    monkeypatch.setattr(demo, "Sandbox", Failing)
+    monkeypatch.setattr(demo, "_OTP_AFTER", 0.0)
+    out = io.StringIO()
+    assert demo.run(3, "v1", True, out) == 1
+    assert "failed: no [code CONFLICT, HTTP 409" in out.getvalue()
+    assert "finished  2 of 3" in out.getvalue()
+    assert "WRONG" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["dance"],
+        ["demo", "--count", "0"],
+        ["demo", "--count", "1001"],
+        ["demo", "--count", "many"],
+        ["demo", "--api-version", "v3"],
+        ["sandbox", "--port", "65536"],
+    ],
+)
+def test_a_wrong_command_line_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        plain.main(arguments, io.StringIO())
+    assert refused.value.code == 2
+    assert "usage: python -m smscode" in capsys.readouterr().err
+
+
+def test_a_failing_command_says_why(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def serve(self: Sandbox, port: int = 0) -> None:
+        raise ConfigurationError("uvicorn is missing")
+
+    monkeypatch.setattr(Sandbox, "serve", serve)
+    assert plain.main(["sandbox"], io.StringIO()) == Exit.SETUP
+    assert capsys.readouterr().err == "smscode: uvicorn is missing\n"
+
+
+@serves
+@pytest.mark.parametrize(("ending", "code"), [(None, 0), (KeyboardInterrupt, 130)])
+def test_the_sandbox_command_says_where_it_listens_first(
+    ending: type[BaseException] | None, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stop:
+        def wait(self) -> None:
+            if ending is not None:
+                raise ending
+
+    monkeypatch.setattr(local, "_stop", Stop())
+    out = io.StringIO()
+    assert plain.main(["sandbox", "--balance", "5"], out) == code
+    assert re.fullmatch(r"listening on http://127\.0\.0\.1:\d+ token \S+\n", out.getvalue())
+
+
+@serves
+def test_the_sandbox_command_serves_until_it_is_interrupted() -> None:
+    command = [sys.executable, "-m", "smscode", "sandbox", "--otp-after", "0.1"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
+        assert server.stdout is not None
+        _, _, url, _, token = server.stdout.readline().split()
+        with smscode.Client(token, base_url=url) as client:
+            assert client.balance().balance.canonical_amount == 1_000_000
+        server.send_signal(signal.SIGINT)
+        assert server.wait(30) == 130
+
+
+def test_the_openapi_command_prints_the_document() -> None:
+    out = io.StringIO()
+    assert plain.main(["openapi", "--generation", "documented", "--api-version", "v1"], out) == 0
+    assert out.getvalue() == openapi.text("documented", "v1")
+
+
+@pytest.fixture
+def without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make it as if typer were not installed."""
+
+    def find_spec(name: str) -> None:
+        """Find nothing."""
+
+    monkeypatch.setattr(importlib.util, "find_spec", find_spec)
+
+
+@pytest.mark.usefixtures("without_the_extra")
+def test_without_the_extra_the_commands_that_need_no_account_are_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["smscode", "openapi"])
+    assert __main__.main() == 0
+    assert capsys.readouterr().out == openapi.text()
+
+
+@pytest.mark.usefixtures("without_the_extra")
+@pytest.mark.parametrize("name", plain.EXTRA_COMMANDS)
+def test_without_the_extra_the_others_say_how_to_install_it(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert __main__.main([name, "--whatever"]) == Exit.SETUP
+    assert capsys.readouterr().err == (
+        'smscode: This command needs an extra: pip install "smscode-async[cli]"\n'
+    )
