@@ -96,6 +96,14 @@ async def this(url: str) -> AsyncGenerator[Caller]:
 
 
 @asynccontextmanager
+async def this_on_aiohttp(url: str) -> AsyncGenerator[Caller]:
+    """Open this package's client, with aiohttp to send its requests."""
+    transport = importlib.import_module("smscode.ext.aiohttp").transport()
+    async with AsyncClient(token(), base_url=url, transport=transport) as client:
+        yield _This(client)
+
+
+@asynccontextmanager
 async def bare_httpx(url: str) -> AsyncGenerator[Caller]:
     """Open a bare httpx client with as many connections and no time-outs."""
     headers = {"authorization": f"Bearer {TOKEN}", "accept": "application/json"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import httpcore
 import httpx
@@ -16,8 +16,56 @@ reconnect each time."""
 _LIMITS = httpx.Limits(keepalive_expiry=KEEPALIVE_EXPIRY)
 
 
+class AsyncLane(Protocol):
+    """A way for requests. One that is ``bounded`` can be left at the deadline, whatever it does just then."""
+
+    @property
+    def bounded(self) -> bool:
+        """Whether a request needs no limits of its own to end at the deadline."""
+        ...
+
+    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
+        """Send the request; the response's body is still to be read."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give up its connections."""
+        ...
+
+
+class Lane(Protocol):
+    """A way for requests. One that is ``bounded`` looks at the deadline by itself."""
+
+    @property
+    def bounded(self) -> bool:
+        """Whether a request needs no limits of its own to end at the deadline."""
+        ...
+
+    def handle_request(self, request: httpcore.Request) -> httpcore.Response:
+        """Send the request; the response's body is still to be read."""
+        ...
+
+    def close(self) -> None:
+        """Give up its connections."""
+        ...
+
+
+class AsyncLaneTransport(httpx.AsyncBaseTransport):
+    """A transport of this package that has a lane below, which is used without httpx's values between."""
+
+    lane: AsyncLane
+
+
+class LaneTransport(httpx.BaseTransport):
+    """A transport of this package that has a lane below, which is used without httpx's values between."""
+
+    lane: Lane
+
+
 class AsyncTransportLane:
     """One connection, for one request at a time."""
+
+    bounded = True
 
     def __init__(
         self, origin: httpcore.Origin, context: ssl.SSLContext, proxy: str | None, now: Callable[[], float]
@@ -55,6 +103,8 @@ class TransportLane:
     httpx's time limits are for each read, so a server that drips can hold a thread for as long as it
     likes; here every read may take only what is left of the whole.
     """
+
+    bounded = True
 
     def __init__(
         self, origin: httpcore.Origin, context: ssl.SSLContext, proxy: str | None, now: Callable[[], float]

@@ -10,6 +10,7 @@ import httpx
 
 from .._budgets import budget_of
 from .._concurrency import AsyncRuntime
+from .._lanes import AsyncLane, AsyncLaneTransport
 from ..core import arguments, balance
 from ..core.intents import OrderIntent
 from ..core.limits import RateLimits
@@ -22,7 +23,7 @@ from ..journal import SQLiteJournal
 from ..models import Balance, CreatedOrders
 from ..webhooks import Event
 from .catalog import AsyncCatalog
-from .connections import AsyncClientLane, AsyncConnections, AsyncLane, AsyncOwnTransportLane
+from .connections import AsyncClientLane, AsyncConnections, AsyncOwnTransportLane
 from .driver import AsyncDriver
 from .limits import AsyncLimits
 from .orders import AsyncOrders
@@ -161,7 +162,8 @@ def _shared_lane(transport: object, http_client: object) -> AsyncLane | None:
     if transport is not None and http_client is not None:
         raise InvalidArgumentError("transport, http_client: expected at most one of them.")
     if transport is not None:
-        return AsyncOwnTransportLane(arguments.instance("transport", transport, httpx.AsyncBaseTransport))
+        own = arguments.instance("transport", transport, httpx.AsyncBaseTransport)
+        return own.lane if isinstance(own, AsyncLaneTransport) else AsyncOwnTransportLane(own)
     if http_client is None:
         return None
     if not isinstance(http_client, httpx.AsyncClient) or http_client.is_closed:

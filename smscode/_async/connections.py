@@ -12,14 +12,14 @@ import ssl
 import threading
 from collections import deque
 from collections.abc import AsyncIterable, Mapping
-from typing import Protocol, cast
+from typing import cast
 
 import httpcore
 import httpx
 
 from .. import _http
 from .._concurrency import AsyncRuntime
-from .._lanes import KEEPALIVE_EXPIRY, AsyncTransportLane
+from .._lanes import KEEPALIVE_EXPIRY, AsyncLane, AsyncTransportLane
 from ..core.flow import Failure, Send
 from ..core.inflate import Body
 from ..core.settings import Settings
@@ -31,20 +31,10 @@ from .gate import AsyncGate
 _CLOSING_GRACE = 1.0
 
 
-class AsyncLane(Protocol):
-    """A way for requests."""
-
-    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
-        """Send the request; the response's body is still to be read."""
-        ...
-
-    async def aclose(self) -> None:
-        """Give up its connection."""
-        ...
-
-
 class AsyncOwnTransportLane:
     """A caller's own transport."""
+
+    bounded = False
 
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
         self._transport = transport
@@ -61,6 +51,8 @@ class AsyncOwnTransportLane:
 
 class AsyncClientLane:
     """A caller's own httpx client, used as it is but for redirects and authentication."""
+
+    bounded = False
 
     def __init__(self, http_client: httpx.AsyncClient) -> None:
         self._http_client = http_client
@@ -140,8 +132,7 @@ class AsyncConnections:
         remaining = effect.deadline - self._runtime.now()
         if remaining <= 0:
             raise httpx.PoolTimeout("the time was over before anything could be sent")
-        bounded = self._shared is None
-        request = self._translate.request(effect.request, remaining, trace, bounded=bounded)
+        request = self._translate.request(effect.request, remaining, trace, bounded=lane.bounded)
         with self._runtime.limit(remaining):
             response = await lane.handle_async_request(request)
             request.extensions.pop("trace")  # the rest of it tells nothing new

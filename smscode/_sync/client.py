@@ -12,6 +12,7 @@ import httpx
 
 from .._budgets import budget_of
 from .._concurrency import Runtime
+from .._lanes import Lane, LaneTransport
 from ..core import arguments, balance
 from ..core.intents import OrderIntent
 from ..core.limits import RateLimits
@@ -24,7 +25,7 @@ from ..journal import SQLiteJournal
 from ..models import Balance, CreatedOrders
 from ..webhooks import Event
 from .catalog import Catalog
-from .connections import ClientLane, Connections, Lane, OwnTransportLane
+from .connections import ClientLane, Connections, OwnTransportLane
 from .driver import Driver
 from .limits import Limits
 from .orders import Orders
@@ -163,7 +164,8 @@ def _shared_lane(transport: object, http_client: object) -> Lane | None:
     if transport is not None and http_client is not None:
         raise InvalidArgumentError("transport, http_client: expected at most one of them.")
     if transport is not None:
-        return OwnTransportLane(arguments.instance("transport", transport, httpx.BaseTransport))
+        own = arguments.instance("transport", transport, httpx.BaseTransport)
+        return own.lane if isinstance(own, LaneTransport) else OwnTransportLane(own)
     if http_client is None:
         return None
     if not isinstance(http_client, httpx.Client) or http_client.is_closed:

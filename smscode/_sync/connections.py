@@ -14,14 +14,14 @@ import ssl
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
-from typing import Protocol, cast
+from typing import cast
 
 import httpcore
 import httpx
 
 from .. import _http
 from .._concurrency import Runtime
-from .._lanes import KEEPALIVE_EXPIRY, TransportLane
+from .._lanes import KEEPALIVE_EXPIRY, Lane, TransportLane
 from ..core.flow import Failure, Send
 from ..core.inflate import Body
 from ..core.settings import Settings
@@ -33,20 +33,10 @@ from .gate import Gate
 _CLOSING_GRACE = 1.0
 
 
-class Lane(Protocol):
-    """A way for requests."""
-
-    def handle_request(self, request: httpcore.Request) -> httpcore.Response:
-        """Send the request; the response's body is still to be read."""
-        ...
-
-    def close(self) -> None:
-        """Give up its connection."""
-        ...
-
-
 class OwnTransportLane:
     """A caller's own transport."""
+
+    bounded = False
 
     def __init__(self, transport: httpx.BaseTransport) -> None:
         self._transport = transport
@@ -63,6 +53,8 @@ class OwnTransportLane:
 
 class ClientLane:
     """A caller's own httpx client, used as it is but for redirects and authentication."""
+
+    bounded = False
 
     def __init__(self, http_client: httpx.Client) -> None:
         self._http_client = http_client
@@ -142,8 +134,7 @@ class Connections:
         remaining = effect.deadline - self._runtime.now()
         if remaining <= 0:
             raise httpx.PoolTimeout("the time was over before anything could be sent")
-        bounded = self._shared is None
-        request = self._translate.request(effect.request, remaining, trace, bounded=bounded)
+        request = self._translate.request(effect.request, remaining, trace, bounded=lane.bounded)
         with self._runtime.limit(remaining):
             response = lane.handle_request(request)
             request.extensions.pop("trace")  # the rest of it tells nothing new

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol
 
+import httpcore
 import httpx
 
 from .. import _http
-from .._lanes import KEEPALIVE_EXPIRY
+from .._lanes import KEEPALIVE_EXPIRY, AsyncLaneTransport
 from ..errors import ConfigurationError
 
 try:
@@ -70,36 +71,70 @@ async def _ignore(event: str, info: Mapping[str, object]) -> None:
     """Take the events of a request whose sender does not want them."""
 
 
-class _Transport(httpx.AsyncBaseTransport):
+class _Transport(AsyncLaneTransport):
+    """What any httpx client can use; a client of this package goes straight to the lane below."""
+
+    lane: _Lane
+
+    def __init__(self, ssl_context: ssl.SSLContext | None, proxy: str | None) -> None:
+        self.lane = _Lane(ssl_context, proxy)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request as httpx has it."""
+        url = httpcore.URL(
+            scheme=request.url.raw_scheme,
+            host=request.url.raw_host,
+            port=request.url.port,
+            target=request.url.raw_path,
+        )
+        response = await self.lane.handle_async_request(
+            httpcore.Request(
+                request.method,
+                url,
+                headers=request.headers.raw,
+                content=await request.aread(),
+                extensions=request.extensions,
+            )
+        )
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        return httpx.Response(response.status, headers=response.headers, stream=response.stream)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self.lane.aclose()
+
+
+class _Lane:
+    bounded = True
+
     def __init__(self, ssl_context: ssl.SSLContext | None, proxy: str | None) -> None:
         self._ssl_context = ssl_context
         self._proxy = proxy
         self._session: aiohttp.ClientSession | None = None
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
         """Send a request, once; a redirect is an answer like others, and the body comes as it was sent."""
         session = self._session or self._open(request.url)
         limits: Mapping[str, float | None] = request.extensions.get("timeout", {})
         tell: _Tell = request.extensions.get("trace", _ignore)
+        assert isinstance(request.stream, AsyncIterable)
         before = _TELL.set(tell)
         try:
             response = await session.request(
-                request.method,
-                str(request.url),
-                headers=[
-                    (name.decode("ascii"), value.decode("ascii")) for name, value in request.headers.raw
-                ],
-                data=await request.aread() or None,
+                request.method.decode("ascii"),
+                bytes(request.url).decode("ascii"),
+                headers=[(name.decode("ascii"), value.decode("ascii")) for name, value in request.headers],
+                data=b"".join([chunk async for chunk in request.stream]) or None,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(connect=limits.get("connect"), sock_read=limits.get("read")),
             )
         finally:
             _TELL.reset(before)
         await tell("http11.receive_response_headers.complete", {})
-        return httpx.Response(response.status, headers=response.raw_headers, stream=_Body(response))
+        return httpcore.Response(response.status, headers=response.raw_headers, content=_Body(response))
 
-    def _open(self, url: httpx.URL) -> aiohttp.ClientSession:
-        address = f"{url.scheme}://{url.host}"
+    def _open(self, url: httpcore.URL) -> aiohttp.ClientSession:
+        address = f"{url.scheme.decode('ascii')}://{url.host.decode('ascii')}"
         proxy = self._proxy or _http.environment_proxy(address)
         if proxy is not None and not proxy.startswith(("http://", "https://")):
             raise ConfigurationError("aiohttp only speaks to HTTP proxies: leave its transport out.")
