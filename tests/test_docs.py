@@ -39,6 +39,7 @@ def test_every_program_runs_as_it_stands(
     with sandbox.serve() as server:
         monkeypatch.setenv("SMSCODE_TOKEN", sandbox.token)
         monkeypatch.setenv("SMSCODE_BASE_URL", server.url)
+        monkeypatch.setenv("SMSCODE_WEBHOOK_SECRET", "a secret")
         exec(compile(program.source, program.name, "exec"), {"__name__": "__main__"})
 
 

@@ -21,7 +21,7 @@ from smscode.sandbox.openapi import text
 from smscode.sandbox.render import Generation
 
 _CONFIG = Path(__file__).resolve().with_name("schemathesis.toml")
-_EXAMPLES = 15
+_EXAMPLES = 10
 
 
 @frozen
