@@ -1,0 +1,297 @@
+"""Webhooks for all processes: what one receives ends the waits of every other. Needs the ``redis`` extra.
+
+Redis only passes on, by its publish and subscribe, and stores nothing. What travels is what a wait needs: the
+order's id, how it ended or the message and its code, the revision and the time; not the phone number, and
+never the token or the webhook secret. It is signed with that secret, so who can write to the Redis but does
+not have the secret can end no wait with a code of their own; who can read it sees codes without the numbers
+they belong to. While Redis is away nothing is lost but time: the polls end the waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import random
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack
+from datetime import datetime
+from types import TracebackType
+from typing import Protocol, Self, cast
+
+import attrs
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from .._async.client import AsyncClient
+from .._sync.client import Client
+from ..core import arguments
+from ..errors import (
+    ClientStateError,
+    ConfigurationError,
+    InvalidArgumentError,
+    WebhookPayloadError,
+    WebhookSignatureError,
+)
+from ..webhooks import ORDER_EVENTS, Event, OrderEvent, receive, secret_keys, sign
+
+try:
+    from redis.asyncio import BlockingConnectionPool, Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+    from redis.exceptions import RedisError
+except ImportError as error:
+    raise ConfigurationError('redis is missing: pip install "smscode-async[redis]"') from error
+
+__all__ = ["AsyncEventRelay", "EventRelay"]
+
+CHANNEL = "smscode:events"
+
+_PATIENCE = 2.0  # seconds for Redis to answer
+_SILENCE = 15.0  # seconds without a message after which it is asked whether it is still there
+_MOST_CONNECTIONS = 5  # one that listens, the others that publish
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds between attempts to reach it
+_NOT_SENT = ("phone_number", "country", "platform")  # no wait needs them
+
+_log = logging.getLogger("smscode.webhooks")
+
+
+def pack(event: OrderEvent, secret: str) -> bytes:
+    """Make the message of an event: its signature, and a body as the service would send it."""
+    values = attrs.asdict(event)
+    data = {field: None if field in _NOT_SENT else value for field, value in values.items()}
+    name = next(name for name, kind in ORDER_EVENTS.items() if isinstance(event, kind))
+    envelope = {"event": name, "timestamp": data.pop("timestamp"), "data": data}
+    body = json.dumps(envelope, default=datetime.isoformat, separators=(",", ":")).encode()
+    return sign(body, secret).encode() + b"\n" + body
+
+
+def unpack(message: bytes, secrets: Sequence[str]) -> Event | None:
+    """Read a message; None for one that was not made with any of the secrets."""
+    signature, _, body = message.partition(b"\n")
+    try:
+        return receive(body, signature.decode("latin-1"), secrets)
+    except (WebhookSignatureError, WebhookPayloadError):
+        return None
+
+
+class _Subscription(Protocol):
+    """What is used of a subscription of redis-py, whose own types are not complete."""
+
+    async def subscribe(self, channel: str, /) -> object: ...
+    async def get_message(self, *, timeout: float) -> Mapping[str, object] | None: ...
+    async def ping(self) -> object: ...
+    async def aclose(self) -> None: ...
+
+
+class _Redis(Protocol):
+    def pubsub(self) -> _Subscription: ...
+    async def publish(self, channel: str, message: bytes, /) -> object: ...
+
+
+class _Contact:
+    """Whether one direction to Redis works; it says so once per outage, and once when that is over."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._lost = False
+
+    def lost(self, error: Exception) -> None:
+        # The error's text may hold the address with its password.
+        if not self._lost:
+            _log.warning(
+                "%s through Redis fails (%s); until it works again, polls end the waits of other processes.",
+                self._what,
+                type(error).__name__,
+            )
+        self._lost = True
+
+    def works(self) -> None:
+        if self._lost:
+            _log.info("%s through Redis works again.", self._what)
+        self._lost = False
+
+
+class AsyncEventRelay:
+    """Passes webhooks on to the clients of all processes; an asynchronous context manager, on asyncio only.
+
+    Tell it of every event: `webhook_router(relay.notify, secret=...)`. It tells its own clients at once, and
+    through Redis those of the other processes whose relay has the same ``channel`` and secret. Without Redis
+    it warns once and tries to reach it again, less and less often, at least every five seconds.
+    """
+
+    def __init__(
+        self, url: str, *clients: AsyncClient | Client, secret: str | Sequence[str], channel: str = CHANNEL
+    ) -> None:
+        """Set up; nothing is sent yet.
+
+        ``url`` is redis://, rediss:// or unix://. ``clients`` are those of this process whose waits are to
+        end; without any, it only passes on. ``secret`` is the account's webhook secret, or several while one
+        replaces another (the first signs). ``channel`` is a name in Redis. Raises `InvalidArgumentError`.
+        """
+        secret_keys(secret)
+        self._secrets: tuple[str, ...] = (secret,) if isinstance(secret, str) else tuple(secret)
+        self._channel = arguments.text("channel", channel, 256)
+        for client in cast("Sequence[object]", clients):
+            if not isinstance(client, AsyncClient | Client):
+                raise arguments.wrong("clients", "clients", client)
+        self._clients = clients
+        self._url = arguments.text("url", url, 2048)
+        self._pool: BlockingConnectionPool | None = None
+        self._exit = AsyncExitStack()
+        self._silent = False
+        self._failures = 0
+        self._publishing = _Contact("Passing webhooks on")
+        self._listening = _Contact("Hearing of webhooks")
+        try:
+            # Made for its check of the address; it opens nothing.
+            self._open()
+        except ValueError:
+            raise InvalidArgumentError("url: expected redis://, rediss:// or unix://.") from None
+
+    async def __aenter__(self) -> Self:
+        """Begin to listen; Redis being away is no error."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise ConfigurationError("The relay needs asyncio: its Redis client has no other.") from None
+        async with AsyncExitStack() as stack:
+            pool = self._open()
+            stack.push_async_callback(pool.aclose)
+            if self._clients:
+                tried = asyncio.Event()
+                task = asyncio.create_task(self._listen(pool, tried))
+                stack.push_async_callback(_end, task)
+                await tried.wait()
+            self._pool, self._exit = pool, stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._pool = None
+        await self._exit.aclose()
+
+    async def notify(self, event: Event) -> None:
+        """Tell the clients of this process, then through Redis those of the others; it raises nothing.
+
+        Events about no order are for no client. Raises `ClientStateError` outside of the relay's block.
+        """
+        pool = self._pool
+        if pool is None:
+            raise ClientStateError("The relay is not open: use it as a context manager.")
+        self._tell(event)
+        if isinstance(event, OrderEvent):
+            redis = cast("_Redis", Redis(connection_pool=pool))
+            try:
+                await redis.publish(self._channel, pack(event, self._secrets[0]))
+            except (RedisError, OSError) as error:
+                self._publishing.lost(error)
+            else:
+                self._publishing.works()
+
+    def _open(self) -> BlockingConnectionPool:
+        return BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]  # redis-py's types
+            self._url,
+            max_connections=_MOST_CONNECTIONS,
+            timeout=_PATIENCE,
+            socket_connect_timeout=_PATIENCE,
+            socket_timeout=_PATIENCE,
+            retry=Retry(NoBackoff(), 0),
+        )
+
+    def _tell(self, event: Event) -> None:
+        for client in self._clients:
+            client.notify(event)
+
+    async def _listen(self, pool: BlockingConnectionPool, tried: asyncio.Event) -> None:
+        """Listen until it is cancelled; begin anew whenever Redis is lost."""
+        while True:
+            redis = cast("_Redis", Redis(connection_pool=pool))
+            subscription = redis.pubsub()
+            try:
+                await subscription.subscribe(self._channel)
+                self._silent = False
+                while True:
+                    message = await subscription.get_message(timeout=_SILENCE)
+                    await self._take(message, subscription)
+                    tried.set()
+            except (RedisError, OSError) as error:
+                self._listening.lost(error)
+            finally:
+                tried.set()
+                with contextlib.suppress(RedisError, OSError):
+                    await subscription.aclose()
+            pause = min(_FIRST_PAUSE * 2**self._failures, _LONGEST_PAUSE)
+            self._failures = min(self._failures + 1, 10)
+            await asyncio.sleep(pause * random.uniform(0.5, 1))
+
+    async def _take(self, message: Mapping[str, object] | None, subscription: _Subscription) -> None:
+        """Take what Redis says; when it says nothing, ask, and when it says nothing then, give it up."""
+        if message is not None:
+            self._silent, self._failures = False, 0
+            self._listening.works()
+            # The others are about the subscription itself.
+            event = (
+                unpack(cast(bytes, message["data"]), self._secrets) if message["type"] == "message" else None
+            )
+            if event is not None:
+                self._tell(event)
+        elif self._silent:
+            raise TimeoutError
+        else:
+            self._silent = True
+            await subscription.ping()
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+class EventRelay:
+    """Passes webhooks on to the clients of all processes, for programs without an event loop.
+
+    A context manager; it runs an `AsyncEventRelay` in a thread of its own, so make it after a fork. Its
+    `notify` may be called in any thread: `webhook_app(relay.notify, secret=...)`.
+    """
+
+    def __init__(
+        self, url: str, *clients: Client, secret: str | Sequence[str], channel: str = CHANNEL
+    ) -> None:
+        """Set up; nothing is sent yet. The arguments are those of `AsyncEventRelay`."""
+        for client in clients:
+            arguments.instance("clients", client, Client)
+        self._relay = AsyncEventRelay(url, *clients, secret=secret, channel=channel)
+        self._portal: BlockingPortal | None = None
+        self._exit = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Begin to listen; Redis being away is no error."""
+        with ExitStack() as stack:
+            portal = stack.enter_context(start_blocking_portal())
+            stack.enter_context(portal.wrap_async_context_manager(self._relay))
+            self._portal, self._exit = portal, stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._portal = None
+        self._exit.close()
+
+    def notify(self, event: Event) -> None:
+        """Tell the clients of this process and, through Redis, the others; see `AsyncEventRelay.notify`.
+
+        It takes up to some seconds while Redis does not answer.
+        """
+        if self._portal is None:
+            raise ClientStateError("The relay is not open: use it as a context manager.")
+        self._portal.call(self._relay.notify, event)
