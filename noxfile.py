@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import nox
@@ -53,20 +54,34 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """Build the distributions, install the wheel outside the source tree and run the demo from it."""
+    """Build the distributions, compare them, and use each outside the tree; --keep FOLDER keeps them.
+
+    The wheel is installed without any extra, the sdist with those of the command line and the sandbox.
+    """
     session.install("build")
-    folder = Path(session.create_tmp())
-    session.run("python", "-m", "build", "--outdir", str(folder / "dist"), ".")
-    built = max((folder / "dist").glob("*.whl"), key=lambda path: path.stat().st_mtime)
-    session.install(f"smscode-async[sandbox] @ {built.resolve().as_uri()}")
-    with session.chdir(folder):
-        session.run("python", "-m", "smscode", "demo", "--count", "10")
+    folder = Path(session.create_tmp()).resolve()
+    keep, dist = "--keep" in session.posargs, folder / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(dist), ".")
+    (built,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
+    check = str(Path(".ci/check_release.py").resolve())
+    session.run("python", check, "contents", str(built), str(sdist))
+    for name, extras, distribution in (("bare", "", built), ("whole", "[cli,sandbox]", sdist)):
+        session.run("python", "-m", "venv", "--clear", str(folder / name))
+        python = str(folder / name / "bin" / "python")
+        wanted = f"smscode-async{extras} @ {distribution.as_uri()}"
+        session.run(python, "-m", "pip", "install", "--quiet", wanted, external=True)
+        with session.chdir(folder):
+            session.run(python, check, name, external=True)
+    if keep:
+        target = Path(session.posargs[session.posargs.index("--keep") + 1])
+        shutil.copytree(dist, target, dirs_exist_ok=True)
 
 
 @nox.session
 def tests_min(session: nox.Session) -> None:
-    """Run the tests on the oldest dependencies allowed."""
-    session.install("-e", ".[test]")
+    """Run the tests on the oldest dependencies allowed, and without the extras."""
+    session.install("-e", ".[test-core]")
     session.install("httpx==0.28.0", "attrs==23.2.0", "cattrs==24.1.0", "anyio==4.5.0")
     session.run("pytest", *session.posargs)
 

@@ -12,6 +12,7 @@ from .screen import Screen, masked, when
 
 _LARGEST_BODY = 1024 * 1024
 _PATIENCE = 10.0  # seconds for a sender to send
+_NAP = 0.05  # seconds until a server that is to end notices
 
 
 def listen(
@@ -64,7 +65,7 @@ def listen(
     except OSError as error:
         raise ConfigurationError(f"Cannot listen on {address[0]}:{address[1]} ({error.strerror}).") from error
     server.daemon_threads = True
-    serving = threading.Thread(target=server.serve_forever, daemon=True)
+    serving = threading.Thread(target=server.serve_forever, args=(_NAP,), daemon=True)
     serving.start()
     try:
         ready(f"http://{address[0]}:{server.server_port}/")

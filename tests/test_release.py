@@ -1,0 +1,77 @@
+"""What a release needs: one version, a changelog that knows it, and workflows that run what there is."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import smscode
+
+ROOT = Path(__file__).parent.parent
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text("utf-8")
+HEADINGS = re.findall(r"^## (.*)$", CHANGELOG, re.MULTILINE)
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+CHECK = [sys.executable, str(ROOT / ".ci" / "check_release.py")]
+
+
+def number(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
+
+
+def test_the_version_is_stated_in_one_file_only() -> None:
+    stated = re.compile(rf"(?<![\d.]){re.escape(smscode.__version__)}(?![\d.])")
+    places = [path for path in (ROOT / "smscode").rglob("*.py") if stated.search(path.read_text("utf-8"))]
+    assert [path.name for path in places] == ["_version.py"]
+    assert not stated.search((ROOT / "pyproject.toml").read_text("utf-8").partition("[project.opt")[0])
+
+
+def test_the_changelog_has_its_versions_in_order_with_the_current_one_first() -> None:
+    released = [re.fullmatch(r"\[(\d+\.\d+\.\d+)\] - \d{4}-\d\d-\d\d", heading) for heading in HEADINGS[1:]]
+    assert HEADINGS[0] == "[Unreleased]"
+    assert all(released), "each is a version and a date"
+    versions = [number(found[1]) for found in released if found is not None]
+    assert versions == sorted(set(versions), reverse=True)
+    # The version in the source is the last one released, or the next.
+    assert not versions or versions[0] <= number(smscode.__version__)
+
+
+def test_the_changelog_says_what_is_new_before_a_release() -> None:
+    unreleased = CHANGELOG.partition("## [Unreleased]")[2].partition("\n## ")[0]
+    released = any(heading.startswith(f"[{smscode.__version__}]") for heading in HEADINGS)
+    assert released or re.search(r"^- ", unreleased, re.MULTILINE)
+
+
+@pytest.mark.parametrize("tag", ["v9.9.9", smscode.__version__, ""])
+def test_a_tag_that_is_not_the_version_is_refused(tag: str) -> None:
+    done = subprocess.run([*CHECK, "tag", tag], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"is not v{smscode.__version__}" in done.stderr
+
+
+def test_a_tag_needs_a_dated_section_in_the_changelog() -> None:
+    tag = f"v{smscode.__version__}"
+    done = subprocess.run([*CHECK, "tag", tag], capture_output=True, text=True, check=False)
+    dated = any(heading.startswith(f"[{smscode.__version__}] - ") for heading in HEADINGS)
+    assert done.returncode == (0 if dated else 1)
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_workflows_run_sessions_that_exist_and_hold_no_password(workflow: Path) -> None:
+    text = workflow.read_text("utf-8")
+    noxfile = (ROOT / "noxfile.py").read_text("utf-8")
+    known = set(re.findall(r"^def (\w+)\(session", noxfile, re.MULTILINE))
+    used = set(re.findall(r"session: \[(.*)\]", text)[0].split(", ")) if "session: [" in text else set[str]()
+    for line in re.findall(r"nox -s ([\w .${}-]+?)(?: -- .*)?$", text, re.MULTILINE):
+        used |= {name.partition("-")[0] for name in re.sub(r"\$\{\{.*?\}\}", "", line).split()}
+    assert used
+    assert used - known == set()
+    assert "secrets." not in text
+    assert "id-token: write" in text or "publish" not in text
+
+
+def test_there_is_a_workflow_for_the_tests_and_one_for_the_release() -> None:
+    assert [path.name for path in WORKFLOWS] == ["release.yml", "tests.yml"]
