@@ -56,7 +56,7 @@ def types(session: nox.Session) -> None:
 def wheel(session: nox.Session) -> None:
     """Build the distributions, compare them, and use each outside the tree; --keep FOLDER keeps them.
 
-    The wheel is installed without any extra, the sdist with those of the command line and the sandbox.
+    The wheel is installed without any extra, the sdist with that of the command line.
     """
     session.install("build")
     folder = Path(session.create_tmp()).resolve()
@@ -66,7 +66,7 @@ def wheel(session: nox.Session) -> None:
     (built,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
     check = str(Path(".ci/check_release.py").resolve())
     session.run("python", check, "contents", str(built), str(sdist))
-    for name, extras, distribution in (("bare", "", built), ("whole", "[cli,sandbox]", sdist)):
+    for name, extras, distribution in (("bare", "", built), ("whole", "[cli]", sdist)):
         session.run("python", "-m", "venv", "--clear", str(folder / name))
         python = str(folder / name / "bin" / "python")
         wanted = f"smscode-async{extras} @ {distribution.as_uri()}"

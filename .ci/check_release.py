@@ -2,7 +2,7 @@
 
     python .ci/check_release.py contents WHEEL SDIST    they hold the package as it is here
     python .ci/check_release.py bare                    installed without extras it does what it can
-    python .ci/check_release.py whole                   with the extras cli and sandbox it does all
+    python .ci/check_release.py whole                   with the extra cli it does all
     python .ci/check_release.py tag TAG                 the tag, the version and the changelog agree
 
 ``bare`` and ``whole`` are run by the Python that the package is installed for, outside the source tree.
@@ -107,7 +107,7 @@ def bare() -> None:
 
 
 def whole() -> None:
-    """Use the package where the extras of the command line and the sandbox are installed."""
+    """Use the package where the extra of the command line is installed."""
     _installed()
     assert "rent" in _run(0, "--help")
     assert _run(0, "--version") == f"smscode-async {version()}\n"
