@@ -19,7 +19,7 @@ from .exits import Exit
 from .screen import Screen
 from .trouble import Trouble
 
-# A part of typer in its newer versions, a package of its own for the older: found from what both export.
+# Typer keeps the class to itself, but not what is made from it.
 _UsageError = cast(type[typer.BadParameter], typer.BadParameter.__base__)
 
 _TRY = "Try and check"

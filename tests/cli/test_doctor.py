@@ -57,7 +57,7 @@ def test_a_healthy_account_is_ok_in_every_line(shell: Shell) -> None:
 
 def test_it_is_a_list_as_json_and_in_colours_on_a_terminal(shell: Shell) -> None:
     assert shell.run("doctor", "--json").data[0]["state"] == "ok"
-    assert shell.type("doctor").out.startswith("ok    package     smscode-async ")
+    assert shell.type("doctor").out.split()[:3] == ["ok", "package", "smscode-async"]
 
 
 def test_without_a_token_it_says_where_to_put_it_and_stops(shell: Shell) -> None:
