@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 import typer
-from attrs import frozen
+from attrs import asdict, frozen
 
 from .. import calls
 from .._http import environment_proxy
@@ -53,7 +53,7 @@ def doctor(session: Session, journal: JournalPath = None) -> int:
         if not screen.as_json:
             screen.check(finding.state, finding.check, finding.message)
     if screen.as_json:
-        screen.rows(findings, (), ())
+        screen.rows([asdict(finding) for finding in findings], (), ())
     return Exit.FAILED if any(finding.state == "fail" for finding in findings) else Exit.OK
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from .. import webhooks
-from ..errors import ConfigurationError, WebhookPayloadError, WebhookSignatureError
+from ..errors import ConfigurationError
+from ..receiver import WebhookAnswer, WebhookReceiver
 from .screen import Screen, masked, when
 
-_LARGEST_BODY = 1024 * 1024
 _PATIENCE = 10.0  # seconds for a sender to send
 _NAP = 0.05  # seconds until a server that is to end notices
 
@@ -19,6 +19,7 @@ def listen(
     screen: Screen, secret: str, address: tuple[str, int], count: int | None, ready: Callable[[str], None]
 ) -> None:
     """Print events until interrupted or ``count`` of them came; ``ready`` is called with the URL."""
+    receiver = WebhookReceiver(secret)
     enough = threading.Event()
     left = [count]
     turn = threading.Lock()
@@ -29,39 +30,38 @@ def listen(
         if left[0] == 0:
             enough.set()
 
-    class Receiver(BaseHTTPRequestHandler):
-        """Checks one delivery."""
+    class Handler(BaseHTTPRequestHandler):
+        """Serves one delivery."""
 
         timeout = _PATIENCE
 
         def do_POST(self) -> None:
-            """Answer 204, 400 or 401."""
-            length = self.headers.get("Content-Length", "")
-            if not length.isdecimal() or int(length) > _LARGEST_BODY:
-                self._answer(413 if length.isdecimal() else 411)
+            headers = self.headers.items()
+            answer = receiver.refuse("POST", headers)
+            if answer is not None:
+                self._answer(answer)
                 return
-            try:
-                body = self.rfile.read(int(length))
-                event = webhooks.receive(body, self.headers.get(webhooks.SIGNATURE_HEADER), secret)
-            except WebhookSignatureError:
-                self._answer(401)
-            except WebhookPayloadError:
-                self._answer(400)
-            else:
-                # The answer first, so that the service has it in time; the next one has to wait for both.
-                with turn:
-                    self._answer(204)
-                    take(event)
+            length = self.headers.get("content-length", "")
+            body = self.rfile.read(int(length) if length.isdecimal() else 0)
+            with turn:
+                answer = receiver.receive(headers, body)
+                # The answer first, so that the service has it in time; the next one waits for both.
+                self._answer(answer)
+                if answer.event is not None:
+                    take(answer.event)
 
-        def _answer(self, status: int) -> None:
-            self.send_response_only(status)
-            self.send_header("Content-Length", "0")
+        def _answer(self, answer: WebhookAnswer) -> None:
+            body = answer.reason.encode()
+            self.send_response_only(answer.status)
+            for name, value in (*answer.headers, ("content-length", str(len(body)))):
+                self.send_header(name, value)
             self.end_headers()
-            if status != 204:
-                screen.warn(f"refused with {status}: not a webhook that the service signed")
+            self.wfile.write(body)
+            if answer.reason:
+                screen.warn(f"refused with {answer.status}: {answer.reason}")
 
     try:
-        server = ThreadingHTTPServer(address, Receiver)
+        server = ThreadingHTTPServer(address, Handler)
     except OSError as error:
         raise ConfigurationError(f"Cannot listen on {address[0]}:{address[1]} ({error.strerror}).") from error
     server.daemon_threads = True

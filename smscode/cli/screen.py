@@ -19,8 +19,8 @@ from rich.prompt import Confirm
 from rich.table import Table
 from rich.text import Text
 
+from ..core.plain import _plain as record
 from ..models import mask
-from .records import record
 from .trouble import Trouble
 
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
