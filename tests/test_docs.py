@@ -13,6 +13,7 @@ import pytest
 
 import smscode
 from smscode import AsyncClient, Client, RateLimits, webhooks
+from smscode.__main__ import main
 from smscode.core.wire import Group
 from smscode.sandbox import Sandbox
 
@@ -20,6 +21,12 @@ from .programs import ROOT, Program, programs_of, run
 
 PAGES = sorted((ROOT / "docs" / "pages").rglob("*.md"))
 PROGRAMS = [program for page in PAGES for program in programs_of(page)]
+COMMANDS = [
+    line
+    for page in PAGES
+    for line in page.read_text("utf-8").splitlines()
+    if re.match("smscode .*--sandbox", line)
+]
 SHOP = ROOT / "docs" / "pages" / "how-to" / "shop.md"
 
 
@@ -46,6 +53,16 @@ def test_every_program_runs_as_it_stands(
 @pytest.mark.parametrize("program", [p for p in PROGRAMS if of_its_own(p)], ids=lambda p: p.name)
 def test_every_program_with_processes_runs_as_it_stands(program: Program, tmp_path: Path) -> None:
     assert run(program, tmp_path)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_that_needs_no_account_runs(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("typer")
+    monkeypatch.setenv("SMSCODE_JOURNAL", str(tmp_path / "orders.db"))
+    assert main(command.split()[1:]) == 0, capsys.readouterr().err
+    assert capsys.readouterr().out
 
 
 @pytest.mark.asyncio
