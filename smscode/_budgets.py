@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from weakref import WeakValueDictionary
 
 from .core.bucket import Bucket
 from .core.limits import RateLimits
+from .core.slots import Slots
 from .core.wire import Group
 
 
@@ -21,7 +22,10 @@ class Budget:
 
     def __init__(self, limits: RateLimits) -> None:
         self.lock = threading.RLock()
-        self.buckets: dict[Group, Bucket] = {group: Bucket(group.value, *limits.of(group)) for group in Group}
+        self.buckets: dict[Group, Bucket] = {}
+        for group in Group:
+            limit, window = limits.of(group)
+            self.buckets[group] = Bucket(group.value, limit, Slots(window))
 
     def tighten(self, limits: RateLimits) -> None:
         """Keep to these limits as well."""
@@ -43,13 +47,13 @@ class _Registry:
         self._held: WeakValueDictionary[Hashable, Budget] = WeakValueDictionary()
         self._counting: dict[Hashable, Budget] = {}
 
-    def get(self, account: Hashable, limits: RateLimits, now: float) -> Budget:
+    def get(self, key: Hashable, make: Callable[[], Budget], limits: RateLimits, now: float) -> Budget:
         with self._lock:
-            budget = self._held.get(account)
+            budget = self._held.get(key)
             if budget is None:
                 # Only now: the clients of most programs live as long as the program.
                 self._counting = {key: kept for key, kept in self._counting.items() if not kept.idle(now)}
-                budget = self._held[account] = self._counting[account] = Budget(limits)
+                budget = self._held[key] = self._counting[key] = make()
             else:
                 budget.tighten(limits)
             return budget
@@ -58,13 +62,26 @@ class _Registry:
 _registry = _Registry()
 
 
-def budget_of(account: Hashable, limits: RateLimits, now: float) -> Budget:
+def budget_of(
+    account: str, origin: object, limits: RateLimits, longest: float, clock: Callable[[], float]
+) -> Budget:
     """Give the budget of an account, which is the same one for all who ask while it is in use.
+
+    ``account`` names the account without its token, ``origin`` tells services behind one address apart,
+    and ``longest`` are the seconds that a request may take.
 
     Someone who makes a client for every request must not get a new budget with each, so one stays
     until its requests have been forgotten by the service, too.
     """
-    return _registry.get(account, limits, now)
+
+    def make() -> Budget:
+        if limits.redis is None:
+            return Budget(limits)
+        from .ext.redis import RedisBudget  # only here: it needs an extra
+
+        return RedisBudget(account, limits, limits.redis, longest, clock)
+
+    return _registry.get((account, origin, limits.redis, clock), make, limits, clock())
 
 
 def forget_budgets() -> None:

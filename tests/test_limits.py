@@ -179,8 +179,24 @@ def test_an_ended_event_loop_has_nobody_to_wake() -> None:
             assert threads.submit(ended.wake).result(10) is False
 
 
+@define(eq=False, hash=False)
+class Clock:
+    """A clock that stands still; all of them are the same one to the budgets."""
+
+    now: float
+
+    def __call__(self) -> float:
+        return self.now
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Clock)
+
+    def __hash__(self) -> int:
+        return 0
+
+
 def budget(account: str, now: float = 0.0) -> _budgets.Budget:
-    return _budgets.budget_of(account, Options(), now)
+    return _budgets.budget_of(account, None, Options(), 90.0, Clock(now))
 
 
 def test_a_budget_stays_while_its_requests_count_and_goes_afterwards() -> None:

@@ -101,8 +101,9 @@ class Client:
         limits = None
         if rate_limits is not None:
             # A sandbox is a service of its own, so its transport says which one it is.
-            account = (settings.account, getattr(transport, "origin", None), runtime.clock)
-            limits = Limits(budget_of(account, rate_limits, runtime.clock()), runtime)
+            origin = getattr(transport, "origin", None)
+            budget = budget_of(settings.account, origin, rate_limits, timeouts.longest, runtime.clock)
+            limits = Limits(budget, runtime)
         self._driver = Driver(connections, runtime, settings.version, retry, timeouts, limits)
         self._waits = Waits(self._driver, check_seconds("poll_interval", poll_interval))
         self.catalog = Catalog(self._driver)

@@ -74,11 +74,11 @@ class NoRoom:
 class Bucket:
     """The slots of one group and the queue for them; every method is to be called under a lock."""
 
-    def __init__(self, group: str, limit: int, window: float) -> None:
-        """Set up; at most ``limit`` requests are to be counted in any ``window`` seconds."""
+    def __init__(self, group: str, limit: int, slots: Slots) -> None:
+        """Set up; at most ``limit`` requests are to be counted in any window of the ``slots``."""
         self.group = group
         self.limit = limit
-        self._slots = Slots(window)
+        self._slots = slots
         self._share = Share()
         self._urgent: OrderedDict[Lease, None] = OrderedDict()
         self._waiting: OrderedDict[Lease, None] = OrderedDict()
@@ -100,8 +100,14 @@ class Bucket:
 
     def idle(self, now: float) -> bool:
         """Tell whether it would make no difference if it were new."""
-        full = self._share.of(self.limit, now)
-        return full == self.limit == self._room(now) and not self._urgent and not self._waiting
+        full = self._share.of(self.limit, now) == self.limit
+        untouched = full and self._ramp is None and now >= self._paused_until
+        return untouched and self._slots.unused(now) and not self.waiting
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._urgent) + len(self._waiting)
 
     def ask(self, now: float, deadline: float, urgent: bool = False) -> Lease | NoRoom:
         """Ask for a slot: it is granted now or later, in the order of asking, ``urgent`` ones first.
@@ -111,7 +117,7 @@ class Bucket:
         lease = Lease(self, deadline, urgent)
         queue = self._urgent if urgent else self._waiting
         if not self._urgent and (urgent or not self._waiting) and self._room(now) > 0:
-            self._grant(lease)
+            self._grant(lease, now)
             return lease
         place = len(self._urgent) + (0 if urgent else len(self._waiting)) + 1
         ready = self._earliest(now, place)
@@ -119,6 +125,7 @@ class Bucket:
             return self._no_room(now, ready)
         queue[lease] = None
         self._pump(now)
+        self._slots.kick()
         return lease
 
     def look(self, lease: Lease, now: float) -> float | NoRoom:
@@ -153,8 +160,7 @@ class Bucket:
         if not lease.granted:
             return
         lease.granted = False
-        nothing_cooled = self._slots.next_free() is None
-        self._slots.give_back(now, ending)
+        first_to_cool = self._slots.give_back(now, ending)
         if lease._epoch == self._epoch and self._ramp is not None:
             self._probing -= 1
             if ending is Ending.ANSWERED:
@@ -164,7 +170,7 @@ class Bucket:
             self._pump(now)
         elif ending is Ending.UNSENT:
             self._pump(now)
-        elif nothing_cooled:
+        elif first_to_cool:
             self._wake_first()  # now there is a time to wait for
 
     def pause(self, lease: Lease | None, now: float, seconds: float) -> bool:
@@ -194,8 +200,8 @@ class Bucket:
         free = self._slots.free(now, self._share.of(self.limit, now))
         return free if self._ramp is None else min(free, self._ramp - self._probing)
 
-    def _grant(self, lease: Lease) -> None:
-        self._slots.take()
+    def _grant(self, lease: Lease, now: float) -> None:
+        self._slots.take(now)
         lease.granted = True
         lease._epoch = self._epoch
         if self._ramp is not None:
@@ -208,7 +214,7 @@ class Bucket:
         while room > 0 and (lease := self._first()) is not None:
             (self._urgent if lease.urgent else self._waiting).pop(lease)
             moved = True
-            self._grant(lease)
+            self._grant(lease, now)
             if self._wake(lease):
                 room -= 1
             else:  # its event loop is gone without having ended its tasks

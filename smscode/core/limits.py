@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ..errors import InvalidArgumentError
 from . import arguments
@@ -21,6 +21,10 @@ class RateLimits:
     process on the same account share the limits by themselves; where their numbers differ, the
     strictest hold for all of them.
 
+    ``redis`` is the URL of a Redis server ("redis://...", the ``redis`` extra) through which all processes
+    and machines on the account that name it share the limits exactly. Should it be away, each process
+    uses ``redis_fallback`` of the limits by itself until it is back: with four processes, 1/4.
+
     Raises `InvalidArgumentError` for a number out of range.
     """
 
@@ -34,12 +38,21 @@ class RateLimits:
     order_actions: int = 1000
     webhook_config: int = 600
     webhook_test: int = 10
+    redis: str | None = field(default=None, repr=False)  # it may hold a password
+    redis_fallback: float = 0.25
 
     def __attrs_post_init__(self) -> None:
-        if type(self.share) not in (int, float) or not 0 < self.share <= 1:
-            raise InvalidArgumentError("rate_limits.share: expected a number above 0, at most 1.")
+        for name in ("share", "redis_fallback"):
+            part = getattr(self, name)
+            if type(part) not in (int, float) or not 0 < part <= 1:
+                raise InvalidArgumentError(f"rate_limits.{name}: expected a number above 0, at most 1.")
         if check_seconds("rate_limits.window", self.window) == float("inf"):
             raise InvalidArgumentError("rate_limits.window: expected a finite number of seconds.")
+        if self.redis is not None and (
+            type(self.redis) is not str or not self.redis.startswith(("redis://", "rediss://", "unix://"))
+        ):
+            # Not shown: it may hold a password.
+            raise InvalidArgumentError("rate_limits.redis: expected a redis://, rediss:// or unix:// URL.")
         for group in Group:
             arguments.integer(f"rate_limits.{group.value}", getattr(self, group.value), 1, _MOST)
 

@@ -35,8 +35,6 @@ class Ending(Enum):
 class Slots:
     """Counts busy and cooling slots; how many there are is told with every question, as that changes."""
 
-    __slots__ = ("_cooling", "_head", "busy", "window")
-
     def __init__(self, window: float) -> None:
         """Start with all slots free; ``window`` is the seconds that one cools after its request's end."""
         self.window = window
@@ -62,15 +60,26 @@ class Slots:
             self._head = head
         return limit - self.busy - len(cooling) + head
 
-    def take(self) -> None:
+    def kick(self) -> None:
+        """Do what can be done so that there are more soon: nothing but wait."""
+
+    def unused(self, now: float) -> bool:
+        """Tell whether all slots are free, however many there are."""
+        return self.busy == 0 and Slots.free(self, now, 0) == 0
+
+    def take(self, now: float) -> None:
         """Make a free slot busy."""
         self.busy += 1
 
-    def give_back(self, now: float, ending: Ending) -> None:
-        """Make a busy slot free or let it cool, as its request ended."""
+    def give_back(self, now: float, ending: Ending) -> bool:
+        """Make a busy slot free or let it cool, as its request ended.
+
+        Tell whether whoever waits first now has a time to wait for, and had none before.
+        """
         self.busy -= 1
         if ending is Ending.UNSENT:
-            return
+            return False
+        first = not self.cooling
         until = now + self.window + MARGIN
         if ending is Ending.LOST:
             until += LINGER
@@ -79,6 +88,7 @@ class Slots:
             cooling.append(until)
         else:  # a lost one cools for longer, so the order of ends is not that of times
             insort(cooling, until, self._head)
+        return first
 
     def next_free(self) -> float | None:
         """Give the time when the next cooling slot is free, None when none is cooling."""

@@ -49,6 +49,12 @@ class Timeouts:
         total = math.inf if value is None else check_seconds("timeout", value)
         return cls(total=total, create=total)
 
+    @property
+    def longest(self) -> float:
+        """The seconds that a call takes at most, and ten minutes where there is no limit."""
+        longest = max(self.total, self.create)
+        return 600.0 if math.isinf(longest) else longest
+
     def budget(self, kind: Kind, asked: float | None) -> float:
         """Give the seconds a call may take: what its caller ``asked`` for, else the client's limit."""
         if asked is not None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from smscode.core.bucket import Bucket, Lease, NoRoom
-from smscode.core.slots import LINGER, MARGIN, Ending
+from smscode.core.slots import LINGER, MARGIN, Ending, Slots
 from smscode.errors import RateLimitError
 
 FOREVER = float("inf")
@@ -38,7 +38,7 @@ def ask(bucket: Bucket, now: float = 0.0, deadline: float = FOREVER, *, urgent: 
 
 
 def used_up(limit: int = 2, now: float = 0.0) -> tuple[Bucket, list[Lease]]:
-    bucket = Bucket("create", limit, 60.0)
+    bucket = Bucket("create", limit, Slots(60.0))
     leases = [ask(bucket, now) for _ in range(limit)]
     assert all(lease.granted for lease in leases)
     return bucket, leases
@@ -107,7 +107,7 @@ def test_a_slot_is_not_lost_on_one_whose_event_loop_is_gone() -> None:
 
 
 def test_one_whose_event_loop_is_gone_does_not_probe() -> None:
-    bucket = Bucket("create", 2, 60.0)
+    bucket = Bucket("create", 2, Slots(60.0))
     bucket.pause(None, 0.0, 1.0)
     gone, there = ask(bucket), ask(bucket)
     gone.signal = Bell(there=False)
@@ -174,7 +174,7 @@ def test_the_first_waits_for_an_end_where_nothing_cools() -> None:
 
 
 def test_a_refusal_pauses_everybody_until_its_time_and_only_time_lifts_that() -> None:
-    bucket = Bucket("create", 10, 60.0)
+    bucket = Bucket("create", 10, Slots(60.0))
     busy = [ask(bucket) for _ in range(3)]
     assert bucket.pause(busy[0], 0.0, 7.0)
     bucket.end(busy[0], 0.0, Ending.ANSWERED)
@@ -199,7 +199,7 @@ def test_a_pause_beyond_a_deadline_is_told_at_once() -> None:
 
 
 def test_after_a_pause_one_probes_and_answers_let_more_through() -> None:
-    bucket = Bucket("create", 10, 60.0)
+    bucket = Bucket("create", 10, Slots(60.0))
     bucket.pause(ask(bucket), 0.0, 5.0)
     waiting = [ask(bucket) for _ in range(8)]
     bucket.look(waiting[0], 5.0)
@@ -214,7 +214,7 @@ def test_after_a_pause_one_probes_and_answers_let_more_through() -> None:
 
 
 def test_the_ramp_ends_with_the_limit() -> None:
-    bucket = Bucket("create", 4, 60.0)
+    bucket = Bucket("create", 4, Slots(60.0))
     bucket.pause(None, 0.0, 1.0)
     now = 1.0
     for _ in range(3):
@@ -255,7 +255,7 @@ def test_a_limit_that_grows_back_is_noticed() -> None:
 
 
 def test_a_pause_for_everything_shrinks_nothing() -> None:
-    bucket = Bucket("create", 10, 60.0)
+    bucket = Bucket("create", 10, Slots(60.0))
     assert not bucket.pause(None, 0.0, 5.0)
     assert not bucket.pause(None, 1.0, 5.0)
     assert bucket._share.of(10, 0.0) == 10
@@ -264,7 +264,7 @@ def test_a_pause_for_everything_shrinks_nothing() -> None:
 
 
 def test_the_strictest_numbers_hold() -> None:
-    bucket = Bucket("create", 10, 60.0)
+    bucket = Bucket("create", 10, Slots(60.0))
     bucket.tighten(20, 30.0)
     assert (bucket.limit, bucket.window) == (10, 60.0)
     bucket.tighten(5, 90.0)
@@ -278,7 +278,7 @@ class Queue(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.bucket = Bucket("create", self.LIMIT, 60.0)
+        self.bucket = Bucket("create", self.LIMIT, Slots(60.0))
         self.now = 0.0
         self.numbers: Iterator[int] = itertools.count()
         self.waiting: dict[Lease, tuple[bool, int]] = {}  # urgency and number, the order of granting

@@ -12,7 +12,7 @@ from smscode.core.bucket import Bucket, Lease, NoRoom
 from smscode.core.flow import Acquire, Doubt, Effect, Failure, Pause, Reply, Send, Sleep, Terms, ending, flow
 from smscode.core.limits import RateLimits
 from smscode.core.retry import TABLE, RetryPolicy
-from smscode.core.slots import Ending
+from smscode.core.slots import Ending, Slots
 from smscode.core.wire import Call, Group, Response
 from smscode.errors import InvalidArgumentError, RateLimitError, SmscodeError
 
@@ -29,7 +29,7 @@ def drive(
 ) -> tuple[list[Effect], SmscodeError | None]:
     """Drive a flow that keeps limits; `NoRoom` in the script is what asking for a slot comes to."""
     results, effects, now = iter(script), list[Effect](), 0.0
-    bucket = Bucket("any", 10**6, 60.0)
+    bucket = Bucket("any", 10**6, Slots(60.0))
     ahead: list[Answered] = []
     steps = flow(call, Terms("v2", RetryPolicy(), deadline, lambda: 0.5, limited=True), doubt)
     reply = None

@@ -20,7 +20,7 @@ PERIOD = WINDOW + MARGIN
 def taken(count: int) -> Slots:
     slots = Slots(WINDOW)
     for _ in range(count):
-        slots.take()
+        slots.take(0.0)
     return slots
 
 
@@ -79,7 +79,7 @@ def test_the_earliest_time_is_never_too_late(ends: list[float], limit: int, plac
     slots, now = Slots(WINDOW), 0.0
     for end in sorted(ends):
         if slots.free(end, limit) > 0:
-            slots.take()
+            slots.take(0.0)
             slots.give_back(end, Ending.ANSWERED)
         now = end
     predicted = slots.earliest(now, place, limit)
@@ -88,7 +88,7 @@ def test_the_earliest_time_is_never_too_late(ends: list[float], limit: int, plac
             now = slots.next_free() or now
         assert slots.free(now, limit) > 0
         served = now
-        slots.take()
+        slots.take(0.0)
         slots.give_back(now, Ending.ANSWERED)
     assert predicted == pytest.approx(served)
 
@@ -117,7 +117,7 @@ def test_a_saturating_client_uses_all_of_the_limit_and_no_more(latency: str) -> 
     latencies: list[float] = []
     while now < until:
         while slots.free(now, limit) > 0:
-            slots.take()
+            slots.take(0.0)
             took = LATENCIES[latency](chance)
             latencies.append(took)
             arrivals.append(now + took * chance.random())

@@ -1,0 +1,229 @@
+"""Rate limits shared by processes and machines through Redis; it needs the ``redis`` extra."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol, cast
+
+from .._budgets import Budget
+from ..core.leased import Grant, LeasedBucket, LeasedSlots, Terms, Trip
+from ..core.limits import RateLimits
+from ..core.slots import MARGIN
+from ..core.wire import Group
+from ..errors import ConfigurationError
+
+try:
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+except ImportError as error:
+    raise ConfigurationError('redis is missing: pip install "smscode-async[redis]"') from error
+
+_log = logging.getLogger("smscode")
+_PATIENCE = 0.5  # seconds for Redis to answer; it takes less than a thousandth
+_IDLE = 1.0
+_ALONE = "until it is back, this process uses its fallback share of the rate limits."
+
+# One visit. Time is that of Redis alone, in milliseconds: no two machines agree on theirs.
+# KEYS: slots, the set of slots in use by the time when each is free; hungry, the processes that did not
+# get all they want; pause; born, when Redis first heard of this limit.
+# ARGV: holder, limit, want, start, own, fallback, hold, period, pause; then for each slot told of its number
+# and time.
+_VISIT = """
+local slots, hungry, pause, born = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local holder = ARGV[1]
+local limit, want, start = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local own, fallback = tonumber(ARGV[5]), tonumber(ARGV[6])
+local hold, period, stop = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + clock[2] / 1000
+
+for i = 10, #ARGV, 2 do
+    local slot, left = holder .. ':' .. ARGV[i], tonumber(ARGV[i + 1])
+    if left > 0 then
+        redis.call('ZADD', slots, now + left, slot)
+    else
+        redis.call('ZREM', slots, slot)
+    end
+end
+redis.call('ZREMRANGEBYSCORE', slots, '-inf', now)
+
+if stop > 0 and redis.call('PTTL', pause) < stop then
+    redis.call('SET', pause, '1', 'PX', math.ceil(stop))
+end
+local paused = math.max(redis.call('PTTL', pause), 0)
+
+-- Redis may have lost its memory. Until all must have come by to tell what they use, nobody gets more than
+-- what is his without Redis.
+local since = tonumber(redis.call('GET', born) or now)
+redis.call('SET', born, string.format('%.3f', since), 'PX', 604800000)
+local settled = since + hold
+local most = want
+if now < settled then
+    most = math.min(want, math.max(fallback - own, 0))
+end
+
+-- What is free is divided among those who were not satisfied, so that nobody takes it all.
+redis.call('ZREMRANGEBYSCORE', hungry, '-inf', now)
+local used = redis.call('ZCARD', slots)
+local free = math.max(limit - used, 0)
+local others = redis.call('ZCARD', hungry)
+if redis.call('ZSCORE', hungry, holder) then
+    others = others - 1
+end
+local granted = math.min(most, math.ceil(free / (others + 1)))
+if paused > 0 then
+    granted = 0
+end
+for i = 0, granted - 1 do
+    redis.call('ZADD', slots, now + hold, holder .. ':' .. string.format('%.0f', start + i))
+end
+if granted < want then
+    redis.call('ZADD', hungry, now + math.min(period / 10, 3000), holder)
+else
+    redis.call('ZREM', hungry, holder)
+end
+redis.call('PEXPIRE', slots, math.ceil(hold + period))
+redis.call('PEXPIRE', hungry, 10000)
+
+local wait = 0
+if granted < want then
+    if free - granted <= 0 then
+        local excess = used + granted - limit
+        local first = redis.call('ZRANGE', slots, excess, excess, 'WITHSCORES')
+        if first[2] then
+            wait = first[2] - now
+        end
+    elseif granted == most and most < want then
+        wait = settled - now
+    end
+end
+return {granted, string.format('%.3f', math.max(wait, paused)), paused, now >= settled and 1 or 0}
+"""
+
+
+class _Script(Protocol):
+    def __call__(self, keys: Sequence[str], args: Sequence[str | float]) -> object: ...
+
+
+class RedisBudget(Budget):
+    """The buckets of an account whose slots are leased from Redis.
+
+    A thread goes to Redis while there is something to ask or to tell, and ends when there is not; calls
+    never wait for Redis itself, only for slots.
+    """
+
+    def __init__(
+        self, account: str, limits: RateLimits, url: str, longest: float, clock: Callable[[], float]
+    ) -> None:
+        """Set up without connecting.
+
+        ``account`` names the account in Redis, without its token; ``url`` is where Redis is; ``longest``
+        are the seconds that a request may take, and ``clock`` gives the time.
+        """
+        super().__init__(limits)
+        self._clock = clock
+        self._changed = threading.Condition(self.lock)
+        self._working = False
+        self._account = account
+        self._holder = secrets.token_hex(8)
+        terms = Terms(longest, limits.redis_fallback)
+        self._leased: list[LeasedBucket] = []
+        self._away = False
+        for group in Group:
+            limit, window = limits.of(group)
+            slots = LeasedSlots(window, terms, self._kick)
+            self.buckets[group] = bucket = LeasedBucket(group.value, limit, slots)
+            self._leased.append(bucket)
+        try:
+            connection = redis.Redis.from_url(
+                url,
+                socket_timeout=_PATIENCE,
+                socket_connect_timeout=_PATIENCE,
+                retry=Retry(NoBackoff(), 0),
+            )
+        except ValueError as error:
+            raise ConfigurationError("rate_limits.redis: Redis' client does not accept this URL.") from error
+        self._connection = connection
+        self._visit = cast(_Script, connection.register_script(_VISIT))
+
+    def _kick(self) -> None:
+        """Wake the thread that goes to Redis, or start it; the lock is held."""
+        if self._working:
+            self._changed.notify()
+            return
+        self._working = True
+        threading.Thread(target=self._work, name="smscode-redis", daemon=True).start()
+
+    def _work(self) -> None:
+        with self.lock:
+            try:
+                while (bucket := self._next()) is not None:
+                    self._go(bucket)
+            finally:
+                self._connection.close()
+                self._working = False
+
+    def _next(self) -> LeasedBucket | None:
+        """Wait until a bucket has something to do in Redis; None when none has for a while."""
+        idle_until = self._clock() + _IDLE
+        while True:
+            now = self._clock()
+            dues = [(bucket.due(now), bucket) for bucket in self._leased]
+            times = [(when, bucket) for when, bucket in dues if when is not None]
+            when, bucket = min(times, key=lambda due: due[0], default=(idle_until, None))
+            if when <= now:
+                return bucket
+            self._changed.wait(when - now)
+
+    def _go(self, bucket: LeasedBucket) -> None:
+        """Go to Redis for a bucket, without the lock while on the way."""
+        left = self._clock()
+        trip = bucket.trip(left)
+        self.lock.release()
+        reason = ""
+        try:
+            grant = self._ask(bucket, trip)
+        except redis.RedisError as error:
+            grant, reason = None, type(error).__name__
+        finally:
+            self.lock.acquire()
+        now = self._clock()
+        if grant is not None:
+            bucket.landed(trip, grant, left, now)
+        else:
+            for other in self._leased:
+                other.failed(trip if other is bucket else None, now)
+        if self._away == (grant is None):
+            return
+        self._away = grant is None
+        if self._away:
+            _log.warning("Redis cannot be reached (%s): %s", reason, _ALONE)
+        else:
+            _log.warning("Redis is back: the rate limits are shared again.")
+
+    def _ask(self, bucket: LeasedBucket, trip: Trip) -> Grant:
+        tag = f"smscode:{{{self._account}:{bucket.group}}}:"  # in braces: one node of a cluster has it all
+        told = [number for slot, left in trip.free for number in (slot, left * 1000)]
+        granted, wait, paused, settled = cast(
+            tuple[int, bytes, int, int],
+            self._visit(
+                [tag + "slots", tag + "hungry", tag + "pause", tag + "born"],
+                [
+                    self._holder,
+                    trip.limit,
+                    trip.want,
+                    trip.start,
+                    trip.own,
+                    trip.fallback,
+                    trip.hold * 1000,
+                    (bucket.window + MARGIN) * 1000,
+                    trip.pause * 1000,
+                    *told,
+                ],
+            ),
+        )
+        return Grant(granted, float(wait) / 1000, paused / 1000, bool(settled))

@@ -1,0 +1,343 @@
+"""Slots leased from a store, with several processes, a store that goes away or forgets, and kills.
+
+The store here follows the rules of the script that runs in Redis; that one itself is tried in ``tests/ext``.
+"""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from attrs import define, field
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from smscode.core.bucket import Lease, NoRoom
+from smscode.core.leased import Grant, LeasedBucket, LeasedSlots, Terms, Trip
+from smscode.core.slots import LINGER, MARGIN, Ending
+
+WINDOW, LONGEST = 60.0, 20.0
+PERIOD = WINDOW + MARGIN
+FOREVER = float("inf")
+
+
+@define
+class Store:
+    """Counts the slots in use, by when each is free at the latest."""
+
+    limit: int = 9
+    slots: dict[tuple[str, int], float] = field(factory=dict[tuple[str, int], float])
+    hungry: set[str] = field(factory=set[str])
+    paused_until: float = 0.0
+    born: float | None = None
+
+    def visit(self, holder: str, trip: Trip, now: float) -> Grant:
+        for number, left in trip.free:
+            self.slots[holder, number] = now + left
+        self.slots = {slot: until for slot, until in self.slots.items() if until > now}
+        self.paused_until = max(self.paused_until, now + trip.pause)
+        self.born = now if self.born is None else self.born
+        settled = self.born + trip.hold
+        most = trip.want if now >= settled else min(trip.want, max(trip.fallback - trip.own, 0))
+        free = max(min(trip.limit, self.limit) - len(self.slots), 0)
+        share = math.ceil(free / (len(self.hungry - {holder}) + 1))
+        granted = 0 if now < self.paused_until else min(most, share)
+        for number in range(trip.start, trip.start + granted):
+            self.slots[holder, number] = now + trip.hold
+        (self.hungry.add if granted < trip.want else self.hungry.discard)(holder)
+        wait = 0.0
+        if granted < trip.want:
+            wait = min(self.slots.values(), default=now) - now if free <= granted else settled - now
+        paused = max(self.paused_until - now, 0.0)
+        return Grant(granted, max(wait, paused), paused, now >= settled)
+
+
+class Process:
+    def __init__(self, name: str, limit: int, fallback: float = 1 / 3) -> None:
+        self.name = name
+        self.kicks = 0
+        self.slots = LeasedSlots(WINDOW, Terms(LONGEST, fallback), self.kick)
+        self.bucket = LeasedBucket("create", limit, self.slots)
+        self.busy: dict[Lease, float] = {}
+
+    def kick(self) -> None:
+        self.kicks += 1
+
+    def ask(self, now: float, deadline: float = FOREVER) -> Lease | NoRoom:
+        return self.bucket.ask(now, deadline)
+
+    def visit(self, store: Store | None, now: float) -> Trip:
+        trip = self.bucket.trip(now)
+        if store is None:
+            self.bucket.failed(trip, now)
+        else:
+            self.bucket.landed(trip, store.visit(self.name, trip, now), now, now)
+        return trip
+
+
+def waiting(process: Process, now: float = 0.0) -> Lease:
+    lease = process.ask(now)
+    assert isinstance(lease, Lease)
+    return lease
+
+
+def settled_store(limit: int = 9) -> Store:
+    return Store(limit, born=-1000.0)
+
+
+def test_a_request_waits_for_a_visit_and_the_next_ones_have_a_batch() -> None:
+    store, process = settled_store(200), Process("a", 200)
+    first = waiting(process)
+    assert (first.granted, process.kicks) == (False, 1)
+    assert process.bucket.due(0.0) == 0.0
+    visits = 0
+    for _ in range(100):
+        lease = waiting(process)
+        while not lease.granted:
+            process.visit(store, 0.0)
+            visits += 1
+    assert first.granted
+    assert visits < 40
+
+
+def test_a_batch_that_is_not_used_goes_back() -> None:
+    store, process = settled_store(200), Process("a", 200)
+    waiting(process)
+    for _ in range(4):
+        process.visit(store, 0.0)
+    assert len(store.slots) > 1
+    assert process.slots.free(1.0, 200) == 0
+    process.visit(store, 1.0)
+    assert len(store.slots) == 1
+
+
+def test_what_ended_is_told_together_and_not_late() -> None:
+    store, process = settled_store(200), Process("a", 200)
+    lease = waiting(process)
+    process.visit(store, 0.0)
+    process.slots._batch = 8
+    process.bucket.end(lease, 5.0, Ending.ANSWERED)
+    assert process.slots._untold_since == 5.0
+    assert min(process.slots._untold_since + 1.0, process.slots._next_at) <= (process.bucket.due(5.0) or 0.0)
+    process.visit(store, 6.0)
+    assert max(store.slots.values()) >= 5.0 + PERIOD
+    assert (("a", 0), 5.0 + PERIOD) in store.slots.items()
+
+
+def test_a_request_that_takes_long_stays_known() -> None:
+    store, process = settled_store(), Process("a", 9)
+    waiting(process)
+    process.visit(store, 0.0)
+    hold = process.slots.hold
+    assert process.bucket.due(1.0) == hold / 2
+    process.visit(store, hold / 2)
+    assert store.slots["a", 0] == hold / 2 + hold
+
+
+def test_what_is_free_is_divided_among_the_hungry() -> None:
+    store = settled_store(9)
+    store.hungry = {"b", "c"}
+    process = Process("a", 9)
+    leases = [waiting(process) for _ in range(9)]
+    process.visit(store, 0.0)
+    assert sum(lease.granted for lease in leases) == 3
+
+
+def test_a_limit_that_is_used_up_is_asked_for_again_and_waits_say_how_long() -> None:
+    store = settled_store(1)
+    one, other = Process("a", 1), Process("b", 1)
+    lease = waiting(one)
+    one.visit(store, 0.0)
+    one.bucket.end(lease, 0.0, Ending.ANSWERED)
+    one.visit(store, 0.0)
+    waiting(other)
+    other.visit(store, 0.0)
+    assert other.bucket.due(0.0) == 5.0  # something might be given back unused
+    refused = other.ask(0.0, 30.0)
+    assert isinstance(refused, NoRoom)
+    assert refused.seconds == pytest.approx(2 * PERIOD)
+
+
+def test_a_pause_reaches_the_others_by_the_store() -> None:
+    store = settled_store()
+    one, other = Process("a", 9), Process("b", 9)
+    lease = waiting(one)
+    one.visit(store, 0.0)
+    one.bucket.pause(lease, 0.0, 30.0)
+    assert one.bucket.due(0.0) == 0.0
+    one.visit(store, 0.0)
+    late = waiting(other)
+    other.visit(store, 1.0)
+    assert not late.granted
+    assert isinstance(other.ask(1.0, 20.0), NoRoom)
+
+
+def test_a_pause_is_told_when_the_store_is_back() -> None:
+    store, process = settled_store(), Process("a", 9)
+    process.bucket.pause(None, 0.0, 30.0)
+    process.visit(None, 0.0)
+    process.visit(store, 10.0)
+    assert store.paused_until == 30.0
+
+
+def test_without_the_store_a_share_is_used() -> None:
+    process = Process("a", 9)
+    leases = [waiting(process) for _ in range(4)]
+    process.visit(None, 0.0)
+    assert sum(lease.granted for lease in leases) == 3
+    assert process.bucket.look(leases[3], 0.0) == FOREVER
+    process.bucket.end(leases[0], 1.0, Ending.ANSWERED)
+    assert process.bucket.look(leases[3], 1.0) == PERIOD
+    assert process.bucket.due(1.0) == 0.5
+    process.visit(None, 0.5)
+    assert process.bucket.due(1.0) == 1.5
+
+
+def test_a_process_at_rest_stops_looking_for_the_store() -> None:
+    process = Process("a", 9)
+    lease = waiting(process)
+    process.visit(None, 0.0)
+    process.bucket.end(lease, 1.0, Ending.UNSENT)
+    assert process.bucket.due(2.0) is not None
+    assert process.bucket.due(process.slots.hold + 2.0) is None
+    assert process.bucket.idle(process.slots.hold + 2.0)
+
+
+def test_a_store_that_forgot_is_told_everything() -> None:
+    store, process = settled_store(), Process("a", 9)
+    leases = [waiting(process) for _ in range(3)]
+    process.visit(store, 0.0)
+    process.bucket.end(leases[0], 1.0, Ending.ANSWERED)
+    process.visit(store, 1.0)
+    fresh = Store()
+    process.visit(None, 2.0)
+    process.visit(fresh, 3.0)
+    assert {slot for slot, until in fresh.slots.items() if until == 1.0 + PERIOD} == {("a", 0)}
+    assert len(fresh.slots) == 3
+
+
+class Fleet(RuleBasedStateMachine):
+    """Three processes and a store; whatever happens, never more than the limit count at once."""
+
+    LIMIT = 9
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0
+        self.store: Store = settled_store(self.LIMIT)
+        self.reachable = True
+        self.processes = [Process(name, self.LIMIT) for name in "abc"]
+        self.counting: list[tuple[Process, float]] = []  # until when requests that have ended count
+        self.names = 0
+        for process in self.processes:  # all have met the store before
+            self.visit_of(process)
+
+    def counted(self) -> int:
+        busy = sum(len(process.busy) for process in self.processes)
+        return busy + sum(until > self.now for _, until in self.counting)
+
+    def pick(self, data: st.DataObject) -> Process:
+        return data.draw(st.sampled_from(self.processes))
+
+    def visit_of(self, process: Process) -> None:
+        process.visit(self.store if self.reachable else None, self.now)
+        self.collect(process)
+
+    def collect(self, process: Process) -> None:
+        for lease in self.asked.get(process.name, []):
+            if lease.granted and lease not in process.busy:
+                process.busy[lease] = self.now
+        self.asked[process.name] = [
+            lease for lease in self.asked.get(process.name, []) if lease not in process.busy
+        ]
+
+    @property
+    def asked(self) -> dict[str, list[Lease]]:
+        asked: dict[str, list[Lease]] = self.__dict__.setdefault("_asked", {})
+        return asked
+
+    @rule(data=st.data(), count=st.integers(1, 4))
+    def ask(self, data: st.DataObject, count: int) -> None:
+        process = self.pick(data)
+        for _ in range(count):
+            lease = process.ask(self.now)
+            assert isinstance(lease, Lease)
+            self.asked.setdefault(process.name, []).append(lease)
+        self.collect(process)
+
+    @rule(data=st.data())
+    def visit(self, data: st.DataObject) -> None:
+        self.visit_of(self.pick(data))
+
+    @precondition(lambda self: any(process.busy for process in self.processes))
+    @rule(data=st.data(), ending=st.sampled_from(Ending))
+    def end(self, data: st.DataObject, ending: Ending) -> None:
+        process = data.draw(st.sampled_from([one for one in self.processes if one.busy]))
+        self.finish(process, data.draw(st.sampled_from(list(process.busy))), ending)
+
+    def finish(self, process: Process, lease: Lease, ending: Ending) -> None:
+        del process.busy[lease]
+        if ending is not Ending.UNSENT:
+            linger = LINGER if ending is Ending.LOST else 0.0
+            self.counting.append((process, self.now + WINDOW + linger))
+        process.bucket.end(lease, self.now, ending)
+        self.collect(process)
+
+    @rule(data=st.data())
+    def kill(self, data: st.DataObject) -> None:
+        process = self.pick(data)
+        if process.slots._away:  # nobody can know any more what it sent without the store
+            self.counting = [(owner, until) for owner, until in self.counting if owner is not process]
+        else:
+            self.counting += [(process, self.now + WINDOW + LINGER) for _ in process.busy]
+        self.processes.remove(process)
+        self.asked.pop(process.name, None)
+        self.names += 1
+        if (
+            self.reachable
+            and self.store.born is not None
+            and self.now >= self.store.born + process.slots.hold
+        ):
+            fresh = Process(f"{process.name}{self.names}", self.LIMIT)
+            self.processes.append(fresh)
+            self.visit_of(fresh)
+        elif not self.processes:
+            self.processes.append(process)
+            process.busy.clear()
+            process.bucket = LeasedBucket("create", self.LIMIT, process.slots)
+
+    @rule()
+    def go_away(self) -> None:
+        self.reachable = False
+
+    @rule(forgetful=st.booleans())
+    def come_back(self, forgetful: bool) -> None:
+        if forgetful and not self.reachable:
+            self.store = Store(self.LIMIT)
+        self.reachable = True
+
+    @rule(seconds=st.sampled_from([0.1, 1.0, 7.0, 30.0, 61.0, 200.0]))
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass, while every process goes to the store when it is due to."""
+        until = self.now + seconds
+        while self.now < until:
+            dues = [process.bucket.due(self.now) for process in self.processes]
+            ends = [since + LONGEST for process in self.processes for since in process.busy.values()]
+            next_ = min([*ends, *(due for due in dues if due is not None)], default=until)
+            self.now = min(max(next_, self.now + 0.01), until)
+            for process in self.processes:
+                for lease, since in list(process.busy.items()):
+                    if self.now >= since + LONGEST:
+                        self.finish(process, lease, Ending.LOST)
+                due = process.bucket.due(self.now)
+                if due is not None and due <= self.now:
+                    self.visit_of(process)
+
+    @invariant()
+    def never_more_than_the_limit_counts(self) -> None:
+        assert self.counted() <= self.LIMIT
+
+
+TestFleet = Fleet.TestCase
+TestFleet.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)

@@ -1,0 +1,203 @@
+"""Rate limits shared through a real Redis: never more than the limit out, whatever fails."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import ClassVar
+
+import pytest
+
+pytest.importorskip("redis")
+
+from smscode import ConfigurationError, RateLimits
+from smscode.core.bucket import Lease, NoRoom
+from smscode.core.slots import Ending
+from smscode.core.wire import Group
+from smscode.ext.redis import RedisBudget
+
+from .redis_server import RedisServer, redis_server
+
+GROUP = Group.BALANCE
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    with redis_server() as server:
+        yield server
+        for process in Process.all:
+            process.close()
+        Process.all.clear()
+
+
+class Bell:
+    """Somebody who waits."""
+
+    def __init__(self) -> None:
+        self.rung = threading.Event()
+
+    def wake(self) -> bool:
+        self.rung.set()
+        return True
+
+
+class Process:
+    """What a process would have: a budget of its own on the same account."""
+
+    all: ClassVar[list[Process]] = []
+
+    def __init__(
+        self, url: str, limit: int, *, window: float = 0.4, fallback: float = 0.5, longest: float = 1.0
+    ):
+        limits = RateLimits(balance=limit, window=window, redis=url, redis_fallback=fallback)
+        self.budget = RedisBudget("account", limits, url, longest, time.monotonic)
+        self.bucket = self.budget.buckets[GROUP]
+        self.all.append(self)
+
+    def close(self) -> None:
+        """Go to Redis no more."""
+        with self.budget.lock:
+            self.budget._leased.clear()
+            self.budget._changed.notify()
+
+    def ask(self, seconds: float = 1e6) -> Lease | NoRoom:
+        with self.budget.lock:
+            now = time.monotonic()
+            lease = self.bucket.ask(now, now + seconds)
+            if isinstance(lease, Lease):
+                lease.signal = Bell()
+            return lease
+
+    def get(self) -> Lease:
+        """Wait for a slot, as a call does."""
+        lease = self.ask()
+        assert isinstance(lease, Lease)
+        until(lambda: lease.granted or not self.look(lease))
+        return lease
+
+    def look(self, lease: Lease) -> bool:
+        with self.budget.lock:
+            self.bucket.look(lease, time.monotonic())
+            return not lease.granted
+
+    def leave(self, lease: Lease) -> None:
+        with self.budget.lock:
+            self.bucket.leave(lease, time.monotonic())
+
+    def end(self, lease: Lease, ending: Ending = Ending.ANSWERED) -> None:
+        with self.budget.lock:
+            self.bucket.end(lease, time.monotonic(), ending)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    for _ in range(10_000):
+        if condition():
+            return
+        pause.wait(0.001)
+    raise AssertionError("it never came to that")
+
+
+def used(server: RedisServer) -> int:
+    """Tell how many slots are in use, by Redis' own account."""
+    import redis
+
+    with redis.Redis.from_url(server.url) as connection:
+        found = connection.zcard(f"smscode:{{account:{GROUP.value}}}:slots")
+        assert isinstance(found, int)
+        return found
+
+
+def test_processes_share_one_limit(server: RedisServer) -> None:
+    one, other = Process(server.url, 4), Process(server.url, 4)
+    leases = [one.get(), one.get(), other.get(), other.get()]
+    assert not any(lease.granted for lease in (one.ask(), other.ask()) if isinstance(lease, Lease))
+    assert used(server) == 4
+    one.end(leases[0], Ending.UNSENT)
+    until(lambda: used(server) == 4 and bool(one.bucket.waiting + other.bucket.waiting == 1))
+
+
+def test_a_slot_comes_back_one_window_after_its_end(server: RedisServer) -> None:
+    one, other = Process(server.url, 1, fallback=1), Process(server.url, 1, fallback=1)
+    first = one.get()
+    waiting = other.ask()
+    assert isinstance(waiting, Lease)
+    began = time.monotonic()
+    one.end(first)
+    until(lambda: waiting.granted)
+    assert time.monotonic() - began >= 0.4 + 0.25
+
+
+def test_what_a_killed_process_held_is_free_again(server: RedisServer) -> None:
+    killed = Process(server.url, 1, fallback=1, longest=0.0)
+    killed.get()
+    killed.close()
+    import redis
+
+    with redis.Redis.from_url(server.url) as connection:
+        [(_, until_then)] = connection.zrange(
+            f"smscode:{{account:{GROUP.value}}}:slots", 0, 0, withscores=True
+        )
+        seconds, micros = connection.time()
+        left = until_then / 1000 - (seconds + micros / 1e6)
+    assert 0 < left <= killed.bucket._slots.hold  # type: ignore[attr-defined]  # leased slots have it
+
+
+def test_a_redis_that_is_away_leaves_a_share_and_comes_back(
+    server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "smscode")
+    server.stop()
+    process = Process(server.url, 4, fallback=0.5)
+    leases = [process.get(), process.get()]
+    third = process.ask()
+    assert isinstance(third, Lease)
+    process.look(third)
+    assert not third.granted
+    server.start()
+    until(lambda: third.granted)
+    assert used(server) >= 3
+    assert [record.getMessage() for record in caplog.records] == [
+        "Redis cannot be reached (ConnectionError): until it is back, this process uses its fallback share "
+        "of the rate limits.",
+        "Redis is back: the rate limits are shared again.",
+    ]
+    for lease in (*leases, third):
+        process.end(lease, Ending.UNSENT)
+    until(lambda: used(server) == 0)
+
+
+def test_a_redis_that_lost_its_memory_is_told_what_is_in_use(server: RedisServer) -> None:
+    process = Process(server.url, 4, fallback=0.5)
+    process.get()
+    process.get()
+    server.stop()
+    process.ask()
+    until(lambda: process.budget._away)
+    server.start()
+    until(lambda: not process.budget._away)
+    assert used(server) >= 2
+
+
+def test_a_pause_holds_up_other_processes(server: RedisServer) -> None:
+    one, other = Process(server.url, 100, window=60.0), Process(server.url, 100, window=60.0)
+    other.get()
+    refused = one.get()
+    with one.budget.lock:
+        one.bucket.pause(refused, time.monotonic(), 500.0)
+    until(lambda: not one.budget._working or one.bucket._leased._pause_until is None)  # type: ignore[attr-defined]
+
+    def learns() -> bool:
+        found = other.ask(1.0)  # it learns of it when it goes to Redis the next time
+        if isinstance(found, Lease):
+            other.leave(found)
+        return isinstance(found, NoRoom) and found.paused
+
+    until(learns)
+
+
+def test_a_url_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"rate_limits\.redis"):
+        Process("redis://localhost:notaport", 1)
