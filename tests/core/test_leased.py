@@ -173,6 +173,19 @@ def test_a_pause_reaches_the_others_by_the_store() -> None:
     assert isinstance(other.ask(1.0, 20.0), NoRoom)
 
 
+def test_a_pause_holds_up_what_was_already_leased() -> None:
+    store, process = settled_store(200), Process("a", 200)
+    waiting(process)
+    for _ in range(3):
+        process.visit(store, 0.0)
+    assert process.slots._pool
+    process.bucket.pause(None, 0.0, 0.5)
+    late = waiting(process)
+    assert process.bucket.look(late, 0.0) == 0.5
+    assert process.bucket.look(late, 0.5) == 0
+    assert late.granted
+
+
 def test_a_pause_is_told_when_the_store_is_back() -> None:
     store, process = settled_store(), Process("a", 9)
     process.bucket.pause(None, 0.0, 30.0)
@@ -192,6 +205,29 @@ def test_without_the_store_a_share_is_used() -> None:
     assert process.bucket.due(1.0) == 0.5
     process.visit(None, 0.5)
     assert process.bucket.due(1.0) == 1.5
+
+
+def test_a_store_that_goes_away_leaves_what_is_in_use_and_takes_back_the_batch() -> None:
+    store, process = settled_store(200), Process("a", 200)
+    waiting(process)
+    for _ in range(3):
+        process.visit(store, 0.0)
+    process.visit(None, 0.5)
+    assert not process.slots._pool
+    assert waiting(process, 0.5).granted
+    process.visit(store, 1.0)
+    assert len(store.slots) == 2
+
+
+def test_a_wait_without_the_store_knows_how_long_it_takes() -> None:
+    process = Process("a", 3)
+    lease = waiting(process)
+    process.visit(None, 0.0)
+    assert lease.granted
+    process.bucket.end(lease, 1.0, Ending.ANSWERED)
+    refused = process.ask(1.0, 30.0)
+    assert isinstance(refused, NoRoom)
+    assert refused.seconds == PERIOD
 
 
 def test_a_process_at_rest_stops_looking_for_the_store() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +13,16 @@ import pytest
 
 pytest.importorskip("redis")
 
-from smscode import ConfigurationError, RateLimits
+from smscode import (
+    Client,
+    ConfigurationError,
+    InvalidArgumentError,
+    NetworkError,
+    RateLimits,
+    RetryPolicy,
+    _budgets,
+)
+from smscode.core import leased
 from smscode.core.bucket import Lease, NoRoom
 from smscode.core.slots import Ending
 from smscode.core.wire import Group
@@ -21,6 +31,14 @@ from smscode.ext.redis import RedisBudget
 from .redis_server import RedisServer, redis_server
 
 GROUP = Group.BALANCE
+ONCE = RetryPolicy(max_attempts=1)
+
+
+@pytest.fixture(autouse=True)
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let everything that takes seconds take less, so that it can be waited for here."""
+    for name, seconds in (("LINGER", 0.1), ("_USE", 0.2), ("_FIRST_RETRY", 0.05), ("_LONGEST_RETRY", 0.2)):
+        monkeypatch.setattr(leased, name, seconds)
 
 
 @pytest.fixture
@@ -49,7 +67,7 @@ class Process:
     all: ClassVar[list[Process]] = []
 
     def __init__(
-        self, url: str, limit: int, *, window: float = 0.4, fallback: float = 0.5, longest: float = 1.0
+        self, url: str, limit: int, *, window: float = 0.4, fallback: float = 0.5, longest: float = 0.2
     ):
         limits = RateLimits(balance=limit, window=window, redis=url, redis_fallback=fallback)
         self.budget = RedisBudget("account", limits, url, longest, time.monotonic)
@@ -201,3 +219,37 @@ def test_a_pause_holds_up_other_processes(server: RedisServer) -> None:
 def test_a_url_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"rate_limits\.redis"):
         Process("redis://localhost:notaport", 1)
+
+
+@pytest.mark.parametrize("url", ["", "localhost", "http://localhost", 5, b"redis://localhost"])
+def test_what_is_no_url_of_redis_is_refused(url: object) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"rate_limits\.redis: expected a redis://"):
+        RateLimits(redis=url)  # type: ignore[arg-type]  # that it is wrong is tested
+
+
+def test_a_password_in_the_url_does_not_show() -> None:
+    assert "secret" not in repr(RateLimits(redis="redis://:secret@localhost"))
+
+
+def test_clients_of_one_account_share_what_they_lease(server: RedisServer) -> None:
+    limits = RateLimits(balance=4, redis=server.url)
+    with (
+        Client("token", base_url="http://127.0.0.1:1", rate_limits=limits, retry=ONCE) as one,
+        Client("token", base_url="http://127.0.0.1:1", rate_limits=limits, retry=ONCE) as same,
+    ):
+        budget = _budgets.budget_of(one._settings.account, None, limits, 1.0, time.monotonic)
+        assert isinstance(budget, RedisBudget)
+        for client in (one, same):
+            with pytest.raises(NetworkError):
+                client.balance()
+            assert client._driver._limits is not None
+            assert client._driver._limits._budget is budget
+        until(lambda: not budget._working)
+        assert budget.idle(time.monotonic())
+
+
+def test_without_the_package_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis", None)
+    monkeypatch.delitem(sys.modules, "smscode.ext.redis")
+    with pytest.raises(ConfigurationError, match=r'pip install "smscode-async\[redis\]"'):
+        Client("token", rate_limits=RateLimits(redis="redis://localhost"))
