@@ -1,0 +1,253 @@
+"""Whatever is done with the sandbox, its ledger adds up and its orders only do what orders may do.
+
+200 runs, or as many as ``SMSCODE_SANDBOX_RUNS`` says: ``nox -s invariants`` makes 5,000.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, ClassVar, TypeAlias
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from smscode.models import OrderStatus
+from smscode.sandbox import AbuseGuard, Behaviour, Delivery, Message, Sandbox, register
+from smscode.sandbox.later import Later
+from smscode.sandbox.orders import Order
+from smscode.sandbox.refusal import Problem
+
+from .harness import START, URL
+
+RUNS = int(os.environ.get("SMSCODE_SANDBOX_RUNS", "200"))
+OPENING = 400_000
+ACTIVE, OTP_RECEIVED = OrderStatus.ACTIVE, OrderStatus.OTP_RECEIVED
+COMPLETED, CANCELED, EXPIRED = OrderStatus.COMPLETED, OrderStatus.CANCELED, OrderStatus.EXPIRED
+
+TRANSITIONS: Mapping[tuple[OrderStatus, bool], set[OrderStatus]] = {
+    (ACTIVE, False): {OTP_RECEIVED, CANCELED, EXPIRED},
+    (OTP_RECEIVED, True): {OTP_RECEIVED, ACTIVE, COMPLETED},
+    (ACTIVE, True): {OTP_RECEIVED, COMPLETED},
+}
+"""Where an order may go from a status, without and with an SMS: the table of the service's semantics."""
+
+Step: TypeAlias = tuple[OrderStatus, bool, OrderStatus]
+BEHAVIOURS = [
+    Behaviour(),
+    Behaviour(messages=()),
+    Behaviour(messages=(Message(0.0),)),
+    Behaviour(messages=(Message(30.0, "Click here"), Message(60.0))),
+    Behaviour(messages=(Message(1200.0),)),
+    Behaviour(takes=90.0),
+    Behaviour(takes=5.0, messages=(), at_most=1),
+    Behaviour(outcome="no_numbers"),
+    Behaviour(outcomes={"alpha": "provider_unavailable"}, at_most=2),
+    Behaviour(problem=Problem("PROVIDER_ERROR", "No", 422)),
+    Behaviour(cancel="provider_error", resend="provider_error"),
+]
+
+
+class Watched(Order):
+    """An order that remembers each change of its status; what it begins with is no change."""
+
+    steps: ClassVar[dict[int, list[Step]]] = {}
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "status" and hasattr(self, "number_free"):  # the last field, so it is all there
+            assert isinstance(value, OrderStatus)
+            self.steps.setdefault(self.id, []).append((self.status, self.sms_revision > 0, value))
+        super().__setattr__(name, value)
+
+
+class Service(RuleBasedStateMachine):
+    """Everything that can be done with a sandbox, in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        Watched.steps.clear()
+        self.sandbox = Sandbox(
+            balance=OPENING,
+            clock=lambda: START,
+            deliver=self.deliver,
+            rate_limits={"create": 25, "cancels_per_day": 6},
+            abuse_guard=AbuseGuard(orders=12, ban=600),
+        )
+        self.app = self.sandbox.transport().app
+        self.world = self.app.world
+        self.events: Counter[str] = Counter()
+        self.results: dict[tuple[str, str], Any] = {}
+        self.stock = {tier.id: tier.stock for tier in self.world.catalog.tiers.values()}
+        self.revisions: dict[int, tuple[int, object]] = {}
+        self.ask("PATCH", "/webhook", webhook_url=URL)
+
+    def deliver(self, delivery: Delivery) -> int:
+        self.events[json.loads(delivery.body)["event"]] += 1
+        return 204
+
+    def ask(self, method: str, path: str, key: str | None = None, version: str = "v1", **fields: Any) -> Any:
+        """Send a request and give its data, None for a refusal or an answer that takes longer."""
+        headers = {"authorization": f"Bearer {self.sandbox.token}"}
+        if key is not None:
+            headers["idempotency-key"] = key
+        body = json.dumps(fields).encode() if fields else b""
+        exchange = self.app.begin(method, f"/{version}{path}", headers, body)
+        if isinstance(exchange.answer, Later) and self.app.until_settled(exchange) > 0:
+            return None
+        response = self.app.complete(exchange)
+        answer = json.loads(response.body)
+        assert answer["success"] is (response.status_code == 200)
+        assert response.status_code < 500 or answer["error"]["code"] == "FX_RATE_UNAVAILABLE"
+        return answer.get("data")
+
+    def some_order(self, data: st.DataObject) -> int:
+        """Draw an order, most often one that is there."""
+        return data.draw(st.integers(1001, max(1001, 1000 + len(self.world.orders))), label="order")
+
+    def bought(self, operation: str, key: str | None, result: Any, quantity: int) -> None:
+        """Hold a purchase against the first answer for the same key."""
+        if result is None:
+            return
+        assert len(result["orders"]) + result["failed_count"] == quantity
+        assert all(order["status"] == "ACTIVE" and order["otp_code"] is None for order in result["orders"])
+        if key is not None:
+            ids = [order["id"] for order in result["orders"]]
+            assert self.results.setdefault((operation, key), (quantity, ids)) == (quantity, ids)
+
+    # -- what can be done --------------------------------------------------------------------
+
+    versions = st.sampled_from(["v1", "v2"])
+    keys = st.none() | st.sampled_from(["a", "b", "c"])
+
+    @rule(
+        version=versions,
+        key=keys,
+        quantity=st.integers(1, 4),
+        wish=st.sampled_from(
+            [
+                {"product_id": 142},
+                {"product_id": 9999},
+                {"catalog_product_id": 87},
+                {"catalog_product_id": 87, "policy": "best_success"},
+                {"catalog_product_id": 87, "operator_id": 2},
+                {"catalog_product_id": 120},
+                {"catalog_product_id": 121},
+            ]
+        ),
+    )
+    def create(self, version: str, key: str | None, quantity: int, wish: dict[str, Any]) -> None:
+        self.bought(
+            "create",
+            key,
+            self.ask("POST", "/orders/create", key, version, quantity=quantity, **wish),
+            quantity,
+        )
+
+    @rule(version=versions, key=keys, data=st.data())
+    def reactivate(self, version: str, key: str | None, data: st.DataObject) -> None:
+        order_id = self.some_order(data)
+        self.ask("GET", f"/orders/{order_id}/reactivate-options", version=version)
+        self.bought("reactivate", key, self.ask("POST", "/orders/reactivate", key, version, id=order_id), 1)
+
+    @rule(version=versions, action=st.sampled_from(["cancel", "cancel", "finish", "resend"]), data=st.data())
+    def act(self, version: str, action: str, data: st.DataObject) -> None:
+        self.ask("POST", f"/orders/{action}", version=version, id=self.some_order(data))
+
+    @rule(data=st.data(), text=st.none() | st.just("Click here"))
+    def receive(self, data: st.DataObject, text: str | None) -> None:
+        order_id = self.some_order(data)
+        if order_id in self.world.open:
+            self.sandbox.deliver_sms(order_id, text=text)
+
+    @rule(seconds=st.sampled_from([0.5, 2, 31, 120, 700, 90_000]))
+    def wait(self, seconds: float) -> None:
+        self.sandbox.advance(seconds)
+
+    @rule(behaviour=st.sampled_from(BEHAVIOURS))
+    def behave(self, behaviour: Behaviour) -> None:
+        self.sandbox.set_behaviour(behaviour)
+
+    @rule(rate=st.sampled_from([None, 16_250, 17_970]))
+    def exchange(self, rate: int | None) -> None:
+        self.sandbox.set_rate(rate)
+
+    @rule(
+        version=versions, path=st.sampled_from(["/orders", "/orders/active", "/balance", "/catalog/products"])
+    )
+    def read(self, version: str, path: str) -> None:
+        self.ask("GET", path, version=version)
+
+    # -- what always holds -------------------------------------------------------------------
+
+    @invariant()
+    def the_ledger_adds_up(self) -> None:
+        movements = self.world.ledger.movements
+        balance = self.world.ledger.balance
+        assert balance == sum(movement.amount for movement in movements) >= 0
+        assert [(m.kind, m.amount) for m in movements if m.order_id is None] == [("deposit", OPENING)]
+        paid = {m.order_id: -m.amount for m in movements if m.kind == "order"}
+        back = {m.order_id: m.amount for m in movements if m.kind == "refund"}
+        assert len(paid) + len(back) + 1 == len(movements), "nothing is paid or refunded twice"
+        orders = self.world.orders.values()
+        assert paid == {order.id: order.amount for order in orders}
+        assert back == {order.id: order.amount for order in orders if order.status in (CANCELED, EXPIRED)}
+
+    @invariant()
+    def orders_only_do_what_orders_may_do(self) -> None:
+        for order_id, steps in Watched.steps.items():
+            for old, delivered, new in steps:
+                assert new in TRANSITIONS.get((old, delivered), set()), (order_id, old, delivered, new)
+        for order in self.world.orders.values():
+            before, first = self.revisions.get(order.id, (0, None))
+            assert order.sms_revision >= before
+            assert first in (None, order.otp_received_at), "the time of the first SMS never moves"
+            self.revisions[order.id] = (order.sms_revision, order.otp_received_at)
+            assert (order.sms_revision > 0) == (order.otp_message is not None)
+            assert (order.canceled_at is not None) == (order.status is CANCELED)
+
+    @invariant()
+    def every_change_is_told(self) -> None:
+        news = Counter(new for steps in Watched.steps.values() for _, _, new in steps)
+        assert self.events["order.otp_received"] == news[OTP_RECEIVED]
+        assert self.events["order.completed"] == news[COMPLETED]
+        assert self.events["order.canceled"] == news[CANCELED]
+        assert self.events["order.expired"] == news[EXPIRED]
+
+    @invariant()
+    def what_is_held_is_what_is_open(self) -> None:
+        orders = self.world.orders.values()
+        assert list(self.world.open) == [order.id for order in orders if not order.status.terminal]
+        held = Counter(order.tier.id for order in self.world.open.values() if order.parent_id is None)
+        stock = {tier.id: tier.stock for tier in self.world.catalog.tiers.values()}
+        assert stock == {id_: full - held[id_] for id_, full in self.stock.items()}
+        assert min(stock.values()) >= 0
+        numbers = [order.phone_number for order in self.world.open.values()]
+        assert len(set(numbers)) == len(numbers), "nobody shares a number"
+
+    @invariant()
+    def nothing_lives_longer_than_it_should(self) -> None:
+        now = self.sandbox.now
+        assert all(now < order.expires_at for order in self.world.open.values())
+        assert all(now < purchase.ready_at for purchase in self.world.settling.values())
+        due = self.world.next_due()
+        assert due is None or due <= now + timedelta(seconds=1200)
+
+
+def test_the_ledger_adds_up_and_orders_do_what_they_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(register, "Order", Watched)
+    run_state_machine_as_test(
+        Service,
+        settings=settings(
+            max_examples=RUNS,
+            stateful_step_count=30,
+            deadline=None,
+            derandomize=RUNS == 200,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
