@@ -93,6 +93,14 @@ def faults(session: nox.Session) -> None:
     session.run("python", "-m", "tests.faults.run", *session.posargs)
 
 
+@nox.session
+def invariants(session: nox.Session) -> None:
+    """Do everything with the sandbox in any order, 5,000 times; a number may follow."""
+    session.install("-e", ".[test]")
+    runs = session.posargs[0] if session.posargs else "5000"
+    session.run("pytest", "tests/sandbox/test_invariants.py", env={"SMSCODE_SANDBOX_RUNS": runs})
+
+
 def vendor_python(session: nox.Session) -> str:
     """Install the vendor's own SDK and give its Python.
 

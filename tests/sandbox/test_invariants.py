@@ -38,18 +38,32 @@ TRANSITIONS: Mapping[tuple[OrderStatus, bool], set[OrderStatus]] = {
 """Where an order may go from a status, without and with an SMS: the table of the service's semantics."""
 
 Step: TypeAlias = tuple[OrderStatus, bool, OrderStatus]
+MESSAGES = [
+    None,
+    (),
+    (),
+    (Message(0.0),),
+    (Message(30.0, "Click here"), Message(60.0)),
+    (Message(130.0),),
+    (Message(1200.0),),
+]
 BEHAVIOURS = [
     Behaviour(),
-    Behaviour(messages=()),
-    Behaviour(messages=(Message(0.0),)),
-    Behaviour(messages=(Message(30.0, "Click here"), Message(60.0))),
-    Behaviour(messages=(Message(1200.0),)),
     Behaviour(takes=90.0),
     Behaviour(takes=5.0, messages=(), at_most=1),
     Behaviour(outcome="no_numbers"),
     Behaviour(outcomes={"alpha": "provider_unavailable"}, at_most=2),
     Behaviour(problem=Problem("PROVIDER_ERROR", "No", 422)),
-    Behaviour(cancel="provider_error", resend="provider_error"),
+    Behaviour(messages=(Message(1.0),), cancel="provider_error", resend="provider_error"),
+]
+WISHES: list[dict[str, Any]] = [
+    {"product_id": 142},
+    {"product_id": 9999},
+    {"catalog_product_id": 87},
+    {"catalog_product_id": 87, "policy": "best_success"},
+    {"catalog_product_id": 87, "operator_id": 2},
+    {"catalog_product_id": 120},
+    {"catalog_product_id": 121},
 ]
 
 
@@ -105,9 +119,11 @@ class Service(RuleBasedStateMachine):
         assert response.status_code < 500 or answer["error"]["code"] == "FX_RATE_UNAVAILABLE"
         return answer.get("data")
 
-    def some_order(self, data: st.DataObject) -> int:
-        """Draw an order, most often one that is there."""
-        return data.draw(st.integers(1001, max(1001, 1000 + len(self.world.orders))), label="order")
+    def some_order(self, data: st.DataObject, *statuses: OrderStatus) -> int:
+        """Draw an order, in one of some states if there is one."""
+        orders = self.world.orders.values()
+        fitting = [order.id for order in orders if order.status in statuses]
+        return data.draw(st.sampled_from(fitting or list(self.world.orders) or [1001]), label="order")
 
     def bought(self, operation: str, key: str | None, result: Any, quantity: int) -> None:
         """Hold a purchase against the first answer for the same key."""
@@ -124,63 +140,95 @@ class Service(RuleBasedStateMachine):
     versions = st.sampled_from(["v1", "v2"])
     keys = st.none() | st.sampled_from(["a", "b", "c"])
 
+    def create(self, version: str, key: str | None, quantity: int, wish: dict[str, Any]) -> None:
+        result = self.ask("POST", "/orders/create", key, version, quantity=quantity, **wish)
+        self.bought("create", key, result, quantity)
+
+    @rule(version=versions, messages=st.sampled_from(MESSAGES))
+    def rent_one(self, version: str, messages: tuple[Message, ...] | None) -> None:
+        self.rent(version, messages)
+
+    def rent(self, version: str, messages: tuple[Message, ...] | None) -> None:
+        self.sandbox.set_behaviour(Behaviour(messages=messages))
+        self.create(version, None, 1, {"product_id": 142})
+        self.sandbox.set_behaviour(Behaviour())
+
     @rule(
         version=versions,
         key=keys,
         quantity=st.integers(1, 4),
-        wish=st.sampled_from(
-            [
-                {"product_id": 142},
-                {"product_id": 9999},
-                {"catalog_product_id": 87},
-                {"catalog_product_id": 87, "policy": "best_success"},
-                {"catalog_product_id": 87, "operator_id": 2},
-                {"catalog_product_id": 120},
-                {"catalog_product_id": 121},
-            ]
-        ),
+        wish=st.sampled_from(WISHES),
+        behaviour=st.sampled_from(BEHAVIOURS),
     )
-    def create(self, version: str, key: str | None, quantity: int, wish: dict[str, Any]) -> None:
-        self.bought(
-            "create",
-            key,
-            self.ask("POST", "/orders/create", key, version, quantity=quantity, **wish),
-            quantity,
-        )
+    def purchase(
+        self, version: str, key: str | None, quantity: int, wish: dict[str, Any], behaviour: Behaviour
+    ) -> None:
+        self.sandbox.set_behaviour(behaviour)
+        self.create(version, key, quantity, wish)
+        self.sandbox.set_behaviour(Behaviour())
 
-    @rule(version=versions, key=keys, data=st.data())
-    def reactivate(self, version: str, key: str | None, data: st.DataObject) -> None:
-        order_id = self.some_order(data)
+    @rule(version=versions, key=keys, takes=st.sampled_from([0.0, 0.0, 90.0]), data=st.data())
+    def reactivate(self, version: str, key: str | None, takes: float, data: st.DataObject) -> None:
+        order_id = self.some_order(data, COMPLETED)
         self.ask("GET", f"/orders/{order_id}/reactivate-options", version=version)
+        self.sandbox.set_behaviour(Behaviour(takes=takes, messages=()))
         self.bought("reactivate", key, self.ask("POST", "/orders/reactivate", key, version, id=order_id), 1)
+        self.sandbox.set_behaviour(Behaviour())
 
-    @rule(version=versions, action=st.sampled_from(["cancel", "cancel", "finish", "resend"]), data=st.data())
-    def act(self, version: str, action: str, data: st.DataObject) -> None:
+    @rule(version=versions, data=st.data())
+    def cancel(self, version: str, data: st.DataObject) -> None:
+        self.ask("POST", "/orders/cancel", version=version, id=self.some_order(data, ACTIVE))
+
+    @rule(data=st.data())
+    def finish(self, data: st.DataObject) -> None:
+        self.ask("POST", "/orders/finish", id=self.some_order(data, OTP_RECEIVED, ACTIVE))
+
+    @rule(data=st.data())
+    def resend(self, data: st.DataObject) -> None:
+        self.ask("POST", "/orders/resend", id=self.some_order(data, OTP_RECEIVED))
+
+    @rule(version=versions, action=st.sampled_from(["cancel", "finish", "resend"]), data=st.data())
+    def act_on_any(self, version: str, action: str, data: st.DataObject) -> None:
         self.ask("POST", f"/orders/{action}", version=version, id=self.some_order(data))
 
     @rule(data=st.data(), text=st.none() | st.just("Click here"))
     def receive(self, data: st.DataObject, text: str | None) -> None:
-        order_id = self.some_order(data)
+        order_id = self.some_order(data, ACTIVE, OTP_RECEIVED)
         if order_id in self.world.open:
             self.sandbox.deliver_sms(order_id, text=text)
 
-    @rule(seconds=st.sampled_from([0.5, 2, 31, 120, 700, 90_000]))
+    @rule(seconds=st.sampled_from([2, 31, 120, 120, 700]))
     def wait(self, seconds: float) -> None:
         self.sandbox.advance(seconds)
 
-    @rule(behaviour=st.sampled_from(BEHAVIOURS))
-    def behave(self, behaviour: Behaviour) -> None:
-        self.sandbox.set_behaviour(behaviour)
+    @rule(seconds=st.sampled_from([1200, 1200, 90_000]))
+    def wait_for_the_end(self, seconds: float) -> None:
+        self.sandbox.advance(seconds)
 
-    @rule(rate=st.sampled_from([None, 16_250, 17_970]))
-    def exchange(self, rate: int | None) -> None:
-        self.sandbox.set_rate(rate)
+    @rule(version=versions)
+    def wait_for_a_second_sms(self, version: str) -> None:
+        self.rent(version, ())
+        order_id = max(self.world.orders, default=1001)
+        if order_id in self.world.open:
+            self.sandbox.deliver_sms(order_id)
+        self.ask("POST", "/orders/resend", version=version, id=order_id)
 
-    @rule(
-        version=versions, path=st.sampled_from(["/orders", "/orders/active", "/balance", "/catalog/products"])
-    )
-    def read(self, version: str, path: str) -> None:
-        self.ask("GET", path, version=version)
+    @rule(version=versions, takes=st.sampled_from([0.0, 0.0, 90.0]), sms=st.booleans())
+    def rent_the_same_number_again(self, version: str, takes: float, sms: bool) -> None:
+        self.rent(version, (Message(0.0),))
+        parent = max(self.world.orders, default=1001)
+        self.ask("POST", "/orders/finish", version=version, id=parent)
+        self.sandbox.set_behaviour(Behaviour(takes=takes, messages=(Message(9.0),) if sms else ()))
+        self.bought("reactivate", None, self.ask("POST", "/orders/reactivate", version=version, id=parent), 1)
+        self.sandbox.set_behaviour(Behaviour())
+
+    @rule(path=st.sampled_from(["/orders", "/orders/active", "/balance"]), data=st.data())
+    def read_without_a_rate(self, path: str, data: st.DataObject) -> None:
+        self.sandbox.set_rate(None)
+        self.ask("GET", path, version="v2")
+        self.ask("POST", "/orders/cancel", version="v2", id=self.some_order(data, ACTIVE))
+        self.ask("POST", "/orders/create", version="v2", product_id=142)
+        self.sandbox.set_rate(16_250)
 
     # -- what always holds -------------------------------------------------------------------
 
