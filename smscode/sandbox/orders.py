@@ -31,7 +31,7 @@ class Order:
     next one first; ``behaviour`` says which ones a resend brings. ``cancel_at`` and ``resend_at`` are
     the ends of the minimum-cancel window and of the resend cooldown. ``failed_reason`` is why the order
     brought no SMS. ``parent_id`` is the order whose number this one rents again; ``number_free`` is
-    False on a completed order while another order holds its number.
+    False while an order that rents it again holds the number.
     """
 
     id: int

@@ -59,7 +59,8 @@ class Rules:
 class Register:
     """The orders and all that changes with them; ``open`` are those that have not ended.
 
-    ``due`` is a heap of what happens by itself.
+    ``due`` is a heap of what happens by itself. ``rented_again`` lists the orders of a number that was
+    rented more than once: whichever of them holds it, none of the others can be reactivated.
     """
 
     def __init__(self, rules: Rules, *, balance: int, now: datetime) -> None:
@@ -73,6 +74,7 @@ class Register:
         self.open: dict[int, Order] = {}
         self.due: list[Due] = []
         self.numbers: set[str] = set()
+        self.rented_again: dict[str, list[int]] = {}
         self._opened = 0
 
     def order(self, order_id: int) -> Order:
@@ -102,11 +104,19 @@ class Register:
         )
         self.orders[order.id] = self.open[order.id] = order
         self._opened += 1
+        if parent is not None:
+            family = self.rented_again.setdefault(order.phone_number, [parent.id])
+            family.append(order.id)
+            self._set_number_free(order.phone_number, free=False)
         self.ledger.debit(now, amount, order.id)
         self.success.add(tier.provider.code, now, 1, 0)
         heapq.heappush(self.due, (order.expires_at, "order", order.id))
         self.expect_sms(order, now)
         return order.id
+
+    def _set_number_free(self, number: str, *, free: bool) -> None:
+        for order_id in self.rented_again[number]:
+            self.orders[order_id].number_free = free
 
     def _new_number(self, tier: Tier) -> str:
         country = tier.country
@@ -167,7 +177,7 @@ class Register:
         if order.parent_id is None:
             order.tier.stock += 1
         else:
-            self.orders[order.parent_id].number_free = True
+            self._set_number_free(order.phone_number, free=True)
         self.conduct.note(at, failed=not order.sms_revision)
         if status is OrderStatus.COMPLETED:
             self._emit("order.completed", order, at)

@@ -168,7 +168,8 @@ class World(Register):
         order = self.order(order_id)
         settling = (purchase.wanted for purchase in self.settling.values())
         if not order.capabilities(now).can_reactivate or any(
-            isinstance(wanted, Again) and wanted.order_id == order_id for wanted in settling
+            isinstance(wanted, Again) and self.orders[wanted.order_id].phone_number == order.phone_number
+            for wanted in settling
         ):
             raise Refusal("CONFLICT", "Order cannot be reactivated")
         if (answer := (behaviour or self.behaviour).answer(order.tier.provider.code)) != "ok":
@@ -191,7 +192,6 @@ class World(Register):
             raise Refusal.of(behaviour.problem)
         cost = self._reactivation_price(wanted, behaviour, now)
         parent = self.orders[wanted.order_id]
-        parent.number_free = False
         return Purchase(now, (self.rent(parent.tier, cost, parent, behaviour, now),), 0)
 
     def _check_balance(self, price: int) -> None:

@@ -272,6 +272,19 @@ def test_a_completed_number_can_be_rented_again(version: str) -> None:
     assert api.order(parent)["can_reactivate"] is True
 
 
+def test_a_number_is_held_by_one_order_however_often_it_was_rented_again(api: Api) -> None:
+    first = completed(api)
+    (second,) = (order["id"] for order in api.post("/orders/reactivate", id=first)["orders"])
+    api.sandbox.deliver_sms(second)
+    api.post("/orders/finish", id=second)
+    for order_id, other in ((first, second), (second, first)):
+        (again,) = (order["id"] for order in api.post("/orders/reactivate", id=order_id)["orders"])
+        assert api.refused("POST", "/orders/reactivate", id=other)[:2] == (409, "CONFLICT")
+        assert api.order(other)["can_reactivate"] is False
+        api.sandbox.deliver_sms(again)
+        api.post("/orders/finish", id=again)
+
+
 def test_what_cannot_be_rented_again(version: str) -> None:
     api = Api(version, otp_after=None)
     (active,) = api.rent()
