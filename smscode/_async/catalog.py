@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from functools import partial
 
+from .._concurrency import AsyncAhead
 from ..core import catalog
 from ..core.finding import Wanted, Wish
 from ..core.paging import ProductWalk
@@ -11,7 +13,7 @@ from ..core.prices import Price
 from ..models import Country, ExchangeRate, Operator, Product, ProductPage, ProductSort, Service
 from .driver import AsyncDriver
 from .finding import AsyncFinder
-from .pager import items_of, walk_pages
+from .pager import AsyncPrefetch, items_of, next_page, walk_pages
 
 
 class AsyncCatalog:
@@ -108,7 +110,31 @@ class AsyncCatalog:
             page_size=page_size,
             timeout=timeout,
         )
-        return items_of(pages)
+        return items_of(self._driver, pages)
+
+    def prefetch_products(
+        self,
+        *,
+        country_id: int | None = None,
+        platform_id: int | None = None,
+        operator_id: int | None = None,
+        sort: ProductSort | str | None = None,
+        page_size: int = catalog.LARGEST_PAGE,
+        timeout: float | None = None,
+    ) -> AsyncPrefetch[Product]:
+        """Go through all products as `iter_products` does, reading the next page in the meantime.
+
+        Use it as a context manager, which gives the iterator. At most one page is read ahead, and what goes
+        wrong with it is raised where the iteration gets there.
+        """
+        walk = ProductWalk(
+            country_id=country_id,
+            platform_id=platform_id,
+            operator_id=operator_id,
+            sort=sort,
+            page_size=page_size,
+        )
+        return AsyncPrefetch(self._driver, AsyncAhead(partial(next_page, self._driver, walk, timeout)))
 
     async def exchange_rate(self, *, pair: str = "USD/IDR", timeout: float | None = None) -> ExchangeRate:
         """Read an exchange rate; v2 knows only USD/IDR and ignores ``pair``."""

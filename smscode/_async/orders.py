@@ -71,7 +71,7 @@ class AsyncOrders:
         meanwhile some may be shown.
         """
         pages = walk_pages(self._driver, OrderWalk(status=status, page_size=page_size), timeout)
-        return items_of(pages)
+        return items_of(self._driver, pages)
 
     async def get(self, order_id: int, *, timeout: float | None = None) -> Order:
         """Read one order. Raises `NotFoundError` when the account does not have it."""

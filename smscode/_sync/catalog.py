@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 
+from .._concurrency import Ahead
 from ..core import catalog
 from ..core.finding import Wanted, Wish
 from ..core.paging import ProductWalk
@@ -13,7 +15,7 @@ from ..core.prices import Price
 from ..models import Country, ExchangeRate, Operator, Product, ProductPage, ProductSort, Service
 from .driver import Driver
 from .finding import Finder
-from .pager import items_of, walk_pages
+from .pager import Prefetch, items_of, next_page, walk_pages
 
 
 class Catalog:
@@ -110,7 +112,31 @@ class Catalog:
             page_size=page_size,
             timeout=timeout,
         )
-        return items_of(pages)
+        return items_of(self._driver, pages)
+
+    def prefetch_products(
+        self,
+        *,
+        country_id: int | None = None,
+        platform_id: int | None = None,
+        operator_id: int | None = None,
+        sort: ProductSort | str | None = None,
+        page_size: int = catalog.LARGEST_PAGE,
+        timeout: float | None = None,
+    ) -> Prefetch[Product]:
+        """Go through all products as `iter_products` does, reading the next page in the meantime.
+
+        Use it as a context manager, which gives the iterator. At most one page is read ahead, and what goes
+        wrong with it is raised where the iteration gets there.
+        """
+        walk = ProductWalk(
+            country_id=country_id,
+            platform_id=platform_id,
+            operator_id=operator_id,
+            sort=sort,
+            page_size=page_size,
+        )
+        return Prefetch(self._driver, Ahead(partial(next_page, self._driver, walk, timeout)))
 
     def exchange_rate(self, *, pair: str = "USD/IDR", timeout: float | None = None) -> ExchangeRate:
         """Read an exchange rate; v2 knows only USD/IDR and ignores ``pair``."""

@@ -6,6 +6,8 @@ that earlier pages had. It always ends, whatever the server answers.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from itertools import compress
 from typing import Protocol, TypeVar
 
 import attrs
@@ -16,8 +18,10 @@ from . import arguments, catalog, orders
 from .wire import Call
 
 P = TypeVar("P")
+T = TypeVar("T")
 
 _MOST_ROWS = 10_000_000
+_BLOCK, _BITS = 8, 255  # ids are remembered in blocks of 256
 # Orders are listed newest first: while a bot buys, old rows move down and come again. The create
 # limit of 3,000 a minute can push this many pages down between two reads; more is a stuck server.
 _MOST_REPEATED_PAGES = 30
@@ -36,20 +40,41 @@ class Walk(Protocol[P]):
 
 
 class _Seen:
-    """The ids a walk has given out so far."""
+    """The ids a walk has given out so far, as bits: ids are numbered densely, and lists may be long."""
 
     def __init__(self) -> None:
-        self._ids: set[int] = set()
+        self._blocks: dict[int, int] = {}
+        self._count = 0
 
-    def fresh(self, ids: list[int]) -> list[bool]:
-        """Tell for each id whether it is new, and remember it."""
-        new: list[bool] = []
+    def fresh(self, ids: list[int]) -> list[bool] | None:
+        """Remember ids; tell for each whether it is new, and None where all are."""
+        blocks: defaultdict[int, int] = defaultdict(int)
         for row in ids:
-            new.append(row not in self._ids)
-            self._ids.add(row)
-        if len(self._ids) > _MOST_ROWS:
+            blocks[row >> _BLOCK] |= 1 << (row & _BITS)
+        new = None
+        if sum(map(int.bit_count, blocks.values())) < len(ids) or not self._blocks.keys().isdisjoint(blocks):
+            new = self._compare(ids)
+        for number, block in blocks.items():
+            self._blocks[number] = self._blocks.get(number, 0) | block
+        self._count += len(ids) if new is None else sum(new)
+        if self._count > _MOST_ROWS:
             raise InvalidResponseError("The list does not end.", outcome="unknown")
         return new
+
+    def _compare(self, ids: list[int]) -> list[bool] | None:
+        """Tell for each id whether it is new, here and among those before it; None where all are."""
+        page: set[int] = set()
+        new: list[bool] = []
+        for row in ids:
+            known = row in page or self._blocks.get(row >> _BLOCK, 0) >> (row & _BITS) & 1
+            new.append(not known)
+            page.add(row)
+        return None if all(new) else new
+
+
+def _only(items: tuple[T, ...], new: list[bool] | None) -> tuple[T, ...]:
+    """Give the items that are new; a page without old ones stays as it is."""
+    return items if new is None else tuple(compress(items, new))
 
 
 class ProductWalk:
@@ -86,7 +111,7 @@ class ProductWalk:
     def feed(self, page: ProductPage) -> ProductPage | None:
         """Take the page in; give its new rows as a page, None when there are none."""
         new = self._seen.fresh([product.id for product in page.items])
-        items = tuple(product for product, fresh in zip(page.items, new, strict=True) if fresh)
+        items = _only(page.items, new)
         call = self._call
         if call is None or not items or page.count < page.limit:
             self._call = None
@@ -114,7 +139,7 @@ class OrderWalk:
     def feed(self, page: OrderPage) -> OrderPage | None:
         """Take the page in; give its new rows as a page, None when there are none."""
         new = self._seen.fresh([order.id for order in page.items])
-        items = tuple(order for order, fresh in zip(page.items, new, strict=True) if fresh)
+        items = _only(page.items, new)
         self._repeated = 0 if items else self._repeated + 1
         call = self._call
         if call is None or len(page.items) < page.limit or self._repeated > _MOST_REPEATED_PAGES:
