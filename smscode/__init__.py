@@ -3,7 +3,7 @@
 Start with `AsyncClient` or `Client`; everything that goes wrong is an `SmscodeError`.
 """
 
-from . import calls, errors, journal, models, webhooks
+from . import calls, errors, events, journal, models, webhooks
 from ._async.catalog import AsyncCatalog
 from ._async.client import AsyncClient
 from ._async.orders import AsyncOrders
@@ -164,6 +164,7 @@ __all__ = [
     "__version__",
     "calls",
     "errors",
+    "events",
     "journal",
     "models",
     "to_dict",

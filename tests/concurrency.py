@@ -41,6 +41,7 @@ __all__ = [
     "RawServer",
     "VirtualClient",
     "VirtualRuntime",
+    "coroutine_function",
     "demo",
     "raw_server",
 ]
@@ -207,6 +208,10 @@ AsyncOtherTransport = httpx.HTTPTransport
 OtherTransport = httpx.AsyncHTTPTransport
 AsyncOtherClient = httpx.Client
 OtherClient = httpx.AsyncClient
+
+
+async def coroutine_function(argument: object) -> None:
+    """Do nothing; in neither flavour is this what a plain function is."""
 
 
 class AsyncDemo:

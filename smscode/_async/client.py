@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from types import TracebackType
 from typing import Literal, NoReturn, Self, SupportsIndex, TypeVar, cast
 
@@ -11,6 +12,7 @@ import httpx
 from .._budgets import budget_of
 from .._concurrency import AsyncRuntime
 from .._lanes import AsyncLane, AsyncLaneTransport
+from .._observing import Observer
 from ..core import arguments, balance
 from ..core.intents import OrderIntent
 from ..core.limits import RateLimits
@@ -19,6 +21,7 @@ from ..core.settings import Settings
 from ..core.timeouts import Timeouts, check_seconds
 from ..core.wire import Answer, Call, Kind
 from ..errors import InvalidArgumentError
+from ..events import ClientEvent
 from ..journal import SQLiteJournal
 from ..models import Balance, CreatedOrders
 from ..webhooks import Event
@@ -59,6 +62,7 @@ class AsyncClient:
         max_connections: int = 100,
         journal: SQLiteJournal | None = None,
         poll_interval: float = 3.0,
+        on_event: Callable[[ClientEvent], object] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         http_client: httpx.AsyncClient | None = None,
     ) -> None:
@@ -73,7 +77,9 @@ class AsyncClient:
         waiting, together with all other clients of this account in this process; None keeps none.
         ``max_connections`` is 1..1000; calls beyond it wait their turn. ``journal`` writes every purchase
         down before it is sent, so that `orders.recover` can settle what a killed process left behind.
-        ``poll_interval`` is the seconds between two polls for codes.
+        ``poll_interval`` is the seconds between two polls for codes. ``on_event`` is called with what
+        happens, see `smscode.events`: a plain function, which must not block. What it raises is logged
+        once and changes nothing.
 
         ``transport`` is used instead of own connections and closed with the client;
         ``http_client`` likewise, but it stays open. At most one of them may be given.
@@ -102,7 +108,8 @@ class AsyncClient:
             origin = getattr(transport, "origin", None)
             budget = budget_of(settings.account, origin, rate_limits, timeouts.longest, runtime.clock)
             limits = AsyncLimits(budget, runtime)
-        self._driver = AsyncDriver(connections, runtime, settings.version, retry, timeouts, limits)
+        observer = Observer(on_event, settings.version, settings.base_url)
+        self._driver = AsyncDriver(connections, runtime, settings.version, retry, timeouts, limits, observer)
         self._waits = AsyncWaits(self._driver, check_seconds("poll_interval", poll_interval))
         self.catalog = AsyncCatalog(self._driver)
         self._purchases = AsyncPurchases(self._driver, journal, settings.account)

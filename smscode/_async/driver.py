@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from .._concurrency import AsyncHome, AsyncRuntime
+from .._observing import Observer
 from ..core.ban import Ban
 from ..core.bucket import Lease, NoRoom
 from ..core.codec import Version
@@ -31,6 +32,7 @@ class AsyncDriver:
         policy: RetryPolicy,
         timeouts: Timeouts,
         limits: AsyncLimits | None,
+        observer: Observer,
     ) -> None:
         """Set up; without ``limits`` none are kept."""
         self.version: Version = version
@@ -39,6 +41,7 @@ class AsyncDriver:
         self._policy = policy
         self._timeouts = timeouts
         self._limits = limits
+        self._observer = observer
         self._home = AsyncHome()
         self._ban = Ban()
         self._closed = False
@@ -55,8 +58,11 @@ class AsyncDriver:
         if call.endpoint.group is Group.CREATE:
             self._ban.check(self.runtime.now())
         budget = self._timeouts.budget(call.endpoint.kind, timeout)
-        deadline = self.runtime.now() + budget
-        terms = Terms(self.version, self._policy, deadline, self.runtime.chance, self._limits is not None)
+        began = self.runtime.now()
+        deadline = began + budget
+        watch = self._observer.watch(call, began)
+        limited = self._limits is not None
+        terms = Terms(self.version, self._policy, deadline, self.runtime.chance, limited, watch)
         steps = flow(call, terms, doubt)
         try:
             effect = next(steps)
@@ -65,9 +71,14 @@ class AsyncDriver:
                 effect = steps.send(Reply(self.runtime.now(), result))
         except StopIteration as end:
             answer: Answer[T] = end.value
+            if watch is not None:
+                watch.ended(call, self.runtime.now(), answer)
             return answer
-        except TempBannedError as error:
-            self._ban.note(error, self.runtime.now())
+        except BaseException as error:
+            if isinstance(error, TempBannedError):
+                self._ban.note(error, self.runtime.now())
+            if watch is not None:
+                watch.ended(call, self.runtime.now(), error)
             raise
 
     async def _perform(self, effect: Effect) -> Response | Failure | Lease | NoRoom | None:

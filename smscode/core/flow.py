@@ -27,6 +27,7 @@ from .bucket import Lease, NoRoom
 from .codec import Version
 from .retry import BEHIND_THE_KEY, TABLE, Action, RetryPolicy, counted
 from .slots import Ending
+from .watch import Watch
 from .wire import Answer, Call, Group, Kind, Request, Response
 
 T = TypeVar("T")
@@ -146,7 +147,7 @@ class Terms:
     """What all attempts of a call share.
 
     ``deadline`` is when it has to be over; ``chance`` gives random numbers of 0..1. ``limited`` tells
-    that rate limits are kept.
+    that rate limits are kept; ``watch`` is told what happens, if anybody wants to know.
     """
 
     version: Version
@@ -154,6 +155,7 @@ class Terms:
     deadline: float
     chance: Callable[[], float]
     limited: bool = False
+    watch: Watch | None = None
 
 
 def flow(call: Call[T], terms: Terms, doubt: Doubt | None = None) -> Flow[Answer[T]]:
@@ -165,6 +167,7 @@ def flow(call: Call[T], terms: Terms, doubt: Doubt | None = None) -> Flow[Answer
     """
     request = call.request(terms.version)
     kind = call.endpoint.kind
+    watch = terms.watch
     doubt = Doubt() if doubt is None else doubt
     troubles: Counter[str] = Counter()
     sent = 0
@@ -179,8 +182,14 @@ def flow(call: Call[T], terms: Terms, doubt: Doubt | None = None) -> Flow[Answer
             if isinstance(reply.result, NoRoom):
                 raise last or _left_out(reply.result, call, before, doubt)
             lease = cast(Lease, reply.result)
-        reply = yield Send(request, terms.deadline, fresh, doubt, lease)
+            if watch is not None:
+                watch.waited(call, sent + 1, reply.now, "rate limit")
         sent += 1
+        if watch is not None:
+            watch.sent(call, sent)
+        reply = yield Send(request, terms.deadline, fresh, doubt, lease)
+        if watch is not None:
+            _tell(watch, call, sent, reply)
         try:
             answer = yield from _read(call, reply, terms.version)
         except SmscodeError as error:
@@ -197,7 +206,10 @@ def flow(call: Call[T], terms: Terms, doubt: Doubt | None = None) -> Flow[Answer
         refused = last.status_code == 429 or isinstance(last, RateLimitError)
         paused = lease is not None and refused and not isinstance(last, TempBannedError)
         if lease is not None and paused:
-            yield Pause(lease, wait, everywhere=what == "throttled")
+            everywhere = what == "throttled"
+            yield Pause(lease, wait, everywhere=everywhere)
+            if watch is not None:
+                watch.paused(call, sent, wait, everywhere=everywhere)
         action = rule.action(kind)
         if action is Action.RECONCILE or (action is Action.CHECK and before):
             settled = yield from _reconciled(call, terms, last)
@@ -208,11 +220,24 @@ def flow(call: Call[T], terms: Terms, doubt: Doubt | None = None) -> Flow[Answer
             raise last
         if reply.now + wait >= terms.deadline:
             raise last
+        if watch is not None:
+            watch.retrying(call, sent, last, wait)
         if wait > 0 and not paused:  # the pause of the group holds this call up, too
             reply = yield Sleep(wait)
+            if watch is not None:
+                watch.waited(call, sent + 1, reply.now, "retry")
             if reply.now >= terms.deadline:  # reading the order took time, too
                 raise last
         fresh = what == "kept-alive connection broke"
+
+
+def _tell(watch: Watch, call: Call[object], sent: int, reply: Reply) -> None:
+    """Tell what an attempt came to."""
+    if isinstance(reply.result, Response):
+        watch.received(call, sent, reply.now, reply.result)
+    else:
+        failure = cast(Failure, reply.result)
+        watch.failed(call, sent, reply.now, failure.kind, failure.timed_out)
 
 
 def _left_out(no_room: NoRoom, call: Call[object], before: bool, doubt: Doubt) -> SmscodeError:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
 import attrs
 import pytest
@@ -81,13 +81,17 @@ ANY: st.SearchStrategy[Any] = st.sampled_from(ALL).flatmap(made)
 
 def plain(value: object) -> bool:
     if type(value) is dict:
-        return all(type(name) is str and plain(item) for name, item in value.items())
-    return all(map(plain, value)) if type(value) is list else value is None or type(value) in (bool, int, str)
+        items = cast("dict[object, object]", value).items()
+        return all(type(name) is str and plain(item) for name, item in items)
+    if type(value) is list:
+        return all(map(plain, cast("list[object]", value)))
+    return value is None or type(value) in (bool, int, str)
 
 
 @pytest.mark.parametrize("module", [models, webhooks])
 def test_every_value_class_is_a_model(module: Any) -> None:
-    found = [value for value in vars(module).values() if isinstance(value, type) and attrs.has(value)]
+    values = [cast(object, getattr(module, name)) for name in vars(module)]
+    found = [value for value in values if isinstance(value, type) and attrs.has(value)]
     assert all(issubclass(class_, Model) for class_ in found if not class_.__name__.startswith("_"))
 
 
@@ -97,7 +101,7 @@ def test_a_model_is_written_as_plain_values_and_read_back(model: Any) -> None:
     assert plain(written)
     assert json.loads(to_json(model)) == written
     if not isinstance(model, webhooks.UnknownEvent):  # the only one that the codec does not make by itself
-        read = structure("v2", written, type(model), "$")
+        read = structure("v2", written, model.__class__, "$")
         assert (read, to_dict(read)) == (model, written)
 
 
@@ -115,7 +119,7 @@ def test_a_model_survives_copying_and_pickling(model: Any, protocol: int) -> Non
 @given(ANY, ANY)
 def test_models_are_equal_when_all_their_fields_are(one: Any, other: Any) -> None:
     same = type(one) is type(other) and all(
-        getattr(one, field.name) == getattr(other, field.name) for field in attrs.fields(type(one))
+        getattr(one, field.name) == getattr(other, field.name) for field in attrs.fields(one.__class__)
     )
     assert (one == other) is same
 

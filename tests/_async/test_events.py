@@ -1,0 +1,314 @@
+"""What a client tells about its calls: to a hook, and to the log."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Literal
+
+import httpx
+import pytest
+
+from smscode import (
+    InvalidArgumentError,
+    NetworkError,
+    NotFoundError,
+    RateLimitError,
+    RetryPolicy,
+    SmscodeError,
+)
+from smscode.core.wire import Group
+from smscode.events import (
+    CallEnded,
+    CallStarted,
+    ClientEvent,
+    GroupPaused,
+    RequestFailed,
+    RequestSent,
+    ResponseReceived,
+    Retrying,
+    Waited,
+)
+
+from ..concurrency import AsyncVirtualClient, coroutine_function
+from .helpers import AsyncScript, refusal, rent, still_sandbox, success
+
+pytestmark = pytest.mark.anyio
+
+Version = Literal["v1", "v2"]
+TOKEN = "canary-4711-0815"
+CONFIG = {"webhook_url": None, "webhook_secret": None}
+
+
+def scripted(
+    told: list[ClientEvent], *answers: httpx.Response | Exception, **options: Any
+) -> AsyncVirtualClient:
+    sandbox = still_sandbox(token=TOKEN)
+    script = AsyncScript(answers, sandbox.transport())
+    return AsyncVirtualClient(sandbox, transport=script, on_event=told.append, **options)
+
+
+def kinds(told: list[ClientEvent]) -> list[type[ClientEvent]]:
+    return [type(event) for event in told]
+
+
+async def test_a_call_is_told_from_its_beginning_to_its_end(version: Version) -> None:
+    told: list[ClientEvent] = []
+    async with scripted(told, api_version=version) as client:
+        await client.balance()
+    what: dict[str, Any] = {
+        "operation": "balance.get",
+        "method": "GET",
+        "path": f"/{version}/balance",
+        "call_id": told[0].call_id,
+    }
+    times: dict[str, Any] = {"seconds": 0.0}
+    ended: dict[str, Any] = {"result": "done", "trouble": None, "code": None, "status_code": 200}
+    assert told == [
+        CallStarted(**what, attempt=0, base_url="https://api.smscode.gg"),
+        RequestSent(**what, attempt=1),
+        ResponseReceived(**what, attempt=1, status_code=200, request_id="sandbox-000001", **times),
+        CallEnded(**what, attempt=1, request_id="sandbox-000001", **ended, **times),
+    ]
+
+
+async def test_every_call_has_a_number_of_its_own() -> None:
+    told: list[ClientEvent] = []
+    async with scripted(told) as first, scripted(told) as second:
+        await first.balance()
+        await second.balance()
+        await first.balance()
+    assert len({event.call_id for event in told}) == 3
+
+
+async def test_a_path_holds_places_for_ids() -> None:
+    told: list[ClientEvent] = []
+    async with scripted(told) as client:
+        await client.orders.get(await rent(client))
+    assert {event.path for event in told} == {"/v2/orders/create", "/v2/orders/{id}"}
+
+
+async def test_a_repeated_attempt_is_told_with_its_pause() -> None:
+    told: list[ClientEvent] = []
+    busy = refusal(503, "SERVICE_UNAVAILABLE")
+    async with scripted(told, busy, httpx.ReadError("broken"), retry=RetryPolicy(base=2, cap=8)) as client:
+        await client.balance()
+    assert kinds(told) == [
+        CallStarted,
+        *(RequestSent, ResponseReceived, Retrying, Waited),
+        *(RequestSent, RequestFailed, Retrying, Waited),
+        *(RequestSent, ResponseReceived, CallEnded),
+    ]
+    assert [event.attempt for event in told] == [0, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3]
+    retries = [event for event in told if isinstance(event, Retrying)]
+    assert [(event.trouble, event.status_code) for event in retries] == [
+        ("SERVICE_UNAVAILABLE", 503),
+        ("connection broke", None),
+    ]
+    waits = [event for event in told if isinstance(event, Waited)]
+    assert {event.reason for event in waits} == {"retry"}
+    assert [event.seconds for event in waits] == pytest.approx([event.seconds for event in retries])
+    failed = next(event for event in told if isinstance(event, RequestFailed))
+    assert (failed.trouble, failed.timed_out) == ("connection broke", False)
+    assert isinstance(told[-1], CallEnded)
+    assert told[-1].seconds == pytest.approx(sum(event.seconds for event in waits))
+
+
+async def test_a_refusal_for_the_rate_limit_pauses_the_group() -> None:
+    told: list[ClientEvent] = []
+    async with scripted(told, refusal(429, "RATE_LIMIT_EXCEEDED", {"retry-after": "5"})) as client:
+        await client.balance()
+    assert kinds(told) == [
+        CallStarted,
+        *(RequestSent, ResponseReceived, GroupPaused, Retrying, Waited),
+        *(RequestSent, ResponseReceived, CallEnded),
+    ]
+    paused, waited = told[3], told[5]
+    assert isinstance(paused, GroupPaused)
+    assert isinstance(waited, Waited)
+    assert paused.group is Group.BALANCE
+    assert waited.reason == "rate limit"
+    assert paused.seconds == pytest.approx(waited.seconds, abs=0.5)
+    assert 5 <= paused.seconds <= 6
+
+
+async def test_a_refusal_by_something_in_between_pauses_every_group() -> None:
+    told: list[ClientEvent] = []
+    async with scripted(told, refusal(429, headers={"retry-after": "3"})) as client:
+        await client.balance()
+    assert [event.group for event in told if isinstance(event, GroupPaused)] == [None]
+
+
+async def test_without_rate_limits_there_is_nothing_to_pause() -> None:
+    told: list[ClientEvent] = []
+    answer = refusal(429, "RATE_LIMIT_EXCEEDED", {"retry-after": "3"})
+    async with scripted(told, answer, rate_limits=None) as client:
+        await client.balance()
+    assert [type(event) for event in told if isinstance(event, GroupPaused | Waited)] == [Waited]
+
+
+@pytest.mark.parametrize(
+    ("answer", "class_", "ended"),
+    [
+        (refusal(404, "NOT_FOUND"), NotFoundError, ("rejected", "NOT_FOUND", "NOT_FOUND", 404)),
+        (httpx.ConnectError("no"), NetworkError, ("not_sent", "not sent", "NETWORK_ERROR", None)),
+        (httpx.ReadTimeout("no"), NetworkError, ("unknown", "connection broke", "TIMEOUT", None)),
+    ],
+)
+async def test_a_call_that_fails_is_told_with_what_became_of_it(
+    answer: httpx.Response | Exception, class_: type[SmscodeError], ended: tuple[object, ...]
+) -> None:
+    told: list[ClientEvent] = []
+    async with scripted(told, answer, retry=RetryPolicy(max_attempts=1)) as client:
+        with pytest.raises(class_) as caught:
+            await client.orders.resend(7)
+    last = told[-1]
+    assert isinstance(last, CallEnded)
+    assert (last.result, last.trouble, last.status_code) == (ended[0], ended[1], ended[3])
+    assert (last.code, last.result) == (caught.value.code, caught.value.outcome)
+
+
+async def test_a_call_for_which_there_is_no_room_was_never_sent() -> None:
+    told: list[ClientEvent] = []
+    answer = refusal(429, "RATE_LIMIT_EXCEEDED", {"retry-after": "50"})
+    async with scripted(told, answer) as client:
+        for _ in range(2):
+            with pytest.raises(RateLimitError):
+                await client.balance(timeout=10)
+    assert kinds(told[-2:]) == [CallStarted, CallEnded]
+    last = told[-1]
+    assert isinstance(last, CallEnded)
+    assert (last.attempt, last.result) == (0, "not_sent")
+
+
+async def test_the_order_that_is_read_belongs_to_the_cancel() -> None:
+    told: list[ClientEvent] = []
+    sandbox = still_sandbox(otp_after=None)
+    script = AsyncScript([], sandbox.transport())
+    async with AsyncVirtualClient(sandbox, transport=script, on_event=told.append) as client:
+        order_id = await rent(client)
+        client.runtime.pass_by(150)
+        told.clear()
+        script.add(httpx.ReadError("lost"))
+        await client.orders.cancel(order_id)
+    assert [event.operation for event in told if isinstance(event, RequestSent)] == [
+        "orders.cancel",
+        "orders.get",
+        "orders.cancel",
+    ]
+    assert len({event.call_id for event in told}) == 1
+    assert kinds(told)[0] is CallStarted
+    assert kinds(told).count(CallEnded) == 1
+
+
+async def test_no_event_and_no_line_of_the_log_holds_a_secret(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[ClientEvent] = []
+    with caplog.at_level(logging.DEBUG, "smscode"):
+        sandbox = still_sandbox(token=TOKEN, otp_after=0)
+        async with AsyncVirtualClient(sandbox, on_event=told.append) as client:
+            order = (await client.orders.create(catalog_product_id=87, idempotency_key="canary-key")).orders[
+                0
+            ]
+            sms = await client.orders.wait_for_otp(order.id)
+            await client.webhook.update(secret="canary-secret", url="https://example.com/canary-path")
+            await client.orders.list(status="ACTIVE", limit=17)
+            await client.orders.finish(order.id)
+    said = caplog.text + repr(told) + repr([record.__dict__ for record in caplog.records])
+    assert "orders.finish" in said
+    for secret in (TOKEN, "canary", order.phone_number, sms.code, str(order.id), "limit=17"):
+        assert secret is not None
+        assert secret not in said
+
+
+# -- hooks -----------------------------------------------------------------------------------------
+
+
+async def test_what_a_hook_raises_is_logged_once_and_breaks_no_call(caplog: pytest.LogCaptureFixture) -> None:
+    calls: list[ClientEvent] = []
+
+    def broken(event: ClientEvent) -> None:
+        calls.append(event)
+        raise ZeroDivisionError("in the hook")
+
+    async with AsyncVirtualClient(still_sandbox(), on_event=broken) as client:
+        await client.balance()
+        await client.balance()
+    assert len(calls) == 8
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == [
+        "on_event raised an exception, which changes nothing for the call. Further ones are not logged."
+    ]
+
+
+async def test_a_hook_is_a_plain_function(version: Version) -> None:
+    for wrong in (5, "print", coroutine_function):
+        with pytest.raises(InvalidArgumentError, match=r"^on_event: expected a function"):
+            AsyncVirtualClient(still_sandbox(), on_event=wrong, api_version=version)
+
+
+# -- the log ---------------------------------------------------------------------------------------
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
+    records = [record for record in caplog.records if hasattr(record, "smscode_event")]
+    assert all(record.name == "smscode" for record in records)
+    return [(record.levelno, record.getMessage().partition(") ")[2]) for record in records]
+
+
+async def test_the_log_tells_a_call_on_debug(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "smscode"):
+        async with AsyncVirtualClient(still_sandbox()) as client:
+            await client.balance()
+    assert logged(caplog) == [
+        (logging.DEBUG, "begins at https://api.smscode.gg"),
+        (logging.DEBUG, "attempt 1 is sent"),
+        (logging.DEBUG, "attempt 1 is answered with 200 after 0.000 s, request id sandbox-000001"),
+        (logging.DEBUG, "is done after 0.000 s, attempts: 1"),
+    ]
+    assert "(balance.get, GET /v2/balance) attempt 1 is sent" in caplog.text
+
+
+async def test_the_log_tells_trouble_on_info(caplog: pytest.LogCaptureFixture) -> None:
+    sandbox = still_sandbox()
+    answers: list[httpx.Response | Exception] = [
+        refusal(429, "RATE_LIMIT_EXCEEDED", {"retry-after": "0"}),
+        refusal(429, headers={"retry-after": "0"}),
+        httpx.ReadError("broken"),
+        refusal(401, "UNAUTHORIZED"),
+    ]
+    script = AsyncScript(answers)
+    with caplog.at_level(logging.INFO, "smscode"):
+        async with AsyncVirtualClient(sandbox, transport=script, retry=RetryPolicy(base=0.001)) as client:
+            with pytest.raises(SmscodeError):
+                await client.balance()
+    assert {level for level, _ in logged(caplog)} == {logging.INFO}
+    lines = [line.partition(" for ")[0].partition(" in ")[0] for _, line in logged(caplog)]
+    assert lines == [
+        "is refused, and the group balance of this account pauses",
+        "attempt 1 is repeated",
+        "is refused, and every group of this account pauses",
+        "attempt 2 is repeated",
+        "attempt 3 fails after 0.000 s: connection broke",
+        "attempt 3 is repeated",
+        lines[-1],
+    ]
+    assert lines[-1].startswith("is rejected after ")
+    assert lines[-1].endswith("s, attempts: 4: UNAUTHORIZED")
+
+
+async def test_the_log_tells_of_waiting_on_debug(caplog: pytest.LogCaptureFixture) -> None:
+    script = AsyncScript([refusal(503, "SERVICE_UNAVAILABLE", {"retry-after": "2"}), success(CONFIG)])
+    with caplog.at_level(logging.DEBUG, "smscode"):
+        async with AsyncVirtualClient(still_sandbox(), transport=script) as client:
+            await client.webhook.get()
+    line = next(line for _, line in logged(caplog) if line.startswith("waited"))
+    assert line.startswith("waited 2.")
+    assert line.endswith(" s before attempt 2: retry")
+    assert any(line.endswith("answered with 200 after 0.000 s") for _, line in logged(caplog))
+
+
+async def test_a_client_that_nobody_watches_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*arguments: object) -> None:
+        raise AssertionError("watched")
+
+    monkeypatch.setattr("smscode._observing.Watch", never)
+    async with AsyncVirtualClient(still_sandbox()) as client:
+        await client.balance()
