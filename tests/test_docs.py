@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from smscode.__main__ import main
 from smscode.core.wire import Group
 from smscode.sandbox import Sandbox
 
+from .ext.redis_server import redis_server
 from .programs import ROOT, Program, programs_of, run
 
 PAGES = sorted((ROOT / "docs" / "pages").rglob("*.md"))
@@ -27,6 +28,7 @@ COMMANDS = [
     for line in page.read_text("utf-8").splitlines()
     if re.match("smscode .*--sandbox", line)
 ]
+BODY = b'{"event":"webhook.test","timestamp":"2026-06-14T04:15:00+00:00","data":{"message":"ping"}}'
 SHOP = ROOT / "docs" / "pages" / "how-to" / "shop.md"
 
 
@@ -39,11 +41,16 @@ def of_its_own(program: Program) -> bool:
 def test_every_program_runs_as_it_stands(
     program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if "fastapi" in program.source:
-        pytest.importorskip("fastapi")
+    pytest.importorskip("uvicorn")
+    for extra in ("fastapi", "redis"):
+        if extra in program.source.lower():
+            pytest.importorskip(extra)
     monkeypatch.chdir(tmp_path)
     sandbox = Sandbox(otp_after=0)
-    with sandbox.serve() as server:
+    with ExitStack() as running:
+        server = running.enter_context(sandbox.serve())
+        if "REDIS_URL" in program.source:
+            monkeypatch.setenv("REDIS_URL", running.enter_context(redis_server()).url)
         monkeypatch.setenv("SMSCODE_TOKEN", sandbox.token)
         monkeypatch.setenv("SMSCODE_BASE_URL", server.url)
         monkeypatch.setenv("SMSCODE_WEBHOOK_SECRET", "a secret")
@@ -68,6 +75,7 @@ def test_every_command_that_needs_no_account_runs(
 @pytest.mark.asyncio
 async def test_the_shop_holds_buys_and_reconciles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pytest.importorskip("fastapi")
+    pytest.importorskip("uvicorn")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SMSCODE_WEBHOOK_SECRET", "a secret")
     sandbox = Sandbox(otp_after=0)
@@ -75,7 +83,6 @@ async def test_the_shop_holds_buys_and_reconciles(monkeypatch: pytest.MonkeyPatc
     names: dict[str, Any] = {}
     exec(programs_of(SHOP)[0].source, names)
     lifespan: Callable[[object], AbstractAsyncContextManager[None]] = names["lifespan"]
-    body = b'{"event":"webhook.test","timestamp":"2026-06-14T04:15:00+00:00","data":{"message":"ping"}}'
     with sandbox.serve() as server:
         monkeypatch.setenv("SMSCODE_BASE_URL", server.url)
         async with (
@@ -91,14 +98,37 @@ async def test_the_shop_holds_buys_and_reconciles(monkeypatch: pytest.MonkeyPatc
             again = await browser.post("/sales/sale-1", params=wish)
             refused = await browser.post("/sales/sale-2", params={**wish, "shown_price": "0.01"})
             code = await browser.get("/sales/sale-1/code")
-            signature = {webhooks.SIGNATURE_HEADER: webhooks.sign(body, "a secret")}
-            signed = await browser.post("/smscode-webhook", content=body, headers=signature)
-            forged = await browser.post("/smscode-webhook", content=body)
+            signature = {webhooks.SIGNATURE_HEADER: webhooks.sign(BODY, "a secret")}
+            signed = await browser.post("/smscode-webhook", content=BODY, headers=signature)
+            forged = await browser.post("/smscode-webhook", content=BODY)
     assert first.json() == again.json(), "one sale is one order"
     assert len(sandbox.ledger) == 2, "the deposit and that order"
     assert (unknown.status_code, refused.status_code) == (404, 409)
     assert names["sales"]["sale-2"]["state"] == "given back"
     assert len(code.json()["code"]) == 6
+    assert (signed.status_code, forged.status_code) == (204, 401)
+
+
+@pytest.mark.asyncio
+async def test_the_relay_passes_signed_webhooks_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("fastapi")
+    pytest.importorskip("redis")
+    (program,) = [program for program in PROGRAMS if "AsyncEventRelay" in program.source]
+    monkeypatch.setenv("SMSCODE_WEBHOOK_SECRET", "a secret")
+    monkeypatch.setenv("SMSCODE_TOKEN", "token")
+    names: dict[str, Any] = {}
+    with redis_server() as redis:
+        monkeypatch.setenv("REDIS_URL", redis.url)
+        exec(program.source, names)
+        async with (
+            names["lifespan"](names["app"]),
+            httpx.AsyncClient(
+                transport=httpx.ASGITransport(app=names["app"]), base_url="http://shop"
+            ) as service,
+        ):
+            signature = {webhooks.SIGNATURE_HEADER: webhooks.sign(BODY, "a secret")}
+            signed = await service.post("/smscode-webhook", content=BODY, headers=signature)
+            forged = await service.post("/smscode-webhook", content=BODY)
     assert (signed.status_code, forged.status_code) == (204, 401)
 
 
