@@ -16,7 +16,7 @@ from smscode._budgets import Budget
 from smscode._concurrency import AsyncRuntime
 from smscode.core.bucket import Bucket, Lease
 from smscode.core.flow import Acquire
-from smscode.core.slots import Ending
+from smscode.core.slots import Ending, Slots
 from smscode.core.wire import Group
 
 from . import machine
@@ -93,7 +93,8 @@ def _contestant(runner: asyncio.Runner, make: Callable[[], Step], count: int) ->
 
 def _grants(waiters: int) -> float:
     """Give the seconds of CPU for each grant to that many who wait, one grant at a time."""
-    bucket = Bucket("create", 1, 60.0)
+    slots = Slots(60.0)
+    bucket = Bucket("create", 1, slots)
     bucket.ask(0.0, 1e9)
     leases = [bucket.ask(0.0, 1e9) for _ in range(waiters)]
     first = bucket.ask(0.0, 1e9)
@@ -103,7 +104,7 @@ def _grants(waiters: int) -> float:
     for lease in leases[: min(waiters, 1000)]:
         assert isinstance(lease, Lease)
         if holder is None:
-            bucket._slots.busy = 0  # the one that was asked for first is over
+            slots.busy = 0  # the one that was asked for first is over
         else:
             bucket.end(holder, 0.0, Ending.UNSENT)
         bucket.look(lease, 0.0)
