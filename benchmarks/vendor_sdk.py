@@ -12,6 +12,7 @@ import importlib
 import json
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 
@@ -31,15 +32,50 @@ async def creates(client: Any, tasks: int) -> float:
     return (time.process_time() - began) / tasks
 
 
+def polls(waits: int) -> int:
+    """Let so many orders expire after 60 s of virtual time while they are waited for; count requests."""
+    sys.path.append(str(Path(__file__).parent))
+    loop = importlib.import_module("virtual").VirtualLoop()
+    httpx: Any = importlib.import_module("httpx")
+    vendor: Any = importlib.import_module("smscode")
+    began = loop.time()
+    requests = 0
+
+    def answer(request: Any) -> Any:
+        nonlocal requests
+        requests += 1
+        order = {
+            "id": int(request.url.path.rpartition("/")[2]),
+            "status": "ACTIVE" if loop.time() - began < 60 else "EXPIRED",
+            "amount": {"amount": "1", "currency": "USD", "canonical_amount": 1, "canonical_currency": "IDR"},
+            "otp_code": None,
+        }
+        fx = {"pair": "USD/IDR", "rate": 16420, "rate_as_of": "2026-06-14T03:15:00+00:00"}
+        return httpx.Response(200, json={"success": True, "data": order, "meta": {"fx": fx}})
+
+    async def wait_for_all() -> None:
+        transport = httpx.MockTransport(answer)
+        async with vendor.AsyncSmscodeClient(token="benchmark-token", transport=transport) as client:
+            waiting = (client.orders.wait_for_otp(one, timeout_ms=600_000) for one in range(1, waits + 1))
+            ends = await asyncio.gather(*waiting, return_exceptions=True)
+            assert all(isinstance(end, vendor.OrderTerminalError) for end in ends), ends[0]
+
+    loop.run_until_complete(wait_for_all())
+    loop.close()
+    return requests
+
+
 async def main(url: str) -> None:
     """Answer line by line, until there are none."""
     vendor: Any = importlib.import_module("smscode")
     async with vendor.AsyncSmscodeClient(token="benchmark-token", base_url=url) as client:
         while line := sys.stdin.readline():
             what, *arguments = json.loads(line)
-            print(
-                json.dumps(await {"reads": reads, "creates": creates}[what](client, *arguments)), flush=True
-            )
+            if what == "polls":  # on a loop of its own
+                answer: float = await asyncio.to_thread(polls, *arguments)
+            else:
+                answer = await {"reads": reads, "creates": creates}[what](client, *arguments)
+            print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

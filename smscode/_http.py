@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import ssl
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from datetime import datetime
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal, cast
 from urllib.parse import urlencode, urlsplit
 
 import httpcore
@@ -255,6 +255,12 @@ def _limit(seconds: float, remaining: float, rest: float) -> float | None:
     return None if math.isinf(least) else least
 
 
+def extensions_of(request: httpcore.Request) -> MutableMapping[str, Any]:
+    """Give a request's time limits and trace, which httpcore annotates only in part."""
+    untyped: Any = request
+    return cast("MutableMapping[str, Any]", untyped.extensions)
+
+
 def headers_of(response: httpcore.Response) -> dict[str, str]:
     """Give the headers by their names in lower case; values of the same name are joined."""
     headers: dict[str, str] = {}
@@ -279,7 +285,7 @@ def for_caller(request: httpcore.Request) -> httpx.Request:
         address,
         headers=request.headers,
         content=request.stream.body or None,
-        extensions=request.extensions,
+        extensions=dict(extensions_of(request)),
     )
     made.stream = request.stream
     return made

@@ -8,6 +8,7 @@ from contextlib import aclosing, asynccontextmanager
 from operator import attrgetter
 
 import anyio
+import anyio.lowlevel
 import httpcore
 import httpx
 import pytest
@@ -340,6 +341,53 @@ async def test_when_the_polling_wait_and_its_successor_are_cancelled_a_third_one
         sandbox.deliver_sms(ids[2], code="123456")
         async with asyncio.timeout(5):
             assert (await tasks[2]).code == "123456"
+
+
+async def soon(condition: Callable[[], object]) -> None:
+    for _ in range(100):
+        if condition():
+            return
+        await anyio.lowlevel.checkpoint()
+    raise AssertionError("it did not come to that")
+
+
+@pytest.mark.anyio
+async def test_a_thousand_leaders_cancelled_as_soon_as_they_lead_cost_no_poll_and_lose_no_waiter() -> None:
+    sandbox = Sandbox(otp_after=None)
+    transport: httpx.AsyncBaseTransport = sandbox.transport()
+    async with AsyncClient(sandbox.token, transport=transport, poll_interval=3600) as client:
+        order_id = (await client.orders.create(catalog_product_id=87)).orders[0].id
+        board = client.orders._waits._board
+        found: list[Sms] = []
+        led = 0
+
+        async def wait() -> None:
+            found.append(await client.orders.wait_for_otp(order_id))
+
+        async def lead_and_go(scope: anyio.CancelScope) -> None:
+            with scope:
+                await client.orders.wait_for_otp(order_id)
+
+        async with anyio.create_task_group() as tasks:
+            scopes: list[anyio.CancelScope] = []
+            for _ in range(1000):
+                scopes.append(anyio.CancelScope())
+                tasks.start_soon(lead_and_go, scopes[-1])
+                await soon(lambda: len(board._watches) == len(scopes))
+            tasks.start_soon(wait)
+            await until(lambda: len(board._watches) == 1001 and sandbox.requests["GET /orders/active"])
+            for scope in scopes:
+                leader = board._leader
+                scope.cancel()
+                await soon(lambda: board._leader not in (leader, None))  # noqa: B023
+                led += 1
+            assert (led, len(board._watches)) == (1000, 1)
+            assert sandbox.requests["GET /orders/active"] == 1
+            board._due = 0.0  # the time of the next poll has come, and the last one has to know
+            sandbox.deliver_sms(order_id, code="123456")
+            next(iter(board._watches)).signal.set()
+        assert [sms.code for sms in found] == ["123456"]
+        assert sandbox.requests["GET /orders/active"] == 2
 
 
 @pytest.mark.anyio

@@ -15,7 +15,15 @@ import pytest
 
 from smscode import NetworkError, RequestTimeoutError, Timeouts
 from smscode._concurrency import AsyncRuntime, Runtime
-from smscode._http import Progress, Translator, environment_proxy, for_caller, headers_of, ssl_context
+from smscode._http import (
+    Progress,
+    Translator,
+    environment_proxy,
+    extensions_of,
+    for_caller,
+    headers_of,
+    ssl_context,
+)
 from smscode.core.flow import Doubt
 from smscode.core.inflate import BodyError
 from smscode.core.retry import TABLE
@@ -240,7 +248,7 @@ def test_a_toy_token_takes_nothing_out_of_an_answer() -> None:
 )
 def test_no_step_may_take_longer_than_is_left(remaining: float, limits: tuple[float | None, ...]) -> None:
     request = translator().request(Request("GET", "/v2/x"), remaining, None)
-    timeout = request.extensions["timeout"]
+    timeout = extensions_of(request)["timeout"]
     assert (timeout["connect"], timeout["read"], timeout["write"], timeout["pool"]) == limits
 
 
@@ -249,7 +257,7 @@ def test_what_is_bounded_as_a_whole_has_no_limits_that_come_to_the_same(
     remaining: float, limits: tuple[float | None, ...]
 ) -> None:
     request = translator().request(Request("GET", "/v2/x"), remaining, None, bounded=True)
-    timeout = request.extensions["timeout"]
+    timeout = extensions_of(request)["timeout"]
     assert (timeout["connect"], timeout["read"]) == limits
     assert (timeout["write"], timeout["pool"]) == (timeout["read"], None)
 
@@ -257,7 +265,7 @@ def test_what_is_bounded_as_a_whole_has_no_limits_that_come_to_the_same(
 def test_limits_may_be_endless() -> None:
     endless = Timeouts(connect=math.inf, read=math.inf)
     request = translator(timeouts=endless).request(Request("GET", "/v2/x"), math.inf, None)
-    assert set(request.extensions["timeout"].values()) == {None}
+    assert set(extensions_of(request)["timeout"].values()) == {None}
 
 
 def test_a_response_has_lower_case_names_and_joined_values() -> None:

@@ -135,7 +135,7 @@ class AsyncConnections:
         request = self._translate.request(effect.request, remaining, trace, bounded=lane.bounded)
         with self._runtime.limit(remaining):
             response = await lane.handle_async_request(request)
-            request.extensions.pop("trace")  # the rest of it tells nothing new
+            _http.extensions_of(request).pop("trace")  # the rest of it tells nothing new
             return await self._read(response, effect.deadline)
 
     async def _read(self, response: httpcore.Response, deadline: float) -> Response:

@@ -137,7 +137,7 @@ class Connections:
         request = self._translate.request(effect.request, remaining, trace, bounded=lane.bounded)
         with self._runtime.limit(remaining):
             response = lane.handle_request(request)
-            request.extensions.pop("trace")  # the rest of it tells nothing new
+            _http.extensions_of(request).pop("trace")  # the rest of it tells nothing new
             return self._read(response, effect.deadline)
 
     def _read(self, response: httpcore.Response, deadline: float) -> Response:

@@ -11,7 +11,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterable, Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import httpcore
 import httpx
@@ -74,8 +74,6 @@ async def _ignore(event: str, info: Mapping[str, object]) -> None:
 class _Transport(AsyncLaneTransport):
     """What any httpx client can use; a client of this package goes straight to the lane below."""
 
-    lane: _Lane
-
     def __init__(self, ssl_context: ssl.SSLContext | None, proxy: str | None) -> None:
         self.lane = _Lane(ssl_context, proxy)
 
@@ -115,16 +113,17 @@ class _Lane:
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
         """Send a request, once; a redirect is an answer like others, and the body comes as it was sent."""
         session = self._session or self._open(request.url)
-        limits: Mapping[str, float | None] = request.extensions.get("timeout", {})
-        tell: _Tell = request.extensions.get("trace", _ignore)
-        assert isinstance(request.stream, AsyncIterable)
+        extensions = _http.extensions_of(request)
+        limits: Mapping[str, float | None] = extensions.get("timeout", {})
+        tell: _Tell = extensions.get("trace", _ignore)
+        stream = cast("AsyncIterable[bytes]", request.stream)
         before = _TELL.set(tell)
         try:
             response = await session.request(
                 request.method.decode("ascii"),
                 bytes(request.url).decode("ascii"),
                 headers=[(name.decode("ascii"), value.decode("ascii")) for name, value in request.headers],
-                data=b"".join([chunk async for chunk in request.stream]) or None,
+                data=b"".join([chunk async for chunk in stream]) or None,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(connect=limits.get("connect"), sock_read=limits.get("read")),
             )
