@@ -172,6 +172,7 @@ def test_an_answer_shows_the_order_as_it_was_bought() -> None:
 
 
 def test_a_server_waits_without_blocking_others() -> None:
+    pytest.importorskip("uvicorn")
     sandbox = Sandbox()
     sandbox.set_behaviour(SLOW)
     headers = {"authorization": f"Bearer {sandbox.token}", "idempotency-key": "k"}
