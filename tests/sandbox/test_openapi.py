@@ -106,6 +106,22 @@ def test_what_the_sandbox_refuses_is_not_in_the_document(
     assert response.status_code == 422
 
 
+def examples(schema: Any) -> dict[str, Any]:
+    """Give the examples of an object's fields."""
+    return {name: field["examples"][0] for name, field in schema["properties"].items() if "examples" in field}
+
+
+def test_the_examples_can_be_tried_as_they_are(version: str) -> None:
+    held, api = contract("current"), Api(version)
+    schema = held.document["paths"][f"/{version}/orders/create"]["post"]["requestBody"]["content"]
+    tier, routed = [examples(variant) for variant in schema["application/json"]["schema"]["oneOf"]]
+    (first,) = api.post("/orders/create", **tier)["orders"]
+    (second,) = api.post("/orders/create", **routed)["orders"]
+    (order_id,) = held.document["paths"][f"/{version}/orders/{{id}}"]["get"]["parameters"]
+    assert [first["id"]] == order_id["schema"]["examples"]
+    assert second["operator_id"] == routed["operator_id"]
+
+
 def test_every_webhook_that_the_sandbox_sends_is_in_the_document(generation: Generation) -> None:
     api = Api(generation=generation, otp_after=None)
     api.patch("/webhook", webhook_url=URL)

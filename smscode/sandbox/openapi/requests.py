@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from typing import Final
 
 from attrs import evolve
@@ -15,6 +15,19 @@ from ..refusal import Json
 from ..render import Version
 from .schemas import Schema, Schemas, closed, members, nullable
 
+_EXAMPLES: Final[Mapping[str, Mapping[Version, Json]]] = {
+    "id": {"v1": 1001, "v2": 1001},
+    "country_id": {"v1": 6, "v2": 6},
+    "platform_id": {"v1": 3, "v2": 3},
+    "operator_id": {"v1": 1, "v2": 1},
+    "product_id": {"v1": 142, "v2": 142},
+    "catalog_product_id": {"v1": 87, "v2": 87},
+    "max_price": {"v1": 20_000, "v2": "1.50"},
+    "min_price": {"v1": 1, "v2": "0.01"},
+    "webhook_url": {"v1": "https://hooks.example.net/sms", "v2": "https://hooks.example.net/sms"},
+}
+"""What every sandbox sells and where its orders begin, so that examples can be tried as they are."""
+
 _KEY_PARAMETER: Final[Schema] = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -26,7 +39,7 @@ _ORDER_PARAMETER: Final[Schema] = {
     "in": "path",
     "description": ORDER_ID.about,
     "required": True,
-    "schema": {"type": "integer", "format": "int32", "minimum": 1, "maximum": INT32[1]},
+    "schema": {"type": "integer", "format": "int32", "minimum": 1, "maximum": INT32[1], "examples": [1001]},
 }
 
 
@@ -89,6 +102,8 @@ def value(parameter: Parameter, version: Version) -> Schema:
         schema = nullable(schema)
     if parameter.default is not None:
         schema["default"] = parameter.default
+    if parameter.name in _EXAMPLES:
+        schema["examples"] = [_EXAMPLES[parameter.name][version]]
     return schema
 
 
