@@ -281,7 +281,10 @@ class Service(RuleBasedStateMachine):
     def nothing_lives_longer_than_it_should(self) -> None:
         now = self.sandbox.now
         assert all(now < order.expires_at for order in self.world.open.values())
-        assert all(now < purchase.ready_at for purchase in self.world.settling.values())
+        settling = self.world.settling.values()
+        assert all(now < purchase.ready_at for purchase in settling)
+        unsettled = {key for key, record in self.world.keys.records.items() if record.result is None}
+        assert unsettled == {(purchase.scope, purchase.key) for purchase in settling if purchase.key}
         due = self.world.next_due()
         assert due is None or due <= now + timedelta(seconds=1200)
 
