@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from smscode.sandbox import Sandbox
-from smscode.sandbox.addresses import resolve_by_system
+from smscode.sandbox.addresses import resolve_by_system, resolve_nothing
 
 from .harness import START, URL, Api, wrong_fields
 
@@ -42,7 +42,7 @@ def test_every_address_of_a_name_has_to_be_public(version: str) -> None:
 
 
 def test_an_unknown_name_is_left_to_fail_when_something_is_sent(version: str) -> None:
-    api = Api(version, resolve=lambda _: ())
+    api = Api(version, resolve=resolve_nothing)
     assert api.patch("/webhook", webhook_url=URL)["webhook_url"] == URL
 
 

@@ -33,7 +33,7 @@ COMPLETED, CANCELED, EXPIRED = OrderStatus.COMPLETED, OrderStatus.CANCELED, Orde
 TRANSITIONS: Mapping[tuple[OrderStatus, bool], set[OrderStatus]] = {
     (ACTIVE, False): {OTP_RECEIVED, CANCELED, EXPIRED},
     (OTP_RECEIVED, True): {OTP_RECEIVED, ACTIVE, COMPLETED},
-    (ACTIVE, True): {OTP_RECEIVED, COMPLETED},
+    (ACTIVE, True): {OTP_RECEIVED, COMPLETED, ACTIVE},  # the last by another resend, which changes nothing
 }
 """Where an order may go from a status, without and with an SMS: the table of the service's semantics."""
 
@@ -299,6 +299,6 @@ def test_the_ledger_adds_up_and_orders_do_what_they_may(monkeypatch: pytest.Monk
             deadline=None,
             derandomize=RUNS == 200,
             database=None,
-            suppress_health_check=list(HealthCheck),
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
     )

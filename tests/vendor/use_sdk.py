@@ -13,7 +13,7 @@ import importlib.metadata
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -229,7 +229,7 @@ def expect(error: type[Exception], ask: Callable[[], object]) -> Any:
 
 
 @contextmanager
-def endpoint() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
+def endpoint() -> Generator[tuple[str, list[tuple[str, bytes]]]]:
     """Serve a webhook endpoint on this machine."""
     received: list[tuple[str, bytes]] = []
 
