@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 
 from attrs import field, frozen
 
-NAMES = ("calls", "bursts", "threads", "limits", "waiting", "sandbox")
+NAMES = ("calls", "bursts", "threads", "limits", "windows", "waiting", "sandbox")
 """The benchmarks, each a module of this package."""
 
 T = TypeVar("T")

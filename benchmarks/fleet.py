@@ -1,0 +1,110 @@
+"""Several processes on one account and one Redis, one of which is killed: what a service sees of them.
+
+python -m benchmarks.fleet URL_OF_THE_SERVICE URL_OF_REDIS LIMIT WINDOW
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import redis
+from attrs import frozen
+
+from smscode import AsyncClient, RateLimits, SmscodeError, Timeouts
+
+PROCESSES = 4
+_TASKS = 20
+_ANSWER_BODY = b'{"success":true,"data":{"currency":"IDR","balance":5}}'
+_ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(_ANSWER_BODY), _ANSWER_BODY)
+_LATENCY = 0.05
+
+
+@frozen
+class Sight:
+    """What the service saw, and how often the processes went to Redis for each request."""
+
+    arrivals: list[float]
+    used: float
+    visits: float
+
+
+class _Service(asyncio.Protocol):
+    """Answers every request a moment later, and notes when it came."""
+
+    def __init__(self, arrivals: list[float]) -> None:
+        self._arrivals = arrivals
+        self._loop = asyncio.get_running_loop()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._arrivals.append(self._loop.time())
+        self._loop.call_later(_LATENCY, self._transport.write, _ANSWER)
+
+
+async def watch(redis_url: str, limit: int, window: float, seconds: float, killed_at: float) -> Sight:
+    """Let the processes send all they may for so long; one of them is killed in between."""
+    arrivals: list[float] = []
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _Service(arrivals), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    command = [sys.executable, "-m", "benchmarks.fleet", f"http://127.0.0.1:{port}", redis_url]
+    command += [str(limit), str(window)]
+    processes = [
+        await asyncio.create_subprocess_exec(*command, stderr=subprocess.DEVNULL) for _ in range(PROCESSES)
+    ]
+    try:
+        while not arrivals:  # noqa: ASYNC110  # they need a moment to start
+            await asyncio.sleep(0.01)
+        began = arrivals[0]
+        await asyncio.sleep(killed_at)
+        processes[0].kill()
+        await asyncio.sleep(began + seconds - loop.time())
+        seen = [arrival for arrival in arrivals if arrival <= began + seconds]
+    finally:
+        for process in processes:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+        server.close()
+    with redis.Redis.from_url(redis_url) as connection:
+        stats = connection.info("commandstats")
+        assert isinstance(stats, dict)
+        visits: int = stats["cmdstat_evalsha"]["calls"]
+    permitted = limit * seconds / (window + _LATENCY)
+    return Sight(seen, len(seen) / permitted, visits / len(seen))
+
+
+async def saturate(url: str, redis_url: str, limit: int, window: float) -> None:
+    """Send all that the limit lets through, until killed."""
+    limits = RateLimits(balance=limit, window=window, redis=redis_url, redis_fallback=1 / PROCESSES)
+    timeouts = Timeouts(total=2.0, create=2.0)
+    async with AsyncClient(
+        "token", base_url=url, api_version="v1", rate_limits=limits, timeout=timeouts
+    ) as client:
+
+        async def task() -> None:
+            while True:
+                try:
+                    await client.balance(timeout=1000.0)
+                except SmscodeError:  # the service has ended
+                    return
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(_TASKS):
+                tasks.create_task(task())
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run one of the processes."""
+    url, redis_url, limit, window = arguments
+    asyncio.run(saturate(url, redis_url, int(limit), float(window)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

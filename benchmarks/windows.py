@@ -1,0 +1,158 @@
+"""How many requests a service counts in its windows, and how many of those that it permits are sent."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import random
+import shutil
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+from attrs import frozen
+
+from smscode import RateLimits
+from smscode.core.bucket import Bucket, Lease
+from smscode.core.slots import LINGER, Ending, Slots
+from smscode.core.wire import Group
+from tests.ext.redis_server import redis_server
+
+from . import fleet
+from .suite import Figure, Setup
+
+LATENCIES: dict[str, Callable[[random.Random], float]] = {
+    "constant 50 ms": lambda chance: 0.05,
+    "10-400 ms": lambda chance: chance.uniform(0.01, 0.4),
+    "heavy tail to 30 s": lambda chance: min(0.05 * chance.paretovariate(0.7), 30.0),
+}
+CANCELLED = 0.05
+_TASKS = 50
+
+
+class Bell:
+    """Wakes a task of the simulation."""
+
+    def __init__(self) -> None:
+        self.rung = True
+
+    def wake(self) -> bool:
+        self.rung = True
+        return True
+
+
+@frozen
+class Seen:
+    """What a service saw: the most in any sliding and any aligned window, and the part of what it permits."""
+
+    sliding: int
+    aligned: int
+    used: float
+
+
+def run(setup: Setup) -> Iterator[Figure]:
+    """Measure all groups of endpoints in virtual time, and several processes in real time."""
+    rounds = setup.pick(8, 3, 2)
+    documented = RateLimits()
+    for name, latency in LATENCIES.items():
+        seen = {group: saturate(*documented.of(group), latency, rounds) for group in Group}
+        limits = {group: documented.of(group)[0] for group in Group}
+        parts = {
+            group.value: f"{found.sliding} / {found.aligned} of {limits[group]}, {found.used:.1%}"
+            for group, found in seen.items()
+        }
+        most = max(max(found.sliding, found.aligned) / limits[group] for group, found in seen.items())
+        yield Figure(f"worst window / limit, {name}, 5 % cancelled", most, 1.0, parts=parts)
+        least = min(found.used for found in seen.values())
+        yield Figure(f"least part of what is permitted, {name}", least, 0.98, "at least")
+    if shutil.which("redis-server"):
+        yield from processes(*setup.pick((400, 20.0, 80.0, 40.0), (100, 4.0, 16.0, 8.0), (20, 1.0, 2.0, 1.0)))
+
+
+def processes(limit: int, window: float, seconds: float, killed_at: float) -> Iterator[Figure]:
+    """Let processes share a limit through Redis and kill one of them."""
+    with redis_server() as server:
+        sight = asyncio.run(fleet.watch(server.url, limit, window, seconds, killed_at))
+    parts = {"requests": f"{len(sight.arrivals)}", "visits of Redis for each": f"{sight.visits:.2f}"}
+    what = "4 processes, 1 Redis, 1 killed"
+    most = worst(sight.arrivals, window)
+    yield Figure(f"{what}: worst window of {window:g} s", most, float(limit), parts=parts)
+    wanted = 0.9 if window >= 20 else None  # of a short window the margin for clocks takes a large part
+    yield Figure(f"{what}: part of what is permitted", sight.used, wanted, "at least")
+
+
+def worst(arrivals: Sequence[float], window: float) -> int:
+    """Give the most arrivals in any half-open window; they have to be sorted."""
+    return max(bisect_right(arrivals, start + window - 1e-9) - index for index, start in enumerate(arrivals))
+
+
+def saturate(limit: int, window: float, latency: Callable[[random.Random], float], windows: int) -> Seen:
+    """Let tasks send as fast as a bucket lets them, in virtual time; the service counts in between.
+
+    One of twenty requests is cancelled on its way, and arrives nevertheless.
+    """
+    chance = random.Random(limit)
+    bucket = Bucket("any", limit, Slots(window))
+    now, until = 3.7, 3.7 + windows * window
+    ends: list[tuple[float, int, Lease, Ending]] = []
+    arrivals: list[float] = []
+    sends: list[float] = []
+    taken = 0.0
+    waiting: list[Lease] = []
+    alarm = now
+    while now < until:
+        while len(waiting) < _TASKS:
+            lease = bucket.ask(now, float("inf"))
+            assert isinstance(lease, Lease)
+            lease.signal = Bell()
+            waiting.append(lease)
+            if not lease.granted:
+                alarm = min(alarm, now + _again(bucket, waiting[0], now))
+            else:
+                sends.append(now)
+                taken += _send(waiting.pop(), now, latency, chance, ends, arrivals)
+        now = min(ends[0][0] if ends else float("inf"), alarm)
+        while ends and ends[0][0] <= now:
+            _, _, lease, ending = heapq.heappop(ends)
+            bucket.end(lease, now, ending)
+        alarm = now + _again(bucket, waiting[0], now)
+        for lease in [lease for lease in waiting if lease.granted]:
+            waiting.remove(lease)
+            sends.append(now)
+            taken += _send(lease, now, latency, chance, ends, arrivals)
+        if waiting:
+            alarm = now + _again(bucket, waiting[0], now)
+    # From one send to the one as many limits later: parts of a cycle would make it look better or worse.
+    cycles = (len(sends) - 1) // limit
+    permitted = limit * (sends[cycles * limit] - sends[0]) / (window + taken / len(sends))
+    arrivals.sort()
+    aligned = Counter(int(arrival // window) for arrival in arrivals)
+    return Seen(worst(arrivals, window), max(aligned.values()), cycles * limit / permitted)
+
+
+def _again(bucket: Bucket, first: Lease, now: float) -> float:
+    again = bucket.look(first, now)
+    assert isinstance(again, float | int)
+    return again
+
+
+def _send(
+    lease: Lease,
+    now: float,
+    latency: Callable[[random.Random], float],
+    chance: random.Random,
+    ends: list[tuple[float, int, Lease, Ending]],
+    arrivals: list[float],
+) -> float:
+    """Send a request; give how long it holds its slot busy."""
+    took = latency(chance)
+    ending = Ending.ANSWERED
+    arrival = now + took * chance.random()
+    if chance.random() < CANCELLED:
+        ending = Ending.LOST
+        left = took * chance.random()
+        arrival = min(arrival, now + left + LINGER)
+        took = left
+    arrivals.append(arrival)
+    heapq.heappush(ends, (now + took, len(arrivals), lease, ending))
+    return took
