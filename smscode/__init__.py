@@ -3,88 +3,93 @@
 Start with `AsyncClient` or `Client`; everything that goes wrong is an `SmscodeError`.
 """
 
-from . import calls, errors, events, journal, models, webhooks
-from ._async.catalog import AsyncCatalog
-from ._async.client import AsyncClient
-from ._async.orders import AsyncOrders
-from ._async.rental import AsyncRental
-from ._async.webhook import AsyncWebhook
-from ._sync.catalog import Catalog
-from ._sync.client import Client
-from ._sync.orders import Orders
-from ._sync.rental import Rental
-from ._sync.webhook import Webhook
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
 from ._version import VERSION as __version__
-from .core.bulk import BulkResult
-from .core.intents import OrderIntent, Recovered
-from .core.limits import RateLimits
-from .core.otp import OtpOutcome
-from .core.plain import to_dict, to_json
-from .core.release import Released
-from .core.retry import RetryPolicy
-from .core.timeouts import Timeouts
-from .core.wire import (
-    Answer,
-    Call,
-)
-from .errors import (
-    APIError,
-    CancelTooEarlyError,
-    ClientStateError,
-    ConfigurationError,
-    ConflictError,
-    ForbiddenError,
-    FxRateUnavailableError,
-    IdempotencyKeyReuseError,
-    InsufficientBalanceError,
-    InternalError,
-    InvalidArgumentError,
-    InvalidResponseError,
-    NetworkError,
-    NoOfferAvailableError,
-    NotFoundError,
-    OrderTerminalError,
-    OtpTimeoutError,
-    Outcome,
-    PayloadTooLargeError,
-    ProviderError,
-    RateLimitError,
-    RequestInProgressError,
-    RequestTimeoutError,
-    ServiceUnavailableError,
-    SmscodeError,
-    TempBannedError,
-    UnauthorizedError,
-    ValidationError,
-    WebhookPayloadError,
-    WebhookSignatureError,
-)
-from .models import (
-    ActiveOrder,
-    Balance,
-    CanceledOrder,
-    Country,
-    CreatedOrder,
-    CreatedOrders,
-    ExchangeRate,
-    FinishedOrder,
-    FxRate,
-    Money,
-    Operator,
-    Order,
-    OrderPage,
-    OrderStatus,
-    Product,
-    ProductPage,
-    ProductSort,
-    ReactivateOptions,
-    ResendResult,
-    RoutingPolicy,
-    Service,
-    Sms,
-    WebhookConfig,
-    WebhookTestResult,
-)
+
+if TYPE_CHECKING:
+    from . import calls, errors, events, journal, models, webhooks
+    from ._async.catalog import AsyncCatalog
+    from ._async.client import AsyncClient
+    from ._async.orders import AsyncOrders
+    from ._async.rental import AsyncRental
+    from ._async.webhook import AsyncWebhook
+    from ._sync.catalog import Catalog
+    from ._sync.client import Client
+    from ._sync.orders import Orders
+    from ._sync.rental import Rental
+    from ._sync.webhook import Webhook
+    from .core.bulk import BulkResult
+    from .core.intents import OrderIntent, Recovered
+    from .core.limits import RateLimits
+    from .core.otp import OtpOutcome
+    from .core.plain import to_dict, to_json
+    from .core.release import Released
+    from .core.retry import RetryPolicy
+    from .core.timeouts import Timeouts
+    from .core.wire import (
+        Answer,
+        Call,
+    )
+    from .errors import (
+        APIError,
+        CancelTooEarlyError,
+        ClientStateError,
+        ConfigurationError,
+        ConflictError,
+        ForbiddenError,
+        FxRateUnavailableError,
+        IdempotencyKeyReuseError,
+        InsufficientBalanceError,
+        InternalError,
+        InvalidArgumentError,
+        InvalidResponseError,
+        NetworkError,
+        NoOfferAvailableError,
+        NotFoundError,
+        OrderTerminalError,
+        OtpTimeoutError,
+        Outcome,
+        PayloadTooLargeError,
+        ProviderError,
+        RateLimitError,
+        RequestInProgressError,
+        RequestTimeoutError,
+        ServiceUnavailableError,
+        SmscodeError,
+        TempBannedError,
+        UnauthorizedError,
+        ValidationError,
+        WebhookPayloadError,
+        WebhookSignatureError,
+    )
+    from .models import (
+        ActiveOrder,
+        Balance,
+        CanceledOrder,
+        Country,
+        CreatedOrder,
+        CreatedOrders,
+        ExchangeRate,
+        FinishedOrder,
+        FxRate,
+        Money,
+        Operator,
+        Order,
+        OrderPage,
+        OrderStatus,
+        Product,
+        ProductPage,
+        ProductSort,
+        ReactivateOptions,
+        ResendResult,
+        RoutingPolicy,
+        Service,
+        Sms,
+        WebhookConfig,
+        WebhookTestResult,
+    )
 
 __all__ = [
     "APIError",
@@ -172,17 +177,61 @@ __all__ = [
     "webhooks",
 ]
 
-# Show the clients under the name they are imported by, not where they happen to be written.
-for _class in (
-    AsyncCatalog,
-    AsyncClient,
-    AsyncOrders,
-    AsyncRental,
-    AsyncWebhook,
-    Catalog,
-    Client,
-    Orders,
-    Rental,
-    Webhook,
-):
-    _class.__module__ = "smscode"
+_HOMES = {
+    "_async.catalog": ("AsyncCatalog",),
+    "_async.client": ("AsyncClient",),
+    "_async.orders": ("AsyncOrders",),
+    "_async.rental": ("AsyncRental",),
+    "_async.webhook": ("AsyncWebhook",),
+    "_sync.catalog": ("Catalog",),
+    "_sync.client": ("Client",),
+    "_sync.orders": ("Orders",),
+    "_sync.rental": ("Rental",),
+    "_sync.webhook": ("Webhook",),
+    "core.bulk": ("BulkResult",),
+    "core.intents": (
+        "OrderIntent",
+        "Recovered",
+    ),
+    "core.limits": ("RateLimits",),
+    "core.otp": ("OtpOutcome",),
+    "core.plain": (
+        "to_dict",
+        "to_json",
+    ),
+    "core.release": ("Released",),
+    "core.retry": ("RetryPolicy",),
+    "core.timeouts": ("Timeouts",),
+    "core.wire": (
+        "Answer",
+        "Call",
+    ),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+_MODULES = frozenset({"calls", "errors", "events", "journal", "models", "webhooks"})
+
+
+def _find(name: str) -> object:
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
+    home = _HOME.get(name) or ("errors" if name.endswith(("Error", "Outcome")) else "models")
+    value: object = getattr(import_module(f".{home}", __name__), name)
+    if home.startswith(("_async.", "_sync.")):
+        # Shown under the name it is imported by, not where it happens to be written.
+        cast(type, value).__module__ = __name__
+    return value
+
+
+if not TYPE_CHECKING:  # a type checker would believe that any name can be had
+
+    def __getattr__(name: str) -> object:
+        """Import what a public name stands for when it is first asked for: nobody waits for the rest."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = _find(name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

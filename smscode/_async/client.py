@@ -13,7 +13,7 @@ from .._budgets import budget_of
 from .._concurrency import AsyncRuntime
 from .._lanes import AsyncLane, AsyncLaneTransport
 from .._observing import Observer
-from ..core import arguments, balance
+from ..core import arguments, balance, table
 from ..core.intents import OrderIntent
 from ..core.limits import RateLimits
 from ..core.retry import RetryPolicy
@@ -93,6 +93,7 @@ class AsyncClient:
         if journal is not None:
             arguments.instance("journal", journal, SQLiteJournal)
         timeouts = Timeouts.of(timeout)
+        table.prepare(settings.version)
         runtime = self._runtime()
         connections = AsyncConnections(
             settings,

@@ -38,7 +38,7 @@ async def items_of(driver: AsyncDriver, pages: AsyncGenerator[Iterable[T]]) -> A
             await driver.runtime.sleep(0)  # the rows of a page come without any waiting in between
             for item in page:
                 yield item
-            del page, item
+            del page
     finally:
         await pages.aclose()
 

@@ -15,7 +15,7 @@ from .._budgets import budget_of
 from .._concurrency import Runtime
 from .._lanes import Lane, LaneTransport
 from .._observing import Observer
-from ..core import arguments, balance
+from ..core import arguments, balance, table
 from ..core.intents import OrderIntent
 from ..core.limits import RateLimits
 from ..core.retry import RetryPolicy
@@ -95,6 +95,7 @@ class Client:
         if journal is not None:
             arguments.instance("journal", journal, SQLiteJournal)
         timeouts = Timeouts.of(timeout)
+        table.prepare(settings.version)
         runtime = self._runtime()
         connections = Connections(
             settings,

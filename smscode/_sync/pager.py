@@ -40,7 +40,7 @@ def items_of(driver: Driver, pages: Generator[Iterable[T]]) -> Generator[T]:
             driver.runtime.sleep(0)  # the rows of a page come without any waiting in between
             for item in page:
                 yield item
-            del page, item
+            del page
     finally:
         pages.close()
 

@@ -11,18 +11,19 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
 import attrs
 from attrs import field, frozen
-from cattrs import BaseValidationError, Converter, transform_error
-from cattrs.gen import make_dict_structure_fn
 
 from ..errors import InvalidArgumentError, JsonValue
 from ..models import OrderStatus
 from ..money import FxRate, Money
 from . import jsontext
 from .prices import PriceLimit
+
+if TYPE_CHECKING:  # cattrs is imported for the first answer, or the first client: it takes a while
+    from cattrs import Converter
 
 Version: TypeAlias = Literal["v1", "v2"]
 M = TypeVar("M")
@@ -102,6 +103,8 @@ def _object_hook(
     converter: Converter, type_: type[M], check: Callable[[M], None] | None = None
 ) -> Callable[[object, object], M]:
     """Structure an attrs class from a JSON object and nothing else."""
+    from cattrs.gen import make_dict_structure_fn
+
     structure = make_dict_structure_fn(type_, converter)
 
     def hook(value: object, _: object) -> M:
@@ -117,6 +120,8 @@ def _object_hook(
 
 @functools.cache
 def _converter(version: Version, detailed: bool) -> Converter:
+    from cattrs import Converter
+
     converter = Converter(detailed_validation=detailed)
     converter.register_structure_hook(int, _exact(int, "an integer"))
     converter.register_structure_hook(bool, _exact(bool, "a boolean"))
@@ -154,6 +159,8 @@ def structure(version: Version, value: object, type_: type[M], path: str) -> M:
         return _converter(version, False).structure(value, type_)
     except (KeyError, TypeError, ValueError):
         pass
+    from cattrs import BaseValidationError, transform_error
+
     try:
         return _converter(version, True).structure(value, type_)
     except (BaseValidationError, KeyError, TypeError, ValueError) as error:
