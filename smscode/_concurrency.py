@@ -48,6 +48,11 @@ class AsyncEvent:
         """Wake all who wait, now and later."""
         self._event.set()
 
+    def wake(self) -> bool:
+        """Set it; tell whether somebody is there to see it."""
+        self.set()
+        return True
+
     def is_set(self) -> bool:
         """Tell whether it was set."""
         return self._event.is_set()
@@ -104,6 +109,11 @@ class Event:
         """Wake all who wait, now and later."""
         self._event.set()
 
+    def wake(self) -> bool:
+        """Set it; tell whether somebody is there to see it."""
+        self.set()
+        return True
+
     def is_set(self) -> bool:
         """Tell whether it was set."""
         return self._event.is_set()
@@ -114,12 +124,7 @@ class Event:
 
 
 class Signal(Event):
-    """An event that any thread may set."""
-
-    def wake(self) -> bool:
-        """Set it, from anywhere; tell whether somebody is there to see it."""
-        self.set()
-        return True
+    """An event that any thread may set, as all events of threads."""
 
 
 class AsyncAhead(Generic[T]):

@@ -140,8 +140,8 @@ class AsyncClient:
 
         A wait for that order's SMS ends at once, without a poll; without one, the event is kept for the
         waits to come (of the 10,000 orders heard of last). Events that came before, older ones and those
-        about no order are ignored. Nothing is sent, and nothing is to be waited for. Call it where the
-        client may be called: in its event loop, or in any thread if it is one for threads.
+        about no order are ignored. Nothing is sent, and nothing is to be waited for. It may be called in any
+        thread, whatever else belongs to an event loop.
         """
         self._waits.notify(event)
 

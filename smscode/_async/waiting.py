@@ -7,7 +7,7 @@ import threading
 from collections.abc import AsyncGenerator, Sequence
 
 from .. import webhooks
-from .._concurrency import AsyncEvent
+from .._concurrency import AsyncEvent, AsyncSignal
 from ..core import arguments, orders
 from ..core.otp import OtpOutcome, Watch, WatchBoard, rides_out
 from ..errors import NotFoundError, SmscodeError
@@ -70,7 +70,7 @@ class AsyncWaits:
                     if any(watch.ended for watch in watches):
                         return
                     leads = self._board.leads(watches[0])
-                    signal = AsyncEvent()
+                    signal = AsyncSignal()
                     for watch in watches:
                         watch.signal = signal
                 remaining = deadline - self._runtime.now()

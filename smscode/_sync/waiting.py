@@ -9,7 +9,7 @@ import threading
 from collections.abc import Generator, Sequence
 
 from .. import webhooks
-from .._concurrency import Event
+from .._concurrency import Event, Signal
 from ..core import arguments, orders
 from ..core.otp import OtpOutcome, Watch, WatchBoard, rides_out
 from ..errors import NotFoundError, SmscodeError
@@ -72,7 +72,7 @@ class Waits:
                     if any(watch.ended for watch in watches):
                         return
                     leads = self._board.leads(watches[0])
-                    signal = Event()
+                    signal = Signal()
                     for watch in watches:
                         watch.signal = signal
                 remaining = deadline - self._runtime.now()

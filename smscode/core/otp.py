@@ -31,9 +31,9 @@ from .inbox import Inbox, order_of
 
 
 class Signal(Protocol):
-    """Something a wait can be woken through; setting it twice is allowed."""
+    """Something a wait can be woken through, from any thread; twice is allowed."""
 
-    def set(self) -> None:
+    def wake(self) -> object:
         """Wake whoever waits."""
         ...
 
@@ -216,7 +216,7 @@ class WatchBoard(Generic[S]):
         if self._leader is None:
             for follower in self._watches:
                 if not follower.ended:
-                    follower.signal.set()
+                    follower.signal.wake()
                     break
 
     def leads(self, watch: Watch[S]) -> bool:
@@ -252,7 +252,7 @@ class WatchBoard(Generic[S]):
             if order is not None:
                 watch.see(order)
                 if watch.ended:
-                    watch.signal.set()
+                    watch.signal.wake()
         waited = {watch.order_id for watch in self._watches if not watch.ended}
         return sorted((asked & waited) - shown.keys())
 
@@ -268,11 +268,11 @@ class WatchBoard(Generic[S]):
             if watch.order_id == event.order_id:
                 watch.hear(order)
                 if watch.ended:
-                    watch.signal.set()
+                    watch.signal.wake()
 
     def missing(self, order_id: int, error: NotFoundError) -> None:
         """End the waits for an order that the account does not have."""
         for watch in self._watches:
             if watch.order_id == order_id and not watch.ended:
                 watch.error = error
-                watch.signal.set()
+                watch.signal.wake()

@@ -85,10 +85,10 @@ async def _answer(send: Send, answer: WebhookAnswer) -> None:
 def webhook_app(*to: AsyncClient | Client | Callback, secret: str | Sequence[str]) -> WebhookApp:
     """Make an ASGI application that receives the account's webhooks.
 
-    Each of ``to`` is told of every event. A client's waits for that SMS end at once (an `AsyncClient` has
-    to live in the same event loop). A function takes the event: an ``async def`` runs in the event loop, any
-    other in a thread, after the delivery is answered, so it may take its time; the server waits for it
-    when it stops. What it raises is logged without its text and changes no answer.
+    Each of ``to`` is told of every event. A client's waits for that SMS end at once. A function takes the
+    event: an ``async def`` runs in the event loop, any other in a thread, after the delivery is answered,
+    so it may take its time; the server waits for it when it stops. What it raises is logged without its
+    text and changes no answer. A process passes no delivery on twice; two processes may pass on the same.
 
     ``secret`` is the account's webhook secret, or several while one replaces another. Raises
     `InvalidArgumentError` without one.

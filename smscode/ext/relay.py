@@ -154,7 +154,7 @@ class AsyncEventRelay:
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            raise ConfigurationError("The relay needs asyncio: its Redis client has no other.") from None
+            raise ConfigurationError("The relay needs asyncio: its Redis client has no other loop.") from None
         async with AsyncExitStack() as stack:
             pool = self._open()
             stack.push_async_callback(pool.aclose)

@@ -103,19 +103,18 @@ def _tell(callback: Callback, event: Event) -> None:
         report(callback, error)
 
 
-def webhook_app(*to: Client | Callback, secret: str | Sequence[str]) -> WebhookApp:
+def webhook_app(*to: AsyncClient | Client | Callback, secret: str | Sequence[str]) -> WebhookApp:
     """Make a WSGI application that receives the account's webhooks.
 
-    Each of ``to`` is told of every event. A `Client`'s waits for that SMS end at once. A function takes the
+    Each of ``to`` is told of every event. A client's waits for that SMS end at once, also
+    those of an `AsyncClient` in another thread. A function takes the
     event; it runs in one of a few threads of the application's own, so the delivery is answered whatever
     it does; `WebhookApp.close` waits for it. What it raises is logged without its text and changes no answer.
 
     ``secret`` is the account's webhook secret, or several while one replaces another. Raises
-    `InvalidArgumentError` without one, and for what needs an event loop.
+    `InvalidArgumentError` without one, and for an ``async def``.
     """
     audience = Audience(to)
-    if any(isinstance(one, AsyncClient) for one in to) or any(map(is_async, audience.callbacks)):
-        raise InvalidArgumentError(
-            "to: expected a Client or a plain function; for an AsyncClient there is smscode.ext.asgi."
-        )
+    if any(map(is_async, audience.callbacks)):
+        raise InvalidArgumentError("to: expected plain functions; for async ones there is smscode.ext.asgi.")
     return WebhookApp(WebhookReceiver(secret), audience)

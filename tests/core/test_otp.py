@@ -38,7 +38,7 @@ class Flag:
     def __init__(self) -> None:
         self.is_set = False
 
-    def set(self) -> None:
+    def wake(self) -> None:
         self.is_set = True
 
 
