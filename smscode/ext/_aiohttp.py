@@ -1,8 +1,9 @@
-"""An httpx transport that lets aiohttp send, on asyncio only.
+"""An httpx transport on aiohttp's connections, on asyncio only.
 
 The httpx-aiohttp package does that, too, but gives a connection that breaks in the middle of an exchange
 as a time-out while connecting, so that a purchase which may have been made would count as not sent, and
-lets aiohttp repeat requests by itself. Here neither happens.
+lets aiohttp repeat requests by itself. Here neither happens, and nothing is made of a request but its
+bytes: aiohttp connects, keeps the connections, and reads the answers.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterable, Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 import httpcore
 import httpx
@@ -22,25 +23,30 @@ from ..errors import ConfigurationError
 
 try:
     import aiohttp
+    from aiohttp.http_exceptions import HttpProcessingError
+    from yarl import URL
 except ImportError as error:
     raise ConfigurationError('aiohttp is missing: pip install "smscode-async[aiohttp]"') from error
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
     from aiohttp.connector import Connection
+    from aiohttp.http_parser import RawResponseMessage
     from aiohttp.tracing import Trace
 
-# The first that fits; the rest of aiohttp's errors is an answer that cannot be one.
+_FAILURES = (aiohttp.ClientError, HttpProcessingError, TimeoutError)
+# The first that fits; the rest is an answer that cannot be one.
 _MEANINGS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
     (aiohttp.InvalidURL, httpx.UnsupportedProtocol),
-    (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),
-    (aiohttp.ServerTimeoutError, httpx.ReadTimeout),
+    (aiohttp.SocketTimeoutError, httpx.ReadTimeout),
+    (TimeoutError, httpx.ConnectTimeout),
     (aiohttp.ClientProxyConnectionError, httpx.ProxyError),
     (aiohttp.ClientHttpProxyError, httpx.ProxyError),
     (aiohttp.ClientConnectorError, httpx.ConnectError),
     (aiohttp.ClientOSError, httpx.ReadError),
-    (aiohttp.ClientError, httpx.RemoteProtocolError),
+    (Exception, httpx.RemoteProtocolError),
 )
+_FRAMING = (b"content-length", b"transfer-encoding")
 
 
 class _Tell(Protocol):
@@ -57,9 +63,9 @@ def transport(
 ) -> httpx.AsyncBaseTransport:
     """Make a transport for ``AsyncClient(transport=...)`` that sends with aiohttp, on asyncio only.
 
-    ``ssl_context`` are other TLS settings than httpx's own, ``proxy`` is the URL of an HTTP proxy; None
-    takes the one that the environment names. Make one for each client, which closes it. It has as many
-    connections as the client lets requests through at once (``max_connections``).
+    ``ssl_context`` are other TLS settings than httpx's own, ``proxy`` is the URL of an HTTP proxy for
+    https; None takes the one that the environment names. Make one for each client, which closes it. It has
+    as many connections as the client lets requests through at once (``max_connections``).
 
     Importing this without the ``aiohttp`` extra raises `ConfigurationError`, and so does the first call
     on trio or through a proxy that does not speak HTTP.
@@ -108,76 +114,80 @@ class _Lane:
     def __init__(self, ssl_context: ssl.SSLContext | None, proxy: str | None) -> None:
         self._ssl_context = ssl_context
         self._proxy = proxy
-        self._session: aiohttp.ClientSession | None = None
+        self._connector: _Connector | None = None
+        self._ways: dict[tuple[bytes, bytes, int | None], aiohttp.ClientRequest] = {}
 
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
         """Send a request, once; a redirect is an answer like others, and the body comes as it was sent."""
-        session = self._session or self._open(request.url)
+        assert isinstance(request.stream, AsyncIterable)
+        written = _written(request, b"".join([chunk async for chunk in request.stream]))
         extensions = _http.extensions_of(request)
         limits: Mapping[str, float | None] = extensions.get("timeout", {})
         tell: _Tell = extensions.get("trace", _ignore)
-        stream = cast("AsyncIterable[bytes]", request.stream)
+        try:
+            connection = await self._connect(request.url, tell, limits.get("connect"))
+            try:
+                await tell("http11.send_request_headers.started", {})
+                message, payload = await _exchange(connection, written, limits.get("read"))
+                await tell("http11.receive_response_headers.complete", {})
+            except BaseException:
+                connection.close()
+                raise
+        except _FAILURES as error:
+            failure = _failure(error)
+        else:
+            return httpcore.Response(
+                message.code, headers=list(message.raw_headers), content=_Body(connection, payload)
+            )
+        raise failure
+
+    async def _connect(self, url: httpcore.URL, tell: _Tell, seconds: float | None) -> Connection:
+        """Give a connection on which nothing waits that could be taken for the answer."""
+        way = self._ways.get((url.scheme, url.host, url.port)) or self._way(url)
+        connector = self._connector
+        assert connector is not None
+        timeout = aiohttp.ClientTimeout(connect=seconds)
         before = _TELL.set(tell)
         try:
-            response = await session.request(
-                request.method.decode("ascii"),
-                bytes(request.url).decode("ascii"),
-                headers=[(name.decode("ascii"), value.decode("ascii")) for name, value in request.headers],
-                data=b"".join([chunk async for chunk in stream]) or None,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(connect=limits.get("connect"), sock_read=limits.get("read")),
-            )
+            connection = await connector.connect(way, [], timeout)
+            while connection.protocol is not None and connection.protocol.should_close:
+                connection.close()
+                connection = await connector.connect(way, [], timeout)
         finally:
             _TELL.reset(before)
-        await tell("http11.receive_response_headers.complete", {})
-        return httpcore.Response(response.status, headers=response.raw_headers, content=_Body(response))
+        return connection
 
-    def _open(self, url: httpcore.URL) -> aiohttp.ClientSession:
-        address = f"{url.scheme.decode('ascii')}://{url.host.decode('ascii')}"
-        proxy = self._proxy or _http.environment_proxy(address)
-        if proxy is not None and not proxy.startswith(("http://", "https://")):
-            raise ConfigurationError("aiohttp only speaks to HTTP proxies: leave its transport out.")
+    def _way(self, url: httpcore.URL) -> aiohttp.ClientRequest:
+        """Make what tells aiohttp where to connect to; no request is made of it."""
+        scheme, host = url.scheme.decode("ascii"), url.host.decode("ascii")
+        proxy = self._proxy or _http.environment_proxy(f"{scheme}://{host}")
+        if proxy is not None and not (proxy.startswith(("http://", "https://")) and scheme == "https"):
+            raise ConfigurationError(
+                "aiohttp only speaks to HTTP proxies, and here only for https: leave its transport out."
+            )
         try:
-            asyncio.get_running_loop()
+            loop = asyncio.get_running_loop()
         except RuntimeError:
             raise ConfigurationError("aiohttp only runs on asyncio: leave its transport out.") from None
-        connector = _Connector(
-            limit=0,  # the client's own gate stands in front
-            keepalive_timeout=KEEPALIVE_EXPIRY,
-            ssl=self._ssl_context or _http.ssl_context(address),
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            middlewares=[_once],
-            proxy=proxy,
-        )
-        return self._session
+        if self._connector is None:
+            self._connector = _Connector(
+                limit=0,  # the client's own gate stands in front
+                keepalive_timeout=KEEPALIVE_EXPIRY,
+                ssl=self._ssl_context or _http.ssl_context(f"{scheme}://{host}"),
+            )
+        address = URL.build(scheme=scheme, host=host, port=url.port)
+        way = aiohttp.ClientRequest("GET", address, loop=loop, proxy=None if proxy is None else URL(proxy))
+        self._ways[url.scheme, url.host, url.port] = way
+        return way
 
     async def aclose(self) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
+        if self._connector is not None:
+            await self._connector.close()
 
 
 class _Connector(aiohttp.TCPConnector):
-    """The pool of connections, which says when it connects and when a request is about to be written."""
-
-    async def connect(
-        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
-    ) -> Connection:
-        """Give a connection on which nothing waits that could be taken for the answer."""
-        connection = await super().connect(req, traces, timeout)
-        while connection.protocol is not None and connection.protocol.should_close:
-            connection.close()
-            connection = await super().connect(req, traces, timeout)
-        try:
-            await _TELL.get()("http11.send_request_headers.started", {})
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+    """The pool of connections, which says when it connects."""
 
     async def _create_connection(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
@@ -186,41 +196,62 @@ class _Connector(aiohttp.TCPConnector):
         return await super()._create_connection(req, traces, timeout)
 
 
-async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Send a request, and name its failure before aiohttp sees it, which repeats GETs."""
-    try:
-        return await send(request)
-    except aiohttp.ClientError as error:
-        failure = _failure(error)
-    raise failure
+def _written(request: httpcore.Request, body: bytes) -> bytes:
+    """Write a request as it goes over the wire."""
+    lines = [b"%b %b HTTP/1.1" % (request.method, request.url.target)]
+    lines += [b"%b: %b" % header for header in request.headers if header[0].lower() not in _FRAMING]
+    if body or request.method != b"GET":
+        lines.append(b"content-length: %d" % len(body))
+    head = b"\r\n".join(lines)
+    if head.count(b"\r") != len(lines) - 1 or head.count(b"\n") != len(lines) - 1:
+        raise httpx.LocalProtocolError("a header with a line end")
+    return b"%b\r\n\r\n%b" % (head, body)
+
+
+async def _exchange(
+    connection: Connection, written: bytes, seconds: float | None
+) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
+    """Send a request and read the head of its answer."""
+    protocol, stream = connection.protocol, connection.transport
+    if protocol is None or stream is None:
+        raise aiohttp.ServerDisconnectedError
+    protocol.set_response_params(read_until_eof=True, auto_decompress=False, read_timeout=seconds)
+    stream.write(written)
+    protocol.start_timeout()
+    message, payload = await protocol.read()
+    while 100 <= message.code < 200 and message.code != 101:
+        message, payload = await protocol.read()
+    return message, payload
 
 
 class _Body(httpx.AsyncByteStream):
     """What is left to read of an answer. Closing it early closes its connection."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
+    def __init__(self, connection: Connection, payload: aiohttp.StreamReader) -> None:
+        self._connection = connection
+        self._payload = payload
 
     def __aiter__(self) -> _Body:
         return self
 
     async def __anext__(self) -> bytes:
         try:
-            chunk = await self._response.content.readany()
-        except aiohttp.ClientError as error:
+            chunk = await self._payload.readany()
+        except _FAILURES as error:
             failure = _failure(error)
         else:
             if not chunk:
+                self._connection.release()
                 raise StopAsyncIteration
             return chunk
         raise failure
 
     async def aclose(self) -> None:
-        self._response.close()
+        self._connection.close()
 
 
-def _failure(error: aiohttp.ClientError) -> httpx.TransportError:
-    """Say an error in httpx's words. aiohttp's own holds the request's headers, so it is no cause."""
+def _failure(error: Exception) -> httpx.TransportError:
+    """Say an error in httpx's words. aiohttp's own may hold headers, so it is no cause."""
     failure = next(meaning for kind, meaning in _MEANINGS if isinstance(error, kind))(type(error).__name__)
     if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, aiohttp.ClientError):
         failure.__cause__ = error.__cause__

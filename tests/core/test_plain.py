@@ -90,7 +90,7 @@ def plain(value: object) -> bool:
 
 @pytest.mark.parametrize("module", [models, webhooks])
 def test_every_value_class_is_a_model(module: Any) -> None:
-    values = [cast(object, getattr(module, name)) for name in vars(module)]
+    values = [cast(object, getattr(module, name)) for name in dir(module)]
     found = [value for value in values if isinstance(value, type) and attrs.has(value)]
     assert all(issubclass(class_, Model) for class_ in found if not class_.__name__.startswith("_"))
 

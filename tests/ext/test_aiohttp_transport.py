@@ -11,7 +11,7 @@ import ssl
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ from smscode.ext.aiohttp import transport
 pytestmark = pytest.mark.asyncio
 
 TOKEN = "canary-7Qx9-token"
+HERE = "http://127.0.0.1:9"
 ONCE = RetryPolicy(max_attempts=1)
 QUICK = RetryPolicy(base=0.001, cap=0.001)
 BODY = b'{"success":true,"data":{"currency":"IDR","balance":5}}'
@@ -175,6 +176,50 @@ async def test_it_serves_any_httpx_client() -> None:
             assert (await client.get(server.url)).content == BODY
 
 
+async def test_one_transport_may_have_several_destinations() -> None:
+    with (
+        raw_server(lambda number, request: (GOOD, False)) as one,
+        raw_server(lambda number, request: (OTHER, False)) as other,
+    ):
+        async with httpx.AsyncClient(transport=transport()) as client:
+            found = [(await client.get(url)).content for url in (one.url, other.url) * 2]
+    assert found == [BODY, BODY.replace(b"5}", b"6}")] * 2
+    assert (one.connections, other.connections) == (1, 1)
+
+
+async def test_a_body_that_comes_by_pieces_is_sent_whole() -> None:
+    received: list[bytes] = []
+
+    def talk(connection: socket.socket) -> None:
+        data = connection.recv(65536)
+        while not data.endswith(b"two"):
+            data += connection.recv(65536)
+        received.append(data.lower())
+        connection.sendall(GOOD)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"one"
+        yield b"two"
+
+    with talking(talk) as port:
+        async with httpx.AsyncClient(transport=transport()) as client:
+            await client.post(f"http://127.0.0.1:{port}", content=pieces())
+    head, _, body = received[0].partition(b"\r\n\r\n")
+    assert body == b"onetwo"
+    assert b"content-length: 6" in head
+    assert b"transfer-encoding" not in head
+
+
+@pytest.mark.parametrize("value", ["a\r\nhost: b", "a\nb", "a\rb"])
+async def test_a_header_cannot_hold_another(value: str) -> None:
+    with raw_server(lambda number, request: (GOOD, False)) as server:
+        async with httpx.AsyncClient(transport=transport()) as client:
+            with pytest.raises(httpx.LocalProtocolError) as refused:
+                await client.get(server.url, headers={"x": value})
+    assert value not in str(refused.value)
+    assert server.connections == 0
+
+
 # -- what failures mean ----------------------------------------------------------------------------
 
 BROKEN = [
@@ -230,6 +275,21 @@ async def test_a_server_that_nobody_runs_was_not_sent_anything() -> None:
     assert caught.value.outcome == "not_sent"
     assert isinstance(caught.value.__cause__, httpx.ConnectError)
     assert isinstance(caught.value.__cause__.__cause__, ConnectionRefusedError)
+
+
+async def test_a_connection_that_is_closed_before_the_first_byte_counts_as_sent() -> None:
+    async def trace(event: str, info: object) -> None:
+        while event.endswith("send_request_headers.started") and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(0.001)
+
+    def hang_up(connection: socket.socket) -> None:
+        connection.shutdown(socket.SHUT_RDWR)
+
+    until = asyncio.get_running_loop().time() + 0.1
+    with talking(hang_up) as port:
+        async with httpx.AsyncClient(transport=transport()) as client:
+            with pytest.raises(httpx.RemoteProtocolError, match="ServerDisconnectedError"):
+                await client.get(f"http://127.0.0.1:{port}", extensions={"trace": trace})
 
 
 @pytest.fixture
@@ -459,16 +519,18 @@ async def test_the_token_is_in_no_error(answer: bytes) -> None:
 
 async def test_it_says_that_it_needs_asyncio() -> None:
     async def use() -> None:
-        async with aiohttp_client("http://127.0.0.1:9") as client:
+        async with aiohttp_client(HERE) as client:
             await client.balance()
 
     with pytest.raises(ConfigurationError, match="only runs on asyncio"):
         await asyncio.to_thread(trio.run, use)
 
 
-async def test_it_says_that_it_needs_an_http_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
-    async with aiohttp_client("https://api.smscode.gg") as client:
+@pytest.mark.parametrize(
+    ("url", "proxy"), [("https://api.smscode.gg", "socks5://127.0.0.1:1"), (HERE, "http://127.0.0.1:1")]
+)
+async def test_it_says_that_it_needs_an_http_proxy_for_https(url: str, proxy: str) -> None:
+    async with aiohttp_client(url, transport=transport(proxy=proxy)) as client:
         with pytest.raises(ConfigurationError, match="HTTP proxies"):
             await client.balance()
 
