@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 ORDER_ID = 70_414
@@ -85,3 +86,30 @@ def active(count: int, *, with_code: bool = False) -> bytes:
         for number in range(1, count + 1)
     ]
     return success(rows)
+
+
+def products(version: str, page: int, rows: int, *, last: bool = True, prices: int = 2_000) -> bytes:
+    """Write a page of products, after which there are more unless it is the last."""
+    chance = random.Random(page)
+    shown: list[dict[str, Any]] = []
+    for number in range(rows):
+        rupiah = 500 + 25 * chance.randrange(prices)
+        dollars = {"amount": f"{rupiah / 16_420:.4f}", "currency": "USD"}
+        ledger = {"canonical_amount": rupiah, "canonical_currency": "IDR"}
+        operator = chance.random() < 0.2
+        shown.append(
+            {
+                "id": (page * rows + number) * 3,  # those without stock are left out
+                "name": f"Service {chance.randrange(300)} Country {chance.randrange(150)}",
+                "country_id": chance.randrange(150),
+                "platform_id": chance.randrange(300),
+                "catalog_product_id": chance.randrange(45_000),
+                "available": chance.randrange(5_000),
+                "price": rupiah if version == "v1" else dollars | ledger,
+                "active": True,
+                "operator_id": 18 if operator else None,
+                "operator_name": "Viettel" if operator else None,
+            }
+        )
+    meta: dict[str, object] = {"page": page, "limit": rows if not last else rows + 1, "count": rows}
+    return success(shown, meta if version == "v1" else meta | {"fx": _FX})

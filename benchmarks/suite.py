@@ -9,7 +9,18 @@ from typing import Literal, TypeVar
 
 from attrs import field, frozen
 
-NAMES = ("calls", "bursts", "threads", "limits", "windows", "waiting", "sandbox")
+NAMES = (
+    "calls",
+    "bursts",
+    "threads",
+    "limits",
+    "windows",
+    "waiting",
+    "sandbox",
+    "decoding",
+    "iteration",
+    "startup",
+)
 """The benchmarks, each a module of this package."""
 
 T = TypeVar("T")

@@ -65,6 +65,22 @@ def polls(waits: int) -> int:
     return requests
 
 
+async def decodes(client: Any, version: int, rows: int) -> float:
+    """Decode a page of products of the server's; give the seconds of CPU."""
+    httpx: Any = importlib.import_module("httpx")
+    catalog: Any = importlib.import_module("smscode.resources.catalog")
+    decoding: Any = importlib.import_module("smscode._decode")
+    body = httpx.get(f"{sys.argv[1]}/v{version}/catalog/products?limit={rows}").content
+    answer = httpx.Response(200, content=body)
+    began = time.process_time()
+    page = {1: catalog._decode_v1_products, 2: catalog._decode_v2_products}[version](
+        decoding.decode_response(answer)
+    )
+    took = time.process_time() - began
+    assert len(page.products) == rows
+    return took
+
+
 async def main(url: str) -> None:
     """Answer line by line, until there are none."""
     vendor: Any = importlib.import_module("smscode")
@@ -74,7 +90,8 @@ async def main(url: str) -> None:
             if what == "polls":  # on a loop of its own
                 answer: float = await asyncio.to_thread(polls, *arguments)
             else:
-                answer = await {"reads": reads, "creates": creates}[what](client, *arguments)
+                asked: dict[str, Any] = {"reads": reads, "creates": creates, "decodes": decodes}
+                answer = await asked[what](client, *arguments)
             print(json.dumps(answer), flush=True)
 
 
