@@ -24,7 +24,7 @@ _UsageError = cast(type[typer.BadParameter], typer.BadParameter.__base__)
 
 _TRY = "Try and check"
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="smscode",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -12,7 +12,7 @@ from .command import command
 from .session import Session
 
 PANEL = "Look around"
-app = typer.Typer()
+app: typer.Typer = typer.Typer()
 
 Service = Annotated[str | None, typer.Option(help="Service, by name, code or id.", metavar="NAME")]
 Country = Annotated[str | None, typer.Option(help="Country, by name, code or id.", metavar="NAME")]

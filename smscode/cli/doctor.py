@@ -27,7 +27,7 @@ from .trouble import Trouble
 
 State: TypeAlias = Literal["ok", "warn", "fail"]
 
-app = typer.Typer()
+app: typer.Typer = typer.Typer()
 
 _LARGEST_DRIFT = 5.0
 _FEW_DAYS = 14

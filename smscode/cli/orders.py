@@ -19,7 +19,7 @@ from .session import Session
 from .trouble import Trouble
 
 PANEL = "Rent"
-app = typer.Typer()
+app: typer.Typer = typer.Typer()
 
 OrderId = Annotated[int, typer.Argument(metavar="ID", help="The order's id.", show_default=False)]
 Patience = Annotated[

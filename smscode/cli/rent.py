@@ -16,7 +16,7 @@ from .orders import PANEL, JournalPath, Patience, Yes
 from .renting import Renting, Wish
 from .session import Session
 
-app = typer.Typer()
+app: typer.Typer = typer.Typer()
 
 
 @command(app, "rent", panel=PANEL)

@@ -19,7 +19,7 @@ from .session import Session
 
 SECRET = "SMSCODE_WEBHOOK_SECRET"
 
-app = typer.Typer(help="Show, set, try and receive the account's webhook.", no_args_is_help=True)
+app: typer.Typer = typer.Typer(help="Show, set, try and receive the account's webhook.", no_args_is_help=True)
 
 
 @command(app, "show")
