@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,9 +18,11 @@ from smscode import Client
 from smscode.cli import session
 from smscode.core.settings import Settings
 from smscode.journal import SQLiteJournal
-from smscode.sandbox import Sandbox
+from smscode.sandbox import Behaviour, Sandbox
 
 from .harness import Shell, always
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture(autouse=True)
@@ -119,3 +124,21 @@ def test_without_a_setting_the_journal_is_in_the_folder_for_such_things(
 def test_the_sandbox_has_nothing_unresolved(shell: Shell) -> None:
     assert shell.run("orders", "--unresolved").out == ""
     assert shell.run("recover").code == 0
+
+
+def test_a_command_that_is_killed_while_it_buys_loses_nothing(shell: Shell) -> None:
+    shell.sandbox.set_behaviour(Behaviour(takes=0.5))
+    command = [*(sys.executable, "-m", "smscode", "rent"), *("--product", "87", "--yes")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+        while not shell.sandbox.requests["POST /orders/create"]:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+        assert process.communicate()[0] == b""
+    (row,) = shell.bare("orders", "--unresolved").rows
+    done = shell.bare("recover", "--yes")
+    assert done.code == 0
+    assert done.rows == [[row[0], "bought: 1001"]]
+    assert shell.sandbox.balance == 985_000
+    assert shell.bare("order", 1001, "--wait").code == 0
