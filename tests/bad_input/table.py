@@ -368,7 +368,8 @@ def run(case: Case, flavour: Flavour) -> Found:
         script = Script(case.replies)
         options = {"token": TOKEN, "retry": ONCE, "transport": script, **case.step.options}
         found = _run(case.step, flavour, options, still=True)
-        return evolve(found, requests=script.requests, sent=len(script.requests))
+        slept = [seconds for seconds in found.slept if seconds]  # 0 only lets others have their turn
+        return evolve(found, requests=script.requests, sent=len(script.requests), slept=slept)
     wire = case.wire
     with raw_server(lambda connection, request: (wire, case.closes)) as server:
         options = {"token": TOKEN, "retry": ONCE, "base_url": server.url, "timeout": 5, **case.step.options}
