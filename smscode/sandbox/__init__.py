@@ -1,8 +1,9 @@
 """A sandbox: the whole service in one process, for demos and for tests."""
 
 from .abuse import AbuseGuard
+from .audit import Audit, AuditLine
 from .behaviour import Behaviour, Message
 from .sandbox import Sandbox
 from .webhooks import Delivery
 
-__all__ = ["AbuseGuard", "Behaviour", "Delivery", "Message", "Sandbox"]
+__all__ = ["AbuseGuard", "Audit", "AuditLine", "Behaviour", "Delivery", "Message", "Sandbox"]

@@ -15,6 +15,7 @@ from ..errors import API_ERRORS, InvalidArgumentError
 from .abuse import AbuseGuard
 from .addresses import resolve_by_system, resolve_nothing
 from .app import App, Fault
+from .audit import Audit, audit
 from .behaviour import Behaviour
 from .ledger import Movement
 from .limits import read_limits
@@ -162,6 +163,12 @@ class Sandbox:
         with self._app.lock:
             self._app.settle()
             return tuple(self._app.world.ledger.movements)
+
+    def audit(self) -> Audit:
+        """Account for every rupiah: what orders were charged and given back, and what does not add up."""
+        with self._app.lock:
+            self._app.settle()
+            return audit(self._app.world.ledger, self._app.world.orders)
 
     @property
     def requests(self) -> Counter[str]:
