@@ -18,6 +18,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, Self
 
+from . import _sqlite
 from .core.intents import OrderIntent
 from .errors import ConfigurationError, InvalidArgumentError
 
@@ -25,12 +26,13 @@ __all__ = ["SQLiteJournal"]
 
 _log = logging.getLogger("smscode.journal")
 
-_APPLICATION_ID: Final = 0x534D5343  # "SMSC"
-_FORMAT: Final = 1
 _PATIENCE: Final = 30.0  # seconds to wait for other threads and processes
 _SHORT_PATIENCE: Final = 1.0
 _REFUSED: Final = "refused"
-_SCHEMA: Final = """
+_FORMAT: Final = _sqlite.Format(
+    application_id=0x534D5343,  # "SMSC"
+    version=1,
+    schema="""
 CREATE TABLE purchase (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     account TEXT NOT NULL,
@@ -44,7 +46,8 @@ CREATE TABLE purchase (
     UNIQUE (account, idempotency_key)
 );
 CREATE INDEX open_purchase ON purchase (account, number) WHERE settled IS NULL;
-"""
+""",
+)
 
 
 class SQLiteJournal:
@@ -65,51 +68,13 @@ class SQLiteJournal:
         self._owner = uuid.uuid4().hex
         self._under_way: set[tuple[str, str]] = set()
         try:
-            self._connection = self._open()
+            self._connection = _sqlite.connect(self._path, _FORMAT, self._unusable, patience=_PATIENCE)
             # As long as this process lives it holds a lock on a file of its own: SQLite's locks end with
             # the process, however it ends, on every system.
             self._living = sqlite3.connect(self._lock_file(self._owner), check_same_thread=False)
             self._living.execute("BEGIN EXCLUSIVE")
         except sqlite3.Error as error:
             raise self._unusable(str(error)) from error
-
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
-        )
-        try:
-            self._prepare(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        """Check that the file is a journal, or make it one if it is empty."""
-        connection.execute("BEGIN IMMEDIATE")
-        application, format_, tables = (
-            connection.execute(query).fetchone()[0]
-            for query in (
-                "PRAGMA application_id",
-                "PRAGMA user_version",
-                "SELECT count(*) FROM sqlite_master",
-            )
-        )
-        if application == 0 and tables == 0:
-            for statement in _SCHEMA.split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {_FORMAT}")
-        elif application != _APPLICATION_ID:
-            raise self._unusable("it is another program's file, and left as it is")
-        elif format_ != _FORMAT:
-            raise self._unusable(f"it has format {format_}, expected {_FORMAT}")
-        connection.execute("COMMIT")
-        damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if damage != "ok":
-            raise self._unusable(f"it is damaged, and left as it is: {damage}")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
 
     def _unusable(self, why: str) -> ConfigurationError:
         return ConfigurationError(f"journal: {self._path.name} cannot be used ({why}).")
