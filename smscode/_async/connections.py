@@ -20,7 +20,7 @@ import httpx
 from .. import _http
 from .._concurrency import AsyncRuntime
 from .._lanes import KEEPALIVE_EXPIRY, AsyncLane, AsyncTransportLane
-from ..core.flow import Failure, Send
+from ..core.flow import Failure, HeldUp, Send
 from ..core.inflate import Body
 from ..core.settings import Settings
 from ..core.timeouts import Timeouts
@@ -92,10 +92,13 @@ class AsyncConnections:
         self._ssl_context: ssl.SSLContext | None = None
         self._proxy: str | None = None
 
-    async def send(self, effect: Send) -> Response | Failure:
+    async def send(self, effect: Send) -> Response | Failure | HeldUp:
         """Send a request and read its answer, all before its deadline."""
         if not await self._gate.enter(effect.deadline - self._runtime.now()):
             return Failure("not sent", "No connection became free in time.", timed_out=True)
+        if effect.lease is not None and effect.lease.bucket.paused(self._runtime.clock()):
+            self._gate.leave()
+            return HeldUp()
         progress = _http.Progress(effect.doubt, effect.lease)
         try:
             if self._shared is not None:

@@ -9,7 +9,7 @@ from .._observing import Observer
 from ..core.ban import Ban
 from ..core.bucket import Lease, NoRoom
 from ..core.codec import Version
-from ..core.flow import Doubt, Effect, Failure, Pause, Reply, Send, Sleep, Terms, ending, flow
+from ..core.flow import Doubt, Effect, Failure, HeldUp, Pause, Reply, Send, Sleep, Terms, ending, flow
 from ..core.retry import RetryPolicy
 from ..core.slots import Ending
 from ..core.timeouts import Timeouts
@@ -81,7 +81,7 @@ class AsyncDriver:
                 watch.ended(call, self.runtime.now(), error)
             raise
 
-    async def _perform(self, effect: Effect) -> Response | Failure | Lease | NoRoom | None:
+    async def _perform(self, effect: Effect) -> Response | Failure | HeldUp | Lease | NoRoom | None:
         if isinstance(effect, Send):
             return await self._send(effect)
         if isinstance(effect, Sleep):
@@ -93,7 +93,7 @@ class AsyncDriver:
             return None
         return await self._limits.acquire(effect, effect.deadline - self.runtime.now())
 
-    async def _send(self, effect: Send) -> Response | Failure:
+    async def _send(self, effect: Send) -> Response | Failure | HeldUp:
         if effect.lease is None:
             return await self._connections.send(effect)
         end = None

@@ -11,7 +11,7 @@ from .._observing import Observer
 from ..core.ban import Ban
 from ..core.bucket import Lease, NoRoom
 from ..core.codec import Version
-from ..core.flow import Doubt, Effect, Failure, Pause, Reply, Send, Sleep, Terms, ending, flow
+from ..core.flow import Doubt, Effect, Failure, HeldUp, Pause, Reply, Send, Sleep, Terms, ending, flow
 from ..core.retry import RetryPolicy
 from ..core.slots import Ending
 from ..core.timeouts import Timeouts
@@ -83,7 +83,7 @@ class Driver:
                 watch.ended(call, self.runtime.now(), error)
             raise
 
-    def _perform(self, effect: Effect) -> Response | Failure | Lease | NoRoom | None:
+    def _perform(self, effect: Effect) -> Response | Failure | HeldUp | Lease | NoRoom | None:
         if isinstance(effect, Send):
             return self._send(effect)
         if isinstance(effect, Sleep):
@@ -95,7 +95,7 @@ class Driver:
             return None
         return self._limits.acquire(effect, effect.deadline - self.runtime.now())
 
-    def _send(self, effect: Send) -> Response | Failure:
+    def _send(self, effect: Send) -> Response | Failure | HeldUp:
         if effect.lease is None:
             return self._connections.send(effect)
         end = None

@@ -15,6 +15,7 @@ from .share import Share
 from .slots import Ending, Slots
 
 _PATIENCE = 5.0
+_UNSENT, _ANSWERED = Ending.UNSENT, Ending.ANSWERED  # an enumeration's member is slow to look up
 
 
 class Signal(Protocol):
@@ -132,13 +133,18 @@ class Bucket:
         """Let time pass for a waiting lease: give the seconds until it should look again.
 
         The first in the queue looks when something becomes free; the others are woken, and look by
-        themselves only in case the first is held up.
+        themselves only in case the first is held up. What was granted just before a pause is taken back.
         """
         self._pump(now)
+        if lease.granted and now < self._paused_until:
+            self._take_back(lease, now)
+            lease.urgent = True  # it had its turn
+            self._urgent[lease] = None
         if lease.granted:
             return 0.0
         first = lease is self._first()
-        ready = self._earliest(now, 1 if first else len(self._urgent) + 1)
+        place = 1 if first else 2 if lease.urgent else len(self._urgent) + 1  # at best
+        ready = self._earliest(now, place)
         if ready > lease.deadline or now >= lease.deadline:
             self.leave(lease, now)
             return self._no_room(now, ready)
@@ -148,7 +154,7 @@ class Bucket:
     def leave(self, lease: Lease, now: float) -> None:
         """Give up a wait, wherever it got to."""
         if lease.granted:
-            self.end(lease, now, Ending.UNSENT)
+            self.end(lease, now, _UNSENT)
             return
         first = self._first()
         (self._urgent if lease.urgent else self._waiting).pop(lease, None)
@@ -163,12 +169,12 @@ class Bucket:
         first_to_cool = self._slots.give_back(now, ending)
         if lease._epoch == self._epoch and self._ramp is not None:
             self._probing -= 1
-            if ending is Ending.ANSWERED:
+            if ending is _ANSWERED:
                 self._ramp *= 2
                 if self._ramp >= self.limit:
                     self._ramp = None
             self._pump(now)
-        elif ending is Ending.UNSENT:
+        elif ending is _UNSENT:
             self._pump(now)
         elif first_to_cool:
             self._wake_first()  # now there is a time to wait for
@@ -180,22 +186,29 @@ class Bucket:
         must be using the limit: the share of it shrinks. The many refusals that can follow on one are no
         news. Tell whether this is the first time ever.
         """
-        news = now >= self._paused_until if lease is None else lease._epoch == self._epoch
-        self._paused_until = max(self._paused_until, now + seconds)
+        before = self._paused_until
+        news = now >= before if lease is None else lease._epoch == self._epoch
+        self._paused_until = max(before, now + seconds)
+        first = self._first() if news else None  # it is to keep the time of the end
+        for waiting in (*self._urgent, *self._waiting):
+            if waiting is first or before <= waiting.deadline < self._paused_until:  # in vain from now on
+                self._wake(waiting)
         if not news:
             return False
         self._epoch += 1
         self._ramp, self._probing = 1, 0
-        for waiting in (*self._urgent, *self._waiting):  # their deadlines may be before its end
-            self._wake(waiting)
         if lease is None:
             return False
         self._share.shrink(now)
-        first, self._suspected = not self._suspected, True
-        return first
+        new, self._suspected = not self._suspected, True
+        return new
+
+    def paused(self, now: float) -> bool:
+        """Tell whether nothing may be sent now, not even with a lease in hand."""
+        return now < self._paused_until
 
     def _room(self, now: float) -> int:
-        if now < self._paused_until:
+        if self.paused(now):
             return 0
         free = self._slots.free(now, self._share.of(self.limit, now))
         return free if self._ramp is None else min(free, self._ramp - self._probing)
@@ -218,12 +231,15 @@ class Bucket:
             if self._wake(lease):
                 room -= 1
             else:  # its event loop is gone without having ended its tasks
-                lease.granted = False
-                self._slots.give_back(now, Ending.UNSENT)
-                if self._ramp is not None:
-                    self._probing -= 1
+                self._take_back(lease, now)
         if moved:
             self._wake_first()
+
+    def _take_back(self, lease: Lease, now: float) -> None:
+        lease.granted = False
+        self._slots.give_back(now, _UNSENT)
+        if lease._epoch == self._epoch and self._ramp is not None:
+            self._probing -= 1
 
     def _first(self) -> Lease | None:
         return next(iter(self._urgent), None) or next(iter(self._waiting), None)

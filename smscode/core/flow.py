@@ -62,7 +62,7 @@ class Send:
 
     ``fresh`` asks for a new connection; ``doubt`` is to be raised when the first byte is written. The
     ``lease`` is given back when it is over, however it ends: as `ending` says, and if it is abandoned,
-    by whether its first byte was written.
+    by whether its first byte was written. If its group pauses by now, the reply is `HeldUp`.
     """
 
     request: Request
@@ -70,6 +70,14 @@ class Send:
     fresh: bool
     doubt: Doubt
     lease: Lease | None = None
+
+
+@frozen
+class HeldUp:
+    """That a request was not sent, because a pause began after its lease was granted.
+
+    The lease was given back; the call asks for another one, before all that never had their turn.
+    """
 
 
 @frozen
@@ -122,8 +130,10 @@ class Failure:
         return error
 
 
-def ending(result: Response | Failure) -> Ending:
+def ending(result: Response | Failure | HeldUp) -> Ending:
     """Tell how a request ended for the rate limit that it counted in."""
+    if isinstance(result, HeldUp):
+        return Ending.UNSENT
     if isinstance(result, Response) or result.kind in ("answer too large", "unreadable answer"):
         return Ending.ANSWERED
     if result.kind in ("not sent", "cannot be sent"):
@@ -136,7 +146,7 @@ class Reply:
     """What an effect came to, and when; ``result`` is None for an effect that gives nothing."""
 
     now: float
-    result: Response | Failure | Lease | NoRoom | None = None
+    result: Response | Failure | HeldUp | Lease | NoRoom | None = None
 
 
 Flow: TypeAlias = Generator[Effect, Reply, T]
@@ -171,14 +181,15 @@ def flow(call: Call[T], terms: Terms, doubt: Doubt | None = None) -> Flow[Answer
     doubt = Doubt() if doubt is None else doubt
     troubles: Counter[str] = Counter()
     sent = 0
-    fresh = False
+    fresh = held_up = False
     last: SmscodeError | None = None
     while True:
         before = doubt.raised
         lease = None
         if terms.limited:
-            # Whoever was sent once waits no more behind those who were not.
-            reply = yield Acquire(call.endpoint.group, terms.deadline, urgent=before or sent > 0)
+            # Whoever had a turn once waits no more behind those who had none.
+            urgent = before or sent > 0 or held_up
+            reply = yield Acquire(call.endpoint.group, terms.deadline, urgent)
             if isinstance(reply.result, NoRoom):
                 raise last or _left_out(reply.result, call, before, doubt)
             lease = cast(Lease, reply.result)
@@ -188,8 +199,12 @@ def flow(call: Call[T], terms: Terms, doubt: Doubt | None = None) -> Flow[Answer
         if watch is not None:
             watch.sent(call, sent)
         reply = yield Send(request, terms.deadline, fresh, doubt, lease)
+        held_up = isinstance(reply.result, HeldUp)
         if watch is not None:
             _tell(watch, call, sent, reply)
+        if held_up:
+            sent -= 1
+            continue
         try:
             answer = yield from _read(call, reply, terms.version)
         except SmscodeError as error:
@@ -235,6 +250,8 @@ def _tell(watch: Watch, call: Call[object], sent: int, reply: Reply) -> None:
     """Tell what an attempt came to."""
     if isinstance(reply.result, Response):
         watch.received(call, sent, reply.now, reply.result)
+    elif isinstance(reply.result, HeldUp):
+        watch.failed(call, sent, reply.now, "not sent", timed_out=False)
     else:
         failure = cast(Failure, reply.result)
         watch.failed(call, sent, reply.now, failure.kind, failure.timed_out)

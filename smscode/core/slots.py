@@ -32,6 +32,9 @@ class Ending(Enum):
     """It was given up, and may still arrive."""
 
 
+_UNSENT, _LOST = Ending.UNSENT, Ending.LOST  # an enumeration's member is slow to look up
+
+
 class Slots:
     """Counts busy and cooling slots; how many there are is told with every question, as that changes."""
 
@@ -77,11 +80,11 @@ class Slots:
         Tell whether whoever waits first now has a time to wait for, and had none before.
         """
         self.busy -= 1
-        if ending is Ending.UNSENT:
+        if ending is _UNSENT:
             return False
         first = not self.cooling
         until = now + self.window + MARGIN
-        if ending is Ending.LOST:
+        if ending is _LOST:
             until += LINGER
         cooling = self._cooling
         if not cooling or cooling[-1] <= until:

@@ -6,12 +6,16 @@ from __future__ import annotations
 
 import logging
 
+import httpx
 import pytest
 
 from smscode import Client, InvalidArgumentError, RateLimitError, RateLimits
+from smscode._concurrency import Runtime
+from smscode.events import ClientEvent, RequestFailed, RequestSent
+from smscode.sandbox import Sandbox
 
 from ..concurrency import VirtualClient
-from .helpers import Script, refusal, still_sandbox, success
+from .helpers import Script, refusal, still_sandbox, success, until
 
 pytestmark = pytest.mark.anyio
 
@@ -71,6 +75,50 @@ def test_a_refusal_holds_up_its_group_and_no_other() -> None:
         assert client.runtime.now() == start
         client.balance()
         assert client.runtime.now() == pytest.approx(start + 42)  # half of the jitter of a tenth
+
+
+class Refusal(httpx.BaseTransport):
+    """Refuses the first request as soon as others wait for its connection; notes when each came."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._inner = sandbox.transport()
+        self.client: VirtualClient
+        self.arrivals: list[float] = []
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self.arrivals.append(self.client.runtime.now())
+        if len(self.arrivals) > 1:
+            return self._inner.handle_request(request)
+        until(lambda: len(self.client._driver._connections._gate._waiters) == 4)
+        return refusal(429, "RATE_LIMIT_EXCEEDED", headers={"retry-after": "20"})
+
+
+def test_nobody_is_early_not_even_who_has_a_slot_and_waits_for_a_connection() -> None:
+    sandbox = still_sandbox()
+    transport = Refusal(sandbox)
+    events: list[ClientEvent] = []
+    client = VirtualClient(
+        sandbox, transport=transport, max_connections=1, timeout=None, on_event=events.append
+    )
+    transport.client = client
+    with client:
+        start = client.runtime.now()
+
+        def ask(number: int) -> None:
+            if number:
+                until(lambda: transport.arrivals)
+                client.balance()
+            else:
+                with pytest.raises(RateLimitError):
+                    client.balance(timeout=20)
+
+        Runtime().for_each(ask, range(5))
+    assert len(transport.arrivals) == 5
+    assert transport.arrivals[0] == start
+    assert min(transport.arrivals[1:]) >= start + 21
+    held_up = [event.trouble for event in events if isinstance(event, RequestFailed)]
+    assert set(held_up) == {"not sent"}
+    assert [event.attempt for event in events if isinstance(event, RequestSent)] == [1] * (5 + len(held_up))
 
 
 def test_a_shared_account_is_said_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -164,6 +164,13 @@ def test_those_behind_the_first_look_by_themselves_only_if_it_is_held_up() -> No
     assert first.granted
 
 
+def test_an_urgent_one_is_not_taken_for_the_last_of_the_urgent_ones() -> None:
+    bucket, busy = used_up()
+    urgent = [ask(bucket, 0.0, deadline, urgent=True) for deadline in (FOREVER, PERIOD + 20.0, FOREVER)]
+    bucket.end(busy[0], 0.0, Ending.ANSWERED)
+    assert bucket.look(urgent[1], 10.0) == PERIOD + 5.0  # the other slot may come in time
+
+
 def test_the_first_waits_for_an_end_where_nothing_cools() -> None:
     bucket, busy = used_up()
     first = ask(bucket)
@@ -196,6 +203,35 @@ def test_a_pause_beyond_a_deadline_is_told_at_once() -> None:
     assert bell(waiting).woken == 1
     assert bucket.look(waiting, 0.0) == NoRoom("create", 2, 60.0, 90.0, paused=True)
     assert bucket.ask(0.0, 89.0) == NoRoom("create", 2, 60.0, 90.0, paused=True)
+
+
+def test_a_pause_takes_back_what_was_granted_but_is_not_on_its_way() -> None:
+    bucket, busy = used_up()
+    first, second, last = (ask(bucket, deadline=65.0), ask(bucket), ask(bucket))
+    for lease in busy:
+        bucket.end(lease, 0.0, Ending.UNSENT)
+    assert (first.granted, second.granted) == (True, True)
+    bucket.pause(None, 0.0, 7.0)
+    assert [bucket.look(lease, 0.0) for lease in (first, second)] == [7.0, 12.0]
+    assert not first.granted
+    assert bucket.paused(6.9)
+    assert not bucket.paused(7.0)
+    bucket.pause(None, 7.0, 60.0)
+    assert bell(first).woken == 2  # when it was granted, and now that there is no hope
+    assert bucket.look(first, 7.0) == NoRoom("create", 2, 60.0, 60.0, paused=True)
+    bucket.look(last, 67.0)
+    assert (second.granted, last.granted) == (True, False)  # in their order, one at a time
+    bucket.end(second, 67.0, Ending.ANSWERED)
+    assert last.granted
+
+
+def test_a_pause_that_is_prolonged_tells_those_who_wait_in_vain_by_that() -> None:
+    bucket, busy = used_up()
+    waiting = [ask(bucket, 0.0, deadline) for deadline in (70.0, 80.0, 200.0)]
+    bucket.pause(busy[0], 0.0, 75.0)
+    assert [bell(lease).woken for lease in waiting] == [1, 0, 0]
+    bucket.pause(busy[1], 1.0, 90.0)
+    assert [bell(lease).woken for lease in waiting] == [1, 1, 0]
 
 
 def test_after_a_pause_one_probes_and_answers_let_more_through() -> None:

@@ -9,7 +9,20 @@ import pytest
 
 from smscode import calls
 from smscode.core.bucket import Bucket, Lease, NoRoom
-from smscode.core.flow import Acquire, Doubt, Effect, Failure, Pause, Reply, Send, Sleep, Terms, ending, flow
+from smscode.core.flow import (
+    Acquire,
+    Doubt,
+    Effect,
+    Failure,
+    HeldUp,
+    Pause,
+    Reply,
+    Send,
+    Sleep,
+    Terms,
+    ending,
+    flow,
+)
 from smscode.core.limits import RateLimits
 from smscode.core.retry import TABLE, RetryPolicy
 from smscode.core.slots import Ending, Slots
@@ -21,7 +34,7 @@ from .test_retry import CALLS, ORDER_ID, TROUBLES, answer, order, refusal, succe
 BALANCE = {"amount": "0.92", "currency": "USD", "canonical_amount": 15000, "canonical_currency": "IDR"}
 GOOD = success({"balance": BALANCE})
 FULL = NoRoom("create", 3000, 60.0, 12.0)
-Answered = Response | Failure | NoRoom
+Answered = Response | Failure | HeldUp | NoRoom
 
 
 def drive(
@@ -45,7 +58,7 @@ def drive(
                 assert isinstance(effect.lease, Lease)
                 result = ahead.pop()
                 assert not isinstance(result, NoRoom)
-                if not isinstance(result, Failure) or ending(result) is not Ending.UNSENT:
+                if ending(result) is not Ending.UNSENT:
                     effect.doubt.raised = True
                 reply = Reply(now, result)
             else:
@@ -106,6 +119,15 @@ def test_without_room_to_repeat_the_failure_itself_is_raised() -> None:
     _, error = drive(calls.orders.create(catalog_product_id=87), [TROUBLES["connection broke"], FULL])
     assert error is not None
     assert (error.trouble, error.outcome, error.attempts) == ("connection broke", "unknown", 1)
+
+
+def test_what_a_pause_held_up_was_no_attempt_and_goes_first_afterwards() -> None:
+    effects, error = drive(calls.balance.get(), [HeldUp(), HeldUp(), GOOD])
+    assert error is None
+    assert groups(effects) == [(Group.BALANCE, False), (Group.BALANCE, True), (Group.BALANCE, True)]
+    _, error = drive(calls.orders.create(catalog_product_id=87), [HeldUp(), FULL])
+    assert error is not None
+    assert (error.outcome, error.attempts, error.trouble) == ("not_sent", 0, "no room")
 
 
 def test_a_refusal_pauses_its_group_instead_of_sleeping() -> None:
