@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Hashable
-from weakref import WeakValueDictionary
+from weakref import WeakSet
 
 from .core.bucket import Bucket
 from .core.limits import RateLimits
@@ -17,15 +17,17 @@ from .core.wire import Group
 class Budget:
     """The buckets of one account, and the lock for them.
 
-    One thread may take the lock twice: a garbage collection can end an abandoned wait anywhere.
+    One thread may take the lock twice: a garbage collection can end an abandoned wait anywhere. The
+    ``holders`` are whoever may still send.
     """
 
     def __init__(self, limits: RateLimits) -> None:
         self.lock = threading.RLock()
-        self.buckets: dict[Group, Bucket] = {}
-        for group in Group:
-            limit, window = limits.of(group)
-            self.buckets[group] = Bucket(group.value, limit, Slots(window))
+        self.holders: WeakSet[object] = WeakSet()
+        self.buckets: dict[Group, Bucket] = {group: self._bucket(group, *limits.of(group)) for group in Group}
+
+    def _bucket(self, group: Group, limit: int, window: float) -> Bucket:
+        return Bucket(group.value, limit, Slots(window))
 
     def tighten(self, limits: RateLimits) -> None:
         """Keep to these limits as well."""
@@ -33,42 +35,76 @@ class Budget:
             for group, bucket in self.buckets.items():
                 bucket.tighten(*limits.of(group))
 
-    def idle(self, now: float) -> bool:
-        """Tell whether it could as well be made anew."""
+    def begin_anew(self) -> None:
+        """Forget who sent and who waits: a forked process has nothing of that under way."""
+        for group, bucket in self.buckets.items():
+            self.buckets[group] = self._bucket(group, bucket.limit, bucket.window)
+
+    def needed(self, now: float) -> bool:
+        """Tell whether it would make a difference if it were made anew."""
         with self.lock:
-            return all(bucket.idle(now) for bucket in self.buckets.values())
+            return bool(self.holders) or not all(bucket.idle(now) for bucket in self.buckets.values())
+
+
+_FEW = 16
 
 
 class _Registry:
     """All budgets: those that a client holds, and those whose last requests still count."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._held: WeakValueDictionary[Hashable, Budget] = WeakValueDictionary()
-        self._counting: dict[Hashable, Budget] = {}
+        self._lock = threading.RLock()
+        self._budgets: dict[Hashable, Budget] = {}
+        self._sweep_at = _FEW
 
-    def get(self, key: Hashable, make: Callable[[], Budget], limits: RateLimits, now: float) -> Budget:
+    def get(
+        self, key: Hashable, holder: object, make: Callable[[], Budget], limits: RateLimits, now: float
+    ) -> Budget:
         with self._lock:
-            budget = self._held.get(key)
+            budget = self._budgets.get(key)
             if budget is None:
-                # Only now: the clients of most programs live as long as the program.
-                self._counting = {key: kept for key, kept in self._counting.items() if not kept.idle(now)}
-                budget = self._held[key] = self._counting[key] = make()
+                if len(self._budgets) >= self._sweep_at:  # seldom: looking at all of them takes its time
+                    self._budgets = {key: kept for key, kept in self._budgets.items() if kept.needed(now)}
+                    self._sweep_at = max(2 * len(self._budgets), _FEW)
+                budget = self._budgets[key] = make()
             else:
                 budget.tighten(limits)
+            budget.holders.add(holder)
             return budget
+
+    def hold(self) -> None:
+        """Let nobody change anything until `let_go`: a fork leaves a lock taken that another thread holds."""
+        self._lock.acquire()
+        for budget in self._budgets.values():
+            budget.lock.acquire()
+
+    def let_go(self) -> None:
+        for budget in self._budgets.values():
+            budget.lock.release()
+        self._lock.release()
+
+    def begin_anew(self) -> None:
+        """Do so in the process that was forked; its clients share their budgets as before."""
+        for budget in self._budgets.values():
+            budget.begin_anew()
+        self.let_go()
 
 
 _registry = _Registry()
 
 
 def budget_of(
-    account: str, origin: object, limits: RateLimits, longest: float, clock: Callable[[], float]
+    account: str,
+    origin: object,
+    holder: object,
+    limits: RateLimits,
+    longest: float,
+    clock: Callable[[], float],
 ) -> Budget:
     """Give the budget of an account, which is the same one for all who ask while it is in use.
 
     ``account`` names the account without its token, ``origin`` tells services behind one address apart,
-    and ``longest`` are the seconds that a request may take.
+    ``holder`` lives as long as the budget is used, and ``longest`` are the seconds that a request may take.
 
     Someone who makes a client for every request must not get a new budget with each, so one stays
     until its requests have been forgotten by the service, too.
@@ -81,14 +117,18 @@ def budget_of(
 
         return RedisBudget(account, limits, limits.redis, longest, clock)
 
-    return _registry.get((account, origin, limits.redis, clock), make, limits, clock())
+    return _registry.get((account, origin, limits.redis, clock), holder, make, limits, clock())
 
 
 def forget_budgets() -> None:
-    """Begin anew: a forked process has none of its parent's requests under way, and tests want that."""
+    """Begin without any, as tests want it."""
     global _registry
     _registry = _Registry()
 
 
 if sys.platform != "win32":  # pragma: no branch  # there nothing forks
-    os.register_at_fork(after_in_child=forget_budgets)
+    os.register_at_fork(
+        before=lambda: _registry.hold(),
+        after_in_parent=lambda: _registry.let_go(),
+        after_in_child=lambda: _registry.begin_anew(),
+    )

@@ -18,7 +18,7 @@ from attrs import define, field
 
 from smscode import AsyncClient, Client, NetworkError, RateLimitError, RateLimits, RetryPolicy, _budgets
 from smscode._concurrency import AsyncSignal
-from smscode.core.bucket import Lease
+from smscode.core.bucket import Bucket, Lease
 from smscode.core.limits import RateLimits as Options
 from smscode.core.slots import Ending
 from smscode.core.wire import Group
@@ -51,7 +51,7 @@ class Service(httpx.AsyncBaseTransport, httpx.BaseTransport):
 
 def waiting() -> int:
     """Tell how many wait for the balance's limit in all accounts."""
-    held = list(_budgets._registry._held.values())
+    held = list(_budgets._registry._budgets.values())
     return sum(len(budget.buckets[Group.BALANCE]._waiting) for budget in held)
 
 
@@ -195,37 +195,89 @@ class Clock:
         return 0
 
 
-def budget(account: str, now: float = 0.0) -> _budgets.Budget:
-    return _budgets.budget_of(account, None, Options(), 90.0, Clock(now))
+class Holder:
+    """Stands for the connections of a client."""
 
 
-def test_a_budget_stays_while_its_requests_count_and_goes_afterwards() -> None:
-    bucket = budget("a").buckets[Group.CREATE]
+HELD = Holder()
+
+
+def budget(account: str, now: float = 0.0, holder: Holder | None = None) -> _budgets.Budget:
+    return _budgets.budget_of(account, None, holder or Holder(), Options(), 90.0, Clock(now))
+
+
+def others(now: float) -> None:
+    """Let so many accounts come and go that the registry looks through what it has."""
+    for number in range(100):
+        budget(f"other {number}", now)
+
+
+def send_one(held: _budgets.Budget) -> Bucket:
+    """Let a request begin and end at the time 0."""
+    bucket = held.buckets[Group.CREATE]
     lease = bucket.ask(0.0, 1.0)
     assert isinstance(lease, Lease)
     bucket.end(lease, 0.0, Ending.ANSWERED)
-    gc.collect()
+    return bucket
+
+
+def test_a_budget_stays_while_its_requests_count_and_goes_afterwards() -> None:
+    bucket = send_one(budget("a"))
+    others(now=30.0)
     assert budget("a").buckets[Group.CREATE] is bucket
-    budget("b", now=30.0)
-    gc.collect()
-    assert budget("a").buckets[Group.CREATE] is bucket
-    budget("c", now=100.0)
-    gc.collect()
+    others(now=100.0)
     assert budget("a", now=100.0).buckets[Group.CREATE] is not bucket
 
 
-def test_a_budget_that_somebody_holds_stays() -> None:
-    held = budget("a")
-    budget("b")
-    budget("c")
+def test_a_budget_that_a_client_holds_stays_and_so_does_what_it_sends_last() -> None:
+    held = budget("a", holder=(client := Holder()))
+    others(now=0.0)
     assert budget("a") is held
+    bucket = send_one(held)
+    del client, held
+    gc.collect()
+    others(now=30.0)
+    assert budget("a").buckets[Group.CREATE] is bucket
+
+
+def test_budgets_that_nobody_needs_do_not_pile_up() -> None:
+    budget("a", holder=HELD)
+    for _ in range(20):
+        others(now=0.0)
+    assert len(_budgets._registry._budgets) <= 100
+
+
+def test_a_forked_process_has_the_same_budgets_with_nothing_under_way() -> None:
+    held = budget("a", holder=HELD)
+    held.tighten(Options(create=7))
+    send_one(held)
+    _budgets._registry.hold()
+    _budgets._registry.begin_anew()  # as in the child
+    assert budget("a") is held
+    assert held.buckets[Group.CREATE].limit == 7
+    assert held.buckets[Group.CREATE].idle(0.0)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_process_begins_anew() -> None:
-    held = budget("a")
-    child = os.fork()
-    if child == 0:  # pragma: no cover
-        os._exit(0 if budget("a") is not held else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+def test_a_fork_waits_for_other_threads_to_be_done_with_the_budgets() -> None:
+    held = budget("a", holder=HELD)
+    send_one(held)
+    for _ in range(20):
+        inside, go_on = threading.Event(), threading.Event()
+
+        def work(inside: threading.Event = inside, go_on: threading.Event = go_on) -> None:
+            with held.lock:
+                inside.set()
+                go_on.wait(0.005)
+
+        with ThreadPoolExecutor() as threads:
+            done = threads.submit(work)
+            assert inside.wait(10)
+            child = os.fork()
+            if child == 0:  # pragma: no cover
+                free = held.lock.acquire(timeout=5)
+                os._exit(0 if free and held.buckets[Group.CREATE].idle(0.0) else 1)
+            done.result(10)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert not held.buckets[Group.CREATE].idle(0.0)

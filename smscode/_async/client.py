@@ -107,7 +107,9 @@ class AsyncClient:
         if rate_limits is not None:
             # A sandbox is a service of its own, so its transport says which one it is.
             origin = getattr(transport, "origin", None)
-            budget = budget_of(settings.account, origin, rate_limits, timeouts.longest, runtime.clock)
+            budget = budget_of(
+                settings.account, origin, connections, rate_limits, timeouts.longest, runtime.clock
+            )
             limits = AsyncLimits(budget, runtime)
         observer = Observer(on_event, settings.version, settings.base_url)
         self._driver = AsyncDriver(connections, runtime, settings.version, retry, timeouts, limits, observer)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
 from .._budgets import Budget
+from ..core.bucket import Bucket
 from ..core.leased import Grant, LeasedBucket, LeasedSlots, Terms, Trip
 from ..core.limits import RateLimits
 from ..core.slots import MARGIN
@@ -124,20 +125,12 @@ class RedisBudget(Budget):
         ``account`` names the account in Redis, without its token; ``url`` is where Redis is; ``longest``
         are the seconds that a request may take, and ``clock`` gives the time.
         """
+        self._terms = Terms(longest, limits.redis_fallback)
+        self._leased: list[LeasedBucket] = []
         super().__init__(limits)
         self._clock = clock
-        self._changed = threading.Condition(self.lock)
-        self._working = False
         self._account = account
-        self._holder = secrets.token_hex(8)
-        terms = Terms(longest, limits.redis_fallback)
-        self._leased: list[LeasedBucket] = []
-        self._away = False
-        for group in Group:
-            limit, window = limits.of(group)
-            slots = LeasedSlots(window, terms, self._kick)
-            self.buckets[group] = bucket = LeasedBucket(group.value, limit, slots)
-            self._leased.append(bucket)
+        self._begin()
         try:
             connection = redis.Redis.from_url(
                 url,
@@ -149,6 +142,23 @@ class RedisBudget(Budget):
             raise ConfigurationError("rate_limits.redis: Redis' client does not accept this URL.") from error
         self._connection = connection
         self._visit = cast(_Script, connection.register_script(_VISIT))
+
+    def _begin(self) -> None:
+        self._holder = secrets.token_hex(8)
+        self._changed = threading.Condition(self.lock)
+        self._working = False
+        self._away = False
+
+    def _bucket(self, group: Group, limit: int, window: float) -> Bucket:
+        bucket = LeasedBucket(group.value, limit, LeasedSlots(window, self._terms, self._kick))
+        self._leased.append(bucket)
+        return bucket
+
+    def begin_anew(self) -> None:
+        """Do so under another name: what Redis knows of the old one is its process' own."""
+        self._leased.clear()
+        super().begin_anew()
+        self._begin()
 
     def _kick(self) -> None:
         """Wake the thread that goes to Redis, or start it; the lock is held."""

@@ -237,7 +237,7 @@ def test_clients_of_one_account_share_what_they_lease(server: RedisServer) -> No
         Client("token", base_url="http://127.0.0.1:1", rate_limits=limits, retry=ONCE) as one,
         Client("token", base_url="http://127.0.0.1:1", rate_limits=limits, retry=ONCE) as same,
     ):
-        budget = _budgets.budget_of(one._settings.account, None, limits, 1.0, time.monotonic)
+        budget = _budgets.budget_of(one._settings.account, None, one, limits, 1.0, time.monotonic)
         assert isinstance(budget, RedisBudget)
         for client in (one, same):
             with pytest.raises(NetworkError):
@@ -245,7 +245,7 @@ def test_clients_of_one_account_share_what_they_lease(server: RedisServer) -> No
             assert client._driver._limits is not None
             assert client._driver._limits._budget is budget
         until(lambda: not budget._working)
-        assert budget.idle(time.monotonic())
+        assert all(bucket.idle(time.monotonic()) for bucket in budget.buckets.values())
 
 
 def test_without_the_package_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
