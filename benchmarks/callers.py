@@ -13,9 +13,11 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 import httpx
+from attrs import frozen
 
 from smscode import AsyncClient
 
+from . import machine
 from .answers import ORDER_ID
 
 TOKEN = "benchmark-token-"
@@ -121,14 +123,40 @@ async def bare_aiohttp(url: str) -> AsyncGenerator[Caller]:
         yield _Aiohttp(session)
 
 
+@frozen
+class Contender:
+    """What opens a caller, and where the event loop comes from: "asyncio" or "uvloop"."""
+
+    opener: Opener
+    loop: str = "asyncio"
+    needs: frozenset[str] = frozenset()
+
+
+def contenders(*names: str) -> dict[str, Contender]:
+    """Give who can take part of those named, as far as what they need is installed."""
+    aiohttp, uvloop = frozenset({"aiohttp"}), frozenset({"uvloop"})
+    known = {
+        "this": Contender(this),
+        "httpx": Contender(bare_httpx),
+        "aiohttp": Contender(bare_aiohttp, needs=aiohttp),
+        "this with the aiohttp extra": Contender(this_on_aiohttp, needs=aiohttp),
+        "this on uvloop": Contender(this, "uvloop", uvloop),
+        "httpx on uvloop": Contender(bare_httpx, "uvloop", uvloop),
+        "aiohttp on uvloop": Contender(bare_aiohttp, "uvloop", uvloop | aiohttp),
+        "this with the aiohttp extra on uvloop": Contender(this_on_aiohttp, "uvloop", uvloop | aiohttp),
+    }
+    return {name: known[name] for name in names if all(map(machine.has, known[name].needs))}
+
+
 class Looped:
     """A caller on an event loop of its own, which stays open from round to round."""
 
-    def __init__(self, opener: Opener, url: str, library: str = "asyncio") -> None:
-        """Set up; ``library`` is where the event loop comes from, "asyncio" or "uvloop"."""
-        factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module(library).new_event_loop
+    def __init__(self, contender: Contender, url: str) -> None:
+        factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module(
+            contender.loop
+        ).new_event_loop
         self._runner = asyncio.Runner(loop_factory=factory)
-        self._opened = opener(url)
+        self._opened = contender.opener(url)
 
     def __enter__(self) -> Self:
         self._caller: Caller = self._runner.run(self._opened.__aenter__())

@@ -6,11 +6,19 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 
-from . import answers, callers, machine, vendor
-from .callers import Looped
+from . import answers, callers, vendor
 from .measure import Contestant, interleave
 from .server import running
 from .suite import Figure, Setup
+
+NAMES = (
+    "this",
+    "httpx",
+    "aiohttp",
+    "this with the aiohttp extra",
+    "this on uvloop",
+    "httpx on uvloop",
+)
 
 
 def run(setup: Setup) -> Iterator[Figure]:
@@ -19,16 +27,9 @@ def run(setup: Setup) -> Iterator[Figure]:
     with ExitStack() as stack:
         url = stack.enter_context(running({f"GET {callers.READ}": answers.order()}))
         contestants: dict[str, Contestant] = {}
-        for name, opener, library, needs in (
-            ("this", callers.this, "asyncio", "httpx"),
-            ("httpx", callers.bare_httpx, "asyncio", "httpx"),
-            ("aiohttp", callers.bare_aiohttp, "asyncio", "aiohttp"),
-            ("this on uvloop", callers.this, "uvloop", "uvloop"),
-            ("httpx on uvloop", callers.bare_httpx, "uvloop", "uvloop"),
-        ):
-            if machine.has(needs):
-                looped = stack.enter_context(Looped(opener, url, library))
-                contestants[name] = partial(looped.reads, count)
+        for name, contender in callers.contenders(*NAMES).items():
+            looped = stack.enter_context(callers.Looped(contender, url))
+            contestants[name] = partial(looped.reads, count)
         if setup.vendor:
             sdk = stack.enter_context(vendor.Vendor(setup.vendor, url))
             contestants["vendor's SDK"] = partial(sdk.ask, "reads", count)
@@ -36,5 +37,10 @@ def run(setup: Setup) -> Iterator[Figure]:
     parts = found.show("us", 1e6)
     what = "CPU per sequential GET + decode"
     yield Figure(f"{what} / bare httpx + json", found.ratio("this", "httpx"), 0.80, parts=parts)
-    for name in list(contestants)[2:]:
-        yield Figure(f"{what} / {name}", found.ratio("this", name))
+    if "this with the aiohttp extra" in contestants:
+        ratio = found.ratio("this with the aiohttp extra", "aiohttp")
+        yield Figure(f"{what}, aiohttp extra / bare aiohttp", ratio)
+    if "this on uvloop" in contestants:
+        yield Figure(f"{what}, both on uvloop / bare httpx", found.ratio("this on uvloop", "httpx on uvloop"))
+    if "vendor's SDK" in contestants:
+        yield Figure(f"{what} / vendor's SDK", found.ratio("this", "vendor's SDK"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import ssl
 import urllib.request
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import AsyncIterable, Iterable, Iterator, Mapping, MutableMapping
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, cast
@@ -179,6 +179,49 @@ class _Content(httpx.AsyncByteStream, httpx.SyncByteStream):
         return self._left.pop()
 
 
+class _Url(httpcore.URL):
+    """The configured address with another target; what is the same for all is looked up once."""
+
+    def __init__(self, base: httpcore.URL, origin: httpcore.Origin, target: bytes) -> None:
+        self.scheme, self.host, self.port = base.scheme, base.host, base.port
+        self.target = target
+        self._origin = origin
+
+    @property
+    def origin(self) -> httpcore.Origin:
+        return self._origin
+
+
+class _Prepared(httpcore.Request):
+    """A request whose parts are surely of the right types: httpcore's own constructor looks at each."""
+
+    def __init__(
+        self,
+        method: bytes,
+        url: httpcore.URL,
+        headers: list[tuple[bytes, bytes]],
+        content: _Content,
+        extensions: dict[str, object],
+    ) -> None:
+        self.method = method
+        self.url = url
+        self.headers = headers
+        self.stream = content
+        self.extensions = extensions
+
+
+class LaneResponse(httpcore.Response):
+    """A response whose parts are surely of the right types: httpcore's own constructor looks at each."""
+
+    def __init__(
+        self, status: int, headers: list[tuple[bytes, bytes]], stream: Iterable[bytes] | AsyncIterable[bytes]
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self.stream = stream
+        self.extensions = {}
+
+
 class Translator:
     """Between this package's values and those of httpx's stack, for the configured address.
 
@@ -189,6 +232,7 @@ class Translator:
     def __init__(self, settings: Settings, timeouts: Timeouts) -> None:
         url = httpx.URL(settings.base_url)
         self._url = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port)
+        self.origin = self._url.origin
         self._path = url.raw_path.rstrip(b"/")
         self._secret = settings.token.secret
         self._timeouts = timeouts
@@ -199,11 +243,6 @@ class Translator:
             (b"authorization", settings.token.header),
         ]
 
-    @property
-    def origin(self) -> httpcore.Origin:
-        """Where connections go to."""
-        return self._url.origin
-
     def request(
         self, request: Request, remaining: float, trace: object, *, bounded: bool = False
     ) -> httpcore.Request:
@@ -212,12 +251,7 @@ class Translator:
         Where the exchange is ``bounded`` as a whole, its steps have no limits that would come to the same.
         """
         target = request.path if not request.query else f"{request.path}?{urlencode(request.query)}"
-        url = httpcore.URL(
-            scheme=self._url.scheme,
-            host=self._url.host,
-            port=self._url.port,
-            target=self._path + target.encode("ascii"),
-        )
+        url = _Url(self._url, self.origin, self._path + target.encode("ascii"))
         headers = [(name.encode("ascii"), value.encode("ascii")) for name, value in request.headers]
         headers += self._own_headers
         body = request.body or b""
@@ -231,13 +265,8 @@ class Translator:
             "write": read,
             "pool": _limit(math.inf, remaining, rest),
         }
-        return httpcore.Request(
-            request.method,
-            url,
-            headers=headers,
-            content=_Content(body),
-            extensions={"timeout": timeout, "trace": trace},
-        )
+        extensions = {"timeout": timeout, "trace": trace}
+        return _Prepared(request.method.encode("ascii"), url, headers, _Content(body), extensions)
 
     def response(
         self, status: int, headers: Mapping[str, str], body: bytes, received_at: datetime

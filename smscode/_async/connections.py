@@ -42,7 +42,7 @@ class AsyncOwnTransportLane:
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
         """Send the request as httpx would."""
         response = await self._transport.handle_async_request(_http.for_caller(request))
-        return httpcore.Response(response.status_code, headers=response.headers.raw, content=response.stream)
+        return _http.LaneResponse(response.status_code, response.headers.raw, response.stream)
 
     async def aclose(self) -> None:
         """Close the transport."""
@@ -62,7 +62,7 @@ class AsyncClientLane:
         response = await self._http_client.send(
             _http.for_caller(request), stream=True, auth=None, follow_redirects=False
         )
-        return httpcore.Response(response.status_code, headers=response.headers.raw, content=response.stream)
+        return _http.LaneResponse(response.status_code, response.headers.raw, response.stream)
 
     async def aclose(self) -> None:
         """Do nothing: whoever made the client closes it."""

@@ -44,7 +44,7 @@ class OwnTransportLane:
     def handle_request(self, request: httpcore.Request) -> httpcore.Response:
         """Send the request as httpx would."""
         response = self._transport.handle_request(_http.for_caller(request))
-        return httpcore.Response(response.status_code, headers=response.headers.raw, content=response.stream)
+        return _http.LaneResponse(response.status_code, response.headers.raw, response.stream)
 
     def close(self) -> None:
         """Close the transport."""
@@ -64,7 +64,7 @@ class ClientLane:
         response = self._http_client.send(
             _http.for_caller(request), stream=True, auth=None, follow_redirects=False
         )
-        return httpcore.Response(response.status_code, headers=response.headers.raw, content=response.stream)
+        return _http.LaneResponse(response.status_code, response.headers.raw, response.stream)
 
     def close(self) -> None:
         """Do nothing: whoever made the client closes it."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import functools
 import re
+import types
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast, get_args
 
 import attrs
 from attrs import field, frozen
@@ -94,6 +95,17 @@ def _rupiah(value: object, _: object) -> Money:
     return Money.idr(value)
 
 
+def _is_optional(type_: object) -> bool:
+    return len(get_args(type_)) == 2 and types.NoneType in get_args(type_)
+
+
+def _optional_hook(converter: Converter, type_: object) -> Callable[[object, object], Any]:
+    """Structure None, or a value of the other type of a union, without looking either up each time."""
+    (inner,) = {*get_args(type_)} - {types.NoneType}
+    structure = converter.get_structure_hook(inner)
+    return lambda value, _: None if value is None else structure(value, inner)
+
+
 def _in_dollars(money: Money) -> None:
     if money.currency != "USD" or money.canonical_currency != "IDR":
         raise ValueError("expected an amount in USD with its value in IDR")
@@ -128,6 +140,7 @@ def _converter(version: Version, detailed: bool) -> Converter:
     converter.register_structure_hook(str, _exact(str, "a string"))
     converter.register_structure_hook(Decimal, _decimal)
     converter.register_structure_hook(datetime, _datetime)
+    converter.register_structure_hook_factory(_is_optional, functools.partial(_optional_hook, converter))
     converter.register_structure_hook_func(lambda type_: type_ in _STATUS_TYPES, _status)
     converter.register_structure_hook_factory(attrs.has, functools.partial(_object_hook, converter))
     if version == "v1":
@@ -137,6 +150,7 @@ def _converter(version: Version, detailed: bool) -> Converter:
     return converter
 
 
+@functools.cache
 def hook(version: Version, type_: object) -> Callable[[object, object], Any]:
     """Give what makes a value of a type, without a word about where it does not fit."""
     return _converter(version, False).get_structure_hook(type_)
@@ -156,7 +170,7 @@ def structure(version: Version, value: object, type_: type[M], path: str) -> M:
     The fast converter does the work; only when it fails does the slower one say where and why.
     """
     try:
-        return _converter(version, False).structure(value, type_)
+        return cast(M, hook(version, cast(Any, type_))(value, type_))
     except (KeyError, TypeError, ValueError):
         pass
     from cattrs import BaseValidationError, transform_error
@@ -208,7 +222,7 @@ class Envelope:
         if type(self.data) is not list:
             raise Mismatch("$.data", str(_expected("an array", self.data)))
         try:
-            structured = hook(self.version, model)
+            structured = hook(self.version, cast(Any, model))
             return [structured(row, model) for row in self.data]
         except (KeyError, TypeError, ValueError):
             return [structure(self.version, row, model, f"$.data[{n}]") for n, row in enumerate(self.data)]

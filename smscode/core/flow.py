@@ -7,8 +7,7 @@ tested without either.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from typing import Literal, TypeAlias, TypeVar, cast
 
 import attrs
@@ -179,7 +178,7 @@ def flow(call: Call[T], terms: Terms, doubt: Doubt | None = None) -> Flow[Answer
     kind = call.endpoint.kind
     watch = terms.watch
     doubt = Doubt() if doubt is None else doubt
-    troubles: Counter[str] = Counter()
+    troubles: dict[str, int] = {}
     sent = 0
     fresh = held_up = False
     last: SmscodeError | None = None
@@ -213,9 +212,9 @@ def flow(call: Call[T], terms: Terms, doubt: Doubt | None = None) -> Flow[Answer
             last = error
         else:
             doubt.raised = False
-            return attrs.evolve(answer, attempts=sent)
+            return answer if sent == 1 else attrs.evolve(answer, attempts=sent)
 
-        troubles[what] += 1
+        troubles[what] = troubles.get(what, 0) + 1
         rule = TABLE[what]
         wait = terms.policy.pause(rule.pace, troubles[what], last.retry_after, terms.chance())
         refused = last.status_code == 429 or isinstance(last, RateLimitError)
@@ -297,7 +296,7 @@ def _label(error: SmscodeError, call: Call[object], sent: int, what: str, before
         error.outcome = "unknown"
 
 
-def _spent(terms: Terms, kind: Kind, troubles: Counter[str]) -> bool:
+def _spent(terms: Terms, kind: Kind, troubles: Mapping[str, int]) -> bool:
     tried = sum(times for what, times in troubles.items() if counted(TABLE[what].pace))
     return tried >= terms.policy.attempts(kind)
 

@@ -147,7 +147,7 @@ def _by_columns(array: bytes, model: type[M], known: Mapping[str, Column]) -> li
 
 def _one_by_one(array: bytes, version: Version, model: type[M]) -> list[M]:
     """Read a JSON array of rows whatever fields each has."""
-    structure = codec.hook(version, model)
+    structure = codec.hook(version, cast(Any, model))
     return [structure(row, model) for row in cast("list[Row]", jsontext.parse(array))]
 
 

@@ -136,9 +136,7 @@ class _Lane:
         except _FAILURES as error:
             failure = _failure(error)
         else:
-            return httpcore.Response(
-                message.code, headers=list(message.raw_headers), content=_Body(connection, payload)
-            )
+            return _http.LaneResponse(message.code, list(message.raw_headers), _Body(connection, payload))
         raise failure
 
     async def _connect(self, url: httpcore.URL, tell: _Tell, seconds: float | None) -> Connection:
