@@ -50,7 +50,7 @@ def _among_few(url: str, tasks: int, rounds: int) -> Iterator[Figure]:
     found_here = callers.contenders(*NAMES)
     contestants = {name: burst(contender, url, tasks) for name, contender in found_here.items()}
     contestants["this, 10 tasks"] = burst(found_here["this"], url, 10, tasks // 10)
-    found = interleave(contestants, rounds, warm_up=rounds > 1)
+    found = interleave(contestants, rounds)
     what = f"CPU per create, {tasks:,} tasks at once"
     parts = found.show("us", 1e6)
     yield Figure(f"{what} / 10 tasks", found.ratio("this", "this, 10 tasks"), 1.15, parts=parts)
@@ -78,6 +78,6 @@ def _beside_vendor(url: str, tasks: int, sdk: vendor.Vendor) -> Iterator[Figure]
         "this": burst(Contender(callers.this), url, tasks),
         "vendor's SDK": partial(sdk.ask, "creates", tasks),
     }
-    found = interleave(contestants, 1, warm_up=False)
+    found = interleave(contestants, 1)
     what = f"CPU per create, {tasks:,} tasks at once / vendor's SDK"
     yield Figure(what, found.ratio("this", "vendor's SDK"), parts=found.show("us", 1e6))

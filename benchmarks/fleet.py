@@ -1,6 +1,6 @@
 """Several processes on one account and one Redis, one of which is killed: what a service sees of them.
 
-python -m benchmarks.fleet URL_OF_THE_SERVICE URL_OF_REDIS LIMIT WINDOW
+python -m benchmarks.fleet URL_OF_THE_SERVICE URL_OF_REDIS PROCESSES LIMIT WINDOW
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from attrs import frozen
 
 from smscode import AsyncClient, RateLimits, SmscodeError, Timeouts
 
-PROCESSES = 4
 _TASKS = 20
 _ANSWER_BODY = b'{"success":true,"data":{"currency":"IDR","balance":5}}'
 _ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(_ANSWER_BODY), _ANSWER_BODY)
@@ -47,16 +46,18 @@ class _Service(asyncio.Protocol):
         self._loop.call_later(_LATENCY, self._transport.write, _ANSWER)
 
 
-async def watch(redis_url: str, limit: int, window: float, seconds: float, killed_at: float) -> Sight:
-    """Let the processes send all they may for so long; one of them is killed in between."""
+async def watch(
+    redis_url: str, count: int, limit: int, window: float, seconds: float, killed_at: float
+) -> Sight:
+    """Let so many processes send all they may for so long; one of them is killed in between."""
     arrivals: list[float] = []
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Service(arrivals), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     command = [sys.executable, "-m", "benchmarks.fleet", f"http://127.0.0.1:{port}", redis_url]
-    command += [str(limit), str(window)]
+    command += [str(count), str(limit), str(window)]
     processes = [
-        await asyncio.create_subprocess_exec(*command, stderr=subprocess.DEVNULL) for _ in range(PROCESSES)
+        await asyncio.create_subprocess_exec(*command, stderr=subprocess.DEVNULL) for _ in range(count)
     ]
     try:
         while not arrivals:  # noqa: ASYNC110  # they need a moment to start
@@ -80,9 +81,9 @@ async def watch(redis_url: str, limit: int, window: float, seconds: float, kille
     return Sight(seen, len(seen) / permitted, visits / len(seen))
 
 
-async def saturate(url: str, redis_url: str, limit: int, window: float) -> None:
-    """Send all that the limit lets through, until killed."""
-    limits = RateLimits(balance=limit, window=window, redis=redis_url, redis_fallback=1 / PROCESSES)
+async def saturate(url: str, redis_url: str, count: int, limit: int, window: float) -> None:
+    """Send all that the limit lets through to ``count`` processes, until killed."""
+    limits = RateLimits(balance=limit, window=window, redis=redis_url, redis_fallback=1 / count)
     timeouts = Timeouts(total=2.0, create=2.0)
     async with AsyncClient(
         "token", base_url=url, api_version="v1", rate_limits=limits, timeout=timeouts
@@ -102,8 +103,8 @@ async def saturate(url: str, redis_url: str, limit: int, window: float) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Run one of the processes."""
-    url, redis_url, limit, window = arguments
-    asyncio.run(saturate(url, redis_url, int(limit), float(window)))
+    url, redis_url, count, limit, window = arguments
+    asyncio.run(saturate(url, redis_url, int(count), int(limit), float(window)))
 
 
 if __name__ == "__main__":

@@ -35,10 +35,10 @@ class Rounds:
 def interleave(contestants: Mapping[str, Contestant], rounds: int, *, warm_up: bool = True) -> Rounds:
     """Let each contestant have its turn in each of the rounds; the order turns around each time.
 
-    The warm-up is a round that does not count.
+    The warm-up is a round that does not count; where there is only one round, it does without.
     """
     costs: dict[str, list[float]] = {name: [] for name in contestants}
-    for number in range(-1 if warm_up else 0, rounds):
+    for number in range(-1 if warm_up and rounds > 1 else 0, rounds):
         names = list(contestants) if number % 2 else list(contestants)[::-1]
         for name in names:
             gc.collect()

@@ -52,11 +52,12 @@ class Seen:
 
 def run(setup: Setup) -> Iterator[Figure]:
     """Measure all groups of endpoints in virtual time, and several processes in real time."""
-    rounds = setup.pick(8, 3, 2)
+    every = tuple(Group)
+    rounds, groups = setup.pick((8, every), (3, every), (2, (Group.CANCEL, Group.WEBHOOK_TEST)))
     documented = RateLimits()
     for name, latency in LATENCIES.items():
-        seen = {group: saturate(*documented.of(group), latency, rounds) for group in Group}
-        limits = {group: documented.of(group)[0] for group in Group}
+        seen = {group: saturate(*documented.of(group), latency, rounds) for group in groups}
+        limits = {group: documented.of(group)[0] for group in groups}
         parts = {
             group.value: f"{found.sliding} / {found.aligned} of {limits[group]}, {found.used:.1%}"
             for group, found in seen.items()
@@ -66,15 +67,16 @@ def run(setup: Setup) -> Iterator[Figure]:
         least = min(found.used for found in seen.values())
         yield Figure(f"least part of what is permitted, {name}", least, 0.98, "at least")
     if shutil.which("redis-server"):
-        yield from processes(*setup.pick((400, 20.0, 80.0, 40.0), (100, 4.0, 16.0, 8.0), (20, 1.0, 2.0, 1.0)))
+        full, quick = (4, 400, 20.0, 80.0, 40.0), (4, 100, 4.0, 16.0, 8.0)
+        yield from processes(*setup.pick(full, quick, (2, 20, 0.5, 1.0, 0.5)))
 
 
-def processes(limit: int, window: float, seconds: float, killed_at: float) -> Iterator[Figure]:
-    """Let processes share a limit through Redis and kill one of them."""
+def processes(count: int, limit: int, window: float, seconds: float, killed_at: float) -> Iterator[Figure]:
+    """Let so many processes share a limit through Redis and kill one of them."""
     with redis_server() as server:
-        sight = asyncio.run(fleet.watch(server.url, limit, window, seconds, killed_at))
+        sight = asyncio.run(fleet.watch(server.url, count, limit, window, seconds, killed_at))
     parts = {"requests": f"{len(sight.arrivals)}", "visits of Redis for each": f"{sight.visits:.2f}"}
-    what = "4 processes, 1 Redis, 1 killed"
+    what = f"{count} processes, 1 Redis, 1 killed"
     most = worst(sight.arrivals, window)
     yield Figure(f"{what}: worst window of {window:g} s", most, float(limit), parts=parts)
     wanted = 0.9 if window >= 20 else None  # of a short window the margin for clocks takes a large part

@@ -15,6 +15,6 @@ from .redis_server import redis_server
 
 def test_processes_never_exceed_the_limit_not_even_when_one_is_killed() -> None:
     with redis_server() as server:
-        sight = asyncio.run(fleet.watch(server.url, 40, 1.0, 4.0, 2.0))
+        sight = asyncio.run(fleet.watch(server.url, 4, 40, 1.0, 4.0, 2.0))
     assert windows.worst(sight.arrivals, 1.0) <= 40
     assert len(sight.arrivals) >= 40
