@@ -4,6 +4,7 @@ from .abuse import AbuseGuard
 from .audit import Audit, AuditLine
 from .behaviour import Behaviour, Message
 from .sandbox import Sandbox
+from .scenario import Scenario
 from .webhooks import Delivery
 
-__all__ = ["AbuseGuard", "Audit", "AuditLine", "Behaviour", "Delivery", "Message", "Sandbox"]
+__all__ = ["AbuseGuard", "Audit", "AuditLine", "Behaviour", "Delivery", "Message", "Sandbox", "Scenario"]

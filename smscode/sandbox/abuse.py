@@ -58,15 +58,17 @@ class Conduct:
         """Refuse to order during a ban."""
         if self.banned_until is None or now >= self.banned_until:
             return
-        left = math.ceil((self.banned_until - now).total_seconds())
-        until = now.replace(microsecond=0) + timedelta(seconds=left)
-        raise Refusal(
-            "TEMP_BANNED_ABUSE_GUARD",
-            "Ordering is paused: too many orders failed",
-            details={
-                "until": until.isoformat(),
-                "tier": "HARD" if self.guard is None else self.guard.tier,
-                "retry_after_seconds": left,
-            },
-            retry_after=left,
-        )
+        assert self.guard is not None  # nobody else bans
+        raise banned(self.banned_until, now, self.guard.tier)
+
+
+def banned(until: datetime, now: datetime, tier: str) -> Refusal:
+    """Make the refusal of an order during a ban."""
+    left = math.ceil((until - now).total_seconds())
+    shown = now.replace(microsecond=0) + timedelta(seconds=left)
+    return Refusal(
+        "TEMP_BANNED_ABUSE_GUARD",
+        "Ordering is paused: too many orders failed",
+        details={"until": shown.isoformat(), "tier": tier, "retry_after_seconds": left},
+        retry_after=left,
+    )

@@ -10,62 +10,89 @@ from __future__ import annotations
 
 import hmac
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from email.utils import format_datetime
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias
 from urllib.parse import unquote
 
 from attrs import evolve, frozen
 
 from ..core.wire import Endpoint, Response
 from .addresses import Resolve
-from .behaviour import Behaviour
+from .casting import script_of, subject_of
 from .courier import Courier
 from .handlers import FX_RETRY_AFTER, HANDLERS, Context
-from .later import Later, Lookup, Outcome, Probe, Result
+from .history import History, RequestAnswered, WebhookSent, shown_path, shown_url
+from .later import Errand, Later, Lookup, Outcome, Probe
 from .limits import RateLimits
 from .params import Query
 from .purchases import Settling
-from .refusal import Json, Problem, Refusal
+from .refusal import Refusal
 from .render import Generation, View, encode
+from .replies import Reply, bare, labelled, refused, retry_after, success
 from .routes import MethodNotAllowed, Route, find
+from .scenario import NO_SCRIPT, Fault, Script
+from .stage import Stage, Subject
 from .webhooks import Delivery, Event
 from .world import World
 
 BODY_LIMIT: Final = 1_000_000
 """The largest request body in bytes."""
-_PURCHASES: Final = ("orders.create", "orders.reactivate")
+CONTROL: Final = "/_sandbox"
+"""The path below which the sandbox itself is controlled; no part of the service."""
+
+Steer: TypeAlias = Callable[[str, str, str, bytes], Later | MethodNotAllowed]
+"""Begins what a request to the sandbox itself asks, given method, path, query and body; may refuse."""
 
 
-@frozen
-class Fault:
-    """A scripted answer: a problem, or a bare status as a proxy would send it."""
-
-    status: int
-    retry_after: int | None = None
-    problem: Problem | None = None
+class ConnectionLost(Exception):
+    """The connection breaks in place of an answer."""
 
 
 @frozen
 class Exchange:
     """An answer, or what it has to wait for first, and the webhooks to send before it goes out.
 
-    ``blocking`` says that completing the exchange may take time.
+    ``entry`` is what the history tells of the request, None for what is no request. ``blocking`` says
+    that completing the exchange may take time. The answer is held back until ``held_until``.
     """
 
-    request_id: str
+    entry: RequestAnswered | None
     answer: Response | Later
     deliveries: tuple[Delivery, ...] = ()
     blocking: bool = False
+    held_until: datetime | None = None
+
+
+@frozen
+class Handled:
+    """What became of a request: its answer, and what it was about as far as that is known."""
+
+    answer: Reply | Later
+    operation: str | None = None
+    subject: Subject = Subject()
+    script: Script = NO_SCRIPT
+
+    def entry(self, now: datetime, request_id: str, method: str, path: str) -> RequestAnswered:
+        """Give what the history tells of the request."""
+        status: int | None = None
+        code: str | None = None
+        orders: tuple[int, ...] = () if self.subject.order_id is None else (self.subject.order_id,)
+        if isinstance(self.answer, Reply):
+            status, code = self.answer.response.status_code or None, self.answer.code
+            orders = self.answer.order_ids or orders
+        names, lost = self.script.names, self.script.lost
+        return RequestAnswered(
+            now, request_id, method, shown_path(path), status, self.operation, code, orders, names, lost
+        )
 
 
 class App:
     """The service over a `World`.
 
     ``clock`` gives the time, ``deliver`` takes webhooks (see `Courier`), ``resolve`` gives the addresses
-    of a webhook URL's host.
+    of a webhook URL's host. ``steer`` serves what is below `CONTROL`.
     """
 
     def __init__(
@@ -79,6 +106,8 @@ class App:
         resolve: Resolve,
         allow_local_webhooks: bool,
         limits: RateLimits,
+        steer: Steer,
+        history_limit: int,
     ) -> None:
         self.world = world
         self.lock: threading.Lock = threading.Lock()
@@ -86,7 +115,9 @@ class App:
         self.limits: RateLimits = limits
         self.requests: Counter[str] = Counter()
         self.deliveries: list[Delivery] = []
-        self.faults: dict[str, deque[Fault]] = {}
+        self.stage: Stage = Stage()
+        self.history: History = History(history_limit)
+        self._steer: Steer = steer
         self._authorization = f"Bearer {token}".encode()
         self._generation: Generation = generation
         self._clock = clock
@@ -104,17 +135,35 @@ class App:
             deliveries = self._outgoing(now)
             self._answered += 1
             request_id = f"sandbox-{self._answered:06d}"
-            answer = self._respond(method, unquote(path), query, lower, body, now)
-            if isinstance(answer, Response):
-                answer = _labelled(answer, request_id, now)
-            return self._exchange(request_id, answer, deliveries + self._outgoing(now))
+            path = unquote(path)
+            if path == CONTROL or path.startswith(f"{CONTROL}/"):
+                return self._control(request_id, method, path, query, lower, body, now)
+            handled = self._respond(method, path, query, lower, body, now)
+            entry = handled.entry(now, request_id, method, path)
+            if not isinstance(handled.answer, Later) or isinstance(handled.answer.awaited, Settling):
+                # One that waits for suppliers is there again when they have answered.
+                self.history.add(entry)
+            found = handled.answer
+            answer = found if isinstance(found, Later) else labelled(found.response, request_id, now)
+            self._take_note()
+            delay = handled.script.delay
+            held_until = now + timedelta(seconds=delay) if delay else None
+            return self._exchange(entry, answer, deliveries + self._outgoing(now), held_until)
+
+    def begin_anew(self, world: World, limits: RateLimits) -> None:
+        """Serve another world, of which nothing has happened yet. The caller holds the lock."""
+        self.world, self.limits, self.stage = world, limits, Stage()
+        self.requests.clear()
+        self.deliveries.clear()
+        self.history = History(self.history.entries.maxlen or 0)
 
     def act(self, change: Callable[[datetime], None]) -> Exchange:
         """Make a change that is no request, given the time; of the exchange only the webhooks matter."""
         with self.lock:
             now = self.settle()
             change(now)
-            return self._exchange("", _bare(204), self._outgoing(now))
+            self._take_note()
+            return self._exchange(None, bare(204).response, self._outgoing(now))
 
     def tick(self) -> Exchange:
         """Let everything happen that is due, as every request does."""
@@ -128,28 +177,46 @@ class App:
 
     def until_settled(self, exchange: Exchange) -> float:
         """Give the seconds until an exchange can be completed, 0 for now."""
-        if isinstance(exchange.answer, Response) or not isinstance(exchange.answer.awaited, Settling):
+        awaited = None if isinstance(exchange.answer, Response) else exchange.answer.awaited
+        if exchange.held_until is None and not isinstance(awaited, Settling):
             return 0.0
-        awaited = exchange.answer.awaited
         with self.lock:
             now = self.settle()
-            return 0.0 if awaited.result is not None else (awaited.ready_at - now).total_seconds()
+            until = exchange.held_until or now
+            if isinstance(awaited, Settling) and awaited.result is None:
+                until = max(until, awaited.ready_at)
+            return (until - now).total_seconds()
 
     def complete(self, exchange: Exchange) -> Response:
-        """Send the webhooks of an exchange and give its answer, which is not waited for any more."""
+        """Send the webhooks of an exchange and give its answer, which is not waited for any more.
+
+        Raises `ConnectionLost` for an answer that is not to arrive.
+        """
         self.courier.dispatch(exchange.deliveries)
-        later = exchange.answer
-        if isinstance(later, Response):
-            return later
-        if isinstance(later.awaited, Probe):
+        answer = exchange.answer
+        response = answer if isinstance(answer, Response) else self._complete(exchange.entry, answer)
+        if exchange.entry is not None and exchange.entry.lost:
+            raise ConnectionLost
+        return response
+
+    def _complete(self, entry: RequestAnswered | None, later: Later) -> Response:
+        assert entry is not None  # only requests wait
+        if isinstance(later.awaited, Errand):
+            later.awaited.go()
+        elif isinstance(later.awaited, Probe):
             later.awaited.delivery = self.courier.ask(later.awaited.delivery)
         elif isinstance(later.awaited, Lookup):
             later.awaited.addresses = tuple(self._resolve(later.awaited.host))
         with self.lock:
             now = self.settle()
             if isinstance(later.awaited, Probe):
-                self.deliveries.append(later.awaited.delivery)
-            response = _labelled(_finish(later), exchange.request_id, now)
+                self._note_delivery(later.awaited.delivery, now)
+            reply = _finish(later)
+            if not isinstance(later.awaited, Errand):
+                status, orders = reply.response.status_code, reply.order_ids or entry.order_ids
+                self.history.add(evolve(entry, at=now, status=status, code=reply.code, order_ids=orders))
+            self._take_note()
+            response = labelled(reply.response, entry.request_id, now)
             deliveries = self._outgoing(now)
         self.courier.dispatch(deliveries)
         return response
@@ -158,44 +225,83 @@ class App:
         """Bring the world to the present and give the time. The caller holds the lock."""
         now = self._clock()
         self.world.settle(now)
+        self._take_note()
         return now
 
+    def _take_note(self) -> None:
+        if self.world.happened:
+            self.history.extend(self.world.happened)
+            self.world.happened.clear()
+
     def _exchange(
-        self, request_id: str, answer: Response | Later, deliveries: tuple[Delivery, ...]
+        self,
+        entry: RequestAnswered | None,
+        answer: Response | Later,
+        deliveries: tuple[Delivery, ...] = (),
+        held_until: datetime | None = None,
     ) -> Exchange:
         waits = isinstance(answer, Later) and not isinstance(answer.awaited, Settling)
         sends = bool(deliveries) and not self.courier.in_background
-        return Exchange(request_id, answer, deliveries, waits or sends)
+        return Exchange(entry, answer, deliveries, waits or sends, held_until)
+
+    def _control(
+        self,
+        request_id: str,
+        method: str,
+        path: str,
+        query: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        now: datetime,
+    ) -> Exchange:
+        """Begin what a request to the sandbox itself asks; it needs the token and nothing else."""
+        answer: Response | Later
+        try:
+            self._authenticate(headers)
+            begun = self._steer(method, path.removeprefix(CONTROL), query, body)
+            answer = begun if isinstance(begun, Later) else bare(405, {"allow": begun.allow}).response
+        except Refusal as refusal:
+            answer = refused(refusal.problem).response
+        if isinstance(answer, Response):
+            answer = labelled(answer, request_id, now)
+        return self._exchange(RequestAnswered(now, request_id, method, path, None), answer)
 
     def _respond(
         self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes, now: datetime
-    ) -> Response | Later:
+    ) -> Handled:
         if len(body) > BODY_LIMIT:
-            return _bare(413)
+            return Handled(bare(413))
         route = find(method, path)
         if isinstance(route, MethodNotAllowed):
-            return _bare(405, {"allow": route.allow})
+            return Handled(bare(405, {"allow": route.allow}))
+        if route is None:
+            return Handled(refused(Refusal("NOT_FOUND", "No such endpoint").problem))
+        subject, script = Subject(), NO_SCRIPT
         try:
-            if route is None:
-                raise Refusal("NOT_FOUND", "No such endpoint")
             self.requests[f"{route.endpoint.method} {route.endpoint.path}"] += 1
             self._admit(route.endpoint, headers, now)
-            fault = self._next_fault(route.endpoint)
-            if fault is not None and fault.problem is None:
-                return _bare(fault.status, _retry_after(fault.retry_after))
-            outcome = self._run(route, query, headers, body, now, None if fault is None else fault.problem)
+            subject = subject_of(route, body, self.world, products=bool(self.stage.cues))
+            script = script_of(route.endpoint, subject, headers, self.stage, self.world, now)
+            if script.fault is not None:
+                answer: Reply | Later = _answer(script.fault)
+            else:
+                outcome = self._run(route, query, headers, body, now, script)
+                answer = outcome if isinstance(outcome, Later) else success(outcome)
         except Refusal as refusal:
-            return _refused(refusal.problem)
-        return outcome if isinstance(outcome, Later) else _success(outcome)
+            answer = refused(refusal.problem)
+        return Handled(answer, route.endpoint.name, subject, script)
+
+    def _authenticate(self, headers: Mapping[str, str]) -> None:
+        given = headers.get("authorization", "").encode(errors="replace")
+        if not hmac.compare_digest(given, self._authorization):
+            raise Refusal("UNAUTHORIZED", "Token missing or not valid")
 
     def _admit(self, endpoint: Endpoint[object], headers: Mapping[str, str], now: datetime) -> None:
         """Refuse what the account may not do at all, or not now."""
         wait = self.world.maintenance
         if wait is not None:
             raise Refusal("SERVICE_UNAVAILABLE", "Down for maintenance", retry_after=wait or None)
-        given = headers.get("authorization", "").encode(errors="replace")
-        if not hmac.compare_digest(given, self._authorization):
-            raise Refusal("UNAUTHORIZED", "Token missing or not valid")
+        self._authenticate(headers)
         if self.world.suspended:
             raise Refusal("FORBIDDEN", "The account is suspended")
         if self._generation == "documented" and endpoint.newer:
@@ -209,36 +315,27 @@ class App:
         headers: Mapping[str, str],
         body: bytes,
         now: datetime,
-        problem: Problem | None,
+        script: Script,
     ) -> Outcome:
         endpoint = route.endpoint
-        behaviour: Behaviour | None = None
-        if problem is not None:
-            # A supplier's refusal is recorded under the idempotency key, so the purchase itself raises it.
-            if problem.code != "PROVIDER_ERROR" or endpoint.name not in _PURCHASES:
-                raise Refusal.of(problem)
-            behaviour = evolve(self.world.behaviour, problem=problem)
-        if endpoint.money and route.version == "v2" and self.world.fx is None:
+        fx = None if script.no_rate else self.world.fx
+        if endpoint.money and route.version == "v2" and fx is None:
             raise Refusal(
                 "FX_RATE_UNAVAILABLE", "USD/IDR exchange rate is unavailable", retry_after=FX_RETRY_AFTER
             )
         return HANDLERS[endpoint.name](
             Context(
                 world=self.world,
-                view=View(route.version, self._generation, self.world.fx, now),
+                view=View(route.version, self._generation, fx, now),
                 endpoint=endpoint,
                 path_id=route.path_id,
                 query=Query(query, endpoint.query, newer=self._generation == "current"),
                 headers=headers,
                 content=body,
                 allow_local_webhooks=self._allow_local_webhooks,
-                behaviour=behaviour,
+                script=script,
             )
         )
-
-    def _next_fault(self, endpoint: Endpoint[object]) -> Fault | None:
-        queue = self.faults.get(endpoint.name)
-        return queue.popleft() if queue else None
 
     def _outgoing(self, now: datetime) -> tuple[Delivery, ...]:
         """Sign what happened and give the webhooks that are to be sent now."""
@@ -253,49 +350,28 @@ class App:
 
     def _signed(self, event: Event) -> Delivery:
         view = View("v1", self._generation, None, event.at)
-        return self.world.webhook.sign(encode(view.event(event)))
+        return self.world.webhook.sign(encode(view.event(event)), event)
 
     def _delivered(self, delivery: Delivery) -> None:
         with self.lock:
-            self.deliveries.append(delivery)
-            self.world.delivered(delivery, self._clock())
+            now = self._clock()
+            self._note_delivery(delivery, now)
+            self.world.delivered(delivery, now)
+
+    def _note_delivery(self, delivery: Delivery, now: datetime) -> None:
+        self.deliveries.append(delivery)
+        url, attempt, status = shown_url(delivery.url), delivery.attempt, delivery.status
+        self.history.add(WebhookSent(now, url, delivery.event, delivery.order_id, attempt, status))
 
 
-def _finish(later: Later) -> Response:
+def _finish(later: Later) -> Reply:
     try:
-        return _success(later.finish())
+        return success(later.finish())
     except Refusal as refusal:
-        return _refused(refusal.problem)
+        return refused(refusal.problem)
 
 
-def _labelled(response: Response, request_id: str, now: datetime) -> Response:
-    common = {"date": format_datetime(now, usegmt=True), "x-request-id": request_id}
-    return Response(response.status_code, {**common, **response.headers}, response.body)
-
-
-def _retry_after(seconds: int | None) -> dict[str, str]:
-    return {} if seconds is None else {"retry-after": str(seconds)}
-
-
-def _bare(status: int, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(status, {"content-length": "0", **(headers or {})}, b"")
-
-
-def _json(status: int, value: Json, headers: Mapping[str, str] | None = None) -> Response:
-    body = encode(value)
-    length = {"content-type": "application/json", "content-length": str(len(body))}
-    return Response(status, {**length, **(headers or {})}, body)
-
-
-def _success(result: Result) -> Response:
-    shown: dict[str, Json] = {"success": True, "data": result.data}
-    if result.meta:
-        shown["meta"] = result.meta
-    return _json(200, shown)
-
-
-def _refused(problem: Problem) -> Response:
-    error: dict[str, Json] = {"code": problem.code, "message": problem.message}
-    if problem.details is not None:
-        error["details"] = problem.details
-    return _json(problem.status, {"success": False, "error": error}, _retry_after(problem.retry_after))
+def _answer(fault: Fault) -> Reply:
+    if fault.problem is None:
+        return bare(fault.status, retry_after(fault.retry_after))
+    return refused(evolve(fault.problem, retry_after=fault.retry_after))

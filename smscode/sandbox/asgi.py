@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from .app import BODY_LIMIT, App
+from .app import BODY_LIMIT, App, ConnectionLost
 from .waiting import complete_async
 
 # ASGI passes untyped mappings; what is taken out of them is given its type at once.
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+HANG_UP: Final = "smscode.sandbox.hang_up"
+"""The extension of the scope by which the sandbox's own server closes a connection without an answer."""
 
 
 async def _read(receive: Receive) -> bytes | None:
@@ -28,6 +31,20 @@ async def _read(receive: Receive) -> bytes | None:
             return bytes(body)
 
 
+async def _break(scope: Scope, receive: Receive, send: Send) -> None:
+    """Break the connection, before a byte of the answer where the server is the sandbox's own.
+
+    Any other server can only be made to break it in the middle of an answer.
+    """
+    hang_up: Callable[[], None] | None = scope.get("extensions", {}).get(HANG_UP)
+    if hang_up is not None:
+        hang_up()
+        await receive()  # which gives that the connection is gone, as soon as it is
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
+    raise ConnectionResetError("The sandbox loses this answer")
+
+
 def asgi_app(app: App) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     """Make the ASGI application of a sandbox; it serves HTTP and nothing else."""
 
@@ -42,7 +59,11 @@ def asgi_app(app: App) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
         method: str = scope["method"]
         target = raw_path.decode("latin-1") + "?" + query.decode("latin-1")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw_headers}
-        response = await complete_async(app, app.begin(method, target, headers, body))
+        try:
+            response = await complete_async(app, app.begin(method, target, headers, body))
+        except ConnectionLost:
+            await _break(scope, receive, send)
+            return
         await send(
             {
                 "type": "http.response.start",

@@ -1,7 +1,7 @@
 """How the suppliers behave: what becomes of a purchase, and which messages its orders get.
 
-These are plain values. A scenario is a `Behaviour`, chosen for a product, a request or everything; an
-order keeps the one that it was bought with.
+These are plain values. Which one a purchase gets is chosen by scenarios, or for all of them; an order
+keeps the one that it was bought with.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
-from attrs import field, frozen
+from attrs import evolve, field, fields, frozen
 
 from .refusal import Problem
 
@@ -45,8 +45,10 @@ class Behaviour:
     ``messages`` arrive after the purchase and again after each resend; None for the sandbox's usual
     one. The purchase ``takes`` seconds to settle. ``outcome`` is what every supplier answers to it,
     ``outcomes`` that of single ones by their code; ``at_most`` is how many numbers they have in all.
-    ``problem`` is an error that they refuse it with as it stands. ``cancel`` and ``resend`` are what
-    they answer to those.
+    With ``sold_out`` the catalogue still shows what nobody has any more. ``problem`` is an error that
+    the purchase is refused with as it stands. ``cancel`` and ``resend`` are what they answer to those.
+    An order lives for ``lifetime`` seconds, and cannot be cancelled before ``cancel_after``; None for
+    the sandbox's usual ones.
     """
 
     messages: tuple[Message, ...] | None = None
@@ -54,13 +56,29 @@ class Behaviour:
     outcome: Cause = "ok"
     outcomes: Mapping[str, Cause] = field(factory=dict[str, Cause])
     at_most: int | None = None
+    sold_out: bool = False
     problem: Problem | None = None
     cancel: Cause = "ok"
     resend: Cause = "ok"
+    lifetime: float | None = None
+    cancel_after: float | None = None
 
     def answer(self, provider: str) -> Cause:
         """Give what a supplier answers to the purchase."""
-        return self.outcomes.get(provider, self.outcome)
+        return "no_numbers" if self.sold_out else self.outcomes.get(provider, self.outcome)
+
+    def refined(self, narrower: Behaviour) -> Behaviour:
+        """Give this behaviour with all that a narrower one has otherwise than usual."""
+        if narrower == USUAL:
+            return self
+        names = [attribute.name for attribute in fields(Behaviour)]
+        found = {name: getattr(narrower, name) for name in names}
+        return evolve(self, **{name: value for name, value in found.items() if value != getattr(USUAL, name)})
+
+
+def as_it_is(behaviour: Behaviour) -> Behaviour:
+    """Leave a behaviour as it is."""
+    return behaviour
 
 
 USUAL = Behaviour()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 from attrs import define, frozen
@@ -142,10 +142,14 @@ class Catalog:
             found.sort(key=SORTS.get(sort, SORTS["price_asc"]))
         return found
 
+    def routed(self, catalog_product_id: int | None) -> Sequence[Tier]:
+        """Give the tiers that belong to a ``catalog_product_id``, with or without stock."""
+        return self._routed.get(catalog_product_id or 0, ())
+
     def offers(self, catalog_product_id: int, operator_id: int | None) -> list[Tier]:
         """Give the tiers with stock that a routed order may be filled from."""
         return [
             tier
-            for tier in self._routed.get(catalog_product_id, ())
+            for tier in self.routed(catalog_product_id)
             if tier.stock and operator_id == (tier.operator.id if tier.operator else None)
         ]

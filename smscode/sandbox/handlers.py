@@ -12,7 +12,6 @@ from ..core.wire import Endpoint
 from ..models import OrderStatus, RoutingPolicy
 from ..money import BALANCE_PLACES, FxRate
 from .addresses import name_to_resolve, resolved_problem, url_problem
-from .behaviour import Behaviour
 from .idempotency import Purchase, fingerprint
 from .later import Later, Lookup, Outcome, Probe, Result
 from .params import Body, Query, idempotency_key
@@ -20,6 +19,7 @@ from .purchases import Settling
 from .refusal import Json, Problem, Refusal
 from .render import View, encode, operators, webhook_test
 from .routing import Again, Wish
+from .scenario import NO_SCRIPT, Script
 from .world import PAIR, World
 
 FX_RETRY_AFTER: Final = 30
@@ -29,7 +29,7 @@ FX_RETRY_AFTER: Final = 30
 class Context:
     """A request on its way to an operation: all it asks, and where to look for the answer.
 
-    ``behaviour`` is how suppliers treat a purchase, None for the world's.
+    ``script`` is what scenarios make of it.
     """
 
     endpoint: Endpoint[object]
@@ -40,7 +40,7 @@ class Context:
     headers: Mapping[str, str]
     content: bytes
     allow_local_webhooks: bool
-    behaviour: Behaviour | None = None
+    script: Script = NO_SCRIPT
 
     def body(self) -> Body:
         """Read the JSON of the request."""
@@ -58,7 +58,8 @@ class Context:
             self.view.now,
             key=idempotency_key(self.headers),
             body=fingerprint(body.values),
-            behaviour=self.behaviour,
+            behaviour=self.script.treat(self.world.behaviour),
+            of_tiers=self.script.of_tiers,
         )
         if isinstance(bought, Settling):
             return Later(bought, lambda: self._bought(bought.result))
@@ -71,7 +72,8 @@ class Context:
         # Shown as it was then, also when it is shown again.
         view = evolve(self.view, now=result.at)
         orders = [view.order(self.world.orders[id_].as_created(), "created") for id_ in result.order_ids]
-        return self.money({"orders": orders, "failed_count": result.failed_count})
+        shown = self.money({"orders": orders, "failed_count": result.failed_count})
+        return evolve(shown, orders=result.order_ids)
 
     def money(self, data: Json, **meta: Json) -> Result:
         """Give a result that states money: v2 says with which rate."""
@@ -177,7 +179,7 @@ def _order_id(context: Context) -> int:
 
 def _orders_cancel(context: Context) -> Result:
     order_id = _order_id(context)
-    order = context.world.cancel(order_id, context.view.now)
+    order = context.world.cancel(order_id, context.view.now, context.script.treat)
     return context.money(
         {
             "order_id": order.id,
@@ -196,7 +198,7 @@ def _orders_finish(context: Context) -> Result:
 
 def _orders_resend(context: Context) -> Result:
     order_id = _order_id(context)
-    order, resent = context.world.resend(order_id, context.view.now)
+    order, resent = context.world.resend(order_id, context.view.now, context.script.treat)
     return Result({"order_id": order.id, "status": order.status.value, "resent": resent})
 
 
@@ -209,7 +211,8 @@ def _orders_reactivate(context: Context) -> Outcome:
 
 
 def _orders_reactivate_options(context: Context) -> Result:
-    cost = context.world.reactivation_cost(context.path_id, context.view.now)
+    behaviour = context.script.treat(context.world.behaviour)
+    cost = context.world.reactivation_cost(context.path_id, context.view.now, behaviour)
     return context.money({"cost": context.view.money(cost)})
 
 

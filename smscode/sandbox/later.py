@@ -8,7 +8,7 @@ from typing import TypeAlias
 from attrs import define, field, frozen
 
 from .purchases import Settling
-from .refusal import Json
+from .refusal import Json, Problem, Refusal
 from .webhooks import Delivery
 
 
@@ -29,10 +29,36 @@ class Lookup:
 
 @frozen
 class Result:
-    """What an operation answers: ``meta`` is left out when empty."""
+    """What an operation answers: ``meta`` is left out when empty. ``orders`` are those it is about."""
 
     data: Json
     meta: Mapping[str, Json] = field(factory=dict[str, Json])
+    orders: tuple[int, ...] = ()
+
+
+@define
+class Errand:
+    """Something that the sandbox itself is to do, and afterwards what came of it.
+
+    ``run`` is called with no lock held, and may refuse.
+    """
+
+    run: Callable[[], Result]
+    outcome: Result | Problem | None = None
+
+    def go(self) -> None:
+        """Do it."""
+        try:
+            self.outcome = self.run()
+        except Refusal as refusal:
+            self.outcome = refusal.problem
+
+    def result(self) -> Result:
+        """Give or raise what came of it."""
+        if isinstance(self.outcome, Problem):
+            raise Refusal.of(self.outcome)
+        assert self.outcome is not None  # it was done
+        return self.outcome
 
 
 @frozen
@@ -42,7 +68,7 @@ class Later:
     What happens is written into ``awaited``. ``finish`` is called under the lock and may refuse.
     """
 
-    awaited: Probe | Lookup | Settling
+    awaited: Probe | Lookup | Settling | Errand
     finish: Callable[[], Result]
 
 

@@ -12,7 +12,8 @@ from attrs import frozen
 class Movement:
     """One change of the balance: ``amount`` is positive when money came in.
 
-    ``order_id`` is None for the deposit that the account starts with.
+    ``order_id`` is None for deposits: the one that the account starts with, and those by which its
+    balance was set, which are negative where that took money away.
     """
 
     at: datetime
@@ -27,6 +28,10 @@ class Ledger:
     def __init__(self, at: datetime, opening: int) -> None:
         self.balance: int = opening
         self.movements: list[Movement] = [Movement(at, "deposit", opening)]
+
+    def deposit(self, at: datetime, amount: int) -> None:
+        """Pay money in; a negative amount takes it away."""
+        self._move(Movement(at, "deposit", amount))
 
     def debit(self, at: datetime, amount: int, order_id: int) -> None:
         """Take the price of an order."""

@@ -178,6 +178,18 @@ def idempotency_key(headers: Mapping[str, str]) -> str | None:
     return key
 
 
+def loose_integers(body: bytes) -> dict[str, int]:
+    """Give the whole numbers in the JSON object of a body; none where there is no such object."""
+    try:
+        values: object = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(values, dict):
+        return {}
+    given = cast("dict[str, object]", values)
+    return {name: value for name, value in given.items() if type(value) is int}
+
+
 def _not_a_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is not JSON")
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
-from attrs import define
+from attrs import define, field
 
 from .behaviour import Behaviour
+from .catalog import Tier
 from .idempotency import Purchase, Scope
 from .refusal import Problem
 from .routing import Again, Wish
@@ -17,6 +19,7 @@ class Settling:
     """A purchase that is made at ``ready_at``; from then on it has its ``result``.
 
     ``body`` is the fingerprint that its idempotency ``key`` is bound to; ``key`` None stands for none.
+    ``behaviour`` is how the suppliers treat it, ``of_tiers`` how those of single products do.
     """
 
     number: int
@@ -25,7 +28,12 @@ class Settling:
     body: str
     behaviour: Behaviour
     ready_at: datetime
+    of_tiers: Mapping[int, Behaviour] = field(factory=dict[int, Behaviour])
     result: Purchase | Problem | None = None
+
+    def behaviour_of(self, tier: Tier) -> Behaviour:
+        """Give how a product's supplier treats it."""
+        return self.of_tiers.get(tier.id, self.behaviour)
 
     @property
     def scope(self) -> Scope:

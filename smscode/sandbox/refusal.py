@@ -9,8 +9,8 @@ from attrs import frozen
 
 from ..errors import API_ERRORS
 
-Json: TypeAlias = "bool | int | str | Sequence[Json] | Mapping[str, Json] | None"
-"""A JSON value that the service sends; it sends no fractions."""
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+"""A JSON value; the service itself sends no fractions."""
 
 
 @frozen

@@ -18,6 +18,7 @@ from .abuse import AbuseGuard, Conduct
 from .behaviour import Behaviour, Message
 from .catalog import Tier
 from .chance import draw
+from .history import Entry, OrderEnded, OrderRented, SmsReceived
 from .ledger import Ledger
 from .limits import CANCELS_PER_DAY
 from .orders import Order, window
@@ -59,8 +60,9 @@ class Rules:
 class Register:
     """The orders and all that changes with them; ``open`` are those that have not ended.
 
-    ``due`` is a heap of what happens by itself. ``rented_again`` lists the orders of a number that was
-    rented more than once: whichever of them holds it, none of the others can be reactivated.
+    ``due`` is a heap of what happens by itself, ``happened`` what did since somebody took note of it.
+    ``rented_again`` lists the orders of a number that was rented more than once: whichever of them holds
+    it, none of the others can be reactivated.
     """
 
     def __init__(self, rules: Rules, *, balance: int, now: datetime) -> None:
@@ -70,6 +72,7 @@ class Register:
         self.conduct: Conduct = Conduct(rules.abuse_guard if rules.current else None)
         self.webhook: Webhook = Webhook()
         self.outbox: list[Event] = []
+        self.happened: list[Entry] = []
         self.orders: dict[int, Order] = {}
         self.open: dict[int, Order] = {}
         self.due: list[Due] = []
@@ -91,14 +94,16 @@ class Register:
 
     def rent(self, tier: Tier, amount: int, parent: Order | None, behaviour: Behaviour, now: datetime) -> int:
         """Rent a number and give the order's id; with ``parent``, that order's number again."""
+        lifetime = self.rules.lifetime if behaviour.lifetime is None else behaviour.lifetime
+        cancel_after = self.rules.cancel_after if behaviour.cancel_after is None else behaviour.cancel_after
         order = Order(
             id=FIRST_ORDER_ID + len(self.orders),
             tier=tier,
             amount=amount,
             phone_number=self._new_number(tier) if parent is None else parent.phone_number,
             created_at=now,
-            expires_at=window(now, self.rules.lifetime),
-            cancel_at=window(now, self.rules.cancel_after),
+            expires_at=window(now, lifetime),
+            cancel_at=window(now, cancel_after),
             parent_id=None if parent is None else parent.id,
             behaviour=behaviour,
         )
@@ -109,6 +114,7 @@ class Register:
             family.append(order.id)
             self._set_number_free(order.phone_number, free=False)
         self.ledger.debit(now, amount, order.id)
+        self.happened.append(OrderRented(now, order.id, tier.id, order.phone_number, amount, order.parent_id))
         self.success.add(tier.provider.code, now, 1, 0)
         heapq.heappush(self.due, (order.expires_at, "order", order.id))
         self.expect_sms(order, now)
@@ -127,6 +133,19 @@ class Register:
                 self.numbers.add(number)
                 return number
             drawn += 1
+
+    def redirect(self, order: Order, behaviour: Behaviour, now: datetime, *, afresh: bool) -> None:
+        """Let an order go on by another behaviour from now on; ``afresh``: with that one's messages, too."""
+        order.behaviour = behaviour
+        if order.status.terminal:
+            return
+        if behaviour.lifetime is not None:
+            order.expires_at = window(now, behaviour.lifetime)
+            heapq.heappush(self.due, (order.expires_at, "order", order.id))
+        if behaviour.cancel_after is not None:
+            order.cancel_at = window(order.created_at, behaviour.cancel_after)
+        if afresh:
+            self.expect_sms(order, now)
 
     def live_on(self, order: Order, at: datetime) -> None:
         """Let an open order get what is due for it: its messages, or its end."""
@@ -147,6 +166,7 @@ class Register:
         if order.otp_code is None and code is not None:
             self.success.add(order.tier.provider.code, order.created_at, 0, 1)
         order.receive(at, text, code)
+        self.happened.append(SmsReceived(at, order.id, order.sms_revision, code, text))
         if code is not None or self.rules.current:
             self._emit("order.otp_received", order, at)
 
@@ -179,6 +199,8 @@ class Register:
         else:
             self._set_number_free(order.phone_number, free=True)
         self.conduct.note(at, failed=not order.sms_revision)
+        refund = 0 if status is OrderStatus.COMPLETED else order.amount
+        self.happened.append(OrderEnded(at, order.id, status, refund))
         if status is OrderStatus.COMPLETED:
             self._emit("order.completed", order, at)
             return

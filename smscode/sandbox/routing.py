@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from attrs import field, frozen
 
@@ -87,20 +87,26 @@ def choose(catalog: Catalog, wish: Wish, steps: Mapping[str, int | None]) -> lis
         offers = rank(catalog.offers(wish.catalog_product_id, wish.operator_id), wish, steps)
     offers = [tier for tier in offers if wish.affords(tier.price)]
     if not offers:
-        raise Refusal("NO_OFFER_AVAILABLE", "No offer matches the product, price limits and policy")
+        raise no_offer()
     return offers
 
 
-def supply(offers: list[Tier], quantity: int, behaviour: Behaviour) -> Supply:
+def no_offer() -> Refusal:
+    """Make the refusal of a purchase that nobody has a number for."""
+    return Refusal("NO_OFFER_AVAILABLE", "No offer matches the product, price limits and policy")
+
+
+def supply(offers: list[Tier], quantity: int, behaviour_of: Callable[[Tier], Behaviour]) -> Supply:
     """Ask the offers' suppliers, in order, for up to ``quantity`` numbers out of their stock, on paper."""
     found = Supply()
-    most = quantity if behaviour.at_most is None else min(quantity, behaviour.at_most)
     for tier in offers:
         if len(found.numbers) == quantity:
             break
+        behaviour = behaviour_of(tier)
+        most = quantity if behaviour.at_most is None else min(quantity, behaviour.at_most)
         answer = behaviour.answer(tier.provider.code)
         if answer == "ok":
-            taken = min(tier.stock, most - len(found.numbers))
+            taken = min(tier.stock, max(0, most - len(found.numbers)))
             found.numbers.extend([tier] * taken)
             answer = "ok" if taken else "no_numbers"
         found.attempts.append(answer)

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import get_args
 
 from attrs import evolve
 
-from ..core.endpoints import ENDPOINTS
-from ..errors import API_ERRORS, InvalidArgumentError
+from ..errors import InvalidArgumentError
+from . import control, playing
 from .abuse import AbuseGuard
 from .addresses import resolve_by_system, resolve_nothing
-from .app import App, Fault
+from .app import App
+from .asgi import Receive, Scope, Send, asgi_app
 from .audit import Audit, audit
 from .behaviour import Behaviour
+from .checks import check_seconds, check_whole
+from .history import DEFAULT_LIMIT, Entry, SettingChanged, TimeAdvanced
 from .ledger import Movement
 from .limits import read_limits
-from .refusal import Json, Refusal
+from .refusal import Json, Problem
 from .register import Rules
 from .render import Generation
+from .scenario import Scenario
 from .seed import seed_catalog
 from .serving import Server, serve
 from .transport import SandboxTransport
@@ -31,17 +36,6 @@ from .world import World
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
-
-
-def _whole(name: str, value: object, minimum: int) -> None:
-    if type(value) is not int or value < minimum:
-        raise InvalidArgumentError(f"{name}: expected an int of at least {minimum}.")
-
-
-def _seconds(name: str, value: float | None) -> None:
-    # Written so that NaN is refused, too; a year is longer than anybody waits.
-    if value is not None and not 0 <= value <= 31_536_000:
-        raise InvalidArgumentError(f"{name}: expected seconds of 0..31536000.")
 
 
 class Sandbox:
@@ -63,7 +57,8 @@ class Sandbox:
 
     ``rate_limits`` are the documented ones; False switches them off, a mapping gives other numbers of
     requests per 60 seconds, by the names of `RateLimits`, and ``cancels_per_day``. ``abuse_guard`` says
-    when too many failed orders stop an account from ordering, None for never.
+    when too many failed orders stop an account from ordering, None for never. The `history` holds the last
+    ``history_limit`` entries.
     """
 
     def __init__(
@@ -84,11 +79,13 @@ class Sandbox:
         webhook_jitter: float = 0.0,
         rate_limits: bool | Mapping[str, int] = True,
         abuse_guard: AbuseGuard | None = AbuseGuard(),
+        history_limit: int = DEFAULT_LIMIT,
         seed: int = 0,
     ) -> None:
-        _whole("balance", balance, 0)
+        check_whole("balance", balance, 0)
+        check_whole("history_limit", history_limit, 0)
         if rate is not None:
-            _whole("rate", rate, 1)
+            check_whole("rate", rate, 1)
         if generation not in get_args(Generation):
             raise InvalidArgumentError("generation: expected 'documented' or 'current'.")
         for name, seconds in (
@@ -98,12 +95,15 @@ class Sandbox:
             ("resend_cooldown", resend_cooldown),
             ("webhook_jitter", webhook_jitter),
         ):
-            _seconds(name, seconds)
+            if seconds is not None:
+                check_seconds(name, seconds)
         self.token = token
+        self.generation: Generation = generation
         self._clock = clock or _utc_now
         self._ahead = timedelta(0)
         self._latest = datetime.min.replace(tzinfo=UTC)
-        limits, per_day = read_limits(rate_limits)
+        self._limits = partial(read_limits, rate_limits)
+        limits, per_day = self._limits()
         if resolve is None:
             resolve = resolve_by_system if deliver is None else resolve_nothing
         rules = Rules(
@@ -117,8 +117,9 @@ class Sandbox:
             abuse_guard=abuse_guard,
             seed=seed,
         )
+        self._world = partial(World, rules, balance=balance, rate=rate)
         self._app = App(
-            World(rules, seed_catalog(), balance=balance, rate=rate, now=self._now()),
+            self._world(seed_catalog(), now=self._now()),
             token=token,
             generation=generation,
             clock=self._now,
@@ -126,6 +127,8 @@ class Sandbox:
             resolve=resolve,
             allow_local_webhooks=allow_local_webhooks,
             limits=limits,
+            steer=partial(control.begin, self),
+            history_limit=history_limit,
         )
         self._transport = SandboxTransport(self._app)
 
@@ -143,6 +146,13 @@ class Sandbox:
         its own, so the block may do as it likes.
         """
         return serve(self._app, port)
+
+    def asgi_app(self) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+        """Give the ASGI application that leads here, for a server of your own.
+
+        What is due happens when somebody asks: only `serve` sends webhooks although nobody does.
+        """
+        return asgi_app(self._app)
 
     @property
     def now(self) -> datetime:
@@ -182,42 +192,104 @@ class Sandbox:
         with self._app.lock:
             return list(self._app.deliveries)
 
+    @property
+    def history(self) -> tuple[Entry, ...]:
+        """What happened, oldest first: see `smscode.sandbox.history`; ``str()`` of an entry is for people."""
+        with self._app.lock:
+            self._app.settle()
+            return tuple(self._app.history.entries)
+
     def advance(self, seconds: float) -> None:
         """Move the sandbox's time forward and let everything happen that is due then."""
         if not seconds >= 0:
             raise InvalidArgumentError("seconds: time moves forward only.")
         with self._app.lock:
+            self._app.settle()
             self._ahead += timedelta(seconds=seconds)
+            self._app.history.add(TimeAdvanced(self._now(), seconds))
         self._app.complete(self._app.tick())
+
+    def play(
+        self,
+        *scenarios: Scenario | Behaviour | str,
+        catalog_product_id: int | None = None,
+        product_id: int | None = None,
+        order_id: int | None = None,
+        operation: str | None = None,
+        times: int | None = None,
+    ) -> None:
+        """Choose scenarios: for a product, for an order from now on, or without an id for everything.
+
+        Each is made by a function of `smscode.sandbox.scenarios`, or written out, as "otp_after(5)"; a
+        `Behaviour` is one, too. With ``operation``, an endpoint's name as "orders.create", they play in its
+        requests only; with ``times`` in the next so many requests that they change, one choice after the
+        other. Else they take the place of those chosen before for the same. Where several say something
+        the narrower choice counts. Raises `InvalidArgumentError` for what there is not.
+        """
+        found = playing.read(scenarios)
+        choice = playing.Choice(
+            catalog_product_id=catalog_product_id,
+            product_id=product_id,
+            order_id=order_id,
+            operation=operation,
+            times=times,
+        )
+        self._change(partial(playing.play, self._app, found, choice))
+
+    def clear_scenarios(
+        self,
+        *,
+        catalog_product_id: int | None = None,
+        product_id: int | None = None,
+        order_id: int | None = None,
+    ) -> None:
+        """Take back all scenarios, or those of one product or order; what has come of them stays."""
+        choice = playing.Choice(
+            catalog_product_id=catalog_product_id, product_id=product_id, order_id=order_id
+        )
+        self._change(partial(playing.clear, self._app, choice))
+
+    def set_balance(self, balance: int) -> None:
+        """Pay in, or take away, what makes the balance so many rupiah."""
+        check_whole("balance", balance, 0)
+        self._set("balance", balance, lambda now: self._app.world.set_balance(balance, now))
 
     def set_rate(self, rate: int | None) -> None:
         """Change the USD/IDR rate; with None, v2 has no money to show and answers with an error."""
         if rate is not None:
-            _whole("rate", rate, 1)
-        with self._app.lock:
-            self._app.world.set_rate(rate, self._now())
+            check_whole("rate", rate, 1)
+        self._set("rate", rate, lambda now: self._app.world.set_rate(rate, now))
 
     def set_maintenance(self, on: bool, *, retry_after: int | None = None) -> None:
         """Close or open the service; while it is closed it may say after how many seconds to try again."""
-        with self._app.lock:
-            self._app.world.maintenance = (retry_after or 0) if on else None
+        value = (retry_after or 0) if on else None
+        self._set("maintenance", on, lambda _: setattr(self._app.world, "maintenance", value))
 
     def set_suspended(self, on: bool) -> None:
         """Suspend the account, which is then forbidden everything, or let it in again."""
-        with self._app.lock:
-            self._app.world.suspended = on
+        self._set("suspended", on, lambda _: setattr(self._app.world, "suspended", on))
 
     def set_behaviour(self, behaviour: Behaviour) -> None:
-        """Change how suppliers treat the purchases from now on."""
+        """Change how suppliers treat the purchases from now on, where no scenario says otherwise."""
         with self._app.lock:
             self._app.world.behaviour = behaviour
 
     def set_otp_after(self, seconds: float | None) -> None:
         """Change how soon an SMS arrives after an order or a resend to come; None for never."""
-        _seconds("otp_after", seconds)
-        with self._app.lock:
+        if seconds is not None:
+            check_seconds("otp_after", seconds)
+
+        def change(_: datetime) -> None:
             world = self._app.world
             world.rules = evolve(world.rules, otp_after=seconds)
+
+        self._set("otp_after", seconds, change)
+
+    def reset(self) -> None:
+        """Begin anew, as after construction: no orders, scenarios or history; the time goes on."""
+        with self._app.lock:
+            self._app.world.abandon(Problem("SERVICE_UNAVAILABLE", "The sandbox was reset", 503))
+            self._app.begin_anew(self._world(seed_catalog(), now=self._now()), self._limits()[0])
 
     def deliver_sms(self, order_id: int, *, text: str | None = None, code: str | None = None) -> None:
         """Let an SMS arrive now for an order that has not ended.
@@ -232,7 +304,7 @@ class Sandbox:
                 raise InvalidArgumentError("order_id: no such order, or it has ended.")
             self._app.world.receive_sms(order, now, text, code)
 
-        self._app.complete(self._app.act(arrive))
+        self._change(arrive)
 
     def fail_next(
         self,
@@ -252,22 +324,26 @@ class Sandbox:
         is done for such a request. Only a ``PROVIDER_ERROR`` of a purchase is recorded under the
         idempotency key, as that of a real supplier is.
         """
-        if operation not in ENDPOINTS:
-            raise InvalidArgumentError("operation: expected the name of an endpoint, as 'orders.get'.")
-        _whole("times", times, 1)
-        if isinstance(code, int):
-            fault = Fault(code, retry_after)
-        elif status is None and code not in API_ERRORS:
-            raise InvalidArgumentError("code: this one is not documented, so it needs a status.")
-        else:
-            refusal = Refusal(code, message, status=status, details=details, retry_after=retry_after)
-            fault = Fault(refusal.problem.status, retry_after, refusal.problem)
-        with self._app.lock:
-            self._app.faults.setdefault(operation, deque()).extend([fault] * times)
+        self.play(
+            playing.fault(operation, code, message, details, retry_after, status),
+            operation=operation,
+            times=times,
+        )
 
     def wait_for_deliveries(self, timeout: float = 5.0) -> bool:
         """Wait until no webhook is on its way; tell whether that was so within ``timeout`` seconds."""
         return self._app.courier.wait(timeout)
+
+    def _set(self, name: str, value: float | None, change: Callable[[datetime], object]) -> None:
+        def note(now: datetime) -> None:
+            change(now)
+            self._app.history.add(SettingChanged(now, name, value))
+
+        self._change(note)
+
+    def _change(self, change: Callable[[datetime], None]) -> None:
+        """Change something, after what fell due before, and send the webhooks that come of it."""
+        self._app.complete(self._app.act(change))
 
     def _now(self) -> datetime:
         now = self._clock()

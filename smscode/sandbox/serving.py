@@ -7,13 +7,13 @@ import socket
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
 from ..errors import ConfigurationError
 from .app import App
-from .asgi import asgi_app
+from .asgi import HANG_UP, asgi_app
 
 if TYPE_CHECKING:
     import uvicorn
@@ -38,11 +38,26 @@ def _make_server(app: App) -> uvicorn.Server:
         raise ConfigurationError(
             'Serving the sandbox needs uvicorn: pip install "smscode-async[sandbox]"'
         ) from None
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Protocol(H11Protocol):
+        """HTTP/1.1 by uvicorn, whose connections the sandbox can close without an answer."""
+
+        def __init__(self, *given: Any, **named: Any) -> None:
+            super().__init__(*given, **named)
+            serve_whole = self.app
+
+            async def serve_or_hang_up(scope: Any, receive: Any, send: Any) -> None:
+                scope.setdefault("extensions", {})[HANG_UP] = self.transport.close
+                await serve_whole(scope, receive, send)
+
+            self.app = serve_or_hang_up
+
     # Dates and request ids are the sandbox's own; the logging of the program is left as it is.
     return uvicorn.Server(
         uvicorn.Config(
             asgi_app(app),
-            http="h11",
+            http=Protocol,
             ws="none",
             lifespan="off",
             log_config=None,

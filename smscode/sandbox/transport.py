@@ -8,7 +8,7 @@ import anyio.lowlevel
 import httpx
 
 from ..core.wire import Response
-from .app import App
+from .app import App, ConnectionLost
 from .waiting import TooSlow, complete, complete_async
 
 
@@ -34,12 +34,19 @@ def _patience(request: httpx.Request) -> float | None:
     return timeouts.get("read")
 
 
+def _broken(failure: TooSlow | ConnectionLost, request: httpx.Request) -> httpx.TransportError:
+    """Give what a network raises in place of an answer."""
+    if isinstance(failure, TooSlow):
+        return httpx.ReadTimeout("The answer took too long", request=request)
+    return httpx.RemoteProtocolError("Server disconnected without sending a response.", request=request)
+
+
 class SandboxTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
     """Answers the requests of an `httpx.Client` or `httpx.AsyncClient` out of a sandbox.
 
-    An answer that takes longer than the request's read timeout raises `httpx.ReadTimeout`, as it would
-    on a network; what was asked for still happens. ``origin`` tells sandboxes apart for the clients' rate
-    limits, which count by service and token.
+    As on a network, an answer that takes longer than the request's read timeout raises
+    `httpx.ReadTimeout`, and one that is lost `httpx.RemoteProtocolError`; what was asked for still
+    happens. ``origin`` tells sandboxes apart for the clients' rate limits, which count by service and token.
     """
 
     def __init__(self, app: App) -> None:
@@ -51,8 +58,8 @@ class SandboxTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
         exchange = self.app.begin(request.method, _target(request), _headers(request), request.read())
         try:
             return _response(complete(self.app, exchange, _patience(request)))
-        except TooSlow:
-            raise httpx.ReadTimeout("The answer took too long", request=request) from None
+        except (TooSlow, ConnectionLost) as failure:
+            raise _broken(failure, request) from None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request of an async client."""
@@ -62,5 +69,5 @@ class SandboxTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
         exchange = self.app.begin(request.method, _target(request), _headers(request), body)
         try:
             return _response(await complete_async(self.app, exchange, _patience(request)))
-        except TooSlow:
-            raise httpx.ReadTimeout("The answer took too long", request=request) from None
+        except (TooSlow, ConnectionLost) as failure:
+            raise _broken(failure, request) from None

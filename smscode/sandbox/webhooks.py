@@ -31,8 +31,9 @@ class Event:
 class Delivery:
     """A webhook request: ``POST url`` with ``headers`` and ``body``.
 
-    ``status`` is the HTTP status that the endpoint answered, None before that or when it gave none.
-    ``attempt`` counts from 1: what fails may be sent again.
+    It tells of the ``event`` of that name, of the order ``order_id``. ``status`` is the HTTP status that
+    the endpoint answered, None before that or when it gave none. ``attempt`` counts from 1: what fails
+    may be sent again.
     """
 
     url: str
@@ -40,6 +41,8 @@ class Delivery:
     body: bytes
     status: int | None = None
     attempt: int = 1
+    event: str = "webhook.test"
+    order_id: int | None = None
 
     @property
     def delivered(self) -> bool:
@@ -83,11 +86,13 @@ class Webhook:
         if self.failures >= FAILURE_LIMIT:
             self.disabled_at = now
 
-    def sign(self, body: bytes) -> Delivery:
-        """Make the request that carries ``body``; it is signed when there is a secret."""
+    def sign(self, body: bytes, event: Event | None = None) -> Delivery:
+        """Make the request that carries ``body``, signed when there is a secret; without ``event`` a test."""
         assert self.url is not None  # nothing is sent without one
         headers = {"Content-Type": "application/json"}
         if self.secret is not None:
             digest = hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()
             headers["X-Webhook-Signature"] = f"sha256={digest}"
-        return Delivery(self.url, headers, body)
+        if event is None:
+            return Delivery(self.url, headers, body)
+        return Delivery(self.url, headers, body, event=event.name, order_id=event.order.id)

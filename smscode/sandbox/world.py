@@ -10,12 +10,13 @@ All of it is plain values: attrs classes, dicts, lists, numbers and texts.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
 from ..models import OrderStatus, RoutingPolicy
 from ..money import FxRate
-from .behaviour import USUAL, Behaviour
+from .behaviour import USUAL, Behaviour, as_it_is
 from .catalog import Catalog, Tier
 from .chance import draw
 from .idempotency import IdempotencyKeys, Purchase
@@ -25,7 +26,7 @@ from .postbox import Postbox
 from .purchases import Settling
 from .refusal import Problem, Refusal
 from .register import Due, Register, Rules
-from .routing import Again, Supply, Wish, choose, refused, supply
+from .routing import Again, Supply, Wish, choose, no_offer, refused, supply
 from .success import DAYS
 from .webhooks import Delivery
 
@@ -85,6 +86,16 @@ class World(Register):
         """Set the USD/IDR rate; None means that there is none."""
         self.fx = None if rate is None else FxRate(PAIR, rate, now)
 
+    def set_balance(self, balance: int, now: datetime) -> None:
+        """Pay in, or take away, what makes the balance as told."""
+        self.ledger.deposit(now, balance - self.ledger.balance)
+
+    def abandon(self, problem: Problem) -> None:
+        """Let all purchases on their way end with a problem."""
+        for purchase in self.settling.values():
+            purchase.result = problem
+        self.settling.clear()
+
     # -- buying --------------------------------------------------------------------------------
 
     def buy(
@@ -95,15 +106,17 @@ class World(Register):
         key: str | None = None,
         body: str = "",
         behaviour: Behaviour | None = None,
+        of_tiers: Mapping[int, Behaviour] | None = None,
     ) -> Purchase | Settling:
         """Rent numbers, once per idempotency key; a purchase that takes time is given as it settles.
 
-        ``body`` is the fingerprint of the request. Without ``behaviour`` that of the world counts.
+        ``body`` is the fingerprint of the request. Without ``behaviour`` that of the world counts;
+        ``of_tiers`` is that of single products that it may be filled from.
         """
         self.purchases += 1
         behaviour = self.behaviour if behaviour is None else behaviour
         ready_at = now + timedelta(seconds=behaviour.takes)
-        purchase = Settling(self.purchases, wanted, key, body, behaviour, ready_at)
+        purchase = Settling(self.purchases, wanted, key, body, behaviour, ready_at, of_tiers or {})
         if key is not None and (found := self.keys.find(purchase.scope, key, body)) is not None:
             return found
         if isinstance(wanted, Wish):
@@ -116,7 +129,7 @@ class World(Register):
             return purchase.result
         # What has no effect anyway is refused at once; what is left has to wait for the suppliers.
         if isinstance(wanted, Wish):
-            self._plan(wanted, behaviour, now)
+            self._plan(wanted, purchase, now)
         else:
             self._reactivation_price(wanted, USUAL, now)
         if key is not None:
@@ -129,7 +142,7 @@ class World(Register):
         wanted = purchase.wanted
         try:
             if isinstance(wanted, Wish):
-                purchase.result = self._create(wanted, purchase.behaviour, now)
+                purchase.result = self._create(wanted, purchase, now)
             else:
                 purchase.result = self._reactivate(wanted, purchase.behaviour, now)
         except Refusal as refusal:
@@ -137,30 +150,34 @@ class World(Register):
         if purchase.key is not None:
             self.keys.settle(purchase.scope, purchase.key, purchase.body, purchase.result)
 
-    def _offers(self, wish: Wish, now: datetime) -> list[Tier]:
+    def _offers(self, wish: Wish, behaviour: Behaviour, now: datetime) -> list[Tier]:
+        if behaviour.sold_out and wish.product_id is None:
+            raise no_offer()
         steps: dict[str, int | None] = {}
         if wish.policy is RoutingPolicy.BEST_SUCCESS:
             steps = {code: self.success.step(code, now) for code in self.success.days}
         return choose(self.catalog, wish, steps)
 
-    def _plan(self, wish: Wish, behaviour: Behaviour, now: datetime) -> Supply:
+    def _plan(self, wish: Wish, purchase: Settling, now: datetime) -> Supply:
         """Find out what a purchase would give, and that it can be paid for."""
-        offers = self._offers(wish, now)
-        found = supply(offers, wish.quantity, behaviour)
+        offers = self._offers(wish, purchase.behaviour, now)
+        found = supply(offers, wish.quantity, purchase.behaviour_of)
         missing = wish.quantity - len(found.numbers)
         # The whole quantity has to be paid for, also where only a part of it turns out to be there.
         self._check_balance(sum(tier.price for tier in found.numbers) + missing * offers[-1].price)
         return found
 
-    def _create(self, wish: Wish, behaviour: Behaviour, now: datetime) -> Purchase:
-        if behaviour.problem is not None:
-            raise Refusal.of(behaviour.problem)
-        found = self._plan(wish, behaviour, now)
+    def _create(self, wish: Wish, purchase: Settling, now: datetime) -> Purchase:
+        if purchase.behaviour.problem is not None:
+            raise Refusal.of(purchase.behaviour.problem)
+        found = self._plan(wish, purchase, now)
         if not found.numbers:
             raise refused(wish, found.attempts)
         for tier in found.numbers:
             tier.stock -= 1
-        order_ids = [self.rent(tier, tier.price, None, behaviour, now) for tier in found.numbers]
+        order_ids = [
+            self.rent(tier, tier.price, None, purchase.behaviour_of(tier), now) for tier in found.numbers
+        ]
         return Purchase(now, tuple(order_ids), wish.quantity - len(order_ids))
 
     def reactivation_cost(self, order_id: int, now: datetime, behaviour: Behaviour | None = None) -> int:
@@ -200,12 +217,19 @@ class World(Register):
 
     # -- the life of an order ------------------------------------------------------------------
 
-    def cancel(self, order_id: int, now: datetime) -> Order:
-        """Cancel an order that got no SMS, and refund it."""
+    def cancel(
+        self, order_id: int, now: datetime, treat: Callable[[Behaviour], Behaviour] = as_it_is
+    ) -> Order:
+        """Cancel an order that got no SMS, and refund it.
+
+        ``treat`` makes of the order's behaviour the one that counts for this request.
+        """
         order = self.order(order_id)
+        behaviour = treat(order.behaviour)
         if order.status is not OrderStatus.ACTIVE or order.sms_revision:
             raise Refusal("CONFLICT", "Order cannot be canceled")
-        if now < order.cancel_at:
+        own = behaviour.cancel_after in (None, order.behaviour.cancel_after)
+        if now < (order.cancel_at if own else window(order.created_at, behaviour.cancel_after or 0.0)):
             raise Refusal("CANCEL_TOO_EARLY", "Order is too new to cancel")
         today = now.toordinal()
         canceled = self.canceled[1] if self.canceled[0] == today else 0
@@ -214,8 +238,8 @@ class World(Register):
             raise Refusal(
                 "RATE_LIMIT_EXCEEDED", "Too many orders canceled today", retry_after=seconds_left_today(now)
             )
-        if order.behaviour.cancel != "ok":
-            raise _supplier_refused(order.behaviour.cancel)
+        if behaviour.cancel != "ok":
+            raise _supplier_refused(behaviour.cancel)
         self.canceled = (today, canceled + 1)
         order.canceled_at = now
         self.end(order, now, OrderStatus.CANCELED)
@@ -229,15 +253,18 @@ class World(Register):
         self.end(order, now, OrderStatus.COMPLETED)
         return order
 
-    def resend(self, order_id: int, now: datetime) -> tuple[Order, bool]:
-        """Ask for another SMS; tell whether the supplier took the request."""
+    def resend(
+        self, order_id: int, now: datetime, treat: Callable[[Behaviour], Behaviour] = as_it_is
+    ) -> tuple[Order, bool]:
+        """Ask for another SMS; tell whether the supplier took the request. ``treat`` is as in `cancel`."""
         order = self.order(order_id)
+        behaviour = treat(order.behaviour)
         if not self.rules.current and order.status is OrderStatus.ACTIVE and not order.sms_revision:
             return order, False
         if not order.capabilities(now).can_resend:
             raise Refusal("CONFLICT", "Order cannot be resent")
-        if order.behaviour.resend != "ok":
-            raise _supplier_refused(order.behaviour.resend)
+        if behaviour.resend != "ok":
+            raise _supplier_refused(behaviour.resend)
         order.resend_at = window(now, self.rules.resend_cooldown)
         if not order.tier.provider.repeats:
             return order, False
