@@ -83,6 +83,7 @@ class LeasedSlots(Slots):
         self._ended: deque[tuple[int, float]] = deque()  # cooling slots, and when they are free
         self._untold: list[tuple[int, float]] = []
         self._untold_since = 0.0
+        self._telling = 0  # how many of those a visit is telling
         self._batch = 1
         self._next_at = 0.0  # when to ask again
         self._ready_at = 0.0  # when there is more, unless something is given back unused
@@ -97,6 +98,14 @@ class LeasedSlots(Slots):
     def hold(self) -> float:
         """The seconds after which the store forgets a slot that it heard no more of."""
         return _USE + self._terms.longest + self.window + MARGIN + LINGER
+
+    @property
+    def _stale(self) -> float:
+        """The seconds after which the store is told again of a request that goes on.
+
+        Long before it would forget one whose process is killed while it is on its way.
+        """
+        return (_USE + self._terms.longest) / 2
 
     @property
     def pace(self) -> float:
@@ -157,8 +166,6 @@ class LeasedSlots(Slots):
 
     def due(self, now: float, waiting: int) -> float | None:
         """Give when to go to the store, None when there is nothing to do there."""
-        if self._away and not waiting and not self._out and now >= self._untold_since + self.hold:
-            self._untold.clear()  # by now it has forgotten by itself
         times = [self._untold_since + (0.0 if len(self._untold) >= self._batch else self.pace)]
         times = times if self._untold else []
         if self._pause_until is not None:
@@ -168,27 +175,27 @@ class LeasedSlots(Slots):
         if self._pool:
             times.append(self._pool[0][1])
         if self._out:
-            times.append(self._out[0][1] + self.hold / 2)
+            times.append(self._out[0][1] + self._stale)
         if self._away:
             times = [self._next_at] if times else []
         return min(times, default=None)
 
     def trip(self, now: float, waiting: int, limit: int) -> Trip:
-        """Prepare a visit of the store; what it is told stays told unless the visit `failed`."""
+        """Prepare a visit of the store, of which `landed` or `failed` is to be told afterwards."""
         self.free(now, limit)
         told = dict(self._untold)
         while self._ended and self._ended[0][1] <= now:
             self._ended.popleft()
         if self._away:  # it may have forgotten everything
             told |= dict(self._ended)
-        stale = now if self._away else now - self.hold / 2
+        stale = now if self._away else now - self._stale
         for number, since in tuple(self._out):
             if since > stale:
                 break
             self._out.popleft()
             self._out.append((number, now))
             told[number] = now + self.hold
-        self._untold.clear()
+        self._telling = len(self._untold)
         ahead = self._batch if self._batch > 1 else 0
         own = self.busy + self.cooling + len(self._pool)
         wished = want = max(waiting + ahead - len(self._pool), 0)
@@ -216,6 +223,8 @@ class LeasedSlots(Slots):
             self._away = False
             self._modest_until = now + _LONGEST_RETRY + 2 * _FIRST_RETRY
         self._retry = _FIRST_RETRY
+        del self._untold[: self._telling]
+        self._untold_since = now
         self._pool.extend((trip.start + index, left + _USE) for index in range(grant.count))
         if grant.count < trip.want or trip.modest:
             self._next_at = now + max(min(grant.wait, _POLL * self.pace), self.pace)
@@ -229,10 +238,13 @@ class LeasedSlots(Slots):
     def failed(self, trip: Trip | None, now: float) -> None:
         """Take in that the store cannot be reached, as a ``trip`` showed, of this limit or another."""
         if trip is not None:
-            self._untold.extend((number, now + seconds) for number, seconds in trip.free)
-            self._untold_since = now
+            # Perhaps only the answer was lost.
+            self._untold.extend((number, now) for number in range(trip.start, trip.start + trip.want))
             if trip.pause:
                 self._pause_until = now + trip.pause
+        self._untold_since = now
+        forgotten = now - self.hold  # what was free by then the store has forgotten by itself
+        self._untold = [(number, free_at) for number, free_at in self._untold if free_at > forgotten]
         if not self._away:
             self._away = True
             self._away_since = now
@@ -293,7 +305,7 @@ class LeasedBucket(Bucket):
     def landed(self, trip: Trip, grant: Grant, left: float, now: float) -> None:
         """Take in what a visit came to, and serve who waits."""
         self._leased.landed(trip, grant, left, now)
-        if grant.paused and now + grant.paused > self._paused_until + self._leased.pace:
+        if grant.paused:
             super().pause(None, now, grant.paused)
         self._pump(now)
 

@@ -29,12 +29,12 @@ _IDLE = 1.0
 _ALONE = "until it is back, this process uses its fallback share of the rate limits."
 
 # One visit. Time is that of Redis alone, in milliseconds: no two machines agree on theirs.
-# KEYS: slots, the set of slots in use by the time when each is free; hungry, the processes that did not
-# get all they want; pause; born, when Redis first heard of this limit.
+# KEYS: slots, the set of slots in use by the time when each is free, and, below zero, when it was begun;
+# hungry, the processes that did not get all they want; pause.
 # ARGV: holder, limit, want, start, own, fallback, hold, period, pause; then for each slot told of its number
 # and time.
 _VISIT = """
-local slots, hungry, pause, born = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local slots, hungry, pause = KEYS[1], KEYS[2], KEYS[3]
 local holder = ARGV[1]
 local limit, want, start = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local own, fallback = tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -50,17 +50,18 @@ for i = 10, #ARGV, 2 do
         redis.call('ZREM', slots, slot)
     end
 end
-redis.call('ZREMRANGEBYSCORE', slots, '-inf', now)
+redis.call('ZREMRANGEBYSCORE', slots, 0, now)
 
 if stop > 0 and redis.call('PTTL', pause) < stop then
     redis.call('SET', pause, '1', 'PX', math.ceil(stop))
 end
 local paused = math.max(redis.call('PTTL', pause), 0)
 
--- Redis may have lost its memory. Until all must have come by to tell what they use, nobody gets more than
--- what is his without Redis.
-local since = tonumber(redis.call('GET', born) or now)
-redis.call('SET', born, string.format('%.3f', since), 'PX', 604800000)
+-- Redis may have lost its memory, or this key of it. Until all must have come by to tell what they use,
+-- nobody gets more than what is his without Redis.
+local since = -(redis.call('ZSCORE', slots, 'born') or -now)
+redis.call('ZADD', slots, -since, 'born')
+redis.call('PEXPIRE', slots, 604800000)
 local settled = since + hold
 local most = want
 if now < settled then
@@ -69,7 +70,7 @@ end
 
 -- What is free is divided among those who were not satisfied, so that nobody takes it all.
 redis.call('ZREMRANGEBYSCORE', hungry, '-inf', now)
-local used = redis.call('ZCARD', slots)
+local used = redis.call('ZCARD', slots) - 1
 local free = math.max(limit - used, 0)
 local others = redis.call('ZCARD', hungry)
 if redis.call('ZSCORE', hungry, holder) then
@@ -87,13 +88,12 @@ if granted < want then
 else
     redis.call('ZREM', hungry, holder)
 end
-redis.call('PEXPIRE', slots, math.ceil(hold + period))
 redis.call('PEXPIRE', hungry, 10000)
 
 local wait = 0
 if granted < want then
     if free - granted <= 0 then
-        local excess = used + granted - limit
+        local excess = used + granted - limit + 1
         local first = redis.call('ZRANGE', slots, excess, excess, 'WITHSCORES')
         if first[2] then
             wait = first[2] - now
@@ -165,8 +165,12 @@ class RedisBudget(Budget):
         if self._working:
             self._changed.notify()
             return
-        self._working = True
-        threading.Thread(target=self._work, name="smscode-redis", daemon=True).start()
+        try:
+            threading.Thread(target=self._work, name="smscode-redis", daemon=True).start()
+        except RuntimeError as error:  # there are too many, or the program is ending
+            self._fail(type(error).__name__)
+        else:
+            self._working = True
 
     def _work(self) -> None:
         with self.lock:
@@ -197,23 +201,26 @@ class RedisBudget(Budget):
         reason = ""
         try:
             grant = self._ask(bucket, trip)
-        except redis.RedisError as error:
+        except Exception as error:  # whatever it is, calls must not wait for Redis
             grant, reason = None, type(error).__name__
         finally:
             self.lock.acquire()
-        now = self._clock()
-        if grant is not None:
-            bucket.landed(trip, grant, left, now)
-        else:
-            for other in self._leased:
-                other.failed(trip if other is bucket else None, now)
-        if self._away == (grant is None):
+        if grant is None:
+            self._fail(reason, bucket, trip)
             return
-        self._away = grant is None
+        bucket.landed(trip, grant, left, self._clock())
         if self._away:
-            _log.warning("Redis cannot be reached (%s): %s", reason, _ALONE)
-        else:
+            self._away = False
             _log.warning("Redis is back: the rate limits are shared again.")
+
+    def _fail(self, reason: str, bucket: LeasedBucket | None = None, trip: Trip | None = None) -> None:
+        """Go on without Redis, which the ``trip`` for a ``bucket`` may have reached or not."""
+        now = self._clock()
+        for other in self._leased:
+            other.failed(trip if other is bucket else None, now)
+        if not self._away:
+            self._away = True
+            _log.warning("Redis cannot be reached (%s): %s", reason, _ALONE)
 
     def _ask(self, bucket: LeasedBucket, trip: Trip) -> Grant:
         tag = f"smscode:{{{self._account}:{bucket.group}}}:"  # in braces: one node of a cluster has it all
@@ -221,7 +228,7 @@ class RedisBudget(Budget):
         granted, wait, paused, settled = cast(
             tuple[int, bytes, int, int],
             self._visit(
-                [tag + "slots", tag + "hungry", tag + "pause", tag + "born"],
+                [tag + "slots", tag + "hungry", tag + "pause"],
                 [
                     self._holder,
                     trip.limit,

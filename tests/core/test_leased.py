@@ -129,10 +129,12 @@ def test_a_request_that_takes_long_stays_known() -> None:
     store, process = settled_store(), Process("a", 9)
     waiting(process)
     process.visit(store, 0.0)
-    hold = process.slots.hold
-    assert process.bucket.due(1.0) == hold / 2
-    process.visit(store, hold / 2)
-    assert store.slots["a", 0] == hold / 2 + hold
+    stale, hold = (1.0 + LONGEST) / 2, process.slots.hold
+    assert process.bucket.due(1.0) == stale
+    process.visit(store, stale)
+    assert store.slots["a", 0] == stale + hold
+    # Killed before it can tell again, with its request on the way for so long: that still counts a window.
+    assert stale + LINGER + WINDOW <= hold
 
 
 def test_what_is_free_is_divided_among_the_hungry() -> None:
@@ -235,9 +237,49 @@ def test_a_process_at_rest_stops_looking_for_the_store() -> None:
     lease = waiting(process)
     process.visit(None, 0.0)
     process.bucket.end(lease, 1.0, Ending.UNSENT)
-    assert process.bucket.due(2.0) is not None
-    assert process.bucket.due(process.slots.hold + 2.0) is None
-    assert process.bucket.idle(process.slots.hold + 2.0)
+    now = 1.0
+    while (due := process.bucket.due(now)) is not None:
+        now = max(now, due)
+        process.visit(None, now)
+    assert process.slots.hold <= now <= process.slots.hold + 10.0
+    assert process.bucket.idle(now)
+
+
+def test_an_outage_of_any_length_takes_no_more_memory() -> None:
+    store, process = settled_store(200), Process("a", 200)
+    waiting(process)
+    process.visit(store, 0.0)
+    most, now = 0, 0.0
+    for _ in range(500):
+        now += 5.0
+        process.visit(None, now)
+        lease = waiting(process, now)
+        process.bucket.end(lease, now, Ending.ANSWERED)
+        most = max(most, len(process.slots._untold))
+    assert most <= 2 * (process.slots.hold + PERIOD) / 5.0 + 10
+
+
+def test_what_was_granted_while_the_answer_was_lost_is_given_back() -> None:
+    store, process = settled_store(), Process("a", 9)
+    for _ in range(5):
+        waiting(process)
+    trip = process.bucket.trip(0.0)
+    store.visit("a", trip, 0.0)
+    process.bucket.failed(trip, 0.5)
+    assert len(store.slots) == 5
+    process.visit(store, 1.0)
+    assert len(store.slots) == len(process.slots._out) == 3  # its share, which it used by itself
+
+
+def test_the_longest_pause_of_all_holds() -> None:
+    store = settled_store()
+    one, other = Process("a", 9), Process("b", 9)
+    one.bucket.pause(None, 0.0, 30.5)
+    one.visit(store, 0.0)
+    other.bucket.pause(None, 0.0, 30.0)
+    other.visit(store, 0.0)
+    assert other.bucket.paused(30.4)
+    assert not other.bucket.paused(30.5)
 
 
 def test_a_store_that_forgot_is_told_everything() -> None:
