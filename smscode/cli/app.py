@@ -76,9 +76,13 @@ def sandbox(
     balance: Annotated[
         int, typer.Option(min=0, max=local.MOST_FUNDS, metavar="IDR", help="What the account holds.")
     ] = 1_000_000,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="What goes wrong, as 'ban(60)'. Again for more."),
+    ] = None,
 ) -> None:
     """Serve a sandbox on this machine until interrupted."""
-    raise typer.Exit(local.sandbox(port, otp_after, generation, balance, sys.stdout))
+    raise typer.Exit(local.sandbox(port, otp_after, generation, balance, scenario or [], sys.stdout))
 
 
 @app.command("openapi", rich_help_panel=_TRY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Literal, TextIO
 
 from ..sandbox.openapi import Versions, text
@@ -22,11 +23,20 @@ def demo(count: int, version: Literal["v1", "v2"], sync: bool, out: TextIO) -> i
     return run(count, version, sync, out)
 
 
-def sandbox(port: int, otp_after: float, generation: Generation, balance: int, out: TextIO) -> int:
+def sandbox(
+    port: int,
+    otp_after: float,
+    generation: Generation,
+    balance: int,
+    scenarios: Sequence[str],
+    out: TextIO,
+) -> int:
     """Serve a sandbox until interrupted; its first line says where, and with which token."""
     from ..sandbox import Sandbox
 
     served = Sandbox(otp_after=otp_after, generation=generation, balance=balance)
+    if scenarios:
+        served.play(*scenarios)
     with served.serve(port) as server:
         out.write(f"listening on {server.url} token {served.token}\n")
         out.flush()

@@ -56,6 +56,13 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.add_argument("--otp-after", type=float, default=2.0, metavar="SECONDS", help="how soon (2)")
     sandbox.add_argument("--generation", choices=["documented", "current"], default="current")
     sandbox.add_argument("--balance", type=_whole(0, local.MOST_FUNDS), default=1_000_000, metavar="IDR")
+    sandbox.add_argument(
+        "--scenario",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="what goes wrong, as 'ban(60)'; again for more",
+    )
     sandbox.set_defaults(command=_sandbox)
 
     openapi = commands.add_parser("openapi", help="print the OpenAPI document of what the sandbox serves")
@@ -79,7 +86,9 @@ def _demo(options: argparse.Namespace, out: TextIO) -> int:
 
 
 def _sandbox(options: argparse.Namespace, out: TextIO) -> int:
-    return local.sandbox(options.port, options.otp_after, options.generation, options.balance, out)
+    return local.sandbox(
+        options.port, options.otp_after, options.generation, options.balance, options.scenario, out
+    )
 
 
 def _openapi(options: argparse.Namespace, out: TextIO) -> int:

@@ -155,7 +155,7 @@ class App:
         self.world, self.limits, self.stage = world, limits, Stage()
         self.requests.clear()
         self.deliveries.clear()
-        self.history = History(self.history.entries.maxlen or 0)
+        self.history.clear()
 
     def act(self, change: Callable[[datetime], None]) -> Exchange:
         """Make a change that is no request, given the time; of the exchange only the webhooks matter."""
@@ -256,6 +256,8 @@ class App:
     ) -> Exchange:
         """Begin what a request to the sandbox itself asks; it needs the token and nothing else."""
         answer: Response | Later
+        if len(body) > BODY_LIMIT:
+            return self._exchange(None, labelled(bare(413).response, request_id, now))
         try:
             self._authenticate(headers)
             begun = self._steer(method, path.removeprefix(CONTROL), query, body)

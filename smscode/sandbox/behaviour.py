@@ -76,10 +76,5 @@ class Behaviour:
         return evolve(self, **{name: value for name, value in found.items() if value != getattr(USUAL, name)})
 
 
-def as_it_is(behaviour: Behaviour) -> Behaviour:
-    """Leave a behaviour as it is."""
-    return behaviour
-
-
 USUAL = Behaviour()
 """Nothing goes wrong, and the SMS comes when the sandbox usually sends it."""

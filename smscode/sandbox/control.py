@@ -173,7 +173,7 @@ def _history(sandbox: Sandbox, given: Given) -> Json:
         app.settle()
         after, limit = given.get("after", 0), given.get("limit", 1000)
         entries = app.history.since(after, limit)
-        first = max(after, app.history.total - len(app.history.entries))
+        first = max(after, app.history.forgotten)
     return {"entries": [as_json(entry) for entry in entries], "next": first + len(entries)}
 
 

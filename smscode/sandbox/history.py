@@ -189,18 +189,27 @@ class History:
         self.total += len(entries)
         self.entries.extend(entries)
 
+    @property
+    def forgotten(self) -> int:
+        """How many entries there were before those that it holds."""
+        return self.total - len(self.entries)
+
+    def clear(self) -> None:
+        """Forget all entries; they still count."""
+        self.entries.clear()
+
     def since(self, number: int, limit: int) -> tuple[Entry, ...]:
         """Give at most ``limit`` entries after the first ``number`` of all that there were."""
-        begin = max(0, number - (self.total - len(self.entries)))
+        begin = max(0, number - self.forgotten)
         return tuple(islice(self.entries, begin, begin + limit))
 
 
 def as_json(entry: Entry) -> Json:
-    """Show an entry with its kind, its text for people, and all that it holds."""
+    """Show an entry: its kind, what it says to people, and all that it holds."""
     held: Mapping[str, object] = asdict(entry)
     return {
         "kind": type(entry).__name__,
-        "text": str(entry),
+        "summary": str(entry),
         **{name: _plain(value) for name, value in held.items()},
     }
 

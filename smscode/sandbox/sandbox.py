@@ -20,13 +20,14 @@ from .asgi import Receive, Scope, Send, asgi_app
 from .audit import Audit, audit
 from .behaviour import Behaviour
 from .checks import check_seconds, check_whole
-from .history import DEFAULT_LIMIT, Entry, SettingChanged, TimeAdvanced
+from .history import DEFAULT_LIMIT, Entry, ScenarioChosen, SettingChanged, TimeAdvanced
 from .ledger import Movement
 from .limits import read_limits
 from .refusal import Json, Problem
 from .register import Rules
 from .render import Generation
 from .scenario import Scenario
+from .scenarios import BEHAVIOUR
 from .seed import seed_catalog
 from .serving import Server, serve
 from .transport import SandboxTransport
@@ -271,8 +272,12 @@ class Sandbox:
 
     def set_behaviour(self, behaviour: Behaviour) -> None:
         """Change how suppliers treat the purchases from now on, where no scenario says otherwise."""
-        with self._app.lock:
+
+        def change(now: datetime) -> None:
             self._app.world.behaviour = behaviour
+            self._app.history.add(ScenarioChosen(now, (BEHAVIOUR,), "everything else"))
+
+        self._change(change)
 
     def set_otp_after(self, seconds: float | None) -> None:
         """Change how soon an SMS arrives after an order or a resend to come; None for never."""

@@ -26,6 +26,9 @@ P = ParamSpec("P")
 SCENARIOS: Final[dict[str, Callable[..., Scenario]]] = {}
 """All of them, by name."""
 
+BEHAVIOUR: Final = "behaviour"
+"""What a behaviour that has no name is called."""
+
 _WITHOUT_CODE: Final = "Tap to confirm: https://example.com/c/7f3a"
 _FORM: Final = re.compile(r"\s*(?P<name>\w+)\s*(?:\((?P<arguments>[^()]*)\))?\s*(?:,|$)")
 _CANCEL: Final = "orders.cancel"
@@ -251,17 +254,18 @@ def of_behaviour(behaviour: Behaviour) -> Scenario:
     operations = [*PURCHASES, "orders.reactivate_options"]
     operations += [_CANCEL] if behaviour.cancel != "ok" or behaviour.cancel_after is not None else []
     operations += ["orders.resend"] if behaviour.resend != "ok" else []
-    return Scenario(name="behaviour", operations=tuple(operations), behaviour=behaviour)
+    return Scenario(name=BEHAVIOUR, operations=tuple(operations), behaviour=behaviour)
 
 
 def described() -> tuple[Described, ...]:
     """Give all scenarios as they are written and what each is about."""
-    found: list[Described] = []
-    for name, make in SCENARIOS.items():
-        parameters = inspect.signature(make).parameters.values()
-        arguments = ", ".join(f"{parameter.name}={_shown(parameter.default)}" for parameter in parameters)
-        found.append(Described(f"{name}({arguments})" if arguments else name, inspect.getdoc(make) or ""))
-    return tuple(found)
+    return tuple(Described(_form(name), inspect.getdoc(make) or "") for name, make in SCENARIOS.items())
+
+
+def _form(name: str) -> str:
+    parameters = inspect.signature(SCENARIOS[name]).parameters.values()
+    arguments = ", ".join(f"{parameter.name}={_shown(parameter.default)}" for parameter in parameters)
+    return f"{name}({arguments})" if arguments else name
 
 
 def _make(name: str, arguments: str) -> Scenario:
@@ -270,7 +274,6 @@ def _make(name: str, arguments: str) -> Scenario:
         close = get_close_matches(name, SCENARIOS, _MOST_NAMED) or sorted(SCENARIOS)
         known = "the closest are" if len(close) <= _MOST_NAMED else "there are"
         _refuse(f"nothing is called {name!r}; {known} {', '.join(close)}")
-    signature = inspect.signature(make)
     args: list[float] = []
     kwargs: dict[str, float] = {}
     for given in filter(None, map(str.strip, arguments.split(","))):
@@ -280,9 +283,9 @@ def _make(name: str, arguments: str) -> Scenario:
         else:
             args.append(_number(value))
     try:
-        signature.bind(*args, **kwargs)
+        inspect.signature(make).bind(*args, **kwargs)
     except TypeError:
-        _refuse(f"{name} takes {signature.replace(return_annotation=inspect.Signature.empty)}")
+        _refuse(f"what is called {name} is {_form(name)}")
     return make(*args, **kwargs)
 
 

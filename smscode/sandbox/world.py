@@ -16,7 +16,7 @@ from typing import Final
 
 from ..models import OrderStatus, RoutingPolicy
 from ..money import FxRate
-from .behaviour import USUAL, Behaviour, as_it_is
+from .behaviour import USUAL, Behaviour
 from .catalog import Catalog, Tier
 from .chance import draw
 from .idempotency import IdempotencyKeys, Purchase
@@ -217,9 +217,7 @@ class World(Register):
 
     # -- the life of an order ------------------------------------------------------------------
 
-    def cancel(
-        self, order_id: int, now: datetime, treat: Callable[[Behaviour], Behaviour] = as_it_is
-    ) -> Order:
+    def cancel(self, order_id: int, now: datetime, treat: Callable[[Behaviour], Behaviour]) -> Order:
         """Cancel an order that got no SMS, and refund it.
 
         ``treat`` makes of the order's behaviour the one that counts for this request.
@@ -254,7 +252,7 @@ class World(Register):
         return order
 
     def resend(
-        self, order_id: int, now: datetime, treat: Callable[[Behaviour], Behaviour] = as_it_is
+        self, order_id: int, now: datetime, treat: Callable[[Behaviour], Behaviour]
     ) -> tuple[Order, bool]:
         """Ask for another SMS; tell whether the supplier took the request. ``treat`` is as in `cancel`."""
         order = self.order(order_id)

@@ -194,8 +194,12 @@ def test_the_commands_that_need_no_account_are_the_same_as_without_the_extra(
     monkeypatch.setattr(local, "demo", note)
     monkeypatch.setattr(local, "sandbox", note)
     assert main(["demo", "--count", "3", "--sync", "--api-version", "v1"]) == 0
-    assert main(["sandbox", "--otp-after", "1", "--generation", "documented", "--balance", "5"]) == 1
-    assert calls == [(3, "v1", True, sys.stdout), (0, 1.0, "documented", 5, sys.stdout)]
+    options = ["--otp-after", "1", "--generation", "documented", "--balance", "5"]
+    assert main(["sandbox", *options, "--scenario", "never", "--scenario", "ban(60)"]) == 0
+    assert calls == [
+        (3, "v1", True, sys.stdout),
+        (0, 1.0, "documented", 5, ["never", "ban(60)"], sys.stdout),
+    ]
 
 
 def test_the_sandbox_can_be_interrupted_and_can_fail(

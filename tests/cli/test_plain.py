@@ -128,6 +128,28 @@ def test_the_sandbox_command_serves_until_it_is_interrupted() -> None:
         assert server.wait(30) == 130
 
 
+@serves
+def test_the_sandbox_command_plays_scenarios(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+
+    class Stop:
+        """Buys while the sandbox is served."""
+
+        def wait(self) -> None:
+            _, _, url, _, token = out.getvalue().split()
+            with smscode.Client(token, base_url=url) as client:
+                with pytest.raises(smscode.TempBannedError):
+                    client.orders.create(catalog_product_id=87)
+
+    monkeypatch.setattr(local, "_stop", Stop())
+    assert plain.main(["sandbox", "--scenario", "never", "--scenario", "ban(60)"], out) == 0
+
+
+def test_a_scenario_that_there_is_not_is_refused_with_the_closest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert plain.main(["sandbox", "--scenario", "lost_respones"], io.StringIO()) == Exit.USAGE
+    assert "nothing is called 'lost_respones'; the closest are lost_response" in capsys.readouterr().err
+
+
 def test_the_openapi_command_prints_the_document() -> None:
     out = io.StringIO()
     assert plain.main(["openapi", "--generation", "documented", "--api-version", "v1"], out) == 0

@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("uvicorn")
 
+from smscode import Client
 from smscode.errors import ConfigurationError
 from smscode.sandbox import Delivery, Sandbox
 from smscode.sandbox.asgi import asgi_app
@@ -69,6 +70,68 @@ def test_an_answer_does_not_wait_for_acknowledgements(monkeypatch: pytest.Monkey
     with Sandbox().serve() as server:
         socket.create_connection(("127.0.0.1", server.port), timeout=5).close()
         assert accepted.get(timeout=10) != 0
+
+
+def test_an_answer_is_lost_before_its_first_byte_and_what_was_asked_for_is_done() -> None:
+    sandbox = Sandbox()
+    with sandbox.serve() as server:
+        with httpx.Client(base_url=server.url, headers=AUTHORIZATION, trust_env=False) as http:
+            for scenario in ("lost_response", "lost_request"):
+                chosen = {"x-sandbox-scenario": scenario}
+                with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
+                    http.post("/v1/orders/create", json={"product_id": 142}, headers=chosen)
+            assert http.get("/v1/balance").json()["data"]["balance"] == 985_000
+            with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+                headers = {**AUTHORIZATION, "host": "sandbox", "x-sandbox-scenario": "lost_response"}
+                lines = ["GET /v1/balance HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+                connection.sendall("\r\n".join([*lines, "", ""]).encode())
+                assert connection.recv(100) == b""
+    assert sandbox.requests == {"POST /orders/create": 2, "GET /balance": 2}
+
+
+def test_clients_of_the_service_survive_a_lost_answer_over_tcp() -> None:
+    sandbox = Sandbox()
+    sandbox.play("lost_response", operation="orders.create", times=2)
+    with sandbox.serve() as server, Client(sandbox.token, base_url=server.url) as client:
+        assert client.orders.create(catalog_product_id=87).orders[0].id == 1001
+    assert sandbox.requests["POST /orders/create"] == 3
+    assert len(sandbox.ledger) == 2
+
+
+def test_a_served_sandbox_is_controlled_over_tcp() -> None:
+    sandbox = Sandbox(otp_after=None)
+    with (
+        sandbox.serve() as server,
+        httpx.Client(base_url=server.url, headers=AUTHORIZATION, trust_env=False) as http,
+    ):
+        http.post("/_sandbox/scenarios", json={"scenario": "otp_after(100)", "catalog_product_id": 87})
+        created = http.post("/v2/orders/create", json={"catalog_product_id": 87}).json()
+        order_id = created["data"]["orders"][0]["id"]
+        assert http.post("/_sandbox/advance", json={"seconds": 101}).json()["success"] is True
+        order = http.get(f"/v2/orders/{order_id}").json()["data"]
+        assert order["status"] == "OTP_RECEIVED"
+        kinds = [entry["kind"] for entry in http.get("/_sandbox/history").json()["data"]["entries"]]
+        assert kinds == [
+            "ScenarioChosen",
+            "RequestAnswered",
+            "OrderRented",
+            "TimeAdvanced",
+            "SmsReceived",
+            "RequestAnswered",
+        ]
+        assert http.post("/_sandbox/scenarios", content=b" " * 3_000_000).status_code == 413
+
+
+@pytest.mark.anyio
+async def test_another_server_can_only_break_the_connection_within_the_answer(anyio_backend: str) -> None:
+    sandbox = Sandbox()
+    transport = httpx.ASGITransport(app=sandbox.asgi_app())
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://sandbox", headers=AUTHORIZATION
+    ) as http:
+        assert (await http.get("/v1/balance")).status_code == 200
+        with pytest.raises(ConnectionResetError, match="loses this answer"):
+            await http.get("/v1/balance", headers={"x-sandbox-scenario": "lost_response"})
 
 
 def test_a_port_can_be_chosen_and_used_again() -> None:
