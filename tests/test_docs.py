@@ -17,6 +17,8 @@ from smscode import AsyncClient, Client, RateLimits, webhooks
 from smscode.__main__ import main
 from smscode.core.wire import Group
 from smscode.sandbox import Sandbox
+from smscode.sandbox.control import ROUTES
+from smscode.sandbox.scenarios import described
 
 from .ext.redis_server import redis_server
 from .programs import ROOT, Program, programs_of, run
@@ -150,6 +152,19 @@ def test_the_table_of_limits_has_the_numbers_that_are_kept() -> None:
     stated = re.findall(r"^\| `(\w+)` \| .* \| ([\d,]+) \|$", page, re.MULTILINE)
     kept = {group.value: getattr(RateLimits(), group.value) for group in Group}
     assert {group: int(number.replace(",", "")) for group, number in stated} == kept
+
+
+def test_the_tables_of_the_sandbox_are_those_of_the_code() -> None:
+    page = (ROOT / "docs" / "pages" / "reference" / "sandbox.md").read_text("utf-8")
+    _, _, scenarios = page.partition("\n## Scenarios\n")
+    scenarios, _, routes = scenarios.partition("\n## Control routes\n")
+    assert re.findall(r"^\| `(.+)` \| (.+) \|$", scenarios, re.MULTILINE) == [
+        (scenario.form, scenario.about) for scenario in described()
+    ]
+    assert re.findall(r"^\| `(\w+) /_sandbox(.*)` \| (.+) \| (.*) \|$", routes, re.MULTILINE) == [
+        (route.method, route.path, route.about, ", ".join(f"`{field.name}`" for field in route.fields))
+        for route in ROUTES
+    ]
 
 
 def test_every_page_is_in_the_navigation() -> None:

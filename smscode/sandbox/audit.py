@@ -36,7 +36,8 @@ class Audit:
     """An account's money, in whole rupiah: ``closing_balance`` is what is left of ``opening_balance``.
 
     ``orders`` has a line for each order, oldest first. ``discrepancies`` says what does not add up; it
-    is empty unless the sandbox has a defect. ``str()`` gives all of it for people.
+    is empty unless the sandbox has a defect. ``adjustments`` is what `Sandbox.set_balance` changed.
+    ``str()`` gives all of it for people.
     """
 
     opening_balance: int
@@ -45,6 +46,7 @@ class Audit:
     closing_balance: int
     orders: tuple[AuditLine, ...]
     discrepancies: tuple[str, ...]
+    adjustments: int = 0
 
     @property
     def held(self) -> int:
@@ -55,6 +57,7 @@ class Audit:
         running = sum(not line.status.terminal for line in self.orders)
         rows = [
             ("opening balance", self.opening_balance, ""),
+            *([("adjustments", self.adjustments, "")] if self.adjustments else []),
             ("charges", -self.charges, f"orders: {len(self.orders)}"),
             ("refunds", self.refunds, f"orders: {sum(line.refunded > 0 for line in self.orders)}"),
             ("closing balance", self.closing_balance, ""),
@@ -75,16 +78,18 @@ def audit(ledger: Ledger, orders: Mapping[int, Order]) -> Audit:
     charged: dict[int, list[int]] = {}
     refunded: dict[int, list[int]] = {}
     found: list[str] = []
-    opening = balance = 0
+    opening = adjustments = balance = 0
     for number, movement in enumerate(ledger.movements):
         balance += movement.amount
         if balance < 0:
             found.append(f"movement {number} leaves a balance of {balance}")
-        if movement.order_id is None:
+        if movement.order_id is None and movement.kind == "adjustment":
+            adjustments += movement.amount
+        elif movement.order_id is None:
             opening += movement.amount
             if number or movement.kind != "deposit":
                 found.append(f"movement {number} belongs to no order")
-        elif movement.order_id not in orders or movement.kind == "deposit":
+        elif movement.order_id not in orders or movement.kind in ("deposit", "adjustment"):
             found.append(f"movement {number} ({movement.kind}) belongs to no order {movement.order_id}")
         elif movement.kind == "order":
             charged.setdefault(movement.order_id, []).append(-movement.amount)
@@ -96,9 +101,10 @@ def audit(ledger: Ledger, orders: Mapping[int, Order]) -> Audit:
         found.extend(_wrong(order, paid, back))
         lines.append(AuditLine(order.id, sum(paid), sum(back), order.status))
     charges, refunds = sum(line.charged for line in lines), sum(line.refunded for line in lines)
-    if ledger.balance != opening - charges + refunds:
-        found.append(f"{opening} - {charges} + {refunds} is not the balance of {ledger.balance}")
-    return Audit(opening, charges, refunds, ledger.balance, tuple(lines), tuple(found))
+    paid_in = opening + adjustments
+    if ledger.balance != paid_in - charges + refunds:
+        found.append(f"{paid_in} - {charges} + {refunds} is not the balance of {ledger.balance}")
+    return Audit(opening, charges, refunds, ledger.balance, tuple(lines), tuple(found), adjustments)
 
 
 def _wrong(order: Order, paid: list[int], back: list[int]) -> Iterator[str]:

@@ -207,6 +207,19 @@ def _ledger(sandbox: Sandbox, _: Given) -> Json:
     ]
 
 
+def _audit(sandbox: Sandbox, _: Given) -> Json:
+    found = sandbox.audit()
+    return {
+        "opening_balance": found.opening_balance,
+        "adjustments": found.adjustments,
+        "charges": found.charges,
+        "refunds": found.refunds,
+        "closing_balance": found.closing_balance,
+        "held": found.held,
+        "discrepancies": list(found.discrepancies),
+    }
+
+
 def _reset(sandbox: Sandbox, _: Given) -> Json:
     sandbox.reset()
     return None
@@ -291,9 +304,10 @@ ROUTES: Final = (
     ControlRoute("GET", "/requests", "how often each operation was asked for", _requests),
     ControlRoute("GET", "/deliveries", "the webhooks that were sent", _deliveries),
     ControlRoute("GET", "/ledger", "every movement of the balance", _ledger),
+    ControlRoute("GET", "/audit", "what became of every rupiah, and what does not add up", _audit),
     ControlRoute("POST", "/reset", "begin anew: no orders, no scenarios, the first balance", _reset),
 )
-"""All of them; a new one is an entry here."""
+"""All of them; a new one is an entry here, and a row of the reference."""
 
 
 def begin(sandbox: Sandbox, method: str, path: str, query: str, body: bytes) -> Later | MethodNotAllowed:

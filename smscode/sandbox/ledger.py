@@ -12,12 +12,12 @@ from attrs import frozen
 class Movement:
     """One change of the balance: ``amount`` is positive when money came in.
 
-    ``order_id`` is None for deposits: the one that the account starts with, and those by which its
-    balance was set, which are negative where that took money away.
+    ``order_id`` is None for the deposit that the account starts with, and for adjustments, by which its
+    balance was set.
     """
 
     at: datetime
-    kind: Literal["deposit", "order", "refund"]
+    kind: Literal["deposit", "order", "refund", "adjustment"]
     amount: int
     order_id: int | None = None
 
@@ -29,9 +29,9 @@ class Ledger:
         self.balance: int = opening
         self.movements: list[Movement] = [Movement(at, "deposit", opening)]
 
-    def deposit(self, at: datetime, amount: int) -> None:
-        """Pay money in; a negative amount takes it away."""
-        self._move(Movement(at, "deposit", amount))
+    def adjust(self, at: datetime, balance: int) -> None:
+        """Set the balance."""
+        self._move(Movement(at, "adjustment", balance - self.balance))
 
     def debit(self, at: datetime, amount: int, order_id: int) -> None:
         """Take the price of an order."""

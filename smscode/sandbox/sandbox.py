@@ -251,9 +251,9 @@ class Sandbox:
         self._change(partial(playing.clear, self._app, choice))
 
     def set_balance(self, balance: int) -> None:
-        """Pay in, or take away, what makes the balance so many rupiah."""
+        """Make the balance so many rupiah; the ledger calls it an adjustment."""
         check_whole("balance", balance, 0)
-        self._set("balance", balance, lambda now: self._app.world.set_balance(balance, now))
+        self._set("balance", balance, lambda now: self._app.world.ledger.adjust(now, balance))
 
     def set_rate(self, rate: int | None) -> None:
         """Change the USD/IDR rate; with None, v2 has no money to show and answers with an error."""

@@ -86,10 +86,6 @@ class World(Register):
         """Set the USD/IDR rate; None means that there is none."""
         self.fx = None if rate is None else FxRate(PAIR, rate, now)
 
-    def set_balance(self, balance: int, now: datetime) -> None:
-        """Pay in, or take away, what makes the balance as told."""
-        self.ledger.deposit(now, balance - self.ledger.balance)
-
     def abandon(self, problem: Problem) -> None:
         """Let all purchases on their way end with a problem."""
         for purchase in self.settling.values():

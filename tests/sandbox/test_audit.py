@@ -74,6 +74,16 @@ def test_it_can_be_read_by_people() -> None:
     ]
 
 
+def test_a_balance_that_was_set_is_accounted_for() -> None:
+    api = Api(otp_after=None)
+    api.rent()
+    api.sandbox.set_balance(5)
+    audit = api.sandbox.audit()
+    assert (audit.opening_balance, audit.adjustments, audit.closing_balance) == (1_000_000, -984_995, 5)
+    assert audit.discrepancies == ()
+    assert "adjustments            -Rp 984,995" in str(audit)
+
+
 def test_of_many_orders_it_shows_the_first() -> None:
     api = Api(balance=10_000_000)
     api.rent(60)

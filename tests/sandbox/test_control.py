@@ -129,6 +129,15 @@ def test_what_happened_can_be_read() -> None:
         ("deposit", 1_000_000, None),
         ("order", -15_000, order_id),
     ]
+    assert get(api, "/audit") == {
+        "opening_balance": 1_000_000,
+        "adjustments": 0,
+        "charges": 15_000,
+        "refunds": 0,
+        "closing_balance": 985_000,
+        "held": 15_000,
+        "discrepancies": [],
+    }
     assert "hush" not in ask(api, "GET", "/deliveries").text + ask(api, "GET", "/history").text
 
 
