@@ -14,7 +14,7 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -43,10 +43,25 @@ class AsyncEvent:
 
     def __init__(self) -> None:
         self._event = anyio.Event()
+        self._stopped: anyio.CancelScope | None = None
 
     def set(self) -> None:
         """Wake all who wait, now and later."""
         self._event.set()
+        if self._stopped is not None:
+            self._stopped.cancel()
+
+    @contextlib.contextmanager
+    def stopping(self) -> Generator[None]:
+        """Leave the block as soon as this is set, wherever it waits."""
+        with anyio.CancelScope() as scope:
+            self._stopped = scope
+            if self.is_set():
+                scope.cancel()
+            try:
+                yield
+            finally:
+                self._stopped = None
 
     def wake(self) -> bool:
         """Set it; tell whether somebody is there to see it."""
@@ -315,6 +330,10 @@ class AsyncRuntime:
         """Raise TimeoutError out of the block when it takes longer."""
         return _Limit(anyio.CancelScope(deadline=self._loop_now() + seconds))
 
+    def unless(self, event: AsyncEvent) -> AbstractContextManager[object]:
+        """Leave the block as soon as the event is set."""
+        return event.stopping()
+
     def shield(self, seconds: float) -> AbstractContextManager[object]:
         """Keep cancellation out of the block, for at most so long."""
         return anyio.move_on_after(seconds, shield=True)
@@ -356,6 +375,10 @@ class Runtime:
 
     def limit(self, seconds: float) -> AbstractContextManager[object]:
         """Do nothing: a thread cannot be interrupted, so it looks at the clock itself."""
+        return contextlib.nullcontext()
+
+    def unless(self, event: Event) -> AbstractContextManager[object]:
+        """Do nothing: a thread cannot be interrupted."""
         return contextlib.nullcontext()
 
     def shield(self, seconds: float) -> AbstractContextManager[object]:

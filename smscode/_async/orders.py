@@ -7,7 +7,6 @@ import math
 from collections.abc import AsyncGenerator, Iterable
 from functools import partial
 
-from .._concurrency import AsyncEvent
 from ..core import arguments, bulk, catalog, orders
 from ..core.bulk import BulkResult
 from ..core.cancelable import seconds_until
@@ -366,16 +365,8 @@ class AsyncOrders:
         return await self._waits.wait(watch, math.inf if timeout is None else check_wait(timeout))
 
     @staticmethod
-    def _watch(
-        order_id: int, needs_code: bool, after_revision: int | None, after_code: str | None
-    ) -> Watch[AsyncEvent]:
-        return Watch(
-            order_id,
-            needs_code=needs_code,
-            after_revision=after_revision,
-            after_code=after_code,
-            signal=AsyncEvent(),
-        )
+    def _watch(order_id: int, needs_code: bool, after_revision: int | None, after_code: str | None) -> Watch:
+        return Watch(order_id, needs_code=needs_code, after_revision=after_revision, after_code=after_code)
 
     async def _rate(self, timeout: float | None, *limits: Price | None) -> FxRate | None:
         """Read the exchange rate if writing these price limits takes it."""

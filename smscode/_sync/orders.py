@@ -9,7 +9,6 @@ import math
 from collections.abc import Generator, Iterable
 from functools import partial
 
-from .._concurrency import Event
 from ..core import arguments, bulk, catalog, orders
 from ..core.bulk import BulkResult
 from ..core.cancelable import seconds_until
@@ -368,16 +367,8 @@ class Orders:
         return self._waits.wait(watch, math.inf if timeout is None else check_wait(timeout))
 
     @staticmethod
-    def _watch(
-        order_id: int, needs_code: bool, after_revision: int | None, after_code: str | None
-    ) -> Watch[Event]:
-        return Watch(
-            order_id,
-            needs_code=needs_code,
-            after_revision=after_revision,
-            after_code=after_code,
-            signal=Event(),
-        )
+    def _watch(order_id: int, needs_code: bool, after_revision: int | None, after_code: str | None) -> Watch:
+        return Watch(order_id, needs_code=needs_code, after_revision=after_revision, after_code=after_code)
 
     def _rate(self, timeout: float | None, *limits: Price | None) -> FxRate | None:
         """Read the exchange rate if writing these price limits takes it."""

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable
 
 from .. import webhooks
-from .._concurrency import Event, Signal
+from .._concurrency import Signal
 from ..core import arguments, orders
-from ..core.otp import OtpOutcome, Watch, WatchBoard, rides_out
+from ..core.board import Waiter, WatchBoard
+from ..core.otp import OtpOutcome, Watch, rides_out
 from ..errors import NotFoundError, SmscodeError
 from ..models import Sms
 from .driver import Driver
@@ -24,8 +25,8 @@ class Waits:
         """Set up; ``interval`` is the seconds between two polls for all the waits together."""
         self._driver = driver
         self._runtime = driver.runtime
-        self._board: WatchBoard[Event] = WatchBoard(interval)
-        self._lock = threading.Lock()
+        self._board: WatchBoard[Signal] = WatchBoard(interval)
+        self._lock = threading.RLock()  # a garbage collection can end an abandoned wait anywhere
 
     def notify(self, event: object) -> None:
         """Tell the waits what a webhook said."""
@@ -35,96 +36,144 @@ class Waits:
             with self._lock:
                 self._board.notify(event)
 
-    def wait(self, watch: Watch[Event], timeout: float) -> Sms:
+    def wait(self, watch: Watch, timeout: float) -> Sms:
         """Wait until the watch ends; 0 looks once."""
-        self._until_one_ends([watch], self._runtime.now() + timeout, looked=timeout > 0)
+        waiter = self._join([watch])
+        try:
+            self._until_one_ends(waiter, self._runtime.now() + timeout, looked=timeout > 0)
+        finally:
+            self._leave(waiter)
         if not watch.ended:
             raise watch.timed_out()
         return watch.result()
 
-    def each(self, watches: Sequence[Watch[Event]], timeout: float) -> Generator[OtpOutcome]:
+    def each(self, watches: Iterable[Watch], timeout: float) -> Generator[OtpOutcome]:
         """Give how the watches end, as they do; 0 looks once.
 
-        Between two of them nothing is waited for: the poll goes on for others, and whoever goes through
-        this slowly, or leaves it early, leaves nothing behind.
+        Between two of them nothing is waited for: the poll goes on for others, however slowly somebody
+        goes through this.
         """
         deadline = self._runtime.now() + timeout
         looked = timeout > 0
-        while watches:
-            self._until_one_ends(watches, deadline, looked)
-            ended = [watch for watch in watches if watch.ended]
-            for watch in ended or watches:
-                error = watch.error if watch.ended else watch.timed_out()
-                yield OtpOutcome(watch.order_id, watch.sms, error)
-            looked = True
-            watches = [watch for watch in watches if not watch.ended] if ended else []
+        waiter = self._join(watches)
+        try:
+            while waiter.open or waiter.ended:
+                self._until_one_ends(waiter, deadline, looked)
+                looked = True
+                if not waiter.ended:
+                    break
+                while waiter.ended:
+                    watch = waiter.ended.popleft()
+                    yield OtpOutcome(watch.order_id, watch.sms, watch.error)
+        finally:
+            self._leave(waiter)
+        for watch in waiter.open.values():
+            yield OtpOutcome(watch.order_id, error=watch.timed_out())
 
-    def _until_one_ends(
-        self, watches: Sequence[Watch[Event]], deadline: float, looked: bool
-    ) -> None:
-        """Wait until one of the watches ends, or the time is over and the service was looked at."""
+    def _join(self, watches: Iterable[Watch]) -> Waiter[Signal]:
+        self._driver.check()
+        waiter = Waiter(watches, Signal())
         with self._lock:
-            for watch in watches:
-                self._board.join(watch)
+            self._board.join(waiter)
+        return waiter
+
+    def _leave(self, waiter: Waiter[Signal]) -> None:
+        with self._lock:
+            self._board.leave(waiter)
+
+    def _until_one_ends(self, waiter: Waiter[Signal], deadline: float, looked: bool) -> None:
+        """Wait until one of the watches ends, or the time is over and the service was looked at."""
+        waiter.resting = False
         try:
             while True:
-                with self._lock:
-                    if any(watch.ended for watch in watches):
-                        return
-                    leads = self._board.leads(watches[0])
-                    signal = Signal()
-                    for watch in watches:
-                        watch.signal = signal
                 remaining = deadline - self._runtime.now()
-                if remaining > 0 and not leads:
-                    self._runtime.wait(signal, remaining)
+                with self._lock:
+                    if waiter.ended:
+                        return
+                    if waiter.failure is not None:
+                        raise waiter.failure
+                    waiter.signal = signal = Signal()
+                    reads = self._board.begin_reading(waiter)
+                    leads = not reads and remaining > 0 and self._board.leads(waiter)
+                if reads:
+                    self._read_all(waiter, reads, remaining)
+                elif leads:
+                    self._lead(waiter, signal, remaining)
                 elif remaining > 0:
-                    self._lead(signal, watches, remaining)
+                    self._runtime.wait(signal, remaining)
                 elif not looked:
                     looked = True
-                    self._poll(watches, None)
+                    self._poll(waiter, Signal(), 0.0)  # being woken to lead must not stop it
                 else:
                     return
         finally:
             with self._lock:
-                for watch in watches:
-                    self._board.leave(watch)
+                self._board.rest(waiter)
 
-    def _lead(self, signal: Event, watches: Sequence[Watch[Event]], remaining: float) -> None:
+    def _lead(self, waiter: Waiter[Signal], signal: Signal, remaining: float) -> None:
         """Wait for the next poll's time, or do that poll."""
         with self._lock:
             pause = self._board.until_due(self._runtime.now())
         if pause > 0:
             self._runtime.wait(signal, min(pause, remaining))
         else:
-            self._poll(watches, None if math.isinf(remaining) else remaining)
+            self._poll(waiter, signal, remaining)
 
-    def _poll(self, watches: Sequence[Watch[Event]], timeout: float | None) -> None:
-        """Look at all active orders, then at those that are waited for but not among them.
+    def _poll(self, waiter: Waiter[Signal], signal: Signal, remaining: float) -> None:
+        """Look at all active orders, until the signal tells that there is something else to do.
 
-        A failure that stays is raised, unless a webhook has ended one of the ``watches`` meanwhile.
+        A failure that stays concerns all who wait. It is raised, unless a webhook has ended a watch of this
+        waiter meanwhile.
         """
         with self._lock:
             asked = self._board.polling(self._runtime.now())
         try:
-            active = (self._driver.run(orders.active(), timeout)).data
-            with self._lock:
-                gone = self._board.feed(active, asked)
-            for order_id in gone:
-                self._read(order_id, timeout)
+            with self._runtime.unless(signal):
+                active = (self._driver.run(orders.active(), _timeout(remaining))).data
+                with self._lock:
+                    self._board.feed(active, asked)
         except SmscodeError as error:
             with self._lock:
-                if not rides_out(error) and not any(watch.ended for watch in watches):
+                if rides_out(error):
+                    self._board.postpone(self._runtime.now(), error.retry_after or 0)
+                    return
+                waiter.resting = True
+                self._board.fail(error)
+                if not waiter.ended:
                     raise
-                self._board.postpone(self._runtime.now(), error.retry_after or 0)
 
-    def _read(self, order_id: int, timeout: float | None) -> None:
-        """Look at an order that left the list, or was never on it."""
+    def _read_all(self, waiter: Waiter[Signal], reads: list[int], remaining: float) -> None:
+        """Look at orders that left the list, or were never on it."""
+
+        def read(order_id: int) -> None:
+            self._read(waiter, order_id, _timeout(remaining))
+
+        try:
+            if len(reads) == 1:
+                read(reads[0])
+            else:
+                self._runtime.for_each(read, reads)
+        finally:
+            with self._lock:
+                for order_id in reads:
+                    self._board.end_reading(order_id)
+
+    def _read(self, waiter: Waiter[Signal], order_id: int, timeout: float | None) -> None:
+        """Look at one order; a failure that stays is the end of this waiter's watch for it."""
         try:
             order = (self._driver.run(orders.get(order_id), timeout)).data
         except NotFoundError as error:
             with self._lock:
                 self._board.missing(order_id, error)
+        except SmscodeError as error:
+            with self._lock:
+                if not rides_out(error):
+                    self._board.unreadable(waiter, order_id, error)
         else:
             with self._lock:
-                self._board.feed([order], frozenset())
+                self._board.show(order)
+
+
+def _timeout(remaining: float) -> float | None:
+    """Give the time for a call; who looks once has as much as any call."""
+    return remaining if 0 < remaining < math.inf else None

@@ -1,13 +1,6 @@
-"""Who waits for the SMS of which order: the board that one poll serves.
-
-The board holds the waits of a client and when the next poll is due. It is told what a poll or a webhook
-showed and tells which orders have to be read one by one. It neither waits nor sends.
-"""
+"""What a wait for one order's SMS makes of what is seen of the order, and how it ends."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
-from typing import Generic, Protocol, TypeVar
 
 import attrs
 from attrs import frozen
@@ -17,7 +10,6 @@ from ..errors import (
     InternalError,
     InvalidResponseError,
     NetworkError,
-    NotFoundError,
     OrderTerminalError,
     OtpTimeoutError,
     RateLimitError,
@@ -25,20 +17,7 @@ from ..errors import (
     SmscodeError,
 )
 from ..models import ActiveOrder, Order, OrderStatus, Sms
-from ..webhooks import OrderEvent
 from . import arguments
-from .inbox import Inbox, order_of
-
-
-class Signal(Protocol):
-    """Something a wait can be woken through, from any thread; twice is allowed."""
-
-    def wake(self) -> object:
-        """Wake whoever waits."""
-        ...
-
-
-S = TypeVar("S", bound=Signal)
 
 _PASSING = (
     NetworkError,
@@ -73,7 +52,7 @@ class OtpOutcome:
     error: SmscodeError | None = None
 
 
-class Watch(Generic[S]):
+class Watch:
     """One wait for one order's SMS, and how it ended."""
 
     def __init__(
@@ -83,7 +62,6 @@ class Watch(Generic[S]):
         needs_code: bool,
         after_revision: int | None,
         after_code: str | None,
-        signal: S,
     ) -> None:
         self.order_id: int = arguments.identity("order_id", order_id)
         self.needs_code = needs_code
@@ -95,7 +73,6 @@ class Watch(Generic[S]):
         self.after_code: str | None = (
             None if after_code is None else arguments.text("after_code", after_code, 64)
         )
-        self.signal = signal
         self.sms: Sms | None = None
         self.error: SmscodeError | None = None
         self.text: str | None = None
@@ -183,96 +160,3 @@ class Watch(Generic[S]):
         error = OtpTimeoutError(f"No SMS for order {self.order_id} in time.{seen}")
         error.order_id, error.text, error.order = self.order_id, self.text, self.order
         return error
-
-
-class WatchBoard(Generic[S]):
-    """All waits of a client: one of them leads, polling for all; the others follow.
-
-    ``interval`` is the seconds between polls. The time of the next poll belongs to the board: when
-    the lead passes on, the new leader polls no sooner.
-    """
-
-    def __init__(self, interval: float) -> None:
-        self._interval = interval
-        self._watches: dict[Watch[S], None] = {}  # a set that keeps the order of joining
-        self._leader: Watch[S] | None = None
-        self._due = float("-inf")
-        self._inbox = Inbox()
-
-    def join(self, watch: Watch[S]) -> None:
-        """Add a wait, and tell it what webhooks said before it came."""
-        self._watches[watch] = None
-        for said in self._inbox.about(watch.order_id):
-            watch.hear(said)
-
-    def leave(self, watch: Watch[S]) -> None:
-        """Remove a wait; if nobody leads now, wake another one to lead.
-
-        That includes the wait that was woken to lead and left before it did.
-        """
-        del self._watches[watch]
-        if self._leader is watch:
-            self._leader = None
-        if self._leader is None:
-            for follower in self._watches:
-                if not follower.ended:
-                    follower.signal.wake()
-                    break
-
-    def leads(self, watch: Watch[S]) -> bool:
-        """Tell whether this wait is the one to poll; it becomes that if nobody is."""
-        if self._leader is None:
-            self._leader = watch
-        return self._leader is watch
-
-    def until_due(self, now: float) -> float:
-        """Give the seconds until the next poll, at least 0."""
-        return max(self._due - now, 0.0)
-
-    def polling(self, now: float) -> frozenset[int]:
-        """Begin a poll: set when the next is due, and give the orders it speaks for.
-
-        An order that is joined while the poll is on its way is not among them, so its absence
-        from the answer says nothing.
-        """
-        self._due = now + self._interval
-        return frozenset(watch.order_id for watch in self._watches if not watch.ended)
-
-    def postpone(self, now: float, seconds: float) -> None:
-        """Poll no sooner than in so many seconds: the service asked for that."""
-        self._due = max(self._due, now + seconds)
-
-    def feed(self, orders: Iterable[ActiveOrder | Order], asked: frozenset[int]) -> list[int]:
-        """Show the waits what a poll brought; give the asked orders that it did not show."""
-        shown = {order.id: order for order in orders}
-        for one in shown.values():
-            self._inbox.compare(one)
-        for watch in self._watches:
-            order = shown.get(watch.order_id)
-            if order is not None:
-                watch.see(order)
-                if watch.ended:
-                    watch.signal.wake()
-        waited = {watch.order_id for watch in self._watches if not watch.ended}
-        return sorted((asked & waited) - shown.keys())
-
-    def notify(self, event: OrderEvent) -> None:
-        """Show the waits what a webhook said, and keep it for those that come later.
-
-        What was said before, or is older than that, is ignored.
-        """
-        if not self._inbox.add(event):
-            return
-        order = order_of(event)
-        for watch in self._watches:
-            if watch.order_id == event.order_id:
-                watch.hear(order)
-                if watch.ended:
-                    watch.signal.wake()
-
-    def missing(self, order_id: int, error: NotFoundError) -> None:
-        """End the waits for an order that the account does not have."""
-        for watch in self._watches:
-            if watch.order_id == order_id and not watch.ended:
-                watch.error = error
-                watch.signal.wake()

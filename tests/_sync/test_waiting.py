@@ -11,6 +11,8 @@ import pytest
 
 from smscode import (
     Client,
+    ClientStateError,
+    ForbiddenError,
     InvalidResponseError,
     NotFoundError,
     OrderTerminalError,
@@ -325,8 +327,54 @@ def test_a_failure_that_stays_ends_every_wait() -> None:
                 client.orders.wait_for_otp(order_id)
             errors.append(caught.value)
 
+        began = client.runtime.now()
         Runtime().for_each(wait, [1001, 1002, 1003])
-    assert len(errors) == 3
+        assert client.runtime.now() <= began + 6
+    assert len(set(map(id, errors))) == 3
+    assert {(error.code, error.status_code) for error in errors} == {("UNAUTHORIZED", 401)}
+
+
+def test_an_order_that_cannot_be_read_ends_nobody_elses_wait() -> None:
+    sandbox = still_sandbox(otp_after=10, cancel_after=0)
+    ends: dict[int, Sms | SmscodeError] = {}
+    with VirtualClient(sandbox) as client:
+
+        def wait(order_id: int) -> None:
+            try:
+                ends[order_id] = client.orders.wait_for_otp(order_id)
+            except SmscodeError as error:
+                ends[order_id] = error
+
+        gone, good = rent(client), rent(client)
+        client.orders.cancel(gone)
+        sandbox.fail_next("orders.get", "FORBIDDEN")
+        Runtime().for_each(wait, [good, gone])
+    refused, found = ends[gone], ends[good]
+    assert isinstance(refused, ForbiddenError)
+    assert isinstance(found, Sms)
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_orders_that_leave_the_list_together_are_read_once_each(failing: bool) -> None:
+    sandbox = still_sandbox(otp_after=None, lifetime=60)
+    with VirtualClient(sandbox) as client:
+        created = client.orders.create(catalog_product_id=WHATSAPP_INDONESIA, quantity=25)
+        if failing:
+            sandbox.fail_next("orders.get", "FORBIDDEN")
+        outcomes = [outcome for outcome in client.orders.otps(order.id for order in created)]
+    assert {outcome.order_id for outcome in outcomes} == {order.id for order in created}
+    assert sum(isinstance(outcome.error, OrderTerminalError) for outcome in outcomes) == 25 - failing
+    assert polls(sandbox) == 21
+    assert sandbox.requests["GET /orders/{id}"] == 25
+
+
+def test_a_closed_client_waits_for_nothing() -> None:
+    sandbox = still_sandbox()
+    with VirtualClient(sandbox) as client:
+        pass
+    with pytest.raises(ClientStateError, match="closed"):
+        client.orders.wait_for_otp(1001)
+    assert polls(sandbox) == 0
 
 
 # -- one wait takes over from another --------------------------------------------------------------
