@@ -107,9 +107,12 @@ async def this_on_aiohttp(url: str) -> AsyncGenerator[Caller]:
 
 @asynccontextmanager
 async def bare_httpx(url: str) -> AsyncGenerator[Caller]:
-    """Open a bare httpx client with as many connections and no time-outs."""
+    """Open a bare httpx client with as many connections and no time-outs.
+
+    None for connections without use either: a long burst would lose its connections while it queues.
+    """
     headers = {"authorization": f"Bearer {TOKEN}", "accept": "application/json"}
-    limits = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=30)
+    limits = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=None)
     async with httpx.AsyncClient(base_url=url, headers=headers, timeout=None, limits=limits) as client:
         yield _Httpx(client)
 

@@ -32,13 +32,13 @@ class Rounds:
         return {name: f"{self.median(name) * factor:,.4g} {unit}" for name in self.costs}
 
 
-def interleave(contestants: Mapping[str, Contestant], rounds: int, *, warm_up: bool = True) -> Rounds:
+def interleave(contestants: Mapping[str, Contestant], rounds: int) -> Rounds:
     """Let each contestant have its turn in each of the rounds; the order turns around each time.
 
     The warm-up is a round that does not count; where there is only one round, it does without.
     """
     costs: dict[str, list[float]] = {name: [] for name in contestants}
-    for number in range(-1 if warm_up and rounds > 1 else 0, rounds):
+    for number in range(-1 if rounds > 1 else 0, rounds):
         names = list(contestants) if number % 2 else list(contestants)[::-1]
         for name in names:
             gc.collect()

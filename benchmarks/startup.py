@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from functools import partial
 
 from .measure import interleave
+from .one import NOT_NEEDED
 from .suite import Figure, Setup
 
-# httpx has a command line, which it imports where its libraries happen to be installed. Not here.
-_WITHOUT = "import sys; sys.modules.update(dict.fromkeys(['click', 'rich', 'pygments'])); "
+_WITHOUT = f"import sys; sys.modules.update(dict.fromkeys({NOT_NEEDED!r})); "
 PROGRAMS = {
     "httpx and attrs": "import httpx, attrs",
     "this": "import smscode",

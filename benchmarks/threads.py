@@ -32,7 +32,7 @@ def this(url: str) -> Generator[Callable[[], object]]:
 @contextmanager
 def bare_httpx(url: str) -> Generator[Callable[[], object]]:
     """Open a bare httpx client with as many connections and no time-outs."""
-    limits = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=30)
+    limits = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=None)
     headers = {"authorization": f"Bearer {callers.TOKEN}", "accept": "application/json"}
     with httpx.Client(base_url=url, headers=headers, limits=limits, timeout=None) as client:
 

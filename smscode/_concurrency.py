@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar, TypeVarTuple
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 
 from .errors import ClientStateError
@@ -39,15 +40,26 @@ STREAM_ERRORS: tuple[type[Exception], ...] = (
 
 
 class AsyncEvent:
-    """Set once, seen by all who wait."""
+    """Set once, seen by all who wait.
+
+    On asyncio it is by hand: thousands may wait at once, and anyio's event and its limits of time are made
+    of many more objects, all of which the garbage collector looks at again and again.
+    """
 
     def __init__(self) -> None:
-        self._event = anyio.Event()
+        self._set = False
+        self._waiters: list[asyncio.Future[None]] = []
+        self._on_trio: anyio.Event | None = None
         self._stopped: anyio.CancelScope | None = None
 
     def set(self) -> None:
         """Wake all who wait, now and later."""
-        self._event.set()
+        self._set = True
+        if self._on_trio is not None:
+            self._on_trio.set()
+        for waiter in self._waiters:
+            _end(waiter)
+        self._waiters.clear()
         if self._stopped is not None:
             self._stopped.cancel()
 
@@ -56,7 +68,7 @@ class AsyncEvent:
         """Leave the block as soon as this is set, wherever it waits."""
         with anyio.CancelScope() as scope:
             self._stopped = scope
-            if self.is_set():
+            if self._set:
                 scope.cancel()
             try:
                 yield
@@ -70,13 +82,37 @@ class AsyncEvent:
 
     def is_set(self) -> bool:
         """Tell whether it was set."""
-        return self._event.is_set()
+        return self._set
 
     async def wait(self, seconds: float) -> bool:
         """Wait until it is set, at most so long; tell whether it was."""
+        if self._set:
+            await anyio.lowlevel.checkpoint()
+        elif _trio_lowlevel() is not None:
+            await self._wait_on_trio(seconds)
+        else:
+            loop = asyncio.get_running_loop()
+            waiter = loop.create_future()
+            self._waiters.append(waiter)
+            alarm = loop.call_later(seconds, _end, waiter)
+            try:
+                await waiter
+            finally:
+                alarm.cancel()
+                if not self._set:
+                    self._waiters.remove(waiter)
+        return self._set
+
+    async def _wait_on_trio(self, seconds: float) -> None:
+        self._on_trio = self._on_trio or anyio.Event()
         with anyio.move_on_after(seconds):
-            await self._event.wait()
-        return self._event.is_set()
+            await self._on_trio.wait()
+
+
+def _end(waiter: asyncio.Future[None]) -> None:
+    """End a wait, unless it was cancelled or ended before."""
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 class AsyncSignal(AsyncEvent):

@@ -13,6 +13,8 @@ from .driver import AsyncDriver
 P = TypeVar("P")
 T = TypeVar("T")
 
+_TURN = 1_000  # rows that are given out before others have a turn
+
 
 async def walk_pages(driver: AsyncDriver, walk: Walk[P], timeout: float | None) -> AsyncGenerator[P]:
     """Give the pages of a walk; ``timeout`` is for each of them."""
@@ -35,8 +37,9 @@ async def items_of(driver: AsyncDriver, pages: AsyncGenerator[Iterable[T]]) -> A
     """Give the rows of pages one by one; closing this closes the pages, too."""
     try:
         async for page in pages:
-            await driver.runtime.sleep(0)  # the rows of a page come without any waiting in between
-            for item in page:
+            for number, item in enumerate(page):
+                if number % _TURN == 0:  # the rows of a page come without any waiting in between
+                    await driver.runtime.sleep(0)
                 yield item
             del page
     finally:

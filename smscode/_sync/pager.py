@@ -15,6 +15,8 @@ from .driver import Driver
 P = TypeVar("P")
 T = TypeVar("T")
 
+_TURN = 1_000  # rows that are given out before others have a turn
+
 
 def walk_pages(driver: Driver, walk: Walk[P], timeout: float | None) -> Generator[P]:
     """Give the pages of a walk; ``timeout`` is for each of them."""
@@ -37,8 +39,9 @@ def items_of(driver: Driver, pages: Generator[Iterable[T]]) -> Generator[T]:
     """Give the rows of pages one by one; closing this closes the pages, too."""
     try:
         for page in pages:
-            driver.runtime.sleep(0)  # the rows of a page come without any waiting in between
-            for item in page:
+            for number, item in enumerate(page):
+                if number % _TURN == 0:  # the rows of a page come without any waiting in between
+                    driver.runtime.sleep(0)
                 yield item
             del page
     finally:
