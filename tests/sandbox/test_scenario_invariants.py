@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -43,7 +45,7 @@ class Scripted(Service):
         place=st.sampled_from([{}, {}, {"catalog_product_id": 87}, {"product_id": 142}, {"product_id": 143}]),
         times=st.none() | st.integers(1, 3),
     )
-    def play(self, scenario: str, place: dict[str, int], times: int | None) -> None:
+    def play(self, scenario: str, place: dict[str, Any], times: int | None) -> None:
         self.sandbox.play(scenario, times=times, **place)
 
     @rule(scenario=st.sampled_from(SCENARIOS), times=st.sampled_from([None, None, 1]), data=st.data())

@@ -19,7 +19,8 @@ CREATE = "/orders/create"
 
 
 def still(**options: Any) -> Api:
-    return Api(**{"otp_after": None, "cancel_after": 0, "resend_cooldown": 0, **options})
+    defaults: dict[str, Any] = {"otp_after": None, "cancel_after": 0, "resend_cooldown": 0}
+    return Api(**(defaults | options))
 
 
 def create(api: Api, scenario: str | None = None, **fields: Any) -> Any:
