@@ -109,7 +109,7 @@ class App:
         steer: Steer,
         history_limit: int,
     ) -> None:
-        self.world = world
+        self.world: World = world
         self.lock: threading.Lock = threading.Lock()
         self.courier: Courier = Courier(deliver, self._delivered)
         self.limits: RateLimits = limits

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from difflib import get_close_matches
-from typing import Final
 
 from attrs import frozen
 
@@ -75,9 +74,6 @@ class Choice:
         if self.times is not None:
             check_whole("times", self.times, 1)
         return place
-
-
-EVERY_REQUEST: Final = Choice()
 
 
 def check_operation(operation: str) -> None:

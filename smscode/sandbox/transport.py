@@ -51,7 +51,7 @@ class SandboxTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
 
     def __init__(self, app: App) -> None:
         self.app = app
-        self.origin = uuid4().hex
+        self.origin: str = uuid4().hex
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request of a sync client."""
