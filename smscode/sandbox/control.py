@@ -135,13 +135,12 @@ def _deliver_sms(sandbox: Sandbox, given: Given) -> Json:
 def _scenarios(sandbox: Sandbox, _: Given) -> Json:
     app = sandbox.transport().app
     with app.lock:
-        chosen = [(place, cue) for place, cues in app.stage.cues.items() for cue in cues]
         playing: list[Json] = [
             {
                 "scenarios": [scenario.name for scenario in cue.scenarios],
-                "place": str(Choice(**_ids(place), operation=cue.operation, times=cue.times)),
+                "place": str(Choice(**_ids(cue.place), operation=cue.operation, times=cue.times)),
             }
-            for place, cue in sorted(chosen, key=lambda item: item[1].number)
+            for cue in app.stage.all()
         ]
     known: list[Json] = [{"name": scenario.form, "about": scenario.about} for scenario in described()]
     return {"playing": playing, "known": known}

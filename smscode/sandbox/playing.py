@@ -106,6 +106,8 @@ def play(app: App, scenarios: tuple[Scenario, ...], choice: Choice, now: datetim
             raise InvalidArgumentError(
                 f"operation: {scenario} plays in {', '.join(scenario.operations)}, not in {choice.operation}."
             )
+        if place[0] == "order_id" and scenario.operations == ("orders.create",):
+            raise InvalidArgumentError(f"order_id: {scenario} plays in new orders only.")
     app.stage.play(scenarios, place, now, operation=choice.operation, times=choice.times)
     if place[0] == "order_id" and choice.operation is None and choice.times is None:
         order = app.world.orders[place[1]]

@@ -6,7 +6,7 @@ operation or number, for an order, for a product, for everything.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
@@ -46,9 +46,13 @@ class Subject:
 
 @define
 class Cue:
-    """Scenarios chosen at ``since``: for one ``operation``, for the next ``times`` requests, or neither."""
+    """Scenarios chosen at ``since`` for a ``place``, and there for some requests or all.
+
+    Those count of one ``operation``, with ``times`` the next so many. ``number`` is which choice it was.
+    """
 
     number: int
+    place: Place
     scenarios: tuple[Scenario, ...]
     since: datetime
     operation: str | None = None
@@ -89,7 +93,18 @@ class Stage:
         cues = self.cues.setdefault(place, [])
         if times is None:
             cues[:] = [cue for cue in cues if cue.times is not None or cue.operation != operation]
-        cues.append(Cue(self.chosen, tuple(scenarios), now, operation, times))
+        cues.append(Cue(self.chosen, place, tuple(scenarios), now, operation, times))
+
+    def all(self) -> list[Cue]:
+        """Give everything that was chosen, in the order in which it was; that is all there is to keep."""
+        return sorted((cue for cues in self.cues.values() for cue in cues), key=lambda cue: cue.number)
+
+    def restore(self, cues: Iterable[Cue]) -> None:
+        """Put in what `all` gave, in place of what was chosen."""
+        self.cues.clear()
+        for cue in cues:
+            self.cues.setdefault(cue.place, []).append(cue)
+            self.chosen = cue.number
 
     def clear(self, place: Place) -> None:
         """Take back all that was chosen for a place."""
@@ -114,19 +129,19 @@ class Stage:
             return NO_SCRIPT
         wide: list[Scenario] = []
         narrow: list[Scenario] = []
-        limited: list[tuple[Place, Cue]] = []
+        limited: list[Cue] = []
         for place in subject.places():
             for cue in self.cues.get(place, ()):
                 if not (playing := cue.playing(operation, now)):
                     continue
                 if cue.times is not None:
-                    limited.append((place, cue))
+                    limited.append(cue)
                 else:
                     (wide if cue.operation is None else narrow).extend(playing)
         if limited:
-            place, cue = min(limited, key=lambda item: item[1].number)
+            cue = min(limited, key=lambda cue: cue.number)
             narrow += cue.playing(operation, now)
-            self._count(place, cue)
+            self._count(cue)
         chosen = [scenario.at(now, now) for scenario in own if scenario.plays_in(operation)]
         narrow += [scenario for scenario in chosen if scenario is not None]
         of_tiers: dict[int, Behaviour] = {}
@@ -142,10 +157,10 @@ class Stage:
         cues = [cue for cue in self.cues.get(("product_id", tier.id), ()) if cue.times is None]
         return [scenario for cue in cues for scenario in cue.playing(operation, now)]
 
-    def _count(self, place: Place, cue: Cue) -> None:
+    def _count(self, cue: Cue) -> None:
         assert cue.times is not None
         cue.times -= 1
         if not cue.times:
-            self.cues[place].remove(cue)
-            if not self.cues[place]:
-                del self.cues[place]
+            self.cues[cue.place].remove(cue)
+            if not self.cues[cue.place]:
+                del self.cues[cue.place]
