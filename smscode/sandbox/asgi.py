@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, TypeAlias
+from urllib.parse import quote
 
 from .app import BODY_LIMIT, App, ConnectionLost
 from .waiting import complete_async
@@ -49,11 +50,13 @@ def asgi_app(app: App) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     """Make the ASGI application of a sandbox; it serves HTTP and nothing else."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        assert scope["type"] == "http"  # the server is told to do neither lifespan nor WebSockets
+        if scope["type"] != "http":
+            raise NotImplementedError(f"The sandbox serves HTTP and no {scope['type']}")
         body = await _read(receive)
         if body is None:
             return
-        raw_path: bytes = scope["raw_path"]
+        path: str = scope["path"]
+        raw_path: bytes = scope.get("raw_path") or quote(path).encode()
         query: bytes = scope["query_string"]
         raw_headers: list[tuple[bytes, bytes]] = scope["headers"]
         method: str = scope["method"]

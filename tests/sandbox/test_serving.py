@@ -123,6 +123,25 @@ def test_a_served_sandbox_is_controlled_over_tcp() -> None:
 
 
 @pytest.mark.anyio
+async def test_another_server_may_know_no_raw_path_and_offer_what_is_not_http() -> None:
+    sandbox = Sandbox()
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    app = sandbox.asgi_app()
+    scope = {"type": "http", "method": "GET", "path": "/v1/orders/\u00e9", "query_string": b"", "headers": []}
+    await app(scope, receive, send)
+    assert sent[0]["status"] == 401
+    with pytest.raises(NotImplementedError, match="no lifespan"):
+        await app({"type": "lifespan"}, receive, send)
+
+
+@pytest.mark.anyio
 async def test_another_server_can_only_break_the_connection_within_the_answer(anyio_backend: str) -> None:
     sandbox = Sandbox()
     transport = httpx.ASGITransport(app=sandbox.asgi_app())
