@@ -84,7 +84,7 @@ class Handled:
             orders = self.answer.order_ids or orders
         names, lost = self.script.names, self.script.lost
         return RequestAnswered(
-            now, request_id, method, shown_path(path), status, self.operation, code, orders, names, lost
+            now, request_id, method, path, status, self.operation, code, orders, names, lost
         )
 
 
@@ -118,6 +118,7 @@ class App:
         self.stage: Stage = Stage()
         self.history: History = History(history_limit)
         self._steer: Steer = steer
+        self._token = token
         self._authorization = f"Bearer {token}".encode()
         self._generation: Generation = generation
         self._clock = clock
@@ -139,7 +140,7 @@ class App:
             if path == CONTROL or path.startswith(f"{CONTROL}/"):
                 return self._control(request_id, method, path, query, lower, body, now)
             handled = self._respond(method, path, query, lower, body, now)
-            entry = handled.entry(now, request_id, method, path)
+            entry = handled.entry(now, request_id, method, shown_path(path, self._token))
             if not isinstance(handled.answer, Later) or isinstance(handled.answer.awaited, Settling):
                 # One that waits for suppliers is there again when they have answered.
                 self.history.add(entry)

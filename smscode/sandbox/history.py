@@ -214,8 +214,9 @@ def as_json(entry: Entry) -> Json:
     }
 
 
-def shown_path(path: str) -> str:
-    """Shorten a path that nobody would read whole."""
+def shown_path(path: str, token: str) -> str:
+    """Shorten a path that nobody would read whole; a token that got into it is left out."""
+    path = path.replace(token, "***") if token else path
     return path if len(path) <= _PATH_SHOWN else f"{path[:_PATH_SHOWN]}..."
 
 

@@ -82,6 +82,7 @@ def test_it_tells_what_a_request_came_to() -> None:
     api.send("DELETE", "/balance")
     api.send("GET", "/" + "x" * 300)
     api.send("GET", "/balance?token=hush")
+    api.send("GET", "/balance/sandbox-token")
     api.sandbox.fail_next("balance.get", 502)
     api.send("GET", "/balance")
     requests = [entry for entry in api.sandbox.history if isinstance(entry, RequestAnswered)]
@@ -93,6 +94,7 @@ def test_it_tells_what_a_request_came_to() -> None:
         "DELETE /v1/balance -> 405",
         f"GET /v1/{'x' * 196}... -> 404 NOT_FOUND",
         "GET /v1/balance -> 200",
+        "GET /v1/balance/*** -> 404 NOT_FOUND",
         "GET /v1/balance -> 502",
     ]
     first = requests[0]
