@@ -98,7 +98,8 @@ def invariants(session: nox.Session) -> None:
     """Do everything with the sandbox in any order, 5,000 times; a number may follow."""
     session.install("-e", ".[test]")
     runs = session.posargs[0] if session.posargs else "5000"
-    session.run("pytest", "tests/sandbox/test_invariants.py", env={"SMSCODE_SANDBOX_RUNS": runs})
+    files = ("tests/sandbox/test_invariants.py", "tests/sandbox/test_scenario_invariants.py")
+    session.run("pytest", *files, env={"SMSCODE_SANDBOX_RUNS": runs})
 
 
 def vendor_python(session: nox.Session) -> str:
