@@ -133,8 +133,9 @@ class WatchBoard(Generic[S]):
         """Show the waiters an order as the service has it."""
         self._inbox.compare(order)
         for waiter in tuple(self._by_order.get(order.id, ())):
-            waiter.open[order.id].see(order)
-            self._settle(waiter, waiter.open[order.id])
+            watch = waiter.open[order.id]
+            watch.see(order)
+            self._settle(waiter, watch)
 
     def notify(self, event: OrderEvent) -> None:
         """Show the waiters what a webhook said, and keep it for those that come later.
@@ -145,8 +146,9 @@ class WatchBoard(Generic[S]):
             return
         order = order_of(event)
         for waiter in tuple(self._by_order.get(event.order_id, ())):
-            waiter.open[event.order_id].hear(order)
-            self._settle(waiter, waiter.open[event.order_id])
+            watch = waiter.open[event.order_id]
+            watch.hear(order)
+            self._settle(waiter, watch)
 
     def begin_reading(self, waiter: Waiter[S]) -> list[int]:
         """Give orders that this waiter is to read now, a few at once; meanwhile another one may lead."""

@@ -208,7 +208,7 @@ class Bucket:
         return now < self._paused_until
 
     def _room(self, now: float) -> int:
-        if self.paused(now):
+        if now < self._paused_until:
             return 0
         free = self._slots.free(now, self._share.of(self.limit, now))
         return free if self._ramp is None else min(free, self._ramp - self._probing)

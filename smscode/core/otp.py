@@ -32,8 +32,12 @@ def _letters_and_digits(text: str) -> str:
     return "".join(filter(str.isalnum, text)).casefold()
 
 
+_ACTIVE = OrderStatus.ACTIVE  # an enumeration's member is slow to look up
+
+
 def _has_ended(order: ActiveOrder | Order) -> bool:
-    return isinstance(order.status, OrderStatus) and order.status.terminal
+    status = order.status
+    return status is not _ACTIVE and isinstance(status, OrderStatus) and status.terminal
 
 
 def rides_out(error: SmscodeError) -> bool:
@@ -95,6 +99,9 @@ class Watch:
         if self.ended or self._is_past(order):
             return
         self.order = order
+        if order.otp_code is None and order.otp_message is None:
+            self._end_with(order)
+            return
         sms = Sms(order.id, order.otp_code, order.otp_message, order.sms_revision, order.otp_received_at)
         if self._is_new(sms):
             if self._has_old_code(sms):
@@ -103,6 +110,9 @@ class Watch:
                 self.sms = sms
                 return
             self.text = sms.text
+        self._end_with(order)
+
+    def _end_with(self, order: ActiveOrder | Order) -> None:
         if _has_ended(order):
             error = OrderTerminalError(
                 f"Order {order.id} ended as {order.status} without the SMS waited for."
@@ -136,8 +146,6 @@ class Watch:
         A server that counts messages (``sms_revision``) is believed; without that, newer can only
         mean a code that is not the old one.
         """
-        if sms.code is None and sms.text is None:
-            return False
         if sms.revision is not None and self.after_revision is not None:
             return sms.revision > self.after_revision
         return self.after_code is None or sms.code != self.after_code

@@ -82,11 +82,11 @@ class Slots:
         self.busy -= 1
         if ending is _UNSENT:
             return False
-        first = not self.cooling
+        cooling = self._cooling
+        first = len(cooling) == self._head
         until = now + self.window + MARGIN
         if ending is _LOST:
             until += LINGER
-        cooling = self._cooling
         if not cooling or cooling[-1] <= until:
             cooling.append(until)
         else:  # a lost one cools for longer, so the order of ends is not that of times
