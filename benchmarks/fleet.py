@@ -1,6 +1,6 @@
 """Several processes on one account and one Redis, one of which is killed: what a service sees of them.
 
-python -m benchmarks.fleet URL_OF_THE_SERVICE URL_OF_REDIS PROCESSES LIMIT WINDOW
+python -m benchmarks.fleet FLAVOUR URL_OF_THE_SERVICE URL_OF_REDIS PROCESSES LIMIT WINDOW
 """
 
 from __future__ import annotations
@@ -9,12 +9,16 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle, islice
+from typing import Any
 
 import redis
 from attrs import frozen
 
-from smscode import AsyncClient, RateLimits, SmscodeError, Timeouts
+from smscode import AsyncClient, Client, RateLimits, SmscodeError, Timeouts
 
+FLAVOURS = ("async", "sync")
 _TASKS = 20
 _ANSWER_BODY = b'{"success":true,"data":{"currency":"IDR","balance":5}}'
 _ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(_ANSWER_BODY), _ANSWER_BODY)
@@ -54,10 +58,11 @@ async def watch(
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Service(arrivals), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    command = [sys.executable, "-m", "benchmarks.fleet", f"http://127.0.0.1:{port}", redis_url]
-    command += [str(count), str(limit), str(window)]
+    command = [sys.executable, "-m", "benchmarks.fleet"]
+    account = [f"http://127.0.0.1:{port}", redis_url, str(count), str(limit), str(window)]
     processes = [
-        await asyncio.create_subprocess_exec(*command, stderr=subprocess.DEVNULL) for _ in range(count)
+        await asyncio.create_subprocess_exec(*command, flavour, *account, stderr=subprocess.DEVNULL)
+        for flavour in islice(cycle(FLAVOURS), count)
     ]
     try:
         while not arrivals:  # noqa: ASYNC110  # they need a moment to start
@@ -81,13 +86,30 @@ async def watch(
     return Sight(seen, len(seen) / permitted, visits / len(seen))
 
 
-async def saturate(url: str, redis_url: str, count: int, limit: int, window: float) -> None:
-    """Send all that the limit lets through to ``count`` processes, until killed."""
+def _options(url: str, redis_url: str, count: int, limit: int, window: float) -> dict[str, Any]:
     limits = RateLimits(balance=limit, window=window, redis=redis_url, redis_fallback=1 / count)
     timeouts = Timeouts(total=2.0, create=2.0)
-    async with AsyncClient(
-        "token", base_url=url, api_version="v1", rate_limits=limits, timeout=timeouts
-    ) as client:
+    return {"base_url": url, "api_version": "v1", "rate_limits": limits, "timeout": timeouts}
+
+
+def saturate_by_threads(options: dict[str, Any]) -> None:
+    """Send all that the limit lets through, until killed."""
+    with Client("token", **options) as client, ThreadPoolExecutor(_TASKS) as threads:
+
+        def task() -> None:
+            while True:
+                try:
+                    client.balance(timeout=1000.0)
+                except SmscodeError:  # the service has ended
+                    return
+
+        for _ in range(_TASKS):
+            threads.submit(task)
+
+
+async def saturate(options: dict[str, Any]) -> None:
+    """Send all that the limit lets through, until killed."""
+    async with AsyncClient("token", **options) as client:
 
         async def task() -> None:
             while True:
@@ -103,8 +125,12 @@ async def saturate(url: str, redis_url: str, count: int, limit: int, window: flo
 
 def main(arguments: Sequence[str]) -> None:
     """Run one of the processes."""
-    url, redis_url, count, limit, window = arguments
-    asyncio.run(saturate(url, redis_url, int(count), int(limit), float(window)))
+    flavour, url, redis_url, count, limit, window = arguments
+    options = _options(url, redis_url, int(count), int(limit), float(window))
+    if flavour == "sync":
+        saturate_by_threads(options)
+    else:
+        asyncio.run(saturate(options))
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def processes(count: int, limit: int, window: float, seconds: float, killed_at: 
     with redis_server() as server:
         sight = asyncio.run(fleet.watch(server.url, count, limit, window, seconds, killed_at))
     parts = {"requests": f"{len(sight.arrivals)}", "visits of Redis for each": f"{sight.visits:.2f}"}
-    what = f"{count} processes, 1 Redis, 1 killed"
+    what = f"{count} processes of both flavours, 1 Redis, 1 killed"
     most = worst(sight.arrivals, window)
     yield Figure(f"{what}: worst window of {window:g} s", most, float(limit), parts=parts)
     wanted = 0.9 if window >= 20 else None  # of a short window the margin for clocks takes a large part
@@ -88,13 +88,20 @@ def worst(arrivals: Sequence[float], window: float) -> int:
     return max(bisect_right(arrivals, start + window - 1e-9) - index for index, start in enumerate(arrivals))
 
 
-def saturate(limit: int, window: float, latency: Callable[[random.Random], float], windows: int) -> Seen:
+def saturate(
+    limit: int,
+    window: float,
+    latency: Callable[[random.Random], float],
+    windows: int,
+    slots: Callable[[float], Slots] = Slots,
+) -> Seen:
     """Let tasks send as fast as a bucket lets them, in virtual time; the service counts in between.
 
-    One of twenty requests is cancelled on its way, and arrives nevertheless.
+    One of twenty requests is cancelled on its way, and arrives nevertheless. The tests show with ``slots``
+    of other kinds that what they do wrong is seen.
     """
     chance = random.Random(limit)
-    bucket = Bucket("any", limit, Slots(window))
+    bucket = Bucket("any", limit, slots(window))
     now, until = 3.7, 3.7 + windows * window
     ends: list[tuple[float, int, Lease, Ending]] = []
     arrivals: list[float] = []
