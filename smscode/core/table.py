@@ -135,10 +135,11 @@ def _by_columns(array: bytes, model: type[M], known: Mapping[str, Column]) -> li
     """Read a JSON array of rows that all have the same fields. Raises where one by one is the way."""
     rows = cast("list[Row]", jsontext.parse(array, distinct=False))
     first = rows[0]
-    if set(map(type, rows)) != {dict} or set(map(len, rows)) != {len(first)} or len(first) < 2:
+    if type(first) is not dict or not first or set(map(len, rows)) != {len(first)}:
         raise TypeError("rows of different fields")
-    table = dict(zip(first, zip(*map(itemgetter(*first), rows), strict=True), strict=True))
-    made = [model.__new__(model) for _ in rows]
+    # Not by a tuple for each row: those would be as many more objects for the garbage collector.
+    table = {name: list(map(itemgetter(name), rows)) for name in first}
+    made = list(map(model.__new__, repeat(model, len(rows))))
     fields = len(first)
     for name, column in known.items():
         if name in table:
