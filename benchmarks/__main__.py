@@ -1,4 +1,4 @@
-"""``python -m benchmarks [names] [--quick] [--json FILE] [--vendor PYTHON]``: measures and prints."""
+"""``python -m benchmarks [names] [--quick] [--json FILE] [--vendor PYTHON] [--record]``: measures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from . import report
+from . import report, table
 from .suite import NAMES, Figure, Scale
 
 
@@ -35,7 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     parser.add_argument("--vendor", metavar="PYTHON", help="an interpreter that has the vendor's SDK")
+    parser.add_argument(
+        "--record",
+        action="store_true",
+        help="run all in full, and renew the record and its tables",
+    )
     given = parser.parse_args(arguments)
+    if given.record and (given.names or given.quick or given.smoke or not given.vendor):
+        parser.error("--record: a record is of all benchmarks in full, with the vendor's SDK")
     unknown = set(given.names) - set(NAMES)
     if unknown:
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
@@ -48,9 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             results.setdefault(name, []).append(figure)
             print(*report.lines(figure), sep="\n", flush=True)
         print(f"  ({time.monotonic() - began:.0f} s)")
-    if given.json:
+    if given.json or given.record:
         command = " ".join(["python -m benchmarks", *given.names, *(["--quick"] if given.quick else [])])
-        given.json.write_text(json.dumps(report.record(results, scale, command), indent=1) + "\n", "utf-8")
+        record = report.record(results, scale, command, given.vendor)
+        for file in filter(None, (given.json, table.RECORD if given.record else None)):
+            file.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+        if given.record:
+            table.renew(record)
     broken = [figure for figures in results.values() for figure in figures if figure.held is False]
     return int(scale is Scale.FULL and bool(broken))
 

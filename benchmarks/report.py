@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import attrs
@@ -11,6 +12,7 @@ import cattrs
 
 from . import machine
 from .suite import Figure, Scale
+from .vendor import version as vendor_version
 
 
 def write(figure: Figure) -> str:
@@ -48,13 +50,17 @@ def lines(figure: Figure) -> Iterable[str]:
         yield f"      {name:<40} {part:>24}"
 
 
-def record(results: Mapping[str, Iterable[Figure]], scale: Scale, command: str) -> dict[str, Any]:
-    """Give everything that a later reader needs to believe the figures."""
+def record(
+    results: Mapping[str, Iterable[Figure]], scale: Scale, command: str, vendor: str | None
+) -> dict[str, Any]:
+    """Give everything that a later reader needs to believe the figures; ``vendor`` is that SDK's Python."""
+    versions = machine.versions() | ({} if vendor is None else {"the vendor's SDK": vendor_version(vendor)})
     return {
         "command": command,
+        "date": datetime.now(UTC).date().isoformat(),
         "scale": scale.value,
         "machine": machine.describe(),
-        "versions": machine.versions(),
+        "versions": versions,
         "figures": {
             name: [attrs.asdict(figure) | {"held": figure.held} for figure in figures]
             for name, figures in results.items()

@@ -9,7 +9,7 @@ from .._observing import Observer
 from ..core.ban import Ban
 from ..core.bucket import Lease, NoRoom
 from ..core.codec import Version
-from ..core.flow import Doubt, Effect, Failure, HeldUp, Pause, Reply, Send, Sleep, Terms, ending, flow
+from ..core.flow import Acquire, Doubt, Failure, HeldUp, Pause, Reply, Send, Sleep, Terms, ending, flow
 from ..core.retry import RetryPolicy
 from ..core.slots import Ending
 from ..core.timeouts import Timeouts
@@ -66,8 +66,12 @@ class AsyncDriver:
         steps = flow(call, terms, doubt)
         try:
             effect = next(steps)
+            result: Response | Failure | HeldUp | Lease | NoRoom | None
             while True:
-                result = await self._perform(effect)
+                if isinstance(effect, Send):
+                    result = await self._send(effect)
+                else:
+                    result = await self._perform(effect)
                 effect = steps.send(Reply(self.runtime.now(), result))
         except StopIteration as end:
             answer: Answer[T] = end.value
@@ -81,9 +85,7 @@ class AsyncDriver:
                 watch.ended(call, self.runtime.now(), error)
             raise
 
-    async def _perform(self, effect: Effect) -> Response | Failure | HeldUp | Lease | NoRoom | None:
-        if isinstance(effect, Send):
-            return await self._send(effect)
+    async def _perform(self, effect: Acquire | Pause | Sleep) -> Lease | NoRoom | None:
         if isinstance(effect, Sleep):
             await self.runtime.sleep(effect.seconds)
             return None

@@ -120,7 +120,7 @@ class AsyncOrders:
             idempotency_key=idempotency_key,
             fx=fx,
         )
-        return await self.submit(intent, timeout=timeout)
+        return (await self._purchases.submit(intent, timeout)).data
 
     def prepare(
         self,

@@ -122,7 +122,7 @@ class Orders:
             idempotency_key=idempotency_key,
             fx=fx,
         )
-        return self.submit(intent, timeout=timeout)
+        return (self._purchases.submit(intent, timeout)).data
 
     def prepare(
         self,

@@ -1,0 +1,109 @@
+"""The figures of a recorded run as Markdown: ``python -m benchmarks.table FILE``.
+
+With ``--write``, the tables of the README and of the page about speed are made anew of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cattrs
+
+from .report import amount, bound
+from .suite import Figure
+
+ROOT = Path(__file__).parent.parent
+RECORD = ROOT / "benchmarks" / "results" / "full.json"
+COMMAND = "nox -s bench -- --record"
+
+SPEED = ("calls", "bursts", "threads", "decoding", "iteration", "startup")
+"""The benchmarks that are about speed; the others are about what is kept, and what the sandbox costs."""
+
+_LIBRARIES = ("httpx", "aiohttp", "anyio", "attrs", "cattrs", "msgspec", "uvloop", "the vendor's SDK")
+_PART = re.compile(r"(<!-- benchmarks: (\w+) -->\n).*?(<!-- benchmarks: end -->)", re.DOTALL)
+
+
+def read(file: Path) -> dict[str, Any]:
+    """Read a recorded run."""
+    record: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    return record
+
+
+def figures_of(record: Mapping[str, Any], name: str) -> list[Figure]:
+    """Give the figures of a benchmark, none where it was not run."""
+    return [cattrs.structure(figure, Figure) for figure in record["figures"].get(name, ())]
+
+
+def goals(record: Mapping[str, Any]) -> Iterator[str]:
+    """Write what has a bound, as a table, and what it was measured on."""
+    yield "| Measured | Figure | Goal |"
+    yield "|---|---|---|"
+    for name in SPEED:
+        for figure in figures_of(record, name):
+            if figure.wanted is not None:
+                shown = f"**{amount(figure)}**" if figure.held else f"{amount(figure)}, missed"
+                yield f"| {figure.what} | {shown} | {bound(figure).replace('<=', '≤').replace('>=', '≥')} |"
+    machine, versions = record["machine"], record["versions"]
+    libraries = ", ".join(f"{name} {versions[name]}" for name in _LIBRARIES if name in versions)
+    yield ""
+    yield f"{record['date']}, {machine['implementation']} {machine['python']}, {machine['cores']} cores of"
+    yield f"{machine['processor']}, {machine['system'].partition(' ')[0]}; {libraries}."
+    yield f"The command is `{COMMAND}`."
+
+
+def parts(record: Mapping[str, Any]) -> Iterator[str]:
+    """Write what each contestant cost, a table for each comparison."""
+    for name in SPEED:
+        for figure in figures_of(record, name):
+            if figure.parts:
+                yield f"| {figure.what} | {amount(figure)} |"
+                yield "|---|---|"
+                for contestant, cost in figure.parts.items():
+                    yield f"| {contestant} | {cost} |"
+                yield ""
+
+
+PARTS = {"goals": goals, "parts": parts}
+PAGES = (ROOT / "README.md", ROOT / "docs" / "pages" / "explanation" / "speed.md")
+
+
+def renewed(text: str, record: Mapping[str, Any]) -> str:
+    """Give a page with its tables made of a recorded run."""
+
+    def part(found: re.Match[str]) -> str:
+        table = "\n".join(PARTS[found[2]](record)).strip()
+        return f"{found[1]}\n{table}\n\n{found[3]}"
+
+    return _PART.sub(part, text)
+
+
+def renew(record: Mapping[str, Any]) -> None:
+    """Make the tables of all pages anew."""
+    for page in PAGES:
+        page.write_text(renewed(page.read_text("utf-8"), record), "utf-8")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the tables, or write them where they belong."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.table", description=__doc__)
+    parser.add_argument(
+        "file", nargs="?", type=Path, default=RECORD, help="by default that in the repository"
+    )
+    parser.add_argument("--write", action="store_true", help="into the README and the page about speed")
+    given = parser.parse_args(arguments)
+    record = read(given.file)
+    if given.write:
+        renew(record)
+    else:
+        print(*goals(record), "", *parts(record), sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
