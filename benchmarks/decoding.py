@@ -92,7 +92,7 @@ def read_afresh(version: Version, body: bytes) -> None:
 
 def decoders(version: Version) -> Mapping[str, Callable[[bytes], object]]:
     """Give what decodes a body, by name."""
-    classes = envelope({"v1": int, "v2": Price}[version])
+    classes: Any = envelope({"v1": int, "v2": Price}[version])
     converter = cattrs.Converter()
     converter.register_structure_hook(datetime, lambda value, _: datetime.fromisoformat(value))
     converter.register_structure_hook(Decimal, lambda value, _: Decimal(value))

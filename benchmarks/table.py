@@ -52,9 +52,9 @@ def goals(record: Mapping[str, Any]) -> Iterator[str]:
     machine, versions = record["machine"], record["versions"]
     libraries = ", ".join(f"{name} {versions[name]}" for name in _LIBRARIES if name in versions)
     yield ""
-    yield f"{record['date']}, {machine['implementation']} {machine['python']}, {machine['cores']} cores of"
-    yield f"{machine['processor']}, {machine['system'].partition(' ')[0]}; {libraries}."
-    yield f"The command is `{COMMAND}`."
+    on = f"{machine['cores']} cores ({machine['processor']}, {machine['system'].partition(' ')[0]})"
+    yield f"Recorded on {record['date']} with {machine['implementation']} {machine['python']} on {on}:"
+    yield f"{libraries}. `{COMMAND}` makes it anew."
 
 
 def parts(record: Mapping[str, Any]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import report
+from benchmarks import report, table
 from benchmarks.measure import Rounds, interleave
 from benchmarks.suite import NAMES, Figure, Scale, Setup, measure
 
@@ -75,6 +75,76 @@ def test_the_command_prints_and_records_what_it_measured(
     assert (record["command"], record["scale"]) == ("python -m benchmarks threads", "smoke")
     assert {"python", "processor", "cores"} <= record["machine"].keys()
     assert {"httpx", "anyio"} <= record["versions"].keys()
+
+
+@pytest.mark.parametrize("less", [["threads"], ["--quick"], ["--smoke"], []])
+def test_a_record_is_of_everything(less: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    vendor = ["--vendor", "python"] if less else []
+    with pytest.raises(SystemExit):
+        command.main(["--record", *vendor, *less])
+    assert "a record is of all benchmarks in full, with the vendor's SDK" in capsys.readouterr().err
+
+
+def test_the_record_in_the_repository_is_whole() -> None:
+    record = table.read(table.RECORD)
+    assert record["scale"] == "full"
+    assert set(record["figures"]) == set(NAMES)
+    assert {"httpx", "aiohttp", "uvloop", "msgspec", "orjson", "pydantic"} <= record["versions"].keys()
+    assert "the vendor's SDK" in record["versions"]
+
+
+@pytest.mark.parametrize("page", table.PAGES, ids=lambda page: page.name)
+def test_the_tables_are_what_the_record_says(page: Path) -> None:
+    text = page.read_text("utf-8")
+    assert text.count("<!-- benchmarks: ") >= 2
+    assert table.renewed(text, table.read(table.RECORD)) == text
+
+
+def test_a_table_says_what_was_missed() -> None:
+    record = {
+        "date": "2026-06-14",
+        "machine": {
+            "implementation": "CPython",
+            "python": "3.11.7",
+            "cores": 2,
+            "processor": "a processor",
+            "system": "Linux 6.1",
+        },
+        "versions": {"httpx": "0.28.1", "h11": "0.16.0"},
+        "figures": {
+            "calls": [
+                {"what": "fast", "value": 0.7, "wanted": 0.8, "bound": "at most", "parts": {"this": "7 us"}},
+                {"what": "slow", "value": 0.9, "wanted": 0.8, "bound": "at most"},
+                {"what": "shown", "value": 0.9, "wanted": None},
+            ],
+            "limits": [{"what": "another matter", "value": 1.0, "wanted": 1.0}],
+        },
+    }
+    page = "before\n<!-- benchmarks: goals -->\nold\n<!-- benchmarks: end -->\nbetween\n"
+    page += "<!-- benchmarks: parts -->\n<!-- benchmarks: end -->\nafter\n"
+    assert table.renewed(page, record).splitlines() == [
+        "before",
+        "<!-- benchmarks: goals -->",
+        "",
+        "| Measured | Figure | Goal |",
+        "|---|---|---|",
+        "| fast | **0.7** | ≤ 0.8 |",
+        "| slow | 0.9, missed | ≤ 0.8 |",
+        "",
+        "Recorded on 2026-06-14 with CPython 3.11.7 on 2 cores (a processor, Linux):",
+        "httpx 0.28.1. `nox -s bench -- --record` makes it anew.",
+        "",
+        "<!-- benchmarks: end -->",
+        "between",
+        "<!-- benchmarks: parts -->",
+        "",
+        "| fast | 0.7 |",
+        "|---|---|",
+        "| this | 7 us |",
+        "",
+        "<!-- benchmarks: end -->",
+        "after",
+    ]
 
 
 def test_the_command_refuses_what_it_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:

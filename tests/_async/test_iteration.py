@@ -146,6 +146,16 @@ async def test_products_come_page_by_page_as_they_are_asked_for() -> None:
         assert taken > 20
 
 
+async def test_others_have_a_turn_before_every_thousandth_row() -> None:
+    script = AsyncScript([product_page(list(range(1, 2_502)), 2_501), product_page([], 2_501)])
+    async with scripted(script) as client:
+        turns: list[int] = []
+        async for product in client.catalog.iter_products(page_size=2_501):
+            if len(client.runtime.slept) > len(turns):
+                turns += [product.id] * (len(client.runtime.slept) - len(turns))
+    assert sorted(set(turns)) == [1, 1_001, 2_001]
+
+
 async def test_an_error_comes_through_where_it_happens() -> None:
     failures = [httpx.ConnectError("no")] * 4
     script = AsyncScript([product_page([1, 2], 2), *failures])
