@@ -6,10 +6,26 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 
+from .cli import streams
+from .cli.exits import Exit
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and give its exit code, one of `smscode.cli.exits.Exit`."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    streams.open_closed()
+    try:
+        code = _run(given)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted.\n")
+        return Exit.INTERRUPTED
+    except OSError as error:
+        return streams.lost(error, Exit.FAILED)
+    return code
+
+
+def _run(given: list[str]) -> int:
     if all(importlib.util.find_spec(name) for name in ("typer", "rich")):
         from .cli.app import run
 

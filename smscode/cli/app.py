@@ -9,15 +9,10 @@ from typing import Annotated, cast
 import typer
 
 from .._version import VERSION
-from ..core.codec import Version
-from ..errors import SmscodeError
-from ..sandbox.openapi import Versions
-from ..sandbox.render import Generation
 from . import catalog, doctor, local, orders, rent, webhook
-from .command import paragraphs
+from .command import Group, command, paragraphs
 from .exits import Exit
-from .screen import Screen
-from .trouble import Trouble
+from .session import Session
 
 # Typer keeps the class to itself, but not what is made from it.
 _UsageError = cast(type[typer.BadParameter], typer.BadParameter.__base__)
@@ -26,6 +21,7 @@ _TRY = "Try and check"
 
 app: typer.Typer = typer.Typer(
     name="smscode",
+    cls=Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -58,21 +54,22 @@ def _start(
 app.callback(help=paragraphs(_start))(_start)
 
 
-@app.command("demo", rich_help_panel=_TRY)
+@command(app, "demo", panel=_TRY)
 def demo(
+    session: Session,
     count: Annotated[int, typer.Option(min=1, max=local.MOST_NUMBERS, help="How many numbers.")] = 50,
     sync: Annotated[bool, typer.Option("--sync", help="Use threads and Client instead of asyncio.")] = False,
-    api_version: Annotated[Version, typer.Option(help="v1: rupiah, v2: dollars.")] = "v2",
-) -> None:
+) -> int:
     """Rent numbers on a sandbox and watch their codes arrive."""
-    raise typer.Exit(local.demo(count, api_version, sync, sys.stdout))
+    return local.demo(count, session.version, sync, session.screen.as_json, sys.stdout)
 
 
-@app.command("sandbox", rich_help_panel=_TRY)
+@command(app, "sandbox", panel=_TRY, versioned=False)
 def sandbox(
+    session: Session,
     port: Annotated[int, typer.Option(min=0, max=local.LAST_PORT, help="0 takes any free one.")] = 0,
     otp_after: Annotated[float, typer.Option(metavar="SECONDS", help="How soon an SMS arrives.")] = 2.0,
-    generation: Annotated[Generation, typer.Option(help="How much it sends.")] = "current",
+    generation: Annotated[local.Generation, typer.Option(help="How much it sends.")] = "current",
     balance: Annotated[
         int, typer.Option(min=0, max=local.MOST_FUNDS, metavar="IDR", help="What the account holds.")
     ] = 1_000_000,
@@ -80,18 +77,20 @@ def sandbox(
         list[str] | None,
         typer.Option(metavar="NAME", help="What goes wrong, as 'ban(60)'. Again for more."),
     ] = None,
-) -> None:
+) -> int:
     """Serve a sandbox on this machine until interrupted."""
-    raise typer.Exit(local.sandbox(port, otp_after, generation, balance, scenario or [], sys.stdout))
+    as_json = session.screen.as_json
+    return local.sandbox(port, otp_after, generation, balance, scenario or [], as_json, sys.stdout)
 
 
-@app.command("openapi", rich_help_panel=_TRY)
+@command(app, "openapi", panel=_TRY, versioned=False)
 def openapi(
-    generation: Annotated[Generation, typer.Option(help="Of which service.")] = "current",
-    api_version: Annotated[Versions, typer.Option(help="Of which API version.")] = "both",
-) -> None:
+    session: Session,
+    generation: Annotated[local.Generation, typer.Option(help="Of which service.")] = "current",
+    api_version: Annotated[local.Versions, typer.Option(help="Of which API version.")] = "both",
+) -> int:
     """Print the OpenAPI document of what the sandbox serves."""
-    raise typer.Exit(local.openapi(generation, api_version, sys.stdout))
+    return local.openapi(generation, api_version, sys.stdout)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -105,7 +104,3 @@ def run(arguments: Sequence[str]) -> int:
                 f"error: {said}\nTry `{getattr(error.ctx, 'command_path', 'smscode')} --help`.\n"
             )
         return Exit.USAGE
-    except SmscodeError as error:
-        trouble = Trouble(error, "")
-        Screen(as_json=False).fail(trouble)
-        return trouble.exit

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import inspect
-import os
-import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, cast, get_type_hints
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from ..core.codec import Version
 from ..errors import SmscodeError
+from . import streams
 from .exits import Exit
 from .screen import Declined, Screen
 from .session import Session
@@ -21,9 +21,30 @@ from .trouble import Trouble
 
 Body = Callable[..., int | None]
 
-
 _PANEL = "Everywhere"
-_SIGPIPE = 13  # which Windows has no name for
+
+
+class Group(TyperGroup):
+    """A group of commands; see `Command`."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Give the options for the help."""
+        return _without_flag_types(super().get_params(ctx))
+
+
+class Command(TyperCommand):
+    """A command. In its help an option that takes no value shows no type, so that nobody gives it one."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Give the options and arguments for the help."""
+        return _without_flag_types(super().get_params(ctx))
+
+
+def _without_flag_types(parameters: list[Any]) -> list[Any]:
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+    return parameters
 
 
 def _shared(
@@ -40,25 +61,32 @@ def _shared(
     """Hold the options that every command has."""
 
 
-def command(app: typer.Typer, name: str, *, panel: str | None = None) -> Callable[[Body], Body]:
-    """Make a command of a function that takes a `Session` first and may give an exit code."""
+def command(
+    app: typer.Typer, name: str, *, panel: str | None = None, versioned: bool = True
+) -> Callable[[Body], Body]:
+    """Make a command of a function that takes a `Session` first and may give an exit code.
+
+    ``versioned`` is whether it speaks one API version, which ``--api-version`` then chooses.
+    """
 
     def decorate(body: Body) -> Body:
         def run(**options: Any) -> None:
             screen = Screen(as_json=options.pop("as_json"))
-            session = Session(screen, options.pop("api_version"), options.pop("sandbox"))
+            version: Version = options.pop("api_version") if versioned else "v2"
+            session = Session(screen, version, options.pop("sandbox"))
             raise typer.Exit(_run(body, session, options))
 
-        hints = get_type_hints(body, include_extras=True) | get_type_hints(_shared, include_extras=True)
+        hints = get_type_hints(_shared, include_extras=True) | get_type_hints(body, include_extras=True)
         own = list(inspect.signature(body).parameters.values())[1:]
+        shared = list(inspect.signature(_shared).parameters.values())
         parameters = [
             parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY)
-            for parameter in (*own, *inspect.signature(_shared).parameters.values())
+            for parameter in (*own, *(shared if versioned else shared[:-1]))
         ]
         described = cast(Any, run)
         described.__signature__ = inspect.Signature(parameters)
         described.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        app.command(name, help=paragraphs(body), rich_help_panel=panel)(run)
+        app.command(name, cls=Command, help=paragraphs(body), rich_help_panel=panel)(run)
         return body
 
     return decorate
@@ -81,14 +109,13 @@ def _run(body: Body, session: Session, options: dict[str, Any]) -> int:
         doubt = f"It may have been carried out: {session.doubt}" if session.doubt else "Nothing was changed."
         screen.warn(f"Interrupted. {doubt}")
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read the output has gone; nothing more can be said there, not even at the exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + _SIGPIPE
     except SmscodeError as error:
-        trouble = Trouble(error, session.doubt)
+        trouble = Trouble(error, session.doubt, session.rented)
+    except OSError as error:
+        # Of a connection or a file it would have been an error of this package.
+        return streams.lost(error, Exit.UNKNOWN if session.changed else Exit.FAILED)
     except Exception as error:
-        trouble = Trouble(_defect(error), session.doubt)
+        trouble = Trouble(_defect(error), session.doubt, session.rented)
     screen.fail(trouble)
     return trouble.exit
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Sequence
-from typing import Literal, TextIO
+from typing import Literal, TextIO, TypeAlias
 
-from ..sandbox.openapi import Versions, text
-from ..sandbox.render import Generation
+from .exits import Exit
+
+# As in `smscode.sandbox`, which takes its time to import: not for those who only want help.
+Generation: TypeAlias = Literal["documented", "current"]
+Versions: TypeAlias = Literal["v1", "v2", "both"]
 
 MOST_NUMBERS = 1000
 MOST_FUNDS = 10**15
@@ -16,11 +20,11 @@ LAST_PORT = 65535
 _stop = threading.Event()  # never set: an interrupt ends the wait for it
 
 
-def demo(count: int, version: Literal["v1", "v2"], sync: bool, out: TextIO) -> int:
+def demo(count: int, version: Literal["v1", "v2"], sync: bool, as_json: bool, out: TextIO) -> int:
     """Rent numbers on a sandbox and show their codes; give the exit code."""
     from ..demo.command import run
 
-    return run(count, version, sync, out)
+    return run(count, version, sync, out, as_json=as_json)
 
 
 def sandbox(
@@ -29,6 +33,7 @@ def sandbox(
     generation: Generation,
     balance: int,
     scenarios: Sequence[str],
+    as_json: bool,
     out: TextIO,
 ) -> int:
     """Serve a sandbox until interrupted; its first line says where, and with which token."""
@@ -38,13 +43,21 @@ def sandbox(
     if scenarios:
         served.play(*scenarios)
     with served.serve(port) as server:
-        out.write(f"listening on {server.url} token {served.token}\n")
+        line = f"listening on {server.url} token {served.token}"
+        if as_json:
+            line = json.dumps({"event": "listening", "url": server.url, "token": served.token})
+        out.write(f"{line}\n")
         out.flush()
-        _stop.wait()
-    return 0
+        try:
+            _stop.wait()
+        except KeyboardInterrupt:  # the usual end, which needs no word
+            return Exit.INTERRUPTED
+    return Exit.OK
 
 
 def openapi(generation: Generation, version: Versions, out: TextIO) -> int:
     """Print the OpenAPI document of what the sandbox serves."""
+    from ..sandbox.openapi import text
+
     out.write(text(generation, version))
     return 0

@@ -32,6 +32,7 @@ def main(arguments: Sequence[str], out: TextIO) -> int:
         sys.stderr.write(f"smscode: {error}\n")
         return Trouble(error, "").exit
     except KeyboardInterrupt:
+        sys.stderr.write("Interrupted. Nothing was changed.\n")
         return Exit.INTERRUPTED
 
 
@@ -69,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     openapi.add_argument("--generation", choices=["documented", "current"], default="current")
     openapi.add_argument("--api-version", choices=["v1", "v2", "both"], default="both")
     openapi.set_defaults(command=_openapi)
+    for command in (demo, sandbox, openapi):
+        command.add_argument("--json", action="store_true", help="print JSON")
+        command.add_argument("--sandbox", action="store_true", help=argparse.SUPPRESS)  # they all are
     return parser
 
 
@@ -82,12 +86,18 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 
 
 def _demo(options: argparse.Namespace, out: TextIO) -> int:
-    return local.demo(options.count, options.api_version, options.sync, out)
+    return local.demo(options.count, options.api_version, options.sync, options.json, out)
 
 
 def _sandbox(options: argparse.Namespace, out: TextIO) -> int:
     return local.sandbox(
-        options.port, options.otp_after, options.generation, options.balance, options.scenario, out
+        options.port,
+        options.otp_after,
+        options.generation,
+        options.balance,
+        options.scenario,
+        options.json,
+        out,
     )
 
 

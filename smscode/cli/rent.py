@@ -8,7 +8,7 @@ import anyio
 import typer
 
 from .._sync.client import Client
-from ..errors import NoOfferAvailableError
+from ..errors import InvalidArgumentError, NoOfferAvailableError
 from ..models import Product, RoutingPolicy
 from .catalog import Country, MaxPrice, Operator, Service, price_limit
 from .command import command
@@ -40,6 +40,8 @@ def rent(
     stops at once. What a killed command left open is in `orders --unresolved`.
     """
     screen = session.screen
+    if service is None and product is None:
+        raise InvalidArgumentError("Say what the code is for: --service NAME, or --product ID.")
     limit = price_limit(session, max_price)
     with session.journal(journal) as opened:
         with session.client() as client:

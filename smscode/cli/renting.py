@@ -37,6 +37,7 @@ class Renting:
     patience: float | None
     order: CreatedOrder | None = field(default=None, init=False)
     sms: Sms | None = field(default=None, init=False)
+    shown: bool = field(default=False, init=False)
 
     async def run(self, client: AsyncClient) -> int:
         """Rent, wait, give back where that is allowed, say what became of the money; give the exit code."""
@@ -54,6 +55,7 @@ class Renting:
                         self.sms = await rental.wait_for_otp(timeout=self.patience)
                     if self.sms is not None:
                         screen.event("code", {"sms": self.sms}, {"code": self.sms.code})
+                        self.shown = True
             except (SmscodeError, OSError) as caught:
                 error = caught
         if self.order is None:
@@ -63,13 +65,13 @@ class Renting:
             self._tell_nothing_rented(client)
             return stop.code
         self._tell_end(self.order, rental.released, error)
-        if self.sms is not None and not isinstance(error, OSError):
+        if self.shown:
             return Exit.OK
-        if isinstance(error, OtpTimeoutError | OrderTerminalError):
-            return Exit.NO_CODE
-        if error is not None:
-            raise error
-        return stop.code
+        if stop.code or isinstance(error, OtpTimeoutError | OrderTerminalError):
+            return stop.code or Exit.NO_CODE
+        assert error is not None, "a wait ends with a code, an error or an interrupt"
+        self.session.rented = True
+        raise error
 
     def tell_interrupted(self) -> int:
         """Say where things stand for somebody who did not want to wait for the number's return."""
@@ -115,10 +117,12 @@ class Renting:
             said = f"{why}Giving the number back failed: {released.message} {self._left(order)}"
         else:
             said = f"{why}It is too early to cancel. {self._left(order)}"
+        if self.sms is not None and not self.shown:
+            said += f" `smscode order {order.id}` shows its code."
         if screen.as_json:
             data = {"order_id": order.id, "released": status, "amount": order.amount, "message": said}
             screen.event("released", data, {})
-        elif released is Released.FINISHED and self.sms is not None:
+        elif released is Released.FINISHED and self.shown:
             screen.note(said)
         else:
             screen.warn(said)

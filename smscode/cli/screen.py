@@ -11,6 +11,7 @@ import sys
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import compress
 from typing import Literal
 
 from rich.console import Console
@@ -63,7 +64,10 @@ class Screen:
     def rows(
         self, values: Iterable[object], columns: Sequence[str], cells: Iterable[Sequence[object]]
     ) -> None:
-        """Show several things; ``values`` for JSON, ``cells`` for the rest."""
+        """Show several things; ``values`` for JSON, ``cells`` for the rest.
+
+        A column whose name begins with ">" is of numbers. One with nothing in it is not shown on a terminal.
+        """
         if self.as_json:
             self._json([record(value) for value in values])
             return
@@ -76,11 +80,14 @@ class Screen:
             self.note("Nothing to show.")
             return
         table = Table(box=None, pad_edge=False, header_style="dim")
-        for column in columns:
-            justify: Literal["left", "right"] = "right" if column.startswith(">") else "left"
-            table.add_column(column.removeprefix(">"), justify=justify, no_wrap=True)
+        used = [any(row[place] != "-" for row in shown) for place in range(len(columns))]
+        for column in compress(columns, used):
+            # On a narrow terminal names are broken into lines; numbers never are.
+            number = column.startswith(">")
+            justify: Literal["left", "right"] = "right" if number else "left"
+            table.add_column(column.removeprefix(">"), justify=justify, no_wrap=number, overflow="fold")
         for row in shown:
-            table.add_row(*(Text(cell) for cell in row))
+            table.add_row(*(Text(cell) for cell in compress(row, used)))
         self._out.print(table)
 
     def fields(self, value: object, pairs: Mapping[str, object]) -> None:

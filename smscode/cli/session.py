@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 from attrs import define, field
@@ -16,21 +16,15 @@ from attrs import define, field
 from .._async.client import AsyncClient
 from .._sync.client import Client
 from ..core.settings import Settings
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, InvalidArgumentError
 from ..journal import SQLiteJournal
-from ..sandbox import Sandbox
 from .screen import Screen
+
+if TYPE_CHECKING:
+    from ..sandbox import Sandbox
 
 _SANDBOX_POLL = 0.25
 _OTP_AFTER = 2.0
-
-
-def _check_token() -> None:
-    """See to it that there is a token; the clients take it from the environment."""
-    if not os.environ.get("SMSCODE_TOKEN"):
-        raise ConfigurationError(
-            "No token. Put it into the environment variable SMSCODE_TOKEN, or try --sandbox."
-        )
 
 
 def default_journal() -> Path:
@@ -43,18 +37,23 @@ class Session:
     """A command under way.
 
     ``doubt`` is what to do if it ends now: something may have been changed unknown to it. It is empty as
-    long as only reading goes on.
+    long as only reading goes on. ``changed`` tells whether anything but reading went on, ``rented`` that a
+    number was rented, and what became of it has been said.
     """
 
     screen: Screen
     version: Literal["v1", "v2"]
     sandboxed: bool
     doubt: str = ""
+    changed: bool = False
+    rented: bool = False
     _behind: timedelta = field(default=timedelta(0), init=False)
 
     @cached_property
     def sandbox(self) -> Sandbox:
         """The embedded sandbox, in which the account has been used a little."""
+        from ..sandbox import Sandbox  # not for those who have an account: it takes its time to import
+
         self._behind = timedelta(hours=1)
         made = Sandbox(otp_after=None, clock=self._clock, allow_local_webhooks=True)
         with Client(made.token, transport=made.transport()) as client:
@@ -74,11 +73,17 @@ class Session:
 
     @property
     def settings(self) -> Settings:
-        """The account's settings."""
+        """The account's settings; raises `ConfigurationError` where there is none, or a wrong one."""
         if self.sandboxed:
             return Settings.resolve(self.sandbox.token, None, self.version, {})
-        _check_token()
-        return Settings.resolve(None, None, self.version, os.environ)
+        if not os.environ.get("SMSCODE_TOKEN"):
+            raise ConfigurationError(
+                "No token. Put it into the environment variable SMSCODE_TOKEN, or try --sandbox."
+            )
+        try:
+            return Settings.resolve(None, None, self.version, os.environ)
+        except InvalidArgumentError as error:
+            raise ConfigurationError(error.message) from error
 
     def client(self, journal: SQLiteJournal | None = None) -> Client:
         """Make a client for threads."""
@@ -90,7 +95,7 @@ class Session:
                 poll_interval=_SANDBOX_POLL,
                 journal=journal,
             )
-        _check_token()
+        _ = self.settings  # says what is missing or wrong
         return Client(api_version=self.version, journal=journal)
 
     def async_client(self, journal: SQLiteJournal | None) -> AsyncClient:
@@ -108,7 +113,7 @@ class Session:
     @contextmanager
     def changing(self, doubt: str) -> Generator[None]:
         """Run a block that changes something; if it fails, ``doubt`` says how to learn whether it did."""
-        self.doubt = doubt
+        self.doubt, self.changed = doubt, True
         yield
         self.doubt = ""
 

@@ -14,6 +14,7 @@ from ..errors import (
     IdempotencyKeyReuseError,
     InsufficientBalanceError,
     InvalidArgumentError,
+    NetworkError,
     NoOfferAvailableError,
     OrderTerminalError,
     OtpTimeoutError,
@@ -33,6 +34,7 @@ _ADVICE: Mapping[type[SmscodeError], str] = {
     ProviderError: "Try again, or another country or operator.",
     FxRateUnavailableError: "Try later, or with --api-version v1, which needs no rate.",
     IdempotencyKeyReuseError: "Start the command again.",
+    NetworkError: "Is the network there, and SMSCODE_BASE_URL right, if it is set?",
 }
 _MONEY: Mapping[Outcome, str] = {
     "not_sent": "Nothing was sent, so nothing was bought or changed.",
@@ -47,11 +49,12 @@ class Trouble:
     """An error of a command.
 
     ``doubt`` is what to do where the request may have been carried out; it is empty for a command that
-    only reads, which changes nothing however it ends.
+    only reads, which changes nothing however it ends. ``rented`` tells that a number was rented before.
     """
 
     error: SmscodeError
     doubt: str
+    rented: bool = False
 
     @property
     def exit(self) -> Exit:
@@ -60,7 +63,7 @@ class Trouble:
             return Exit.USAGE
         if isinstance(self.error, ConfigurationError):
             return Exit.SETUP
-        if isinstance(self.error, OtpTimeoutError | OrderTerminalError):
+        if self.rented or isinstance(self.error, OtpTimeoutError | OrderTerminalError):
             return Exit.NO_CODE
         return Exit.UNKNOWN if self.doubt and self.error.outcome == "unknown" else Exit.FAILED
 

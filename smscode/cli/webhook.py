@@ -10,7 +10,7 @@ import typer
 
 from ..errors import ConfigurationError, InvalidArgumentError
 from ..models import WebhookConfig
-from .command import command
+from .command import Group, command
 from .exits import Exit
 from .listening import listen as listen_for_events
 from .orders import Yes
@@ -19,7 +19,9 @@ from .session import Session
 
 SECRET = "SMSCODE_WEBHOOK_SECRET"
 
-app: typer.Typer = typer.Typer(help="Show, set, try and receive the account's webhook.", no_args_is_help=True)
+app: typer.Typer = typer.Typer(
+    cls=Group, help="Show, set, try and receive the account's webhook.", no_args_is_help=True
+)
 
 
 @command(app, "show")
@@ -33,7 +35,7 @@ def show(session: Session) -> None:
 @command(app, "set")
 def set_(
     session: Session,
-    url: Annotated[str, typer.Argument(help='Where webhooks are to go (https); "" for nowhere.')],
+    url: Annotated[str, typer.Argument(metavar="URL", help='Where they are to go (https); "" for nowhere.')],
     secret_stdin: Annotated[
         bool, typer.Option("--secret-stdin", help="Read a new secret from the standard input.")
     ] = False,

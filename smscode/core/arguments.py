@@ -26,7 +26,9 @@ T = TypeVar("T")
 
 def wrong(name: str, expected: str, value: object) -> InvalidArgumentError:
     """Make the error for an argument of the wrong type, or an int out of range."""
-    found = str(value) if type(value) is int and abs(value) < 2**64 else type(value).__name__
+    found = type(value).__name__
+    if type(value) is int:
+        found = str(value) if abs(value) < 2**64 else "a huge int"
     return InvalidArgumentError(f"{name}: expected {expected}, got {found}.")
 
 
@@ -40,7 +42,7 @@ def integer(name: str, value: object, low: int, high: int) -> int:
 def identity(name: str, value: object) -> int:
     """Check an id: a positive 32-bit int."""
     if type(value) is not int or not 1 <= value <= _LARGEST_ID:
-        raise wrong(name, "a positive int", value)
+        raise wrong(name, f"a positive int of at most {_LARGEST_ID}", value)
     return value
 
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import time
 from typing import Literal, TextIO
 
@@ -22,18 +24,20 @@ _POLL_INTERVAL = 0.5
 _FUNDS_PER_NUMBER = 50_000
 
 
-def run(count: int, version: Literal["v1", "v2"], sync: bool, out: TextIO) -> int:
+def run(count: int, version: Literal["v1", "v2"], sync: bool, out: TextIO, *, as_json: bool = False) -> int:
     """Rent ``count`` numbers at once, show what happened, and give the exit code.
 
     It is 0 only if every number got its code, every order was finished, and the balance lost exactly
-    what the orders cost. ``sync`` uses threads and `Client` instead of tasks and `AsyncClient`.
+    what the orders cost. ``sync`` uses threads and `Client` instead of tasks and `AsyncClient`; ``as_json``
+    shows all of it at the end, for programs.
     """
     sandbox = Sandbox(otp_after=_OTP_AFTER, balance=count * _FUNDS_PER_NUMBER)
-    progress = Progress(count, out)
+    progress = Progress(count, io.StringIO() if as_json else out)
     began = time.monotonic()
     with sandbox.serve() as server:
         how = "threads" if sync else "asyncio"
-        out.write(f"sandbox   {server.url}, {count} numbers, {version}, {how}\n\n")
+        if not as_json:
+            out.write(f"sandbox   {server.url}, {count} numbers, {version}, {how}\n\n")
         if sync:
             rentals = _with_threads(sandbox.token, server.url, version, progress)
         else:
@@ -41,7 +45,7 @@ def run(count: int, version: Literal["v1", "v2"], sync: bool, out: TextIO) -> in
     progress.clear()
     requests = sum(sandbox.requests.values())
     report = Report(count, rentals, requests, time.monotonic() - began)
-    out.write("\n".join(report.lines()) + "\n")
+    out.write((json.dumps(report.record()) if as_json else "\n".join(report.lines())) + "\n")
     return 0 if report.adds_up else 1
 
 

@@ -7,6 +7,7 @@ from typing import TextIO
 
 from attrs import define, field, frozen
 
+from ..core.plain import to_dict
 from ..errors import SmscodeError
 from ..models import CreatedOrder, Product
 from ..money import Money
@@ -105,6 +106,30 @@ class Report:
             f"spent     {Money.idr(done.spent)} = sum of orders {Money.idr(done.charged)}: {check}",
             f"requests  {self.requests}",
         ]
+
+    def record(self) -> dict[str, object]:
+        """Write it as plain values."""
+        done = self.done
+        return {
+            "rentals": [
+                {
+                    "order_id": rental.order.id,
+                    "phone_number": rental.order.phone_number,
+                    "code": rental.code,
+                    "seconds": round(rental.seconds, 3),
+                    "finished": rental.finished,
+                }
+                for rental in sorted(done.rentals, key=lambda rental: rental.order.id)
+            ],
+            "errors": [str(error) for error in done.errors],
+            "balance_before": to_dict(done.before),
+            "balance_after": to_dict(done.after),
+            "spent": to_dict(Money.idr(done.spent)),
+            "charged": to_dict(Money.idr(done.charged)),
+            "adds_up": self.adds_up,
+            "requests": self.requests,
+            "seconds": round(self.seconds, 3),
+        }
 
 
 def choose(products: tuple[Product, ...], count: int) -> list[Product]:

@@ -102,7 +102,7 @@ def keyed(*values: object) -> list[Step]:
 
 
 VISIBLE = refused("token: expected visible ASCII characters only")
-NOT_AN_ID = refused("order_id: expected a positive int, got ")
+NOT_AN_ID = refused("order_id: expected a positive int of at most 2147483647, got ")
 NOT_A_KEY = refused("idempotency_key: expected 1..128 characters")
 NOT_DOLLARS = refused("max_price: expected a positive decimal number of dollars")
 NOT_A_LIMIT = refused("max_price: expected an int of rupiah (v1), a Decimal or decimal string of dollars")
@@ -170,7 +170,7 @@ ARGUMENTS: list[Case] = [
     # -- texts. Countries and services have int ids here; an unknown one goes to the service
     *cases(
         "A29",
-        refused("country_id: expected a positive int, got "),
+        refused("country_id: expected a positive int of at most 2147483647, got "),
         *every("catalog.services", "country_id", "", " us ", "US", "us", 0),
     ),
     *cases(

@@ -90,10 +90,10 @@ class Shell:
         streams = self._capsys.readouterr()
         return Done(code, streams.out, streams.err)
 
-    def type(self, *arguments: str | int, keys: str = "") -> Done:
-        """Run a command on a terminal of 80 columns, where somebody types ``keys``."""
+    def type(self, *arguments: str | int, keys: str = "", columns: int = 80) -> Done:
+        """Run a command on a terminal, where somebody types ``keys``."""
         with self._monkeypatch.context() as patch:
-            patch.setenv("COLUMNS", "80")
+            patch.setenv("COLUMNS", str(columns))
             patch.setenv("NO_COLOR", "1")
             patch.setattr(sys, "stdin", Terminal(keys))
             patch.setattr(sys, "stdout", out := Terminal())

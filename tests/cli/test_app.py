@@ -1,9 +1,8 @@
-"""What all commands have in common: help, usage errors, defects, completion, a reader that goes away."""
+"""What all commands have in common: help, usage errors, settings, defects, completion."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from pathlib import Path
@@ -30,6 +29,7 @@ COMMANDS = [
     *(["finish"], ["resend"], ["recover"], ["webhook", "show"], ["webhook", "set"], ["webhook", "test"]),
     *(["webhook", "listen"], ["doctor"]),
 ]
+LOCAL = [["demo"], ["sandbox"], ["openapi"]]
 
 
 @pytest.fixture(autouse=True)
@@ -37,20 +37,20 @@ def terminal_width(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
 
 
-@pytest.mark.parametrize(
-    "command", [[], ["webhook"], ["demo"], ["sandbox"], ["openapi"], *COMMANDS], ids=" ".join
-)
+@pytest.mark.parametrize("command", [[], ["webhook"], *LOCAL, *COMMANDS], ids=" ".join)
 def test_every_help_fits_80_columns(command: list[str]) -> None:
     shown = CliRunner().invoke(commands.app, [*command, "--help"])
     assert shown.exit_code == 0
     assert "Usage: " in shown.output
     assert max(len(line) for line in shown.output.splitlines()) <= 80
+    assert "bool" not in shown.output, "an option without a value shows none"
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("command", [*LOCAL, *COMMANDS], ids=" ".join)
 def test_every_command_has_the_shared_options(command: list[str]) -> None:
     shown = CliRunner().invoke(commands.app, [*command, "--help"]).output
-    assert all(option in shown for option in ("--json", "--sandbox", "--api-version"))
+    assert all(option in shown for option in ("--json", "--sandbox"))
+    assert ("--api-version" in shown) is (command != ["sandbox"])
 
 
 def test_the_commands_that_need_the_extra_are_known_without_it() -> None:
@@ -82,6 +82,7 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
         (["dance"], "error: No such command 'dance'."),
         (["balance", "--loud"], "error: No such option: --loud"),
         (["order", "many"], "error: Invalid value for 'ID'"),
+        (["webhook", "set"], "error: Missing argument 'URL'."),
         (["demo", "--count", "0"], "error: Invalid value for '--count'"),
         (["sandbox", "--port", "65536"], "error: Invalid value for '--port'"),
         (["webhook", "dance"], "error: No such command 'dance'."),
@@ -96,14 +97,31 @@ def test_a_wrong_command_line_is_two_lines(
     assert re.fullmatch(r"Try `smscode[a-z ]* --help`\.", second)
 
 
-def test_completion_is_offered(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("_SMSCODE_COMPLETE", "complete_bash")
-    monkeypatch.setenv("COMP_WORDS", "smscode re")
-    monkeypatch.setenv("COMP_CWORD", "1")
+@pytest.mark.parametrize(
+    "asking",
+    [
+        {"_SMSCODE_COMPLETE": "complete_bash", "COMP_WORDS": "smscode re", "COMP_CWORD": "1"},
+        {"_SMSCODE_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": "smscode re"},
+        {
+            "_SMSCODE_COMPLETE": "complete_fish",
+            "_TYPER_COMPLETE_ARGS": "smscode re",
+            "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+            "_TYPER_COMPLETE_WORD_TO_COMPLETE": "re",
+        },
+    ],
+    ids=["bash", "zsh", "fish"],
+)
+def test_completion_is_offered(
+    asking: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in asking.items():
+        monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit) as ended:
         main([])
     assert ended.value.code == 0
-    assert capsys.readouterr().out.split() == ["rent", "resend", "recover"]
+    assert set(re.findall(r"\b(?:rent|resend|recover|orders)\b", capsys.readouterr().out)) == {
+        *("rent", "resend", "recover"),
+    }
 
 
 def test_a_defect_is_told_without_a_traceback_and_without_its_words(
@@ -160,25 +178,6 @@ def test_a_limit_says_how_long_to_wait(shell: Shell) -> None:
     assert done.err.splitlines()[1] == "Wait 3600 s."
 
 
-def test_a_reader_that_goes_away_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    end, start = os.pipe()
-    os.close(end)
-    with os.fdopen(start, "w") as closed:
-        monkeypatch.setattr(sys, "stdout", closed)
-        assert main(["countries", "--sandbox"]) == 141
-
-
-def test_a_reader_that_goes_away_while_renting_does_not_lose_the_number(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    end, start = os.pipe()
-    os.close(end)
-    with os.fdopen(start, "w") as closed:
-        monkeypatch.setattr(sys, "stdout", closed)
-        assert main(["rent", "--product", "87", "--yes", "--sandbox"]) == 141
-    assert "Order 1004 ends by itself" in capfd.readouterr().err
-
-
 def test_the_commands_that_need_no_account_are_the_same_as_without_the_extra(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,12 +192,17 @@ def test_the_commands_that_need_no_account_are_the_same_as_without_the_extra(
 
     monkeypatch.setattr(local, "demo", note)
     monkeypatch.setattr(local, "sandbox", note)
-    assert main(["demo", "--count", "3", "--sync", "--api-version", "v1"]) == 0
     options = ["--otp-after", "1", "--generation", "documented", "--balance", "5"]
-    assert main(["sandbox", *options, "--scenario", "never", "--scenario", "ban(60)"]) == 0
-    assert calls == [
-        (3, "v1", True, sys.stdout),
-        (0, 1.0, "documented", 5, ["never", "ban(60)"], sys.stdout),
+    for run in (main, lambda arguments: plain.main(arguments, sys.stdout)):
+        assert run(["demo", "--count", "3", "--sync", "--api-version", "v1", "--sandbox"]) == 1
+        assert run(["sandbox", *options, "--scenario", "never", "--scenario", "ban(60)"]) == 1
+        assert run(["demo", "--json"]) == 1
+    with_typer, without = calls[:3], calls[3:]
+    assert with_typer == without
+    assert with_typer == [
+        (3, "v1", True, False, sys.stdout),
+        (0, 1.0, "documented", 5, ["never", "ban(60)"], False, sys.stdout),
+        (50, "v2", False, True, sys.stdout),
     ]
 
 
@@ -210,5 +214,54 @@ def test_the_sandbox_can_be_interrupted_and_can_fail(
 
     monkeypatch.setattr(Sandbox, "serve", serve)
     assert main(["sandbox", "--port", "1"]) == 130
+    assert capsys.readouterr().err == "Interrupted. Nothing was changed.\n"
     assert main(["sandbox"]) == 6
     assert capsys.readouterr().err == "error: uvicorn is missing\n"
+
+
+def test_a_token_or_address_that_cannot_be_used_is_a_matter_of_the_set_up(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SMSCODE_BASE_URL", raising=False)
+    for token in ("secret\nsecret", "secret ", "secrét", "secret" * 1000, "Bearer secret"):
+        monkeypatch.setenv("SMSCODE_TOKEN", token)
+        done = shell.bare("balance")
+        assert done.code == 6
+        assert done.err.startswith("error: SMSCODE_TOKEN: expected ")
+        assert "secr" not in done.err
+    monkeypatch.setenv("SMSCODE_TOKEN", "a-token")
+    for address in ("ftp://host", "http://example.net", "https://me:secret@example.net"):
+        monkeypatch.setenv("SMSCODE_BASE_URL", address)
+        done = shell.bare("balance")
+        assert done.code == 6
+        assert done.err.startswith("error: SMSCODE_BASE_URL: expected ")
+        assert "secret" not in done.err
+
+
+def test_a_service_that_cannot_be_reached_says_what_to_look_at(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Client) -> None:
+        raise smscode.NetworkError("No connection (ConnectError).", outcome="not_sent")
+
+    monkeypatch.setattr(Client, "balance", refuse)
+    done = shell.run("balance")
+    assert done.code == 1
+    assert done.err.splitlines()[1] == "Is the network there, and SMSCODE_BASE_URL right, if it is set?"
+
+
+@pytest.mark.parametrize("order_id", [0, -1, 2**31, 10**30])
+def test_an_id_that_no_order_has_is_a_wrong_argument(order_id: int, shell: Shell) -> None:
+    done = shell.run("cancel", "--json", "--", order_id) if order_id < 0 else shell.run("cancel", order_id)
+    assert done.code == 2
+
+
+def test_an_interrupt_while_it_starts_is_no_defect(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "run", interrupt)
+    assert main(["balance"]) == 130
+    assert capsys.readouterr().err == "Interrupted.\n"

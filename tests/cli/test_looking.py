@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 pytest.importorskip("typer")
@@ -76,3 +78,16 @@ def test_an_empty_table_says_so_on_a_terminal(shell: Shell) -> None:
     done = shell.type("orders")
     assert done.out == ""
     assert done.err == "Nothing to show.\n"
+
+
+def test_on_a_narrow_terminal_names_are_broken_but_numbers_are_not(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell.run("rent", "--product", 87, "--yes")
+    shown = [shell.type(command, columns=40).out for command in ("products", "orders")]
+    assert max(len(line) for text in shown for line in text.splitlines()) <= 40
+    assert not any("…" in text for text in shown)
+    products, orders = shown
+    assert re.search(r"^ +110  TikTok - +\$0\.1077 +50,000$", products, re.MULTILINE)
+    assert re.search(r"^1001 .* \$0\.9231 ", orders, re.MULTILINE)
+    assert "operator" not in products, "no product has one"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import json
 import os
 import re
 import signal
@@ -39,6 +40,21 @@ def test_the_demo_adds_up(version: str, sync: bool, monkeypatch: pytest.MonkeyPa
     assert "finished  12 of 12" in text
     assert re.search(r"spent     Rp ([\d,]+) = sum of orders Rp \1: ok", text)
     assert "\r" not in text
+
+
+@serves
+def test_the_demo_can_be_read_by_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "_OTP_AFTER", 0.0)
+    out = io.StringIO()
+    assert plain.main(["demo", "--count", "3", "--json"], out) == 0
+    told = json.loads(out.getvalue())
+    assert told["adds_up"] is True
+    assert [len(rental["code"]) for rental in told["rentals"]] == [6, 6, 6]
+    assert told["spent"] == told["charged"]
+    assert (
+        told["balance_before"]["canonical_amount"] - told["spent"]["canonical_amount"]
+        == (told["balance_after"]["canonical_amount"])
+    )
 
 
 @serves
@@ -113,6 +129,9 @@ def test_the_sandbox_command_says_where_it_listens_first(
     out = io.StringIO()
     assert plain.main(["sandbox", "--balance", "5"], out) == code
     assert re.fullmatch(r"listening on http://127\.0\.0\.1:\d+ token \S+\n", out.getvalue())
+    out = io.StringIO()
+    assert plain.main(["sandbox", "--json"], out) == code
+    assert set(json.loads(out.getvalue())) == {"event", "url", "token"}
 
 
 @serves

@@ -15,6 +15,7 @@ pytest.importorskip("typer")
 
 import httpx
 
+import smscode
 from smscode import Client
 from smscode.cli.renting import IN_DOUBT
 from smscode.sandbox import Sandbox
@@ -117,6 +118,14 @@ def test_a_product_can_be_named_by_its_id(shell: Shell) -> None:
     assert done.err.splitlines()[0] == "error: Nothing like that is in stock at that price."
 
 
+@pytest.mark.parametrize("named", [[], ["--country", "id"]])
+def test_what_the_code_is_for_is_not_guessed(named: list[str], shell: Shell) -> None:
+    done = shell.run("rent", "--yes", *named)
+    assert done.code == 2
+    assert done.err == "error: Say what the code is for: --service NAME, or --product ID.\n"
+    assert shell.sandbox.balance == 1_000_000
+
+
 def test_the_highest_price_is_kept_to(shell: Shell) -> None:
     assert shell.run(*WHATSAPP, "--max-price", "0.90", "--yes").code == 1
     assert shell.run(*WHATSAPP, "--max-price", "14999", "--yes", "--api-version", "v1").code == 1
@@ -193,7 +202,7 @@ def test_a_failing_wait_tells_of_the_number_before_it_tells_of_itself(
 ) -> None:
     shell.sandbox.fail_next("orders.active", "FORBIDDEN", message="Not you")
     done = shell.run(*WHATSAPP, "--yes")
-    assert done.code == 1
+    assert done.code == 4
     assert "It is too early to cancel. Order 1001 ends by itself" in done.err.splitlines()[0]
     assert done.err.splitlines()[1].startswith("error: Not you [FORBIDDEN")
 
@@ -207,6 +216,20 @@ def test_a_failing_return_after_the_code_is_said_but_the_code_counts(
     assert done.code == 0
     assert done.rows[2] == ["code", "123456"]
     assert done.err.startswith("Giving the number back failed: Not you. Order 1001 ends by itself")
+
+
+def test_a_finish_without_an_answer_is_said_but_the_code_counts(
+    shell: Shell, happen: dict[str, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def finish(self: object, order_id: int, *, timeout: float | None = None) -> None:
+        raise smscode.RequestTimeoutError("No answer in time.", outcome="unknown")
+
+    monkeypatch.setattr(smscode.AsyncOrders, "finish", finish)
+    happen["/orders/active"] = [lambda: shell.sandbox.deliver_sms(1001, code="123456")]
+    done = shell.run(*WHATSAPP, "--yes")
+    assert done.code == 0
+    assert done.rows[2] == ["code", "123456"]
+    assert done.err.startswith("Giving the number back failed: No answer in time.")
 
 
 class TestInterrupts:

@@ -65,7 +65,9 @@ def test_an_id_is_a_positive_32_bit_int_and_nothing_else(
     for value in (1, 2**31 - 1):
         assert build(**{name: value}, **others)
     for value in NOT_IDS:
-        with pytest.raises(InvalidArgumentError, match=rf"\A{name}: expected a positive int, got ") as caught:
+        with pytest.raises(
+            InvalidArgumentError, match=rf"\A{name}: expected a positive int of at most 2147483647, got "
+        ) as caught:
             build(**{name: value}, **others)
         assert len(caught.value.message) < 100
         assert caught.value.outcome == "not_sent"
@@ -77,7 +79,9 @@ def test_an_id_is_a_positive_32_bit_int_and_nothing_else(
     [row for row in IDS if row[0] == "order_id" or row[1] == calls.catalog.operators],
 )
 def test_a_required_id_cannot_be_none(name: str, build: Builder, others: dict[str, Any]) -> None:
-    with pytest.raises(InvalidArgumentError, match=f"{name}: expected a positive int, got NoneType"):
+    with pytest.raises(
+        InvalidArgumentError, match=f"{name}: expected a positive int of at most 2147483647, got NoneType"
+    ):
         build(**{name: None}, **others)
 
 
