@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import tomllib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, ExitStack
 from pathlib import Path
@@ -25,12 +26,14 @@ from .programs import ROOT, Program, programs_of, run
 
 PAGES = sorted((ROOT / "docs" / "pages").rglob("*.md"))
 PROGRAMS = [program for page in PAGES for program in programs_of(page)]
-COMMANDS = [
-    line
-    for page in PAGES
-    for line in page.read_text("utf-8").splitlines()
-    if re.match("smscode .*--sandbox", line)
+SHELL = [
+    command.strip()
+    for page in (*PAGES, ROOT / "README.md")
+    for block in re.findall(r"^```shell\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    for line in block.splitlines()
+    for command in line.split("&&")
 ]
+COMMANDS = sorted({line for line in SHELL if re.match(r"(python -m )?smscode ", line)})
 BODY = b'{"event":"webhook.test","timestamp":"2026-06-14T04:15:00+00:00","data":{"message":"ping"}}'
 SHOP = ROOT / "docs" / "pages" / "how-to" / "shop.md"
 
@@ -67,13 +70,64 @@ def test_every_program_with_processes_runs_as_it_stands(program: Program, tmp_pa
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_that_needs_no_account_runs(
+def test_every_command_runs(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("typer")
+
+    class Stop:
+        def wait(self) -> None:
+            """Serve no longer."""
+
+    monkeypatch.setattr("smscode.cli.local._stop", Stop())
     monkeypatch.setenv("SMSCODE_JOURNAL", str(tmp_path / "orders.db"))
-    assert main(command.split()[1:]) == 0, capsys.readouterr().err
+    assert main(command.removeprefix("python -m ").split()[1:]) == 0, capsys.readouterr().err
     assert capsys.readouterr().out
+
+
+def test_every_other_line_for_a_shell_installs_what_there_is_or_sets_what_is_read() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    for line in set(SHELL) - {*COMMANDS, "python -m pytest", "python -m pip uninstall smscode"}:
+        installs = re.fullmatch(r'python -m pip install "?(?:\.|smscode-async)(?:\[(.+)\])?"?', line)
+        sets = re.fullmatch(r"export (SMSCODE_TOKEN|SMSCODE_BASE_URL)=\S+", line)
+        assert installs or sets, line
+        assert not installs or not installs[1] or set(installs[1].split(",")) <= set(extras), line
+
+
+def test_the_log_is_as_shown(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    page = (ROOT / "docs" / "pages" / "how-to" / "observe.md").read_text("utf-8")
+    (shown,) = re.findall(r"^```text\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    sandbox = Sandbox()
+    with caplog.at_level("DEBUG", "smscode"), Client(sandbox.token, transport=sandbox.transport()) as client:
+        client.balance()
+
+    def of_any_call(line: str) -> str:
+        line = re.sub(r"call \d+ ", "call N ", line)
+        return re.sub(r"\d+\.\d{3} s|request id \S+", "S", line)
+
+    logged = [f"{row.levelname}:{row.name}:{row.getMessage()}" for row in caplog.records]
+    assert [of_any_call(line) for line in logged] == [of_any_call(line) for line in shown.splitlines()]
+
+
+def test_the_reference_of_the_command_line_has_every_command_and_option() -> None:
+    typer = pytest.importorskip("typer")
+    namespace: dict[str, Any] = {}
+    exec((ROOT / "docs" / "hooks.py").read_text("utf-8"), namespace)
+    page = (ROOT / "docs" / "pages" / "reference" / "command-line.md").read_text("utf-8")
+    built: str = namespace["on_page_markdown"](page, page=None)
+    command = typer.main.get_command(namespace["app"])
+    webhook = command.commands.pop("webhook")
+    for path, one in [*command.commands.items(), *((f"webhook {n}", c) for n, c in webhook.commands.items())]:
+        section = built.partition(f"## smscode {path}\n")[2].partition("\n## ")[0]
+        assert section, path
+        for parameter in one.params:
+            shared = parameter.name in namespace["EVERYWHERE"]
+            name = parameter.opts[0] if parameter.param_type_name == "option" else parameter.metavar
+            assert f"`{name}`" in (built if shared else section), (path, name)
+    assert "| `--policy` `cheapest`, `best_success` |" in built
+    assert "| `--limit` `1..100` | Most rows to show. Default: `20`. |" in built
+    assert "| `--timeout` `SECONDS` |" in built
+    assert namespace["on_page_markdown"]("# Another page") == "# Another page"
 
 
 @pytest.mark.asyncio

@@ -106,6 +106,20 @@ def test_on_a_terminal_it_asks_waits_and_shows_the_code() -> None:
     assert "\x1b[?25h" in screen.raw, "the cursor is shown again"
 
 
+def test_it_looks_as_the_readme_shows_it() -> None:
+    (block,) = re.findall(r"^```console\n(.*?)^```$", (ROOT / "README.md").read_text("utf-8"), re.M | re.S)
+    shown = block.partition("$ smscode ")[2].splitlines()
+    screen = Screen([*RENT[:3], *shown[0].split()])
+    screen.read_until("[y/n] (n):")
+    screen.type("y\n")
+    assert screen.end() == 0
+    place = 0
+    for line in shown[1:]:
+        found = re.compile(re.sub(r"\d", r"\\d", re.escape(line))).search(screen.text, place)
+        assert found, line
+        place = found.end()
+
+
 def test_ctrl_c_at_the_question_buys_nothing() -> None:
     screen = Screen(RENT)
     screen.read_until("[y/n] (n):")
