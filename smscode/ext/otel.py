@@ -3,7 +3,8 @@
 ``AsyncClient(on_event=telemetry())``: every call is a span, and every request in it a span of kind CLIENT by
 the semantic conventions for HTTP. What is measured: ``http.client.request.duration`` of the conventions,
 ``smscode.call.duration``, ``smscode.wait.duration`` and ``smscode.retries``. Nothing holds a token, a query,
-an id of an order, a body, a phone number or a code.
+an id of an order, a body, a phone number or a code: ``url.full`` has placeholders as ``url.template``, and
+no query.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ class _Spans:
     """The span of a call, and that of the request that is under way."""
 
     call: trace.Span
+    base_url: str
     address: _Attributes
     request: trace.Span | None = None
 
@@ -109,10 +111,10 @@ class _Telemetry:
             f"smscode {event.operation}", attributes={"smscode.operation": event.operation, **address}
         )
         with self._lock:
-            self._open[event.call_id] = _Spans(span, address)
+            self._open[event.call_id] = _Spans(span, event.base_url, address)
 
     def _send(self, event: RequestSent, spans: _Spans) -> None:
-        attributes = {**_request(event), **spans.address}
+        attributes = {**_request(event), **spans.address, "url.full": spans.base_url + event.path}
         if event.attempt > 1:
             attributes["http.request.resend_count"] = event.attempt - 1
         spans.request = self._tracer.start_span(

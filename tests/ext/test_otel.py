@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -106,6 +107,7 @@ def test_a_call_is_a_span_with_one_of_kind_client_for_its_request(seen: Seen) ->
     assert dict(request.attributes or {}) == {
         "http.request.method": "GET",
         "url.template": "/v2/balance",
+        "url.full": "https://api.smscode.gg/v2/balance",
         "http.response.status_code": 200,
         "http.response.header.x-request-id": ("sandbox-000001",),
         **HOST,
@@ -243,6 +245,23 @@ def test_nothing_is_exported_that_is_a_secret(seen: Seen) -> None:
     for secret in ("canary", order.phone_number, code, f"/{order.id}", "ACTIVE"):
         assert secret is not None
         assert secret not in exported
+
+
+def test_without_an_sdk_nothing_is_exported_and_nothing_fails() -> None:
+    """The extra has only OpenTelemetry's API; a program that sets up no SDK is served all the same."""
+    program = """
+import sys
+sys.modules["opentelemetry.sdk"] = None
+from smscode import Client
+from smscode.ext.otel import telemetry
+from smscode.sandbox import Sandbox
+sandbox = Sandbox(otp_after=0)
+with Client(sandbox.token, transport=sandbox.transport(), on_event=telemetry()) as client:
+    order = client.orders.create(catalog_product_id=87).orders[0]
+    print(client.orders.wait_for_otp(order.id).code is not None)
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("True\n", "")
 
 
 def test_it_says_which_extra_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
