@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import shlex
 import tomllib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, ExitStack
@@ -85,9 +86,23 @@ def test_every_command_runs(
     assert capsys.readouterr().out
 
 
+@pytest.mark.parametrize("line", [line for line in SHELL if line.startswith("curl ")])
+def test_every_request_by_curl_is_answered(line: str) -> None:
+    words = shlex.split(line)[1:]
+    options = dict(zip(words[:-1:2], words[1::2], strict=True))
+    assert set(options) <= {"-H", "-d"}
+    name, _, value = options["-H"].partition(": ")
+    sandbox = Sandbox(token="sandbox-token")
+    with httpx.Client(transport=sandbox.transport()) as http:
+        method, body = ("POST", options["-d"]) if "-d" in options else ("GET", None)
+        answer = http.request(method, f"http://{words[-1]}", headers={name: value}, content=body)
+    assert answer.status_code == 200, answer.text
+
+
 def test_every_other_line_for_a_shell_installs_what_there_is_or_sets_what_is_read() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
-    for line in set(SHELL) - {*COMMANDS, "python -m pytest", "python -m pip uninstall smscode"}:
+    others = {line for line in SHELL if line not in COMMANDS and not line.startswith("curl ")}
+    for line in others - {"python -m pytest", "python -m pip uninstall smscode"}:
         installs = re.fullmatch(r'python -m pip install "?(?:\.|smscode-async)(?:\[(.+)\])?"?', line)
         sets = re.fullmatch(r"export (SMSCODE_TOKEN|SMSCODE_BASE_URL)=\S+", line)
         assert installs or sets, line
