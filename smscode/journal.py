@@ -195,13 +195,8 @@ class SQLiteJournal:
         try:
             self._connection.execute(f"PRAGMA busy_timeout = {patience * 1000:.0f}")
             self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
+            with _sqlite.transaction(self._connection):
                 yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._unusable(str(error)) from error
         finally:

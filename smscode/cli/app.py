@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, cast
 
 import typer
@@ -77,10 +78,13 @@ def sandbox(
         list[str] | None,
         typer.Option(metavar="NAME", help="What goes wrong, as 'ban(60)'. Again for more."),
     ] = None,
+    state: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep it in this file, to go on later.")
+    ] = None,
 ) -> int:
     """Serve a sandbox on this machine until interrupted."""
     as_json = session.screen.as_json
-    return local.sandbox(port, otp_after, generation, balance, scenario or [], as_json, sys.stdout)
+    return local.sandbox(port, otp_after, generation, balance, scenario or [], state, as_json, sys.stdout)
 
 
 @command(app, "openapi", panel=_TRY, versioned=False)

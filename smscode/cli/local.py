@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal, TextIO, TypeAlias
 
 from .exits import Exit
@@ -33,25 +34,26 @@ def sandbox(
     generation: Generation,
     balance: int,
     scenarios: Sequence[str],
+    state: Path | None,
     as_json: bool,
     out: TextIO,
 ) -> int:
     """Serve a sandbox until interrupted; its first line says where, and with which token."""
     from ..sandbox import Sandbox
 
-    served = Sandbox(otp_after=otp_after, generation=generation, balance=balance)
-    if scenarios:
-        served.play(*scenarios)
-    with served.serve(port) as server:
-        line = f"listening on {server.url} token {served.token}"
-        if as_json:
-            line = json.dumps({"event": "listening", "url": server.url, "token": served.token})
-        out.write(f"{line}\n")
-        out.flush()
-        try:
-            _stop.wait()
-        except KeyboardInterrupt:  # the usual end, which needs no word
-            return Exit.INTERRUPTED
+    with Sandbox(otp_after=otp_after, generation=generation, balance=balance, state=state) as served:
+        if scenarios:
+            served.play(*scenarios)
+        with served.serve(port) as server:
+            line = f"listening on {server.url} token {served.token}"
+            if as_json:
+                line = json.dumps({"event": "listening", "url": server.url, "token": served.token})
+            out.write(f"{line}\n")
+            out.flush()
+            try:
+                _stop.wait()
+            except KeyboardInterrupt:  # the usual end, which needs no word
+                return Exit.INTERRUPTED
     return Exit.OK
 
 

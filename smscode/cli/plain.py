@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TextIO
 
 from ..errors import SmscodeError
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="what goes wrong, as 'ban(60)'; again for more",
     )
+    sandbox.add_argument("--state", type=Path, metavar="FILE", help="keep it in this file, to go on later")
     sandbox.set_defaults(command=_sandbox)
 
     openapi = commands.add_parser("openapi", help="print the OpenAPI document of what the sandbox serves")
@@ -96,6 +98,7 @@ def _sandbox(options: argparse.Namespace, out: TextIO) -> int:
         options.generation,
         options.balance,
         options.scenario,
+        options.state,
         options.json,
         out,
     )

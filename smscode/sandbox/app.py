@@ -12,6 +12,7 @@ import hmac
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 from urllib.parse import unquote
@@ -110,9 +111,10 @@ class App:
         history_limit: int,
     ) -> None:
         self.world: World = world
-        self.lock: threading.Lock = threading.Lock()
+        self.lock: AbstractContextManager[object] = threading.Lock()
         self.courier: Courier = Courier(deliver, self._delivered)
         self.limits: RateLimits = limits
+        self.answered: int = 0
         self.requests: Counter[str] = Counter()
         self.deliveries: list[Delivery] = []
         self.stage: Stage = Stage()
@@ -124,7 +126,6 @@ class App:
         self._clock = clock
         self._resolve = resolve
         self._allow_local_webhooks = allow_local_webhooks
-        self._answered = 0
 
     def begin(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Exchange:
         """Do what a request asks; ``target`` is the path with the query."""
@@ -134,8 +135,8 @@ class App:
             now = self.settle()
             # What fell due before the request is signed before the request can change the secret.
             deliveries = self._outgoing(now)
-            self._answered += 1
-            request_id = f"sandbox-{self._answered:06d}"
+            self.answered += 1
+            request_id = f"sandbox-{self.answered:06d}"
             path = unquote(path)
             if path == CONTROL or path.startswith(f"{CONTROL}/"):
                 return self._control(request_id, method, path, query, lower, body, now)
@@ -344,12 +345,9 @@ class App:
         """Sign what happened and give the webhooks that are to be sent now."""
         world = self.world
         events, world.outbox = world.outbox, []
-        signed = [(event, self._signed(event)) for event in events]
-        if world.rules.webhook_jitter:
-            for event, delivery in signed:
-                world.hold_back(delivery, event.at)
-            signed.clear()
-        return (*(delivery for _, delivery in signed), *world.postbox.take(now, world.webhook))
+        for event in events:
+            world.post(self._signed(event), event.at)
+        return tuple(world.postbox.take(now, world.webhook))
 
     def _signed(self, event: Event) -> Delivery:
         view = View("v1", self._generation, None, event.at)

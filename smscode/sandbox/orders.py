@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, frozen
 
 from ..models import OrderStatus
 from .behaviour import USUAL, Behaviour, Message
@@ -48,7 +48,7 @@ class Order:
     otp_message: str | None = None
     otp_received_at: datetime | None = None
     sms_revision: int = 0
-    incoming: list[tuple[datetime, Message]] = field(factory=list[tuple[datetime, Message]])
+    incoming: tuple[tuple[datetime, Message], ...] = ()
     resend_at: datetime | None = None
     canceled_at: datetime | None = None
     failed_reason: str | None = None

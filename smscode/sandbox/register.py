@@ -79,6 +79,7 @@ class Register:
         self.numbers: set[str] = set()
         self.rented_again: dict[str, list[int]] = {}
         self._opened = 0
+        self.order_type: type[Order] = Order
 
     def order(self, order_id: int) -> Order:
         """Give an order."""
@@ -96,7 +97,7 @@ class Register:
         """Rent a number and give the order's id; with ``parent``, that order's number again."""
         lifetime = self.rules.lifetime if behaviour.lifetime is None else behaviour.lifetime
         cancel_after = self.rules.cancel_after if behaviour.cancel_after is None else behaviour.cancel_after
-        order = Order(
+        order = self.order_type(
             id=FIRST_ORDER_ID + len(self.orders),
             tier=tier,
             amount=amount,
@@ -110,8 +111,7 @@ class Register:
         self.orders[order.id] = self.open[order.id] = order
         self._opened += 1
         if parent is not None:
-            family = self.rented_again.setdefault(order.phone_number, [parent.id])
-            family.append(order.id)
+            self._join_family(order, parent.id)
             self._set_number_free(order.phone_number, free=False)
         self.ledger.debit(now, amount, order.id)
         self.happened.append(OrderRented(now, order.id, tier.id, order.phone_number, amount, order.parent_id))
@@ -119,6 +119,25 @@ class Register:
         heapq.heappush(self.due, (order.expires_at, "order", order.id))
         self.expect_sms(order, now)
         return order.id
+
+    def index(self) -> None:
+        """Work out from the orders all that follows from them, after they were put in as they are."""
+        self.open = {order.id: order for order in self.orders.values() if not order.status.terminal}
+        self._opened = len(self.open)
+        self.numbers = {order.phone_number for order in self.orders.values()}
+        self.rented_again = {}
+        for order in self.orders.values():
+            if order.parent_id is not None:
+                self._join_family(order, order.parent_id)
+        self.due = [
+            (at, "order", order.id)
+            for order in self.open.values()
+            for at in (order.expires_at, *(at for at, _ in order.incoming))
+        ]
+        heapq.heapify(self.due)
+
+    def _join_family(self, order: Order, parent_id: int) -> None:
+        self.rented_again.setdefault(order.phone_number, [parent_id]).append(order.id)
 
     def _set_number_free(self, number: str, *, free: bool) -> None:
         for order_id in self.rented_again[number]:
@@ -153,7 +172,8 @@ class Register:
             self.end(order, at, OrderStatus.COMPLETED if order.sms_revision else OrderStatus.EXPIRED)
             return
         while order.incoming and order.incoming[0][0] <= at:
-            _, message = order.incoming.pop(0)
+            (_, message), *later = order.incoming
+            order.incoming = tuple(later)
             self.receive_sms(order, at, message.text, message.code)
 
     def receive_sms(
@@ -183,7 +203,7 @@ class Register:
             after = self.rules.otp_after
             messages = () if after is None else (Message(after),)
         expected = [(now + timedelta(seconds=message.after), message) for message in messages]
-        order.incoming = sorted(expected, key=lambda item: item[0])
+        order.incoming = tuple(sorted(expected, key=lambda item: item[0]))
         for at, _ in order.incoming:
             heapq.heappush(self.due, (at, "order", order.id))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
-from datetime import UTC, datetime, timedelta
+from contextlib import AbstractContextManager, ExitStack
+from datetime import datetime, timedelta
 from functools import partial
-from typing import get_args
+from typing import TYPE_CHECKING, Self
 
 from attrs import evolve
 
@@ -20,11 +21,11 @@ from .asgi import Receive, Scope, Send, asgi_app
 from .audit import Audit, audit
 from .behaviour import Behaviour
 from .checks import check_seconds, check_whole
+from .clock import Clock, utc_now
 from .history import DEFAULT_LIMIT, Entry, ScenarioChosen, SettingChanged, TimeAdvanced
 from .ledger import Movement
-from .limits import read_limits
+from .options import Options
 from .refusal import Json, Problem
-from .register import Rules
 from .render import Generation
 from .scenario import Scenario
 from .scenarios import BEHAVIOUR
@@ -32,11 +33,9 @@ from .seed import seed_catalog
 from .serving import Server, serve
 from .transport import SandboxTransport
 from .webhooks import Delivery
-from .world import World
 
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
+if TYPE_CHECKING:
+    from .state import State
 
 
 class Sandbox:
@@ -60,6 +59,11 @@ class Sandbox:
     requests per 60 seconds, by the names of `RateLimits`, and ``cancels_per_day``. ``abuse_guard`` says
     when too many failed orders stop an account from ordering, None for never. The `history` holds the last
     ``history_limit`` entries.
+
+    ``state`` is a SQLite file that the sandbox is kept in, made if there is none: what was answered is
+    still so when it is opened again, also after the process was killed. It goes on as what it was made
+    with, its token included; an argument that says otherwise raises `ConfigurationError`, as does a file
+    that another sandbox is using, or that is none of this version's. `close` it, or use ``with``.
     """
 
     def __init__(
@@ -82,59 +86,68 @@ class Sandbox:
         abuse_guard: AbuseGuard | None = AbuseGuard(),
         history_limit: int = DEFAULT_LIMIT,
         seed: int = 0,
+        state: str | os.PathLike[str] | None = None,
     ) -> None:
-        check_whole("balance", balance, 0)
-        check_whole("history_limit", history_limit, 0)
-        if rate is not None:
-            check_whole("rate", rate, 1)
-        if generation not in get_args(Generation):
-            raise InvalidArgumentError("generation: expected 'documented' or 'current'.")
-        for name, seconds in (
-            ("otp_after", otp_after),
-            ("lifetime", lifetime),
-            ("cancel_after", cancel_after),
-            ("resend_cooldown", resend_cooldown),
-            ("webhook_jitter", webhook_jitter),
-        ):
-            if seconds is not None:
-                check_seconds(name, seconds)
-        self.token = token
-        self.generation: Generation = generation
-        self._clock = clock or _utc_now
-        self._ahead = timedelta(0)
-        self._latest = datetime.min.replace(tzinfo=UTC)
-        self._limits = partial(read_limits, rate_limits)
-        limits, per_day = self._limits()
-        if resolve is None:
-            resolve = resolve_by_system if deliver is None else resolve_nothing
-        rules = Rules(
+        options = Options(
+            token=token,
+            balance=balance,
+            rate=rate,
             otp_after=otp_after,
             lifetime=lifetime,
             cancel_after=cancel_after,
             resend_cooldown=resend_cooldown,
-            current=generation == "current",
+            generation=generation,
+            allow_local_webhooks=allow_local_webhooks,
             webhook_jitter=webhook_jitter,
-            cancels_per_day=per_day,
+            rate_limits=rate_limits,
             abuse_guard=abuse_guard,
+            history_limit=history_limit,
             seed=seed,
         )
-        self._world = partial(World, rules, balance=balance, rate=rate)
-        self._app = App(
-            self._world(seed_catalog(), now=self._now()),
-            token=token,
-            generation=generation,
-            clock=self._now,
-            deliver=deliver,
-            resolve=resolve,
-            allow_local_webhooks=allow_local_webhooks,
-            limits=limits,
-            steer=partial(control.begin, self),
-            history_limit=history_limit,
-        )
+        if resolve is None:
+            resolve = resolve_by_system if deliver is None else resolve_nothing
+        self._clock = Clock(clock or utc_now)
+        now = self._clock()
+        with ExitStack() as opened:
+            kept: State | None = None
+            if state is not None:
+                from .state import State  # with SQLite and cattrs, for those who ask for it
+
+                kept = State(state)
+                opened.callback(kept.close)
+                options = kept.options(options)
+            self._options = options
+            self._app = App(
+                options.world(seed_catalog(), now),
+                token=options.token,
+                generation=options.generation,
+                clock=self._clock,
+                deliver=deliver,
+                resolve=resolve,
+                allow_local_webhooks=options.allow_local_webhooks,
+                limits=options.limits(),
+                steer=partial(control.begin, self),
+                history_limit=options.history_limit,
+            )
+            if kept is not None:
+                kept.keep(self._app, self._clock, options)
+            self._opened = opened.pop_all()
+        self.token = options.token
+        self.generation: Generation = options.generation
         self._transport = SandboxTransport(self._app)
 
     def __repr__(self) -> str:
         return f"<Sandbox {len(self._app.world.orders)} orders, balance {self.balance} IDR>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the ``state`` file; a sandbox without one needs no closing."""
+        self._opened.close()
 
     def transport(self) -> SandboxTransport:
         """Give the httpx transport that leads here; it fits sync and async clients alike."""
@@ -159,7 +172,7 @@ class Sandbox:
     def now(self) -> datetime:
         """The sandbox's time."""
         with self._app.lock:
-            return self._now()
+            return self._clock()
 
     @property
     def balance(self) -> int:
@@ -206,8 +219,8 @@ class Sandbox:
             raise InvalidArgumentError("seconds: time moves forward only.")
         with self._app.lock:
             self._app.settle()
-            self._ahead += timedelta(seconds=seconds)
-            self._app.history.add(TimeAdvanced(self._now(), seconds))
+            self._clock.ahead += timedelta(seconds=seconds)
+            self._app.history.add(TimeAdvanced(self._clock(), seconds))
         self._app.complete(self._app.tick())
 
     def play(
@@ -294,7 +307,8 @@ class Sandbox:
         """Begin anew, as after construction: no orders, scenarios or history; the time goes on."""
         with self._app.lock:
             self._app.world.abandon(Problem("SERVICE_UNAVAILABLE", "The sandbox was reset", 503))
-            self._app.begin_anew(self._world(seed_catalog(), now=self._now()), self._limits()[0])
+            world = self._options.world(seed_catalog(), self._clock())
+            self._app.begin_anew(world, self._options.limits())
 
     def deliver_sms(self, order_id: int, *, text: str | None = None, code: str | None = None) -> None:
         """Let an SMS arrive now for an order that has not ended.
@@ -349,11 +363,3 @@ class Sandbox:
     def _change(self, change: Callable[[datetime], None]) -> None:
         """Change something, after what fell due before, and send the webhooks that come of it."""
         self._app.complete(self._app.act(change))
-
-    def _now(self) -> datetime:
-        now = self._clock()
-        if now.tzinfo is None:
-            raise InvalidArgumentError("clock: expected an aware datetime.")
-        # The state only moves forward, also where the clock of the machine is set back.
-        self._latest = max(self._latest, now.astimezone(UTC) + self._ahead)
-        return self._latest

@@ -18,18 +18,18 @@ class TrackRecord:
     """
 
     def __init__(self) -> None:
-        self.days: dict[str, dict[int, tuple[int, int]]] = {}
+        self.days: dict[tuple[str, int], tuple[int, int]] = {}
 
     def add(self, provider: str, day: date, orders: int, with_code: int) -> None:
         """Count orders of a day, and orders of that day that got a code."""
-        days = self.days.setdefault(provider, {})
-        before = days.get(day.toordinal(), (0, 0))
-        days[day.toordinal()] = (before[0] + orders, before[1] + with_code)
+        key = (provider, day.toordinal())
+        before = self.days.get(key, (0, 0))
+        self.days[key] = (before[0] + orders, before[1] + with_code)
 
     def step(self, provider: str, now: datetime) -> int | None:
         """Give a supplier's share of orders with a code in steps of 10 %, as 0..10; None: too few orders."""
-        days, today = self.days.get(provider, {}), now.toordinal()
-        found = [days[day] for day in range(today - DAYS, today) if day in days]
+        today = now.toordinal()
+        found = [self.days.get((provider, day), (0, 0)) for day in range(today - DAYS, today)]
         orders = sum(ordered for ordered, _ in found)
         if orders < FEWEST_ORDERS:
             return None

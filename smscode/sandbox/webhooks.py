@@ -33,7 +33,7 @@ class Delivery:
 
     It tells of the ``event`` of that name, of the order ``order_id``. ``status`` is the HTTP status that
     the endpoint answered, None before that or when it gave none. ``attempt`` counts from 1: what fails
-    may be sent again.
+    may be sent again. ``number`` tells the requests for events apart.
     """
 
     url: str
@@ -43,6 +43,7 @@ class Delivery:
     attempt: int = 1
     event: str = "webhook.test"
     order_id: int | None = None
+    number: int = 0
 
     @property
     def delivered(self) -> bool:

@@ -79,6 +79,12 @@ class World(Register):
         due = [at for at in (self.due[0][0] if self.due else None, self.postbox.next_due()) if at]
         return min(due, default=None)
 
+    def index(self) -> None:
+        """Work out what follows from the orders and the purchases that settle."""
+        super().index()
+        for purchase in self.settling.values():
+            heapq.heappush(self.due, (purchase.ready_at, "purchase", purchase.number))
+
     def _over(self, due: Due) -> bool:
         return due[1] == "order" and self.orders[due[2]].status.terminal
 
@@ -151,7 +157,7 @@ class World(Register):
             raise no_offer()
         steps: dict[str, int | None] = {}
         if wish.policy is RoutingPolicy.BEST_SUCCESS:
-            steps = {code: self.success.step(code, now) for code in self.success.days}
+            steps = {one.code: self.success.step(one.code, now) for one in self.catalog.providers}
         return choose(self.catalog, wish, steps)
 
     def _plan(self, wish: Wish, purchase: Settling, now: datetime) -> Supply:
@@ -274,13 +280,15 @@ class World(Register):
         generated = draw(self.rules.seed, f"secret/{self.secrets}", 256)
         self.webhook.update(url, secret, f"{generated:064x}")
 
-    def hold_back(self, delivery: Delivery, at: datetime) -> None:
-        """Keep a webhook of something that happened at ``at`` for a moment, each for another one."""
-        pause = draw(self.rules.seed, f"webhook/{self.postbox.posted}") / 2**64 * self.rules.webhook_jitter
-        self.postbox.put(delivery, at + timedelta(seconds=pause))
+    def post(self, delivery: Delivery, at: datetime) -> None:
+        """Send a webhook of something that happened at ``at``; with jitter each is held back for a moment."""
+        if jitter := self.rules.webhook_jitter:
+            at += timedelta(seconds=draw(self.rules.seed, f"webhook/{self.postbox.posted}") / 2**64 * jitter)
+        self.postbox.put(delivery, at)
 
     def delivered(self, delivery: Delivery, now: datetime) -> None:
         """Take in how a delivery went."""
+        self.postbox.under_way.pop(delivery.number, None)
         if self.rules.current:
             self.webhook.record(delivery, now)
             if not delivery.delivered:

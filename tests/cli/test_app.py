@@ -192,16 +192,16 @@ def test_the_commands_that_need_no_account_are_the_same_as_without_the_extra(
 
     monkeypatch.setattr(local, "demo", note)
     monkeypatch.setattr(local, "sandbox", note)
-    options = ["--otp-after", "1", "--generation", "documented", "--balance", "5"]
+    options = ["--otp-after", "1", "--generation", "documented", "--balance", "5", "--state", "kept.db"]
     for run in (main, lambda arguments: plain.main(arguments, sys.stdout)):
         assert run(["demo", "--count", "3", "--sync", "--api-version", "v1", "--sandbox"]) == 1
-        assert run(["sandbox", *options, "--scenario", "never", "--scenario", "ban(60)"]) == 1
+        assert run(["sandbox", *options, "--scenario", "never", "--scenario", "ban(60)"]) == 0
         assert run(["demo", "--json"]) == 1
     with_typer, without = calls[:3], calls[3:]
     assert with_typer == without
     assert with_typer == [
         (3, "v1", True, False, sys.stdout),
-        (0, 1.0, "documented", 5, ["never", "ban(60)"], False, sys.stdout),
+        (0, 1.0, "documented", 5, ["never", "ban(60)"], Path("kept.db"), False, sys.stdout),
         (50, "v2", False, True, sys.stdout),
     ]
 
