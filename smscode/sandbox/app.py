@@ -189,6 +189,11 @@ class App:
                 until = max(until, awaited.ready_at)
             return (until - now).total_seconds()
 
+    def send_webhooks(self, exchange: Exchange) -> Exchange:
+        """Send the webhooks of an exchange, whose answer is waited for, and give what is left of it."""
+        self.courier.dispatch(exchange.deliveries)
+        return self._exchange(exchange.entry, exchange.answer, (), exchange.held_until)
+
     def complete(self, exchange: Exchange) -> Response:
         """Send the webhooks of an exchange and give its answer, which is not waited for any more.
 

@@ -9,7 +9,7 @@ import httpx
 
 from ..core.wire import Response
 from .app import App, ConnectionLost
-from .waiting import TooSlow, complete, complete_async
+from .waiting import REAL_PACE, Pace, TooSlow, complete, complete_async
 
 
 def _response(response: Response) -> httpx.Response:
@@ -49,15 +49,16 @@ class SandboxTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
     happens. ``origin`` tells sandboxes apart for the clients' rate limits, which count by service and token.
     """
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, pace: Pace = REAL_PACE) -> None:
         self.app = app
+        self.pace = pace
         self.origin: str = uuid4().hex
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request of a sync client."""
         exchange = self.app.begin(request.method, _target(request), _headers(request), request.read())
         try:
-            return _response(complete(self.app, exchange, _patience(request)))
+            return _response(complete(self.app, exchange, _patience(request), self.pace))
         except (TooSlow, ConnectionLost) as failure:
             raise _broken(failure, request) from None
 
@@ -68,6 +69,6 @@ class SandboxTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
         await anyio.lowlevel.checkpoint()
         exchange = self.app.begin(request.method, _target(request), _headers(request), body)
         try:
-            return _response(await complete_async(self.app, exchange, _patience(request)))
+            return _response(await complete_async(self.app, exchange, _patience(request), self.pace))
         except (TooSlow, ConnectionLost) as failure:
             raise _broken(failure, request) from None

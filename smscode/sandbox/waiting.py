@@ -1,4 +1,4 @@
-"""Waiting for a purchase that takes its time, in a thread or on an event loop.
+"""Waiting for an answer that takes its time, in a thread or on an event loop.
 
 The sandbox's time may be moved by anybody at any moment, so the wait is made of short naps.
 """
@@ -14,35 +14,68 @@ import anyio.to_thread
 from ..core.wire import Response
 from .app import App, Exchange
 
-_FIRST_NAP = 0.002
-_LONGEST_NAP = 0.1
-
 
 class TooSlow(Exception):
     """The answer did not come within the caller's patience; the service goes on with the request."""
 
 
-def _naps(app: App, exchange: Exchange, patience: float | None) -> Iterator[float]:
-    """Give the seconds to sleep, again and again, until an exchange can be completed."""
-    nap, until = _FIRST_NAP, None if patience is None else time.monotonic() + patience
-    while (left := app.until_settled(exchange)) > 0:
-        if until is not None and time.monotonic() >= until:
-            raise TooSlow
-        yield min(left, nap)
-        nap = min(2 * nap, _LONGEST_NAP)
+class Pace:
+    """How those who wait for an answer let time pass: as it does.
 
+    Nobody naps for less than ``first_nap`` seconds or more than ``longest_nap``, but where less is left.
+    """
 
-def complete(app: App, exchange: Exchange, patience: float | None = None) -> Response:
-    """Wait for an exchange's answer, for at most ``patience`` real seconds."""
-    for seconds in _naps(app, exchange, patience):
+    first_nap: float = 0.002
+    longest_nap: float = 0.1
+
+    def now(self) -> float:
+        """Give the seconds of a clock that only goes forward."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, in a thread."""
         time.sleep(seconds)
+
+    async def sleep_async(self, seconds: float) -> None:
+        """Wait, on an event loop."""
+        await anyio.sleep(seconds)
+
+
+REAL_PACE = Pace()
+
+
+def _naps(app: App, exchange: Exchange, patience: float | None, pace: Pace) -> Iterator[float]:
+    """Give the seconds to sleep, again and again, until an exchange can be completed."""
+    nap, until = pace.first_nap, None if patience is None else pace.now() + patience
+    while (left := app.until_settled(exchange)) > 0:
+        if until is not None:
+            if (patient := until - pace.now()) <= 0:
+                raise TooSlow
+            left = min(left, patient)
+        yield min(left, nap)
+        nap = min(2 * nap, pace.longest_nap)
+
+
+def complete(app: App, exchange: Exchange, patience: float | None = None, pace: Pace = REAL_PACE) -> Response:
+    """Wait for an exchange's answer, for at most ``patience`` seconds."""
+    if app.until_settled(exchange) > 0:
+        exchange = app.send_webhooks(exchange)
+        for seconds in _naps(app, exchange, patience, pace):
+            pace.sleep(seconds)
     return app.complete(exchange)
 
 
-async def complete_async(app: App, exchange: Exchange, patience: float | None = None) -> Response:
+async def complete_async(
+    app: App, exchange: Exchange, patience: float | None = None, pace: Pace = REAL_PACE
+) -> Response:
     """Wait for an exchange's answer without blocking the event loop."""
-    for seconds in _naps(app, exchange, patience):
-        await anyio.sleep(seconds)
+    if app.until_settled(exchange) > 0:
+        if exchange.blocking:
+            exchange = await anyio.to_thread.run_sync(app.send_webhooks, exchange, abandon_on_cancel=True)
+        else:
+            exchange = app.send_webhooks(exchange)
+        for seconds in _naps(app, exchange, patience, pace):
+            await pace.sleep_async(seconds)
     if exchange.blocking:
         return await anyio.to_thread.run_sync(app.complete, exchange, abandon_on_cancel=True)
     return app.complete(exchange)

@@ -191,3 +191,34 @@ def test_a_server_waits_without_blocking_others() -> None:
         sandbox.advance(5)
         buying.join(10)
     assert statuses == [200]
+
+
+# -- webhooks do not wait for the answer -----------------------------------------------------
+
+
+@pytest.mark.parametrize("flavour", ["sync", "async"])
+def test_webhooks_go_out_although_nobody_waits_for_the_answer(flavour: str) -> None:
+    moments = [START]
+    sandbox = Sandbox(clock=lambda: moments[-1], deliver=lambda _: 204, otp_after=1)
+    asking: dict[str, Any] = {
+        "base_url": "http://sandbox/v1",
+        "headers": {"authorization": f"Bearer {sandbox.token}"},
+        "transport": sandbox.transport(),
+    }
+
+    async def buy_and_give_up() -> None:
+        async with httpx.AsyncClient(**asking) as http:
+            with pytest.raises(httpx.ReadTimeout):
+                await http.post("/orders/create", json={"product_id": 142}, timeout=IMPATIENT)
+
+    with httpx.Client(**asking) as http:
+        http.patch("/webhook", json={"webhook_url": URL})
+        http.post("/orders/create", json={"product_id": 142})
+        sandbox.set_behaviour(SLOW)
+        moments.append(START + timedelta(seconds=1))
+        if flavour == "async":
+            anyio.run(buy_and_give_up)
+        else:
+            with pytest.raises(httpx.ReadTimeout):
+                http.post("/orders/create", json={"product_id": 142}, timeout=IMPATIENT)
+    assert [delivery.event for delivery in sandbox.deliveries] == ["order.otp_received"]

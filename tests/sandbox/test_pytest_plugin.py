@@ -1,0 +1,292 @@
+"""The pytest plugin: a sandbox and clients for tests, whatever runs their event loops."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+import smscode
+
+pytest_plugins = ["pytester"]
+
+PLUGIN = 'pytest_plugins = ["smscode.sandbox.pytest"]\n'
+ASYNC_TEST = """
+    async def test_a_late_code(smscode_sandbox, smscode_async_client):
+        client = smscode_async_client
+        order = (await client.orders.create(catalog_product_id=87)).orders[0]
+        sms = await client.orders.wait_for_otp(order.id, timeout=1000)
+        assert len(sms.code) == 6
+        assert smscode_sandbox.audit().held == 15_000
+"""
+
+
+@pytest.fixture
+def version() -> str:
+    return "v2"
+
+
+@pytest.fixture(autouse=True)
+def everything_imported() -> None:
+    """Let a session inside this one share its modules: what it imports itself is thrown away with it."""
+    for name in smscode.__all__:
+        getattr(smscode, name)
+    for name in ("smscode.sandbox.pytest", "anyio._backends._asyncio", "anyio._backends._trio"):
+        importlib.import_module(name)
+
+
+def run(
+    pytester: pytest.Pytester, test: str, *, conftest: str = "", ini: str = "", alone: bool = False
+) -> pytest.RunResult:
+    """Run a test in a session of its own, where warnings are errors; ``alone`` in a process of its own."""
+    pytester.makeconftest(PLUGIN + conftest)
+    pytester.makepyfile(test)
+    loops = "asyncio_default_fixture_loop_scope = function"
+    warnings = "filterwarnings =\n  error\n  ignore:Module already imported:pytest.PytestAssertRewriteWarning"
+    pytester.makeini(f"[pytest]\n{warnings}\n{loops}\n{ini}")
+    session = pytester.runpytest_subprocess if alone else pytester.runpytest_inprocess
+    return session("--strict-markers", "-p", "no:cacheprovider")
+
+
+def passes(pytester: pytest.Pytester, test: str, number: int = 1, **settings: Any) -> None:
+    run(pytester, test, **settings).assert_outcomes(passed=number)
+
+
+MARKED = "import pytest\n@pytest.mark.smscode_sandbox(otp_after=900)\n"
+
+
+@pytest.mark.parametrize("mode", ["strict", "auto"])
+def test_it_works_with_pytest_asyncio(mode: str, pytester: pytest.Pytester) -> None:
+    marker = "@pytest.mark.asyncio\n" if mode == "strict" else ""
+    ini = f"asyncio_mode = {mode}\n"
+    passes(pytester, MARKED + marker + _dedent(ASYNC_TEST), ini=ini, alone=True)
+
+
+def test_it_works_with_the_plugin_of_anyio(pytester: pytest.Pytester) -> None:
+    backends = """
+import pytest
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request):
+    return request.param
+"""
+    passes(pytester, MARKED + "@pytest.mark.anyio\n" + _dedent(ASYNC_TEST), 2, conftest=backends)
+
+
+def test_it_works_without_either(pytester: pytest.Pytester) -> None:
+    test = _dedent(ASYNC_TEST).replace("async def test_a_late_code", "async def look")
+    test += """
+def test_by_hand(smscode_sandbox, smscode_async_client):
+    asyncio.run(look(smscode_sandbox, smscode_async_client))
+"""
+    passes(pytester, "import asyncio\n" + MARKED.replace("@", "pytestmark = ") + test)
+
+
+def test_nothing_that_clients_wait_for_takes_time(pytester: pytest.Pytester) -> None:
+    passes(
+        pytester,
+        """
+        import asyncio
+        import threading
+        import pytest
+        from smscode import OtpTimeoutError, RetryPolicy
+
+        @pytest.fixture
+        def smscode_client_options():
+            return {"retry": RetryPolicy(base=100.0, cap=100.0), "timeout": 5000.0}
+
+        @pytest.mark.smscode_sandbox(otp_after=None)
+        def test_no_code(smscode_sandbox, smscode_client):
+            began = smscode_sandbox.now
+            order = smscode_client.orders.create(catalog_product_id=87).orders[0]
+            with pytest.raises(OtpTimeoutError):
+                smscode_client.orders.wait_for_otp(order.id, timeout=600)
+            assert (smscode_sandbox.now - began).total_seconds() == 600
+            smscode_client.orders.cancel(order.id, wait=True)
+            assert smscode_sandbox.audit().refunds == 15_000
+
+        def test_a_repeated_request(smscode_sandbox, smscode_client):
+            smscode_sandbox.fail_next("balance.get", 502, times=3)
+            assert smscode_client.balance().balance.canonical_amount == 1_000_000
+
+        def test_a_slow_purchase(smscode_sandbox, smscode_client):
+            began = smscode_sandbox.now
+            smscode_sandbox.play("slow_create(20)")
+            smscode_client.orders.create(catalog_product_id=87)
+            assert (smscode_sandbox.now - began).total_seconds() == 20
+
+        @pytest.mark.smscode_sandbox(otp_after=500, balance=10_000_000)
+        def test_many_tasks(smscode_sandbox, smscode_async_client):
+            async def rent(number):
+                client = smscode_async_client
+                order = (await client.orders.create(catalog_product_id=87)).orders[0]
+                await client.orders.wait_for_otp(order.id, timeout=None if number else 510)
+                await client.orders.finish(order.id)
+
+            async def rent_all():
+                await asyncio.gather(*map(rent, range(100)))
+
+            began = smscode_sandbox.now
+            asyncio.run(rent_all())
+            assert 500 <= (smscode_sandbox.now - began).total_seconds() < 510
+
+        @pytest.mark.smscode_sandbox(otp_after=500)
+        def test_threads(smscode_sandbox, smscode_client):
+            found = []
+
+            def rent(timeout):
+                order = smscode_client.orders.create(catalog_product_id=87).orders[0]
+                found.append(smscode_client.orders.wait_for_otp(order.id, timeout=timeout).code)
+
+            threads = [threading.Thread(target=rent, args=(timeout,)) for timeout in (600, None, None, None)]
+            began = smscode_sandbox.now
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert len(found) == 4
+            assert (smscode_sandbox.now - began).total_seconds() < 600
+        """,
+        5,
+    )
+
+
+def test_a_slow_purchase_takes_no_time_on_an_event_loop(pytester: pytest.Pytester) -> None:
+    passes(
+        pytester,
+        """
+        import asyncio
+
+        def test_repeated(smscode_sandbox, smscode_async_client):
+            smscode_sandbox.fail_next("balance.get", 502, times=3)
+            assert asyncio.run(smscode_async_client.balance()).fx.rate == 16_250
+
+        def test_slow(smscode_sandbox, smscode_async_client):
+            smscode_sandbox.play("slow_create(20)")
+
+            async def buy(number):
+                await smscode_async_client.orders.create(catalog_product_id=87)
+
+            async def buy_all():
+                await asyncio.gather(*map(buy, range(10)))
+
+            began = smscode_sandbox.now
+            asyncio.run(buy_all())
+            assert (smscode_sandbox.now - began).total_seconds() == 20
+        """,
+        2,
+    )
+
+
+def test_options_come_from_fixtures_and_the_nearest_marker(pytester: pytest.Pytester) -> None:
+    passes(
+        pytester,
+        """
+        import pytest
+        pytestmark = pytest.mark.smscode_sandbox(balance=1, otp_after=5, generation="documented")
+
+        @pytest.fixture
+        def smscode_sandbox_options():
+            return {"balance": 3, "token": "ours", "api_version": "v1"}
+
+        def test_module(smscode_sandbox, smscode_client):
+            assert (smscode_sandbox.token, smscode_sandbox.balance) == ("ours", 1)
+            assert smscode_client.balance().balance.currency == "IDR"
+            assert smscode_client.webhook.get().webhook_disabled_reason is None
+
+        @pytest.mark.smscode_sandbox(balance=2, api_version="v2")
+        def test_function(smscode_sandbox, smscode_client):
+            assert smscode_sandbox.balance == 2
+            assert smscode_client.balance().balance.currency == "USD"
+        """,
+        2,
+    )
+
+
+def test_both_versions_can_be_tried(pytester: pytest.Pytester) -> None:
+    passes(
+        pytester,
+        """
+        import pytest
+
+        @pytest.fixture(params=["v1", "v2"])
+        def smscode_api_version(request):
+            return request.param
+
+        def test_it(smscode_client, smscode_api_version):
+            fx = smscode_client.balance().fx
+            assert (fx is None) == (smscode_api_version == "v1")
+        """,
+        2,
+    )
+
+
+def test_each_test_has_its_own_and_webhooks_stay_in_it(pytester: pytest.Pytester) -> None:
+    passes(
+        pytester,
+        """
+        import pytest
+        from smscode import ClientStateError
+        seen = []
+
+        @pytest.mark.parametrize("number", [1, 2])
+        def test_own(number, smscode_sandbox, smscode_client, smscode_async_client):
+            smscode_client.webhook.update(url="https://hooks.example.net/sms")
+            order = smscode_client.orders.create(catalog_product_id=87).orders[0]
+            assert order.id == 1001
+            smscode_client.orders.wait_for_otp(order.id)
+            assert [one.status for one in smscode_sandbox.deliveries] == [204]
+            seen.extend([smscode_client, smscode_async_client])
+
+        def test_closed():
+            with pytest.raises(ClientStateError, match="closed"):
+                seen[0].balance()
+
+        @pytest.mark.asyncio
+        async def test_closed_too():
+            with pytest.raises(ClientStateError, match="closed"):
+                await seen[1].balance()
+        """,
+        4,
+        ini="asyncio_mode = strict\n",
+    )
+
+
+def test_a_failed_test_shows_what_happened(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+        import pytest
+
+        def test_it(smscode_client):
+            smscode_client.orders.create(catalog_product_id=87)
+            assert False
+
+        def test_nothing(smscode_sandbox):
+            assert False
+
+        def test_other():
+            assert False
+
+        @pytest.mark.smscode_sandbox(30)
+        def test_wrong(smscode_sandbox):
+            pass
+        """,
+    )
+    result.assert_outcomes(failed=3, errors=1)
+    output = result.stdout.str()
+    assert output.count("- smscode sandbox -") == 2
+    result.stdout.fnmatch_lines(["* POST /v2/orders/create -> 200, order 1001 *", "nothing happened"])
+    assert "smscode_sandbox: expected arguments with names, as otp_after=30." in output
+
+
+def test_nothing_of_it_is_imported_unless_asked_for() -> None:
+    program = "import sys, smscode, smscode.sandbox; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not {"pytest", "smscode.sandbox.pytest", "smscode.sandbox.virtual"} & set(done.stdout.split())
+
+
+def _dedent(test: str) -> str:
+    return "\n".join(line.removeprefix("    ") for line in test.splitlines()).lstrip("\n") + "\n"
