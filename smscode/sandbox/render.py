@@ -57,7 +57,7 @@ ORDER_FIELDS: Final[Mapping[Generation, Mapping[Shape, tuple[str, ...]]]] = {
 }
 """The fields of each order shape."""
 
-_TEST_MESSAGE: Final = "This is a test event from the sandbox."
+_TEST_MESSAGE: Final = "This is a test webhook event from SMSCode."
 
 
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)

@@ -121,7 +121,7 @@ def test_listening_on_the_sandbox_shows_its_test_event(shell: Shell) -> None:
     assert done.err.startswith("listening on http://127.0.0.1:")
     received, said = done.rows[0]
     assert received == "received"
-    assert said.split("  ")[1:] == ["webhook.test", "This is a test event from the sandbox."]
+    assert said.split("  ")[1:] == ["webhook.test", "This is a test webhook event from SMSCode."]
 
 
 def test_listening_needs_a_secret(shell: Shell, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,8 @@ import pytest
 
 import smscode
 
+from ..programs import ROOT, programs_of
+
 pytest_plugins = ["pytester"]
 
 PLUGIN = 'pytest_plugins = ["smscode.sandbox.pytest"]\n'
@@ -280,6 +282,13 @@ def test_a_failed_test_shows_what_happened(pytester: pytest.Pytester) -> None:
     assert output.count("- smscode sandbox -") == 2
     result.stdout.fnmatch_lines(["* POST /v2/orders/create -> 200, order 1001 *", "nothing happened"])
     assert "smscode_sandbox: expected arguments with names, as otp_after=30." in output
+
+
+def test_the_documentation_s_tests_pass(pytester: pytest.Pytester) -> None:
+    programs = programs_of(ROOT / "docs" / "pages" / "how-to" / "testing.md")
+    files = {program.source.partition("\n")[0]: program.source for program in programs}
+    assert files["# conftest.py"] == f"# conftest.py\n{PLUGIN}"
+    passes(pytester, files["# test_rental.py"], 2)
 
 
 def test_nothing_of_it_is_imported_unless_asked_for() -> None:
