@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 from attrs import field, frozen
@@ -28,11 +30,17 @@ class Held:
     ended: int
     active: int
     version: str = "v1"
+    state: Path | None = None
     sandbox: Sandbox = field(init=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         sandbox = Sandbox(
-            balance=10**15, otp_after=1.0, clock=lambda: START, rate_limits=False, abuse_guard=None
+            balance=10**15,
+            otp_after=1.0,
+            clock=lambda: START,
+            rate_limits=False,
+            abuse_guard=None,
+            state=self.state,
         )
         object.__setattr__(self, "sandbox", sandbox)
         for number in range(self.ended // 100):
@@ -84,6 +92,7 @@ def run(setup: Setup) -> Iterator[Figure]:
     yield from _pairs(times, rounds)
     yield from _with_httpx(times, rounds)
     yield from _held(many, times, rounds)
+    yield from _kept(many, times, rounds)
 
 
 def _pairs(times: int, rounds: int) -> Iterator[Figure]:
@@ -139,3 +148,22 @@ def _held(many: int, times: int, rounds: int) -> Iterator[Figure]:
         f"orders/active, 10 active of {many} / of 10", found.ratio("10 of many", "10"), 1.25, parts=parts
     )
     yield Figure("orders/active, 100 active / 10 active", found.ratio("100", "10"), parts=parts)
+
+
+def _kept(many: int, times: int, rounds: int) -> Iterator[Figure]:
+    with TemporaryDirectory() as folder:
+        full, empty = (
+            Held(many, 0, state=Path(folder) / "full.db"),
+            Held(0, 0, state=Path(folder) / "empty.db"),
+        )
+        contestants = {
+            "many": full.pairs(times),
+            "none": empty.pairs(times),
+            "no file": Held(0, 0).pairs(times),
+        }
+        found = interleave(contestants, rounds)
+        full.sandbox.close()
+        empty.sandbox.close()
+    parts = found.show("us", 1e6)
+    yield Figure("create + get kept in a file / in memory", found.ratio("none", "no file"), parts=parts)
+    yield Figure(f"create + get kept in a file with {many} orders / none", found.ratio("many", "none"), 1.75)
