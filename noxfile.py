@@ -98,7 +98,8 @@ def invariants(session: nox.Session) -> None:
     """Do everything with the sandbox in any order, 5,000 times; a number may follow."""
     session.install("-e", ".[test]")
     runs = session.posargs[0] if session.posargs else "5000"
-    files = ("tests/sandbox/test_invariants.py", "tests/sandbox/test_scenario_invariants.py")
+    machines = ("test_invariants.py", "test_scenario_invariants.py", "test_state.py")
+    files = [f"tests/sandbox/{name}" for name in machines]
     session.run("pytest", *files, env={"SMSCODE_SANDBOX_RUNS": runs})
 
 
