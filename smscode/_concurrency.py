@@ -50,7 +50,6 @@ class AsyncEvent:
         self._set = False
         self._waiters: list[asyncio.Future[None]] = []
         self._on_trio: anyio.Event | None = None
-        self._stopped: anyio.CancelScope | None = None
 
     def set(self) -> None:
         """Wake all who wait, now and later."""
@@ -60,25 +59,6 @@ class AsyncEvent:
         for waiter in self._waiters:
             _end(waiter)
         self._waiters.clear()
-        if self._stopped is not None:
-            self._stopped.cancel()
-
-    @contextlib.contextmanager
-    def stopping(self) -> Generator[None]:
-        """Leave the block as soon as this is set, wherever it waits."""
-        with anyio.CancelScope() as scope:
-            self._stopped = scope
-            if self._set:
-                scope.cancel()
-            try:
-                yield
-            finally:
-                self._stopped = None
-
-    def wake(self) -> bool:
-        """Set it; tell whether somebody is there to see it."""
-        self.set()
-        return True
 
     def is_set(self) -> bool:
         """Tell whether it was set."""
@@ -116,12 +96,19 @@ def _end(waiter: asyncio.Future[None]) -> None:
 
 
 class AsyncSignal(AsyncEvent):
-    """An event that any thread may set."""
+    """An event that any thread may set, and that can stop something."""
 
     def __init__(self) -> None:
         super().__init__()
         self._thread = threading.get_ident()
         self._call_there = _run_soon()
+        self._stopped: anyio.CancelScope | None = None
+
+    def set(self) -> None:
+        """Wake all who wait, now and later, and stop what is to be stopped."""
+        super().set()
+        if self._stopped is not None:
+            self._stopped.cancel()
 
     def wake(self) -> bool:
         """Set it, from anywhere; tell whether its event loop is still there to see it."""
@@ -133,6 +120,18 @@ class AsyncSignal(AsyncEvent):
         except RuntimeError:  # also trio.RunFinishedError
             return False
         return True
+
+    @contextlib.contextmanager
+    def stopping(self) -> Generator[None]:
+        """Leave the block as soon as this is set, wherever it waits."""
+        with anyio.CancelScope() as scope:
+            self._stopped = scope
+            if self.is_set():
+                scope.cancel()
+            try:
+                yield
+            finally:
+                self._stopped = None
 
 
 def _trio_lowlevel() -> Any:
@@ -160,11 +159,6 @@ class Event:
         """Wake all who wait, now and later."""
         self._event.set()
 
-    def wake(self) -> bool:
-        """Set it; tell whether somebody is there to see it."""
-        self.set()
-        return True
-
     def is_set(self) -> bool:
         """Tell whether it was set."""
         return self._event.is_set()
@@ -176,6 +170,11 @@ class Event:
 
 class Signal(Event):
     """An event that any thread may set, as all events of threads."""
+
+    def wake(self) -> bool:
+        """Set it; tell whether somebody is there to see it."""
+        self.set()
+        return True
 
 
 class AsyncAhead(Generic[T]):
@@ -366,7 +365,7 @@ class AsyncRuntime:
         """Raise TimeoutError out of the block when it takes longer."""
         return _Limit(anyio.CancelScope(deadline=self._loop_now() + seconds))
 
-    def unless(self, event: AsyncEvent) -> AbstractContextManager[object]:
+    def unless(self, event: AsyncSignal) -> AbstractContextManager[object]:
         """Leave the block as soon as the event is set."""
         return event.stopping()
 
@@ -413,7 +412,7 @@ class Runtime:
         """Do nothing: a thread cannot be interrupted, so it looks at the clock itself."""
         return contextlib.nullcontext()
 
-    def unless(self, event: Event) -> AbstractContextManager[object]:
+    def unless(self, event: Signal) -> AbstractContextManager[object]:
         """Do nothing: a thread cannot be interrupted."""
         return contextlib.nullcontext()
 

@@ -179,6 +179,19 @@ def test_an_ended_event_loop_has_nobody_to_wake() -> None:
             assert threads.submit(ended.wake).result(10) is False
 
 
+@pytest.mark.anyio
+async def test_what_a_signal_stops_is_not_begun_after_it_was_set() -> None:
+    signal = AsyncSignal()
+    signal.wake()
+    done = False
+    with signal.stopping():
+        await anyio.lowlevel.checkpoint()
+        done = True
+    assert not done
+    with anyio.fail_after(10):
+        await anyio.sleep(0.001)  # what comes afterwards is not stopped
+
+
 @define(eq=False, hash=False)
 class Clock:
     """A clock that stands still; all of them are the same one to the budgets."""

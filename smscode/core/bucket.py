@@ -172,7 +172,7 @@ class Bucket:
             if ending is _ANSWERED:
                 self._ramp *= 2
                 if self._ramp >= self.limit:
-                    self._ramp = None
+                    self._ramp, self._probing = None, 0
             self._pump(now)
         elif ending is _UNSENT:
             self._pump(now)

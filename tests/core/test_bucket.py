@@ -261,6 +261,16 @@ def test_the_ramp_ends_with_the_limit() -> None:
     assert all(ask(bucket, now).granted for _ in range(4))
 
 
+def test_those_who_still_probe_when_the_ramp_ends_are_forgotten_with_it() -> None:
+    bucket = Bucket("create", 4, Slots(60.0))
+    bucket.pause(None, 0.0, 1.0)
+    waiting = [ask(bucket, 0.0) for _ in range(3)]
+    bucket.look(waiting[0], 1.0)
+    for lease in waiting:  # the first lets two more go, the second the rest
+        bucket.end(lease, 1.0, Ending.ANSWERED)
+    assert (bucket._ramp, bucket._probing) == (None, 0)
+
+
 def test_a_refusal_within_the_limit_shrinks_it_once_for_all_that_were_under_way() -> None:
     bucket, busy = used_up(10)
     assert [bucket.pause(lease, 0.0, 1.0) for lease in busy] == [True] + [False] * 9
@@ -427,7 +437,7 @@ class Queue(RuleBasedStateMachine):
         for lease in self.busy:
             self.bucket.end(lease, self.now, Ending.UNSENT)
         assert self.bucket._slots.free(self.now + 10_000, self.LIMIT) == self.LIMIT
-        assert self.bucket._probing == 0 or self.bucket._ramp is not None
+        assert self.bucket._probing == 0
 
 
 TestQueue = Queue.TestCase

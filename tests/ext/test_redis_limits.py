@@ -249,6 +249,19 @@ def test_without_threads_there_is_a_share(
     until(lambda: not process.budget._away)
 
 
+def test_a_budget_that_begins_anew_has_another_name(server: RedisServer) -> None:
+    process = Process(server.url, 4, fallback=1.0, longest=20.0)
+    process.get()
+    until(lambda: not process.budget._working)
+    name = process.budget._holder
+    with process.budget.lock:
+        process.budget.begin_anew()
+    process.bucket = process.budget.buckets[GROUP]
+    assert process.budget._holder != name
+    process.get()
+    assert used(server) == 2
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_process_has_a_name_and_a_thread_of_its_own(server: RedisServer) -> None:
