@@ -120,6 +120,7 @@ class VirtualTransport(SandboxTransport):
 
     def __init__(self, sandbox: Sandbox, shared: VirtualTime) -> None:
         super().__init__(sandbox.transport().app, shared)
+        self.origin = sandbox.transport().origin
         self._time = shared
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:

@@ -182,6 +182,30 @@ def test_a_slow_purchase_takes_no_time_on_an_event_loop(pytester: pytest.Pyteste
     )
 
 
+def test_both_clients_keep_the_limits_of_the_account_together(pytester: pytest.Pytester) -> None:
+    passes(
+        pytester,
+        """
+        import asyncio
+        import pytest
+        from smscode import RateLimits
+
+        @pytest.fixture
+        def smscode_client_options():
+            return {"rate_limits": RateLimits(balance=3)}
+
+        @pytest.mark.smscode_sandbox(rate_limits={"balance": 3})
+        def test_it(smscode_sandbox, smscode_client, smscode_async_client):
+            began = smscode_sandbox.now
+            asyncio.run(smscode_async_client.balance())
+            for _ in range(3):
+                smscode_client.balance(timeout=100)
+            assert 60 <= (smscode_sandbox.now - began).total_seconds() < 70
+            assert smscode_sandbox.requests["GET /balance"] == 4
+        """,
+    )
+
+
 def test_options_come_from_fixtures_and_the_nearest_marker(pytester: pytest.Pytester) -> None:
     passes(
         pytester,
