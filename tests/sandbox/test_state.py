@@ -31,9 +31,10 @@ from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 from smscode import Client, ClientStateError, ConfigurationError
 from smscode.core.wire import Response
 from smscode.journal import SQLiteJournal
-from smscode.sandbox import AbuseGuard, Behaviour, Delivery, Sandbox, register
+from smscode.sandbox import AbuseGuard, Behaviour, Delivery, Message, Sandbox, register, scenarios
 from smscode.sandbox.options import Options
 from smscode.sandbox.orders import Order
+from smscode.sandbox.refusal import Problem
 from smscode.sandbox.state import Saving, StateFile
 
 from ..programs import ROOT
@@ -422,6 +423,28 @@ def test_scenarios_go_on(path: Path) -> None:
         assert api.refused("POST", "/orders/create", catalog_product_id=87)[1] == "INTERNAL_ERROR"
         created = api.post("/orders/create", catalog_product_id=87, quantity=3)
         assert (len(created["orders"]), created["failed_count"]) == (1, 2)
+
+
+def test_everything_that_can_be_chosen_and_set_goes_on(path: Path) -> None:
+    api = Api(state=path, allow_local_webhooks=True)
+    with api.sandbox as sandbox:
+        for number, make in enumerate(scenarios.SCENARIOS.values()):
+            sandbox.play(make(), catalog_product_id=87 + number)
+        sandbox.play(Behaviour(outcomes={"alpha": "no_numbers"}, messages=(Message(1, "text"),)), times=2)
+        sandbox.set_behaviour(
+            Behaviour(problem=Problem("CONFLICT", "No", 409, {"a": [None, 1, {"b": "c"}]}))
+        )
+        for on in (True, False):
+            sandbox.set_maintenance(on, retry_after=3)
+            sandbox.set_suspended(on)
+        sandbox.set_rate(None)
+        sandbox.set_balance(5)
+        sandbox.set_otp_after(None)
+        before, history = whole(sandbox), sandbox.history
+        left = as_it_is_on_disk(path)
+    with Sandbox(state=left, clock=lambda: START) as sandbox:
+        assert whole(sandbox) == before
+        assert sandbox.history == history
 
 
 def test_one_that_was_reset_begins_anew(path: Path) -> None:
