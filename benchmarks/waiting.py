@@ -15,7 +15,7 @@ from statistics import median
 
 import httpx
 
-from smscode import AsyncClient, OrderTerminalError, webhooks
+from smscode import AsyncClient, NotFoundError, OrderTerminalError, webhooks
 from smscode.sandbox import Sandbox
 
 from . import answers, callers
@@ -102,6 +102,47 @@ async def _delays(waits: int) -> list[float]:
     return delays
 
 
+async def _cancelled(waits: int) -> tuple[int, int]:
+    """Cancel every wait as soon as it leads, but the last; count lists, and waits that missed their code.
+
+    The code comes at the end, and is to be found by the one poll that is due by then.
+    """
+    sandbox = _service()
+    transport: httpx.AsyncBaseTransport = sandbox.transport()
+    async with AsyncClient(sandbox.token, transport=transport) as client:
+        order_id = (await _rent(client, 1))[0]
+        tasks = [
+            asyncio.create_task(client.orders.wait_for_otp(order_id, timeout=60)) for _ in range(waits + 1)
+        ]
+        await asyncio.sleep(INTERVAL / 2)  # all wait by then, and the first poll is over
+        for task in tasks[:-1]:
+            task.cancel()
+            await asyncio.wait([task])
+        sandbox.deliver_sms(order_id, code="123456")
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+    assert sum(isinstance(end, asyncio.CancelledError) for end in ends) == waits
+    return sandbox.requests["GET /orders/active"], int(isinstance(ends[-1], BaseException))
+
+
+async def _unknown(waits: int) -> int:
+    """Wait for as many orders that are there as for others; count the ends that are not their own."""
+    sandbox = _service()
+    transport: httpx.AsyncBaseTransport = sandbox.transport()
+    async with AsyncClient(sandbox.token, transport=transport) as client:
+        ids = await _rent(client, waits)
+        for order_id in ids:
+            sandbox.deliver_sms(order_id, code=f"{order_id:06}")
+        wrong = 0
+        strangers = [max(ids) + number for number in range(1, waits + 1)]
+        async for outcome in client.orders.otps([*ids, *strangers], timeout=60):
+            if outcome.order_id in ids:
+                right = outcome.sms is not None and outcome.sms.code == f"{outcome.order_id:06}"
+            else:
+                right = isinstance(outcome.error, NotFoundError)
+            wrong += not right
+    return wrong
+
+
 def _event(order_id: int) -> webhooks.OtpReceived:
     return webhooks.OtpReceived(
         timestamp=START,
@@ -165,6 +206,11 @@ def run(setup: Setup) -> Iterator[Figure]:
     yield from _requests(setup, setup.pick((1, 100, 1000), (1, 100, 1000), (1, 3, 5)))
     waits = setup.pick(1000, 1000, 10)
     with asyncio.Runner(loop_factory=VirtualLoop) as virtual:
+        lists, missed = virtual.run(_cancelled(waits))
+        yield Figure(f"list requests, {waits} waits cancelled as they lead before a code comes", lists, 2)
+        yield Figure("waits that missed their code by that", missed, 0)
+        wrong = virtual.run(_unknown(waits))
+        yield Figure(f"wrong ends of {waits} waits for orders of others, beside as many others", wrong, 0)
         delay = median(virtual.run(_delays(waits)))
     yield Figure(
         f"median delay of a code, {waits} waits, polled every {INTERVAL:g} s over {ROUND_TRIP:g} s",

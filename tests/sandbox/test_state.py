@@ -431,9 +431,7 @@ def test_everything_that_can_be_chosen_and_set_goes_on(path: Path) -> None:
         for number, make in enumerate(scenarios.SCENARIOS.values()):
             sandbox.play(make(), catalog_product_id=87 + number)
         sandbox.play(Behaviour(outcomes={"alpha": "no_numbers"}, messages=(Message(1, "text"),)), times=2)
-        sandbox.set_behaviour(
-            Behaviour(problem=Problem("CONFLICT", "No", 409, {"a": [None, 1, {"b": "c"}]}))
-        )
+        sandbox.set_behaviour(Behaviour(problem=Problem("CONFLICT", "No", 409, {"a": [None, 1, {"b": "c"}]})))
         for on in (True, False):
             sandbox.set_maintenance(on, retry_after=3)
             sandbox.set_suspended(on)
