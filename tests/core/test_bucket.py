@@ -332,6 +332,7 @@ class Queue(RuleBasedStateMachine):
         self.alarms: dict[Lease, float] = {}
         self.cooling: list[float] = []
         self.paused_until = 0.0
+        self.gone: list[Lease] = []
 
     def holders(self) -> int:
         return len(self.busy) + sum(until > self.now for until in self.cooling)
@@ -356,14 +357,34 @@ class Queue(RuleBasedStateMachine):
         self.bucket.leave(lease, self.now)
         self.settle()
 
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def lose_its_event_loop(self, data: st.DataObject) -> None:
+        """Let one that waits never look again, without having given up; its place goes with its turn."""
+        lease = data.draw(st.sampled_from(sorted(self.waiting, key=lambda one: self.waiting[one])))
+        bell(lease).there = False
+        del self.waiting[lease], self.alarms[lease]
+        self.gone.append(lease)
+
     @precondition(lambda self: self.busy)
-    @rule(data=st.data(), ending=st.sampled_from(Ending))
-    def end(self, data: st.DataObject, ending: Ending) -> None:
+    @rule(data=st.data(), ending=st.sampled_from(Ending), meanwhile=st.sampled_from(["", "leave", "pause"]))
+    def end(self, data: st.DataObject, ending: Ending, meanwhile: str) -> None:
+        """End a request; before those notice that this lets go, one of them gives up, or a pause begins."""
         lease = data.draw(st.sampled_from(self.busy))
         self.busy.remove(lease)
         if ending is not Ending.UNSENT:
             self.cooling.append(self.now + PERIOD + (LINGER if ending is Ending.LOST else 0.0))
         self.bucket.end(lease, self.now, ending)
+        granted = [one for one in self.waiting if one.granted]
+        if granted and meanwhile == "leave":
+            left = data.draw(st.sampled_from(granted))
+            del self.waiting[left], self.alarms[left]
+            self.bucket.leave(left, self.now)
+        if meanwhile == "pause":
+            self.bucket.pause(None, self.now, 5.0)
+            self.paused_until = max(self.paused_until, self.now + 5.0)
+            for one in granted:  # they are the first again, and urgent by now
+                self.waiting[one] = (False, self.waiting[one][1])
         self.settle()
 
     @precondition(lambda self: self.busy)
