@@ -183,6 +183,13 @@ def structure(version: Version, value: object, type_: type[M], path: str) -> M:
         raise Mismatch(where, reason) from None
 
 
+@functools.lru_cache(maxsize=16, typed=True)
+def _rate(*parts: object) -> FxRate:
+    """Make a rate of its names and then its values: all answers of some minutes state the same one."""
+    half = len(parts) // 2
+    return cast(FxRate, hook("v2", FxRate)(dict(zip(parts[:half], parts[half:], strict=True)), FxRate))
+
+
 @frozen
 class _PageMeta:
     page: int
@@ -238,7 +245,14 @@ class Envelope:
         """Read the rate from ``meta.fx``; None where the answer states no v2 money."""
         if type(self.meta) is not dict or self.meta.get("fx") is None:
             return None
-        return structure(self.version, self.meta["fx"], FxRate, "$.meta.fx")
+        fx = self.meta["fx"]
+        if type(fx) is dict:
+            parts = cast("dict[str, Any]", fx)
+            try:
+                return _rate(*parts, *parts.values())
+            except (KeyError, TypeError, ValueError):
+                pass  # said with the place below
+        return structure(self.version, fx, FxRate, "$.meta.fx")
 
 
 def encode_body(fields: Mapping[str, object], version: Version, fx: FxRate | None) -> bytes:

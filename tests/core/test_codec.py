@@ -351,6 +351,22 @@ def test_bad_meta_is_named_by_its_path(meta: dict[str, object], problem: str) ->
     assert error_of("catalog.products", response).message == f"{problem}."
 
 
+def test_a_rate_seen_before_lets_no_other_pass_that_is_equal_to_it() -> None:
+    """Rates are remembered by what they are made of; True is equal to 1, and 1.0, too."""
+    for number in range(2):
+        for shown in ("1", "true", "1.0", "1", '"1"', "[1]", "1"):
+            text = json.dumps({"success": True, "data": {"balance": usd("1", 1)}, "meta": {"fx": FX}})
+            body = text.replace(f'"rate": {FX["rate"]}', f'"rate": {shown}, "more": {number}')
+            assert body != text
+            if shown == "1":
+                fx = read("balance.get", respond(raw=body.encode())).fx
+                assert fx is not None
+                assert (fx.pair, fx.rate, type(fx.rate)) == ("USD/IDR", 1, int)
+            else:
+                problem = error_of("balance.get", respond(raw=body.encode())).message
+                assert problem.startswith("$.meta.fx.rate: expected an integer, got "), shown
+
+
 def test_a_v2_answer_without_a_rate_has_none() -> None:
     for meta in ({"fx": None}, {"other": 1}):
         assert read("balance.get", success({"balance": usd("30.77", 500000)}, **meta)).fx is None
