@@ -131,6 +131,18 @@ def prepare(version: Version) -> None:
     typed.library()
 
 
+@functools.cache
+def _unfinished(model: type[Any]) -> type[Any]:
+    """Make a class with a model's slots, whose ``__init__`` only puts its arguments there.
+
+    That of a frozen model calls a function for each. For Python to store an attribute as fast as it can,
+    neither storing nor deleting one may be a method of the class.
+    """
+    plain: Any = attrs.make_class("Plain", [field.name for field in attrs.fields(model)], slots=True)
+    storing = {"__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
+    return type(f"Raw{model.__name__}", (model,), {"__slots__": (), "__init__": plain.__init__, **storing})
+
+
 def _by_columns(array: bytes, model: type[M], known: Mapping[str, Column]) -> list[M]:
     """Read a JSON array of rows that all have the same fields. Raises where one by one is the way."""
     rows = cast("list[Row]", jsontext.parse(array, distinct=False))
@@ -139,16 +151,17 @@ def _by_columns(array: bytes, model: type[M], known: Mapping[str, Column]) -> li
         raise TypeError("rows of different fields")
     # Not by a tuple for each row: those would be as many more objects for the garbage collector.
     table = {name: list(map(itemgetter(name), rows)) for name in first}
-    made = list(map(model.__new__, repeat(model, len(rows))))
+    filled: list[Iterable[object]] = []
     fields = len(first)
     for name, column in known.items():
         if name in table:
-            column.fill(made, column.take(table[name]))
+            filled.append(column.take(table[name]))
             fields += len(column.parts)
         elif column.default is attrs.NOTHING:
             raise KeyError(name)
         else:
-            column.fill(made, repeat(column.default))
+            filled.append(repeat(column.default, len(rows)))
+    made = typed.finished(list(map(_unfinished(cast(Any, model)), *filled)), model)
     if not jsontext.names_once(array, fields * len(rows)):
         jsontext.parse(array)  # which looks at every name, and refuses a second one
     return made

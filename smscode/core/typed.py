@@ -73,10 +73,15 @@ def reader(model: type[M], columns: Mapping[str, Column], names: tuple[str, ...]
             if column.convert is not None:
                 values = map(attrgetter(column.name), rows)
                 column.fill(rows, map(column.convert, map(astuple, values) if column.parts else values))
-        deque(map(_relabel, rows, repeat(model)), maxlen=0)
-        return rows
+        return finished(rows, model)
 
     return read
+
+
+def finished(rows: list[Any], model: type[M]) -> list[M]:
+    """Make instances of a class that is derived from a model, without slots of its own, the model's own."""
+    deque(map(_relabel, rows, repeat(model)), maxlen=0)
+    return rows
 
 
 def _texts(rows: Collection[object], columns: list[Column]) -> Iterator[str]:
