@@ -35,11 +35,11 @@ def burst(contender: Contender, url: str, tasks: int, times: int = 1) -> Contest
 
 def run(setup: Setup) -> Iterator[Figure]:
     """Compare bursts with few tasks at once, with aiohttp, and with httpx's pool."""
-    tasks, some, rounds = setup.pick((3000, 1000, 7), (600, 300, 2), (20, 10, 1))
+    tasks, some, rounds, slow = setup.pick((3000, 1000, 9, 2), (600, 300, 2, 1), (20, 10, 1, 1))
     with ExitStack() as stack:
         url = stack.enter_context(running(ANSWERS))
         yield from _among_few(url, tasks, rounds)
-        yield from _beside_httpx(url, tasks)
+        yield from _beside_httpx(url, tasks, slow)
         if setup.vendor:
             sdk = stack.enter_context(vendor.Vendor(setup.vendor, url))
             yield from _beside_vendor(url, some, sdk)
@@ -62,12 +62,12 @@ def _among_few(url: str, tasks: int, rounds: int) -> Iterator[Figure]:
         yield Figure(f"{what}, aiohttp extra / bare aiohttp, both on uvloop", ratio)
 
 
-def _beside_httpx(url: str, tasks: int) -> Iterator[Figure]:
-    """Compare with httpx's pool, whose cost grows with the burst: one round of it has to do."""
+def _beside_httpx(url: str, tasks: int, rounds: int) -> Iterator[Figure]:
+    """Compare with httpx's pool, whose cost grows with the burst: few rounds of it have to do."""
     contestants = {
         name: burst(contender, url, tasks) for name, contender in callers.contenders("this", "httpx").items()
     }
-    found = interleave(contestants, 1)
+    found = interleave(contestants, rounds)
     what = f"CPU per create, {tasks:,} tasks at once on 100 connections / bare httpx"
     yield Figure(what, found.ratio("this", "httpx"), 0.03, parts=found.show("us", 1e6))
 

@@ -160,7 +160,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         found = found.__cause__ or found.__context__
 
 
-class _Content(httpx.AsyncByteStream, httpx.SyncByteStream):
+class Content(httpx.AsyncByteStream, httpx.SyncByteStream):
     """A request's body, for both flavours. httpx's own is a generator, which complains when abandoned."""
 
     def __init__(self, body: bytes) -> None:
@@ -170,8 +170,8 @@ class _Content(httpx.AsyncByteStream, httpx.SyncByteStream):
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._left)
 
-    def __aiter__(self) -> _Content:
-        return _Content(self.body)
+    def __aiter__(self) -> Content:
+        return Content(self.body)
 
     async def __anext__(self) -> bytes:
         if not self._left:
@@ -200,7 +200,7 @@ class _Prepared(httpcore.Request):
         method: bytes,
         url: httpcore.URL,
         headers: list[tuple[bytes, bytes]],
-        content: _Content,
+        content: Content,
         extensions: dict[str, object],
     ) -> None:
         self.method = method
@@ -266,7 +266,7 @@ class Translator:
             "pool": _limit(math.inf, remaining, rest),
         }
         extensions = {"timeout": timeout, "trace": trace}
-        return _Prepared(request.method.encode("ascii"), url, headers, _Content(body), extensions)
+        return _Prepared(request.method.encode("ascii"), url, headers, Content(body), extensions)
 
     def response(
         self, status: int, headers: Mapping[str, str], body: bytes, received_at: datetime
@@ -308,7 +308,7 @@ def for_caller(request: httpcore.Request) -> httpx.Request:
         port=url.port,
         raw_path=url.target,
     )
-    assert isinstance(request.stream, _Content)
+    assert isinstance(request.stream, Content)
     made = httpx.Request(
         request.method.decode("ascii"),
         address,

@@ -119,8 +119,7 @@ class _Lane:
 
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
         """Send a request, once; a redirect is an answer like others, and the body comes as it was sent."""
-        assert isinstance(request.stream, AsyncIterable)
-        written = _written(request, b"".join([chunk async for chunk in request.stream]))
+        written = _written(request, await _body(request))
         extensions = _http.extensions_of(request)
         limits: Mapping[str, float | None] = extensions.get("timeout", {})
         tell: _Tell = extensions.get("trace", _ignore)
@@ -192,6 +191,14 @@ class _Connector(aiohttp.TCPConnector):
     ) -> ResponseHandler:
         await _TELL.get()("connection.connect_tcp.started", {})
         return await super()._create_connection(req, traces, timeout)
+
+
+async def _body(request: httpcore.Request) -> bytes:
+    content = request.stream
+    if isinstance(content, _http.Content):
+        return content.body
+    assert isinstance(content, AsyncIterable)
+    return b"".join([chunk async for chunk in content])
 
 
 def _written(request: httpcore.Request, body: bytes) -> bytes:
