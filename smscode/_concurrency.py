@@ -336,14 +336,16 @@ class AsyncRuntime:
     chance: Callable[[], float] = staticmethod(random.random)
     clock: Callable[[], float] = staticmethod(time.monotonic)  # the same for all loops and threads
 
+    # A client belongs to one event loop: its clock and its scopes need not be found out for every call.
     _loop_time: Callable[[], float] | None = None
+    _scope: type[anyio.CancelScope] = anyio.CancelScope
 
     def now(self) -> float:
         """Give the seconds of a clock that only goes forward."""
         return self._loop_now()
 
     def _loop_now(self) -> float:
-        """Give the time of the event loop, which is looked up once: a client belongs to one."""
+        """Give the time of the event loop."""
         if self._loop_time is None:
             trio = _trio_lowlevel()
             self._loop_time = asyncio.get_running_loop().time if trio is None else anyio.current_time
@@ -363,7 +365,9 @@ class AsyncRuntime:
 
     def limit(self, seconds: float) -> AbstractContextManager[object]:
         """Raise TimeoutError out of the block when it takes longer."""
-        return _Limit(anyio.CancelScope(deadline=self._loop_now() + seconds))
+        scope = self._scope(deadline=self._loop_now() + seconds)
+        self._scope = type(scope)
+        return _Limit(scope)
 
     def unless(self, event: AsyncSignal) -> AbstractContextManager[object]:
         """Leave the block as soon as the event is set."""

@@ -9,6 +9,7 @@ bytes: aiohttp connects, keeps the connections, and reads the answers.
 from __future__ import annotations
 
 import asyncio
+import functools
 import ssl
 from collections.abc import AsyncIterable, Mapping
 from contextvars import ContextVar
@@ -143,7 +144,7 @@ class _Lane:
         way = self._ways.get((url.scheme, url.host, url.port)) or self._way(url)
         connector = self._connector
         assert connector is not None
-        timeout = aiohttp.ClientTimeout(connect=seconds)
+        timeout = _timeout(seconds)
         before = _TELL.set(tell)
         try:
             connection = await connector.connect(way, [], timeout)
@@ -181,6 +182,11 @@ class _Lane:
         """Close all connections."""
         if self._connector is not None:
             await self._connector.close()
+
+
+@functools.lru_cache(maxsize=4)
+def _timeout(seconds: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(connect=seconds)
 
 
 class _Connector(aiohttp.TCPConnector):
