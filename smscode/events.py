@@ -88,7 +88,7 @@ class ResponseReceived(CallEvent):
 
 @frozen(kw_only=True)
 class RequestFailed(CallEvent):
-    """No answer came, and ``trouble`` says why, by the name of a row of the README's table."""
+    """No answer came, and ``trouble`` says why, by the name of a row of the table in "What happens when"."""
 
     trouble: str
     timed_out: bool

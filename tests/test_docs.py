@@ -15,8 +15,9 @@ import httpx
 import pytest
 
 import smscode
-from smscode import AsyncClient, Client, RateLimits, webhooks
+from smscode import AsyncClient, Client, RateLimits, errors, webhooks
 from smscode.__main__ import main
+from smscode.core.retry import TABLE, Action
 from smscode.core.wire import Group
 from smscode.sandbox import Sandbox
 from smscode.sandbox.control import ROUTES
@@ -252,3 +253,34 @@ def test_every_public_name_is_in_the_reference() -> None:
         assert f"smscode.{name}\n" in reference or module in whole or twin or not isinstance(value, type), (
             name
         )
+
+
+def test_the_table_of_troubles_is_the_one_that_is_followed() -> None:
+    words = {
+        Action.STOP: "raise",
+        Action.RESEND: "send again",
+        Action.RECONCILE: "read the order",
+        Action.CHECK: "read the order if in doubt",
+    }
+    page = (ROOT / "docs" / "pages" / "explanation" / "failures.md").read_text("utf-8")
+    stated = [
+        row.strip("| ").split(" | ")[1:]
+        for row in page.splitlines()
+        if re.match(r"\| .* \| `[\w -]+` \| (raise|send|read)", row)
+    ]
+    followed = [
+        [
+            f"`{what}`",
+            *(words[action] for action in (rule.read, rule.create, rule.transition, rule.resend)),
+            f"`{rule.outcome}`",
+        ]
+        for what, rule in TABLE.items()
+    ]
+    assert stated == followed
+    assert all(rule.config == rule.read for rule in TABLE.values())
+
+
+def test_every_error_is_in_the_table() -> None:
+    classes = {name for name in vars(errors) if name.endswith("Error")} - {"SmscodeError"}
+    page = (ROOT / "docs" / "pages" / "reference" / "errors.md").read_text("utf-8")
+    assert {name for name in classes if f"`{name}`" not in page} == set()

@@ -12,8 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from smscode import AsyncClient, Client, errors, webhooks
-from smscode.core.retry import TABLE, Action
+from smscode import AsyncClient, Client, webhooks
 from smscode.sandbox import Sandbox
 
 from .programs import ROOT, Program, programs_of, run
@@ -86,31 +85,7 @@ def test_every_method_of_the_clients_is_in_the_table(client: type[Any]) -> None:
     assert methods - {"close", "aclose"} == listed
 
 
-def test_the_table_of_troubles_is_the_one_that_is_followed() -> None:
-    words = {
-        Action.STOP: "raise",
-        Action.RESEND: "send again",
-        Action.RECONCILE: "read the order",
-        Action.CHECK: "read the order if in doubt",
-    }
-    stated = [
-        row.strip("| ").split(" | ")[1:]
-        for row in README.splitlines()
-        if re.match(r"\| .* \| `[\w -]+` \| (raise|send|read)", row)
-    ]
-    followed = [
-        [
-            f"`{what}`",
-            *(words[action] for action in (rule.read, rule.create, rule.transition, rule.resend)),
-            f"`{rule.outcome}`",
-        ]
-        for what, rule in TABLE.items()
-    ]
-    assert stated == followed
-    assert all(rule.config == rule.read for rule in TABLE.values())
-
-
-def test_every_error_is_in_the_table() -> None:
-    classes = {name for name in vars(errors) if name.endswith("Error")}
-    rows = README.partition("## Errors")[2]
-    assert {name for name in classes if f"`{name}`" not in rows} == set()
+def test_every_page_that_is_named_is_there() -> None:
+    pages = re.findall(r"\]\((docs/[^)#]+)\)", README)
+    assert len(pages) >= 3
+    assert [page for page in pages if not (ROOT / page).is_file()] == []

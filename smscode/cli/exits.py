@@ -1,4 +1,4 @@
-"""The exit codes of the command line, stated once: ``--help`` and the README show this table."""
+"""The exit codes of the command line, stated once: ``--help`` and the documentation show this table."""
 
 from __future__ import annotations
 

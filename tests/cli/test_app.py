@@ -23,7 +23,8 @@ from smscode.sandbox import Sandbox, openapi
 
 from .harness import Shell
 
-README = (Path(__file__).parent.parent.parent / "README.md").read_text("utf-8")
+PAGES = Path(__file__).parent.parent.parent / "docs" / "pages"
+PAGE = (PAGES / "how-to" / "command-line.md").read_text("utf-8")
 COMMANDS = [
     *(["balance"], ["countries"], ["services"], ["products"], ["rent"], ["orders"], ["order"], ["cancel"]),
     *(["finish"], ["resend"], ["recover"], ["webhook", "show"], ["webhook", "set"], ["webhook", "test"]),
@@ -57,9 +58,9 @@ def test_the_commands_that_need_the_extra_are_known_without_it() -> None:
     assert set(plain.EXTRA_COMMANDS) == {command[0] for command in COMMANDS}
 
 
-def test_the_help_and_the_readme_have_every_exit_code() -> None:
+def test_the_help_and_the_documentation_have_every_exit_code() -> None:
     shown = CliRunner().invoke(commands.app, ["--help"]).output
-    stated = dict(re.findall(r"^\| `(\d+)` \| (.*) \|$", README, re.MULTILINE))
+    stated = dict(re.findall(r"^\| `(\d+)` \| (.*) \|$", PAGE, re.MULTILINE))
     for code in Exit:
         assert re.search(rf"^ *{code:d}  {re.escape(code.meaning)}", shown, re.MULTILINE)
         assert stated[str(code.value)] == code.meaning
