@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal, TextIO, TypeAlias
 
+from ..errors import ConfigurationError
 from .exits import Exit
 
 # As in `smscode.sandbox`, which takes its time to import: not for those who only want help.
@@ -41,19 +43,27 @@ def sandbox(
     """Serve a sandbox until interrupted; its first line says where, and with which token."""
     from ..sandbox import Sandbox
 
-    with Sandbox(otp_after=otp_after, generation=generation, balance=balance, state=state) as served:
+    # It is served on this machine only, and so may the receivers of its webhooks be.
+    made = Sandbox(
+        otp_after=otp_after, generation=generation, balance=balance, state=state, allow_local_webhooks=True
+    )
+    with ExitStack() as serving:
+        served = serving.enter_context(made)
         if scenarios:
             served.play(*scenarios)
-        with served.serve(port) as server:
-            line = f"listening on {server.url} token {served.token}"
-            if as_json:
-                line = json.dumps({"event": "listening", "url": server.url, "token": served.token})
-            out.write(f"{line}\n")
-            out.flush()
-            try:
-                _stop.wait()
-            except KeyboardInterrupt:  # the usual end, which needs no word
-                return Exit.INTERRUPTED
+        try:
+            server = serving.enter_context(served.serve(port))
+        except OSError as error:
+            raise ConfigurationError(f"Cannot listen on port {port} ({error.strerror}).") from error
+        line = f"listening on {server.url} token {served.token}"
+        if as_json:
+            line = json.dumps({"event": "listening", "url": server.url, "token": served.token})
+        out.write(f"{line}\n")
+        out.flush()
+        try:
+            _stop.wait()
+        except KeyboardInterrupt:  # the usual end, which needs no word
+            return Exit.INTERRUPTED
     return Exit.OK
 
 

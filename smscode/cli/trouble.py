@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 from attrs import frozen
@@ -36,6 +37,7 @@ _ADVICE: Mapping[type[SmscodeError], str] = {
     IdempotencyKeyReuseError: "Start the command again.",
     NetworkError: "Is the network there, and SMSCODE_BASE_URL right, if it is set?",
 }
+_MOST_DETAILS = 300
 _MONEY: Mapping[Outcome, str] = {
     "not_sent": "Nothing was sent, so nothing was bought or changed.",
     "rejected": "Nothing was bought or changed.",
@@ -77,7 +79,7 @@ class Trouble:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """What to tell people: one line or two."""
+        """What to tell people: one to three lines."""
         facts = ", ".join(
             fact
             for fact in (
@@ -94,8 +96,12 @@ class Trouble:
         if self.doubt and self.exit in (Exit.FAILED, Exit.UNKNOWN):
             money = _MONEY[self.error.outcome]
         todo = self.doubt if self.exit is Exit.UNKNOWN else self.advice
-        second = f"{money} {todo}".strip()
-        return (first, second) if second else (first,)
+        return tuple(line for line in (first, self._details, f"{money} {todo}".strip()) if line)
+
+    @property
+    def _details(self) -> str:
+        """What the service adds, such as which parameter is wrong: JSON of no documented shape."""
+        return json.dumps(self.error.details)[:_MOST_DETAILS] if self.error.details else ""
 
     @property
     def record(self) -> dict[str, object]:
@@ -106,6 +112,7 @@ class Trouble:
             "message": error.message,
             "code": error.code,
             "status_code": error.status_code,
+            "details": error.details,
             "request_id": error.request_id,
             "retry_after": error.retry_after,
             "idempotency_key": error.idempotency_key,

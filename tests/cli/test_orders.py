@@ -132,6 +132,7 @@ def test_errors_are_a_line_of_json_where_json_is_wanted(shell: Shell) -> None:
         "message": "Order not found",
         "code": "NOT_FOUND",
         "status_code": 404,
+        "details": None,
         "request_id": "sandbox-000001",
         "retry_after": None,
         "idempotency_key": None,

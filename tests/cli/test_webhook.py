@@ -99,6 +99,19 @@ def test_a_wrong_address_is_refused_before_anything_is_asked(shell: Shell, clien
     assert done.err.startswith("error: url: ")
 
 
+def test_what_the_service_has_against_an_address_is_shown(shell: Shell, client: Client) -> None:
+    shell.use(Sandbox())  # one that takes no address on this machine
+    done = shell.run("webhook", "set", "http://127.0.0.1:9/")
+    assert done.code == 1
+    refusal, details, money = done.err.splitlines()
+    assert refusal.startswith("error: Request is not valid [VALIDATION_ERROR")
+    assert json.loads(details) == {"fields": {"webhook_url": "must be an https:// URL"}}
+    assert money == "Nothing was bought or changed."
+    assert json.loads(shell.run("webhook", "set", "http://127.0.0.1:9/", "--json").err)["details"] == {
+        "fields": {"webhook_url": "must be an https:// URL"}
+    }
+
+
 def test_a_test_succeeds_if_the_address_takes_it(shell: Shell, client: Client) -> None:
     client.webhook.update(url=URL)
     assert shell.run("webhook", "test").out == "answered\t204\n"
