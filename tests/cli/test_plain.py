@@ -135,6 +135,16 @@ def test_the_sandbox_command_says_where_it_listens_first(
 
 
 @serves
+def test_a_port_that_is_taken_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    with Sandbox().serve() as server:
+        port = server.url.rpartition(":")[2]
+        assert plain.main(["sandbox", "--port", port], io.StringIO()) == Exit.SETUP
+    assert re.match(
+        rf"smscode: Cannot listen on port {port} \(.*[Aa]ddress already in use", capsys.readouterr().err
+    )
+
+
+@serves
 def test_the_sandbox_command_serves_until_it_is_interrupted() -> None:
     command = [sys.executable, "-m", "smscode", "sandbox", "--otp-after", "0.1"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
