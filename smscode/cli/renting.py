@@ -53,9 +53,7 @@ class Renting:
                     self._show_number(self.order)
                     with stop.waiting, screen.progress("waiting for the code; Ctrl-C gives the number back"):
                         self.sms = await rental.wait_for_otp(timeout=self.patience)
-                    if self.sms is not None:
-                        screen.event("code", {"sms": self.sms}, {"code": self.sms.code})
-                        self.shown = True
+                    self._show_code()
             except (SmscodeError, OSError) as caught:
                 error = caught
         if self.order is None:
@@ -88,6 +86,11 @@ class Renting:
         if self.session.screen.pretty:
             pairs["until"] = when(order.expires_at)
         self.session.screen.event("rented", {"order": order}, pairs)
+
+    def _show_code(self) -> None:
+        if self.sms is not None:
+            self.session.screen.event("code", {"sms": self.sms}, {"code": self.sms.code})
+            self.shown = True
 
     def _tell_nothing_rented(self, client: AsyncClient) -> None:
         left = [intent.idempotency_key for intent in client.orders.unresolved()]

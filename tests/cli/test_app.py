@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -194,7 +195,8 @@ def test_the_commands_that_need_no_account_are_the_same_as_without_the_extra(
     monkeypatch.setattr(local, "demo", note)
     monkeypatch.setattr(local, "sandbox", note)
     options = ["--otp-after", "1", "--generation", "documented", "--balance", "5", "--state", "kept.db"]
-    for run in (main, lambda arguments: plain.main(arguments, sys.stdout)):
+    runs: list[Callable[[list[str]], int]] = [main, lambda arguments: plain.main(arguments, sys.stdout)]
+    for run in runs:
         assert run(["demo", "--count", "3", "--sync", "--api-version", "v1", "--sandbox"]) == 1
         assert run(["sandbox", *options, "--scenario", "never", "--scenario", "ban(60)"]) == 0
         assert run(["demo", "--json"]) == 1

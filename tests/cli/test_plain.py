@@ -134,6 +134,17 @@ def test_the_sandbox_command_says_where_it_listens_first(
     assert set(json.loads(out.getvalue())) == {"event", "url", "token"}
 
 
+def test_an_interrupt_ends_the_demo(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*arguments: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(local, "demo", interrupt)
+    assert plain.main(["demo"], io.StringIO()) == Exit.INTERRUPTED
+    assert capsys.readouterr().err == "Interrupted. Nothing was changed.\n"
+
+
 @serves
 def test_a_port_that_is_taken_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     with Sandbox().serve() as server:
