@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import re
 import shlex
@@ -241,6 +242,23 @@ def test_every_page_is_in_the_navigation() -> None:
     listed = (ROOT / "docs" / "mkdocs.yml").read_text("utf-8")
     pages = {str(page.relative_to(ROOT / "docs" / "pages")) for page in PAGES}
     assert {page for page in pages if f": {page}\n" not in listed} == set()
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        *("calls", "events", "journal", "models", "receiver", "sandbox", "webhooks"),
+        *("ext.aiohttp", "ext.asgi", "ext.fastapi", "ext.relay", "ext.wsgi"),
+    ],
+)
+def test_every_name_of_a_public_module_is_in_the_reference(module: str) -> None:
+    extra = {"ext.aiohttp": "aiohttp", "ext.fastapi": "fastapi", "ext.relay": "redis"}.get(module)
+    if extra is not None:
+        pytest.importorskip(extra)
+    reference = "".join(page.read_text("utf-8") for page in PAGES if page.parent.name == "reference")
+    names: list[str] = importlib.import_module(f"smscode.{module}").__all__
+    whole = f"::: smscode.{module}\n" in reference
+    assert [name for name in names if not whole and f".{name}\n" not in reference] == []
 
 
 def test_every_public_name_is_in_the_reference() -> None:
