@@ -134,7 +134,14 @@ async def test_another_server_may_know_no_raw_path_and_offer_what_is_not_http() 
         sent.append(message)
 
     app = sandbox.asgi_app()
-    scope = {"type": "http", "method": "GET", "path": "/v1/orders/\u00e9", "query_string": b"", "headers": []}
+    path = "/v1/orders/\u00e9"
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "query_string": b"",
+        "headers": [],
+    }
     await app(scope, receive, send)
     assert sent[0]["status"] == 401
     with pytest.raises(NotImplementedError, match="no lifespan"):
