@@ -28,7 +28,12 @@ from .ext.redis_server import redis_server
 from .programs import ROOT, Program, programs_of, run
 
 PAGES = sorted((ROOT / "docs" / "pages").rglob("*.md"))
-PROGRAMS = [program for page in PAGES for program in programs_of(page)]
+PROGRAMS = [
+    program
+    for page in PAGES
+    for program in programs_of(page)
+    if not program.source.startswith("# test_")  # a test, which the tests of the pytest plugin run
+]
 SHELL = [
     command.strip()
     for page in (*PAGES, ROOT / "README.md")
