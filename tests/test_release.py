@@ -64,7 +64,8 @@ def test_workflows_run_sessions_that_exist_and_hold_no_password(workflow: Path) 
     text = workflow.read_text("utf-8")
     noxfile = (ROOT / "noxfile.py").read_text("utf-8")
     known = set(re.findall(r"^def (\w+)\(session", noxfile, re.MULTILINE))
-    used = set(re.findall(r"session: \[(.*)\]", text)[0].split(", ")) if "session: [" in text else set[str]()
+    matrix = re.findall(r"session: \[(.*)\]", text)
+    used = {name.strip('"').partition(" ")[0] for row in matrix for name in row.split(", ")}
     for line in re.findall(r"nox -s ([\w .${}-]+?)(?: -- .*)?$", text, re.MULTILINE):
         used |= {name.partition("-")[0] for name in re.sub(r"\$\{\{.*?\}\}", "", line).split()}
     assert used
@@ -73,5 +74,5 @@ def test_workflows_run_sessions_that_exist_and_hold_no_password(workflow: Path) 
     assert "id-token: write" in text or "publish" not in text
 
 
-def test_there_is_a_workflow_for_the_tests_and_one_for_the_release() -> None:
-    assert [path.name for path in WORKFLOWS] == ["release.yml", "tests.yml"]
+def test_there_are_workflows_for_each_change_for_every_night_and_for_the_release() -> None:
+    assert [path.name for path in WORKFLOWS] == ["nightly.yml", "release.yml", "tests.yml"]
