@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import smscode
+import smscode.testing
 
 from ..programs import ROOT, programs_of
 
@@ -313,6 +314,16 @@ def test_the_documentation_s_tests_pass(pytester: pytest.Pytester) -> None:
     files = {program.source.partition("\n")[0]: program.source for program in programs}
     assert files["# conftest.py"] == f"# conftest.py\n{PLUGIN}"
     passes(pytester, files["# test_rental.py"], 2)
+
+
+def test_it_has_a_short_name_and_may_be_asked_for_by_both(pytester: pytest.Pytester) -> None:
+    test = "def test_it(smscode_client):\n    assert smscode_client.balance().balance.canonical_amount\n"
+    pytester.makeconftest('pytest_plugins = ["smscode.testing", "smscode.sandbox.pytest"]\n')
+    pytester.makepyfile(test)
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+    pytester.makeconftest('pytest_plugins = ["smscode.testing"]\n')
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+    assert smscode.testing.pytest_plugins == ["smscode.sandbox.pytest"]
 
 
 def test_nothing_of_it_is_imported_unless_asked_for() -> None:
