@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import math
 import os
 import random
 import sys
@@ -74,11 +75,12 @@ class AsyncEvent:
             loop = asyncio.get_running_loop()
             waiter = loop.create_future()
             self._waiters.append(waiter)
-            alarm = loop.call_later(seconds, _end, waiter)
+            alarm = None if math.isinf(seconds) else loop.call_later(seconds, _end, waiter)
             try:
                 await waiter
             finally:
-                alarm.cancel()
+                if alarm is not None:
+                    alarm.cancel()
                 if not self._set:
                     self._waiters.remove(waiter)
         return self._set
