@@ -132,7 +132,7 @@ class RedisBudget(Budget):
         self._account = account
         self._begin()
         try:
-            connection = redis.Redis.from_url(
+            connection = redis.Redis.from_url(  # pyright: ignore[reportUnknownMemberType]  # redis-py's types
                 url,
                 socket_timeout=_PATIENCE,
                 socket_connect_timeout=_PATIENCE,

@@ -308,6 +308,7 @@ class Fleet(RuleBasedStateMachine):
         self.processes = [Process(name, self.LIMIT) for name in "abc"]
         self.counting: list[tuple[Process, float]] = []  # until when requests that have ended count
         self.names = 0
+        self.asked: dict[str, list[Lease]] = {}
         for process in self.processes:  # all have met the store before
             self.visit_of(process)
 
@@ -329,11 +330,6 @@ class Fleet(RuleBasedStateMachine):
         self.asked[process.name] = [
             lease for lease in self.asked.get(process.name, []) if lease not in process.busy
         ]
-
-    @property
-    def asked(self) -> dict[str, list[Lease]]:
-        asked: dict[str, list[Lease]] = self.__dict__.setdefault("_asked", {})
-        return asked
 
     @rule(data=st.data(), count=st.integers(1, 4))
     def ask(self, data: st.DataObject, count: int) -> None:

@@ -82,7 +82,7 @@ def test_the_earliest_time_is_never_too_late(ends: list[float], limit: int, plac
             slots.take(0.0)
             slots.give_back(end, Ending.ANSWERED)
         now = end
-    predicted = slots.earliest(now, place, limit)
+    predicted, served = slots.earliest(now, place, limit), now
     for _ in range(place):
         if slots.free(now, limit) <= 0:
             now = slots.next_free() or now

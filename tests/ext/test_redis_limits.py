@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -31,6 +32,8 @@ from smscode.core.wire import Group
 from smscode.ext.redis import RedisBudget
 
 from .redis_server import RedisServer, redis_server
+
+redis: Any = importlib.import_module("redis")  # its types are not complete
 
 GROUP = Group.BALANCE
 ONCE = RetryPolicy(max_attempts=1)
@@ -122,8 +125,6 @@ def until(condition: Callable[[], bool]) -> None:
 
 def used(server: RedisServer) -> int:
     """Tell how many slots are in use, by Redis' own account."""
-    import redis
-
     with redis.Redis.from_url(server.url) as connection:
         found = connection.zcard(f"smscode:{{account:{GROUP.value}}}:slots")
         assert isinstance(found, int)
@@ -154,8 +155,6 @@ def test_what_a_killed_process_held_is_free_again(server: RedisServer) -> None:
     killed = Process(server.url, 1, fallback=1, longest=0.0)
     killed.get()
     killed.close()
-    import redis
-
     with redis.Redis.from_url(server.url) as connection:
         [(_, until_then)] = connection.zrange(
             f"smscode:{{account:{GROUP.value}}}:slots", 1, 1, withscores=True
@@ -206,8 +205,6 @@ def test_a_redis_that_threw_slots_away_gives_nobody_more_than_his_share(server: 
     for process in (one, one, other, other):
         process.get()
     until(lambda: one.bucket._leased._held is not None)  # type: ignore[attr-defined]  # leased slots have it
-    import redis
-
     with redis.Redis.from_url(server.url) as connection:
         connection.delete(f"smscode:{{account:{GROUP.value}}}:slots")  # as when its memory is full
     waiting = [one.ask(), other.ask()]
