@@ -116,7 +116,6 @@ class Bucket:
         A wait that cannot end before the ``deadline`` is not begun.
         """
         lease = Lease(self, deadline, urgent)
-        queue = self._urgent if urgent else self._waiting
         if not self._urgent and (urgent or not self._waiting) and self._room(now) > 0:
             self._grant(lease, now)
             return lease
@@ -124,7 +123,7 @@ class Bucket:
         ready = self._earliest(now, place)
         if ready > deadline:
             return self._no_room(now, ready)
-        queue[lease] = None
+        (self._urgent if urgent else self._waiting)[lease] = None
         self._pump(now)
         self._slots.kick()
         return lease

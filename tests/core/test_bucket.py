@@ -383,8 +383,8 @@ class Queue(RuleBasedStateMachine):
         if meanwhile == "pause":
             self.bucket.pause(None, self.now, 5.0)
             self.paused_until = max(self.paused_until, self.now + 5.0)
-            for one in granted:  # they are the first again, and urgent by now
-                self.waiting[one] = (False, self.waiting[one][1])
+            for one in sorted(granted, key=lambda one: self.waiting[one]):  # back, behind the urgent ones
+                self.waiting[one] = (False, next(self.numbers))
         self.settle()
 
     @precondition(lambda self: self.busy)
