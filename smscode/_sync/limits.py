@@ -67,7 +67,8 @@ class Limits:
         lease = None if effect.everywhere else effect.lease
         with self._lock:
             now = self._clock()
+            suspicious = False
             for bucket in self._buckets.values() if effect.everywhere else [refused]:
-                suspicious = bucket.pause(lease, now, effect.seconds)
+                suspicious |= bucket.pause(lease, now, effect.seconds)
         if suspicious:
             _log.warning(_SHARED, refused.group)
