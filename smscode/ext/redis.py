@@ -84,7 +84,7 @@ for i = 0, granted - 1 do
     redis.call('ZADD', slots, now + hold, holder .. ':' .. string.format('%.0f', start + i))
 end
 if granted < want then
-    redis.call('ZADD', hungry, now + math.min(period / 10, 3000), holder)
+    redis.call('ZADD', hungry, now + math.min(period / 10, 6000), holder) -- longer than between two visits
 else
     redis.call('ZREM', hungry, holder)
 end

@@ -164,6 +164,20 @@ def test_what_a_killed_process_held_is_free_again(server: RedisServer) -> None:
     assert 0 < left <= killed.bucket._slots.hold  # type: ignore[attr-defined]  # leased slots have it
 
 
+def test_who_did_not_get_all_is_remembered_until_it_asks_again(server: RedisServer) -> None:
+    process = Process(server.url, 1, fallback=1.0, window=60.0)
+    process.get()
+    process.ask()
+    with redis.Redis.from_url(server.url) as connection:
+        hungry = f"smscode:{{account:{GROUP.value}}}:hungry"
+        until(lambda: connection.zcard(hungry) == 1)
+        [(_, until_then)] = connection.zrange(hungry, 0, 0, withscores=True)
+        seconds, micros = connection.time()
+    left = until_then / 1000 - (seconds + micros / 1e6)
+    slots = process.bucket._leased  # type: ignore[attr-defined]  # leased slots have it
+    assert left > leased._POLL * slots.pace
+
+
 def test_a_redis_that_is_away_leaves_a_share_and_comes_back(
     server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
