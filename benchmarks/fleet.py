@@ -81,8 +81,11 @@ async def watch(
     client: Any = redis.Redis  # its types are not complete
     with client.from_url(redis_url) as connection:
         visits: int = connection.info("commandstats")["cmdstat_evalsha"]["calls"]
-    permitted = limit * seconds / (window + _LATENCY)
-    return Sight(seen, len(seen) / permitted, visits / len(seen))
+    # From one request to the one as many limits later: a part of a cycle would make it look better or worse.
+    cycles = (len(seen) - 1) // limit
+    took = seen[cycles * limit] - seen[0]
+    used = cycles * (window + _LATENCY) / took if cycles else 0.0
+    return Sight(seen, used, visits / len(seen))
 
 
 def _options(url: str, redis_url: str, count: int, limit: int, window: float) -> dict[str, Any]:

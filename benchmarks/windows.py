@@ -43,7 +43,11 @@ class Bell:
 
 @frozen
 class Seen:
-    """What a service saw: the most in any sliding and any aligned window, and the part of what it permits."""
+    """What a service saw: the most in any sliding and any aligned window, and the part of what it permits.
+
+    It permits a request for every window and mean latency that a slot is there. So what is used of it is
+    the part of the slots' time that requests and a window after each take.
+    """
 
     sliding: int
     aligned: int
@@ -105,8 +109,7 @@ def saturate(
     now, until = 3.7, 3.7 + windows * window
     ends: list[tuple[float, int, Lease, Ending]] = []
     arrivals: list[float] = []
-    sends: list[float] = []
-    taken = 0.0
+    began, taken = now, 0.0
     waiting: list[Lease] = []
     alarm = now
     while now < until:
@@ -118,8 +121,8 @@ def saturate(
             if not lease.granted:
                 alarm = min(alarm, now + _again(bucket, waiting[0], now))
             else:
-                sends.append(now)
-                taken += _send(waiting.pop(), now, latency, chance, ends, arrivals)
+                took = _send(waiting.pop(), now, latency, chance, ends, arrivals)
+                taken += min(took + window, until - now)
         now = min(ends[0][0] if ends else float("inf"), alarm)
         while ends and ends[0][0] <= now:
             _, _, lease, ending = heapq.heappop(ends)
@@ -127,16 +130,13 @@ def saturate(
         alarm = now + _again(bucket, waiting[0], now)
         for lease in [lease for lease in waiting if lease.granted]:
             waiting.remove(lease)
-            sends.append(now)
-            taken += _send(lease, now, latency, chance, ends, arrivals)
+            took = _send(lease, now, latency, chance, ends, arrivals)
+            taken += min(took + window, max(until - now, 0.0))
         if waiting:
             alarm = now + _again(bucket, waiting[0], now)
-    # From one send to the one as many limits later: parts of a cycle would make it look better or worse.
-    cycles = (len(sends) - 1) // limit
-    permitted = limit * (sends[cycles * limit] - sends[0]) / (window + taken / len(sends))
     arrivals.sort()
     aligned = Counter(int(arrival // window) for arrival in arrivals)
-    return Seen(worst(arrivals, window), max(aligned.values()), cycles * limit / permitted)
+    return Seen(worst(arrivals, window), max(aligned.values()), taken / (limit * (until - began)))
 
 
 def _again(bucket: Bucket, first: Lease, now: float) -> float:
