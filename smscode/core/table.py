@@ -31,7 +31,7 @@ Row = dict[str, JsonValue]
 
 _ATOMS: Final = frozenset({int, bool, str, types.NoneType})
 _TEXTS: Final = frozenset({datetime, OrderStatus, str, types.NoneType})
-_MOST_STATUSES = 64
+_MOST_TEXTS = 4096  # remembered per field: every poll brings the same states and times again
 _MOST_PRICES = 16_384  # remembered per field, a few MB at most: the same prices come over and over
 
 PARTS: Final = {"amount": str, "currency": str, "canonical_amount": int, "canonical_currency": str}
@@ -119,10 +119,7 @@ def _column(version: Version, model: type[Any], field: Any) -> Column:
     def convert(value: object) -> object:
         return None if value is None else hook(value, field.type)
 
-    few = OrderStatus in kinds
-    return Column(
-        field.name, field.default, json, put, functools.lru_cache(_MOST_STATUSES)(convert) if few else convert
-    )
+    return Column(field.name, field.default, json, put, functools.lru_cache(_MOST_TEXTS)(convert))
 
 
 def prepare(version: Version) -> None:
