@@ -48,7 +48,8 @@ def rent(
             chosen = _choose(client, product, service, country, operator, limit)
             funds = client.balance().balance
         screen.note(f"{chosen.available:,} in stock; your balance is {funds}")
-        screen.confirm(f"Rent a number for {chosen.name} for at most {chosen.price}?", yes=yes)
+        name = f"{chosen.name}, {chosen.operator_name}" if chosen.operator_name else chosen.name
+        screen.confirm(f"Rent a number for {name} for at most {chosen.price}?", yes=yes)
         wish = Wish(
             catalog_product_id=chosen.catalog_product_id,
             operator_id=chosen.operator_id,

@@ -111,6 +111,12 @@ def test_without_a_terminal_to_ask_on_nothing_is_bought(shell: Shell) -> None:
     assert shell.sandbox.balance == 1_000_000
 
 
+def test_the_question_names_the_operator_that_was_chosen(shell: Shell) -> None:
+    done = shell.run(*WHATSAPP, "--operator", "telkomsel")
+    assert done.code == 5
+    assert done.err.startswith("Rent a number for WhatsApp - Indonesia, Telkomsel for at most $1.1077?")
+
+
 def test_a_product_can_be_named_by_its_id(shell: Shell) -> None:
     assert shell.run("rent", "--product", 87, "--yes").code == 0
     done = shell.run("rent", "--product", 4711, "--yes")
