@@ -132,7 +132,7 @@ def contract(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation into build/site; a warning is an error."""
-    session.install("-e", ".[cli,docs]")
+    session.install("-e", ".[cli,docs,lint]")  # ruff breaks the signatures into lines
     quiet = {"NO_MKDOCS_2_WARNING": "1"}
     session.run("mkdocs", "build", "--strict", "--config-file", "docs/mkdocs.yml", env=quiet)
 
