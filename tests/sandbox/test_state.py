@@ -339,7 +339,7 @@ def test_what_a_killed_process_answered_is_still_so(path: Path) -> None:
             workers = [Thread(target=buy, args=(url, headers, round_, worker)) for worker in range(4)]
             for worker in workers:
                 worker.start()
-            while len(answers) < 10 * (round_ + 1):
+            while len(answers) < 10 * (round_ + 1) and any(worker.is_alive() for worker in workers):
                 sleep(0.001)
             server.kill()
             for worker in workers:
