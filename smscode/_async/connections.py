@@ -96,7 +96,8 @@ class AsyncConnections:
         """Send a request and read its answer, all before its deadline."""
         if not await self._gate.enter(effect.deadline - self._runtime.now()):
             return Failure("not sent", "No connection became free in time.", timed_out=True)
-        if effect.lease is not None and effect.lease.bucket.paused(self._runtime.clock()):
+        lease = effect.lease
+        if effect.banned() or (lease is not None and lease.bucket.paused(self._runtime.clock())):
             self._gate.leave()
             return HeldUp()
         progress = _http.Progress(effect.doubt, effect.lease)

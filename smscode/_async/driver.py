@@ -9,7 +9,20 @@ from .._observing import Observer
 from ..core.ban import Ban
 from ..core.bucket import Lease, NoRoom
 from ..core.codec import Version
-from ..core.flow import Acquire, Doubt, Failure, HeldUp, Pause, Reply, Send, Sleep, Terms, ending, flow
+from ..core.flow import (
+    Acquire,
+    Doubt,
+    Failure,
+    HeldUp,
+    Pause,
+    Reply,
+    Send,
+    Sleep,
+    Terms,
+    ending,
+    flow,
+    never_banned,
+)
 from ..core.retry import RetryPolicy
 from ..core.slots import Ending
 from ..core.timeouts import Timeouts
@@ -55,14 +68,13 @@ class AsyncDriver:
     async def run(self, call: Call[T], timeout: float | None = None, doubt: Doubt | None = None) -> Answer[T]:
         """Make a call; ``timeout`` is its time in seconds, all in all, instead of the client's."""
         self.check()
-        if call.endpoint.group is Group.CREATE:
-            self._ban.check(self.runtime.now())
         budget = self._timeouts.budget(call.endpoint.kind, timeout)
         began = self.runtime.now()
         deadline = began + budget
         watch = self._observer.watch(call, began)
         limited = self._limits is not None
-        terms = Terms(self.version, self._policy, deadline, self.runtime.chance, limited, watch)
+        banned = self._banned if call.endpoint.group is Group.CREATE else never_banned
+        terms = Terms(self.version, self._policy, deadline, self.runtime.chance, limited, watch, banned)
         steps = flow(call, terms, doubt)
         try:
             effect = next(steps)
@@ -84,6 +96,9 @@ class AsyncDriver:
             if watch is not None:
                 watch.ended(call, self.runtime.now(), error)
             raise
+
+    def _banned(self) -> TempBannedError | None:
+        return self._ban.error(self.runtime.now())
 
     async def _perform(self, effect: Acquire | Pause | Sleep) -> Lease | NoRoom | None:
         if isinstance(effect, Sleep):

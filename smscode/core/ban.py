@@ -17,11 +17,11 @@ class Ban:
         if error.retry_after is not None and now + error.retry_after > self._until:
             self._error, self._until = error, now + error.retry_after
 
-    def check(self, now: float) -> None:
-        """Raise `TempBannedError` while the ban lasts, without sending anything."""
+    def error(self, now: float) -> TempBannedError | None:
+        """Give the error that stands for sending anything while the ban lasts, None without one."""
         if self._error is None or now >= self._until:
-            return
-        raise TempBannedError(
+            return None
+        return TempBannedError(
             self._error.message,
             code=self._error.code,
             status_code=self._error.status_code,

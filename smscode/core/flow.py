@@ -61,19 +61,21 @@ class Send:
 
     ``fresh`` asks for a new connection; ``doubt`` is to be raised when the first byte is written. The
     ``lease`` is given back when it is over, however it ends: as `ending` says, and if it is abandoned,
-    by whether its first byte was written. If its group pauses by now, the reply is `HeldUp`.
+    by whether its first byte was written. If by then its group pauses or the account is ``banned``, the
+    reply is `HeldUp`.
     """
 
     request: Request
     deadline: float
     fresh: bool
     doubt: Doubt
+    banned: Callable[[], TempBannedError | None]
     lease: Lease | None = None
 
 
 @frozen
 class HeldUp:
-    """That a request was not sent, because a pause began after its lease was granted.
+    """That a request was not sent, because a pause or a ban began while it waited for a connection.
 
     The lease was given back; the call asks for another one, before all that never had their turn.
     """
@@ -151,12 +153,17 @@ class Reply:
 Flow: TypeAlias = Generator[Effect, Reply, T]
 
 
+def never_banned() -> None:
+    """Stand for the ban of a call that none stops."""
+
+
 @frozen
 class Terms:
     """What all attempts of a call share.
 
     ``deadline`` is when it has to be over; ``chance`` gives random numbers of 0..1. ``limited`` tells
-    that rate limits are kept; ``watch`` is told what happens, if anybody wants to know.
+    that rate limits are kept; ``watch`` is told what happens, if anybody wants to know. ``banned`` gives
+    the error to end with while the account may not send this.
     """
 
     version: Version
@@ -165,6 +172,7 @@ class Terms:
     chance: Callable[[], float]
     limited: bool = False
     watch: Watch | None = None
+    banned: Callable[[], TempBannedError | None] = never_banned
 
 
 def flow(call: Call[T], terms: Terms, doubt: Doubt | None = None) -> Flow[Answer[T]]:
@@ -184,20 +192,22 @@ def flow(call: Call[T], terms: Terms, doubt: Doubt | None = None) -> Flow[Answer
     last: SmscodeError | None = None
     while True:
         before = doubt.raised
+        if (ban := terms.banned()) is not None:
+            raise _left_out(ban, "TEMP_BANNED_ABUSE_GUARD", call, sent, before, doubt) from last
         lease = None
         if terms.limited:
             # Whoever had a turn once waits no more behind those who had none.
             urgent = before or sent > 0 or held_up
             reply = yield Acquire(call.endpoint.group, terms.deadline, urgent)
             if isinstance(reply.result, NoRoom):
-                raise last or _left_out(reply.result, call, before, doubt)
+                raise last or _left_out(reply.result.error(), "no room", call, sent, before, doubt)
             lease = cast(Lease, reply.result)
             if watch is not None:
                 watch.waited(call, sent + 1, reply.now, "rate limit")
         sent += 1
         if watch is not None:
             watch.sent(call, sent)
-        reply = yield Send(request, terms.deadline, fresh, doubt, lease)
+        reply = yield Send(request, terms.deadline, fresh, doubt, terms.banned, lease)
         held_up = isinstance(reply.result, HeldUp)
         if watch is not None:
             _tell(watch, call, sent, reply)
@@ -256,9 +266,13 @@ def _tell(watch: Watch, call: Call[object], sent: int, reply: Reply) -> None:
         watch.failed(call, sent, reply.now, failure.kind, failure.timed_out)
 
 
-def _left_out(no_room: NoRoom, call: Call[object], before: bool, doubt: Doubt) -> SmscodeError:
-    error = no_room.error()
-    _label(error, call, 0, "no room", before, doubt)
+def _left_out(
+    error: SmscodeError, what: str, call: Call[object], sent: int, before: bool, doubt: Doubt
+) -> SmscodeError:
+    """Make the error of a call that is not sent, or not once more."""
+    _label(error, call, sent, what, before, doubt)
+    if not sent and not doubt.raised:
+        error.outcome = "not_sent"
     return error
 
 

@@ -21,6 +21,7 @@ from smscode import (
     NoOfferAvailableError,
     OrderStatus,
     ProviderError,
+    RateLimits,
     TempBannedError,
     calls,
 )
@@ -170,6 +171,38 @@ def test_nothing_is_ordered_while_a_ban_lasts() -> None:
     assert client.runtime.slept == []
     client.runtime.sleep(60)
     assert len(client.orders.create(catalog_product_id=87)) == 1
+
+
+@pytest.mark.parametrize("limits", [RateLimits(), None], ids=["limited", "unlimited"])
+def test_a_ban_ends_what_waits_for_a_connection_too(limits: RateLimits | None) -> None:
+    sandbox = still_sandbox()
+    sandbox.fail_next("orders.create", "TEMP_BANNED_ABUSE_GUARD", retry_after=60)
+    client = VirtualClient(sandbox, max_connections=1, rate_limits=limits, timeout=None)
+    outcomes: list[str] = []
+
+    def buy(_: int) -> None:
+        with pytest.raises(TempBannedError) as refused:
+            client.orders.create(catalog_product_id=87)
+        outcomes.append(refused.value.outcome)
+
+    Runtime().for_each(buy, range(5))
+    assert sandbox.requests[CREATE] == 1
+    assert sorted(outcomes) == ["not_sent"] * 4 + ["rejected"]
+    assert client.orders.unresolved() == ()
+
+
+def test_a_purchase_in_doubt_stays_so_while_a_ban_lasts() -> None:
+    sandbox, transport, client = lossy("/create", 100)
+    with pytest.raises(NetworkError):
+        client.orders.create(catalog_product_id=87, timeout=5)
+    (intent,) = client.orders.unresolved()
+    transport.times = 0
+    sandbox.fail_next("orders.create", "TEMP_BANNED_ABUSE_GUARD", retry_after=600)
+    for _ in range(2):
+        with pytest.raises(TempBannedError) as refused:
+            client.orders.submit(intent)
+        assert refused.value.outcome == "unknown"
+        assert client.orders.unresolved() == (intent,)
 
 
 def test_a_cancel_whose_answer_was_lost_refunds_once() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -22,12 +22,13 @@ from smscode.core.flow import (
     Terms,
     ending,
     flow,
+    never_banned,
 )
 from smscode.core.limits import RateLimits
 from smscode.core.retry import TABLE, RetryPolicy
 from smscode.core.slots import Ending, Slots
 from smscode.core.wire import Call, Group, Response
-from smscode.errors import InvalidArgumentError, RateLimitError, SmscodeError
+from smscode.errors import InvalidArgumentError, RateLimitError, SmscodeError, TempBannedError
 
 from .test_retry import CALLS, ORDER_ID, TROUBLES, answer, order, refusal, success
 
@@ -38,13 +39,19 @@ Answered = Response | Failure | HeldUp | NoRoom
 
 
 def drive(
-    call: Call[Any], script: Iterable[Answered], *, deadline: float = 1e9, doubt: Doubt | None = None
+    call: Call[Any],
+    script: Iterable[Answered],
+    *,
+    deadline: float = 1e9,
+    doubt: Doubt | None = None,
+    banned: Callable[[], TempBannedError | None] = never_banned,
 ) -> tuple[list[Effect], SmscodeError | None]:
     """Drive a flow that keeps limits; `NoRoom` in the script is what asking for a slot comes to."""
     results, effects, now = iter(script), list[Effect](), 0.0
     bucket = Bucket("any", 10**6, Slots(60.0))
     ahead: list[Answered] = []
-    steps = flow(call, Terms("v2", RetryPolicy(), deadline, lambda: 0.5, limited=True), doubt)
+    terms = Terms("v2", RetryPolicy(), deadline, lambda: 0.5, limited=True, banned=banned)
+    steps = flow(call, terms, doubt)
     reply = None
     try:
         while True:
@@ -119,6 +126,32 @@ def test_without_room_to_repeat_the_failure_itself_is_raised() -> None:
     _, error = drive(calls.orders.create(catalog_product_id=87), [TROUBLES["connection broke"], FULL])
     assert error is not None
     assert (error.trouble, error.outcome, error.attempts) == ("connection broke", "unknown", 1)
+
+
+@pytest.mark.parametrize(
+    ("first", "sent", "outcome"),
+    [
+        ([], 0, "not_sent"),
+        ([refusal(503, "FX_RATE_UNAVAILABLE")], 1, "rejected"),
+        ([Failure("connection broke", "gone")], 1, "unknown"),
+    ],
+)
+def test_a_ban_that_begins_meanwhile_ends_a_call_and_says_what_is_known_of_it(
+    first: list[Answered], sent: int, outcome: str
+) -> None:
+    ban = TempBannedError("paused", retry_after=10.0)
+    began: list[TempBannedError] = []
+
+    def answers() -> Iterator[Answered]:
+        yield from first
+        began.append(ban)
+        yield HeldUp()
+
+    call = calls.orders.create(catalog_product_id=87)
+    _, error = drive(call, answers(), banned=lambda: began[0] if began else None)
+    assert error is ban
+    assert (ban.attempts, ban.outcome, ban.trouble) == (sent, outcome, "TEMP_BANNED_ABUSE_GUARD")
+    assert ban.idempotency_key == call.idempotency_key
 
 
 def test_what_a_pause_held_up_was_no_attempt_and_goes_first_afterwards() -> None:
