@@ -5,7 +5,7 @@
 
 Only names change: ``async`` and ``await`` go, ``AsyncX`` becomes ``X``, a few methods have other names
 by convention. What has no synchronous meaning is refused instead of translated: concurrency lives in
-``smscode/_concurrency.py``, by hand in both flavours. The result does not depend on the Python that
+``smscode/_concurrency``, by hand in both flavours. The result does not depend on the Python that
 runs this.
 """
 
@@ -98,7 +98,7 @@ class Generator:
     def _check_import(tokens: list[tokenize.TokenInfo], index: int, where: str) -> None:
         if tokens[index].string in ("import", "from") and tokens[index + 1].string in REFUSED_IMPORTS:
             raise Refused(
-                f"{where}: imports {tokens[index + 1].string}; waits belong to smscode/_concurrency.py"
+                f"{where}: imports {tokens[index + 1].string}; waits belong to smscode/_concurrency"
             )
 
 

@@ -269,7 +269,7 @@ async def test_another_process_is_noticed_by_both_flavours(monkeypatch: pytest.M
             await client.balance()
             with Client(**options(server.url)) as sync_client, monkeypatch.context() as forked:
                 sync_client.balance()
-                forked.setattr("smscode._concurrency.os.getpid", lambda: -1)
+                forked.setattr("smscode._concurrency.home.os.getpid", lambda: -1)
                 with pytest.raises(ClientStateError, match="forked"):
                     await client.balance()
                 with pytest.raises(ClientStateError, match="forked"):

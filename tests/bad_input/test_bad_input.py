@@ -231,7 +231,7 @@ def test_a43_a_client_belongs_to_its_process_and_ends_when_it_is_closed() -> Non
     script = Script()
     client = scripted(script)
     client.balance()
-    with mock.patch("smscode._concurrency.os.getpid", return_value=-1):
+    with mock.patch("smscode._concurrency.home.os.getpid", return_value=-1):
         with pytest.raises(ClientStateError, match="before the process forked"):
             client.balance()
     client.close()

@@ -1,0 +1,35 @@
+"""Every wait of the package, by hand in both flavours with equal names.
+
+The asynchronous classes stand on anyio, so they serve asyncio and trio; the others on threads. The
+generator only renames, so everything that differs between the flavours is here.
+"""
+
+from __future__ import annotations
+
+import anyio
+
+from .ahead import Ahead, AsyncAhead
+from .events import AsyncEvent, AsyncSignal, Event, Signal
+from .home import AsyncHome, Home
+from .runtime import AsyncRuntime, Runtime
+
+__all__ = [
+    "STREAM_ERRORS",
+    "Ahead",
+    "AsyncAhead",
+    "AsyncEvent",
+    "AsyncHome",
+    "AsyncRuntime",
+    "AsyncSignal",
+    "Event",
+    "Home",
+    "Runtime",
+    "Signal",
+]
+
+STREAM_ERRORS: tuple[type[Exception], ...] = (
+    anyio.BrokenResourceError,
+    anyio.ClosedResourceError,
+    anyio.EndOfStream,
+)
+"""What can escape from a broken stream below httpx, unmapped."""

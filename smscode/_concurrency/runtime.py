@@ -1,0 +1,148 @@
+"""Time, waiting and chance."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import TypeVar, TypeVarTuple
+
+import anyio
+import anyio.to_thread
+
+from .events import AsyncEvent, AsyncSignal, Event, Signal
+from .loops import trio_lowlevel
+
+T = TypeVar("T")
+R = TypeVar("R")
+Ts = TypeVarTuple("Ts")
+
+
+class _Limit:
+    """The same as `anyio.fail_after`, in half the time: it is around every exchange."""
+
+    def __init__(self, scope: anyio.CancelScope) -> None:
+        self._scope = scope
+
+    def __enter__(self) -> None:
+        self._scope.__enter__()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._scope.__exit__(exc_type, exc_value, traceback)
+        if self._scope.cancelled_caught:
+            raise TimeoutError
+
+
+class AsyncRuntime:
+    """Time, waiting and chance. Tests replace it to have time under control."""
+
+    chance: Callable[[], float] = staticmethod(random.random)
+    clock: Callable[[], float] = staticmethod(time.monotonic)  # the same for all loops and threads
+
+    # A client belongs to one event loop: its clock and its scopes need not be found out for every call.
+    _loop_time: Callable[[], float] | None = None
+    _scope: type[anyio.CancelScope] = anyio.CancelScope
+
+    def now(self) -> float:
+        """Give the seconds of a clock that only goes forward."""
+        return self._loop_now()
+
+    def _loop_now(self) -> float:
+        """Give the time of the event loop."""
+        if self._loop_time is None:
+            trio = trio_lowlevel()
+            self._loop_time = asyncio.get_running_loop().time if trio is None else anyio.current_time
+        return self._loop_time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await anyio.sleep(seconds)
+
+    async def wait(self, event: AsyncEvent, seconds: float) -> bool:
+        """Wait for an event, at most so long; tell whether it was set."""
+        return await event.wait(seconds)
+
+    def today(self) -> datetime:
+        """Give the date and time, for servers that do not send theirs."""
+        return datetime.now(UTC)
+
+    def limit(self, seconds: float) -> AbstractContextManager[object]:
+        """Raise TimeoutError out of the block when it takes longer."""
+        scope = self._scope(deadline=self._loop_now() + seconds)
+        self._scope = type(scope)
+        return _Limit(scope)
+
+    def unless(self, event: AsyncSignal) -> AbstractContextManager[object]:
+        """Leave the block as soon as the event is set."""
+        return event.stopping()
+
+    def shield(self, seconds: float) -> AbstractContextManager[object]:
+        """Keep cancellation out of the block, for at most so long."""
+        return anyio.move_on_after(seconds, shield=True)
+
+    async def in_thread(self, function: Callable[[*Ts], R], *arguments: *Ts) -> R:
+        """Run something that blocks, without blocking the event loop; it is always run to its end."""
+        return await anyio.to_thread.run_sync(function, *arguments)
+
+    async def for_each(
+        self, function: Callable[[T], Coroutine[object, object, None]], items: Sequence[T]
+    ) -> None:
+        """Do something with every item, all at once; return when all of it is done."""
+        async with anyio.create_task_group() as tasks:
+            for item in items:
+                tasks.start_soon(function, item)
+
+
+class Runtime:
+    """Time, waiting and chance. Tests replace it to have time under control."""
+
+    chance: Callable[[], float] = staticmethod(random.random)
+    clock: Callable[[], float] = staticmethod(time.monotonic)  # the same for all loops and threads
+
+    def now(self) -> float:
+        """Give the seconds of a clock that only goes forward."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+    def wait(self, event: Event, seconds: float) -> bool:
+        """Wait for an event, at most so long; tell whether it was set."""
+        return event.wait(seconds)
+
+    def today(self) -> datetime:
+        """Give the date and time, for servers that do not send theirs."""
+        return datetime.now(UTC)
+
+    def limit(self, seconds: float) -> AbstractContextManager[object]:
+        """Do nothing: a thread cannot be interrupted, so it looks at the clock itself."""
+        return contextlib.nullcontext()
+
+    def unless(self, event: Signal) -> AbstractContextManager[object]:
+        """Do nothing: a thread cannot be interrupted."""
+        return contextlib.nullcontext()
+
+    def shield(self, seconds: float) -> AbstractContextManager[object]:
+        """Do nothing: a thread cannot be cancelled."""
+        return contextlib.nullcontext()
+
+    def in_thread(self, function: Callable[[*Ts], R], *arguments: *Ts) -> R:
+        """Run something that blocks."""
+        return function(*arguments)
+
+    def for_each(self, function: Callable[[T], None], items: Sequence[T]) -> None:
+        """Do something with every item, all at once; return when all of it is done."""
+        with ThreadPoolExecutor(max_workers=max(len(items), 1)) as threads:
+            list(threads.map(function, items))
