@@ -18,7 +18,7 @@ from smscode.core.slots import LINGER, Ending, Slots
 from smscode.core.wire import Group
 from tests.ext.redis_server import redis_server
 
-from . import fleet
+from . import machine
 from .suite import Figure, Setup
 
 LATENCIES: dict[str, Callable[[random.Random], float]] = {
@@ -70,13 +70,15 @@ def run(setup: Setup) -> Iterator[Figure]:
         yield Figure(f"worst window / limit, {name}, 5 % cancelled", most, 1.0, parts=parts)
         least = min(found.used for found in seen.values())
         yield Figure(f"least part of what is permitted, {name}", least, 0.98, "at least")
-    if shutil.which("redis-server"):
+    if shutil.which("redis-server") and machine.has("redis"):
         full, quick = (4, 400, 20.0, 80.0, 40.0), (4, 100, 4.0, 16.0, 8.0)
         yield from processes(*setup.pick(full, quick, (2, 20, 0.5, 1.0, 0.5)))
 
 
 def processes(count: int, limit: int, window: float, seconds: float, killed_at: float) -> Iterator[Figure]:
     """Let so many processes share a limit through Redis and kill one of them."""
+    from . import fleet  # it needs an extra
+
     with redis_server() as server:
         sight = asyncio.run(fleet.watch(server.url, count, limit, window, seconds, killed_at))
     parts = {"requests": f"{len(sight.arrivals)}", "visits of Redis for each": f"{sight.visits:.2f}"}

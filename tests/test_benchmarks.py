@@ -17,8 +17,6 @@ from benchmarks.suite import NAMES, Figure, Scale, Setup, measure
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_benchmark_runs(name: str) -> None:
-    if name == "windows":
-        pytest.importorskip("redis")
     figures = list(measure(name, Setup(Scale.SMOKE)))
     assert figures
     assert all(math.isfinite(figure.value) and figure.value >= 0 for figure in figures)
