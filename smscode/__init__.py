@@ -223,7 +223,7 @@ def _find(name: str) -> object:
     return value
 
 
-if not TYPE_CHECKING:  # a type checker would believe that any name can be had
+if not TYPE_CHECKING:  # pragma: no branch  # a type checker would believe that any name can be had
 
     def __getattr__(name: str) -> object:
         """Import what a public name stands for when it is first asked for: nobody waits for the rest."""

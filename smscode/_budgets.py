@@ -22,7 +22,7 @@ class Budget:
     """
 
     def __init__(self, limits: RateLimits) -> None:
-        self.lock = threading.RLock()
+        self.lock: threading.RLock = threading.RLock()
         self.holders: WeakSet[object] = WeakSet()
         self.buckets: dict[Group, Bucket] = {group: self._bucket(group, *limits.of(group)) for group in Group}
 

@@ -38,10 +38,10 @@ class AsyncAhead(Generic[T]):
 
     async def take(self) -> T | None:
         """Wait for the next thing, and begin with the one after it. Raises what its fetching raised."""
-        if self._next is None:
-            return None
-        await self._next.done.wait()
-        fetched, self._next = self._next, None
+        fetched = self._next
+        assert fetched is not None, "whoever takes stops at the end"
+        await fetched.done.wait()
+        self._next = None
         if fetched.error is not None:
             raise fetched.error
         if fetched.value is not None:
@@ -85,9 +85,8 @@ class Ahead(Generic[T]):
 
     def take(self) -> T | None:
         """Wait for the next thing, and begin with the one after it. Raises what its fetching raised."""
-        if self._next is None:
-            return None
         fetched, self._next = self._next, None
+        assert fetched is not None, "whoever takes stops at the end"
         value = fetched.result()
         if value is not None:
             self._begin()

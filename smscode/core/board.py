@@ -41,7 +41,7 @@ class Waiter(Generic[S]):
 
     def __init__(self, watches: Iterable[Watch], signal: S) -> None:
         self.signal = signal
-        self.open = {watch.order_id: watch for watch in watches}
+        self.open: dict[int, Watch] = {watch.order_id: watch for watch in watches}
         self.ended: deque[Watch] = deque()
         self.to_read: dict[int, None] = {}  # a set that keeps its order
         self.failure: SmscodeError | None = None

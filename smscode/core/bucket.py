@@ -36,11 +36,11 @@ class Lease:
     __slots__ = ("_epoch", "bucket", "deadline", "granted", "sent", "signal", "urgent")
 
     def __init__(self, bucket: Bucket, deadline: float, urgent: bool) -> None:
-        self.bucket = bucket
-        self.deadline = deadline
-        self.urgent = urgent
-        self.granted = False
-        self.sent = False
+        self.bucket: Bucket = bucket
+        self.deadline: float = deadline
+        self.urgent: bool = urgent
+        self.granted: bool = False
+        self.sent: bool = False
         self.signal: Signal | None = None
         self._epoch = 0
 
@@ -78,7 +78,7 @@ class Bucket:
     def __init__(self, group: str, limit: int, slots: Slots) -> None:
         """Set up; at most ``limit`` requests are to be counted in any window of the ``slots``."""
         self.group = group
-        self.limit = limit
+        self.limit: int = limit
         self._slots = slots
         self._share = Share()
         self._urgent: OrderedDict[Lease, None] = OrderedDict()

@@ -41,7 +41,7 @@ class Slots:
     def __init__(self, window: float) -> None:
         """Start with all slots free; ``window`` is the seconds that one cools after its request's end."""
         self.window = window
-        self.busy = 0
+        self.busy: int = 0
         self._cooling: list[float] = []  # the times they become free at, sorted; those before _head are
         self._head = 0
 

@@ -34,7 +34,12 @@ _TEXTS: Final = frozenset({datetime, OrderStatus, str, types.NoneType})
 _MOST_TEXTS = 4096  # remembered per field: every poll brings the same states and times again
 _MOST_PRICES = 16_384  # remembered per field, a few MB at most: the same prices come over and over
 
-PARTS: Final = {"amount": str, "currency": str, "canonical_amount": int, "canonical_currency": str}
+PARTS: Final[Mapping[str, type]] = {
+    "amount": str,
+    "currency": str,
+    "canonical_amount": int,
+    "canonical_currency": str,
+}
 """v2's money in JSON, with the types it usually has. `codec` takes a number for an amount, too."""
 
 

@@ -26,8 +26,8 @@ try:
     import aiohttp
     from aiohttp.http_exceptions import HttpProcessingError
     from yarl import URL
-except ImportError as error:
-    raise ConfigurationError('aiohttp is missing: pip install "smscode-async[aiohttp]"') from error
+except ImportError as _missing:
+    raise ConfigurationError('aiohttp is missing: pip install "smscode-async[aiohttp]"') from _missing
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler

@@ -32,8 +32,8 @@ from ..events import (
 
 try:
     from opentelemetry import metrics, trace
-except ImportError as error:
-    raise ConfigurationError('OpenTelemetry is missing: pip install "smscode-async[otel]"') from error
+except ImportError as _missing:
+    raise ConfigurationError('OpenTelemetry is missing: pip install "smscode-async[otel]"') from _missing
 
 _Attributes: TypeAlias = "dict[str, str | int]"
 

@@ -20,8 +20,8 @@ try:
     import redis
     from redis.backoff import NoBackoff
     from redis.retry import Retry
-except ImportError as error:
-    raise ConfigurationError('redis is missing: pip install "smscode-async[redis]"') from error
+except ImportError as _missing:
+    raise ConfigurationError('redis is missing: pip install "smscode-async[redis]"') from _missing
 
 _log = logging.getLogger("smscode")
 _PATIENCE = 0.5  # seconds for Redis to answer; it takes less than a thousandth

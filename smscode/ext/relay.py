@@ -40,8 +40,8 @@ try:
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
     from redis.exceptions import RedisError
-except ImportError as error:
-    raise ConfigurationError('redis is missing: pip install "smscode-async[redis]"') from error
+except ImportError as _missing:
+    raise ConfigurationError('redis is missing: pip install "smscode-async[redis]"') from _missing
 
 __all__ = ["AsyncEventRelay", "EventRelay"]
 

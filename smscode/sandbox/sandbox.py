@@ -132,7 +132,7 @@ class Sandbox:
             if kept is not None:
                 kept.keep(self._app, self._clock, options)
             self._opened = opened.pop_all()
-        self.token = options.token
+        self.token: str = options.token
         self.generation: Generation = options.generation
         self._transport = SandboxTransport(self._app)
 

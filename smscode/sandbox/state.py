@@ -89,7 +89,7 @@ class State:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._file = StateFile(path)
-        self.close = self._file.close
+        self.close: Callable[[], None] = self._file.close
 
     def options(self, wanted: Options) -> Options:
         """Give what the sandbox was made with, which for a new one is what is ``wanted``."""

@@ -34,7 +34,8 @@ class VirtualTime(Pace):
     one for a few turns of the event loop or, with threads, a moment.
     """
 
-    first_nap = longest_nap = math.inf
+    first_nap: float = math.inf
+    longest_nap: float = math.inf
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -120,7 +121,7 @@ class VirtualTransport(SandboxTransport):
 
     def __init__(self, sandbox: Sandbox, shared: VirtualTime) -> None:
         super().__init__(sandbox.transport().app, shared)
-        self.origin = sandbox.transport().origin
+        self.origin: str = sandbox.transport().origin
         self._time = shared
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
