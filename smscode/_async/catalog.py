@@ -13,7 +13,7 @@ from ..core.prices import Price
 from ..models import Country, ExchangeRate, Operator, Product, ProductPage, ProductSort, Service
 from .driver import AsyncDriver
 from .finding import AsyncFinder
-from .pager import AsyncPrefetch, items_of, next_page, walk_pages
+from .pager import AsyncPrefetch, next_rows, products_of, walk_pages, walk_rows
 
 
 class AsyncCatalog:
@@ -101,16 +101,18 @@ class AsyncCatalog:
         page_size: int = catalog.LARGEST_PAGE,
         timeout: float | None = None,
     ) -> AsyncGenerator[Product]:
-        """Go through all products, each once; see `iter_product_pages`."""
-        pages = self.iter_product_pages(
+        """Go through all products, each once; see `iter_product_pages`.
+
+        A page is read bit by bit as one gets there, so at no time are all of its products there.
+        """
+        walk = ProductWalk(
             country_id=country_id,
             platform_id=platform_id,
             operator_id=operator_id,
             sort=sort,
             page_size=page_size,
-            timeout=timeout,
         )
-        return items_of(self._driver, pages)
+        return products_of(self._driver, walk, timeout, walk_rows(self._driver, walk, timeout))
 
     def prefetch_products(
         self,
@@ -134,7 +136,10 @@ class AsyncCatalog:
             sort=sort,
             page_size=page_size,
         )
-        return AsyncPrefetch(self._driver, AsyncAhead(partial(next_page, self._driver, walk, timeout)))
+        return AsyncPrefetch(
+            AsyncAhead(partial(next_rows, self._driver, walk, timeout)),
+            partial(products_of, self._driver, walk, timeout),
+        )
 
     async def exchange_rate(self, *, pair: str = "USD/IDR", timeout: float | None = None) -> ExchangeRate:
         """Read an exchange rate; v2 knows only USD/IDR and ignores ``pair``."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Generic, TypeVar
 
 from .._concurrency import AsyncAhead
-from ..core.paging import Walk
+from ..core.catalog import ProductRows
+from ..core.paging import ProductWalk, Walk
+from ..core.table import Unreadable
+from ..models import Product
 from .driver import AsyncDriver
 
 P = TypeVar("P")
@@ -46,17 +49,77 @@ async def items_of(driver: AsyncDriver, pages: AsyncGenerator[Iterable[T]]) -> A
         await pages.aclose()
 
 
+async def next_rows(driver: AsyncDriver, walk: ProductWalk, timeout: float | None) -> ProductRows | None:
+    """Give the next page of products, to go through bit by bit; None at the end."""
+    call = walk.next_rows()
+    if call is None:
+        return None
+    page = (await driver.run(call, timeout)).data
+    walk.turn(page.limit, page.count)
+    return page
+
+
+async def walk_rows(
+    driver: AsyncDriver, walk: ProductWalk, timeout: float | None
+) -> AsyncGenerator[ProductRows]:
+    """Give the pages of a walk through products; ``timeout`` is for each of them."""
+    while (page := await next_rows(driver, walk, timeout)) is not None:
+        yield page
+        del page  # or it would stay until the next one is there
+
+
+def _bits(parts: Iterable[Sequence[Product]]) -> Iterator[Sequence[Product]]:
+    return (part[start : start + _TURN] for part in parts for start in range(0, len(part), _TURN))
+
+
+async def products_of(
+    driver: AsyncDriver, walk: ProductWalk, timeout: float | None, pages: AsyncGenerator[ProductRows]
+) -> AsyncGenerator[Product]:
+    """Give the products of pages one by one, reading each page bit by bit; closing this closes the pages.
+
+    What was read is dropped again before the next bit: were all of a page kept until its end, Python's
+    garbage collector would look at everything in the process about once for each page.
+    """
+    try:
+        async for page in pages:
+            bits = _bits(page.parts)
+            new = False
+            while True:
+                await driver.runtime.sleep(0)  # between two bits there is no waiting otherwise
+                try:
+                    bit = next(bits, None)
+                except Unreadable:
+                    whole = (await driver.run(page.whole, timeout)).data
+                    bits = _bits([whole.items])
+                    continue
+                if bit is None:
+                    break
+                for product in walk.fresh(bit):
+                    new = True
+                    yield product
+            del page, bits
+            if not new:
+                walk.stop()
+                return
+    finally:
+        await pages.aclose()
+
+
 class AsyncPrefetch(Generic[T]):
     """The rows of a list, the next page of which is read while those of the page before are used.
 
     A context manager that gives an iterator. Leaving it, however that comes, ends what is under way.
     """
 
-    def __init__(self, driver: AsyncDriver, ahead: AsyncAhead[Iterable[T]]) -> None:
+    def __init__(
+        self,
+        ahead: AsyncAhead[ProductRows],
+        rows_of: Callable[[AsyncGenerator[ProductRows]], AsyncGenerator[T]],
+    ) -> None:
         self._ahead = ahead
-        self._items = items_of(driver, self._pages())
+        self._items = rows_of(self._pages())
 
-    async def _pages(self) -> AsyncGenerator[Iterable[T]]:
+    async def _pages(self) -> AsyncGenerator[ProductRows]:
         while (page := await self._ahead.take()) is not None:
             yield page
             del page

@@ -15,7 +15,7 @@ from ..core.prices import Price
 from ..models import Country, ExchangeRate, Operator, Product, ProductPage, ProductSort, Service
 from .driver import Driver
 from .finding import Finder
-from .pager import Prefetch, items_of, next_page, walk_pages
+from .pager import Prefetch, next_rows, products_of, walk_pages, walk_rows
 
 
 class Catalog:
@@ -103,16 +103,18 @@ class Catalog:
         page_size: int = catalog.LARGEST_PAGE,
         timeout: float | None = None,
     ) -> Generator[Product]:
-        """Go through all products, each once; see `iter_product_pages`."""
-        pages = self.iter_product_pages(
+        """Go through all products, each once; see `iter_product_pages`.
+
+        A page is read bit by bit as one gets there, so at no time are all of its products there.
+        """
+        walk = ProductWalk(
             country_id=country_id,
             platform_id=platform_id,
             operator_id=operator_id,
             sort=sort,
             page_size=page_size,
-            timeout=timeout,
         )
-        return items_of(self._driver, pages)
+        return products_of(self._driver, walk, timeout, walk_rows(self._driver, walk, timeout))
 
     def prefetch_products(
         self,
@@ -136,7 +138,10 @@ class Catalog:
             sort=sort,
             page_size=page_size,
         )
-        return Prefetch(self._driver, Ahead(partial(next_page, self._driver, walk, timeout)))
+        return Prefetch(
+            Ahead(partial(next_rows, self._driver, walk, timeout)),
+            partial(products_of, self._driver, walk, timeout),
+        )
 
     def exchange_rate(self, *, pair: str = "USD/IDR", timeout: float | None = None) -> ExchangeRate:
         """Read an exchange rate; v2 knows only USD/IDR and ignores ``pair``."""

@@ -31,11 +31,15 @@ def read(call: Call[T], response: Response, version: Version) -> Generator[None,
     ``data``. Anything else that is not the documented error envelope is `InvalidResponseError`,
     except for the statuses that speak for themselves (413, 429).
     """
-    found = None
-    if call.endpoint.rows is not None and response.status_code // 100 == 2:
-        found = yield from table.read(response.body, version, call.endpoint.rows)
+    endpoint, found, later = call.endpoint, None, None
+    if endpoint.rows is not None and response.status_code // 100 == 2:
+        if endpoint.later:
+            later = table.read_later(response.body, version, endpoint.rows)
+        else:
+            found = yield from table.read(response.body, version, endpoint.rows)
+    read_before = later or found
     try:
-        body, rows = (_parse(response), None) if found is None else found
+        body = _parse(response) if read_before is None else read_before[0]
         if response.status_code // 100 != 2 or body["success"] is False:
             raise _refusal(response, body)
         if "data" not in body:
@@ -43,10 +47,17 @@ def read(call: Call[T], response: Response, version: Version) -> Generator[None,
     except Mismatch as mismatch:
         raise _labelled(_unreadable(response, mismatch)) from None
     envelope = Envelope(
-        version, body["data"], body.get("meta"), call.query, call.idempotency_key, call.subject, rows
+        version,
+        body["data"],
+        body.get("meta"),
+        call.query,
+        call.idempotency_key,
+        call.subject,
+        None if found is None else found[1],
+        None if later is None else later[1],
     )
     try:
-        data = call.endpoint.decode(envelope)
+        data = endpoint.decode(envelope)
     except Mismatch as mismatch:
         raise _labelled(_invalid(response, mismatch), "unexpected data") from None
     now = _date(response.headers.get("date", "")) or response.received_at

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from attrs import evolve
+from collections.abc import Iterable
+from typing import Any, cast
+
+from attrs import evolve, frozen
 
 from ..models import Country, ExchangeRate, Operator, Product, ProductPage, ProductSort, Service
 from . import arguments
@@ -44,6 +47,25 @@ def _products(envelope: Envelope) -> ProductPage:
     items = tuple(envelope.rows(Product))
     page, limit, count = envelope.page
     return ProductPage(items, page, limit, count, envelope.fx)
+
+
+@frozen
+class ProductRows:
+    """A page of products that are read as one goes through it, so that they live no longer than needed.
+
+    Going through the ``parts`` may raise `table.Unreadable`; the ``whole`` page is to be asked for then.
+    """
+
+    parts: Iterable[list[Product]]
+    limit: int
+    count: int
+    whole: Call[ProductPage]
+
+
+def _product_rows(envelope: Envelope) -> ProductRows:
+    parts = envelope.parts(Product)
+    _, limit, count = envelope.page
+    return ProductRows(parts, limit, count, Call(PRODUCTS, PRODUCTS.path, envelope.query))
 
 
 COUNTRIES: Endpoint[list[Country]] = Endpoint(
@@ -90,6 +112,7 @@ PRODUCTS: Endpoint[ProductPage] = Endpoint(
     refusals=("VALIDATION_ERROR",),
     rows=Product,
 )
+_PRODUCT_ROWS: Endpoint[ProductRows] = evolve(cast(Any, PRODUCTS), decode=_product_rows, later=True)
 EXCHANGE_RATE: Endpoint[ExchangeRate] = Endpoint(
     "catalog.exchange_rate",
     "GET",
@@ -142,6 +165,11 @@ def products(
     query["page"] = arguments.integer("page", page, 1, _LARGEST_PAGE_NUMBER)
     query["limit"] = arguments.integer("limit", limit, 1, LARGEST_PAGE)
     return Call(PRODUCTS, PRODUCTS.path, query)
+
+
+def product_rows(page: Call[ProductPage]) -> Call[ProductRows]:
+    """Make of the call for a page one that reads its products as one goes through them."""
+    return Call(_PRODUCT_ROWS, page.path, page.query)
 
 
 def exchange_rate(*, pair: str = "USD/IDR") -> Call[ExchangeRate]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast, get_args
@@ -202,7 +202,7 @@ class Envelope:
     """A successful answer before it becomes a model: its ``data`` and ``meta``.
 
     ``query``, ``idempotency_key`` and ``subject``, the order it is about, are those of the call.
-    ``decoded`` are the rows in ``data`` where those were read before.
+    ``decoded`` are the rows in ``data`` where those were read before, ``later`` where they are still to be.
     """
 
     version: Version
@@ -212,6 +212,7 @@ class Envelope:
     idempotency_key: str | None = None
     subject: int | None = None
     decoded: list[object] | None = None
+    later: Iterable[list[object]] | None = None
 
     def echoed(self, field: str, found: int) -> None:
         """Check that the answer is about the order that was asked about."""
@@ -233,6 +234,10 @@ class Envelope:
             return [structured(row, model) for row in self.data]
         except (KeyError, TypeError, ValueError):
             return [structure(self.version, row, model, f"$.data[{n}]") for n, row in enumerate(self.data)]
+
+    def parts(self, model: type[M]) -> Iterable[list[M]]:
+        """Read ``data`` as an array of models, bit by bit where it is long."""
+        return [self.rows(model)] if self.later is None else cast("Iterable[list[M]]", self.later)
 
     @property
     def page(self) -> tuple[int, int, int]:

@@ -7,14 +7,16 @@ that earlier pages had. It always ends, whatever the server answers.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from itertools import compress
 from typing import Protocol, TypeVar
 
 import attrs
 
 from ..errors import InvalidResponseError
-from ..models import OrderPage, OrderStatus, ProductPage, ProductSort
+from ..models import OrderPage, OrderStatus, Product, ProductPage, ProductSort
 from . import arguments, catalog, orders
+from .catalog import ProductRows
 from .wire import Call
 
 P = TypeVar("P")
@@ -72,9 +74,9 @@ class _Seen:
         return None if all(new) else new
 
 
-def _only(items: tuple[T, ...], new: list[bool] | None) -> tuple[T, ...]:
+def _only(items: Sequence[T], new: list[bool] | None) -> tuple[T, ...]:
     """Give the items that are new; a page without old ones stays as it is."""
-    return items if new is None else tuple(compress(items, new))
+    return tuple(items) if new is None else tuple(compress(items, new))
 
 
 class ProductWalk:
@@ -108,18 +110,35 @@ class ProductWalk:
         """Give the call for the next page, None at the end."""
         return self._call
 
+    def next_rows(self) -> Call[ProductRows] | None:
+        """Give the call for the next page, to go through bit by bit; None at the end."""
+        return None if self._call is None else catalog.product_rows(self._call)
+
     def feed(self, page: ProductPage) -> ProductPage | None:
         """Take the page in; give its new rows as a page, None when there are none."""
-        new = self._seen.fresh([product.id for product in page.items])
-        items = _only(page.items, new)
+        items = self.fresh(page.items)
+        self.turn(page.limit, page.count)
+        if not items:
+            self.stop()
+        return attrs.evolve(page, items=items) if items else None
+
+    def fresh(self, products: Sequence[Product]) -> tuple[Product, ...]:
+        """Give those products that were not given before."""
+        return _only(products, self._seen.fresh([product.id for product in products]))
+
+    def turn(self, limit: int, count: int) -> None:
+        """Turn to the next page, after one of ``count`` rows where the server allows ``limit``."""
         call = self._call
-        if call is None or not items or page.count < page.limit:
+        if call is None or count < limit:
             self._call = None
         else:
             # The page size stays what the server made of it, so that no page overlaps the next.
-            query = {**call.query, "page": int(call.query["page"]) + 1, "limit": max(page.limit, 1)}
+            query = {**call.query, "page": int(call.query["page"]) + 1, "limit": max(limit, 1)}
             self._call = attrs.evolve(call, query=query)
-        return attrs.evolve(page, items=items) if items else None
+
+    def stop(self) -> None:
+        """End the walk: a page had nothing new."""
+        self._call = None
 
 
 class OrderWalk:

@@ -11,14 +11,14 @@ from __future__ import annotations
 import functools
 import types
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import repeat
 from operator import itemgetter
-from typing import Any, Final, TypeVar, cast, get_args
+from typing import Any, Final, Generic, TypeVar, cast, get_args
 
 import attrs
-from attrs import frozen
+from attrs import field, frozen
 
 from ..errors import JsonValue
 from ..models import OrderStatus
@@ -175,28 +175,79 @@ def _one_by_one(array: bytes, version: Version, model: type[M]) -> list[M]:
     return [structure(row, model) for row in cast("list[Row]", jsontext.parse(array))]
 
 
+def _reader(first: bytes, version: Version, model: type[M]) -> Callable[[bytes], list[M]]:
+    """Give what reads the slices of an answer, of which ``first`` is the first.
+
+    Both raise KeyError, TypeError or ValueError where a slice cannot be read by itself.
+    """
+    known = columns(version, cast(Any, model))
+    fast = typed.reader(model, known, jsontext.first_names(first))
+
+    def read_slice(array: bytes) -> list[M]:
+        try:
+            found = None if fast is None else fast(array)
+            return _by_columns(array, model, known) if found is None else found
+        except (KeyError, TypeError, ValueError):
+            return _one_by_one(array, version, model)
+
+    return read_slice
+
+
+def _split(body: bytes) -> slices.Sliced | None:
+    """Part an answer that tells of success, None for one that only `codec` can read, or refuse."""
+    sliced = slices.split(body)
+    return None if sliced is None or sliced.envelope.get("success") is not True else sliced
+
+
 def read(body: bytes, version: Version, model: type[M]) -> Generator[None, None, tuple[Row, list[M]] | None]:
     """Read a successful answer whose ``data`` are rows; give its envelope, without them, and the rows.
 
     Pauses between two slices. Gives None for an answer that only `codec` can read, or refuse.
     """
-    sliced = slices.split(body)
-    if sliced is None or sliced.envelope.get("success") is not True:
+    sliced = _split(body)
+    if sliced is None:
         return None
     rows: list[M] = []
+    read_slice: Callable[[bytes], list[M]] | None = None
     try:
-        known = columns(version, cast(Any, model))
-        fast: typed.Reader[M] | None = None
         for array in sliced:
-            if rows:
-                yield
+            if read_slice is None:
+                read_slice = _reader(array, version, model)
             else:
-                fast = typed.reader(model, known, jsontext.first_names(array))
-            try:
-                found = None if fast is None else fast(array)
-                rows += _by_columns(array, model, known) if found is None else found
-            except (KeyError, TypeError, ValueError):
-                rows += _one_by_one(array, version, model)
+                yield
+            rows += read_slice(array)
     except (KeyError, TypeError, ValueError):
         return None
     return sliced.envelope, rows
+
+
+class Unreadable(Exception):
+    """A slice cannot be read by itself: the answer has to be read as a whole."""
+
+
+@frozen
+class Parts(Generic[M]):
+    """The rows of a long answer, each slice of which is read when it is its turn.
+
+    So none of them lives longer than it is used. Raises `Unreadable` on the way.
+    """
+
+    _sliced: slices.Sliced = field(repr=False)
+    _version: Version
+    _model: type[M]
+
+    def __iter__(self) -> Iterator[list[M]]:
+        read_slice: Callable[[bytes], list[M]] | None = None
+        for array in self._sliced:
+            try:
+                read_slice = read_slice or _reader(array, self._version, self._model)
+                rows = read_slice(array)
+            except (KeyError, TypeError, ValueError):
+                raise Unreadable from None
+            yield rows
+
+
+def read_later(body: bytes, version: Version, model: type[M]) -> tuple[Row, Parts[M]] | None:
+    """Give what `read` does, but the rows only when they are wanted."""
+    sliced = _split(body)
+    return None if sliced is None else (sliced.envelope, Parts(sliced, version, model))

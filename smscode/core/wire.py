@@ -82,7 +82,8 @@ class Endpoint(Generic[T_co]):
     result. ``money`` says that the v2 answer states amounts, so it needs a rate. ``query`` and
     ``fields`` are what a request may carry, ``refusals`` the error codes beyond those that every
     operation has. ``newer``: only the current generation of the service has it. ``rows`` is the model of
-    the rows where ``data`` is an array of them, which may be long.
+    the rows where ``data`` is an array of them, which may be long; ``later``: they are read when they are
+    wanted.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Endpoint(Generic[T_co]):
     refusals: tuple[str, ...] = ()
     newer: bool = False
     rows: type[object] | None = None
+    later: bool = False
 
 
 @frozen

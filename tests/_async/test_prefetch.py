@@ -67,6 +67,13 @@ async def test_it_gives_what_the_iteration_gives() -> None:
                 assert [product async for product in products] == whole
 
 
+async def test_a_page_with_nothing_new_ends_it_too() -> None:
+    script = AsyncScript([product_page(1, 2), product_page(2, 1), product_page(3)])
+    async with scripted(script) as client:
+        async with client.catalog.prefetch_products(page_size=2) as products:
+            assert [product.id async for product in products] == [1, 2]
+
+
 async def test_one_page_is_read_ahead_and_no_more() -> None:
     script = AsyncWatched([product_page(1, 2), product_page(3, 4), product_page(5)])
     async with scripted(script) as client:

@@ -69,6 +69,13 @@ def test_it_gives_what_the_iteration_gives() -> None:
                 assert [product for product in products] == whole
 
 
+def test_a_page_with_nothing_new_ends_it_too() -> None:
+    script = Script([product_page(1, 2), product_page(2, 1), product_page(3)])
+    with scripted(script) as client:
+        with client.catalog.prefetch_products(page_size=2) as products:
+            assert [product.id for product in products] == [1, 2]
+
+
 def test_one_page_is_read_ahead_and_no_more() -> None:
     script = Watched([product_page(1, 2), product_page(3, 4), product_page(5)])
     with scripted(script) as client:
