@@ -166,7 +166,10 @@ def test_the_sandbox_command_serves_until_it_is_interrupted() -> None:
             assert client.balance().balance.canonical_amount == 1_000_000
             assert client.webhook.update(url="http://127.0.0.1:9/").webhook_secret, "on this machine"
         server.send_signal(signal.SIGINT)
-        assert server.wait(30) == 130
+        try:
+            assert server.wait(30) == 130
+        finally:
+            server.kill()
 
 
 @serves
