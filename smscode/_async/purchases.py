@@ -29,7 +29,7 @@ from ..core.purchases import (
 )
 from ..core.wire import Answer, Kind
 from ..errors import JournalError, SmscodeError
-from ..journal import SQLiteJournal, Write
+from ..journal import Read, SQLiteJournal, Write
 from ..models import CreatedOrders
 from ..money import FxRate
 from .driver import AsyncDriver
@@ -72,7 +72,7 @@ class AsyncPurchases:
     def __init__(
         self, driver: AsyncDriver, journal: SQLiteJournal | None, account: str, credential: str
     ) -> None:
-        """Set up; in the ``journal``, ``account`` and ``credential`` say which purchases are this client's."""
+        """Set up; ``account`` and ``credential`` say which purchases in the ``journal`` are this client's."""
         self.journal = journal
         self.account = account
         self.credential = credential
@@ -233,11 +233,14 @@ class AsyncPurchases:
         purchase.doubt.ended = max(purchase.doubt.ended, self._runtime.now() - ago)
         purchase.doubt.raised = True
 
-    async def done(self, signal: AsyncSignal, write: Write[T], deadline: float) -> T:
-        """Wait until a write is on disk and return its result. Raises `JournalError` at the deadline."""
+    async def done(self, signal: AsyncSignal, write: Write[T] | Read[T], deadline: float) -> T:
+        """Wait until a write is on disk, or a read answered, and return its result.
+
+        Raises `JournalError` at the deadline.
+        """
         assert self.journal is not None
         left = max(deadline - self._runtime.now(), 0.0)
-        if not write.done and not await self._runtime.wait(signal, left) and not write.done:
+        if not write.done and not await self._runtime.wait_for_disk(signal, left) and not write.done:
             raise JournalError(
                 f"journal: {self.journal.path} could not be written in the time of the call: another process "
                 "has locked it, or its disk is slow."
@@ -362,8 +365,10 @@ class AsyncPurchases:
         written = purchase is not None and purchase.writing is not None and purchase.writing.known is not None
         if self.journal is None or written:
             return False
+        signal = AsyncSignal()
+        found = self.journal.find(self.account, key, signal.wake)
         try:
-            record = await self._runtime.in_thread(self.journal.find, self.account, key)
+            (record,) = await self.done(signal, found, delivery.deadline)
         except SmscodeError:
             return True  # nothing can be ruled out
         return record is not None and record.state in (State.WRITTEN, State.BOUGHT)

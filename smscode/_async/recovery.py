@@ -27,9 +27,9 @@ _log = logging.getLogger("smscode")
 _SWEEP = 60.0  # seconds between two looks for orders whose time is over
 _LOOK_BACK = 3600.0  # seconds, for clocks that differ, when the order list is searched
 _OTHER_TOKEN = (
-    "This purchase was written under another token at the same address, so it was not sent. If that was this "
-    "account's former token, orders.submit(intent) settles it. Otherwise leave it to a client with that token: "
-    "sent with this one it would be bought for this account."
+    "This purchase was written under another token at the same address, so it was not sent. If that was "
+    "this account's former token, orders.submit(intent) settles it. Otherwise leave it to a client with that "
+    "token: sent with this one it would be bought for this account."
 )
 
 

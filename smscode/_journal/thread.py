@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
@@ -74,17 +75,22 @@ class Writer:
 
     def ask(self, read: Callable[[Store], R]) -> R:
         """Read from the file, after what was queued before; wait for the answer."""
-        question = Read(read)
+        answered: SimpleQueue[None] = SimpleQueue()
+        question = self.read(Read(read, partial(answered.put, None)))
+        answered.get()
+        if question.error is not None:
+            raise question.error
+        return question.result  # type: ignore[return-value]  # it is None only where R allows it
+
+    def read(self, question: Read[R]) -> Read[R]:
+        """Queue a question; it is answered with an error at once if it cannot be."""
         error = self._begin()
         if error is None:
             self._queue.put(question)
             error = self._closed_error() if self._ended else None
-        if error is not None:
-            raise error
-        result, error = question.reply.get()
-        if error is not None:
-            raise error
-        return result  # type: ignore[return-value]  # it is None only where R allows it
+        if error is not None and not question.done:
+            question.fail(error)
+        return question
 
     def stop(self, patience: float, *, wait: bool = True) -> None:
         """Close the file when all is written that waits, or after ``patience`` seconds; wait for that.

@@ -80,10 +80,10 @@ class Client:
         None for none. ``retry`` says how often failed calls are repeated. ``rate_limits`` are kept by
         waiting, together with all other clients of this account in this process; None keeps none.
         ``max_connections`` is 1..1000; calls beyond it wait their turn. ``journal`` is a path, or a
-        `SQLiteJournal`: every purchase is written there before it is sent, so that `orders.recover` finds what
-        a killed process left behind. One given by its path is closed with the client. ``account`` is a name
-        (1..64 characters) under which the journal keeps this account's purchases; without it they are found
-        only by clients with the same token.
+        `SQLiteJournal`: every purchase is written there before it is sent, so that `orders.recover` finds
+        what a killed process left behind. One given by its path is closed with the client. ``account`` is a
+        name (1..64 characters) under which the journal keeps this account's purchases; without it they are
+        found only by clients with the same token.
         ``poll_interval`` is the seconds between two polls for codes. ``on_event`` is called with what
         happens, see `smscode.events`: a plain function, which must not block. What it raises is logged
         once and changes nothing.

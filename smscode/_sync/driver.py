@@ -92,7 +92,9 @@ class Driver:
         watch = self._observer.watch(call, began)
         limited = self._limits is not None
         banned = self._banned if call.endpoint.group is Group.CREATE else never_banned
-        terms = Terms(self.version, self._policy, began, deadline, self.runtime.chance, limited, watch, banned)
+        terms = Terms(
+            self.version, self._policy, began, deadline, self.runtime.chance, limited, watch, banned
+        )
         steps = flow(call, terms, doubt)
         try:
             effect = next(steps)

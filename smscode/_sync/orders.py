@@ -432,7 +432,7 @@ class Orders:
         return Watch(order_id, needs_code=needs_code, after_revision=after_revision, after_code=after_code)
 
     def _rate(self, delivery: Delivery, *limits: Price | None) -> FxRate | None:
-        """Return the exchange rate if writing these price limits takes it; it is read within the call's time."""
+        """Return the exchange rate if writing these price limits takes it."""
         if not needs_rate(self._driver.version, *limits):
             return None
         return (self._driver.run(catalog.exchange_rate(), deadline=delivery.deadline)).data.fx

@@ -12,8 +12,8 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
 
 from .._concurrency import Runtime, Signal
 from ..core import bulk, purchase_records
@@ -31,12 +31,13 @@ from ..core.purchases import (
 )
 from ..core.wire import Answer, Kind
 from ..errors import JournalError, SmscodeError
-from ..journal import SQLiteJournal, Write
+from ..journal import Read, SQLiteJournal, Write
 from ..models import CreatedOrders
 from ..money import FxRate
 from .driver import Driver
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 MAX_AGE = 86_400.0
 """Seconds for which the service surely remembers an idempotency key."""
@@ -59,13 +60,21 @@ class Delivery:
         self.over = False
 
 
+class Buying(Protocol[T_co]):
+    """What a call does to buy."""
+
+    def __call__(self, delivery: Delivery, /) -> T_co:
+        """Buy, and return what the caller gets."""
+        ...
+
+
 class Purchases:
     """The purchases of one client."""
 
     def __init__(
         self, driver: Driver, journal: SQLiteJournal | None, account: str, credential: str
     ) -> None:
-        """Set up; in the ``journal``, ``account`` and ``credential`` say which purchases are this client's."""
+        """Set up; ``account`` and ``credential`` say which purchases in the ``journal`` are this client's."""
         self.journal = journal
         self.account = account
         self.credential = credential
@@ -75,12 +84,7 @@ class Purchases:
         self._runtime: Runtime = driver.runtime
         self._lock = threading.Lock()
 
-    def deliver(
-        self,
-        make: Callable[[Delivery], Coroutine[object, object, T]],
-        timeout: float | None,
-        key: str | None,
-    ) -> T:
+    def deliver(self, make: Buying[T], timeout: float | None, key: str | None) -> T:
         """Run what buys, and return its result as the last act: then its caller has what was bought.
 
         Every error that leaves it says what is known of the purchase under ``key``; without one, keys are
@@ -231,11 +235,14 @@ class Purchases:
         purchase.doubt.ended = max(purchase.doubt.ended, self._runtime.now() - ago)
         purchase.doubt.raised = True
 
-    def done(self, signal: Signal, write: Write[T], deadline: float) -> T:
-        """Wait until a write is on disk and return its result. Raises `JournalError` at the deadline."""
+    def done(self, signal: Signal, write: Write[T] | Read[T], deadline: float) -> T:
+        """Wait until a write is on disk, or a read answered, and return its result.
+
+        Raises `JournalError` at the deadline.
+        """
         assert self.journal is not None
         left = max(deadline - self._runtime.now(), 0.0)
-        if not write.done and not self._runtime.wait(signal, left) and not write.done:
+        if not write.done and not self._runtime.wait_for_disk(signal, left) and not write.done:
             raise JournalError(
                 f"journal: {self.journal.path} could not be written in the time of the call: another process "
                 "has locked it, or its disk is slow."
@@ -317,7 +324,9 @@ class Purchases:
             return True
         now = time.time()
         if writing.failed:
-            self.change(purchase.key, writing.withdraw(now), durable=True)  # in case the disk has it after all
+            self.change(
+                purchase.key, writing.withdraw(now), durable=True
+            )  # in case the disk has it after all
             return True
         if state is State.WITHDRAWN:
             step = writing.withdraw(now)
@@ -349,18 +358,19 @@ class Purchases:
 
     def _knows(self, key: str | None, purchase: Purchase | None, delivery: Delivery) -> bool:
         """Return True if something may have been bought under a key, as far as memory and journal know."""
+        if purchase is not None and not purchase.certain:
+            return True
         if key is None or delivery.fresh:
             return False
-        if purchase is None:
-            if self.book.knows(key):
-                return True
-        elif not purchase.certain:
+        if purchase is None and self.book.knows(key):
             return True
         written = purchase is not None and purchase.writing is not None and purchase.writing.known is not None
         if self.journal is None or written:
             return False
+        signal = Signal()
+        found = self.journal.find(self.account, key, signal.wake)
         try:
-            record = self._runtime.in_thread(self.journal.find, self.account, key)
+            (record,) = self.done(signal, found, delivery.deadline)
         except SmscodeError:
             return True  # nothing can be ruled out
         return record is not None and record.state in (State.WRITTEN, State.BOUGHT)

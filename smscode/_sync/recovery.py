@@ -15,11 +15,11 @@ from .._concurrency import Signal
 from ..core import bulk, orders, purchase_records
 from ..core.intents import OrderIntent
 from ..core.purchase_records import Claimant, Record, State
-from ..core.purchases import Purchase, Recovered, adopted
+from ..core.purchases import Purchase, Recovered, adopted, recovered
 from ..core.wire import Answer
 from ..errors import ClientStateError, ConfigurationError, NotFoundError, SmscodeError
-from ..journal import Write
-from ..models import ActiveOrder, CanceledOrder, FinishedOrder, Order, OrderPage
+from ..journal import Sweep
+from ..models import ActiveOrder, CanceledOrder, CreatedOrders, FinishedOrder, Order, OrderPage
 from ..webhooks import OrderCanceled, OrderCompleted, OrderEvent, OrderExpired
 from .driver import Driver
 from .purchases import Delivery, Purchases
@@ -29,9 +29,9 @@ _log = logging.getLogger("smscode")
 _SWEEP = 60.0  # seconds between two looks for orders whose time is over
 _LOOK_BACK = 3600.0  # seconds, for clocks that differ, when the order list is searched
 _OTHER_TOKEN = (
-    "This purchase was written under another token at the same address, so it was not sent. If that was this "
-    "account's former token, orders.submit(intent) settles it. Otherwise leave it to a client with that token: "
-    "sent with this one it would be bought for this account."
+    "This purchase was written under another token at the same address, so it was not sent. If that was "
+    "this account's former token, orders.submit(intent) settles it. Otherwise leave it to a client with that "
+    "token: sent with this one it would be bought for this account."
 )
 
 
@@ -43,7 +43,7 @@ class Recovery:
         self._runtime = driver.runtime
         self._purchases = purchases
         self._book = purchases.book
-        self._claims: list[Write[list[Record]]] = []
+        self._claims: list[Sweep[Record]] = []
         self._ahead = timedelta(0)  # of the service's clock, before the local one
         self._sweep_at = -math.inf
         driver.seen = self.see
@@ -104,44 +104,28 @@ class Recovery:
 
         def work(delivery: Delivery) -> list[Recovered]:
             self._driver.check()
-            found = {record: self._adopt(record) for record in self._claimed(delivery)}
-            errors = {record: self._unsettled(record) for record in found}
-            intents = [
-                record.intent
-                for record in found
-                if record.state is State.WRITTEN and errors[record] is None
-            ]
-            results = self._purchases.submit_all(intents, delivery, timeout, max_age)
-            left = [purchase for purchase in self._book.undelivered() if purchase not in delivery.purchases]
-            for purchase in left:
+            in_doubt = [row for row in self._claimed(delivery) if row.state is State.WRITTEN]
+            ends: dict[OrderIntent, CreatedOrders | SmscodeError] = {}
+            ends.update((row.intent, error) for row in in_doubt if (error := self._unsettled(row)))
+            intents = [row.intent for row in in_doubt if row.intent not in ends]
+            ends.update(self._purchases.submit_all(intents, delivery, timeout, max_age))
+            for purchase in self._book.undelivered():
                 purchase.holder = delivery
                 delivery.purchases[purchase] = None
-            self._read(tuple(delivery.purchases))
+            bought = [purchase for purchase in delivery.purchases if purchase.bought]
+            self._read(bought)
             self._expire()
-            recovered = []
-            for record, purchase in found.items():
-                end = errors[record] or results.get(record.intent)
-                if isinstance(end, SmscodeError):
-                    state = "unsettled" if end.outcome == "unknown" else "settled"
-                    recovered.append(Recovered(record.intent, state, error=end))
-                elif purchase is not None and end is not None:
-                    recovered.append(Recovered(record.intent, "settled", tuple(purchase.orders.values())))
-            return recovered + [
-                Recovered(
-                    purchase.intent,
-                    "open" if purchase.returned else "undelivered",
-                    tuple(purchase.orders.values()),
-                )
-                for purchase in left
-                if purchase.living or not purchase.returned
-            ]
+            return recovered(in_doubt, ends, bought)
 
         if self._purchases.journal is None:
             raise ConfigurationError("orders.recover: this client has no journal; give it journal=.")
         return self._purchases.deliver(work, timeout, None)
 
     def _claimed(self, delivery: Delivery) -> list[Record]:
-        """Take the rows of ended processes over; rows of a claim that was interrupted come along."""
+        """Take over the rows of ended processes and store them in the book; return them, oldest first.
+
+        Those of a claim whose call was interrupted come along: they belong to this process already.
+        """
         purchases, journal = self._purchases, self._purchases.journal
         assert journal is not None
 
@@ -151,30 +135,26 @@ class Recovery:
 
         who = Claimant(journal.owner, purchases.account, purchases.credential, under_way)
         signal = Signal()
-        write = Write(None, None, purchase_records.claim(who), durable=True, wake=signal.wake)
-        self._claims.append(write)
-        journal.apply(write)
-        purchases.done(signal, write, delivery.deadline)
-        rows = {
-            (row.account, row.intent.idempotency_key): row
-            for claim in self._claims
-            if claim.error is None
-            for row in claim.result or ()
-        }
-        return list(rows.values())
-
-    def _adopt(self, record: Record) -> Purchase | None:
-        """Take a claimed purchase into the book, so that it is not forgotten whatever happens next."""
-        if record.account != self._purchases.account:
-            return None
-        ago = 0.0 if record.open_until is None else max(time.time() - record.open_until, 0.0)
-        return self._book.adopt(adopted(record, self._runtime.now() - ago))
+        claim = Sweep(purchase_records.claim(who), durable=True, wake=signal.wake)
+        self._claims.append(claim)
+        journal.apply(claim)
+        purchases.done(signal, claim, delivery.deadline)
+        claims = tuple(self._claims)
+        rows = {(row.account, row.intent.idempotency_key): row for one in claims for row in one.result or ()}
+        for row in rows.values():
+            if row.account == purchases.account:
+                ago = 0.0 if row.open_until is None else max(time.time() - row.open_until, 0.0)
+                self._book.adopt(adopted(row, self._runtime.now() - ago))
+        del self._claims[: len(claims)]
+        return sorted(rows.values(), key=lambda row: row.written_at)
 
     def _unsettled(self, record: Record) -> SmscodeError | None:
         """Return the error for a purchase in doubt that is not sent because of its token."""
-        if record.state is not State.WRITTEN or record.credential in ("", self._purchases.credential):
+        if record.credential in ("", self._purchases.credential):
             return None
-        error = ClientStateError(_OTHER_TOKEN, outcome="unknown", idempotency_key=record.intent.idempotency_key)
+        error = ClientStateError(
+            _OTHER_TOKEN, outcome="unknown", idempotency_key=record.intent.idempotency_key
+        )
         error.trouble = "another token"
         return error
 

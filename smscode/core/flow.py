@@ -156,9 +156,10 @@ def never_banned() -> None:
 class Terms:
     """What all attempts of a call share.
 
-    It ``began`` then, and at its ``deadline`` it has to be over; ``chance`` gives random numbers of 0..1. ``limited`` tells
-    that rate limits are kept; ``watch`` is told what happens, if anybody wants to know. ``banned`` gives
-    the error to end with while the account may not send this.
+    ``began`` and ``deadline`` are the call's first and last moment; ``chance`` returns random numbers of
+    0..1.
+    ``limited`` says that rate limits are kept. ``watch`` reports what happens, None if nothing listens.
+    ``banned`` returns the error to end with while the account may not send this.
     """
 
     version: Version

@@ -158,8 +158,10 @@ class Writing:
         end = end_unbought(self.new.owner, State.WITHDRAWN, now)
 
         def step(record: Record | None, living: Living) -> tuple[Record | None, bool]:
+            if record is None:
+                return None, True
             made_here = self.known is not None and self.known.state is None
-            return end(record, living) if made_here else (record, record is None)
+            return end(record, living) if made_here else (record, False)
 
         return step
 

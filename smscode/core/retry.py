@@ -141,7 +141,7 @@ def trouble(error: SmscodeError) -> str:
         return "body too large" if status == 413 else "throttled"
     if status >= 500:
         return "unknown code of a failing service"
-    refused = error.code is not None and status >= 400 and status not in _NOT_REFUSALS
+    refused = bool(error.code) and status >= 400 and status not in _NOT_REFUSALS
     return "unknown refusal" if refused else "unknown code"
 
 

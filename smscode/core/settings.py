@@ -88,7 +88,7 @@ class Settings:
         """
         if self.name is not None:
             return f"{self._address}:{self.name}"
-        return _hash(self.base_url.encode() + b"\n" + self.token.secret)
+        return _hash(_canonical(self.base_url).encode() + b"\n" + self.token.secret)
 
     @property
     def credential(self) -> str:
@@ -97,7 +97,7 @@ class Settings:
 
     @property
     def _address(self) -> str:
-        return _hash(self.base_url.encode())
+        return _hash(_canonical(self.base_url).encode())
 
     @classmethod
     def resolve(
@@ -137,12 +137,16 @@ def _hash(value: bytes) -> str:
 
 
 def _base_url(name: str, value: str) -> str:
-    """Check the address; spelled otherwise, it is still the same account's."""
     url = arguments.web_address(name, value)
     if "?" in url:
         raise InvalidArgumentError(f"{name}: expected no query.")
+    return url.rstrip("/")
+
+
+def _canonical(url: str) -> str:
+    """Return an address as it is spelled most plainly: spelled otherwise, it is the same account's."""
     parts = urlsplit(url)
     assert parts.hostname is not None
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     port = "" if parts.port in (None, _PORTS[parts.scheme]) else f":{parts.port}"
-    return f"{parts.scheme}://{host}{port}{parts.path}".rstrip("/")
+    return f"{parts.scheme}://{host}{port}{parts.path}"

@@ -132,7 +132,7 @@ def test_without_room_to_repeat_the_failure_itself_is_raised() -> None:
     ("first", "sent", "outcome"),
     [
         ([], 0, "not_sent"),
-        ([refusal(503, "FX_RATE_UNAVAILABLE")], 1, "rejected"),
+        ([refusal(503, "FX_RATE_UNAVAILABLE")], 1, "not_sent"),
         ([Failure("connection broke", "gone")], 1, "unknown"),
     ],
 )
