@@ -25,6 +25,8 @@
     +- InvalidArgumentError          a wrong argument, found before anything was sent (a ValueError)
     +- ConfigurationError            the client cannot be set up (a ValueError)
     +- ClientStateError              the client cannot be used any more (a RuntimeError)
+    +- JournalError                  the journal's disk is slow, full, locked or gone
+    +- PurchaseTooOldError           the service may have forgotten the purchase's idempotency key
     +- OtpTimeoutError               no SMS came in time (a TimeoutError)
     +- OrderTerminalError            the order ended without the SMS that was waited for
     +- WebhookSignatureError         a webhook that the service did not sign
@@ -232,6 +234,24 @@ class ConfigurationError(SmscodeError, ValueError):
 
 class ClientStateError(SmscodeError, RuntimeError):
     """The client cannot be used here: it is closed, or belongs to something else."""
+
+
+class JournalError(SmscodeError):
+    """The journal could not be written in time: its file is locked, or its disk slow, full or gone.
+
+    Nothing is sent that is not written down, so ``outcome`` is ``not_sent`` unless an earlier attempt under
+    the same key may have been carried out.
+    """
+
+    advice = "Look at the journal's file and disk, then repeat the purchase under the same idempotency key."
+
+
+class PurchaseTooOldError(SmscodeError):
+    """The purchase was first sent too long ago to be sent again: the service may have forgotten its key.
+
+    It may have been bought. Compare with the order list, then `orders.dismiss` it, or submit it with a
+    larger ``max_age``.
+    """
 
 
 class OtpTimeoutError(SmscodeError, TimeoutError):

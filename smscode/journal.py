@@ -1,89 +1,74 @@
 """A durable journal of purchases, so that a killed process leaves no paid order behind.
 
-``AsyncClient(journal=SQLiteJournal("orders.db"))`` writes every purchase down before its first byte is
-sent, and what became of it afterwards. ``client.orders.recover()`` settles what is left over.
+``AsyncClient(journal="orders.db")`` writes every purchase down before its first byte is sent, and what
+became of it afterwards. ``client.orders.recover()`` gives what earlier processes left unfinished.
 """
 
 from __future__ import annotations
 
-import json
-import logging
 import os
-import sqlite3
+import sys
 import threading
-import time
-import uuid
-from collections.abc import Generator
-from contextlib import closing, contextmanager
-from pathlib import Path
-from typing import Final, Self
+from collections.abc import Callable
+from typing import Any, Final, NoReturn, Self, TypeVar
 
-from . import _sqlite
-from .core.intents import OrderIntent
-from .errors import ConfigurationError, InvalidArgumentError
+from ._journal.store import Store, Totals, real_path
+from ._journal.thread import Writer
+from ._journal.writes import Read, Sweep, Write
+from .core.arguments import wrong
+from .core.purchase_records import Record
 
-__all__ = ["SQLiteJournal"]
+__all__ = ["Read", "SQLiteJournal", "Sweep", "Totals", "Write", "shared"]
 
-_log = logging.getLogger("smscode.journal")
+R = TypeVar("R")
 
-_PATIENCE: Final = 30.0  # seconds to wait for other threads and processes
-_SHORT_PATIENCE: Final = 1.0
-_REFUSED: Final = "refused"
-_FORMAT: Final = _sqlite.Format(
-    application_id=0x534D5343,  # "SMSC"
-    version=1,
-    schema="""
-CREATE TABLE purchase (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    account TEXT NOT NULL,
-    idempotency_key TEXT NOT NULL,
-    operation TEXT NOT NULL,
-    version TEXT NOT NULL,
-    body BLOB NOT NULL,
-    written_at REAL NOT NULL,
-    owner TEXT NOT NULL,
-    settled TEXT,
-    UNIQUE (account, idempotency_key)
-);
-CREATE INDEX open_purchase ON purchase (account, number) WHERE settled IS NULL;
-""",
-)
+_KEEP: Final = 30 * 86_400.0  # seconds
+_CLOSING: Final = 5.0  # seconds
 
 
 class SQLiteJournal:
     """A journal in a SQLite file; several clients and processes may share one file.
 
-    What is written holds the idempotency key and the body of each purchase, never the token. Accounts
-    are kept apart. A file that is damaged, or was not made by this class, is refused and left as it is.
+    It holds the idempotency key, the body and the orders of each purchase, never the token. Accounts are
+    kept apart. A file that is damaged, or was not made by this class, is refused and left as it is.
+
+    A thread of its own writes the file, so that event loops never wait for the disk. Files beside it
+    whose names begin with its name belong to it. Each process opens the journal for itself, after a fork too.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Open the journal at ``path``, making it if there is no file.
+    owner: str
+    """The name of this journal object in the rows of its purchases."""
 
-        Raises `ConfigurationError` when the file cannot be used.
+    holders: dict[tuple[str, str], object]
+    """What has a purchase under way at the moment, by account and idempotency key; the clients' own."""
+
+    def __init__(self, path: str | os.PathLike[str], *, keep: float = _KEEP) -> None:
+        """Open the journal at ``path``, creating it if there is no file; ``~`` is the home folder.
+
+        Purchases that are closed are deleted ``keep`` seconds later; what they cost stays in `totals`.
+
+        Raises `ConfigurationError` if the file cannot be used, `JournalError` if another process has it
+        locked for some seconds or the disk fails.
         """
-        self._path = Path(path)
-        self._lock = threading.Lock()
-        self._process = os.getpid()
-        self._owner = uuid.uuid4().hex
-        self._under_way: set[tuple[str, str]] = set()
+        self._begin(real_path(path), keep)
         try:
-            self._connection = _sqlite.connect(self._path, _FORMAT, self._unusable, patience=_PATIENCE)
-            # As long as this process lives it holds a lock on a file of its own: SQLite's locks end with
-            # the process, however it ends, on every system.
-            self._living = sqlite3.connect(self._lock_file(self._owner), check_same_thread=False)
-            self._living.execute("BEGIN EXCLUSIVE")
-        except sqlite3.Error as error:
-            raise self._unusable(str(error)) from error
+            self._writer.ask(_nothing)
+        except BaseException as error:
+            self._writer.stop(_CLOSING, wait=isinstance(error, Exception))
+            raise
 
-    def _unusable(self, why: str) -> ConfigurationError:
-        return ConfigurationError(f"journal: {self._path.name} cannot be used ({why}).")
-
-    def _lock_file(self, owner: str) -> Path:
-        return self._path.with_name(f"{self._path.name}-owner-{owner}")
+    def _begin(self, path: str, keep: float) -> None:
+        if type(keep) not in (int, float) or not keep >= 0:
+            raise wrong("keep", "a number of seconds, at least 0", keep)
+        self._writer = Writer(Store(path, keep))
+        self.owner = self._writer.owner
+        self.holders = {}
 
     def __repr__(self) -> str:
-        return f"SQLiteJournal({str(self._path)!r})"
+        return f"SQLiteJournal({self._writer.path!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A journal cannot be pickled or copied: open it again, in each process that uses it.")
 
     def __enter__(self) -> Self:
         return self
@@ -91,126 +76,108 @@ class SQLiteJournal:
     def __exit__(self, *error: object) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        writer: Writer | None = getattr(self, "_writer", None)  # there is none if the path was refused
+        if writer is not None:
+            writer.stop(_CLOSING, wait=False)
+
+    def apply(self, write: Write[R]) -> Write[R]:
+        """Queue a write and return it. It never raises, and does not wait for the disk."""
+        return self._writer.apply(write)
+
+    def abandon(self, write: Write[Any]) -> bool:
+        """Return True if a write had not begun and will never be applied; it does not become done then."""
+        return self._writer.abandon(write)
+
+    def find(self, account: str, key: str, wake: Callable[[], object]) -> Read[tuple[Record | None]]:
+        """Queue the question for a purchase, open or closed, and return it. It never raises.
+
+        It waits for no other process that has the file locked.
+        """
+        return self._writer.read(Read(lambda store: (store.find(account, key),), wake))
+
+    @property
+    def path(self) -> str:
+        """Where the file really lies."""
+        return self._writer.path
+
+    def records(self, account: str, *, ended: bool = False) -> list[Record]:
+        """Return an account's open purchases, oldest first, as they are after all that was queued.
+
+        ``ended`` leaves out those of journals that are open in another process, or in this one.
+        This waits for the thread. Raises `JournalError` if the file cannot be read, `ClientStateError` when
+        the journal is closed, `ConfigurationError` in a forked process.
+        """
+        return self._writer.ask(lambda store: store.records(account, ended=ended))
+
+    def totals(self, account: str) -> Totals:
+        """Return what an account's purchases sum up to, deleted ones included.
+
+        It waits and raises as `records` does.
+        """
+        return self._writer.ask(lambda store: store.totals(account))
+
     def close(self) -> None:
-        """Close the file. What is unsettled stays in it, for whoever recovers next."""
-        with self._lock:
-            self._living.close()
-            self._connection.close()
-            self._lock_file(self._owner).unlink(missing_ok=True)
+        """Write what waits, for at most 5 seconds, and close the file. What is unfinished stays in it.
 
-    def record(self, account: str, intent: OrderIntent) -> bool:
-        """Write a purchase down; when this returns it is on disk.
-
-        It tells whether an earlier try is there unsettled: then the purchase may have been carried out.
-
-        Raises `InvalidArgumentError` when its key is there with another order that was not refused,
-        `ConfigurationError` when it cannot be written.
+        In a forked process this does nothing.
         """
-        place = (account, intent.idempotency_key)
-        order = (intent.operation, intent.version, intent.body)
-        with self._transaction(durable=True) as connection:
-            found = connection.execute(
-                "SELECT operation, version, body, settled FROM purchase"
-                " WHERE account = ? AND idempotency_key = ?",
-                place,
-            ).fetchone()
-            if found is not None and found[3] != _REFUSED and found[:3] != order:
-                raise InvalidArgumentError(
-                    "idempotency_key: the journal has it with another order; a new order takes a new key."
-                )
-            if found is None or found[3] == _REFUSED:
-                connection.execute(
-                    "INSERT OR REPLACE INTO purchase"
-                    " (account, idempotency_key, operation, version, body, written_at, owner)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (*place, *order, time.time(), self._owner),
-                )
-            elif found[3] is None:
-                connection.execute(
-                    "UPDATE purchase SET owner = ? WHERE account = ? AND idempotency_key = ?",
-                    (self._owner, *place),
-                )
-            self._under_way.add(place)
-        return found is not None and found[3] is None
+        self._writer.stop(_CLOSING)
 
-    def settle(self, account: str, intent: OrderIntent, order_ids: tuple[int, ...] | None) -> None:
-        """Note that a purchase is settled: by these orders, or by a refusal (None).
 
-        It never raises: the purchase is over, and its result must reach the caller. If this cannot be
-        written, the purchase is sent once more when it is recovered, under the same key.
-        """
-        place = (account, intent.idempotency_key)
-        what = _REFUSED if order_ids is None else json.dumps(list(order_ids))
-        self._under_way.discard(place)
-        try:
-            with self._transaction(durable=False) as connection:
-                connection.execute(
-                    "UPDATE purchase SET settled = ? WHERE account = ? AND idempotency_key = ?",
-                    (what, *place),
-                )
-        except ConfigurationError:
-            _log.exception("purchase %s is settled, but that could not be written", intent.idempotency_key)
+class _SharedJournal(SQLiteJournal):
+    """The journal of all those in this process who gave its path. It is opened at its first use."""
 
-    def leave(self, account: str, intent: OrderIntent) -> None:
-        """Note that a purchase is no longer under way, but not settled either."""
-        self._under_way.discard((account, intent.idempotency_key))
+    def __init__(self, path: str) -> None:
+        self._begin(path, _KEEP)
+        self.uses = 0
 
-    def claim(self, account: str) -> list[tuple[OrderIntent, float]]:
-        """Take over what ended processes left unsettled; give it oldest first, with its age in seconds.
+    def close(self) -> None:
+        """Close the file when the last one who uses it closes it."""
+        with _sharing.lock:
+            # An interruption at any line leaves it open and to be had, or closed for good.
+            self.uses = max(self.uses - 1, 0)
+            if self.uses:
+                return
+            if _sharing.journals.get(self._writer.path) is self:
+                del _sharing.journals[self._writer.path]
+        super().close()
 
-        What this journal itself left unsettled comes along. A purchase is claimed by one journal only,
-        so processes that recover at the same time share the work.
-        """
-        with self._transaction(durable=True) as connection:
-            owners = connection.execute(
-                "SELECT DISTINCT owner FROM purchase WHERE account = ? AND settled IS NULL", (account,)
-            ).fetchall()
-            for (owner,) in owners:
-                if owner != self._owner and not self._is_living(owner):
-                    connection.execute("UPDATE purchase SET owner = ? WHERE owner = ?", (self._owner, owner))
-            rows = connection.execute(
-                "SELECT idempotency_key, operation, version, body, written_at FROM purchase"
-                " WHERE account = ? AND owner = ? AND settled IS NULL ORDER BY number",
-                (account, self._owner),
-            ).fetchall()
-        now = time.time()
-        return [
-            (OrderIntent(key, operation, version, body), now - written_at)
-            for key, operation, version, body, written_at in rows
-            if (account, key) not in self._under_way
-        ]
 
-    @contextmanager
-    def _transaction(self, *, durable: bool) -> Generator[sqlite3.Connection]:
-        """Change the file in one step; if ``durable``, it is on disk when the block ends.
+class _Sharing:
+    """The shared journals of this process, by their real paths."""
 
-        What need not be durable is written by the event loop itself, so it does not wait for others for
-        long.
-        """
-        if os.getpid() != self._process:
-            raise ConfigurationError("journal: it was opened before the process forked: open it again.")
-        patience = _PATIENCE if durable else _SHORT_PATIENCE
-        if not self._lock.acquire(timeout=patience):
-            raise self._unusable("it is busy")
-        try:
-            self._connection.execute(f"PRAGMA busy_timeout = {patience * 1000:.0f}")
-            self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            with _sqlite.transaction(self._connection):
-                yield self._connection
-        except sqlite3.Error as error:
-            raise self._unusable(str(error)) from error
-        finally:
-            self._lock.release()
+    def __init__(self) -> None:
+        self.lock: threading.Lock = threading.Lock()
+        self.journals: dict[str, _SharedJournal] = {}
 
-    def _is_living(self, owner: str) -> bool:
-        """Tell whether the journal of this owner is still open somewhere; clean up after it if not."""
-        path = self._lock_file(owner)
-        if not path.exists():
-            return False
-        with closing(sqlite3.connect(path, timeout=0)) as probe:
-            try:
-                probe.execute("BEGIN EXCLUSIVE")
-            except sqlite3.OperationalError:
-                return True
-        path.unlink(missing_ok=True)
-        return False
+
+_sharing = _Sharing()
+
+
+def shared(path: str | os.PathLike[str]) -> SQLiteJournal:
+    """Return the one journal of this process at a path; each caller closes it once.
+
+    Only folder and permissions are checked now. Raises `ConfigurationError` if they do not do.
+    """
+    real = real_path(path)
+    with _sharing.lock:
+        journal = _sharing.journals.get(real)
+        if journal is None:
+            journal = _sharing.journals[real] = _SharedJournal(real)
+        journal.uses += 1
+    return journal
+
+
+def _nothing(store: Store) -> None:
+    """Read nothing: the file has been opened when this is called."""
+
+
+def _after_fork() -> None:
+    # The lock may be held by a thread that the child does not have, and the journals are the parent's.
+    global _sharing
+    _sharing = _Sharing()
+
+
+if sys.platform != "win32":  # pragma: no branch  # there nothing forks
+    os.register_at_fork(after_in_child=_after_fork)

@@ -86,6 +86,9 @@ class AsyncVirtualRuntime(AsyncRuntime):
             self.pass_by(seconds)
         return event.is_set()
 
+    async def wait_for_disk(self, event: AsyncEvent, seconds: float) -> bool:
+        return await super().wait(event, min(seconds, 10))
+
     def pass_by(self, seconds: float) -> None:
         self._now += seconds
         self.sandbox.advance(seconds)
@@ -130,6 +133,9 @@ class VirtualRuntime(Runtime):
             self.waited.append(seconds)
             self.pass_by(seconds)
         return event.is_set()
+
+    def wait_for_disk(self, event: Event, seconds: float) -> bool:
+        return super().wait(event, min(seconds, 10))
 
     def pass_by(self, seconds: float) -> None:
         with self._changed:

@@ -1,115 +1,90 @@
-"""Purchases that have to be settled: their bytes, and what is known of each."""
+"""A purchase as it is frozen before it is first sent."""
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
-from typing import Literal, TypeAlias
+from decimal import Decimal
+from typing import Any, Literal, TypeAlias
 
-from attrs import define, field, frozen
+from attrs import field, frozen
 
-from ..errors import ClientStateError, InvalidArgumentError, SmscodeError
 from ..models import CreatedOrders
-from . import orders
+from ..money import FxRate
+from . import jsontext, orders
 from .codec import Version
-from .flow import Doubt
-from .wire import Call
+from .wire import Call, Endpoint, Request
 
-Purchase: TypeAlias = Literal["orders.create", "orders.reactivate"]
-_MOST_KEYS_REMEMBERED = 10_000
+Operation: TypeAlias = Literal["orders.create", "orders.reactivate"]
 
 
 @frozen
 class OrderIntent:
     """A purchase, frozen before it is first sent.
 
-    Whatever happens in between, `submit` sends these bytes under this idempotency key, so that the
+    Whatever happens in between, `submit` sends this request under this idempotency key, so that the
     service carries it out at most once. It can be pickled and kept; it holds no token.
     """
 
     idempotency_key: str
-    operation: Purchase
+    operation: Operation
     version: Version
-    body: bytes = field(repr=False)
+    request: Request = field(repr=False)
 
     @classmethod
     def of(cls, call: Call[CreatedOrders], version: Version) -> OrderIntent:
         """Freeze a purchase for an API version."""
-        body, key, name = call.body(version), call.idempotency_key, call.endpoint.name
-        assert body is not None
-        assert key is not None
-        operation: Purchase = "orders.create" if name == orders.CREATE.name else "orders.reactivate"
-        return cls(key, operation, version, body)
+        assert call.idempotency_key is not None
+        name = call.endpoint.name
+        operation: Operation = "orders.create" if name == orders.CREATE.name else "orders.reactivate"
+        return cls(call.idempotency_key, operation, version, call.request(version))
+
+    @classmethod
+    def restore(
+        cls, idempotency_key: str, operation: Operation, version: Version, body: bytes
+    ) -> OrderIntent:
+        """Return the purchase that was stored by its parts."""
+        endpoint = _endpoint(operation)
+        call = Call(endpoint, endpoint.path, idempotency_key=idempotency_key)
+        return cls(idempotency_key, operation, version, call.request_of(version, body))
+
+    @property
+    def body(self) -> bytes:
+        """The bytes of the request's body."""
+        assert self.request.body is not None
+        return self.request.body
 
     @property
     def call(self) -> Call[CreatedOrders]:
-        """The call that sends exactly this."""
-        endpoint = orders.CREATE if self.operation == orders.CREATE.name else orders.REACTIVATE
-        frozen_body = (self.version, self.body)
-        return Call(endpoint, endpoint.path, idempotency_key=self.idempotency_key, frozen=frozen_body)
+        """The call that sends exactly this request."""
+        endpoint = _endpoint(self.operation)
+        frozen_request = (self.version, self.request)
+        return Call(endpoint, endpoint.path, idempotency_key=self.idempotency_key, frozen=frozen_request)
+
+    def cap(self, fx: FxRate | None) -> int | None:
+        """Return the most that it can cost, in rupiah; None without a limit, or on v2 without a rate."""
+        fields = jsontext.parse(self.body)
+        assert type(fields) is dict
+        limit, quantity = fields.get("max_price"), fields.get("quantity", 1)
+        assert type(quantity) is int
+        if type(limit) is int:
+            return limit * quantity
+        if type(limit) is str and fx is not None:
+            return fx.to_idr(Decimal(limit), rounding="ROUND_FLOOR") * quantity
+        return None
+
+    def same_order(self, other: OrderIntent) -> bool:
+        """Return True if both are the same order, whatever their keys."""
+        mine = self.operation, self.version, self.body
+        return mine == (other.operation, other.version, other.body)
+
+    def __reduce__(self) -> Any:
+        return OrderIntent.restore, (self.idempotency_key, self.operation, self.version, self.body)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Read a pickle of a version before 0.2, which held the parts of the request."""
+        restored = OrderIntent.restore(**state)
+        for name in ("idempotency_key", "operation", "version", "request"):
+            object.__setattr__(self, name, getattr(restored, name))
 
 
-@frozen
-class Recovered:
-    """What became of a purchase that an earlier process left behind: ``orders``, or the ``error``."""
-
-    intent: OrderIntent
-    orders: CreatedOrders | None = None
-    error: SmscodeError | None = None
-
-
-@define
-class _Entry:
-    intent: OrderIntent
-    doubt: Doubt
-    under_way: bool
-
-
-class IntentRegistry:
-    """The purchases of a client that are under way or in doubt, oldest first."""
-
-    def __init__(self) -> None:
-        self._entries: dict[str, _Entry] = {}
-        self._bodies: OrderedDict[str, bytes] = OrderedDict()
-
-    def begin(self, intent: OrderIntent) -> Doubt:
-        """Note that a purchase is being sent; give the doubt that earlier tries left.
-
-        Raises `ClientStateError` while the same purchase is already under way, `InvalidArgumentError`
-        when its key was used here for another one.
-        """
-        key = intent.idempotency_key
-        digest = hashlib.sha256(f"{intent.operation} {intent.version} ".encode() + intent.body).digest()
-        if self._bodies.setdefault(key, digest) != digest:
-            raise InvalidArgumentError("idempotency_key: was used by this client for another order.")
-        self._bodies.move_to_end(key)
-        if len(self._bodies) > _MOST_KEYS_REMEMBERED:
-            self._bodies.popitem(last=False)
-        entry = self._entries.setdefault(key, _Entry(intent, Doubt(), under_way=False))
-        if entry.under_way:
-            raise ClientStateError("This purchase is already under way.", idempotency_key=key)
-        entry.under_way = True
-        return entry.doubt
-
-    def end(self, intent: OrderIntent, *, bought: bool) -> bool:
-        """Note that sending ended; tell whether the purchase is settled, which drops it.
-
-        A purchase that surely did not happen leaves its key free for another body.
-        """
-        key = intent.idempotency_key
-        entry = self._entries[key]
-        entry.under_way = False
-        if entry.doubt.raised:
-            return False
-        del self._entries[key]
-        if not bought:
-            self._bodies.pop(key, None)
-        return True
-
-    def reopen(self, intent: OrderIntent) -> None:
-        """Note that nobody got the orders of a settled purchase; submitting it again gives them."""
-        self._entries.setdefault(intent.idempotency_key, _Entry(intent, Doubt(raised=True), under_way=False))
-
-    def unresolved(self) -> tuple[OrderIntent, ...]:
-        """Give the purchases that may have been carried out without anybody knowing."""
-        return tuple(entry.intent for entry in self._entries.values() if not entry.under_way)
+def _endpoint(operation: Operation) -> Endpoint[CreatedOrders]:
+    return orders.CREATE if operation == orders.CREATE.name else orders.REACTIVATE

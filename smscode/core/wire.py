@@ -107,7 +107,7 @@ class Call(Generic[T_co]):
 
     ``fields`` are those of the request body; a `PriceLimit` among them is written as the API
     version wants it when the request is built, with the rate ``fx`` where it needs one. ``subject`` is
-    the order that the call is about. ``frozen`` is a body that was built before, and for which version.
+    the order that the call is about. ``frozen`` is a request that was built before, and for which version.
     """
 
     endpoint: Endpoint[T_co]
@@ -117,12 +117,26 @@ class Call(Generic[T_co]):
     idempotency_key: str | None = None
     fx: FxRate | None = None
     subject: int | None = None
-    frozen: tuple[Version, bytes] | None = field(default=None, repr=False)
+    frozen: tuple[Version, Request] | None = field(default=None, repr=False)
 
     def request(self, version: Version) -> Request:
-        """Build the HTTP request; the same call and version always give the same bytes."""
+        """Return the HTTP request; the same call and version always give the same bytes.
+
+        Raises `InvalidArgumentError` when it was built before, for the other version.
+        """
+        if self.frozen is None:
+            return self.request_of(version, self._body(version))
+        made_for, request = self.frozen
+        if made_for != version:
+            raise InvalidArgumentError(
+                f"intent: made by a client of API {made_for}, and this one speaks {version}: "
+                f"submit it with a client that has api_version={made_for!r}."
+            )
+        return request
+
+    def request_of(self, version: Version, body: bytes | None) -> Request:
+        """Return the HTTP request with this body."""
         headers = [("accept", "application/json")]
-        body = self.body(version)
         if body is not None:
             headers.append(("content-type", "application/json"))
         if self.idempotency_key is not None:
@@ -130,15 +144,7 @@ class Call(Generic[T_co]):
         query = tuple((name, str(value)) for name, value in self.query.items())
         return Request(self.endpoint.method, f"/{version}{self.path}", query, tuple(headers), body)
 
-    def body(self, version: Version) -> bytes | None:
-        """Build the body, None where the call has none; a frozen one only fits its own version."""
-        if self.frozen is not None:
-            made_for, body = self.frozen
-            if made_for != version:
-                raise InvalidArgumentError(
-                    f"intent: made by a client of API {made_for}, and this one speaks {version}."
-                )
-            return body
+    def _body(self, version: Version) -> bytes | None:
         return None if self.fields is None else encode_body(self.fields, version, self.fx)
 
 

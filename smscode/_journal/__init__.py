@@ -1,0 +1,1 @@
+"""The parts of the purchase journal; `smscode.journal` is what others use of it."""

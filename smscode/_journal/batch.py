@@ -1,0 +1,154 @@
+"""One transaction's writes: the records they are about, read at once, changed in order, stored at once."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, TypeAlias
+
+from attrs import frozen
+
+from ..core.purchase_records import Living, Record
+from ..errors import JournalError, SmscodeError
+from .rows import COLUMNS, OPEN, Row, placeholders, record_of, row_of
+from .writes import Write
+
+Place: TypeAlias = tuple[str, str]
+"""An account and an idempotency key."""
+
+_log = logging.getLogger("smscode.journal")
+
+# A thread hands the interpreter's lock over for each statement and each row of a result, and a busy event
+# loop can keep it for milliseconds. So many rows go into a statement, in one of a few sizes, which keeps
+# the statements in sqlite3's cache; a smaller rest is filled up by repeating its last row.
+_SIZES: Final = (1, 8, 48)
+_KEYS: Final = (1, 16, 256)
+
+_SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM purchase"
+_PLACE: Final = ("account", "idempotency_key")
+_UPSERT: Final = (
+    f"INSERT INTO purchase ({', '.join(COLUMNS)}) VALUES %s ON CONFLICT ({', '.join(_PLACE)}) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name not in _PLACE)
+)
+
+
+@frozen
+class Unreadable:
+    """A row that cannot be read; what it holds is left as it is."""
+
+    why: str
+
+
+class Batch:
+    """The records of one transaction as they are after the steps that were applied so far."""
+
+    def __init__(self, path: str, connection: sqlite3.Connection, living: Living) -> None:
+        self._path = path
+        self._connection = connection
+        self._living = living
+        self._now: dict[Place, Record | Unreadable | None] = {}
+        self._changed: dict[Place, Row | None] = {}
+        self.stored: bool = False
+
+    def fetch(self, writes: Iterable[Write[Any]]) -> None:
+        """Read the records that the writes are about."""
+        keys: dict[str, dict[str, None]] = {}
+        for write in writes:
+            if write.account is not None and write.key is not None:
+                keys.setdefault(write.account, {})[write.key] = None
+                self._now[write.account, write.key] = None
+        for account, found in keys.items():
+            for some in _portions(list(found), _KEYS):
+                query = f"{_SELECT} WHERE account = ? AND idempotency_key IN ({', '.join('?' * len(some))})"
+                for row in self._connection.execute(query, (account, *some)).fetchall():
+                    self._now[account, row[2]] = read(self._path, row)
+
+    def apply(self, write: Write[Any]) -> tuple[Any, SmscodeError | None]:
+        """Apply a step; return its result and None, or None and why nothing changed."""
+        account, key = write.account, write.key
+        places = self._open(account) if account is None or key is None else [(account, key)]
+        changes: dict[Place, tuple[Record | None, Row | None]] = {}
+        results: list[Any] = []
+        try:
+            for place in places:
+                before = self._record(place)
+                after, result = write.step(before, self._living)
+                results.append(result)
+                if after is not before:
+                    changes[place] = after, self._row(place, after)
+        except SmscodeError as error:
+            return None, error
+        except sqlite3.Error:  # of `living`, which asks the file: it concerns the whole transaction
+            raise
+        except Exception as error:
+            return None, self._defect(write, error)
+        for place, (record, row) in changes.items():
+            self._now[place] = record
+            self._changed[place] = row
+        if write.key is None:
+            return [result for result in results if result is not None], None
+        return results[0], None
+
+    def store(self) -> None:
+        """Write what has changed."""
+        rows = [row for row in self._changed.values() if row is not None]
+        gone = [place for place, row in self._changed.items() if row is None]
+        for some in _portions(rows, _SIZES):
+            values = [value for row in some for value in row]
+            self._connection.execute(_UPSERT % placeholders(len(some), COLUMNS), values)
+        if gone:
+            delete = "DELETE FROM purchase WHERE account = ? AND idempotency_key = ?"
+            self._connection.executemany(delete, gone)
+        self.stored = self.stored or bool(self._changed)
+        self._changed.clear()
+
+    def _open(self, account: str | None) -> list[Place]:
+        """Return the places of an account's open rows, or of all open rows, oldest first."""
+        self.store()  # so that one query sees what was changed before
+        which, values = ("", ()) if account is None else ("account = ? AND", (account,))
+        query = f"{_SELECT} WHERE {which} {OPEN} ORDER BY number"
+        rows = self._connection.execute(query, values).fetchall()
+        found = {(str(row[0]), str(row[2])): read(self._path, row) for row in rows}
+        self._now.update(found)
+        return [place for place, record in found.items() if isinstance(record, Record)]
+
+    def _record(self, place: Place) -> Record | None:
+        record = self._now[place]
+        if isinstance(record, Unreadable):
+            raise JournalError(record.why)
+        return record
+
+    def _row(self, place: Place, record: Record | None) -> Row | None:
+        if record is None:
+            return None
+        if (record.account, record.intent.idempotency_key) != place:
+            raise ValueError("a step returned the record of another purchase")
+        return row_of(record)
+
+    def _defect(self, write: Write[Any], cause: Exception) -> JournalError:
+        error = JournalError(
+            f"journal: {self._path}: nothing was stored, by a defect of this package ({cause!r})."
+        )
+        error.__cause__ = cause
+        _log.error("a step of the purchase %s failed", write.key, exc_info=cause)
+        return error
+
+
+def read(path: str, row: Row) -> Record | Unreadable:
+    """Return the record of a row. One that cannot be read concerns only itself, and is logged."""
+    try:
+        return record_of(row)
+    except (TypeError, ValueError) as error:
+        why = f"journal: {path}: the row of key {row[2]} cannot be read ({error}); it is left as it is."
+        _log.error("%s", why)
+        return Unreadable(why)
+
+
+def _portions(items: Sequence[Any], sizes: tuple[int, ...]) -> Iterable[Sequence[Any]]:
+    """Split into portions of the given sizes, the last one filled up with its last item."""
+    largest = sizes[-1]
+    for start in range(0, len(items), largest):
+        some = list(items[start : start + largest])
+        size = next(size for size in sizes if size >= len(some))
+        yield some + some[-1:] * (size - len(some))

@@ -1,0 +1,194 @@
+"""Which journals are open at the moment, in any process, so that no living one's purchases are taken over.
+
+Each open journal has a file beside the database, locked for as long as its process lives, however that
+ends, and a row in the table ``owner``. Both are made and looked at under the database's write lock only.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sqlite3
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+if sys.platform == "win32":  # pragma: no cover
+    import msvcrt
+
+    def _lock(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        # SQLite locks single bytes in the same way, so the lock files that format 1 made are seen, too.
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+SCHEMA: Final = """
+CREATE TABLE owner (
+    id TEXT NOT NULL PRIMARY KEY,
+    host TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    started TEXT NOT NULL
+)"""
+
+# A POSIX lock is lost as soon as its process closes any descriptor of the file. So the lock files of this
+# process are never opened by it: its owners are known from here. The process id tells a forked child,
+# which has no locks, from its parent.
+_here: set[tuple[int, str]] = set()
+
+
+class Owner:
+    """The sign by which others see that a journal is open. All methods belong to the journal's thread."""
+
+    def __init__(self, path: str) -> None:
+        self.id: Final = uuid.uuid4().hex
+        self._file = _lock_file(path, self.id)
+        self._descriptor: int | None = None
+
+    def enter(self, connection: sqlite3.Connection) -> None:
+        """Lock the file and write the row, anew if it is there. Call it inside a transaction."""
+        if self._descriptor is None:
+            _here.add((os.getpid(), self.id))
+            descriptor = os.open(self._file, os.O_CREAT | os.O_RDWR, 0o666)
+            try:
+                _lock(descriptor)
+            except OSError:
+                os.close(descriptor)
+                raise
+            self._descriptor = descriptor
+        # Not an UPDATE, which writes nothing where nothing changes: `Store` counts on a page being written.
+        connection.execute("DELETE FROM owner WHERE id = ?", (self.id,))
+        row = (self.id, _host(), os.getpid(), _started(os.getpid()) or "")
+        connection.execute("INSERT INTO owner VALUES (?, ?, ?, ?)", row)
+
+    def leave(self, connection: sqlite3.Connection) -> None:
+        """Delete the row. Call it inside a transaction, and `release` when that is committed."""
+        connection.execute("DELETE FROM owner WHERE id = ?", (self.id,))
+
+    def release(self, *, left: bool) -> None:
+        """Unlock the file, and remove it if the row was deleted.
+
+        The file stays beside a row that could not be deleted: unlocked, it shows that the owner has ended.
+        """
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+            if left:
+                _remove(self._file)
+        _here.discard((os.getpid(), self.id))
+
+
+class Census:
+    """Finds out which owners live, each once, for the length of one transaction."""
+
+    def __init__(self, path: str, connection: sqlite3.Connection) -> None:
+        self._path = path
+        self._connection = connection
+        self._found: dict[str, bool] = {}
+
+    def living(self, owner: str) -> bool:
+        """Return True if the owner's journal is open, or may be; delete the row of one that is not."""
+        if owner not in self._found:
+            self._found[owner] = self.lives(owner)
+            if not self._found[owner]:
+                self._connection.execute("DELETE FROM owner WHERE id = ?", (owner,))
+        return self._found[owner]
+
+    def sweep(self) -> None:
+        """Look at all owners that there are traces of."""
+        rows = self._connection.execute("SELECT id FROM owner").fetchall()
+        for owner in {owner for (owner,) in rows}.union(_with_files(self._path)):
+            self.living(owner)
+
+    def bury(self) -> None:
+        """Remove the files of those that do not live. Call it when the transaction is committed.
+
+        Earlier, a transaction that fails would leave a row whose owner cannot be judged any more.
+        """
+        for owner, lives in self._found.items():
+            if not lives:
+                _remove(_lock_file(self._path, owner))
+
+    def lives(self, owner: str) -> bool:
+        """Return True if the owner's journal is open, or may be; it changes nothing."""
+        if (os.getpid(), owner) in _here:
+            return True
+        locked = _is_locked(_lock_file(self._path, owner))
+        if locked is not None:
+            return locked
+        row = self._connection.execute(
+            "SELECT host, pid, started FROM owner WHERE id = ?", (owner,)
+        ).fetchone()
+        return row is not None and not _has_ended(*row)
+
+
+def _lock_file(path: str, owner: str) -> str:
+    return f"{path}-owner-{owner}"
+
+
+def _with_files(path: str) -> Iterator[str]:
+    """Find the owners that have files beside the database, those of SQLite's making included."""
+    prefix = _lock_file(os.path.basename(path), "")
+    for name in os.listdir(os.path.dirname(path)):
+        if name.startswith(prefix):
+            yield name.removeprefix(prefix).removesuffix("-journal")
+
+
+def _remove(file: str) -> None:
+    """Remove a lock file and the rollback journal that SQLite made for one of format 1."""
+    for name in (file, f"{file}-journal"):
+        with suppress(OSError):  # it has gone, or cannot be removed; then the next sweep tries again
+            os.unlink(name)
+
+
+def _is_locked(file: str) -> bool | None:
+    """Return True if a process has the file locked, or that cannot be known; None if there is no file."""
+    try:
+        descriptor = os.open(file, os.O_RDWR)
+    except OSError as error:
+        return None if error.errno == errno.ENOENT else True
+    try:
+        _lock(descriptor)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _has_ended(host: str, pid: int, started: str) -> bool:
+    """Return True if a process is known to have ended; that of another machine never is."""
+    if sys.platform == "win32" or host != _host():  # there, os.kill ends what it is asked about
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass  # it belongs to another user
+    now = _started(pid)
+    return bool(started and now) and now != started
+
+
+def _host() -> str:
+    """Return a name for where a process id means the same process: the machine, or the container."""
+    with suppress(OSError):
+        return f"{socket.gethostname()} {os.readlink('/proc/self/ns/pid')}"
+    return socket.gethostname()  # pragma: no cover  # where there are no name spaces
+
+
+def _started(pid: int) -> str | None:
+    """Return when a process started, in a way that tells it from a later one with its id."""
+    with suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        facts = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        return f"{boot} {facts[19].decode('ascii')}"  # "starttime", the 22nd; the name in brackets is the 2nd
+    return None
