@@ -15,7 +15,12 @@ from tests.faults.ledger import Ledger, Order, Refusal
 
 RATE = 16_250
 TOKEN = "canary-5b1e0d7c9a"
-BEHIND_LOOK_UP = ("NO_OFFER_AVAILABLE", "INSUFFICIENT_BALANCE", "PROVIDER_ERROR")
+BEHIND_LOOK_UP = (
+    "NO_OFFER_AVAILABLE",
+    "INSUFFICIENT_BALANCE",
+    "PROVIDER_ERROR",
+    "IDEMPOTENCY_KEY_REUSED",
+)
 """Refusals of a purchase that come behind the look-up of its key."""
 _PAGE = (("offset", "0"), ("limit", "20"))
 _FX = {"pair": "USD/IDR", "rate": RATE, "rate_as_of": "2026-06-14T03:15:00+00:00"}

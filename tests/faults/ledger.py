@@ -152,7 +152,9 @@ class Ledger:
         return bought
 
     def refuse(self, key: str | None, body: bytes, refusal: Refusal) -> None:
-        """Refuse a purchase; a failure that is recorded stays under its key."""
+        """Refuse a purchase; a failure that is recorded stays under its key, as another order does."""
+        if key is not None and refusal.code == "IDEMPOTENCY_KEY_REUSED":
+            self.keys.setdefault(key, Entry(b"another order", orders=[]))
         if key is not None and refusal.recorded and key not in self.keys:
             self.keys[key] = Entry(body, refusal=refusal)
         raise refusal

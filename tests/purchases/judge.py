@@ -114,7 +114,7 @@ def _money(book: Book, point: Point, status: dict[int, str]) -> Iterator[Finding
         lost = living - returned - recovered
         if point.journal and point.durable:
             lost = set[int]() if key in unsettled else lost
-            if last is not None and not lost and key not in last:
+            if last is not None and living and not lost and key not in last:
                 lost = living
                 yield "I2", f"{key}: {_few(lost)} paid and alive, but not in the last recover()"
                 continue

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import os
+import signal
 import time
+import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +34,10 @@ TIMEOUT = 1.5
 _PROBE = 2.0
 _READ = 0.4
 _NOTED = 0.05
+_LONGEST_LIFE = 60  # seconds of a process that is forked for one life
+
+FOLDER = "/dev/shm" if os.path.isdir("/dev/shm") else None
+"""Where journals lie: thousands of them are written, and a slow disk is a fault of its own here."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,6 @@ class Program:
     """A program with an account, a journal and a purpose of its own.
 
     ``name`` decides on its keys and its token; ``plan`` is what the service does with its purchases.
-    ``slots`` is the number of requests of a kind at a time, None for no limits of any kind.
     """
 
     name: str
@@ -61,7 +67,7 @@ class Program:
     flavour: Flavour = "asyncio"
     plan: str = "ok"
     disk_name: str = "none"
-    slots: int | None = None
+    limited: bool = False
     connections: int = 2
     maker: Maker = Maker()
 
@@ -83,15 +89,12 @@ class Program:
     def live(self, act: Act, *, attempts: int | None = None, journal: bool | None = None) -> None:
         """Run the program once: open the journal and the client, act, close them."""
         self.diary.life += 1
-        limits = None
-        if self.slots is not None:
-            limits = RateLimits(window=0.02, create=self.slots, balance=1, cancel=1, order_actions=1)
         settings: dict[str, Any] = {
             "token": f"{TOKEN}-{self.ident}",
             "base_url": self.base_url,
             "timeout": Timeouts(total=TIMEOUT, create=TIMEOUT, read=_READ),
             "retry": RetryPolicy(attempts, 0.002, 0.01),
-            "rate_limits": limits,
+            "rate_limits": RateLimits() if self.limited else None,
             "max_connections": self.connections,
             "poll_interval": 0.02,
         }
@@ -109,6 +112,21 @@ class Program:
             if opened is not None:
                 opened.close()
         self.diary.write("end")
+
+    def fork(self, act: Act) -> int:
+        """Live in a process of its own; return its exit code, negative for a signal."""
+        self.diary.life += 1
+        process = os.fork()
+        if process == 0:
+            self.diary.life -= 1
+            signal.alarm(_LONGEST_LIFE)
+            try:
+                self.live(act)
+            except BaseException:
+                self.diary.write("broken", text=traceback.format_exc()[-1500:])
+            finally:
+                os._exit(0)
+        return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
     async def _in_tasks(self, act: Act, settings: dict[str, Any]) -> None:
         watch = LoopWatch()
@@ -200,7 +218,7 @@ class Life:
 
     def list_up(self, *after: str) -> None:
         """Write down what the client says of itself, once the calls with these keys are over."""
-        bought = [order.id for row in getattr(self.orders, "bought", tuple)() for order in row.orders]
+        bought = [order.id for row in self.orders.bought() for order in row.orders]
         self.diary.listed([intent.idempotency_key for intent in self.orders.unresolved()], bought, after)
 
     async def recover(self) -> None:
@@ -212,8 +230,8 @@ class Life:
         told: list[dict[str, Any]] = []
         for row in rows:
             key = row.intent.idempotency_key
-            ids = [order.id for order in row.orders or ()]
-            told.append({"key": key, "state": getattr(row, "state", ""), "orders": ids})
+            ids = [order.id for order in row.orders]
+            told.append({"key": key, "state": row.state, "orders": ids})
             if row.error is not None:
                 self.failed(key, row.error)
         self.diary.write("recovered", rows=told)

@@ -6,12 +6,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from smscode.core import bulk
 from tests.faults.ledger import WITH_SMS
 from tests.purchases.lives import Life, Program
 
 MANY = 5
-PER_CALL = 2
-"""Numbers per call of `create_many` in this proof, so that five take three calls."""
+_WAIT = 0.04
+
+PER_CALL, PER_REAL_CALL = 2, 100
+"""Numbers per call of `create_many` in this proof, so that five take three calls; and in truth."""
 
 
 async def create(life: Life) -> None:
@@ -80,7 +83,7 @@ async def rent(life: Life) -> None:
 async def wait_for_otp(life: Life) -> None:
     """Wait for a code that does not come."""
     order = memory[life.program.ident]
-    await life.call("wait_for_otp", [], lambda: life.orders.wait_for_otp(order, timeout=0.1), timeout=0.1)
+    await life.call("wait_for_otp", [], lambda: life.orders.wait_for_otp(order, timeout=_WAIT), timeout=_WAIT)
 
 
 memory: dict[str, int] = {}
@@ -161,7 +164,10 @@ OPERATIONS = {
 
 def install() -> None:
     """Let `create_many` take several calls for a few numbers."""
-    from smscode.core import bulk
-
-    assert bulk.LARGEST_QUANTITY == 100
+    assert bulk.LARGEST_QUANTITY == PER_REAL_CALL
     bulk.LARGEST_QUANTITY = PER_CALL
+
+
+def restore() -> None:
+    """Let `create_many` take as many numbers per call as it really does."""
+    bulk.LARGEST_QUANTITY = PER_REAL_CALL

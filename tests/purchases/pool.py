@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import selectors
 import signal
@@ -21,7 +22,7 @@ from tests.purchases.judge import Invariant, Violation, judge
 
 KEYED = Script("keyed", stall=3.0)
 
-_SILENCE = 40.0  # seconds without a line after which a job hangs
+_SILENCE = 20.0  # seconds without a line after which a job hangs
 _MOST_RESTARTS = 3
 
 
@@ -174,6 +175,7 @@ def _work(job: Job, context: Context) -> None:
     """Do a job in its own process, which ends with it."""
     code = 0
     try:
+        logging.disable(logging.CRITICAL)
         lives.install()
         operations.install()
         if job.patch is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import random
 import signal
 import tempfile
@@ -15,17 +14,16 @@ from pathlib import Path
 from typing import Literal
 
 from tests.purchases import clocks
-from tests.purchases.clocks import CLOCKS
+from tests.purchases.clocks import CLOCKS, Clock
 from tests.purchases.diary import Diary
 from tests.purchases.lines import Lines, Place
-from tests.purchases.lives import Act, Flavour, Life, Maker, Manner, Program
+from tests.purchases.lives import FOLDER, Act, Flavour, Life, Maker, Manner, Program
 from tests.purchases.operations import OPERATIONS, Operation
 
 Live = Callable[[Program], bool]
 Interruption = Literal["none", "task", "timeout", "scope", "line", "twice", "kill"]
 
 _MOST = 400
-_LONGEST_LIFE = 30
 _REPEATS = 2  # a line that runs more often is interrupted this often
 
 
@@ -136,12 +134,12 @@ class Walker:
                 clock = CLOCKS[walk.clock]
                 clocks.shift(clock.first)
                 self._operation.first(program)
+                if walk.operation == "recover":
+                    self._go_on(clock)
                 if clock.within is not None:
                     program.disk.after[1] = lambda: clocks.shift(clock.within or 0.0)
                 reached = live(program)
-                clocks.shift(clock.then)
-                if clock.forgets:
-                    self._forget()
+                self._go_on(clock)
                 if journal:
                     self._alone(program, Life.recover)
             except Exception:
@@ -151,10 +149,16 @@ class Walker:
                 clocks.shift(0.0)
         return reached
 
+    def _go_on(self, clock: Clock) -> None:
+        """Go on to the time of the next life."""
+        clocks.shift(clock.then)
+        if clock.forgets:
+            self._forget()
+
     @contextmanager
     def _program(self, name: str) -> Iterator[Program]:
         walk = self._walk
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
             traced = walk.interruption in ("line", "twice")
             yield Program(
                 name,
@@ -164,7 +168,7 @@ class Walker:
                 flavour=walk.flavour,
                 plan=walk.plan,
                 disk_name=walk.disk,
-                slots=1 if traced else None,
+                limited=traced,
                 connections=1 if traced else 2,
                 maker=self._maker,
             )
@@ -216,27 +220,13 @@ class Walker:
             program.disk.begin()
             await self._operation.act(life)
 
-        return self._forked(program, act) == -signal.SIGKILL
+        return program.fork(act) == -signal.SIGKILL
 
     def _alone(self, program: Program, act: Act) -> None:
         """Live once more; where processes are killed in one of its own, so that this one can still fork."""
         program.disk = type(program.disk)("none", program.path)
         if self._walk.interruption == "kill":
-            if self._forked(program, act):
+            if program.fork(act):
                 self._diary.write("broken", text="the life that recovers did not end by itself")
         else:
             program.live(act)
-
-    def _forked(self, program: Program, act: Act) -> int:
-        """Live in a forked process; return its exit code, negative for a signal."""
-        pid = os.fork()
-        if pid == 0:
-            signal.alarm(_LONGEST_LIFE)
-            try:
-                program.live(act)
-            except BaseException:
-                self._diary.write("broken", text=traceback.format_exc()[-1500:])
-            finally:
-                os._exit(0)
-        self._diary.life += 1
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
