@@ -195,7 +195,7 @@ def test_a_refused_purchase_is_two_lines(shell: Shell, happen: dict[str, list[An
 
 
 def test_a_purchase_in_doubt_says_so_and_names_its_key(shell: Shell, happen: dict[str, list[Any]]) -> None:
-    shell.sandbox.fail_next("orders.create", "NO_IDEA", status=418, message="I am a teapot")
+    shell.sandbox.fail_next("orders.create", "NO_IDEA", status=409, message="I am a teapot")
     done = shell.run(*WHATSAPP, "--yes")
     assert done.code == 3
     first, second = done.err.splitlines()
