@@ -148,7 +148,11 @@ class AsyncClient:
         self._waits.notify(event)
 
     async def aclose(self) -> None:
-        """Close the connections. Using the client afterwards raises `ClientStateError`."""
+        """Close the connections. Using the client afterwards raises `ClientStateError`.
+
+        If numbers of `orders.rent` or `orders.attach` are not given back yet, one warning in the log
+        names their orders and when those expire.
+        """
         await self._driver.aclose()
 
     async def __aenter__(self) -> Self:

@@ -23,6 +23,7 @@ from ..core.flow import (
     flow,
     never_banned,
 )
+from ..core.open_rentals import OpenRentals
 from ..core.retry import RetryPolicy
 from ..core.slots import Ending
 from ..core.timeouts import Timeouts
@@ -50,6 +51,7 @@ class AsyncDriver:
         """Set up; without ``limits`` none are kept."""
         self.version: Version = version
         self.runtime = runtime
+        self.open_rentals = OpenRentals()
         self._connections = connections
         self._policy = policy
         self._timeouts = timeouts
@@ -87,6 +89,8 @@ class AsyncDriver:
                 effect = steps.send(Reply(self.runtime.now(), result))
         except StopIteration as end:
             answer: Answer[T] = end.value
+            if self.open_rentals:
+                self.open_rentals.learn(answer.data)
             if watch is not None:
                 watch.ended(call, self.runtime.now(), answer)
             return answer
@@ -126,4 +130,9 @@ class AsyncDriver:
         """Close the connections; calls made later raise `ClientStateError`."""
         self._home.check()
         self._closed = True
-        await self._connections.aclose()
+        try:
+            await self._connections.aclose()
+        finally:
+            warning = self.open_rentals.warning(self.runtime.today())
+            if warning is not None:
+                self._observer.warn(warning)

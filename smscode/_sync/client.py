@@ -150,7 +150,11 @@ class Client:
         self._waits.notify(event)
 
     def close(self) -> None:
-        """Close the connections. Using the client afterwards raises `ClientStateError`."""
+        """Close the connections. Using the client afterwards raises `ClientStateError`.
+
+        If numbers of `orders.rent` or `orders.attach` are not given back yet, one warning in the log
+        names their orders and when those expire.
+        """
         self._driver.close()
 
     def __enter__(self) -> Self:

@@ -25,6 +25,7 @@ from ..core.flow import (
     flow,
     never_banned,
 )
+from ..core.open_rentals import OpenRentals
 from ..core.retry import RetryPolicy
 from ..core.slots import Ending
 from ..core.timeouts import Timeouts
@@ -52,6 +53,7 @@ class Driver:
         """Set up; without ``limits`` none are kept."""
         self.version: Version = version
         self.runtime = runtime
+        self.open_rentals = OpenRentals()
         self._connections = connections
         self._policy = policy
         self._timeouts = timeouts
@@ -89,6 +91,8 @@ class Driver:
                 effect = steps.send(Reply(self.runtime.now(), result))
         except StopIteration as end:
             answer: Answer[T] = end.value
+            if self.open_rentals:
+                self.open_rentals.learn(answer.data)
             if watch is not None:
                 watch.ended(call, self.runtime.now(), answer)
             return answer
@@ -128,4 +132,9 @@ class Driver:
         """Close the connections; calls made later raise `ClientStateError`."""
         self._home.check()
         self._closed = True
-        self._connections.close()
+        try:
+            self._connections.close()
+        finally:
+            warning = self.open_rentals.warning(self.runtime.today())
+            if warning is not None:
+                self._observer.warn(warning)
