@@ -58,7 +58,9 @@ def ended(order: Order, status: OrderStatus) -> Order:
     return attrs.evolve(order, status=status)
 
 
-def given_back(known: Known, *replies: SmscodeError | Order | ActiveOrder | None) -> tuple[list[Step], Ending]:
+def given_back(
+    known: Known, *replies: SmscodeError | Order | ActiveOrder | None
+) -> tuple[list[Step], Ending]:
     """Play the replies to what is sent; an order is what a reading shows. All of them must be used."""
     left = list(replies)
     sent: list[Step] = []
