@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _LAST_CALL = 4.0  # seconds for a call made while everything is being cancelled
 _LAST_CALLS = 5.0  # ... and for all of them
+_LEAST = 0.001  # ... and for one whose time is over already, so that it fails as a call does
 
 
 class Purchase(Protocol):
@@ -195,10 +196,15 @@ class AsyncRental:
     async def _release_at_last(self) -> None:
         """Try to give the number back although everything is being cancelled, for a short time."""
         until = self._runtime.now() + _LAST_CALLS
-        ending: Ending | None = None
+        error = RequestTimeoutError(
+            f"The number was not given back within {_LAST_CALLS:g} s of the interruption, as far as is"
+            " known. Read the order, or use orders.attach.",
+            outcome="unknown",
+        )
+        ending = Ending(None, error)
         with self._runtime.shield(_LAST_CALLS):
             ending = await self._release(_LAST_CALL, 0.0, until)
-        self._store(ending or Ending(None, _too_late()))
+        self._store(ending)
 
     def _store(self, ending: Ending) -> None:
         """Store how the block ended, in an order that is true after each line."""
@@ -210,7 +216,7 @@ class AsyncRental:
     async def _release(self, timeout: float | None, patience: float, until: float) -> Ending:
         """Give the number back; ``patience`` is the seconds until that must be allowed.
 
-        ``timeout`` is in seconds for each call, None for the client's; none begins after ``until``.
+        ``timeout`` is in seconds for each call, None for the client's; with it none lasts beyond ``until``.
         """
         steps = release.giving_back(self._known)
         try:
@@ -218,9 +224,7 @@ class AsyncRental:
             while True:
                 failure: SmscodeError | None = None
                 try:
-                    left = until - self._runtime.now()
-                    if left <= 0:
-                        raise _too_late()
+                    left = max(until - self._runtime.now(), _LEAST)
                     await self._take(step, timeout and min(timeout, left), patience)
                 except SmscodeError as error:
                     failure = error
@@ -260,11 +264,3 @@ def checked(order: Attachment) -> Attachment:
             )
         arguments.identity("order", order)
     return order
-
-
-def _too_late() -> RequestTimeoutError:
-    return RequestTimeoutError(
-        f"The number was not given back within {_LAST_CALLS:g} s of the interruption; its order may have"
-        " ended all the same. Read the order, or use orders.attach.",
-        outcome="unknown",
-    )

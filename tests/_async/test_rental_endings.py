@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import pytest
@@ -98,7 +97,14 @@ async def completed(client: AsyncVirtualClient, rental: AsyncRental) -> None:
     client.runtime.pass_by(1300)
 
 
-State = Callable[[AsyncVirtualClient, AsyncRental], Coroutine[Any, Any, None]]
+class State(Protocol):
+    """Bring about what the service has when the block ends."""
+
+    __name__: str
+
+    async def __call__(self, client: AsyncVirtualClient, rental: AsyncRental, /) -> None: ...
+
+
 STATES: dict[State, Released] = {
     too_new: LEFT_TO_EXPIRE,
     without_sms: CANCELED,

@@ -4,8 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import pytest
@@ -100,7 +99,14 @@ def completed(client: VirtualClient, rental: Rental) -> None:
     client.runtime.pass_by(1300)
 
 
-State = Callable[[VirtualClient, Rental], Coroutine[Any, Any, None]]
+class State(Protocol):
+    """Bring about what the service has when the block ends."""
+
+    __name__: str
+
+    def __call__(self, client: VirtualClient, rental: Rental, /) -> None: ...
+
+
 STATES: dict[State, Released] = {
     too_new: LEFT_TO_EXPIRE,
     without_sms: CANCELED,
