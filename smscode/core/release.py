@@ -65,13 +65,13 @@ class Known:
         self.sms, self.received, self.asked_again = sms, True, False
 
     def see(self, order: CreatedOrder | ActiveOrder | Order) -> None:
-        """Store what the order shows; a message that is known already changes nothing."""
+        """Store what the order shows; a message that is known already changes nothing.
+
+        The message is stored first, so that an interrupt in here leaves no order that seems to be over
+        and done with although its message was not taken.
+        """
         if isinstance(order, CreatedOrder):
             order = _as_active(order)
-        if isinstance(order.status, OrderStatus) and order.status.terminal:
-            self.close(order.status)
-        if order.status == OrderStatus.OTP_RECEIVED or order.otp_received_at or order.sms_revision:
-            self.received = True
         last = self.sms
         watch = Watch(
             order.id,
@@ -82,6 +82,10 @@ class Known:
         watch.see(order)
         if watch.sms is not None:
             self.take(watch.sms)
+        if order.status == OrderStatus.OTP_RECEIVED or order.otp_received_at or order.sms_revision:
+            self.received = True
+        if isinstance(order.status, OrderStatus) and order.status.terminal:
+            self.close(order.status)
         if self.received and order.status == OrderStatus.ACTIVE:
             self.asked_again = True  # a resend is what makes such an order active again
 
@@ -116,7 +120,7 @@ def giving_back(known: Known) -> Steps:
     in ``known`` by the driver. An order is finished only if an SMS came, and only after its SMS was
     read: where reading fails it stays open, because its code can still be had.
     """
-    if known.received and known.asked_again and not known.ended:
+    if known.received and (known.asked_again or known.sms is None) and not known.ended:
         failure = yield from _reading(known)
         if failure is not None:
             return Ending(None, failure)

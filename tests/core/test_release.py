@@ -58,6 +58,13 @@ def ended(order: Order, status: OrderStatus) -> Order:
     return attrs.evolve(order, status=status)
 
 
+def knowing(*, received: bool) -> Known:
+    known = Known()
+    if received:
+        known.take(MESSAGE)
+    return known
+
+
 def given_back(
     known: Known, *replies: SmscodeError | Order | ActiveOrder | None
 ) -> tuple[list[Step], Ending]:
@@ -153,16 +160,15 @@ def test_an_order_that_ended_otherwise_is_released_already_and_its_sms_is_known(
 @pytest.mark.parametrize("received", [False, True])
 def test_an_order_that_the_account_does_not_have_is_released_already(received: bool) -> None:
     gone = NotFoundError("x")
-    assert given_back(Known(received=received), gone)[1] == Ending(Released.ALREADY_RELEASED)
-    assert given_back(Known(received=received), ConflictError("x"), gone)[1] == Ending(
-        Released.ALREADY_RELEASED
-    )
+    known = knowing(received=received)
+    assert given_back(known.copy(), gone)[1] == Ending(Released.ALREADY_RELEASED)
+    assert given_back(known, ConflictError("x"), gone)[1] == Ending(Released.ALREADY_RELEASED)
 
 
 @pytest.mark.parametrize("received", [False, True])
 @pytest.mark.parametrize("error", [NetworkError("x"), ForbiddenError("x")])
 def test_any_other_error_is_reported(received: bool, error: SmscodeError) -> None:
-    assert given_back(Known(received=received), error)[1] == Ending(None, error)
+    assert given_back(knowing(received=received), error)[1] == Ending(None, error)
 
 
 def test_a_finish_that_is_refused_for_an_open_order_is_reported() -> None:
@@ -170,6 +176,12 @@ def test_a_finish_that_is_refused_for_an_open_order_is_reported() -> None:
     known = Known()
     known.take(MESSAGE)
     assert given_back(known, refusal, RECEIVED) == (["finish", "read"], Ending(None, refusal))
+
+
+def test_an_order_of_which_only_is_known_that_a_message_came_is_read_before_it_is_finished() -> None:
+    known = Known(received=True)
+    assert given_back(known, RECEIVED, None) == (["read", "finish"], Ending(Released.FINISHED))
+    assert known.sms == MESSAGE
 
 
 def test_after_a_resend_the_order_is_read_before_it_is_finished() -> None:
@@ -196,7 +208,7 @@ def test_after_a_resend_the_order_is_read_before_it_is_finished() -> None:
 def test_what_an_interrupted_attempt_has_done_is_not_taken_for_what_somebody_else_did(
     step: Step, status: OrderStatus, released: Released
 ) -> None:
-    known = Known(received=step == "finish")
+    known = knowing(received=step == "finish")
     assert next(release.giving_back(known)) == step  # and its answer never came
     refusal = ConflictError("x", outcome="rejected")
     assert given_back(known, refusal, ended(ORDER, status)) == ([step, "read"], Ending(released))
