@@ -364,6 +364,40 @@ async def test_an_interrupted_block_takes_a_few_seconds_at_most() -> None:
     assert isinstance(rental.release_error.__cause__, RequestTimeoutError)
 
 
+async def test_an_interrupt_after_the_number_was_given_back_sends_nothing_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupt(order_id: int) -> None:
+        raise Interrupted
+
+    sandbox = still_sandbox(otp_after=0)
+    async with AsyncVirtualClient(sandbox) as client:
+        rental = client.orders.rent(catalog_product_id=87)
+        await rental.__aenter__()
+        await rental.wait_for_otp()
+        monkeypatch.setattr(client._driver.open_rentals, "remove", interrupt)
+        monkeypatch.setattr(client._driver.open_rentals, "learn", id)
+        with pytest.raises(Interrupted):
+            await rental.__aexit__(None, None, None)
+        assert rental.released is Released.FINISHED
+        monkeypatch.undo()
+        await client.orders.get(rental.order_id)
+    assert sandbox.requests[FINISH] == 1
+
+
+async def test_a_wait_that_never_saw_the_order_leaves_nothing_known() -> None:
+    sandbox = still_sandbox(otp_after=None, cancel_after=0)
+    script = AsyncScript([], sandbox.transport())
+    async with AsyncVirtualClient(sandbox, transport=script) as client:
+        async with client.orders.rent(catalog_product_id=87) as rental:
+            script.add(*[LOST] * 100)
+            with pytest.raises(OtpTimeoutError) as failed:
+                await rental.wait_for_otp(timeout=5)
+            script.clear()
+            assert (failed.value.order, rental.sms) == (None, None)
+        assert rental.released is Released.CANCELED
+
+
 async def test_a_second_end_of_the_same_block_sends_nothing() -> None:
     sandbox = still_sandbox(otp_after=0)
     async with AsyncVirtualClient(sandbox) as client:

@@ -366,6 +366,40 @@ def test_an_interrupted_block_takes_a_few_seconds_at_most() -> None:
     assert isinstance(rental.release_error.__cause__, RequestTimeoutError)
 
 
+def test_an_interrupt_after_the_number_was_given_back_sends_nothing_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupt(order_id: int) -> None:
+        raise Interrupted
+
+    sandbox = still_sandbox(otp_after=0)
+    with VirtualClient(sandbox) as client:
+        rental = client.orders.rent(catalog_product_id=87)
+        rental.__enter__()
+        rental.wait_for_otp()
+        monkeypatch.setattr(client._driver.open_rentals, "remove", interrupt)
+        monkeypatch.setattr(client._driver.open_rentals, "learn", id)
+        with pytest.raises(Interrupted):
+            rental.__exit__(None, None, None)
+        assert rental.released is Released.FINISHED
+        monkeypatch.undo()
+        client.orders.get(rental.order_id)
+    assert sandbox.requests[FINISH] == 1
+
+
+def test_a_wait_that_never_saw_the_order_leaves_nothing_known() -> None:
+    sandbox = still_sandbox(otp_after=None, cancel_after=0)
+    script = Script([], sandbox.transport())
+    with VirtualClient(sandbox, transport=script) as client:
+        with client.orders.rent(catalog_product_id=87) as rental:
+            script.add(*[LOST] * 100)
+            with pytest.raises(OtpTimeoutError) as failed:
+                rental.wait_for_otp(timeout=5)
+            script.clear()
+            assert (failed.value.order, rental.sms) == (None, None)
+        assert rental.released is Released.CANCELED
+
+
 def test_a_second_end_of_the_same_block_sends_nothing() -> None:
     sandbox = still_sandbox(otp_after=0)
     with VirtualClient(sandbox) as client:

@@ -149,6 +149,7 @@ def ending(
     def arm() -> None:
         transport.call, transport.fault, transport.left = call, fault, times
 
+    client.orders.create(catalog_product_id=87)  # one that is none of the block's business
     rental = client.orders.rent(catalog_product_id=87)
     raised: BaseException | None = None
     try:

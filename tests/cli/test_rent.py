@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,11 +17,13 @@ import httpx
 
 import smscode
 from smscode import Client
+from smscode.cli import streams
 from smscode.cli.renting import IN_DOUBT
+from smscode.cli.screen import Screen
 from smscode.sandbox import Sandbox
 from smscode.sandbox.transport import SandboxTransport
 
-from .harness import Shell
+from .harness import Shell, always
 
 WHATSAPP = ("rent", "--service", "whatsapp", "--country", "indonesia")
 
@@ -159,6 +161,24 @@ def test_a_code_that_only_giving_the_number_back_meets_is_shown(
     assert done.rows[2] == ["code", "123456"]
     assert done.err == ""
     assert shell.sandbox.balance == 985_000
+
+
+def test_a_late_code_that_cannot_be_shown_can_be_looked_up(
+    shell: Shell, happen: dict[str, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = Screen.event
+
+    def fail(self: Screen, name: str, data: Mapping[str, object], pairs: Mapping[str, object]) -> None:
+        if name == "code":
+            raise OSError(28, "No space left on device")
+        event(self, name, data, pairs)
+
+    monkeypatch.setattr(Screen, "event", fail)
+    monkeypatch.setattr(streams, "lost", always(1))
+    happen["/orders/cancel"] = [lambda: shell.sandbox.deliver_sms(1001, code="123456")]
+    done = shell.run(*WHATSAPP, "--yes", "--timeout", 0)
+    assert done.code == 1
+    assert "Finished; $0.9231 was charged. `smscode order 1001` shows its code.\n" in done.err
 
 
 def test_a_number_that_cannot_be_given_back_yet_is_left_to_expire(
