@@ -187,8 +187,7 @@ class AsyncRental:
         try:
             self._store(await self._release(None, self._release_timeout, math.inf))
         except BaseException:
-            if self.released is None:
-                await self._release_at_last()
+            await self._release_at_last()
             raise
         if exc_value is None and self.release_error is not None:
             raise self.release_error

@@ -189,8 +189,7 @@ class Rental:
         try:
             self._store(self._release(None, self._release_timeout, math.inf))
         except BaseException:
-            if self.released is None:
-                self._release_at_last()
+            self._release_at_last()
             raise
         if exc_value is None and self.release_error is not None:
             raise self.release_error

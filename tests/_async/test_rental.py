@@ -399,12 +399,14 @@ async def test_a_wait_that_never_saw_the_order_leaves_nothing_known() -> None:
 
 
 async def test_a_second_end_of_the_same_block_sends_nothing() -> None:
-    sandbox = still_sandbox(otp_after=0)
+    sandbox = still_sandbox(otp_after=None)
     async with AsyncVirtualClient(sandbox) as client:
         async with client.orders.rent(catalog_product_id=87) as rental:
-            await rental.wait_for_otp()
+            pass
+        client.runtime.pass_by(130)
         await rental.__aexit__(None, None, None)
-    assert sandbox.requests[FINISH] == 1
+        assert rental.released is Released.LEFT_TO_EXPIRE
+    assert sandbox.requests[CANCEL] == 1
 
 
 # -- an order that exists --------------------------------------------------------------------------
@@ -598,6 +600,7 @@ async def test_a_client_says_nothing_of_numbers_that_are_not_open(caplog: pytest
             assert rental.released is Released.LEFT_TO_EXPIRE
             client.runtime.pass_by(130 if settle == client.orders.cancel else 1300)
             await settle(rental.order_id)
+            assert rental.order_id not in client._driver.open_rentals
         async with client.orders.rent(catalog_product_id=87) as rental:
             pass
         client.runtime.pass_by(1300)
