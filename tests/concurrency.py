@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import anyio.lowlevel
@@ -69,6 +70,9 @@ class AsyncVirtualRuntime(AsyncRuntime):
     def now(self) -> float:
         return self._now
 
+    def today(self) -> datetime:
+        return self.sandbox.now
+
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.pass_by(seconds)
@@ -116,6 +120,9 @@ class VirtualRuntime(Runtime):
 
     def now(self) -> float:
         return self._now
+
+    def today(self) -> datetime:
+        return self.sandbox.now
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)

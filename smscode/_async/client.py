@@ -162,7 +162,8 @@ class AsyncClient:
     async def aclose(self) -> None:
         """Close the connections, and a journal that was given by its path.
 
-        Using the client afterwards raises `ClientStateError`.
+        Using the client afterwards raises `ClientStateError`. If numbers of `orders.rent` or `orders.attach`
+        are not given back yet, one warning in the log names their orders and when those expire.
         """
         try:
             await self._driver.aclose()

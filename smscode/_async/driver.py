@@ -23,6 +23,7 @@ from ..core.flow import (
     flow,
     never_banned,
 )
+from ..core.open_rentals import OpenRentals
 from ..core.purchases import Doubt
 from ..core.retry import RetryPolicy
 from ..core.slots import Ending
@@ -51,6 +52,7 @@ class AsyncDriver:
         """Set up; without ``limits`` none are kept."""
         self.version: Version = version
         self.runtime = runtime
+        self.open_rentals = OpenRentals()
         self._connections = connections
         self._policy = policy
         self._timeouts = timeouts
@@ -107,6 +109,8 @@ class AsyncDriver:
             answer: Answer[T] = end.value
             if self.seen is not None:
                 self.seen(answer)
+            if self.open_rentals:
+                self.open_rentals.learn(answer.data)
             if watch is not None:
                 watch.ended(call, self.runtime.now(), answer)
             return answer
@@ -146,4 +150,9 @@ class AsyncDriver:
         """Close the connections; calls made later raise `ClientStateError`."""
         self._home.check()
         self._closed = True
-        await self._connections.aclose()
+        try:
+            await self._connections.aclose()
+        finally:
+            warning = self.open_rentals.warning(self.runtime.today())
+            if warning is not None:
+                self._observer.warn(warning)

@@ -36,7 +36,7 @@ from .driver import AsyncDriver
 from .pager import items_of, walk_pages
 from .purchases import MAX_AGE, AsyncDelivery, AsyncPurchases
 from .recovery import AsyncRecovery
-from .rental import AsyncRental
+from .rental import AsyncRental, Attachment, checked
 from .waiting import AsyncWaits
 
 
@@ -253,11 +253,13 @@ class AsyncOrders:
 
         At the end the order is finished if an SMS came, else cancelled. It cannot be cancelled in its first
         minutes: then up to ``release_timeout`` seconds are spent waiting for that, and if they do not
-        suffice it is left to expire, which refunds it as well. ``released`` of the rental says which.
+        suffice it is left to expire, which refunds it as well. ``released`` of the rental says which. An
+        SMS that no wait saw is read before the order is finished, and is in ``sms`` of the rental.
 
-        An error at the end is raised, unless the block raised one itself; it is in ``released``, too. When
-        the block is cancelled, giving the number back is tried once, for seconds. A purchase
-        that fails or is cancelled gives nothing back: if in doubt, it is in `unresolved`.
+        An error at the end is raised, unless the block raised one itself; it is in ``release_error``, too,
+        and ``released`` is None then. When the block is cancelled, giving the number back is tried once,
+        for a few seconds. A purchase that fails or is cancelled gives nothing back: if in doubt, it is in
+        `unresolved`.
         """
         purchase = partial(
             self.create,
@@ -272,6 +274,21 @@ class AsyncOrders:
             timeout=timeout,
         )
         return AsyncRental(self, self._driver, purchase, check_wait(release_timeout, "release_timeout"))
+
+    def attach(
+        self, order: Attachment, *, timeout: float | None = None, release_timeout: float = 0.0
+    ) -> AsyncRental:
+        """Return a rental of an order that exists, for a with block that ends as one of `rent` does.
+
+        ``order`` is an order's id, an order as any method returned it, or a rental. An id and an
+        `ActiveOrder` are read when the block begins, with ``timeout`` as in `get`. A message that the
+        order has by then is in ``sms`` of the rental, and counts as received.
+
+        Raises `InvalidArgumentError` for anything else. Beginning the block raises `NotFoundError` when
+        the account does not have the order, `OrderTerminalError` when it has ended.
+        """
+        patience = check_wait(release_timeout, "release_timeout")
+        return AsyncRental(self, self._driver, checked(order), patience, timeout)
 
     def unresolved(self) -> tuple[OrderIntent, ...]:
         """Return this client's purchases that may have been carried out unknown to it, oldest first.

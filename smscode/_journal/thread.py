@@ -10,6 +10,7 @@ import _thread
 import atexit
 import logging
 import os
+import signal
 import threading
 import time
 from collections import deque
@@ -147,6 +148,9 @@ class Writer:
         except IndexError:
             return
         self._started = True
+        if hasattr(signal, "pthread_sigmask"):
+            # A signal that this thread took would not interrupt what the main thread waits for.
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         _running[self] = None
         self._thread = threading.get_ident()
         try:

@@ -25,6 +25,7 @@ from ..core.flow import (
     flow,
     never_banned,
 )
+from ..core.open_rentals import OpenRentals
 from ..core.purchases import Doubt
 from ..core.retry import RetryPolicy
 from ..core.slots import Ending
@@ -53,6 +54,7 @@ class Driver:
         """Set up; without ``limits`` none are kept."""
         self.version: Version = version
         self.runtime = runtime
+        self.open_rentals = OpenRentals()
         self._connections = connections
         self._policy = policy
         self._timeouts = timeouts
@@ -109,6 +111,8 @@ class Driver:
             answer: Answer[T] = end.value
             if self.seen is not None:
                 self.seen(answer)
+            if self.open_rentals:
+                self.open_rentals.learn(answer.data)
             if watch is not None:
                 watch.ended(call, self.runtime.now(), answer)
             return answer
@@ -148,4 +152,9 @@ class Driver:
         """Close the connections; calls made later raise `ClientStateError`."""
         self._home.check()
         self._closed = True
-        self._connections.close()
+        try:
+            self._connections.close()
+        finally:
+            warning = self.open_rentals.warning(self.runtime.today())
+            if warning is not None:
+                self._observer.warn(warning)

@@ -226,13 +226,13 @@ class Purchases:
         finally:
             writing.failed = write.error is not None
         purchase.written_at = known.written_at or writing.new.written_at
-        if known.state is not None:
+        if known.state is not None and not purchase.doubt.raised:
             self._learn(purchase, known)
 
     def _learn(self, purchase: Purchase, known: Known) -> None:
         """Take in what an earlier process left of a purchase: its attempts may still be open."""
         ago = 0.0 if known.open_until is None else max(time.time() - known.open_until, 0.0)
-        purchase.doubt.ended = max(purchase.doubt.ended, self._runtime.now() - ago)
+        purchase.doubt.ended = self._runtime.now() - ago
         purchase.doubt.raised = True
 
     def done(self, signal: Signal, write: Write[T] | Read[T], deadline: float) -> T:
