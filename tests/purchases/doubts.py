@@ -101,13 +101,26 @@ async def _busy(life: Life) -> None:
 
 
 async def _no_time(life: Life) -> None:
-    intent = life.orders.unresolved()[0]
-    await _again(life, lambda: life.orders.submit(intent, timeout=0.000_01))
+    await _again(life, lambda: _create(life, catalog_product_id=412, timeout=0.000_01))
 
 
 async def _too_old(life: Life) -> None:
     intent = life.orders.unresolved()[0]
+    await _again(life, lambda: life.orders.submit(intent, max_age=1e-9))
+
+
+async def _wrong_option(life: Life) -> None:
+    intent = life.orders.unresolved()[0]
+    key = life.program.key()
     await _again(life, lambda: life.orders.submit(intent, max_age=0.0))
+    await _again(life, lambda: life.orders.submit(intent, timeout=-1))
+    await _again(life, lambda: _create(life, catalog_product_id=412, timeout=-1))
+
+    async def rent() -> Any:
+        async with life.orders.rent(catalog_product_id=412, idempotency_key=key, release_timeout=-1):
+            pass
+
+    await _again(life, rent)
 
 
 def _create(life: Life, **options: Any) -> Any:
@@ -132,6 +145,7 @@ AGAIN: dict[str, Act] = {
     "busy": _busy,
     "no_time": _no_time,
     "too_old": _too_old,
+    "wrong_option": _wrong_option,
 }
 
 
@@ -142,7 +156,7 @@ def again(context: Context, flavour: Flavour) -> None:
         label = f"again/{flavour}/{name}/{where}/{number}"
         with _program(context, label, flavour=flavour, plan="lost") as program:
             program.live(functools.partial(_leave, AGAIN[name] if where == "here" else None), attempts=1)
-            if where == "next" and name in ("other_bytes", "argument"):
+            if where == "next" and name in ("other_bytes", "argument", "no_time"):
                 program.live(AGAIN[name])
             program.disk = Disk("none", program.path)
             program.live(_recover)
