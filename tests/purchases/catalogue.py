@@ -35,6 +35,10 @@ CANCELLING: tuple[tuple[Interruption, Flavour], ...] = (
     ("scope", "asyncio"),
 )
 _FLAVOURS: tuple[Flavour, ...] = ("asyncio", "trio", "threads")
+_WITHOUT = ("nojournal", "deleted1")
+"""Where there is nothing to recover from."""
+_SLOW, _ENOUGH = ("hang", "reset--RATE_LIMIT_EXCEEDED", "locked0", "deleted1"), ("create", "create_many")
+"""Faults that take their time, and the calls that are enough to see them."""
 _SAMPLE = 100
 
 
@@ -62,7 +66,10 @@ def _cancellations() -> Iterator[Walk]:
             yield Walk(manner, operation, flavour)
     for operation in BUYING:
         for plan, disk in FAULTS:
-            for manner, flavour in CANCELLING if operation == "create" else CANCELLING[:2]:
+            slow = plan in _SLOW or disk in _SLOW
+            if (operation == "recover" and disk in _WITHOUT) or (slow and operation not in _ENOUGH):
+                continue
+            for manner, flavour in CANCELLING if operation == "create" and not slow else CANCELLING[:2]:
                 yield Walk(manner, operation, flavour, plan, disk)
 
 
@@ -83,7 +90,7 @@ def _lines() -> Iterator[Walk]:
     for plan, disk in FAULTS:
         yield Walk("line", "create", "threads", plan, disk, sample=_SAMPLE)
     for operation in BUYING[1:]:
-        for plan, disk in (("lost", "none"), ("ok", "busy0"), ("ok", "nojournal")):
+        for plan, disk in (("lost", "none"), ("ok", "busy0"), ("ok", "slow")):
             yield Walk("line", operation, "threads", plan, disk, sample=_SAMPLE)
     for operation in (*BUYING, "wait_for_otp"):
         yield Walk("twice", operation, "threads", sample=200)

@@ -302,7 +302,7 @@ KILLED = Walk("none", "create", "asyncio", plan="lost")
 
 FAKES: dict[type[Right], tuple[Walk, tuple[Invariant, ...]]] = {
     NewKeys: (LOST, ("I1", "I2")),
-    Forgetful: (CANCELLED, ("I2",)),
+    Forgetful: (LOST, ("I2", "I3")),
     Amnesiac: (CANCELLED, ("I2",)),
     Liar: (NEVER, ("I3",)),
     Insistent: (CANCELLED, ("I3",)),

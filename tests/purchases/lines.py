@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ast
-import ctypes
 import sys
-import threading
 import time
 from collections import Counter
 from functools import cache
@@ -40,20 +38,28 @@ class Lines:
     which a signal does not.
     """
 
-    def __init__(self, at: Place | None = None, first: int = 0, then: int = 0) -> None:
-        """Raise at a place; or ask for an interrupt at the ``first`` line and again ``then`` lines later."""
+    def __init__(self, at: Place | int | None = None, then: int = 0) -> None:
+        """Raise at a place, or at the n-th line; and once more at the n-th call that follows in the package.
+
+        An exception out of a trace function ends the tracing, so the second one comes from a profile
+        function, which sees calls.
+        """
         self.seen: list[Place] = []
         self.raised_at = 0.0
+        self.raised = 0
         self._at = at
-        self._asked = {first, first + then} if first else set[int]()
+        self._calls_left = then
         self._hits: Counter[tuple[str, int]] = Counter()
 
     def __enter__(self) -> Lines:
+        if self._calls_left:
+            sys.setprofile(self._call)
         sys.settrace(self._enter)
         return self
 
     def __exit__(self, *error: object) -> None:
         sys.settrace(None)
+        sys.setprofile(None)
 
     def _enter(self, frame: FrameType, event: str, argument: Any) -> Any:
         path = frame.f_code.co_filename
@@ -77,13 +83,16 @@ class Lines:
         self._hits[path, line] += 1
         place = path, line, self._hits[path, line]
         self.seen.append(place)
-        if place == self._at:
-            self.raised_at = time.monotonic()
-            sys.settrace(None)
-            raise KeyboardInterrupt
-        if len(self.seen) in self._asked:
-            # As a signal does: it is raised at the next place where the interpreter looks for one, and
-            # tracing goes on.
-            self.raised_at = time.monotonic()
-            main = ctypes.c_ulong(threading.main_thread().ident or 0)
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(main, ctypes.py_object(KeyboardInterrupt))
+        if self._at in (place, len(self.seen)):
+            self._interrupt()
+
+    def _call(self, frame: FrameType, event: str, argument: Any) -> None:
+        if self.raised and event in ("call", "c_call") and frame.f_code.co_filename.startswith(ROOT):
+            self._calls_left -= 1
+            if self._calls_left == 0:
+                self._interrupt()
+
+    def _interrupt(self) -> None:
+        self.raised_at = time.monotonic()
+        self.raised += 1
+        raise KeyboardInterrupt

@@ -41,6 +41,14 @@ def samples(violations: list[Violation], most: int) -> list[str]:
     return chosen
 
 
+def show(outcome: Outcome) -> None:
+    """Print the diary of the first points at which a law was broken."""
+    points = list(dict.fromkeys(violation.point for violation in outcome.violations))[:3]
+    for fact in outcome.facts:
+        if fact.point in points:
+            print(f"      {fact.at:.3f} {fact.point} life {fact.life} {fact.what} {fact.details}")
+
+
 def wanted(jobs: list[Job], patterns: list[str] | None) -> list[Job]:
     """Return the jobs whose names fit one of the patterns."""
     if not patterns:
@@ -55,6 +63,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="repeat another run")
     parser.add_argument("--only", nargs="*", help="names of scenarios, or patterns of them")
     parser.add_argument("--slots", type=int, default=2, help="scenarios at once")
+    parser.add_argument("--diary", action="store_true", help="print what was told where a law was broken")
     parser.add_argument("--list", action="store_true", help="only print the names")
     given = parser.parse_args()
     seed = random.SystemRandom().randrange(10**6) if given.seed is None else given.seed
@@ -73,6 +82,8 @@ def main() -> int:
             print(line_of(outcome), flush=True)
             for text in samples(outcome.violations, 6):
                 print(f"    {text}", flush=True)
+            if given.diary:
+                show(outcome)
     for law, meaning in LAWS.items():
         print(f"{law:<7}{meaning}: {laws[law] or 'holds'}")
     print(f"{points} points, {made} interruptions, longest hold {hold * 1000:.0f} ms, seed {seed}")

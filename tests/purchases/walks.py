@@ -112,7 +112,7 @@ class Walker:
         dice = random.Random(self._seed)
         if self._walk.interruption == "twice":
             count = self._walk.sample or 200
-            tries = [Lines(first=dice.randint(1, len(seen)), then=dice.randint(1, 60)) for _ in range(count)]
+            tries = [Lines(dice.randint(1, len(seen)), then=dice.randint(1, 40)) for _ in range(count)]
         else:
             places = [place for place in seen if place[2] <= _REPEATS]
             count = min(self._walk.sample or len(places), len(places))
