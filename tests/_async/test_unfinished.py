@@ -135,14 +135,12 @@ async def end_order(how: str, sandbox: Sandbox, client: AsyncVirtualClient, orde
             client.notify(ended(order_id))
 
 
-def ended(order_id: int) -> webhooks.OrderCanceled:
-    """Make the event of an order that was cancelled."""
+def ended(order_id: int, event: type[webhooks.OrderEvent] = webhooks.OrderCanceled) -> webhooks.OrderEvent:
+    """Make the event of an order that has ended."""
     nothing: dict[str, Any] = dict.fromkeys(
         ("phone_number", "otp_code", "otp_message", "catalog_product_id", "country", "platform")
     )
-    return webhooks.OrderCanceled(
-        timestamp=datetime(2026, 6, 14, tzinfo=UTC), order_id=order_id, product_id=1, **nothing
-    )
+    return event(timestamp=datetime(2026, 6, 14, tzinfo=UTC), order_id=order_id, product_id=1, **nothing)
 
 
 async def test_a_purchase_that_was_bought_but_never_handed_over_is_undelivered(path: Path) -> None:
@@ -529,3 +527,41 @@ async def test_calls_that_are_built_by_hand_are_purchases_too(path: Path) -> Non
         assert finished.status == OrderStatus.COMPLETED
         again = await client.orders.reactivate(ids[0], idempotency_key="again")
         assert told(list(client.orders.bought())) == [("again", "open", [again.orders[0].id])]
+
+
+async def test_an_interrupt_at_the_last_moment_leaves_the_orders_to_nobody_but_the_client(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = still_sandbox(otp_after=None)
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        end, left = client._purchases._end, [KeyboardInterrupt()]
+
+        def interrupted(delivery: AsyncDelivery) -> None:
+            if left:
+                raise left.pop()
+            end(delivery)
+
+        monkeypatch.setattr(client._purchases, "_end", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            await client.orders.create(catalog_product_id=87, idempotency_key="sale")
+        (intent,) = client.orders.unresolved()
+        assert told(list(client.orders.bought())) == [("sale", "undelivered", [1001])]
+        await client.orders.submit(intent)
+        assert client.orders.unresolved() == ()
+    assert sandbox.requests[CREATE] == 2
+    assert len(sandbox.ledger) == 2
+
+
+@pytest.mark.parametrize("event", [webhooks.OrderCompleted, webhooks.OrderExpired])
+async def test_webhooks_end_orders(event: type[webhooks.OrderEvent], path: Path) -> None:
+    sandbox = still_sandbox(otp_after=None)
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        order_id = await rent(client)
+        client.notify(ended(order_id + 1, event))
+        assert len(client.orders.bought()) == 1
+        client.notify(ended(order_id, event))
+        assert client.orders.bought() == ()
+        refunded = 15_000 if event is webhooks.OrderExpired else 0
+        assert journal.totals(account_of(sandbox)).refunded == refunded

@@ -17,9 +17,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from smscode import Money, OrderIntent, SmscodeError, calls
 from smscode.core import purchase_records as records
 from smscode.core.purchase_records import Claimant, Record, State, Step, Writing
-from smscode.core.purchases import LATE, Purchase, PurchaseBook, adopted, bought_orders, judge, row_after
+from smscode.core.purchases import Purchase, PurchaseBook, adopted, bought_orders, judge, row_after
 from smscode.models import CreatedOrder, CreatedOrders
 
+ON_THE_WAY = 59.5  # seconds for which an attempt that was given up may still arrive
 KEY, ACCOUNT, DAY = "sale-17", "mine", 86_400.0
 INTENT = OrderIntent.of(calls.orders.create(catalog_product_id=87, idempotency_key=KEY), "v2")
 EARLY = ("UNAUTHORIZED", "VALIDATION_ERROR", "RATE_LIMIT_EXCEEDED", "TEMP_BANNED_ABUSE_GUARD", "throttled")
@@ -205,7 +206,7 @@ class Purchases(RuleBasedStateMachine):
         if kind in UNSENT:
             purchase.doubt.raised = call.before
         if kind in LOST:
-            service.on_the_way.append(self.now + LATE - 0.5)
+            service.on_the_way.append(self.now + ON_THE_WAY)
         elif kind in RELEASED and (service.bought or service.failed):
             return  # the service would have found its record
         elif kind == "PROVIDER_ERROR":
@@ -231,13 +232,30 @@ class Purchases(RuleBasedStateMachine):
         self.delivered = True
         call.over, self.call = True, None
 
+    @precondition(lambda self: self.call is None)
+    @rule(
+        kind=st.one_of(
+            *(st.sampled_from(kinds) for kinds in (LOST, EARLY, RELEASED, UNSENT)), st.just("PROVIDER_ERROR")
+        ),
+        seconds=st.sampled_from((0.0, 50.0, 70.0)),
+    )
+    def try_once(self, kind: str, seconds: float) -> None:
+        """Make a whole attempt, some time after the last one."""
+        self.now += seconds
+        self.begin()
+        self.flush()
+        if self.call is not None:
+            self.learn_and_send()
+        if self.call is not None:
+            self.answer(kind)
+
     @precondition(lambda self: self.call is not None)
     @rule()
     def cancel(self) -> None:
         call = self.call
         assert call is not None
         if call.sent_at is not None:
-            self.service.on_the_way.append(self.now + LATE - 0.5)
+            self.service.on_the_way.append(self.now + ON_THE_WAY)
         self.leave(call)
 
     @precondition(lambda self: self.service.on_the_way)
@@ -251,6 +269,19 @@ class Purchases(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.now += seconds
 
+    @rule(times=st.integers(1, 5))
+    def arrive_late(self, times: int) -> None:
+        """Let some of what is on its way arrive just before it cannot any more."""
+        for _ in range(min(times, len(self.service.on_the_way))):
+            self.arrive()
+
+    @precondition(lambda self: self.call is None)
+    @rule()
+    def use_another_client(self) -> None:
+        """Go on with a client of the same journal that knows nothing of what the former one did."""
+        self.flush()
+        self.book = PurchaseBook()
+
     @rule(written=st.integers(0, 3))
     def die(self, written: int) -> None:
         """Kill the process; of what waits for the disk some is written, the rest is lost."""
@@ -258,7 +289,7 @@ class Purchases(RuleBasedStateMachine):
             change()
         self.queue.clear()
         if self.call is not None and self.call.sent_at is not None:
-            self.service.on_the_way.append(self.now + LATE - 0.5)
+            self.service.on_the_way.append(self.now + ON_THE_WAY)
         if self.call is not None:
             self.call.over = True
         self.call = None
@@ -297,5 +328,5 @@ class Purchases(RuleBasedStateMachine):
             assert self.row is None or self.row.state in (State.BOUGHT, State.WRITTEN)
 
 
-Purchases.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+Purchases.TestCase.settings = settings(max_examples=400, stateful_step_count=30, deadline=None)
 test_a_purchase_survives_everything = Purchases.TestCase
