@@ -121,7 +121,9 @@ class AsyncPurchases:
         delivery.over = True
         if self.journal is not None:
             for purchase in tuple(delivery.purchases):
-                self.journal.holders.pop((self.account, purchase.key), None)
+                place = (self.account, purchase.key)
+                if self.journal.holders.get(place) is delivery:
+                    self.journal.holders.pop(place, None)
 
     async def submit(
         self, intent: OrderIntent, delivery: AsyncDelivery, max_age: float = MAX_AGE

@@ -123,7 +123,9 @@ class Purchases:
         delivery.over = True
         if self.journal is not None:
             for purchase in tuple(delivery.purchases):
-                self.journal.holders.pop((self.account, purchase.key), None)
+                place = (self.account, purchase.key)
+                if self.journal.holders.get(place) is delivery:
+                    self.journal.holders.pop(place, None)
 
     def submit(
         self, intent: OrderIntent, delivery: Delivery, max_age: float = MAX_AGE

@@ -17,7 +17,7 @@ from ..core.intents import OrderIntent
 from ..core.purchase_records import Claimant, Record, State
 from ..core.purchases import Purchase, Recovered, adopted, recovered
 from ..core.wire import Answer
-from ..errors import ClientStateError, ConfigurationError, NotFoundError, SmscodeError
+from ..errors import ClientStateError, ConfigurationError, JournalError, NotFoundError, SmscodeError
 from ..journal import Sweep
 from ..models import ActiveOrder, CanceledOrder, CreatedOrders, FinishedOrder, Order, OrderPage
 from ..webhooks import OrderCanceled, OrderCompleted, OrderEvent, OrderExpired
@@ -44,7 +44,7 @@ class Recovery:
         self._purchases = purchases
         self._book = purchases.book
         self._claims: list[Sweep[Record]] = []
-        self._ahead = timedelta(0)  # of the service's clock, before the local one
+        self._ahead: timedelta | None = None  # of the service's clock, before the local one; None: not known
         self._sweep_at = -math.inf
         driver.seen = self.see
 
@@ -93,7 +93,8 @@ class Recovery:
 
     def _expire(self) -> None:
         self._sweep_at = self._runtime.now() + _SWEEP
-        self._end(self._book.expire(datetime.now(UTC) + self._ahead))
+        if self._ahead is not None:
+            self._end(self._book.expire(datetime.now(UTC) + self._ahead))
 
     def _end(self, ended: Mapping[Purchase, Mapping[int, int | None]]) -> None:
         for purchase, refunds in ended.items():
@@ -104,7 +105,13 @@ class Recovery:
 
         def work(delivery: Delivery) -> list[Recovered]:
             self._driver.check()
-            in_doubt = [row for row in self._claimed(delivery) if row.state is State.WRITTEN]
+            try:
+                claimed = self._claimed(delivery)
+            except JournalError as error:
+                delivery.labelled = error
+                error.outcome = "unknown"  # of whatever is in doubt in the journal
+                raise
+            in_doubt = [row for row in claimed if row.state is State.WRITTEN]
             ends: dict[OrderIntent, CreatedOrders | SmscodeError] = {}
             ends.update((row.intent, error) for row in in_doubt if (error := self._unsettled(row)))
             intents = [row.intent for row in in_doubt if row.intent not in ends]
@@ -165,7 +172,7 @@ class Recovery:
         """
         living = [purchase for purchase in purchases if purchase.living]
         wanted = {order_id for purchase in living for order_id in purchase.living}
-        first = min((purchase.written_at or 0.0 for purchase in living), default=0.0) - _LOOK_BACK
+        first = min((purchase.written_at or 0.0 for purchase in living), default=0.0)
 
         def read(order_id: int) -> None:
             with contextlib.suppress(NotFoundError):
@@ -179,9 +186,9 @@ class Recovery:
             _log.warning("orders.recover: the orders could not be read as they are now: %s", error)
 
     def _page_through(self, wanted: set[int], first: float) -> set[int]:
-        """Read the order list back to the time ``first``; return which of the orders are not there.
+        """Read the order list back to the local time ``first``; return which of the orders are not there.
 
-        What each page shows is taken in by `see`.
+        What each page shows is taken in by `see`, and the service's date with it.
         """
         known: set[int] = set()
         while wanted:
@@ -190,7 +197,8 @@ class Recovery:
             new = {order.id for order in page} - known
             wanted = wanted - new
             known |= new
-            oldest = min((order.created_at.timestamp() for order in page if order.created_at), default=first)
-            if not new or oldest <= first:
+            back_to = first + (self._ahead or timedelta(0)).total_seconds() - _LOOK_BACK
+            times = [order.created_at.timestamp() for order in page if order.created_at is not None]
+            if not new or min(times, default=back_to) <= back_to:
                 break
         return wanted

@@ -288,11 +288,6 @@ def _named(account: str) -> bool:
     return ":" in account
 
 
-def look(record: Record | None, living: Living) -> tuple[Record | None, Record | None]:
-    """Change nothing; the result is the record. A step itself."""
-    return record, record
-
-
 def another_order(where: str) -> InvalidArgumentError:
     """Return the error for a key that belongs to another order."""
     error = InvalidArgumentError(

@@ -155,6 +155,8 @@ def judge(kind: str, doubt: Doubt, *, before: bool, sent_at: float, now: float) 
 
 def row_after(kind: str, outcome: Outcome) -> Row:
     """Return what becomes of the row of a purchase that ended with this error."""
+    if outcome == "not_sent":
+        return "withdrawn"
     verdict = VERDICTS[kind]
     return verdict.row_open if outcome == "unknown" else verdict.row
 
