@@ -113,7 +113,7 @@ class Recovery:
                 raise
             in_doubt = [row for row in claimed if row.state is State.WRITTEN]
             ends: dict[OrderIntent, CreatedOrders | SmscodeError] = {}
-            ends.update((row.intent, error) for row in in_doubt if (error := self._unsettled(row)))
+            ends.update((row.intent, why) for row in in_doubt if (why := self._unsettled(row)))
             intents = [row.intent for row in in_doubt if row.intent not in ends]
             ends.update(self._purchases.submit_all(intents, delivery, timeout, max_age))
             for purchase in self._book.undelivered():
