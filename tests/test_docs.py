@@ -18,6 +18,7 @@ import pytest
 import smscode
 from smscode import AsyncClient, Client, RateLimits, errors, webhooks
 from smscode.__main__ import main
+from smscode.core.purchases import LATE, VERDICTS
 from smscode.core.retry import TABLE, Action
 from smscode.core.wire import Group
 from smscode.sandbox import Sandbox
@@ -302,6 +303,24 @@ def test_the_table_of_troubles_is_the_one_that_is_followed() -> None:
     ]
     assert stated == followed
     assert all(rule.config == rule.read for rule in TABLE.values())
+
+
+def test_the_table_of_outcomes_is_the_one_that_purchases_follow() -> None:
+    page = (ROOT / "docs" / "pages" / "explanation" / "failures.md").read_text("utf-8")
+    _, _, section = page.partition("\n## What `outcome` says about a purchase\n")
+    section, _, _ = section.partition("\n## ")
+    stated: dict[str, tuple[list[str], list[str]]] = {}
+    for row in re.findall(r"^\| [A-Z].*\|$", section, re.MULTILINE):
+        _, kinds, no_attempt_open, attempt_open = row.strip("| ").split(" | ")
+        if kinds != "`trouble`":
+            outcomes = re.findall(r"`(\w+)`", no_attempt_open), re.findall(r"`(\w+)`", attempt_open)
+            stated.update(dict.fromkeys(re.findall(r"`([\w -]+)`", kinds), outcomes))
+    followed = {
+        kind: ([one.outcome], [one.outcome_open, "rejected"] if one.settles == "late" else [one.outcome_open])
+        for kind, one in VERDICTS.items()
+    }
+    assert stated == followed
+    assert f"{LATE:.0f} seconds" in section
 
 
 def test_every_error_is_in_the_table() -> None:
