@@ -23,6 +23,7 @@ from smscode.core.retry import TABLE, Action
 from smscode.core.wire import Group
 from smscode.sandbox import Sandbox
 from smscode.sandbox.control import ROUTES
+from smscode.sandbox.history import OrderRented
 from smscode.sandbox.scenarios import described
 
 from .ext.redis_server import redis_server
@@ -72,6 +73,32 @@ def test_every_program_runs_as_it_stands(
         monkeypatch.setenv("SMSCODE_BASE_URL", server.url)
         monkeypatch.setenv("SMSCODE_WEBHOOK_SECRET", "a secret")
         exec(compile(program.source, program.name, "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.parametrize(
+    "program",
+    [p for p in PROGRAMS if ".recover()" in p.source and "FastAPI" not in p.source],
+    ids=lambda p: p.name,
+)
+def test_every_program_that_recovers_goes_on_with_what_its_first_run_left(
+    program: Program,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("uvicorn")
+    monkeypatch.chdir(tmp_path)
+    sandbox = Sandbox(otp_after=0)
+    with sandbox.serve() as server:
+        monkeypatch.setenv("SMSCODE_TOKEN", sandbox.token)
+        monkeypatch.setenv("SMSCODE_BASE_URL", server.url)
+        code = compile(program.source, program.name, "exec")
+        exec(code, {"__name__": "__main__"})
+        (rented,) = [entry for entry in sandbox.history if isinstance(entry, OrderRented)]
+        capsys.readouterr()
+        exec(code, {"__name__": "__main__"})
+    shown = capsys.readouterr().out
+    assert str(rented.order_id) in shown or rented.phone_number in shown
 
 
 @pytest.mark.parametrize("program", [p for p in PROGRAMS if of_its_own(p)], ids=lambda p: p.name)
