@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from attrs import evolve
 
-from smscode import ConfigurationError, _sqlite
+from smscode import _sqlite
 from smscode._journal import store as store_module
 from smscode._journal import thread
 from smscode.core.purchase_records import BoughtOrder, Living, Record, State
@@ -25,7 +24,6 @@ from .journals import (
     Disk,
     Waiter,
     begin,
-    buy,
     do,
     found,
     keys,
@@ -530,7 +528,8 @@ def test_closed_purchases_are_deleted_after_some_time_and_what_they_cost_is_kept
     monkeypatch.setattr(store_module, "_CHUNK", 2)
     cost = (BoughtOrder(1, charged=100, refunded=40),)
     closed = [
-        purchase(f"closed-{number}", state=State.BOUGHT, orders=cost, closed_at=8_000.0) for number in range(5)
+        purchase(f"closed-{number}", state=State.BOUGHT, orders=cost, closed_at=8_000.0)
+        for number in range(5)
     ]
     kept = [
         purchase("open"),
@@ -579,7 +578,7 @@ def test_pruning_waits_for_a_file_that_is_locked(path: Path, monkeypatch: pytest
     monkeypatch.setattr(thread, "_PRUNING_AGAIN", 0.01)
     with SQLiteJournal(path) as journal:
         with locked(path):
-            write, waiter = begin(journal, "closed-0", put(purchase("closed-0", closed_at=1.0)))
+            _, waiter = begin(journal, "closed-0", put(purchase("closed-0", closed_at=1.0)))
             turn(journal)
             turn(journal)
         waiter.wait()
@@ -658,22 +657,28 @@ def test_the_thread_does_not_wait_for_itself(path: Path) -> None:
     assert os.listdir(path.parent) == ["orders.db"]
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_thread_that_is_ended_from_outside_refuses_what_comes_later(
+def test_a_thread_that_is_ended_from_outside_refuses_what_waits_and_what_comes_later(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    journal = SQLiteJournal(path)
-
     def ends(self: object) -> None:
         raise SystemExit
 
     monkeypatch.setattr(thread._Work, "_turn", ends)
-    begin(journal, "key-1", put(purchase()))
-    journal._writer.wait(LONG)
-    monkeypatch.undo()
-    assert do(journal, "key-1", put(purchase())).error is not None
-    journal.close()
-    assert os.listdir(path.parent) == ["orders.db"]
+    writer = thread.Writer(store_module.Store(str(path), 0.0))
+    write = Write(ACCOUNT, "key-1", look, durable=True)
+    writer._queue.put(write)
+    with pytest.raises(SystemExit):
+        writer._run()
+    assert write.done
+    assert writer.apply(Write(ACCOUNT, "key-1", look, durable=True)).error is not None
+    writer.stop(LONG)
+
+
+def fill(
+    journal: SQLiteJournal, go: threading.Barrier, writes: list[tuple[Write[Record | None], Waiter]]
+) -> None:
+    go.wait()
+    writes += [begin(journal, f"key-{number}", put(purchase(f"key-{number}"))) for number in range(50)]
 
 
 def test_what_is_queued_while_the_journal_is_closing_is_stored_or_refused(path: Path) -> None:
@@ -682,12 +687,7 @@ def test_what_is_queued_while_the_journal_is_closing_is_stored_or_refused(path: 
         go = threading.Barrier(3)
         writes: list[tuple[Write[Record | None], Waiter]] = []
 
-        def fill(go: threading.Barrier = go, journal: SQLiteJournal = journal) -> None:
-            go.wait()
-            for number in range(50):
-                writes.append(begin(journal, f"key-{number}", put(purchase(f"key-{number}"))))
-
-        threads = [threading.Thread(target=target) for target in (fill, fill)]
+        threads = [threading.Thread(target=fill, args=(journal, go, writes)) for _ in range(2)]
         for each in threads:
             each.start()
         go.wait()
