@@ -10,7 +10,7 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from attrs import evolve, field, mutable
 
@@ -33,8 +33,14 @@ def intent(key: str = "key-1", quantity: int = 1) -> OrderIntent:
 
 def purchase(key: str = "key-1", **facts: Any) -> Record:
     """Return the record of a purchase that was written at 1000."""
-    usual = {"account": ACCOUNT, "credential": "credential", "owner": "gone", "written_at": 1000.0}
-    return Record(**{**usual, "intent": intent(key), **facts})
+    usual: dict[str, Any] = {
+        "account": ACCOUNT,
+        "credential": "credential",
+        "intent": intent(key),
+        "owner": "gone",
+        "written_at": 1000.0,
+    }
+    return Record(**{**usual, **facts})
 
 
 def put(record: Record | None) -> Step[Record | None]:
@@ -98,6 +104,11 @@ def do(journal: SQLiteJournal, key: str | None, step: Step[R], **how: Any) -> Wr
     waiter.wait()
     assert write.done
     return write
+
+
+def each(journal: SQLiteJournal, step: Step[R], *, account: str = ACCOUNT) -> list[R]:
+    """Apply a step to all open records; return its results that are not None."""
+    return cast(list[R], do(journal, None, step, account=account).result)
 
 
 def store(journal: SQLiteJournal, *records: Record) -> None:

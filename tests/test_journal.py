@@ -19,7 +19,7 @@ from smscode.core.purchase_records import BoughtOrder, Living, Record, State
 from smscode.errors import JournalError
 from smscode.journal import SQLiteJournal, Totals, Write
 
-from .journals import ACCOUNT, Disk, begin, buy, do, found, keys, look, purchase, put, store
+from .journals import ACCOUNT, Disk, begin, buy, do, each, found, keys, look, purchase, put, store
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_a_step_without_a_key_is_applied_to_all_open_records_of_the_account_olde
         key = before.intent.idempotency_key
         return evolve(before, owner="taken"), None if key == "a" else key
 
-    assert do(journal, None, claim).result == ["b"]
+    assert each(journal, claim) == ["b"]
     assert [record.owner for record in journal.records(ACCOUNT)] == ["taken", "taken"]
     assert [record.owner for record in journal.records("other")] == ["gone"]
     assert found(journal, "closed") == purchase("closed", closed_at=1.0)
@@ -142,7 +142,8 @@ def test_a_step_without_a_key_sees_what_the_same_commit_stored_before_it(
     disk.free.set()
     waiter.wait()
     waiter_after.wait()
-    assert write.result == [purchase("old"), purchase("new")]
+    results: Any = write.result
+    assert results == [purchase("old"), purchase("new")]
     assert after.result == "bought"
     assert disk.tries == 2 + 2
 
@@ -171,8 +172,8 @@ def test_an_error_of_a_step_is_the_writes_own_and_changes_nothing(journal: SQLit
     write, waiter = begin(journal, "key-1", refuse)
     after, waiter_after = begin(journal, "b", put(purchase("b")))
     disk.free.set()
-    for each in (waiter_before, waiter, waiter_after):
-        each.wait()
+    for one in (waiter_before, waiter, waiter_after):
+        one.wait()
     assert (write.error, write.result) == (refusal, None)
     assert before.error is after.error is None
     assert keys(journal) == ["a", "b"]
@@ -278,7 +279,7 @@ def test_a_row_that_cannot_be_read_concerns_itself_only(
     if column != "state":  # a row in an unknown state is not an open one
         assert keys(journal) == ["good"]
         assert "key bad cannot be read" in caplog.text
-    assert do(journal, None, look).result == [purchase("good")]
+    assert each(journal, look) == [purchase("good")]
     error = do(journal, "bad", put(purchase("bad"))).error
     assert isinstance(error, JournalError)
     assert "key bad cannot be read" in error.message

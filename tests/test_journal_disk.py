@@ -8,6 +8,7 @@ import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 from attrs import evolve
@@ -279,7 +280,7 @@ def test_the_pauses_between_attempts_grow_to_a_second() -> None:
         def open(self) -> None:
             raise self.failure("broken")
 
-    work = thread._Work(Broken("orders.db", 0.0), thread.SimpleQueue())
+    work = thread._Work(Broken("orders.db", 0.0), SimpleQueue())
     pauses: list[float | None] = []
     work._writes.append(Write(ACCOUNT, "key-1", look, durable=False, lasting=True))
     for _ in range(7):

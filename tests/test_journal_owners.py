@@ -22,6 +22,7 @@ from smscode.journal import SQLiteJournal, Write, shared
 from .journals import (
     ACCOUNT,
     do,
+    each,
     found,
     keys,
     leave_behind,
@@ -181,7 +182,10 @@ def test_a_process_of_another_user_lives(
 def test_where_nothing_says_when_a_process_started_its_id_counts(
     journal: SQLiteJournal, path: Path, other: Other, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(owners, "_started", lambda pid: None)
+    def unknown(pid: int) -> None:
+        return None
+
+    monkeypatch.setattr(owners, "_started", unknown)
     os.unlink(path.with_name(f"orders.db-owner-{other.owner}"))
     assert living(journal, other.owner)
     with SQLiteJournal(path.with_name("other.db")) as second:
@@ -233,7 +237,7 @@ def test_each_owner_is_looked_at_once_in_a_commit(
 
     real = owners._is_locked
     monkeypatch.setattr(owners, "_is_locked", is_locked)
-    assert do(journal, None, lives).result == [True] * 5
+    assert each(journal, lives) == [True] * 5
     assert len(asked) == 1
 
 
@@ -245,7 +249,7 @@ def test_what_killed_processes_left_is_found_in_order_and_their_files_are_swept(
         assert {record.owner for record in journal.records(ACCOUNT)} == set(ended)
         assert lock_files(path) == [f"orders.db-owner-{journal.owner}"]
         assert owner_rows(path) == [journal.owner]
-        assert do(journal, None, lives).result == [False] * 6
+        assert each(journal, lives) == [False] * 6
     assert os.listdir(path.parent) == ["orders.db"]
 
 
@@ -333,8 +337,8 @@ def test_a_claim_of_one_open_purchase_does_not_touch_the_history_of_its_owner(pa
                 return before, None
             return evolve(before, owner=second.owner), before.intent.idempotency_key
 
-        assert do(second, None, claim).result == ["open"]
-        assert do(second, None, claim).result == []
+        assert each(second, claim) == ["open"]
+        assert each(second, claim) == []
     connection = sqlite3.connect(path)
     changed = connection.execute("SELECT count(*) FROM purchase WHERE owner <> 'gone'").fetchone()[0]
     connection.close()
@@ -352,7 +356,7 @@ with SQLiteJournal(sys.argv[1]) as journal:
         if living(before.owner):
             return before, None
         return evolve(before, owner=journal.owner), before.intent.idempotency_key
-    print(*do(journal, None, claim).result, flush=True)
+    print(*each(journal, claim), flush=True)
     sys.stdin.readline()
 """
     wanted = {f"key-{number}" for number in range(20)}

@@ -14,7 +14,7 @@ from smscode.core.intents import OrderIntent
 from smscode.core.purchase_records import BoughtOrder, Record, State
 from smscode.journal import SQLiteJournal, Totals, shared
 
-from .journals import ACCOUNT, begin, do, found, keys, lives, lock_files, look, purchase, put, store
+from .journals import ACCOUNT, begin, do, each, found, keys, lives, lock_files, look, purchase, put, store
 
 DATA = Path(__file__).parent / "data"
 TIME = 1_790_000_000.0
@@ -76,7 +76,11 @@ def test_a_folder_or_file_without_permission_is_refused(
 ) -> None:
     path.write_bytes(b"")
     real = os.path.realpath(path.parent / refused) if refused else os.path.realpath(path.parent)
-    monkeypatch.setattr("os.access", lambda asked, mode: asked != real)
+
+    def access(asked: str, mode: int) -> bool:
+        return asked != real
+
+    monkeypatch.setattr("os.access", access)
     with pytest.raises(ConfigurationError) as caught:
         opening(path)
     assert message.format(path=path) in caught.value.message
@@ -106,7 +110,7 @@ def test_links_and_relative_paths_lead_to_one_file_and_one_place_for_its_locks(
         monkeypatch.chdir(tmp_path)
         store(first, purchase("a", owner=first.owner))
         store(second, purchase("b", owner=second.owner))
-        assert do(first, None, lives).result == do(second, None, lives).result == [True, True]
+        assert each(first, lives) == each(second, lives) == [True, True]
         assert len(lock_files(real / "orders.db")) == 2
     assert os.listdir(real) == ["orders.db"]
 
@@ -266,12 +270,17 @@ def test_a_file_of_format_1_is_carried_over(path: Path, monkeypatch: pytest.Monk
     load("journal-format-1.sql", path)
 
     def old(at: float, intent: OrderIntent, account: str = "one", **facts: Any) -> Record:
-        usual = {"account": account, "credential": "", "owner": OLD_OWNER, "written_at": TIME + at}
+        usual: dict[str, Any] = {
+            "account": account,
+            "credential": "",
+            "owner": OLD_OWNER,
+            "written_at": TIME + at,
+        }
         return Record(**usual, intent=intent, **facts)
 
     def bought(at: float, intent: OrderIntent, *ids: int, closed_at: float | None) -> Record:
         orders = tuple(BoughtOrder(id_) for id_ in ids)
-        when = {"answered_at": TIME + at, "handed_at": TIME + at, "closed_at": closed_at}
+        when: dict[str, Any] = {"answered_at": TIME + at, "handed_at": TIME + at, "closed_at": closed_at}
         return old(at, intent, state=State.BOUGHT, orders=orders, **when)
 
     in_doubt = old(-200_000.5, create("in-doubt-old", catalog_product_id=87))
@@ -300,7 +309,7 @@ def test_a_file_of_format_1_is_carried_over(path: Path, monkeypatch: pytest.Monk
                 answered_at=TIME - 90_000,
                 closed_at=TIME - 90_000,
             )
-            assert do(journal, None, lives, account="one").result == [False, False]
+            assert each(journal, lives, account="one") == [False, False]
             assert journal.totals("one") == Totals(purchases=3)
 
 
