@@ -13,12 +13,13 @@ from queue import SimpleQueue
 import pytest
 from attrs import evolve
 
-from smscode import _sqlite
+from smscode import ClientStateError, _sqlite
 from smscode._journal import store as store_module
 from smscode._journal import thread
+from smscode._journal.writes import Read
 from smscode.core.purchase_records import BoughtOrder, Living, Record, State
 from smscode.errors import JournalError
-from smscode.journal import SQLiteJournal, Totals, Write
+from smscode.journal import SQLiteJournal, Totals, Write, shared
 
 from .journals import (
     ACCOUNT,
@@ -260,6 +261,21 @@ def test_each_outage_is_logged_once(
         disk.full = False
         do(journal, "key-1", look)
     assert len(caplog.records) == 2
+
+
+def test_an_abandoned_write_is_not_failed_by_a_failing_disk(
+    journal: SQLiteJournal, path: Path, disk: Disk
+) -> None:
+    disk.hold()
+    disk.full = True
+    abandoned, _ = begin(journal, "a", put(purchase("a", credential="x" * 50_000)))
+    write, waiter = begin(journal, "b", put(purchase("b", credential="x" * 50_000)))
+    disk.held()
+    assert journal.abandon(abandoned)
+    disk.free.set()
+    waiter.wait()
+    assert isinstance(write.error, JournalError)
+    assert not abandoned.done
 
 
 def test_a_lasting_write_can_be_abandoned_between_two_attempts(journal: SQLiteJournal, disk: Disk) -> None:
@@ -512,6 +528,8 @@ def test_a_thread_that_cannot_be_started_fails_the_write_and_the_next_one_tries_
         write = writer.apply(Write(ACCOUNT, "a", look, durable=True, wake=waiter.done.set))
         waiter.wait()
         assert isinstance(write.error, JournalError)
+        if "Thread" in name:
+            writer._launch()  # here, where its lines are counted
     waiter = Waiter()
     write = writer.apply(Write(ACCOUNT, "a", look, durable=True, wake=waiter.done.set))
     waiter.wait()
@@ -633,6 +651,23 @@ print("ends", flush=True)
     assert (process.returncode, printed) == (0, "ends\n")
 
 
+def test_the_end_of_the_process_waits_for_all_journals_but_those_of_its_parent(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journals = [SQLiteJournal(path), SQLiteJournal(path.with_name("other.db")), shared(path)]
+    for opened in journals:
+        begin(opened, opened.owner, put(purchase(opened.owner)))
+    with monkeypatch.context() as forked:
+        forked.setattr("smscode._journal.thread.os.getpid", lambda: -1)
+        thread._flush()
+    assert all(do(opened, opened.owner, look).error is None for opened in journals)
+    thread._flush()
+    assert all(do(opened, opened.owner, look).error is not None for opened in journals)
+    assert sorted(os.listdir(path.parent)) == ["orders.db", "other.db"]
+    for opened in journals:
+        opened.close()
+
+
 def test_a_journal_that_is_dropped_without_closing_it_is_closed(path: Path) -> None:
     journal = SQLiteJournal(path)
     writer = journal._writer
@@ -667,12 +702,39 @@ def test_a_thread_that_is_ended_from_outside_refuses_what_waits_and_what_comes_l
     monkeypatch.setattr(thread._Work, "_turn", ends)
     writer = thread.Writer(store_module.Store(str(path), 0.0))
     write = Write(ACCOUNT, "key-1", look, durable=True)
-    writer._queue.put(write)
+    abandoned = Write(ACCOUNT, "key-1", look, durable=True)
+    assert writer.abandon(abandoned)
+    read = Read(lambda store: None)
+    for item in (write, abandoned, read):
+        writer._queue.put(item)
     with pytest.raises(SystemExit):
         writer._run()
     assert write.done
+    assert not abandoned.done
+    assert isinstance(read.reply.get()[1], ClientStateError)
     assert writer.apply(Write(ACCOUNT, "key-1", look, durable=True)).error is not None
     writer.stop(LONG)
+
+
+def test_a_write_that_comes_just_after_the_thread_has_ended_is_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = thread.Writer(store_module.Store(str(path), 0.0))
+
+    def ends_meanwhile() -> None:
+        writer._ended = True
+
+    monkeypatch.setattr(writer, "_begin", ends_meanwhile)
+    assert isinstance(writer.apply(Write(ACCOUNT, "key-1", look, durable=True)).error, ClientStateError)
+    with pytest.raises(ClientStateError):
+        writer.ask(lambda store: None)
+
+
+def test_a_write_that_the_thread_has_is_not_refused_by_its_caller() -> None:
+    write = Write(ACCOUNT, "key-1", look, durable=True)
+    assert write.begin()
+    write.refuse(ClientStateError("closed"))
+    assert not write.done
 
 
 def fill(

@@ -15,6 +15,7 @@ import pytest
 from attrs import evolve
 
 from smscode import ConfigurationError
+from smscode import journal as journal_module
 from smscode._journal import owners
 from smscode.core.purchase_records import Living, Record
 from smscode.journal import SQLiteJournal, Write, shared
@@ -536,6 +537,24 @@ os._exit(0)
         assert os.listdir(path.parent) == ["orders.db"]
 
 
+def test_a_forked_process_is_told_by_its_process_id(
+    journal: SQLiteJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same as above, in this process, where its lines are counted."""
+    sharing = journal_module._sharing
+    with monkeypatch.context() as forked:
+        forked.setattr("smscode._journal.thread.os.getpid", lambda: -1)
+        forked.setattr(journal_module, "_sharing", sharing)
+        journal_module._after_fork()
+        assert journal_module._sharing is not sharing
+        write = journal.apply(Write(ACCOUNT, "key-1", put(purchase()), durable=True))
+        assert isinstance(write.error, ConfigurationError)
+        assert not journal.abandon(Write(ACCOUNT, "key-1", put(purchase()), durable=True))
+        journal.close()
+    assert journal_module._sharing is sharing
+    assert found(journal) is None
+
+
 def test_nothing_is_left_beside_a_closed_journal(path: Path) -> None:
     with SQLiteJournal(path) as journal:
         store(journal, purchase())
@@ -545,7 +564,7 @@ def test_nothing_is_left_beside_a_closed_journal(path: Path) -> None:
 def test_a_journal_that_cannot_take_its_row_back_shows_that_it_has_ended(
     path: Path, journal: SQLiteJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("smscode.journal._CLOSING", 0.01)
+    monkeypatch.setattr("smscode.journal._CLOSING", 0.15)  # for a second attempt
     second = SQLiteJournal(path)
     blocker = sqlite3.connect(path, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")

@@ -53,6 +53,7 @@ class Writer:
         self._queue: SimpleQueue[Write[Any] | Read[Any] | _Stop] = SimpleQueue()
         self._tokens = [store]  # taken by the first thread, so that there is only one
         self._started = False
+        self._failure: SmscodeError | None = None  # why the thread could not be started
         self._closed = False
         self._ended = False
         self._end: SimpleQueue[None] = SimpleQueue()
@@ -63,7 +64,7 @@ class Writer:
         error = self._begin()
         if error is None:
             self._queue.put(write)
-            error = self._closed_error() if self._ended else None
+            error = self._unserved()
         if error is not None:
             write.refuse(error)
         return write
@@ -78,7 +79,7 @@ class Writer:
         error = self._begin()
         if error is None:
             self._queue.put(question)
-            error = self._closed_error() if self._ended else None
+            error = self._unserved()
         if error is not None:
             raise error
         result, error = question.reply.get()
@@ -114,10 +115,11 @@ class Writer:
                 f"journal: {self.path} was opened before the process forked: open it again."
             )
         if self._closed or self._ended:
-            return self._closed_error()
-        if not self._started:
+            return _closed_error(self.path)
+        if not self._started or self._failure is not None:
             # Not `Thread.start`: that takes locks of its own, which a KeyboardInterrupt could leave taken.
             # A second thread, after an interruption or beside another caller, ends at once.
+            self._failure = None
             try:
                 _thread.start_new_thread(self._launch, ())
             except RuntimeError as error:
@@ -125,15 +127,18 @@ class Writer:
             self._started = True
         return None
 
-    def _closed_error(self) -> SmscodeError:
-        return ClientStateError(f"journal: {self.path} is closed.")
+    def _unserved(self) -> SmscodeError | None:
+        """Return why what was just queued may have come too late for the thread."""
+        if self._ended:
+            return _closed_error(self.path)
+        return self._failure and again(self._failure)
 
     def _launch(self) -> None:
         try:
             threading.Thread(target=self._run, name="smscode journal", daemon=True).start()
         except RuntimeError as error:
-            self._started = False  # the next write tries again
-            self._refuse_queued(_no_thread(self.path, error))
+            self._failure = _no_thread(self.path, error)  # the next write tries again
+            self._refuse_queued(self._failure)
 
     def _run(self) -> None:
         try:
@@ -147,7 +152,7 @@ class Writer:
             _Work(store, self._queue).run()
         finally:
             self._ended = True
-            self._refuse_queued(self._closed_error())
+            self._refuse_queued(_closed_error(self.path))
             _running.pop(self)
             self._end.put(None)
 
@@ -157,9 +162,7 @@ class Writer:
                 item = self._queue.get_nowait()
             except Empty:
                 return
-            if isinstance(item, Write):
-                item.refuse(again(error))
-            elif isinstance(item, Read):
+            if isinstance(item, Write | Read):
                 item.fail(again(error))
 
     def _in_thread(self) -> bool:
@@ -326,6 +329,10 @@ def _flush() -> None:
     end = time.monotonic() + _EXIT
     for writer in writers:
         writer.wait(max(0.0, end - time.monotonic()))
+
+
+def _closed_error(path: str) -> ClientStateError:
+    return ClientStateError(f"journal: {path} is closed.")
 
 
 def _no_thread(path: str, cause: BaseException) -> JournalError:
