@@ -19,7 +19,7 @@ from smscode.core.purchase_records import BoughtOrder, Living, Record, State
 from smscode.errors import JournalError
 from smscode.journal import SQLiteJournal, Totals, Write
 
-from .journals import ACCOUNT, Disk, begin, buy, do, each, found, keys, look, purchase, put, store
+from .journal_tools import ACCOUNT, Disk, begin, buy, do, each, found, keys, look, purchase, put, store
 
 
 @pytest.fixture

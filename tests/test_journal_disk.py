@@ -21,7 +21,7 @@ from smscode.core.purchase_records import BoughtOrder, Living, Record, State
 from smscode.errors import JournalError
 from smscode.journal import SQLiteJournal, Totals, Write, shared
 
-from .journals import (
+from .journal_tools import (
     ACCOUNT,
     Disk,
     Waiter,
@@ -336,7 +336,7 @@ def test_a_file_on_a_disk_without_room_is_an_error_of_the_disk(
 
 FULL_DISK = """
 import resource, signal, sys
-from tests.journals import *
+from tests.journal_tools import *
 from smscode.errors import JournalError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with SQLiteJournal(sys.argv[1]) as journal:
@@ -618,7 +618,7 @@ def test_with_an_infinite_time_nothing_is_deleted(path: Path) -> None:
 
 AT_EXIT = """
 import sys
-from tests.journals import *
+from tests.journal_tools import *
 journal = SQLiteJournal(sys.argv[1])
 for number in range(200):
     journal.apply(Write(ACCOUNT, f"key-{number}", put(purchase(f"key-{number}")), durable=True))
@@ -638,7 +638,7 @@ def test_a_locked_file_does_not_keep_the_process_from_ending(path: Path) -> None
     SQLiteJournal(path).close()
     locking = """
 import sqlite3, sys
-from tests.journals import *
+from tests.journal_tools import *
 journal = SQLiteJournal(sys.argv[1])
 other = sqlite3.connect(sys.argv[1], isolation_level=None)
 other.execute("BEGIN IMMEDIATE")

@@ -16,7 +16,7 @@ import pytest
 from smscode import _sqlite
 from smscode.journal import SQLiteJournal, Write, shared
 
-from .journals import ACCOUNT, Disk, Waiter, do, found, keys, look, purchase, put
+from .journal_tools import ACCOUNT, Disk, Waiter, do, found, keys, look, purchase, put
 
 PACKAGE = str(Path(__file__).parent.parent / "smscode")
 

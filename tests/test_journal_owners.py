@@ -20,7 +20,7 @@ from smscode._journal import owners
 from smscode.core.purchase_records import Living, Record
 from smscode.journal import SQLiteJournal, Write, shared
 
-from .journals import (
+from .journal_tools import (
     ACCOUNT,
     do,
     each,
@@ -70,7 +70,7 @@ def owner_rows(path: Path) -> list[str]:
 
 LIVING = """
 import sys
-from tests.journals import *
+from tests.journal_tools import *
 with SQLiteJournal(sys.argv[1]) as journal:
     print(journal.owner, flush=True)
     for line in sys.stdin:
@@ -349,7 +349,7 @@ def test_a_claim_of_one_open_purchase_does_not_touch_the_history_of_its_owner(pa
 def test_a_purchase_is_claimed_by_one_of_several_processes(path: Path) -> None:
     claiming = """
 import sys
-from tests.journals import *
+from tests.journal_tools import *
 with SQLiteJournal(sys.argv[1]) as journal:
     print("ready", flush=True)
     sys.stdin.readline()
@@ -382,7 +382,7 @@ with SQLiteJournal(sys.argv[1]) as journal:
 def test_several_processes_write_to_one_file_at_once(path: Path) -> None:
     writing = """
 import sys
-from tests.journals import *
+from tests.journal_tools import *
 with SQLiteJournal(sys.argv[1]) as journal:
     for number in range(50):
         key = f"{sys.argv[2]}-{number}"
@@ -402,7 +402,7 @@ with SQLiteJournal(sys.argv[1]) as journal:
 def test_a_killed_process_leaves_on_disk_what_it_was_told_is_stored(path: Path) -> None:
     writing = """
 import random, sys
-from tests.journals import *
+from tests.journal_tools import *
 journal = SQLiteJournal(sys.argv[1])
 for number in range(10_000):
     key = f"{sys.argv[2]}-{number}"
@@ -503,7 +503,7 @@ class TestForks:
     ) -> None:
         parent = """
 import os, signal, sys
-from tests.journals import *
+from tests.journal_tools import *
 journal = SQLiteJournal(sys.argv[1])
 store(journal, purchase(owner=journal.owner))
 if os.fork():

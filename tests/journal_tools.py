@@ -200,7 +200,7 @@ def run(program: str, *arguments: str) -> str:
 
 KILLED = """
 import os, signal, sys
-from tests.journals import *
+from tests.journal_tools import *
 journal = SQLiteJournal(sys.argv[1])
 for key in sys.argv[2:]:
     store(journal, purchase(key, owner=journal.owner))
