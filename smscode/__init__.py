@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from ._sync.rental import Rental
     from ._sync.webhook import Webhook
     from .core.bulk import BulkResult
-    from .core.intents import OrderIntent, Recovered
+    from .core.intents import OrderIntent
     from .core.limits import RateLimits
     from .core.otp import OtpOutcome
     from .core.plain import to_dict, to_json
+    from .core.purchases import Recovered
     from .core.release import Released
     from .core.retry import RetryPolicy
     from .core.timeouts import Timeouts
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         InternalError,
         InvalidArgumentError,
         InvalidResponseError,
+        JournalError,
         NetworkError,
         NoOfferAvailableError,
         NotFoundError,
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
         Outcome,
         PayloadTooLargeError,
         ProviderError,
+        PurchaseTooOldError,
         RateLimitError,
         RequestInProgressError,
         RequestTimeoutError,
@@ -123,6 +126,7 @@ __all__ = [
     "InternalError",
     "InvalidArgumentError",
     "InvalidResponseError",
+    "JournalError",
     "Money",
     "NetworkError",
     "NoOfferAvailableError",
@@ -142,6 +146,7 @@ __all__ = [
     "ProductPage",
     "ProductSort",
     "ProviderError",
+    "PurchaseTooOldError",
     "RateLimitError",
     "RateLimits",
     "ReactivateOptions",
@@ -189,16 +194,14 @@ _HOMES = {
     "_sync.rental": ("Rental",),
     "_sync.webhook": ("Webhook",),
     "core.bulk": ("BulkResult",),
-    "core.intents": (
-        "OrderIntent",
-        "Recovered",
-    ),
+    "core.intents": ("OrderIntent",),
     "core.limits": ("RateLimits",),
     "core.otp": ("OtpOutcome",),
     "core.plain": (
         "to_dict",
         "to_json",
     ),
+    "core.purchases": ("Recovered",),
     "core.release": ("Released",),
     "core.retry": ("RetryPolicy",),
     "core.timeouts": ("Timeouts",),

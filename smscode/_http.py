@@ -18,11 +18,13 @@ from . import _version
 from ._concurrency import STREAM_ERRORS
 from .core.arguments import is_loopback
 from .core.bucket import Lease
-from .core.flow import Doubt, Failure
+from .core.flow import Failure
 from .core.inflate import BodyError
+from .core.purchases import Doubt
 from .core.settings import Settings
 from .core.timeouts import Timeouts
 from .core.wire import Request, Response
+from .errors import SmscodeError
 
 LARGEST_BODY = 16 * 1024 * 1024  # a full page of 10,000 products is about 4 MB
 
@@ -106,6 +108,13 @@ class Progress:
         self._doubt.raised = doubtful
         if self._lease is not None:
             self._lease.sent = sent
+
+    def refused(self, error: SmscodeError) -> Failure:
+        """Return what an error of this package from below means for the request: trying again cannot help."""
+        if error.outcome != "not_sent":
+            return Failure("transport failed", error.message, raised=error)
+        self._mark(sent=False, doubtful=self._before)
+        return Failure("cannot be sent", error.message, raised=error)
 
     def failure(self, error: Exception) -> Failure:
         """Say what an exception means for the request."""

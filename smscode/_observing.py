@@ -38,6 +38,10 @@ class Observer:
         watch.started(call, self._base_url)
         return watch
 
+    def warn(self, text: str) -> None:
+        """Log a warning about the client itself; it is no event of a call."""
+        _log.warning("%s", text)
+
     def _tell(self, event: ClientEvent) -> None:
         failed = isinstance(event, CallEnded) and event.result != "done"
         level = logging.INFO if failed or isinstance(event, _IMPORTANT) else logging.DEBUG

@@ -269,7 +269,8 @@ class OtpTimeoutError(SmscodeError, TimeoutError):
 class OrderTerminalError(SmscodeError):
     """The order ended without the SMS that was waited for; ``order_id`` and ``status`` tell how.
 
-    ``order`` is the `Order`, or an `ActiveOrder` with what a webhook said of it.
+    `orders.attach` raises it for any order that has ended. ``order`` is the `Order`, or an `ActiveOrder`
+    with what a webhook said of it.
     """
 
     order_id: int | None = None

@@ -9,15 +9,16 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any, Final, NoReturn, Self, TypeVar
 
 from ._journal.store import Store, Totals, real_path
 from ._journal.thread import Writer
-from ._journal.writes import Write
+from ._journal.writes import Read, Sweep, Write
 from .core.arguments import wrong
 from .core.purchase_records import Record
 
-__all__ = ["SQLiteJournal", "Totals", "Write", "shared"]
+__all__ = ["Read", "SQLiteJournal", "Sweep", "Totals", "Write", "shared"]
 
 R = TypeVar("R")
 
@@ -88,13 +89,26 @@ class SQLiteJournal:
         """Return True if a write had not begun and will never be applied; it does not become done then."""
         return self._writer.abandon(write)
 
-    def records(self, account: str) -> list[Record]:
+    def find(self, account: str, key: str, wake: Callable[[], object]) -> Read[tuple[Record | None]]:
+        """Queue the question for a purchase, open or closed, and return it. It never raises.
+
+        It waits for no other process that has the file locked.
+        """
+        return self._writer.read(Read(lambda store: (store.find(account, key),), wake))
+
+    @property
+    def path(self) -> str:
+        """Where the file really lies."""
+        return self._writer.path
+
+    def records(self, account: str, *, ended: bool = False) -> list[Record]:
         """Return an account's open purchases, oldest first, as they are after all that was queued.
 
+        ``ended`` leaves out those of journals that are open in another process, or in this one.
         This waits for the thread. Raises `JournalError` if the file cannot be read, `ClientStateError` when
         the journal is closed, `ConfigurationError` in a forked process.
         """
-        return self._writer.ask(lambda store: store.records(account))
+        return self._writer.ask(lambda store: store.records(account, ended=ended))
 
     def totals(self, account: str) -> Totals:
         """Return what an account's purchases sum up to, deleted ones included.

@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import anyio.lowlevel
@@ -20,12 +21,15 @@ import httpx
 from smscode import AsyncClient, Client, demo  # the package first: its two flavours import it
 from smscode._async import demo as async_demo
 from smscode._async.gate import AsyncGate
+from smscode._async.purchases import AsyncDelivery
 from smscode._concurrency import AsyncEvent, AsyncRuntime, Event, Runtime
 from smscode._sync import demo as sync_demo
 from smscode._sync.gate import Gate
+from smscode._sync.purchases import Delivery
 from smscode.sandbox import Sandbox
 
 __all__ = [
+    "AsyncDelivery",
     "AsyncDemo",
     "AsyncGate",
     "AsyncOtherClient",
@@ -33,6 +37,7 @@ __all__ = [
     "AsyncPieces",
     "AsyncVirtualClient",
     "AsyncVirtualRuntime",
+    "Delivery",
     "Demo",
     "Gate",
     "OtherClient",
@@ -69,6 +74,9 @@ class AsyncVirtualRuntime(AsyncRuntime):
     def now(self) -> float:
         return self._now
 
+    def today(self) -> datetime:
+        return self.sandbox.now
+
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.pass_by(seconds)
@@ -85,6 +93,9 @@ class AsyncVirtualRuntime(AsyncRuntime):
             self.waited.append(seconds)
             self.pass_by(seconds)
         return event.is_set()
+
+    async def wait_for_disk(self, event: AsyncEvent, seconds: float) -> bool:
+        return await super().wait(event, min(seconds, 10))
 
     def pass_by(self, seconds: float) -> None:
         self._now += seconds
@@ -114,6 +125,9 @@ class VirtualRuntime(Runtime):
     def now(self) -> float:
         return self._now
 
+    def today(self) -> datetime:
+        return self.sandbox.now
+
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.pass_by(seconds)
@@ -130,6 +144,9 @@ class VirtualRuntime(Runtime):
             self.waited.append(seconds)
             self.pass_by(seconds)
         return event.is_set()
+
+    def wait_for_disk(self, event: Event, seconds: float) -> bool:
+        return super().wait(event, min(seconds, 10))
 
     def pass_by(self, seconds: float) -> None:
         with self._changed:

@@ -24,8 +24,8 @@ from smscode._http import (
     headers_of,
     ssl_context,
 )
-from smscode.core.flow import Doubt
 from smscode.core.inflate import BodyError
+from smscode.core.purchases import Doubt
 from smscode.core.retry import TABLE
 from smscode.core.settings import Settings
 from smscode.core.wire import Request

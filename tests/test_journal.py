@@ -17,9 +17,24 @@ from smscode import ClientStateError, InvalidArgumentError, _sqlite
 from smscode._journal import rows
 from smscode.core.purchase_records import BoughtOrder, Living, Record, State
 from smscode.errors import JournalError
-from smscode.journal import SQLiteJournal, Totals, Write
+from smscode.journal import Read, SQLiteJournal, Sweep, Totals, Write
 
-from .journal_tools import ACCOUNT, Disk, begin, buy, do, each, found, keys, look, purchase, put, store
+from .journal_tools import (
+    ACCOUNT,
+    Disk,
+    Waiter,
+    begin,
+    buy,
+    do,
+    each,
+    found,
+    keys,
+    locked,
+    look,
+    purchase,
+    put,
+    store,
+)
 
 
 @pytest.fixture
@@ -286,6 +301,70 @@ def test_a_row_that_cannot_be_read_concerns_itself_only(
     assert found(journal, "good") == purchase("good")
 
 
+def test_records_of_living_owners_are_left_out_where_only_those_of_ended_ones_are_asked_for(
+    journal: SQLiteJournal,
+) -> None:
+    store(journal, purchase("mine", owner=journal.owner), purchase("left"))
+    assert [record.intent.idempotency_key for record in journal.records(ACCOUNT, ended=True)] == ["left"]
+
+
+def find(journal: SQLiteJournal, key: str) -> Read[tuple[Record | None]]:
+    """Ask for a purchase; wait for the answer."""
+    waiter = Waiter()
+    question = journal.find(ACCOUNT, key, waiter.done.set)
+    waiter.wait()
+    assert question.done
+    return question
+
+
+def test_a_purchase_is_found_by_its_key_open_or_closed(journal: SQLiteJournal, path: Path) -> None:
+    closed = purchase("closed", closed_at=1.0)
+    store(journal, purchase("open"), closed)
+    with locked(path):  # another process does not hold up reading
+        assert find(journal, "open").result == (purchase("open"),)
+        assert find(journal, "closed").result == (closed,)
+        assert find(journal, "unknown").result == (None,)
+
+
+def test_a_purchase_whose_row_cannot_be_read_is_not_just_missing(journal: SQLiteJournal, path: Path) -> None:
+    store(journal, purchase("bad"))
+    with sqlite3.connect(path) as other:
+        other.execute("UPDATE purchase SET orders = '{'")
+    other.close()
+    question = find(journal, "bad")
+    assert question.result is None
+    assert isinstance(question.error, JournalError)
+    assert "key bad cannot be read" in question.error.message
+
+
+def test_what_waking_the_caller_of_a_read_raises_is_ignored(journal: SQLiteJournal) -> None:
+    def closed_loop() -> None:
+        raise RuntimeError("Event loop is closed")
+
+    question = journal.find(ACCOUNT, "key-1", closed_loop)
+    assert find(journal, "key-1").error is None
+    assert (question.done, question.result) == (True, (None,))
+
+
+def test_a_sweep_applies_its_step_to_the_open_records_of_all_accounts_oldest_first(
+    journal: SQLiteJournal,
+) -> None:
+    others = purchase("b", account="other"), purchase("a", account="another")
+    store(journal, *others, purchase("a"), purchase("closed", closed_at=1.0))
+    waiter = Waiter()
+
+    def claim(before: Record | None, living: Living) -> tuple[Record | None, str | None]:
+        assert before is not None
+        taken = before.account != "another"
+        return evolve(before, owner="taken"), before.account if taken else None
+
+    sweep = Sweep(claim, durable=True, wake=waiter.done.set)
+    journal.apply(sweep)
+    waiter.wait()
+    assert sweep.result == ["other", ACCOUNT]
+    assert {journal.records(name)[0].owner for name in ("other", "another", ACCOUNT)} == {"taken"}
+
+
 def test_totals_sum_up_what_an_account_bought(journal: SQLiteJournal) -> None:
     bought = BoughtOrder(1, charged=500, refunded=200)
     store(journal, purchase("a", state=State.BOUGHT, orders=(bought, BoughtOrder(2, charged=70))))
@@ -336,6 +415,7 @@ def test_a_write_that_is_queued_twice_is_applied_once(journal: SQLiteJournal, di
 
 def test_its_path_is_shown(journal: SQLiteJournal, path: Path) -> None:
     assert repr(journal) == f"SQLiteJournal({str(path)!r})"
+    assert journal.path == str(path)
 
 
 def test_it_is_neither_pickled_nor_copied(journal: SQLiteJournal) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import threading
 from collections.abc import Generator, Iterator
@@ -679,6 +680,15 @@ def test_a_journal_that_is_dropped_without_closing_it_is_closed(path: Path) -> N
     assert os.listdir(path.parent) == ["orders.db"]
 
 
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="there are no such signals on Windows")
+def test_signals_are_left_to_the_threads_of_the_program(journal: SQLiteJournal) -> None:
+    def blocked(before: Record | None, living: Living) -> tuple[Record | None, bool]:
+        return before, signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+    assert do(journal, "key-1", blocked).result is True
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
 def test_the_thread_does_not_wait_for_itself(path: Path) -> None:
     journal = SQLiteJournal(path)
     waiter = Waiter()
@@ -704,14 +714,14 @@ def test_a_thread_that_is_ended_from_outside_refuses_what_waits_and_what_comes_l
     write = Write(ACCOUNT, "key-1", look, durable=True)
     abandoned = Write(ACCOUNT, "key-1", look, durable=True)
     assert writer.abandon(abandoned)
-    read = Read(lambda store: None)
-    for item in (write, abandoned, read):
+    read = Read(lambda store: None, lambda: None)
+    for item in (write, thread._Stop(LONG), abandoned, read):
         writer._queue.put(item)
     with pytest.raises(SystemExit):
         writer._run()
     assert write.done
     assert not abandoned.done
-    assert isinstance(read.reply.get()[1], ClientStateError)
+    assert isinstance(read.error, ClientStateError)
     assert writer.apply(Write(ACCOUNT, "key-1", look, durable=True)).error is not None
     writer.stop(LONG)
 

@@ -14,7 +14,20 @@ from smscode.core.intents import OrderIntent
 from smscode.core.purchase_records import BoughtOrder, Record, State
 from smscode.journal import SQLiteJournal, Totals, shared
 
-from .journal_tools import ACCOUNT, begin, do, each, found, keys, lives, lock_files, look, purchase, put, store
+from .journal_tools import (
+    ACCOUNT,
+    begin,
+    do,
+    each,
+    found,
+    keys,
+    lives,
+    lock_files,
+    look,
+    purchase,
+    put,
+    store,
+)
 
 DATA = Path(__file__).parent / "data"
 TIME = 1_790_000_000.0

@@ -77,6 +77,60 @@ async def test_a_rental_in_a_cancelled_task_is_given_back() -> None:
     assert rental.released is Released.CANCELED
 
 
+async def hold(rental: AsyncRental, entered: anyio.Event) -> None:
+    async with rental:
+        entered.set()
+        await anyio.sleep_forever()
+
+
+@pytest.mark.anyio
+async def test_an_sms_that_the_cancel_of_a_cancelled_rental_meets_is_read() -> None:
+    sandbox = Sandbox(otp_after=0)
+    async with client_of(sandbox) as client:
+        rental, entered = client.orders.rent(catalog_product_id=87), anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(hold, rental, entered)
+            await entered.wait()
+            tasks.cancel_scope.cancel()
+    assert rental.released is Released.FINISHED
+    assert rental.sms is not None
+    assert rental.sms.code is not None
+
+
+@pytest.mark.asyncio
+async def test_an_sms_that_the_cancel_in_a_cancelled_task_meets_is_read() -> None:
+    sandbox = Sandbox(otp_after=0)
+    async with client_of(sandbox) as client:
+        rental, entered = client.orders.rent(catalog_product_id=87), anyio.Event()
+        task = asyncio.create_task(hold(rental, entered))
+        await entered.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert rental.released is Released.FINISHED
+    assert rental.sms is not None
+    assert rental.sms.code is not None
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("path", ["/cancel", "/orders/1001", "/finish"])
+async def test_a_task_that_is_cancelled_again_while_it_gives_back_says_nothing_untrue(path: str) -> None:
+    sandbox = Sandbox(otp_after=0)
+    transport = Stuck(sandbox, path)
+    async with client_of(sandbox, transport) as client:
+        rental, entered = client.orders.rent(catalog_product_id=87), anyio.Event()
+        task = asyncio.create_task(hold(rental, entered))
+        await entered.wait()
+        task.cancel()
+        await until(lambda: transport.stuck)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert transport.stuck == 1, "it is not tried again"
+        assert (rental.released, rental.release_error) == (None, None)
+        assert rental.order_id in client._driver.open_rentals
+
+
 @pytest.mark.anyio
 async def test_a_cancelled_rental_that_is_too_new_is_not_waited_for() -> None:
     sandbox = Sandbox(otp_after=None)
@@ -98,10 +152,9 @@ async def test_a_service_that_does_not_answer_does_not_keep_a_cancelled_rental(
         rental = client.orders.rent(catalog_product_id=87)
         with anyio.fail_after(10):
             await cancelled_in_a_scope(client, rental, sandbox)
-    if last_call < 1:
-        assert isinstance(rental.released, NetworkError)
-    else:
-        assert rental.released is Released.LEFT_TO_EXPIRE
+    assert rental.released is None
+    assert isinstance(rental.release_error, NetworkError)
+    assert rental.release_error.outcome == "unknown"
 
 
 @pytest.mark.anyio
@@ -116,7 +169,8 @@ async def test_giving_back_that_is_cancelled_is_tried_once_more(monkeypatch: pyt
             await until(lambda: transport.stuck)
             tasks.cancel_scope.cancel()
     assert transport.stuck == 2
-    assert isinstance(rental.released, NetworkError)
+    assert rental.released is None
+    assert isinstance(rental.release_error, NetworkError)
 
 
 @pytest.mark.anyio

@@ -22,15 +22,16 @@ from ..core.timeouts import Timeouts, check_seconds
 from ..core.wire import Answer, Call, Kind
 from ..errors import InvalidArgumentError
 from ..events import ClientEvent
-from ..journal import SQLiteJournal
+from ..journal import SQLiteJournal, shared
 from ..models import Balance, CreatedOrders
-from ..webhooks import Event
+from ..webhooks import Event, OrderEvent
 from .catalog import AsyncCatalog
 from .connections import AsyncClientLane, AsyncConnections, AsyncOwnTransportLane
 from .driver import AsyncDriver
 from .limits import AsyncLimits
 from .orders import AsyncOrders
-from .purchases import AsyncPurchases
+from .purchases import AsyncDelivery, AsyncPurchases
+from .recovery import AsyncRecovery
 from .waiting import AsyncWaits
 from .webhook import AsyncWebhook
 
@@ -60,7 +61,8 @@ class AsyncClient:
         retry: RetryPolicy = RetryPolicy(),
         rate_limits: RateLimits | None = RateLimits(),
         max_connections: int = 100,
-        journal: SQLiteJournal | None = None,
+        journal: SQLiteJournal | str | os.PathLike[str] | None = None,
+        account: str | None = None,
         poll_interval: float = 3.0,
         on_event: Callable[[ClientEvent], object] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -75,8 +77,11 @@ class AsyncClient:
         ``timeout`` is a number of seconds for every call as a whole, a `Timeouts` for finer limits, or
         None for none. ``retry`` says how often failed calls are repeated. ``rate_limits`` are kept by
         waiting, together with all other clients of this account in this process; None keeps none.
-        ``max_connections`` is 1..1000; calls beyond it wait their turn. ``journal`` writes every purchase
-        down before it is sent, so that `orders.recover` can settle what a killed process left behind.
+        ``max_connections`` is 1..1000; calls beyond it wait their turn. ``journal`` is a path, or a
+        `SQLiteJournal`: every purchase is written there before it is sent, so that `orders.recover` finds
+        what a killed process left behind. One given by its path is closed with the client. ``account`` is a
+        name (1..64 characters) under which the journal keeps this account's purchases; without it they are
+        found only by clients with the same token.
         ``poll_interval`` is the seconds between two polls for codes. ``on_event`` is called with what
         happens, see `smscode.events`: a plain function, which must not block. What it raises is logged
         once and changes nothing.
@@ -86,12 +91,10 @@ class AsyncClient:
 
         Raises `InvalidArgumentError` for an unusable argument, `ConfigurationError` without any token.
         """
-        settings = Settings.resolve(token, base_url, api_version, os.environ)
+        settings = Settings.resolve(token, base_url, api_version, os.environ, account)
         arguments.instance("retry", retry, RetryPolicy)
         if rate_limits is not None:
             arguments.instance("rate_limits", rate_limits, RateLimits)
-        if journal is not None:
-            arguments.instance("journal", journal, SQLiteJournal)
         timeouts = Timeouts.of(timeout)
         table.prepare(settings.version)
         runtime = self._runtime()
@@ -115,8 +118,10 @@ class AsyncClient:
         self._driver = AsyncDriver(connections, runtime, settings.version, retry, timeouts, limits, observer)
         self._waits = AsyncWaits(self._driver, check_seconds("poll_interval", poll_interval))
         self.catalog = AsyncCatalog(self._driver)
-        self._purchases = AsyncPurchases(self._driver, journal, settings.account)
-        self.orders = AsyncOrders(self._driver, self._purchases, self._waits)
+        self._journal, self._owns_journal = _journal(journal)
+        self._purchases = AsyncPurchases(self._driver, self._journal, settings.account, settings.credential)
+        self._recovery = AsyncRecovery(self._driver, self._purchases)
+        self.orders = AsyncOrders(self._driver, self._purchases, self._recovery, self._waits)
         self.webhook = AsyncWebhook(self._driver)
 
     def _runtime(self) -> AsyncRuntime:
@@ -134,8 +139,13 @@ class AsyncClient:
         """
         if call.endpoint.kind is not Kind.CREATE:
             return await self._driver.run(call, timeout)
-        intent = OrderIntent.of(cast(Call[CreatedOrders], call), self._settings.version)
-        return cast(Answer[T], await self._purchases.submit(intent, timeout))
+        purchase = cast(Call[CreatedOrders], call)
+
+        async def buy(delivery: AsyncDelivery) -> Answer[CreatedOrders]:
+            intent = OrderIntent.of(purchase, self._settings.version)
+            return await self._purchases.submit(intent, delivery)
+
+        return cast(Answer[T], await self._purchases.deliver(buy, timeout, call.idempotency_key))
 
     def notify(self, event: Event) -> None:
         """Tell the waits what a webhook said; ``event`` is what `smscode.webhooks.receive` gives.
@@ -146,10 +156,21 @@ class AsyncClient:
         thread, whatever else belongs to an event loop.
         """
         self._waits.notify(event)
+        if isinstance(event, OrderEvent):
+            self._recovery.notify(event)
 
     async def aclose(self) -> None:
-        """Close the connections. Using the client afterwards raises `ClientStateError`."""
-        await self._driver.aclose()
+        """Close the connections, and a journal that was given by its path.
+
+        Using the client afterwards raises `ClientStateError`. If numbers of `orders.rent` or `orders.attach`
+        are not given back yet, one warning in the log names their orders and when those expire.
+        """
+        try:
+            await self._driver.aclose()
+        finally:
+            if self._journal is not None and self._owns_journal:
+                self._owns_journal = False
+                await self._driver.runtime.in_thread(self._journal.close)
 
     async def __aenter__(self) -> Self:
         return self
@@ -167,6 +188,15 @@ class AsyncClient:
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError("a client cannot be pickled or copied: it holds connections and a token")
+
+
+def _journal(journal: object) -> tuple[SQLiteJournal | None, bool]:
+    """Return the journal, and whether it is closed with the client."""
+    if journal is None or isinstance(journal, SQLiteJournal):
+        return journal, False
+    if not isinstance(journal, str | os.PathLike):
+        raise arguments.wrong("journal", "a SQLiteJournal or the path of one", journal)
+    return shared(cast("str | os.PathLike[str]", journal)), True
 
 
 def _shared_lane(transport: object, http_client: object) -> AsyncLane | None:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
-from ..core import release
-from ..core.release import Released, Step
-from ..errors import ClientStateError, OrderTerminalError, OtpTimeoutError, ProviderError, SmscodeError
-from ..models import CreatedOrder, CreatedOrders, ResendResult, Sms
+from ..core import arguments, release
+from ..core.release import Ending, Known, Released, Step
+from ..errors import (
+    ClientStateError,
+    InvalidArgumentError,
+    OrderTerminalError,
+    OtpTimeoutError,
+    ProviderError,
+    RequestTimeoutError,
+    SmscodeError,
+)
+from ..models import ActiveOrder, CreatedOrder, CreatedOrders, Order, ResendResult, Sms
 from .driver import AsyncDriver
 
 if TYPE_CHECKING:
@@ -16,10 +25,11 @@ if TYPE_CHECKING:
 
 _LAST_CALL = 4.0  # seconds for a call made while everything is being cancelled
 _LAST_CALLS = 5.0  # ... and for all of them
+_LEAST = 0.001  # ... and for one whose time is over already, so that it fails as a call does
 
 
 class Purchase(Protocol):
-    """Whatever buys the number."""
+    """What buys the number of a rental."""
 
     async def __call__(self) -> CreatedOrders:
         """Buy it."""
@@ -27,30 +37,39 @@ class Purchase(Protocol):
 
 
 class AsyncRental:
-    """A number that belongs to the block it was rented for; see `orders.rent`.
+    """A number that belongs to the block it was rented for; see `orders.rent` and `orders.attach`.
 
-    ``released`` is None until the block ended, then a `Released`, or the error with which giving the
-    number back failed.
+    ``released`` says how the number was given back at the end of the block. It is None before, and
+    stays None where it is not known to be given back: ``release_error`` is why, None if giving it back
+    was interrupted. The number is then still rented: `orders.attach` takes it again.
     """
 
     def __init__(
-        self, orders: AsyncOrders, driver: AsyncDriver, purchase: Purchase, release_timeout: float
+        self,
+        orders: AsyncOrders,
+        driver: AsyncDriver,
+        source: Purchase | Attachment,
+        release_timeout: float,
+        read_timeout: float | None = None,
     ) -> None:
+        """Set up; ``source`` buys the number, or is an order that exists."""
         self._orders = orders
         self._runtime = driver.runtime
-        self._purchase = purchase
+        self._open = driver.open_rentals
+        self._source = source
         self._release_timeout = release_timeout
+        self._read_timeout = read_timeout
         self._entered = False
-        self._order: CreatedOrder | None = None
-        self._sms: Sms | None = None
-        self._received = False
-        self._ended = False
+        self._exited = False
+        self._order: CreatedOrder | Order | None = None
+        self._known = Known()
         self._after: tuple[int | None, str | None] = None, None
-        self.released: Released | SmscodeError | None = None
+        self.released: Released | None = None
+        self.release_error: SmscodeError | None = None
 
     @property
-    def order(self) -> CreatedOrder:
-        """The order, as it was when it was created."""
+    def order(self) -> CreatedOrder | Order:
+        """The order, as it was when the block began."""
         if self._order is None:
             raise ClientStateError("This rental has no number yet: use it in a with block.")
         return self._order
@@ -65,6 +84,15 @@ class AsyncRental:
         """The number; None only where the service's answer could not be read in full."""
         return self.order.phone_number
 
+    @property
+    def sms(self) -> Sms | None:
+        """The last message that this rental knows of, None before the first.
+
+        It is set by the waits, and at the end of the block if an SMS came that no wait saw. Its ``code``
+        is None where the service found none.
+        """
+        return self._known.sms
+
     async def wait_for_otp(self, *, timeout: float | None = None) -> Sms:
         """Wait for an SMS with a code; see `orders.wait_for_otp`. After a resend, for a newer one."""
         return await self._wait(True, timeout)
@@ -75,39 +103,74 @@ class AsyncRental:
 
     async def _wait(self, needs_code: bool, timeout: float | None) -> Sms:
         try:
-            self._sms = await self._orders._wait(self.order_id, needs_code, timeout, *self._after)
-        except OtpTimeoutError as error:
-            self._received = self._received or error.text is not None
+            sms = await self._orders._wait(self.order_id, needs_code, timeout, *self._after)
+        except (OtpTimeoutError, OrderTerminalError) as error:
+            if isinstance(error, OrderTerminalError):
+                self._known.close(None)
+            if isinstance(error.order, ActiveOrder | Order):
+                self._known.see(error.order)
             raise
-        except OrderTerminalError:
-            self._ended = True
-            raise
-        self._received = True
-        return self._sms
+        self._known.take(sms)
+        return sms
 
     async def resend(self, *, timeout: float | None = None) -> ResendResult:
         """Ask for another SMS; from then on only a newer one than the last counts.
 
-        Where no wait has given one yet, the order is read first, to know what is not new.
+        Where no message is known yet, the order is read first, to know what is not new.
         """
-        if self._sms is not None:
-            self._after = self._sms.revision, self._sms.code or self._after[1]
+        sms = self._known.sms
+        if sms is not None:
+            self._after = sms.revision, sms.code or self._after[1]
         else:
             order = await self._orders.get(self.order_id, timeout=timeout)
             self._after = order.sms_revision, order.otp_code
-        return await self._orders.resend(self.order_id, timeout=timeout)
+            self._known.see(order)
+        before, self._known.asked_again = self._known.asked_again, True
+        result = await self._orders.resend(self.order_id, timeout=timeout)
+        if not result.resent:
+            self._known.asked_again = before
+        return result
 
     async def __aenter__(self) -> Self:
         if self._entered:
             raise ClientStateError("This rental was used before: each is for one block.")
         self._entered = True
-        created = await self._purchase()
+        source = self._source
+        if isinstance(source, int | Order | ActiveOrder | CreatedOrder | AsyncRental):
+            order = await self._find(source)
+        else:
+            order = await self._buy(source)
+        self._hold(order)
+        return self
+
+    async def _buy(self, purchase: Purchase) -> CreatedOrder:
+        created = await purchase()
         if not created.orders:
             raise ProviderError(
                 "No number could be rented.", idempotency_key=created.idempotency_key, outcome="failed"
             )
-        self._order = created.orders[0]
-        return self
+        return created.orders[0]
+
+    async def _find(self, source: Attachment) -> CreatedOrder | Order:
+        """Return the order that was given, read if that says too little."""
+        if isinstance(source, AsyncRental):
+            self._known, self._after = source._known.copy(), source._after
+            source = source.order_id if self._known.ended else source.order
+        if isinstance(source, CreatedOrder | Order) and source.phone_number is not None:
+            return source
+        order_id = source if isinstance(source, int) else source.id
+        return await self._orders.get(order_id, timeout=self._read_timeout)
+
+    def _hold(self, order: CreatedOrder | Order) -> None:
+        """Store the order and what it shows; raise `OrderTerminalError` if it has ended."""
+        self._order = order
+        self._open.add(order.id, order.expires_at, self._runtime.today())
+        self._known.see(order)
+        if self._known.ended:
+            self._store(Ending(Released.ALREADY_RELEASED))
+            error = OrderTerminalError(f"Order {order.id} has ended as {order.status}.")
+            error.order_id, error.status, error.order = order.id, str(order.status), order
+            raise error
 
     async def __aexit__(
         self,
@@ -115,43 +178,88 @@ class AsyncRental:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._exited:
+            return
+        self._exited = True
         if exc_value is not None and not isinstance(exc_value, Exception):
             await self._release_at_last()
             return
         try:
-            self.released = await self._release(None, self._release_timeout)
+            self._store(await self._release(None, self._release_timeout, math.inf))
         except BaseException:
             await self._release_at_last()
             raise
-        if exc_value is None and isinstance(self.released, SmscodeError):
-            raise self.released
+        if exc_value is None and self.release_error is not None:
+            raise self.release_error
 
     async def _release_at_last(self) -> None:
         """Try to give the number back although everything is being cancelled, for a short time."""
-        self.released = Released.LEFT_TO_EXPIRE
+        until = self._runtime.now() + _LAST_CALLS
+        error = RequestTimeoutError(
+            f"The number was not given back within {_LAST_CALLS:g} s of the interruption, as far as is"
+            " known. Read the order, or use orders.attach.",
+            outcome="unknown",
+        )
+        ending = Ending(None, error)
         with self._runtime.shield(_LAST_CALLS):
-            self.released = await self._release(_LAST_CALL, 0.0)
+            ending = await self._release(_LAST_CALL, 0.0, until)
+        self._store(ending)
 
-    async def _release(self, timeout: float | None, patience: float) -> Released | SmscodeError:
-        """Give the number back, with ``patience`` in seconds until that is allowed."""
-        if self._ended:
-            return Released.ALREADY_RELEASED
-        step: Step = release.first_step(received=self._received)
-        while True:
-            try:
-                await self._take(step, timeout, patience)
-            except SmscodeError as error:
-                next_step = release.refused(step, error)
-            else:
-                return release.done(step)
-            if isinstance(next_step, Released | SmscodeError):
-                return next_step
-            step = next_step
+    def _store(self, ending: Ending) -> None:
+        """Store how the block ended, in an order that is true after each line."""
+        self.release_error = ending.error
+        self.released = ending.released
+        if self._known.ended:
+            self._open.remove(self.order_id)
+
+    async def _release(self, timeout: float | None, patience: float, until: float) -> Ending:
+        """Give the number back; ``patience`` is the seconds until that must be allowed.
+
+        ``timeout`` is in seconds for each call, None for the client's; with it none lasts beyond ``until``.
+        """
+        steps = release.giving_back(self._known)
+        try:
+            step = next(steps)
+            while True:
+                failure: SmscodeError | None = None
+                try:
+                    left = max(until - self._runtime.now(), _LEAST)
+                    await self._take(step, timeout and min(timeout, left), patience)
+                except SmscodeError as error:
+                    failure = error
+                step = steps.send(failure)
+        except StopIteration as end:
+            ending: Ending = end.value
+            return ending
 
     async def _take(self, step: Step, timeout: float | None, patience: float) -> None:
         if step == "finish":
             await self._orders.finish(self.order_id, timeout=timeout)
+        elif step == "read":
+            self._known.see(await self._orders.get(self.order_id, timeout=timeout))
+        elif step == "look":
+            for order in await self._orders.active(timeout=timeout):
+                if order.id == self.order_id:
+                    self._known.see(order)
         elif patience > 0:
             await self._orders.cancel(self.order_id, wait=True, timeout=patience)
         else:
             await self._orders.cancel(self.order_id, timeout=timeout)
+
+
+Attachment: TypeAlias = int | Order | ActiveOrder | CreatedOrder | AsyncRental
+"""What names an order that exists: its id, an order as any method returned it, or a rental."""
+
+
+def checked(order: Attachment) -> Attachment:
+    """Check what a caller wants to attach to; a rental must have a number."""
+    if isinstance(order, AsyncRental):
+        arguments.identity("order", order.order_id)
+    elif not isinstance(order, Order | ActiveOrder | CreatedOrder):
+        if type(order) is not int:
+            raise InvalidArgumentError(
+                "order: expected an order's id, an order, or a rental of this kind of client,"
+                f" got {type(order).__name__}."
+            )
+        arguments.identity("order", order)
+    return order

@@ -73,6 +73,13 @@ class AsyncRuntime:
         """Wait for an event, at most so long; tell whether it was set."""
         return await event.wait(seconds)
 
+    async def wait_for_disk(self, event: AsyncEvent, seconds: float) -> bool:
+        """Wait for another thread's event, at most so long; return whether it was set.
+
+        Tests whose time is virtual really wait here.
+        """
+        return await event.wait(seconds)
+
     def today(self) -> datetime:
         """Give the date and time, for servers that do not send theirs."""
         return datetime.now(UTC)
@@ -120,6 +127,13 @@ class Runtime:
 
     def wait(self, event: Event, seconds: float) -> bool:
         """Wait for an event, at most so long; tell whether it was set."""
+        return event.wait(seconds)
+
+    def wait_for_disk(self, event: Event, seconds: float) -> bool:
+        """Wait for another thread's event, at most so long; return whether it was set.
+
+        Tests whose time is virtual really wait here.
+        """
         return event.wait(seconds)
 
     def today(self) -> datetime:

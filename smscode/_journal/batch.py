@@ -25,7 +25,7 @@ _log = logging.getLogger("smscode.journal")
 _SIZES: Final = (1, 8, 48)
 _KEYS: Final = (1, 16, 256)
 
-_SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM purchase WHERE account = ?"
+_SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM purchase"
 _PLACE: Final = ("account", "idempotency_key")
 _UPSERT: Final = (
     f"INSERT INTO purchase ({', '.join(COLUMNS)}) VALUES %s ON CONFLICT ({', '.join(_PLACE)}) DO UPDATE SET "
@@ -55,18 +55,19 @@ class Batch:
         """Read the records that the writes are about."""
         keys: dict[str, dict[str, None]] = {}
         for write in writes:
-            if write.key is not None:
+            if write.account is not None and write.key is not None:
                 keys.setdefault(write.account, {})[write.key] = None
                 self._now[write.account, write.key] = None
         for account, found in keys.items():
             for some in _portions(list(found), _KEYS):
-                query = f"{_SELECT} AND idempotency_key IN ({', '.join('?' * len(some))})"
+                query = f"{_SELECT} WHERE account = ? AND idempotency_key IN ({', '.join('?' * len(some))})"
                 for row in self._connection.execute(query, (account, *some)).fetchall():
                     self._now[account, row[2]] = read(self._path, row)
 
     def apply(self, write: Write[Any]) -> tuple[Any, SmscodeError | None]:
         """Apply a step; return its result and None, or None and why nothing changed."""
-        places = self._open(write.account) if write.key is None else [(write.account, write.key)]
+        account, key = write.account, write.key
+        places = self._open(account) if account is None or key is None else [(account, key)]
         changes: dict[Place, tuple[Record | None, Row | None]] = {}
         results: list[Any] = []
         try:
@@ -102,12 +103,13 @@ class Batch:
         self.stored = self.stored or bool(self._changed)
         self._changed.clear()
 
-    def _open(self, account: str) -> list[Place]:
-        """Return the places of an account's open rows, oldest first."""
+    def _open(self, account: str | None) -> list[Place]:
+        """Return the places of an account's open rows, or of all open rows, oldest first."""
         self.store()  # so that one query sees what was changed before
-        query = f"{_SELECT} AND {OPEN} ORDER BY number"
-        rows = self._connection.execute(query, (account,)).fetchall()
-        found = {(account, str(row[2])): read(self._path, row) for row in rows}
+        which, values = ("", ()) if account is None else ("account = ? AND", (account,))
+        query = f"{_SELECT} WHERE {which} {OPEN} ORDER BY number"
+        rows = self._connection.execute(query, values).fetchall()
+        found = {(str(row[0]), str(row[2])): read(self._path, row) for row in rows}
         self._now.update(found)
         return [place for place, record in found.items() if isinstance(record, Record)]
 

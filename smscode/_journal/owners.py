@@ -97,7 +97,7 @@ class Census:
     def living(self, owner: str) -> bool:
         """Return True if the owner's journal is open, or may be; delete the row of one that is not."""
         if owner not in self._found:
-            self._found[owner] = self._living(owner)
+            self._found[owner] = self.lives(owner)
             if not self._found[owner]:
                 self._connection.execute("DELETE FROM owner WHERE id = ?", (owner,))
         return self._found[owner]
@@ -117,7 +117,8 @@ class Census:
             if not lives:
                 _remove(_lock_file(self._path, owner))
 
-    def _living(self, owner: str) -> bool:
+    def lives(self, owner: str) -> bool:
+        """Return True if the owner's journal is open, or may be; it changes nothing."""
         if (os.getpid(), owner) in _here:
             return True
         locked = _is_locked(_lock_file(self._path, owner))

@@ -10,11 +10,13 @@ import _thread
 import atexit
 import logging
 import os
+import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
@@ -75,17 +77,22 @@ class Writer:
 
     def ask(self, read: Callable[[Store], R]) -> R:
         """Read from the file, after what was queued before; wait for the answer."""
-        question = Read(read)
+        answered: SimpleQueue[None] = SimpleQueue()
+        question = self.read(Read(read, partial(answered.put, None)))
+        answered.get()
+        if question.error is not None:
+            raise question.error
+        return question.result  # type: ignore[return-value]  # it is None only where R allows it
+
+    def read(self, question: Read[R]) -> Read[R]:
+        """Queue a question; it is answered with an error at once if it cannot be."""
         error = self._begin()
         if error is None:
             self._queue.put(question)
             error = self._unserved()
-        if error is not None:
-            raise error
-        result, error = question.reply.get()
-        if error is not None:
-            raise error
-        return result  # type: ignore[return-value]  # it is None only where R allows it
+        if error is not None and not question.done:
+            question.fail(error)
+        return question
 
     def stop(self, patience: float, *, wait: bool = True) -> None:
         """Close the file when all is written that waits, or after ``patience`` seconds; wait for that.
@@ -96,7 +103,7 @@ class Writer:
             return
         self._closed = True
         self._queue.put(_Stop(patience))
-        if wait and self._started and not self._in_thread():
+        if wait and self._started and self._failure is None and not self._in_thread():
             self.wait(patience)
 
     def wait(self, patience: float) -> None:
@@ -135,10 +142,16 @@ class Writer:
 
     def _launch(self) -> None:
         try:
-            threading.Thread(target=self._run, name="smscode journal", daemon=True).start()
+            threading.Thread(target=self._main, name="smscode journal", daemon=True).start()
         except RuntimeError as error:
             self._failure = _no_thread(self.path, error)  # the next write tries again
             self._refuse_queued(self._failure)
+
+    def _main(self) -> None:
+        if hasattr(signal, "pthread_sigmask"):  # pragma: no branch  # there are none on Windows
+            # A signal that this thread took would not interrupt what the main thread waits for.
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        self._run()
 
     def _run(self) -> None:
         try:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from ..core.purchase_records import Step
 from ..errors import SmscodeError
@@ -23,8 +22,9 @@ _READS: Final = 50  # attempts of about a tenth of a second each, while another 
 
 
 class Write(Generic[R]):
-    """A step to apply to the stored record of one purchase, or to all open ones of an account.
+    """A step to apply to the stored record of one purchase.
 
+    Without a ``key`` it is applied to all open ones of an account, without an ``account`` to all of the file.
     When ``done``, ``error`` is None and ``result`` is what the step returned (without a ``key`` a list of
     its results that are not None), or nothing has changed and ``error`` says why. With ``durable`` it is
     then on disk, so that it outlasts a loss of power too; otherwise it outlasts the process. A ``lasting``
@@ -50,7 +50,7 @@ class Write(Generic[R]):
 
     def __init__(
         self,
-        account: str,
+        account: str | None,
         key: str | None,
         step: Step[R],
         *,
@@ -122,21 +122,48 @@ class Write(Generic[R]):
                 _log.debug("the caller of a write cannot be woken: %r", error)
 
 
-class Read(Generic[R]):
-    """A question to the file; the answer is a result or an error in ``reply``."""
+class Sweep(Write[list[R]]):
+    """A step to apply to all open purchases of the file; ``result`` has what it returned other than None."""
 
-    def __init__(self, read: Callable[[Store], R]) -> None:
+    __slots__ = ()
+
+    def __init__(
+        self, step: Step[R | None], *, durable: bool, wake: Callable[[], object] | None = None
+    ) -> None:
+        super().__init__(None, None, cast("Step[list[R]]", step), durable=durable, wake=wake)
+
+
+class Read(Generic[R]):
+    """A question to the file, for which no lock is needed.
+
+    When ``done``, ``error`` is None and ``result`` is the answer, or ``error`` says why there is none. The
+    journal's thread calls ``wake`` then; what that raises is ignored.
+    """
+
+    def __init__(self, read: Callable[[Store], R], wake: Callable[[], object]) -> None:
         self.read = read
-        self.reply: SimpleQueue[tuple[R | None, SmscodeError | None]] = SimpleQueue()
+        self.wake = wake
+        self.done: bool = False
+        self.result: R | None = None
+        self.error: SmscodeError | None = None
         self._attempts = _READS
 
     def answer(self, store: Store) -> None:
-        """Read, and reply. What the store raises is the caller's to handle."""
-        self.reply.put((self.read(store), None))
+        """Read, and answer. What the store raises is the caller's to handle."""
+        self.result = self.read(store)
+        self._end()
 
     def fail(self, error: SmscodeError) -> None:
-        """Reply with an error."""
-        self.reply.put((None, error))
+        """Answer with an error."""
+        self.error = error
+        self._end()
+
+    def _end(self) -> None:
+        self.done = True
+        try:
+            self.wake()
+        except Exception as error:
+            _log.debug("the caller of a read cannot be woken: %r", error)
 
     def waits_on(self) -> bool:
         """Count an attempt that met another process's lock; return False if it was the last one."""

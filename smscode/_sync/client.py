@@ -24,15 +24,16 @@ from ..core.timeouts import Timeouts, check_seconds
 from ..core.wire import Answer, Call, Kind
 from ..errors import InvalidArgumentError
 from ..events import ClientEvent
-from ..journal import SQLiteJournal
+from ..journal import SQLiteJournal, shared
 from ..models import Balance, CreatedOrders
-from ..webhooks import Event
+from ..webhooks import Event, OrderEvent
 from .catalog import Catalog
 from .connections import ClientLane, Connections, OwnTransportLane
 from .driver import Driver
 from .limits import Limits
 from .orders import Orders
-from .purchases import Purchases
+from .purchases import Delivery, Purchases
+from .recovery import Recovery
 from .waiting import Waits
 from .webhook import Webhook
 
@@ -62,7 +63,8 @@ class Client:
         retry: RetryPolicy = RetryPolicy(),
         rate_limits: RateLimits | None = RateLimits(),
         max_connections: int = 100,
-        journal: SQLiteJournal | None = None,
+        journal: SQLiteJournal | str | os.PathLike[str] | None = None,
+        account: str | None = None,
         poll_interval: float = 3.0,
         on_event: Callable[[ClientEvent], object] | None = None,
         transport: httpx.BaseTransport | None = None,
@@ -77,8 +79,11 @@ class Client:
         ``timeout`` is a number of seconds for every call as a whole, a `Timeouts` for finer limits, or
         None for none. ``retry`` says how often failed calls are repeated. ``rate_limits`` are kept by
         waiting, together with all other clients of this account in this process; None keeps none.
-        ``max_connections`` is 1..1000; calls beyond it wait their turn. ``journal`` writes every purchase
-        down before it is sent, so that `orders.recover` can settle what a killed process left behind.
+        ``max_connections`` is 1..1000; calls beyond it wait their turn. ``journal`` is a path, or a
+        `SQLiteJournal`: every purchase is written there before it is sent, so that `orders.recover` finds
+        what a killed process left behind. One given by its path is closed with the client. ``account`` is a
+        name (1..64 characters) under which the journal keeps this account's purchases; without it they are
+        found only by clients with the same token.
         ``poll_interval`` is the seconds between two polls for codes. ``on_event`` is called with what
         happens, see `smscode.events`: a plain function, which must not block. What it raises is logged
         once and changes nothing.
@@ -88,12 +93,10 @@ class Client:
 
         Raises `InvalidArgumentError` for an unusable argument, `ConfigurationError` without any token.
         """
-        settings = Settings.resolve(token, base_url, api_version, os.environ)
+        settings = Settings.resolve(token, base_url, api_version, os.environ, account)
         arguments.instance("retry", retry, RetryPolicy)
         if rate_limits is not None:
             arguments.instance("rate_limits", rate_limits, RateLimits)
-        if journal is not None:
-            arguments.instance("journal", journal, SQLiteJournal)
         timeouts = Timeouts.of(timeout)
         table.prepare(settings.version)
         runtime = self._runtime()
@@ -117,8 +120,10 @@ class Client:
         self._driver = Driver(connections, runtime, settings.version, retry, timeouts, limits, observer)
         self._waits = Waits(self._driver, check_seconds("poll_interval", poll_interval))
         self.catalog = Catalog(self._driver)
-        self._purchases = Purchases(self._driver, journal, settings.account)
-        self.orders = Orders(self._driver, self._purchases, self._waits)
+        self._journal, self._owns_journal = _journal(journal)
+        self._purchases = Purchases(self._driver, self._journal, settings.account, settings.credential)
+        self._recovery = Recovery(self._driver, self._purchases)
+        self.orders = Orders(self._driver, self._purchases, self._recovery, self._waits)
         self.webhook = Webhook(self._driver)
 
     def _runtime(self) -> Runtime:
@@ -136,8 +141,13 @@ class Client:
         """
         if call.endpoint.kind is not Kind.CREATE:
             return self._driver.run(call, timeout)
-        intent = OrderIntent.of(cast(Call[CreatedOrders], call), self._settings.version)
-        return cast(Answer[T], self._purchases.submit(intent, timeout))
+        purchase = cast(Call[CreatedOrders], call)
+
+        def buy(delivery: Delivery) -> Answer[CreatedOrders]:
+            intent = OrderIntent.of(purchase, self._settings.version)
+            return self._purchases.submit(intent, delivery)
+
+        return cast(Answer[T], self._purchases.deliver(buy, timeout, call.idempotency_key))
 
     def notify(self, event: Event) -> None:
         """Tell the waits what a webhook said; ``event`` is what `smscode.webhooks.receive` gives.
@@ -148,10 +158,21 @@ class Client:
         thread, whatever else belongs to an event loop.
         """
         self._waits.notify(event)
+        if isinstance(event, OrderEvent):
+            self._recovery.notify(event)
 
     def close(self) -> None:
-        """Close the connections. Using the client afterwards raises `ClientStateError`."""
-        self._driver.close()
+        """Close the connections, and a journal that was given by its path.
+
+        Using the client afterwards raises `ClientStateError`. If numbers of `orders.rent` or `orders.attach`
+        are not given back yet, one warning in the log names their orders and when those expire.
+        """
+        try:
+            self._driver.close()
+        finally:
+            if self._journal is not None and self._owns_journal:
+                self._owns_journal = False
+                self._driver.runtime.in_thread(self._journal.close)
 
     def __enter__(self) -> Self:
         return self
@@ -169,6 +190,15 @@ class Client:
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError("a client cannot be pickled or copied: it holds connections and a token")
+
+
+def _journal(journal: object) -> tuple[SQLiteJournal | None, bool]:
+    """Return the journal, and whether it is closed with the client."""
+    if journal is None or isinstance(journal, SQLiteJournal):
+        return journal, False
+    if not isinstance(journal, str | os.PathLike):
+        raise arguments.wrong("journal", "a SQLiteJournal or the path of one", journal)
+    return shared(cast("str | os.PathLike[str]", journal)), True
 
 
 def _shared_lane(transport: object, http_client: object) -> Lane | None:

@@ -109,8 +109,8 @@ class Connections:
                 return self._exchange(self._shared, effect, progress)
             progress.begin(reports=True)
             return self._on_lane(effect, progress)
-        except SmscodeError:
-            raise
+        except SmscodeError as error:
+            return progress.refused(error)
         except Exception as error:
             return progress.failure(error)
         except BaseException as cancelled:

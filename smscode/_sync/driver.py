@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 from .._concurrency import Home, Runtime
@@ -13,7 +14,6 @@ from ..core.bucket import Lease, NoRoom
 from ..core.codec import Version
 from ..core.flow import (
     Acquire,
-    Doubt,
     Failure,
     HeldUp,
     Pause,
@@ -25,10 +25,12 @@ from ..core.flow import (
     flow,
     never_banned,
 )
+from ..core.open_rentals import OpenRentals
+from ..core.purchases import Doubt
 from ..core.retry import RetryPolicy
 from ..core.slots import Ending
 from ..core.timeouts import Timeouts
-from ..core.wire import Answer, Call, Group, Response
+from ..core.wire import Answer, Call, Group, Kind, Response
 from ..errors import ClientStateError, TempBannedError
 from .connections import Connections
 from .limits import Limits
@@ -52,12 +54,14 @@ class Driver:
         """Set up; without ``limits`` none are kept."""
         self.version: Version = version
         self.runtime = runtime
+        self.open_rentals = OpenRentals()
         self._connections = connections
         self._policy = policy
         self._timeouts = timeouts
         self._limits = limits
         self._observer = observer
         self._home = Home()
+        self.seen: Callable[[Answer[object]], None] | None = None
         self._ban = Ban()
         self._closed = False
 
@@ -67,16 +71,32 @@ class Driver:
             raise ClientStateError("This client is closed.")
         self._home.check()
 
-    def run(self, call: Call[T], timeout: float | None = None, doubt: Doubt | None = None) -> Answer[T]:
-        """Make a call; ``timeout`` is its time in seconds, all in all, instead of the client's."""
+    def deadline(self, kind: Kind, timeout: float | None) -> float:
+        """Return when a call has to be over that begins now; ``timeout`` overrides the client's limit."""
+        return self.runtime.now() + self._timeouts.budget(kind, timeout)
+
+    def run(
+        self,
+        call: Call[T],
+        timeout: float | None = None,
+        doubt: Doubt | None = None,
+        deadline: float | None = None,
+    ) -> Answer[T]:
+        """Make a call.
+
+        ``timeout`` overrides the client's limit: total seconds, retries and waits included. A ``deadline`` is
+        what is left of a larger whole. ``doubt`` is that of the purchase that the call makes.
+        """
         self.check()
-        budget = self._timeouts.budget(call.endpoint.kind, timeout)
+        if deadline is None:
+            deadline = self.deadline(call.endpoint.kind, timeout)
         began = self.runtime.now()
-        deadline = began + budget
         watch = self._observer.watch(call, began)
         limited = self._limits is not None
         banned = self._banned if call.endpoint.group is Group.CREATE else never_banned
-        terms = Terms(self.version, self._policy, deadline, self.runtime.chance, limited, watch, banned)
+        terms = Terms(
+            self.version, self._policy, began, deadline, self.runtime.chance, limited, watch, banned
+        )
         steps = flow(call, terms, doubt)
         try:
             effect = next(steps)
@@ -89,6 +109,10 @@ class Driver:
                 effect = steps.send(Reply(self.runtime.now(), result))
         except StopIteration as end:
             answer: Answer[T] = end.value
+            if self.seen is not None:
+                self.seen(answer)
+            if self.open_rentals:
+                self.open_rentals.learn(answer.data)
             if watch is not None:
                 watch.ended(call, self.runtime.now(), answer)
             return answer
@@ -128,4 +152,9 @@ class Driver:
         """Close the connections; calls made later raise `ClientStateError`."""
         self._home.check()
         self._closed = True
-        self._connections.close()
+        try:
+            self._connections.close()
+        finally:
+            warning = self.open_rentals.warning(self.runtime.today())
+            if warning is not None:
+                self._observer.warn(warning)

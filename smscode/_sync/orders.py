@@ -12,12 +12,14 @@ from functools import partial
 from ..core import arguments, bulk, catalog, orders
 from ..core.bulk import BulkResult
 from ..core.cancelable import seconds_until
-from ..core.intents import OrderIntent, Recovered
+from ..core.intents import OrderIntent
 from ..core.otp import OtpOutcome, Watch
 from ..core.paging import OrderWalk
 from ..core.prices import Price, needs_rate
+from ..core.purchases import Recovered
 from ..core.timeouts import check_seconds, check_wait
-from ..errors import CancelTooEarlyError
+from ..core.wire import Call
+from ..errors import CancelTooEarlyError, SmscodeError
 from ..models import (
     ActiveOrder,
     CanceledOrder,
@@ -34,17 +36,21 @@ from ..models import (
 )
 from .driver import Driver
 from .pager import items_of, walk_pages
-from .purchases import Purchases
-from .rental import Rental
+from .purchases import MAX_AGE, Delivery, Purchases
+from .recovery import Recovery
+from .rental import Rental, Attachment, checked
 from .waiting import Waits
 
 
 class Orders:
     """The order endpoints; ``timeout`` is in seconds, all in all, instead of the client's."""
 
-    def __init__(self, driver: Driver, purchases: Purchases, waits: Waits) -> None:
+    def __init__(
+        self, driver: Driver, purchases: Purchases, recovery: Recovery, waits: Waits
+    ) -> None:
         self._driver = driver
         self._purchases = purchases
+        self._recovery = recovery
         self._waits = waits
 
     def list(
@@ -107,22 +113,27 @@ class Orders:
         made up unless given, repeated by every attempt, and on the result and on every error.
 
         Fewer numbers than asked for may come back: see ``failed_count``. When this is cancelled, or
-        fails with the outcome "unknown", the purchase is in `unresolved`, and `submit` settles it.
+        fails with the outcome "unknown", the purchase is in `unresolved`, and `submit` settles it. The
+        ``outcome`` of an error speaks of the key: "not_sent", "rejected" and "failed" mean that nothing was
+        bought under it and nothing will be.
         """
-        fx = self._rate(timeout, max_price, min_price)
-        intent = self.prepare(
-            product_id=product_id,
-            catalog_product_id=catalog_product_id,
-            quantity=quantity,
-            max_price=max_price,
-            min_price=min_price,
-            prefer_provider=prefer_provider,
-            policy=policy,
-            operator_id=operator_id,
-            idempotency_key=idempotency_key,
-            fx=fx,
-        )
-        return (self._purchases.submit(intent, timeout)).data
+
+        def buy(delivery: Delivery) -> CreatedOrders:
+            call = orders.create(
+                product_id=product_id,
+                catalog_product_id=catalog_product_id,
+                quantity=quantity,
+                max_price=max_price,
+                min_price=min_price,
+                prefer_provider=prefer_provider,
+                policy=policy,
+                operator_id=operator_id,
+                idempotency_key=idempotency_key,
+                fx=self._rate(delivery, max_price, min_price),
+            )
+            return (self._purchases.submit(self._frozen(call), delivery)).data
+
+        return self._purchases.deliver(buy, timeout, idempotency_key)
 
     def prepare(
         self,
@@ -142,28 +153,43 @@ class Orders:
 
         ``fx`` is the rate to write a `Money` limit with on v2; one of v1 needs it.
         """
-        call = orders.create(
-            product_id=product_id,
-            catalog_product_id=catalog_product_id,
-            quantity=quantity,
-            max_price=max_price,
-            min_price=min_price,
-            prefer_provider=prefer_provider,
-            policy=policy,
-            operator_id=operator_id,
-            idempotency_key=idempotency_key,
-            fx=fx,
-        )
+        try:
+            call = orders.create(
+                product_id=product_id,
+                catalog_product_id=catalog_product_id,
+                quantity=quantity,
+                max_price=max_price,
+                min_price=min_price,
+                prefer_provider=prefer_provider,
+                policy=policy,
+                operator_id=operator_id,
+                idempotency_key=idempotency_key,
+                fx=fx,
+            )
+            return self._frozen(call)
+        except SmscodeError as error:
+            self._purchases.label_prepared(error, idempotency_key)
+            raise
+
+    def _frozen(self, call: Call[CreatedOrders]) -> OrderIntent:
         return OrderIntent.of(call, self._driver.version)
 
-    def submit(self, intent: OrderIntent, *, timeout: float | None = None) -> CreatedOrders:
+    def submit(
+        self, intent: OrderIntent, *, max_age: float = MAX_AGE, timeout: float | None = None
+    ) -> CreatedOrders:
         """Send a prepared purchase, or settle one that is in doubt: same key, same bytes, always.
 
         However often it is submitted, the service carries it out at most once. One that never arrived
-        is carried out now.
+        is carried out now. Raises `PurchaseTooOldError`, and sends nothing, when its first byte was sent more
+        than ``max_age`` seconds ago: the service may have forgotten its key.
         """
         intent = arguments.instance("intent", intent, OrderIntent)
-        return (self._purchases.submit(intent, timeout)).data
+        longest = check_seconds("max_age", max_age)
+
+        def settle(delivery: Delivery) -> CreatedOrders:
+            return (self._purchases.submit(intent, delivery, longest)).data
+
+        return self._purchases.deliver(settle, timeout, intent.idempotency_key)
 
     def create_many(
         self,
@@ -182,26 +208,34 @@ class Orders:
         """Rent ``count`` numbers (1..10,000) by calls of up to 100, ten at once; arguments as in `create`.
 
         Each call has a key of its own: ``idempotency_key`` with "-1", "-2" and so on, if it is given.
-        Repeating this with the same key and arguments gives the same orders. ``timeout`` is for each call.
+        Repeating this with the same key and arguments gives the same orders. ``timeout`` is the total of
+        seconds for all of them; without it each call has the client's limit.
 
         A call that fails takes nothing from the others: its error is in the result. When this is
-        cancelled, every call that was sent and may have rented numbers is in `unresolved`.
+        cancelled or interrupted, every call that rented numbers, or may have, is in `unresolved`.
         """
-        parts = bulk.split(count, idempotency_key)
-        fx = self._rate(timeout, max_price, min_price)
-        prepare = partial(
-            self.prepare,
-            product_id=product_id,
-            catalog_product_id=catalog_product_id,
-            max_price=max_price,
-            min_price=min_price,
-            prefer_provider=prefer_provider,
-            policy=policy,
-            operator_id=operator_id,
-            fx=fx,
-        )
-        intents = tuple(prepare(quantity=quantity, idempotency_key=key) for quantity, key in parts)
-        return bulk.collect(count, intents, self._purchases.submit_all(intents, timeout))
+
+        def buy(delivery: Delivery) -> BulkResult:
+            parts = bulk.split(count, idempotency_key)
+            create = partial(
+                orders.create,
+                product_id=product_id,
+                catalog_product_id=catalog_product_id,
+                max_price=max_price,
+                min_price=min_price,
+                prefer_provider=prefer_provider,
+                policy=policy,
+                operator_id=operator_id,
+                fx=self._rate(delivery, max_price, min_price),
+            )
+            intents = tuple(
+                self._frozen(create(quantity=quantity, idempotency_key=key)) for quantity, key in parts
+            )
+            results = self._purchases.submit_all(intents, delivery, timeout)
+            return bulk.collect(count, intents, results)
+
+        first = idempotency_key and f"{idempotency_key}-1"
+        return self._purchases.deliver(buy, timeout, first)
 
     def rent(
         self,
@@ -221,11 +255,13 @@ class Orders:
 
         At the end the order is finished if an SMS came, else cancelled. It cannot be cancelled in its first
         minutes: then up to ``release_timeout`` seconds are spent waiting for that, and if they do not
-        suffice it is left to expire, which refunds it as well. ``released`` of the rental says which.
+        suffice it is left to expire, which refunds it as well. ``released`` of the rental says which. An
+        SMS that no wait saw is read before the order is finished, and is in ``sms`` of the rental.
 
-        An error at the end is raised, unless the block raised one itself; it is in ``released``, too. When
-        the block is cancelled, giving the number back is tried once, for seconds. A purchase
-        that fails or is cancelled gives nothing back: if in doubt, it is in `unresolved`.
+        An error at the end is raised, unless the block raised one itself; it is in ``release_error``, too,
+        and ``released`` is None then. When the block is cancelled, giving the number back is tried once,
+        for a few seconds. A purchase that fails or is cancelled gives nothing back: if in doubt, it is in
+        `unresolved`.
         """
         purchase = partial(
             self.create,
@@ -241,24 +277,62 @@ class Orders:
         )
         return Rental(self, self._driver, purchase, check_wait(release_timeout, "release_timeout"))
 
-    def unresolved(self) -> tuple[OrderIntent, ...]:
-        """Give the purchases of this client that may have been carried out unknown to it, oldest first.
+    def attach(
+        self, order: Attachment, *, timeout: float | None = None, release_timeout: float = 0.0
+    ) -> Rental:
+        """Return a rental of an order that exists, for a with block that ends as one of `rent` does.
 
-        Those are the ones that were cancelled or failed after their first byte was sent. `submit`
+        ``order`` is an order's id, an order as any method returned it, or a rental. An id and an
+        `ActiveOrder` are read when the block begins, with ``timeout`` as in `get`. A message that the
+        order has by then is in ``sms`` of the rental, and counts as received.
+
+        Raises `InvalidArgumentError` for anything else. Beginning the block raises `NotFoundError` when
+        the account does not have the order, `OrderTerminalError` when it has ended.
+        """
+        patience = check_wait(release_timeout, "release_timeout")
+        return Rental(self, self._driver, checked(order), patience, timeout)
+
+    def unresolved(self) -> tuple[OrderIntent, ...]:
+        """Return this client's purchases that may have been carried out unknown to it, oldest first.
+
+        Those are the ones that were cancelled, or failed, after their first byte was sent, and those whose
+        orders came but never reached their caller, because that was cancelled or interrupted. `submit`
         settles each.
         """
-        return self._purchases.unresolved()
+        return self._recovery.unresolved()
+
+    def bought(self) -> tuple[Recovered, ...]:
+        """Return this client's purchases whose orders have not ended, oldest first, without a request.
+
+        Their ``state`` is "open", or "undelivered" where no caller has the orders. A purchase is closed when
+        the end of its last order is seen: by cancel, finish, a wait, a poll, a webhook or any reading, and
+        once its time is over by the service's date.
+        """
+        return self._recovery.bought()
+
+    def dismiss(self, intent: OrderIntent) -> None:
+        """Close a purchase by hand: `unresolved`, `bought` and `recover` do not return it any more.
+
+        Nothing is sent, so an order that it bought lives on.
+        """
+        self._recovery.dismiss(arguments.instance("intent", intent, OrderIntent))
 
     def recover(
-        self, *, max_age: float = 86_400.0, timeout: float | None = None
+        self, *, max_age: float = MAX_AGE, timeout: float | None = None
     ) -> builtins.list[Recovered]:
-        """Settle what ended processes left unsettled in the client's journal, oldest first.
+        """Return all unfinished business of processes that have ended, oldest first, once per process.
 
-        Each purchase is submitted again, with ``timeout`` seconds for each; its orders or its error are
-        in the result. Those written down more than ``max_age`` seconds ago are not sent, because the
-        service may have forgotten their keys. Raises `ConfigurationError` for a client without a journal.
+        A purchase in doubt is submitted again: "settled", or "unsettled" with the error that says why not.
+        One that was bought and never returned to its caller is "undelivered", one whose orders have not
+        ended "open"; `attach` makes a rental of such an order. Programs with a record of their own skip what
+        they know by ``intent.idempotency_key``.
+
+        Purchases in doubt whose first byte was sent more than ``max_age`` seconds ago are not sent, because
+        the service may have forgotten their keys: their error is a `PurchaseTooOldError`. ``timeout`` is the
+        total of seconds for all of it; without it each purchase has the client's limit. Raises
+        `ConfigurationError` for a client without a journal, `JournalError` if that cannot be used in time.
         """
-        return self._purchases.recover(check_seconds("max_age", max_age), timeout)
+        return self._recovery.recover(check_seconds("max_age", max_age), timeout)
 
     def cancel(
         self, order_id: int, *, wait: bool = False, timeout: float | None = None
@@ -310,9 +384,13 @@ class Orders:
         timeout: float | None = None,
     ) -> CreatedOrders:
         """Rent the number of a completed order again, as a new order; arguments as in `create`."""
-        fx = self._rate(timeout, max_price)
-        call = orders.reactivate(order_id, max_price=max_price, idempotency_key=idempotency_key, fx=fx)
-        return self.submit(OrderIntent.of(call, self._driver.version), timeout=timeout)
+
+        def buy(delivery: Delivery) -> CreatedOrders:
+            fx = self._rate(delivery, max_price)
+            call = orders.reactivate(order_id, max_price=max_price, idempotency_key=idempotency_key, fx=fx)
+            return (self._purchases.submit(self._frozen(call), delivery)).data
+
+        return self._purchases.deliver(buy, timeout, idempotency_key)
 
     def reactivate_options(self, order_id: int, *, timeout: float | None = None) -> ReactivateOptions:
         """Read what `reactivate` would cost now."""
@@ -370,8 +448,8 @@ class Orders:
     def _watch(order_id: int, needs_code: bool, after_revision: int | None, after_code: str | None) -> Watch:
         return Watch(order_id, needs_code=needs_code, after_revision=after_revision, after_code=after_code)
 
-    def _rate(self, timeout: float | None, *limits: Price | None) -> FxRate | None:
-        """Read the exchange rate if writing these price limits takes it."""
+    def _rate(self, delivery: Delivery, *limits: Price | None) -> FxRate | None:
+        """Return the exchange rate if writing these price limits takes it."""
         if not needs_rate(self._driver.version, *limits):
             return None
-        return (self._driver.run(catalog.exchange_rate(), timeout)).data.fx
+        return (self._driver.run(catalog.exchange_rate(), deadline=delivery.deadline)).data.fx

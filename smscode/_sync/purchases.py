@@ -1,113 +1,378 @@
 # Generated from smscode/_async/purchases.py by `nox -s generate`: change that file, not this one.
 
-"""Purchases from their first byte to their settlement, whatever happens in between."""
+"""Purchases from their arguments to the hand of their caller, whatever happens in between.
+
+`core.purchases` decides what a failure, a refusal or an interruption means. This module keeps the order of
+things: nothing is sent before it is written, nothing is waited for between an answer and its caller, and
+what says "not bought" is on disk before it is said.
+"""
 
 from __future__ import annotations
 
+import math
+import threading
+import time
 from collections.abc import Sequence
+from typing import Protocol, TypeVar
 
-from .._concurrency import Runtime
-from ..core import bulk
-from ..core.intents import IntentRegistry, OrderIntent, Recovered
-from ..core.wire import Answer
-from ..errors import ConfigurationError, InvalidArgumentError, SmscodeError
-from ..journal import SQLiteJournal
+from .._concurrency import Runtime, Signal
+from ..core import bulk, purchase_records
+from ..core.intents import OrderIntent
+from ..core.purchase_records import Known, Record, State, Step, Writing
+from ..core.purchases import (
+    FOUND_HERE,
+    VERDICTS,
+    Purchase,
+    PurchaseBook,
+    as_order,
+    bought_orders,
+    kind_of,
+    row_after,
+)
+from ..core.wire import Answer, Kind
+from ..errors import JournalError, SmscodeError
+from ..journal import Read, SQLiteJournal, Write
 from ..models import CreatedOrders
+from ..money import FxRate
 from .driver import Driver
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+MAX_AGE = 86_400.0
+"""Seconds for which the service surely remembers an idempotency key."""
+
+_RESERVE = 0.1  # the part of a call's time, and the seconds at most, that are kept for the disk at its end
+
+
+class Delivery:
+    """What one call buys, until its caller has it; meanwhile no other call takes these purchases.
+
+    ``fresh`` says that its keys were made up by this call, so that nothing can have been bought under them.
+    """
+
+    def __init__(self, *, fresh: bool) -> None:
+        self.deadline = math.inf
+        self.fresh = fresh
+        self.purchases: dict[Purchase, None] = {}
+        self.handed: dict[Purchase, None] = {}
+        self.labelled: SmscodeError | None = None
+        self.over = False
+
+
+class Buying(Protocol[T_co]):
+    """What a call does to buy."""
+
+    def __call__(self, delivery: Delivery, /) -> T_co:
+        """Buy, and return what the caller gets."""
+        ...
 
 
 class Purchases:
     """The purchases of one client."""
 
-    def __init__(self, driver: Driver, journal: SQLiteJournal | None, account: str) -> None:
-        """Set up; ``account`` tells the purchases of this account from others in the ``journal``."""
+    def __init__(
+        self, driver: Driver, journal: SQLiteJournal | None, account: str, credential: str
+    ) -> None:
+        """Set up; ``account`` and ``credential`` say which purchases in the ``journal`` are this client's."""
+        self.journal = journal
+        self.account = account
+        self.credential = credential
+        self.book = PurchaseBook()
+        self.rate: FxRate | None = None  # the last one that the service stated
         self._driver = driver
         self._runtime: Runtime = driver.runtime
-        self._journal = journal
-        self._account = account
-        self._registry = IntentRegistry()
+        self._lock = threading.Lock()
 
-    def submit(self, intent: OrderIntent, timeout: float | None) -> Answer[CreatedOrders]:
+    def deliver(self, make: Buying[T], timeout: float | None, key: str | None) -> T:
+        """Run what buys, and return its result as the last act: then its caller has what was bought.
+
+        Every error that leaves it says what is known of the purchase under ``key``; without one, keys are
+        made up. An exception of any kind leaves what was bought in `PurchaseBook.unresolved`.
+        """
+        delivery = Delivery(fresh=key is None)
+        try:
+            delivery.deadline = self._driver.deadline(Kind.CREATE, timeout)
+            value = make(delivery)
+            self._hand_over(delivery)
+            self._end(delivery)
+            return value
+        except BaseException as error:
+            try:
+                if isinstance(error, SmscodeError) and error is not delivery.labelled:
+                    self._label(error, None, key, delivery)
+            finally:
+                self._take_back(delivery)
+                self._end(delivery)
+            raise
+
+    def _hand_over(self, delivery: Delivery) -> None:
+        now = time.time()
+        for purchase in tuple(delivery.purchases):
+            if purchase.bought:
+                delivery.handed[purchase] = None
+                self.change(purchase.key, purchase_records.hand_over(now))
+                self.book.hand_over(purchase, done=True)
+
+    def _take_back(self, delivery: Delivery) -> None:
+        for purchase in delivery.handed:
+            self.book.hand_over(purchase, done=False)
+            self.change(purchase.key, purchase_records.hand_over(None))
+
+    def _end(self, delivery: Delivery) -> None:
+        delivery.over = True
+        if self.journal is not None:
+            for purchase in tuple(delivery.purchases):
+                place = (self.account, purchase.key)
+                if self.journal.holders.get(place) is delivery:
+                    self.journal.holders.pop(place, None)
+
+    def submit(
+        self, intent: OrderIntent, delivery: Delivery, max_age: float = MAX_AGE
+    ) -> Answer[CreatedOrders]:
         """Send a purchase until it is settled, its time is over, or it is cancelled.
 
         Between the service's answer and the return there is nothing to wait for, so that no answer is
         lost to a cancellation.
         """
-        self._driver.check()
-        doubt = self._registry.begin(intent)
-        recorded = self._journal is not None
-        refused = False
-        bought: tuple[int, ...] | None = None
+        purchase: Purchase | None = None
+        key, deadline = intent.idempotency_key, delivery.deadline
         try:
-            if self._journal is not None:
-                try:
-                    if self._runtime.in_thread(self._journal.record, self._account, intent):
-                        doubt.raised = True
-                except SmscodeError:
-                    recorded = False
-                    raise
-            answer = self._driver.run(intent.call, timeout, doubt)
-            bought = tuple(order.id for order in answer.data.orders)
+            self._driver.check()
+            purchase = self._begin(intent, delivery)
+            if self.journal is None:
+                self._refuse_old(purchase, max_age)
+            else:
+                self._write(self.journal, purchase, deadline, max_age)
+                deadline -= min(_RESERVE, (deadline - self._runtime.now()) * _RESERVE)
+            answer = self._driver.run(intent.call, doubt=purchase.doubt, deadline=deadline)
+            self._buy(purchase, answer.data)
             return answer
         except SmscodeError as error:
-            # What the caller is told did not happen must not be bought by a later recovery.
-            refused = error.outcome in ("rejected", "failed")
+            delivery.labelled = error
+            try:
+                if error.trouble is None or error.trouble in FOUND_HERE:
+                    self._label(error, purchase, key, delivery)
+                if purchase is not None:
+                    self._settle(purchase, error, delivery.deadline)
+            except BaseException:
+                if purchase is not None:
+                    self._leave(purchase)
+                raise
             raise
-        finally:
-            settled = self._registry.end(intent, bought=bought is not None)
-            if self._journal is not None and recorded:
-                if settled or refused:
-                    self._journal.settle(self._account, intent, bought)
-                else:
-                    self._journal.leave(self._account, intent)
+        except BaseException:
+            if purchase is not None:
+                self._leave(purchase)
+            raise
 
     def submit_all(
-        self, intents: Sequence[OrderIntent], timeout: float | None
+        self,
+        intents: Sequence[OrderIntent],
+        delivery: Delivery,
+        timeout: float | None,
+        max_age: float = MAX_AGE,
     ) -> dict[OrderIntent, CreatedOrders | SmscodeError]:
-        """Send many purchases, a few at once; give what came of each.
+        """Send many purchases, a few at once; return what each came to.
 
-        When this is cancelled no further one is sent. Those that were settled by then count as in doubt
-        again, because nobody has their orders.
+        ``timeout`` is for all of them; without one each has the client's limit.
         """
         results: dict[OrderIntent, CreatedOrders | SmscodeError] = {}
 
         def submit(intent: OrderIntent) -> None:
             try:
-                results[intent] = (self.submit(intent, timeout)).data
+                results[intent] = (self.submit(intent, delivery, max_age)).data
             except SmscodeError as error:
                 results[intent] = error
 
-        try:
-            for start in range(0, len(intents), bulk.AT_ONCE):
-                self._runtime.for_each(submit, intents[start : start + bulk.AT_ONCE])
-        except BaseException:
-            for intent in bulk.bought(results):
-                self._registry.reopen(intent)
-            raise
+        for start in range(0, len(intents), bulk.AT_ONCE):
+            if timeout is None:
+                delivery.deadline = self._driver.deadline(Kind.CREATE, None)
+            self._runtime.for_each(submit, intents[start : start + bulk.AT_ONCE])
         return results
 
-    def unresolved(self) -> tuple[OrderIntent, ...]:
-        """Give the purchases that may have been carried out without anybody knowing, oldest first."""
-        return self._registry.unresolved()
+    def _begin(self, intent: OrderIntent, delivery: Delivery) -> Purchase:
+        """Return the entry of a purchase that this delivery makes, unless another call has it in hand."""
+        place = (self.account, intent.idempotency_key)
+        with self._lock:
+            purchase = self.book.begin(intent, delivery)
+            delivery.purchases[purchase] = None
+            if self.journal is not None:
+                holder = self.journal.holders.get(place)
+                if isinstance(holder, Delivery) and holder is not delivery and not holder.over:
+                    raise purchase_records.under_way("another client of this process")
+                self.journal.holders[place] = delivery
+        return purchase
 
-    def recover(self, max_age: float, timeout: float | None) -> list[Recovered]:
-        """Settle what ended processes left in the journal, oldest first."""
-        if self._journal is None:
-            raise ConfigurationError("orders.recover: this client has no journal; give it journal=.")
-        self._driver.check()
-        found = self._runtime.in_thread(self._journal.claim, self._account)
-        return [self._recover(intent, age <= max_age, timeout) for intent, age in found]
+    def _refuse_old(self, purchase: Purchase, max_age: float) -> None:
+        """Raise `PurchaseTooOldError` if the service may have forgotten a key that was sent before."""
+        now = time.time()
+        if purchase.certain or purchase.written_at is None:
+            purchase.written_at = now
+            return
+        age = purchase_records.age_of(purchase.written_at, now)
+        if age > max_age:
+            raise purchase_records.too_old(age, max_age)
 
-    def _recover(self, intent: OrderIntent, recent: bool, timeout: float | None) -> Recovered:
-        if not recent:
-            error = InvalidArgumentError(
-                "max_age: this purchase is older, so the service may have forgotten its key and buy again.",
-                idempotency_key=intent.idempotency_key,
-                outcome="unknown",
-            )
-            return Recovered(intent, error=error)
+    def _write(
+        self, journal: SQLiteJournal, purchase: Purchase, deadline: float, max_age: float
+    ) -> None:
+        """Write a purchase down, and learn what the journal has of it; when this returns it is on disk."""
+        signal = Signal()
+        writing = Writing(self._record(journal, purchase, deadline), max_age)
+        write = Write(self.account, purchase.key, writing.write, durable=True, wake=signal.wake)
+        writing.operation = write
+        purchase.writing = writing
+        journal.apply(write)
         try:
-            answer = self.submit(intent, timeout)
-        except SmscodeError as error:
-            return Recovered(intent, error=error)
-        return Recovered(intent, orders=answer.data)
+            known = self.done(signal, write, deadline)
+        finally:
+            writing.failed = write.error is not None
+        purchase.written_at = known.written_at or writing.new.written_at
+        if known.state is not None and not purchase.doubt.raised:
+            self._learn(purchase, known)
+
+    def _learn(self, purchase: Purchase, known: Known) -> None:
+        """Take in what an earlier process left of a purchase: its attempts may still be open."""
+        ago = 0.0 if known.open_until is None else max(time.time() - known.open_until, 0.0)
+        purchase.doubt.ended = self._runtime.now() - ago
+        purchase.doubt.raised = True
+
+    def done(self, signal: Signal, write: Write[T] | Read[T], deadline: float) -> T:
+        """Wait until a write is on disk, or a read answered, and return its result.
+
+        Raises `JournalError` at the deadline.
+        """
+        assert self.journal is not None
+        left = max(deadline - self._runtime.now(), 0.0)
+        if not write.done and not self._runtime.wait_for_disk(signal, left) and not write.done:
+            raise JournalError(
+                f"journal: {self.journal.path} could not be written in the time of the call: another process "
+                "has locked it, or its disk is slow."
+            )
+        if write.error is not None:
+            raise write.error
+        result: T | None = write.result
+        assert result is not None
+        return result
+
+    def _record(self, journal: SQLiteJournal, purchase: Purchase, deadline: float) -> Record:
+        now, left = time.time(), deadline - self._runtime.now()
+        return Record(
+            account=self.account,
+            credential=self.credential,
+            intent=purchase.intent,
+            owner=journal.owner,
+            written_at=now,
+            cap=purchase.intent.cap(self.rate),
+            open_until=None if math.isinf(left) else now + left,
+        )
+
+    def _buy(self, purchase: Purchase, created: CreatedOrders) -> None:
+        """Store what was bought: in memory, and for the disk. Nothing is waited for."""
+        self.book.buy(purchase, created)
+        if purchase.writing is not None:
+            new, bought = purchase.writing.new, bought_orders(as_order(order) for order in created.orders)
+            self.change(purchase.key, purchase_records.buy(new, bought, time.time()))
+
+    def _leave(self, purchase: Purchase) -> None:
+        """Leave a purchase as a cancellation or an interrupt finds it; nothing is waited for."""
+        if purchase.bought:
+            return
+        writing = purchase.writing
+        if purchase.doubt.raised:
+            purchase.doubt.ended = self._runtime.now()
+            self._leave_open(purchase)
+            return
+        if writing is not None and not self._abandon(writing):
+            self.change(purchase.key, writing.withdraw(time.time()), durable=True)
+        self.book.drop(purchase)
+
+    def _leave_open(self, purchase: Purchase) -> None:
+        if self.journal is not None:
+            self.change(purchase.key, purchase_records.leave(self.journal.owner, time.time()))
+
+    def _abandon(self, writing: Writing) -> bool:
+        write = writing.operation
+        return self.journal is not None and isinstance(write, Write) and self.journal.abandon(write)
+
+    def change(self, key: str, step: Step[object], *, durable: bool = False) -> None:
+        """Queue a change of a purchase's row; it is tried until the journal is closed."""
+        if self.journal is not None:
+            self.journal.apply(Write(self.account, key, step, durable=durable, lasting=True))
+
+    def _settle(self, purchase: Purchase, error: SmscodeError, deadline: float) -> None:
+        """Store what an error means for a purchase; what says "not bought" is on disk when this returns."""
+        if purchase.bought:
+            error.outcome = "unknown"  # whatever was answered now, it was bought before
+            purchase.doubt.raised = False
+            return
+        assert error.trouble is not None
+        row = row_after(error.trouble, error.outcome)
+        if row == "stays":
+            if not purchase.doubt.raised:
+                self.book.drop(purchase)  # another call or process has it
+            elif VERDICTS[error.trouble].opens:
+                self._leave_open(purchase)
+        elif self._store_end(purchase, State(row), deadline):
+            self.book.drop(purchase)
+        else:
+            error.outcome = "unknown"
+            purchase.doubt.raised = True
+
+    def _store_end(self, purchase: Purchase, state: State, deadline: float) -> bool:
+        """Store a withdrawal or refusal; return True once it is on disk and nothing contradicts it."""
+        writing = purchase.writing
+        if self.journal is None or writing is None or self._abandon(writing):
+            return True
+        now = time.time()
+        if writing.failed:
+            self.change(
+                purchase.key, writing.withdraw(now), durable=True
+            )  # in case the disk has it after all
+            return True
+        if state is State.WITHDRAWN:
+            step = writing.withdraw(now)
+        else:
+            step = purchase_records.end_unbought(self.journal.owner, state, now)
+        signal = Signal()
+        write = Write(self.account, purchase.key, step, durable=True, lasting=True, wake=signal.wake)
+        self.journal.apply(write)
+        try:
+            return self.done(signal, write, deadline)
+        except SmscodeError:
+            return False
+
+    def label_prepared(self, error: SmscodeError, key: str | None) -> None:
+        """Label the error of a purchase that could not even be prepared, by what this client knows."""
+        error.idempotency_key = key
+        error.outcome = "unknown" if key is not None and self.book.knows(key) else "not_sent"
+
+    def _label(
+        self, error: SmscodeError, purchase: Purchase | None, key: str | None, delivery: Delivery
+    ) -> None:
+        """Label an error for which nothing was sent under the key, though earlier attempts may have been."""
+        kind = kind_of(error)
+        error.idempotency_key = error.idempotency_key or key
+        verdict = VERDICTS[kind]
+        known = verdict.outcome != "unknown" and self._knows(key, purchase, delivery)
+        error.outcome = verdict.outcome_open if known else verdict.outcome
+        error.trouble = error.trouble or kind
+
+    def _knows(self, key: str | None, purchase: Purchase | None, delivery: Delivery) -> bool:
+        """Return True if something may have been bought under a key, as far as memory and journal know."""
+        if purchase is not None and not purchase.certain:
+            return True
+        if key is None or delivery.fresh:
+            return False
+        if purchase is None and self.book.knows(key):
+            return True
+        written = purchase is not None and purchase.writing is not None and purchase.writing.known is not None
+        if self.journal is None or written:
+            return False
+        signal = Signal()
+        found = self.journal.find(self.account, key, signal.wake)
+        try:
+            (record,) = self.done(signal, found, delivery.deadline)
+        except SmscodeError:
+            return True  # nothing can be ruled out
+        return record is not None and record.state in (State.WRITTEN, State.BOUGHT)

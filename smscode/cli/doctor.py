@@ -167,9 +167,9 @@ def _limits(refused: list[RateLimitError]) -> Finding:
 def _journal(session: Session, path: Path | None) -> Finding:
     try:
         with session.journal(path) as journal:
-            left = [] if journal is None else journal.claim(session.settings.account)
+            left = [] if journal is None else journal.records(session.settings.account, ended=True)
     except SmscodeError as error:
         return Finding("fail", "journal", f"{error.message} Give --journal, or set SMSCODE_JOURNAL.")
     if left:
-        return Finding("warn", "journal", f"{len(left)} purchase(s) unsettled: `smscode recover`.")
-    return Finding("ok", "journal", "no purchase is unsettled")
+        return Finding("warn", "journal", f"{len(left)} purchase(s) unfinished: `smscode recover`.")
+    return Finding("ok", "journal", "no purchase is unfinished")

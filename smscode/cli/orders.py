@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +10,8 @@ import typer
 
 from ..core import jsontext
 from ..core.intents import OrderIntent
+from ..core.purchase_records import Record, State
+from ..journal import SQLiteJournal
 from ..models import Order, OrderStatus, Sms
 from .command import command
 from .exits import Exit
@@ -26,6 +28,12 @@ Patience = Annotated[
     float | None, typer.Option("--timeout", min=0, metavar="SECONDS", help="Most time to wait for a code.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+MaxAge = Annotated[
+    float,
+    typer.Option(
+        "--max-age", min=0.001, metavar="HOURS", help="Send nothing whose first byte is older than this."
+    ),
+]
 JournalPath = Annotated[
     Path | None,
     typer.Option(
@@ -125,34 +133,44 @@ def resend(
 
 
 @command(app, "recover", panel=PANEL)
-def recover(session: Session, journal: JournalPath = None, yes: Yes = False) -> int:
-    """Settle purchases that were cut off: each is sent again under its own key.
+def recover(session: Session, journal: JournalPath = None, max_age: MaxAge = 24.0, yes: Yes = False) -> int:
+    """Settle purchases that were cut off, and show numbers that are still rented.
 
-    The service carries each out at most once. One that never reached it is bought now.
+    One whose end is not known is sent again under its own key: the service carries it out at most once, and
+    one that never reached it is bought now.
     """
     screen = session.screen
     with session.journal(journal) as opened, session.client(opened) as client:
-        found = [] if opened is None else opened.claim(session.settings.account)
-        if found:
-            screen.confirm(f"Settle {len(found)} purchase(s)? What never arrived is bought now.", yes=yes)
+        found = [] if opened is None else unfinished(opened, session)
+        in_doubt = sum(record.state is State.WRITTEN for record in found)
+        if in_doubt:
+            screen.confirm(f"Settle {in_doubt} purchase(s)? What never arrived is bought now.", yes=yes)
         with session.changing(IN_DOUBT):
-            done = client.orders.recover() if found else []
+            done = client.orders.recover(max_age=max_age * 3600) if found else []
     values: list[object] = []
-    cells: list[tuple[str, str]] = []
+    cells: list[tuple[str, str, str]] = []
     worst = Exit.OK
     for result in done:
         trouble = None if result.error is None else Trouble(result.error, IN_DOUBT)
-        bought = () if result.orders is None else result.orders.orders
         key = result.intent.idempotency_key
         failure = None if trouble is None else trouble.record
-        values.append({"idempotency_key": key, "orders": bought, "error": failure})
-        said = (
-            " ".join(trouble.lines) if trouble else f"bought: {' '.join(str(order.id) for order in bought)}"
+        values.append(
+            {"idempotency_key": key, "state": result.state, "orders": result.orders, "error": failure}
         )
-        cells.append((key, said))
+        said = " ".join(trouble.lines) if trouble else " ".join(map(_short, result.orders)) or "no number"
+        cells.append((key, result.state, said))
         worst = worst if trouble is None else max(worst, trouble.exit)
-    screen.rows(values, ("key", "outcome"), cells)
+    screen.rows(values, ("key", "state", "orders"), cells)
     return worst
+
+
+def unfinished(journal: SQLiteJournal, session: Session) -> list[Record]:
+    """Return the purchases in a journal that are in doubt, or whose orders have not ended."""
+    return journal.records(session.settings.account, ended=True)
+
+
+def _short(order: Order) -> str:
+    return f"{order.id} {order.status}"
 
 
 def _look(order_id: int) -> str:
@@ -161,20 +179,25 @@ def _look(order_id: int) -> str:
 
 def _show_unresolved(session: Session, path: Path | None) -> None:
     with session.journal(path) as journal:
-        found = [] if journal is None else journal.claim(session.settings.account)
-    now = datetime.now(UTC)
+        found = [] if journal is None else unfinished(journal, session)
+    found = [record for record in found if record.state is State.WRITTEN]
     values = [
         {
-            "idempotency_key": intent.idempotency_key,
-            "operation": intent.operation,
-            "api_version": intent.version,
-            "request": jsontext.parse(intent.body),
-            "created_at": now - timedelta(seconds=age),
+            "idempotency_key": record.intent.idempotency_key,
+            "operation": record.intent.operation,
+            "api_version": record.intent.version,
+            "request": jsontext.parse(record.intent.body),
+            "created_at": datetime.fromtimestamp(record.written_at, UTC),
         }
-        for intent, age in found
+        for record in found
     ]
     cells = [
-        (intent.idempotency_key, day(now - timedelta(seconds=age)), _wish(intent)) for intent, age in found
+        (
+            record.intent.idempotency_key,
+            day(datetime.fromtimestamp(record.written_at, UTC)),
+            _wish(record.intent),
+        )
+        for record in found
     ]
     session.screen.rows(values, ("key", "since", "what"), cells)
     if found:

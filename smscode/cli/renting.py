@@ -9,7 +9,7 @@ from attrs import define, field
 from .._async.client import AsyncClient
 from ..core.release import Released
 from ..errors import OrderTerminalError, OtpTimeoutError, SmscodeError
-from ..models import CreatedOrder, OrderStatus, RoutingPolicy, Sms
+from ..models import CreatedOrder, Order, OrderStatus, RoutingPolicy, Sms
 from ..money import Money
 from .exits import Exit
 from .screen import when
@@ -35,7 +35,7 @@ class Renting:
     session: Session
     wish: Wish
     patience: float | None
-    order: CreatedOrder | None = field(default=None, init=False)
+    order: CreatedOrder | Order | None = field(default=None, init=False)
     sms: Sms | None = field(default=None, init=False)
     shown: bool = field(default=False, init=False)
 
@@ -48,9 +48,9 @@ class Renting:
         with stop.listening(), self.session.changing(IN_DOUBT), stop.everything:
             try:
                 async with rental:
-                    self.order = rental.order
+                    self.order = order = rental.order
                     self.session.doubt = ""
-                    self._show_number(self.order)
+                    self._show_number(order)
                     with stop.waiting, screen.progress("waiting for the code; Ctrl-C gives the number back"):
                         self.sms = await rental.wait_for_otp(timeout=self.patience)
                     self._show_code()
@@ -62,7 +62,12 @@ class Renting:
                 raise error
             self._tell_nothing_rented(client)
             return stop.code
-        self._tell_end(self.order, rental.released, error)
+        try:
+            self._show_late_code(rental.sms)
+        except OSError as caught:
+            error = caught
+        self._tell_end(self.order, rental.released, rental.release_error, error)
+        client._driver.open_rentals.remove(self.order.id)  # closing need not say it again
         if self.shown:
             return Exit.OK
         if stop.code or isinstance(error, OtpTimeoutError | OrderTerminalError):
@@ -81,7 +86,7 @@ class Renting:
             screen.warn(f"Interrupted. {told} If not: {self._left(self.order)}")
         return Exit.INTERRUPTED
 
-    def _show_number(self, order: CreatedOrder) -> None:
+    def _show_number(self, order: CreatedOrder | Order) -> None:
         pairs: dict[str, object] = {"order": order.id, "number": order.phone_number}
         if self.session.screen.pretty:
             pairs["until"] = when(order.expires_at)
@@ -92,34 +97,45 @@ class Renting:
             self.session.screen.event("code", {"sms": self.sms}, {"code": self.sms.code})
             self.shown = True
 
+    def _show_late_code(self, sms: Sms | None) -> None:
+        """Show a code that only giving the number back has met: it is paid for."""
+        if self.sms is None and sms is not None and sms.code is not None:
+            self.sms = sms
+            self._show_code()
+
     def _tell_nothing_rented(self, client: AsyncClient) -> None:
         left = [intent.idempotency_key for intent in client.orders.unresolved()]
         said = f"The number may have been bought: {IN_DOUBT}" if left else "Nothing was bought."
         self.session.screen.warn(f"Interrupted. {said}")
 
     @staticmethod
-    def _left(order: CreatedOrder) -> str:
+    def _left(order: CreatedOrder | Order) -> str:
         ends = f"Order {order.id} ends by itself at {when(order.expires_at)}"
         refund = f"{_price(order)} is refunded then if no SMS came"
         return f"{ends}; {refund}. Sooner: `smscode cancel {order.id} --wait`."
 
     def _tell_end(
-        self, order: CreatedOrder, released: Released | SmscodeError | None, error: Exception | None
+        self,
+        order: CreatedOrder | Order,
+        released: Released | None,
+        release_error: SmscodeError | None,
+        error: Exception | None,
     ) -> None:
         """Tell what became of the number, and of the money."""
         screen = self.session.screen
-        status = released.value if isinstance(released, Released) else "unknown"
-        why = "No code came in time. " if isinstance(error, OtpTimeoutError) else ""
+        status = "unknown" if released is None else released.value
+        why = "No code came in time. " if isinstance(error, OtpTimeoutError) and not self.shown else ""
         if released is Released.FINISHED:
             said = f"Finished; {_price(order)} was charged."
         elif released is Released.CANCELED:
             said = f"{why}Canceled; {_price(order)} was refunded."
         elif released is Released.ALREADY_RELEASED:
             said = _ended(order, error)
-        elif isinstance(released, SmscodeError):
-            said = f"{why}Giving the number back failed: {released.message} {self._left(order)}"
-        else:
+        elif released is Released.LEFT_TO_EXPIRE:
             said = f"{why}It is too early to cancel. {self._left(order)}"
+        else:
+            reason = "it was interrupted." if release_error is None else release_error.message
+            said = f"{why}Giving the number back failed: {reason} {self._left(order)}"
         if self.sms is not None and not self.shown:
             said += f" `smscode order {order.id}` shows its code."
         if screen.as_json:
@@ -131,11 +147,11 @@ class Renting:
             screen.warn(said)
 
 
-def _price(order: CreatedOrder) -> str:
+def _price(order: CreatedOrder | Order) -> str:
     return "its price" if order.amount is None else str(order.amount)
 
 
-def _ended(order: CreatedOrder, error: Exception | None) -> str:
+def _ended(order: CreatedOrder | Order, error: Exception | None) -> str:
     """Tell how an order ended that somebody or something else has ended."""
     if not isinstance(error, OrderTerminalError):
         return f"Order {order.id} had ended already: `smscode order {order.id}` tells how."

@@ -15,6 +15,7 @@ from ..errors import (
     IdempotencyKeyReuseError,
     InsufficientBalanceError,
     InvalidArgumentError,
+    JournalError,
     NetworkError,
     NoOfferAvailableError,
     OrderTerminalError,
@@ -61,13 +62,15 @@ class Trouble:
     @property
     def exit(self) -> Exit:
         """The exit code it ends with."""
+        if self.doubt and self.error.outcome == "unknown":  # whatever the error: it is about the money first
+            return Exit.NO_CODE if self.rented else Exit.UNKNOWN
         if isinstance(self.error, InvalidArgumentError):
             return Exit.USAGE
-        if isinstance(self.error, ConfigurationError):
+        if isinstance(self.error, ConfigurationError | JournalError):
             return Exit.SETUP
         if self.rented or isinstance(self.error, OtpTimeoutError | OrderTerminalError):
             return Exit.NO_CODE
-        return Exit.UNKNOWN if self.doubt and self.error.outcome == "unknown" else Exit.FAILED
+        return Exit.FAILED
 
     @property
     def advice(self) -> str:

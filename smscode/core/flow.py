@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Literal, TypeAlias, TypeVar, cast
 
 import attrs
-from attrs import define, field, frozen
+from attrs import field, frozen
 
 from ..errors import (
     InvalidResponseError,
@@ -24,23 +24,13 @@ from ..errors import (
 from . import answers, reconcile
 from .bucket import Lease, NoRoom
 from .codec import Version
-from .retry import BEHIND_THE_KEY, TABLE, Action, RetryPolicy, counted
+from .purchases import Doubt, judge
+from .retry import TABLE, Action, RetryPolicy, counted
 from .slots import Ending
 from .watch import Watch
 from .wire import Answer, Call, Group, Kind, Request, Response
 
 T = TypeVar("T")
-
-
-@define
-class Doubt:
-    """Whether a request may have been carried out without anybody knowing.
-
-    It is raised when the first byte of an attempt is written, and settled by an answer. It outlives
-    the flow, so that a cancelled purchase knows whether it has to be looked after.
-    """
-
-    raised: bool = False
 
 
 @frozen
@@ -104,7 +94,8 @@ Effect: TypeAlias = Acquire | Send | Pause | Sleep
 class Failure:
     """Why no answer came.
 
-    ``kind`` is a row of the retry table. ``timed_out`` tells that the time was over.
+    ``kind`` is a row of the retry table. ``timed_out`` says that the time was over, ``raised`` is an error of
+    this package that came from below.
     """
 
     kind: Literal[
@@ -119,9 +110,13 @@ class Failure:
     reason: str
     timed_out: bool = False
     cause: Exception | None = field(default=None, repr=False)
+    raised: SmscodeError | None = field(default=None, repr=False)
 
     def error(self) -> SmscodeError:
-        """Make the error that the caller sees."""
+        """Return the error that the caller sees."""
+        if self.raised is not None:
+            self.raised.trouble = self.kind
+            return self.raised
         class_: type[SmscodeError] = RequestTimeoutError if self.timed_out else NetworkError
         if self.kind in ("answer too large", "unreadable answer"):
             class_ = InvalidResponseError
@@ -161,13 +156,15 @@ def never_banned() -> None:
 class Terms:
     """What all attempts of a call share.
 
-    ``deadline`` is when it has to be over; ``chance`` gives random numbers of 0..1. ``limited`` tells
-    that rate limits are kept; ``watch`` is told what happens, if anybody wants to know. ``banned`` gives
-    the error to end with while the account may not send this.
+    ``began`` and ``deadline`` are the call's first and last moment; ``chance`` returns random numbers of
+    0..1.
+    ``limited`` says that rate limits are kept. ``watch`` reports what happens, None if nothing listens.
+    ``banned`` returns the error to end with while the account may not send this.
     """
 
     version: Version
     policy: RetryPolicy
+    began: float
     deadline: float
     chance: Callable[[], float]
     limited: bool = False
@@ -180,7 +177,7 @@ def flow(call: Call[T], terms: Terms, doubt: Doubt | None = None) -> Flow[Answer
 
     The request is built once: every attempt sends the same bytes under the same idempotency key. A
     pause that would pass the deadline is not begun. ``doubt`` may come from an earlier try of the
-    same purchase; it is settled when this one is.
+    same purchase. An answer does not settle it: whoever stores the orders does, once they are stored.
     """
     request = call.request(terms.version)
     kind = call.endpoint.kind
@@ -190,18 +187,20 @@ def flow(call: Call[T], terms: Terms, doubt: Doubt | None = None) -> Flow[Answer
     sent = 0
     fresh = held_up = False
     last: SmscodeError | None = None
+    now = terms.began
     while True:
         before = doubt.raised
         if (ban := terms.banned()) is not None:
-            raise _left_out(ban, "TEMP_BANNED_ABUSE_GUARD", call, sent, before, doubt) from last
+            raise _left_out(ban, "TEMP_BANNED_ABUSE_GUARD", call, sent, before, doubt, now) from last
         lease = None
         if terms.limited:
             # Whoever had a turn once waits no more behind those who had none.
             urgent = before or sent > 0 or held_up
             reply = yield Acquire(call.endpoint.group, terms.deadline, urgent)
             if isinstance(reply.result, NoRoom):
-                raise last or _left_out(reply.result.error(), "no room", call, sent, before, doubt)
+                raise last or _left_out(reply.result.error(), "no room", call, sent, before, doubt, now)
             lease = cast(Lease, reply.result)
+            now = reply.now
             if watch is not None:
                 watch.waited(call, sent + 1, reply.now, "rate limit")
         sent += 1
@@ -218,12 +217,12 @@ def flow(call: Call[T], terms: Terms, doubt: Doubt | None = None) -> Flow[Answer
             answer = yield from _read(call, reply, terms.version)
         except SmscodeError as error:
             what = error.trouble or "unknown code"
-            _label(error, call, sent, what, before, doubt)
+            _label(error, call, sent, what, before, doubt, sent_at=now, now=reply.now)
             last = error
         else:
-            doubt.raised = False
             return answer if sent == 1 else attrs.evolve(answer, attempts=sent)
 
+        now = reply.now
         troubles[what] = troubles.get(what, 0) + 1
         rule = TABLE[what]
         wait = terms.policy.pause(rule.pace, troubles[what], last.retry_after, terms.chance())
@@ -238,7 +237,6 @@ def flow(call: Call[T], terms: Terms, doubt: Doubt | None = None) -> Flow[Answer
         if action is Action.RECONCILE or (action is Action.CHECK and before):
             settled = yield from _reconciled(call, terms, last)
             if settled is not None:
-                doubt.raised = False
                 return attrs.evolve(settled, attempts=sent)
         if action in (Action.STOP, Action.CHECK) or _spent(terms, kind, troubles):
             raise last
@@ -248,6 +246,7 @@ def flow(call: Call[T], terms: Terms, doubt: Doubt | None = None) -> Flow[Answer
             watch.retrying(call, sent, last, wait)
         if wait > 0 and not paused:  # the pause of the group holds this call up, too
             reply = yield Sleep(wait)
+            now = reply.now
             if watch is not None:
                 watch.waited(call, sent + 1, reply.now, "retry")
             if reply.now >= terms.deadline:  # reading the order took time, too
@@ -267,12 +266,12 @@ def _tell(watch: Watch, call: Call[object], sent: int, reply: Reply) -> None:
 
 
 def _left_out(
-    error: SmscodeError, what: str, call: Call[object], sent: int, before: bool, doubt: Doubt
+    error: SmscodeError, what: str, call: Call[object], sent: int, before: bool, doubt: Doubt, now: float
 ) -> SmscodeError:
-    """Make the error of a call that is not sent, or not once more."""
-    _label(error, call, sent, what, before, doubt)
-    if not sent and not doubt.raised:
-        error.outcome = "not_sent"
+    """Label the error of a call that is not sent, or not once more."""
+    kind = "banned here" if what == "TEMP_BANNED_ABUSE_GUARD" else what
+    _label(error, call, sent, kind, before, doubt, sent_at=now, now=now)
+    error.trouble = what
     return error
 
 
@@ -289,24 +288,34 @@ def _read(call: Call[T], reply: Reply, version: Version) -> Flow[Answer[T]]:
     raise cast(Failure, reply.result).error()
 
 
-def _label(error: SmscodeError, call: Call[object], sent: int, what: str, before: bool, doubt: Doubt) -> None:
+def _label(
+    error: SmscodeError,
+    call: Call[object],
+    sent: int,
+    what: str,
+    before: bool,
+    doubt: Doubt,
+    *,
+    sent_at: float,
+    now: float,
+) -> None:
     """Write the call's facts on an error, and what is known about the request by now.
 
-    Doubt stays: what a later attempt was told says nothing about an earlier one that may have gone
-    through, unless the service looked the idempotency key up to say it.
+    Of a purchase, `judge` decides. Of everything else doubt stays: what a later attempt was answered says
+    nothing about an earlier one that may have been carried out.
     """
     error.trouble = what
     error.attempts = sent
     error.idempotency_key = call.idempotency_key
+    if call.endpoint.kind is Kind.CREATE:
+        error.outcome = judge(what, doubt, before=before, sent_at=sent_at, now=now)
+        return
     error.outcome = TABLE[what].outcome
     if call.endpoint.kind is Kind.READ:
         doubt.raised = False
         return
     doubt.raised = before or error.outcome == "unknown"
-    if what in BEHIND_THE_KEY and call.endpoint.kind is Kind.CREATE:
-        # Only a recorded failure rules out that an attempt still on its way buys when it arrives.
-        doubt.raised = before and what != "PROVIDER_ERROR"
-    elif doubt.raised:
+    if doubt.raised:
         error.outcome = "unknown"
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
 from attrs import field, frozen
 
 from ..models import CreatedOrders
-from . import orders
+from ..money import FxRate
+from . import jsontext, orders
 from .codec import Version
 from .wire import Call, Endpoint, Request
 
@@ -36,7 +38,9 @@ class OrderIntent:
         return cls(call.idempotency_key, operation, version, call.request(version))
 
     @classmethod
-    def restore(cls, idempotency_key: str, operation: Operation, version: Version, body: bytes) -> OrderIntent:
+    def restore(
+        cls, idempotency_key: str, operation: Operation, version: Version, body: bytes
+    ) -> OrderIntent:
         """Return the purchase that was stored by its parts."""
         endpoint = _endpoint(operation)
         call = Call(endpoint, endpoint.path, idempotency_key=idempotency_key)
@@ -54,6 +58,18 @@ class OrderIntent:
         endpoint = _endpoint(self.operation)
         frozen_request = (self.version, self.request)
         return Call(endpoint, endpoint.path, idempotency_key=self.idempotency_key, frozen=frozen_request)
+
+    def cap(self, fx: FxRate | None) -> int | None:
+        """Return the most that it can cost, in rupiah; None without a limit, or on v2 without a rate."""
+        fields = jsontext.parse(self.body)
+        assert type(fields) is dict
+        limit, quantity = fields.get("max_price"), fields.get("quantity", 1)
+        assert type(quantity) is int
+        if type(limit) is int:
+            return limit * quantity
+        if type(limit) is str and fx is not None:
+            return fx.to_idr(Decimal(limit), rounding="ROUND_FLOOR") * quantity
+        return None
 
     def same_order(self, other: OrderIntent) -> bool:
         """Return True if both are the same order, whatever their keys."""

@@ -7,7 +7,7 @@ what they return, so no rule about money lives in it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import TypeAlias, TypeVar
 
@@ -87,10 +87,11 @@ class Record:
         """The rupiah that were refunded, as far as that is known."""
         return sum(order.refunded or 0 for order in self.orders)
 
-    def age(self, now: float) -> float:
-        """Return the seconds since it was written, infinity if the clock was set back since then."""
-        age = now - self.written_at
-        return max(age, 0.0) if age >= -FUTURE else float("inf")
+
+def age_of(written_at: float, now: float) -> float:
+    """Return the seconds since a purchase was written, infinity if the clock was set back since then."""
+    age = now - written_at
+    return max(age, 0.0) if age >= -FUTURE else float("inf")
 
 
 Living: TypeAlias = Callable[[str], bool]
@@ -99,3 +100,231 @@ Living: TypeAlias = Callable[[str], bool]
 Step: TypeAlias = Callable[[Record | None, Living], tuple[Record | None, R]]
 """Returns the record to store, the same object if nothing changes, and a result. It may raise an error of
 this package, and then nothing changes."""
+
+
+@frozen
+class Known:
+    """What was stored under a key before a purchase was written: ``state`` is None for nothing open."""
+
+    state: State | None = None
+    open_until: float | None = None
+    written_at: float | None = None
+
+
+class Writing:
+    """How one call writes its purchase down before it sends it, and takes that back.
+
+    ``known`` is what was stored before, once it was written. Only a row that this call made is withdrawn:
+    one that was there is of an earlier try, which may have bought.
+    """
+
+    def __init__(self, new: Record, max_age: float) -> None:
+        self.new = new
+        self.known: Known | None = None
+        self.operation: object = None  # of the journal, to abandon it
+        self.failed = False  # it was not written, for certain
+        self._max_age = max_age
+
+    def write(self, record: Record | None, living: Living) -> tuple[Record | None, Known]:
+        """Store a purchase before it is sent; the result is what was there before. A step.
+
+        It raises, and nothing may be sent: `InvalidArgumentError` if the key belongs to another order,
+        `ClientStateError` if another living process has the purchase under way, `PurchaseTooOldError` if it
+        was first written more than ``max_age`` seconds ago.
+        """
+        record, self.known = self._written(record, living)
+        return record, self.known
+
+    def _written(self, record: Record | None, living: Living) -> tuple[Record | None, Known]:
+        new = self.new
+        if record is None or record.state in (State.REFUSED, State.WITHDRAWN):
+            return new, Known()
+        if not record.intent.same_order(new.intent):
+            raise another_order("the journal")
+        foreign = record.owner != new.owner
+        if record.state is State.WRITTEN and foreign and living(record.owner):
+            raise under_way("another process")
+        age = age_of(record.written_at, new.written_at)
+        if age > self._max_age:
+            raise too_old(age, self._max_age)
+        known = Known(record.state, record.open_until, record.written_at)
+        if record.state is State.BOUGHT:
+            return record, known  # the service repeats its answer; the row stays with its owner
+        open_until = None if new.open_until is None else max(new.open_until, record.open_until or 0.0)
+        return evolve(record, owner=new.owner, open_until=open_until, closed_at=None), known
+
+    def withdraw(self, now: float) -> Step[bool]:
+        """Return the step that takes the writing back; its result is whether nothing is written now."""
+        end = end_unbought(self.new.owner, State.WITHDRAWN, now)
+
+        def step(record: Record | None, living: Living) -> tuple[Record | None, bool]:
+            if record is None:
+                return None, True
+            made_here = self.known is not None and self.known.state is None
+            return end(record, living) if made_here else (record, False)
+
+        return step
+
+
+def leave(owner: str, open_until: float) -> Step[None]:
+    """Return the step that stores when the last attempt of a purchase in doubt had ended."""
+    return _mine(owner, lambda record: evolve(record, open_until=open_until))
+
+
+def end_unbought(owner: str, state: State, now: float) -> Step[bool]:
+    """Return the step that stores a refusal or a withdrawal; its result is whether it did.
+
+    It does not where somebody else has taken the purchase over, or where it is known to be bought.
+    """
+
+    def step(record: Record | None, living: Living) -> tuple[Record | None, bool]:
+        if record is None or record.owner != owner or record.state is not State.WRITTEN:
+            return record, False
+        return evolve(record, state=state, answered_at=now, closed_at=now), True
+
+    return step
+
+
+def buy(new: Record, orders: tuple[BoughtOrder, ...], now: float) -> Step[None]:
+    """Return the step that stores the orders of a purchase, whatever was stored before.
+
+    ``new`` is stored if the row has gone, as in a journal that was replaced.
+    """
+
+    def step(record: Record | None, living: Living) -> tuple[Record | None, None]:
+        record = record or new
+        if record.state is State.BOUGHT:
+            return record, None
+        closed_at = None if orders else now
+        bought = evolve(record, state=State.BOUGHT, answered_at=now, closed_at=closed_at, orders=orders)
+        return bought, None
+
+    return step
+
+
+def hand_over(now: float | None) -> Step[None]:
+    """Return the step that stores that the caller has the orders, or with None that it has not."""
+
+    def step(record: Record | None, living: Living) -> tuple[Record | None, None]:
+        if record is None or record.state is not State.BOUGHT:
+            return record, None
+        handed = evolve(record, handed_at=now, closed_at=None if record.orders else record.closed_at)
+        return _closed_if_over(handed, now), None
+
+    return step
+
+
+def end_orders(refunds: Mapping[int, int | None], now: float) -> Step[None]:
+    """Return the step that stores which orders have ended, with the rupiah refunded for each, if known.
+
+    The row is closed when all its orders have ended and their caller had them.
+    """
+
+    def step(record: Record | None, living: Living) -> tuple[Record | None, None]:
+        if record is None:
+            return None, None
+        orders = tuple(
+            order
+            if order.id not in refunds or order.ended_at is not None
+            else evolve(order, refunded=refunds[order.id], ended_at=now)
+            for order in record.orders
+        )
+        return _closed_if_over(evolve(record, orders=orders), now), None
+
+    return step
+
+
+def close(now: float) -> Step[None]:
+    """Return the step that closes a row, whatever is known of its orders."""
+
+    def step(record: Record | None, living: Living) -> tuple[Record | None, None]:
+        return (record and evolve(record, closed_at=record.closed_at or now)), None
+
+    return step
+
+
+@frozen
+class Claimant:
+    """Who recovers: the ``owner`` of a journal, for an ``account`` with this ``credential``.
+
+    ``under_way`` says of a key that a call in this process has it in hand.
+    """
+
+    owner: str
+    account: str
+    credential: str
+    under_way: Callable[[str], bool]
+
+
+def claim(who: Claimant) -> Step[Record | None]:
+    """Return the step that takes a row over from a process that has ended; its result is None for others.
+
+    What this owner itself left unfinished comes along. Of another account at the same address, whose token
+    may be this account's former one, only what is in doubt is shown, and stays where it is.
+    """
+
+    def step(record: Record | None, living: Living) -> tuple[Record | None, Record | None]:
+        assert record is not None, "claims are made of rows"
+        mine = record.owner == who.owner
+        if not mine and living(record.owner):
+            return record, None
+        if record.account != who.account:
+            former = _address(record.credential) == _address(who.credential) and not _named(record.account)
+            return record, record if former and record.state is State.WRITTEN else None
+        if not mine:
+            taken = evolve(record, owner=who.owner)
+            return taken, taken
+        unfinished = record.state is State.WRITTEN or record.handed_at is None
+        return record, record if unfinished and not who.under_way(record.intent.idempotency_key) else None
+
+    return step
+
+
+def _address(credential: str) -> str:
+    return credential.partition(":")[0]
+
+
+def _named(account: str) -> bool:
+    return ":" in account
+
+
+def another_order(where: str) -> InvalidArgumentError:
+    """Return the error for a key that belongs to another order."""
+    error = InvalidArgumentError(
+        f"idempotency_key: {where} has it with another order; a new order takes a new key."
+    )
+    error.trouble = "another order"
+    return error
+
+
+def under_way(where: str) -> ClientStateError:
+    """Return the error for a purchase that is being made at the moment."""
+    error = ClientStateError(f"idempotency_key: {where} has this purchase under way; wait for its result.")
+    error.trouble = "under way"
+    return error
+
+
+def too_old(age: float, max_age: float) -> PurchaseTooOldError:
+    """Return the error for a purchase whose key the service may have forgotten."""
+    seconds = "in the future, by a clock that was set back" if age == float("inf") else f"{age:.0f} s ago"
+    error = PurchaseTooOldError(
+        f"This purchase was first sent {seconds}, and max_age is {max_age:g} s: the service may have "
+        "forgotten its key and buy again."
+    )
+    error.trouble = "too old"
+    return error
+
+
+def _closed_if_over(record: Record, now: float | None) -> Record:
+    """Close a row whose caller had its orders, if all of them have ended."""
+    over = record.handed_at is not None and all(order.ended_at is not None for order in record.orders)
+    return evolve(record, closed_at=now) if over and record.closed_at is None else record
+
+
+def _mine(owner: str, change: Callable[[Record], Record]) -> Step[None]:
+    def step(record: Record | None, living: Living) -> tuple[Record | None, None]:
+        if record is None or record.owner != owner or record.state is not State.WRITTEN:
+            return record, None
+        return change(record), None
+
+    return step

@@ -1,13 +1,26 @@
-"""How a rental ends: what to send to give its number back, and what the answer means."""
+"""How a rental ends: what to send to give its number back, and what the answers mean."""
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from enum import StrEnum
 from typing import Literal, TypeAlias
 
-from ..errors import CancelTooEarlyError, ConflictError, NotFoundError, SmscodeError
+from attrs import define, evolve, field, frozen
 
-Step: TypeAlias = Literal["cancel", "finish"]
+from ..errors import (
+    CancelTooEarlyError,
+    ConflictError,
+    NotFoundError,
+    ProviderError,
+    RateLimitError,
+    SmscodeError,
+)
+from ..models import ActiveOrder, CreatedOrder, Order, OrderStatus, Sms
+from .otp import Watch
+
+Step: TypeAlias = Literal["cancel", "finish", "read", "look"]
+"""What to send: cancel or finish the order, read it, or look it up among the active orders."""
 
 
 class Released(StrEnum):
@@ -18,31 +31,159 @@ class Released(StrEnum):
     CANCELED = "canceled"
     """No SMS came; the order was cancelled and refunded."""
     LEFT_TO_EXPIRE = "left_to_expire"
-    """It could not be given back in the time allowed. It ends by itself, refunded if no SMS comes."""
+    """The service does not allow a cancel yet. The order ends by itself, refunded if no SMS comes."""
     ALREADY_RELEASED = "already_released"
     """The order had ended before."""
 
 
-def first_step(*, received: bool) -> Step:
-    """Tell what to send: an order that received an SMS cannot be cancelled any more."""
-    return "finish" if received else "cancel"
+@frozen
+class Ending:
+    """How giving a number back ended: ``released``, or None and the ``error`` that prevented it."""
+
+    released: Released | None
+    error: SmscodeError | None = None
 
 
-def done(step: Step) -> Released:
-    """Tell what it means that a step succeeded."""
-    return Released.FINISHED if step == "finish" else Released.CANCELED
+@define
+class Known:
+    """What a rental knows of its order.
 
-
-def refused(step: Step, error: SmscodeError) -> Released | Step | SmscodeError:
-    """Tell what it means that a step failed: the end, another step, or an error to report.
-
-    A cancel meets a conflict when the order has ended, and also when an SMS came that nobody saw; the
-    latter is what a finish then succeeds with.
+    ``sms`` is the last message; ``received`` is True as soon as any came, also one whose text is not
+    known. ``asked_again`` is True after a resend until its SMS is there. ``tried`` holds the steps that
+    may have been carried out, although their answer was lost: what ended then, ended by this rental.
     """
-    if isinstance(error, CancelTooEarlyError):
-        return Released.LEFT_TO_EXPIRE
-    if isinstance(error, ConflictError) and step == "cancel":
-        return "finish"
-    if isinstance(error, ConflictError | NotFoundError):
-        return Released.ALREADY_RELEASED
-    return error
+
+    sms: Sms | None = None
+    received: bool = False
+    asked_again: bool = False
+    ended: bool = False
+    status: OrderStatus | None = None
+    tried: set[Step] = field(factory=set[Step])
+
+    def take(self, sms: Sms) -> None:
+        """Store the message that a wait returned."""
+        self.sms, self.received, self.asked_again = sms, True, False
+
+    def see(self, order: CreatedOrder | ActiveOrder | Order) -> None:
+        """Store what the order shows; a message that is known already changes nothing.
+
+        The message is stored first, so that an interrupt in here leaves no order that seems to be over
+        and done with although its message was not taken.
+        """
+        if isinstance(order, CreatedOrder):
+            order = _as_active(order)
+        last = self.sms
+        watch = Watch(
+            order.id,
+            needs_code=False,
+            after_revision=None if last is None else last.revision,
+            after_code=None if last is None else last.code,
+        )
+        watch.see(order)
+        if watch.sms is not None:
+            self.take(watch.sms)
+        if order.status == OrderStatus.OTP_RECEIVED or order.otp_received_at or order.sms_revision:
+            self.received = True
+        if isinstance(order.status, OrderStatus) and order.status.terminal:
+            self.close(order.status)
+        if self.received and order.status == OrderStatus.ACTIVE:
+            self.asked_again = True  # a resend is what makes such an order active again
+
+    def close(self, status: OrderStatus | None) -> None:
+        """Store that the order has ended; ``status`` is None where only that much is known."""
+        self.ended, self.status = True, status
+
+    def copy(self) -> Known:
+        """Return the same knowledge for another rental of the order."""
+        return evolve(self, tried=set(self.tried))
+
+    def ending(self) -> Ending:
+        """Return how the order ended: by this rental, or before."""
+        if self.status is OrderStatus.CANCELED and "cancel" in self.tried:
+            return Ending(Released.CANCELED)
+        if self.status is OrderStatus.COMPLETED and "finish" in self.tried:
+            return Ending(Released.FINISHED)
+        return Ending(Released.ALREADY_RELEASED)
+
+
+Steps: TypeAlias = Generator[Step, SmscodeError | None, Ending]
+
+# A service that refuses a cancel for one of these reasons may do so because an SMS came, or before it
+# looks for one: which check comes first is not documented.
+_MAY_HIDE_AN_SMS = (ConflictError, CancelTooEarlyError, ProviderError, RateLimitError)
+
+
+def giving_back(known: Known) -> Steps:
+    """Yield each step to send, and return how it ended.
+
+    The reply to a step is None if it succeeded, else its error. What a "read" or "look" showed is stored
+    in ``known`` by the driver. An order is finished only if an SMS came, and only after its SMS was
+    read: where reading fails it stays open, because its code can still be had.
+    """
+    if known.received and (known.asked_again or known.sms is None) and not known.ended:
+        failure = yield from _reading(known)
+        if failure is not None:
+            return Ending(None, failure)
+    if not known.received and not known.ended:
+        refusal, unread = yield from _trying(known, "cancel", OrderStatus.CANCELED)
+        if isinstance(refusal, CancelTooEarlyError) and not known.received and not known.ended:
+            return Ending(Released.LEFT_TO_EXPIRE)
+        if refusal is not None and not known.ended and (unread or not known.received):
+            return Ending(None, refusal)
+    if not known.ended:
+        refusal, _ = yield from _trying(known, "finish", OrderStatus.COMPLETED)
+        if refusal is not None and not known.ended:
+            return Ending(None, refusal)
+    return known.ending()
+
+
+def _trying(
+    known: Known, step: Step, status: OrderStatus
+) -> Generator[Step, SmscodeError | None, tuple[SmscodeError | None, bool]]:
+    """Try a step and learn why it was refused; return the refusal, and whether reading failed then.
+
+    The error of a failed reading is the refusal's ``__cause__``.
+    """
+    tried_before = step in known.tried  # by an attempt that was interrupted
+    known.tried.add(step)
+    refusal, unread = (yield step), False
+    if refusal is not None and refusal.outcome != "unknown" and not tried_before:
+        known.tried.discard(step)
+    if refusal is None:
+        known.close(status)
+    elif isinstance(refusal, NotFoundError):
+        known.close(None)
+    elif isinstance(refusal, ConflictError) and isinstance(refusal.order, Order):
+        known.see(refusal.order)
+    elif isinstance(refusal, _MAY_HIDE_AN_SMS):
+        failure = yield from _reading(known)
+        if failure is not None:
+            refusal.__cause__, unread = failure, True
+    return refusal, unread
+
+
+def _reading(known: Known) -> Generator[Step, SmscodeError | None, SmscodeError | None]:
+    """Read the order; return the error if that fails.
+
+    The order of an older server has no text, so that of a message without a code is looked up among the
+    active orders.
+    """
+    failure = yield "read"
+    if failure is None and known.received and known.sms is None and not known.ended:
+        failure = yield "look"
+    if isinstance(failure, NotFoundError):
+        known.close(None)
+        return None
+    return failure
+
+
+def _as_active(order: CreatedOrder) -> ActiveOrder:
+    return ActiveOrder(
+        id=order.id,
+        status=order.status or OrderStatus.ACTIVE,
+        otp_code=order.otp_code,
+        otp_message=None,
+        otp_received_at=order.otp_received_at,
+        expires_at=order.expires_at,
+        failed_reason=order.failed_reason,
+    )

@@ -121,17 +121,13 @@ TABLE: Mapping[str, Rule] = {
     "INTERNAL_ERROR": _in_doubt(),
     "SERVICE_UNAVAILABLE": _in_doubt(),
     "FX_RATE_UNAVAILABLE": _always(_RESEND, "rejected"),
-    # A code this package does not know says nothing about what was done.
+    # A refusal by the service with a code that this package does not know.
+    "unknown refusal": _REFUSED,
+    # An error without a code, or with a status that is no refusal, says nothing about what was done.
     "unknown code": _always(_STOP, "unknown"),
     "unknown code of a failing service": _in_doubt(),
 }
 """Every kind of trouble and its rule."""
-
-BEHIND_THE_KEY = frozenset({"NO_OFFER_AVAILABLE", "PROVIDER_ERROR"})
-"""The refusals of a purchase that the service gives only after it looked the idempotency key up.
-
-They settle what an earlier attempt under the same key left in doubt; no other refusal does, because it
-can come from before the look-up."""
 
 
 def trouble(error: SmscodeError) -> str:
@@ -143,7 +139,13 @@ def trouble(error: SmscodeError) -> str:
     status = error.status_code or 0
     if isinstance(error, APIError) and error.code is None and status in (413, 429):
         return "body too large" if status == 413 else "throttled"
-    return "unknown code of a failing service" if status >= 500 else "unknown code"
+    if status >= 500:
+        return "unknown code of a failing service"
+    refused = bool(error.code) and status >= 400 and status not in _NOT_REFUSALS
+    return "unknown refusal" if refused else "unknown code"
+
+
+_NOT_REFUSALS = (408, 409, 425, 429)  # they can be said of a request that was carried out, or will be
 
 
 def _unreadable(status: int) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from typing import NoReturn, SupportsIndex, get_args
+from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
@@ -15,6 +16,8 @@ from .codec import Version
 
 DEFAULT_BASE_URL = "https://api.smscode.gg"
 _LONGEST_TOKEN = 4096
+_LONGEST_ACCOUNT = 64
+_PORTS = {"https": 443, "http": 80}
 _SCHEME = b"Bearer "
 _NOT_VISIBLE = re.compile(r"[^\x21-\x7e]")
 
@@ -75,14 +78,26 @@ class Settings:
     token: Token
     base_url: str
     version: Version = field()
+    name: str | None = None
 
     @property
     def account(self) -> str:
-        """A name for the account, to keep accounts apart where purchases are written down.
+        """A name for the account at this address, to keep accounts apart where purchases are stored.
 
-        It is made from the address and the token in a way that nobody can undo.
+        It is the caller's, or a hash of address and token, which cannot be undone.
         """
-        return hashlib.sha256(self.base_url.encode() + b"\n" + self.token.secret).hexdigest()[:16]
+        if self.name is not None:
+            return f"{self._address}:{self.name}"
+        return _hash(_canonical(self.base_url).encode() + b"\n" + self.token.secret)
+
+    @property
+    def credential(self) -> str:
+        """Hashes of the address and of the token, to know a purchase that another token was used for."""
+        return f"{self._address}:{_hash(self.token.secret)}"
+
+    @property
+    def _address(self) -> str:
+        return _hash(_canonical(self.base_url).encode())
 
     @classmethod
     def resolve(
@@ -91,6 +106,7 @@ class Settings:
         base_url: str | None,
         api_version: str,
         environ: Mapping[str, str],
+        account: str | None = None,
     ) -> Settings:
         """Take what the caller gave, and the rest from SMSCODE_TOKEN and SMSCODE_BASE_URL.
 
@@ -112,7 +128,12 @@ class Settings:
             address = _base_url("SMSCODE_BASE_URL", environ["SMSCODE_BASE_URL"])
         else:
             address = DEFAULT_BASE_URL
-        return cls(found, address, version)
+        name = None if account is None else arguments.text("account", account, _LONGEST_ACCOUNT)
+        return cls(found, address, version, name)
+
+
+def _hash(value: bytes) -> str:
+    return hashlib.sha256(value).hexdigest()[:16]
 
 
 def _base_url(name: str, value: str) -> str:
@@ -120,3 +141,12 @@ def _base_url(name: str, value: str) -> str:
     if "?" in url:
         raise InvalidArgumentError(f"{name}: expected no query.")
     return url.rstrip("/")
+
+
+def _canonical(url: str) -> str:
+    """Return an address as it is spelled most plainly: spelled otherwise, it is the same account's."""
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    port = "" if parts.port in (None, _PORTS[parts.scheme]) else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}{parts.path}"

@@ -36,6 +36,10 @@ class AsyncScript(httpx.AsyncBaseTransport):
         """Go on with these answers."""
         self._answers += answers
 
+    def clear(self) -> None:
+        """Forget the answers that are left."""
+        self._answers.clear()
+
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
         if self._answers:

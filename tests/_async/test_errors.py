@@ -72,7 +72,7 @@ async def test_an_unknown_code_is_kept(version: Version) -> None:
         with pytest.raises(APIError) as caught:
             await client.balance()
     assert type(caught.value) is APIError
-    assert (caught.value.code, caught.value.status_code, caught.value.outcome) == ("TEAPOT", 418, "unknown")
+    assert (caught.value.code, caught.value.status_code, caught.value.outcome) == ("TEAPOT", 418, "rejected")
 
 
 async def test_the_error_of_a_purchase_has_its_key(version: Version) -> None:

@@ -38,6 +38,10 @@ class Script(httpx.BaseTransport):
         """Go on with these answers."""
         self._answers += answers
 
+    def clear(self) -> None:
+        """Forget the answers that are left."""
+        self._answers.clear()
+
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
         if self._answers:

@@ -21,6 +21,7 @@ from smscode import (
     NoOfferAvailableError,
     OrderStatus,
     ProviderError,
+    PurchaseTooOldError,
     RateLimits,
     TempBannedError,
     calls,
@@ -290,7 +291,7 @@ def test_what_cannot_be_recovered_says_why_and_stays(tmp_path: Path) -> None:
         (still_lost,) = client.orders.recover()
         assert isinstance(still_lost.error, NetworkError)
         (too_old,) = client.orders.recover(max_age=1e-9)
-        assert isinstance(too_old.error, InvalidArgumentError)
+        assert isinstance(too_old.error, PurchaseTooOldError)
         assert too_old.error.outcome == "unknown"
         assert sandbox.requests[CREATE] == 0
 
@@ -332,13 +333,31 @@ def test_what_was_left_in_doubt_waits_for_a_client_of_its_version(tmp_path: Path
 def test_a_refusal_that_the_caller_was_told_is_not_recovered(tmp_path: Path) -> None:
     sandbox, path = still_sandbox(), tmp_path / "orders.db"
     with SQLiteJournal(path) as journal:
-        script = Script([LOST], then=sandbox.transport())
-        client = VirtualClient(sandbox, transport=script, journal=journal)
+        client = VirtualClient(sandbox, journal=journal)
         with pytest.raises(NoOfferAvailableError) as refused:
             client.orders.create(catalog_product_id=87, max_price="0.01")
         assert refused.value.outcome == "rejected"
         assert client.orders.recover() == []
     assert len(sandbox.ledger) == 1
+
+
+def test_a_refusal_after_a_lost_answer_is_certain_once_that_attempt_cannot_arrive(
+    tmp_path: Path,
+) -> None:
+    sandbox, path = still_sandbox(), tmp_path / "orders.db"
+    with SQLiteJournal(path) as journal:
+        script = Script([LOST], then=sandbox.transport())
+        client = VirtualClient(sandbox, transport=script, journal=journal)
+        with pytest.raises(NoOfferAvailableError) as refused:
+            client.orders.create(catalog_product_id=87, max_price="0.01")
+        assert refused.value.outcome == "unknown"
+        (intent,) = client.orders.unresolved()
+        client.runtime.pass_by(61)
+        with pytest.raises(NoOfferAvailableError) as refused:
+            client.orders.submit(intent)
+        assert refused.value.outcome == "rejected"
+        assert client.orders.unresolved() == ()
+        assert client.orders.recover() == []
 
 
 def test_a_key_that_the_journal_has_with_another_order_is_refused(tmp_path: Path) -> None:

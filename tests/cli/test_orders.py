@@ -91,7 +91,7 @@ def test_a_cancel_that_comes_too_early_says_what_to_do(shell: Shell, order_id: i
 
 def test_a_cancel_whose_end_is_not_known_says_how_to_find_out(shell: Shell, order_id: int) -> None:
     shell.sandbox.advance(120)
-    shell.sandbox.fail_next("orders.cancel", "NO_IDEA", status=418)
+    shell.sandbox.fail_next("orders.cancel", "NO_IDEA", status=409)
     done = shell.run("cancel", order_id)
     assert done.code == 3
     assert done.err.splitlines()[1] == "It may have been carried out. `smscode order 1001` tells."

@@ -20,6 +20,7 @@ from smscode.core.settings import Settings
 from smscode.journal import SQLiteJournal
 from smscode.sandbox import Behaviour, Sandbox
 
+from ..journals import leave_behind
 from .harness import Shell, always
 
 ROOT = Path(__file__).parent.parent.parent
@@ -43,7 +44,7 @@ def cut_off() -> str:
     path.parent.mkdir()
     with SQLiteJournal(path) as journal, Client() as client:
         intent = client.orders.prepare(catalog_product_id=87)
-        journal.record(Settings.resolve(None, None, "v2", os.environ).account, intent)
+        leave_behind(journal, Settings.resolve(None, None, "v2", os.environ).account, intent)
     return intent.idempotency_key
 
 
@@ -51,7 +52,7 @@ def test_a_rented_number_leaves_nothing_unresolved(shell: Shell) -> None:
     assert shell.bare("rent", "--service", "whatsapp", "--country", "id", "--yes").code == 0
     assert shell.bare("orders", "--unresolved").out == ""
     assert shell.bare("recover", "--json").data == []
-    assert "no purchase is unsettled" in shell.bare("doctor").out
+    assert "no purchase is unfinished" in shell.bare("doctor").out
 
 
 def test_what_was_cut_off_is_shown_and_nothing_is_sent(shell: Shell, cut_off: str) -> None:
@@ -60,7 +61,7 @@ def test_what_was_cut_off_is_shown_and_nothing_is_sent(shell: Shell, cut_off: st
     assert row[2] == "create 87"
     (found,) = shell.bare("orders", "--unresolved", "--json").data
     assert found["request"] == {"catalog_product_id": 87, "quantity": 1}
-    assert "1 purchase(s) unsettled: `smscode recover`." in shell.bare("doctor").out
+    assert "1 purchase(s) unfinished: `smscode recover`." in shell.bare("doctor").out
     assert shell.sandbox.balance == 1_000_000
 
 
@@ -74,8 +75,10 @@ def test_recovering_may_buy_so_it_asks(shell: Shell, cut_off: str) -> None:
 def test_what_never_arrived_is_bought_once(shell: Shell, cut_off: str) -> None:
     done = shell.bare("recover", "--yes")
     assert done.code == 0
-    assert done.rows == [[cut_off, "bought: 1001"]]
-    assert shell.bare("recover", "--yes").out == ""
+    assert done.rows == [[cut_off, "settled", "1001 OTP_RECEIVED"]]
+    assert shell.bare("recover").rows == [[cut_off, "open", "1001 OTP_RECEIVED"]]
+    assert shell.bare("finish", 1001).code == 0
+    assert shell.bare("recover").out == ""
     assert shell.sandbox.balance == 985_000
 
 
@@ -89,7 +92,7 @@ def test_what_is_refused_is_said(shell: Shell, cut_off: str) -> None:
 
 
 def test_what_stays_in_doubt_stays_unresolved(shell: Shell, cut_off: str) -> None:
-    shell.sandbox.fail_next("orders.create", "NO_IDEA", status=418, message="I am a teapot")
+    shell.sandbox.fail_next("orders.create", "NO_IDEA", status=409, message="I am a teapot")
     done = shell.bare("recover", "--yes")
     assert done.code == 3
     assert "I am a teapot" in done.out
@@ -139,6 +142,6 @@ def test_a_command_that_is_killed_while_it_buys_loses_nothing(shell: Shell) -> N
     (row,) = shell.bare("orders", "--unresolved").rows
     done = shell.bare("recover", "--yes")
     assert done.code == 0
-    assert done.rows == [[row[0], "bought: 1001"]]
+    assert done.rows == [[row[0], "settled", "1001 OTP_RECEIVED"]]
     assert shell.sandbox.balance == 985_000
     assert shell.bare("order", 1001, "--wait").code == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,11 +17,13 @@ import httpx
 
 import smscode
 from smscode import Client
+from smscode.cli import streams
 from smscode.cli.renting import IN_DOUBT
+from smscode.cli.screen import Screen
 from smscode.sandbox import Sandbox
 from smscode.sandbox.transport import SandboxTransport
 
-from .harness import Shell
+from .harness import Shell, always
 
 WHATSAPP = ("rent", "--service", "whatsapp", "--country", "indonesia")
 
@@ -148,7 +150,40 @@ def test_no_code_in_time_gives_the_number_back(shell: Shell) -> None:
     assert shell.sandbox.balance == 1_000_000
 
 
-def test_a_number_that_cannot_be_given_back_yet_is_left_to_expire(shell: Shell) -> None:
+@pytest.mark.parametrize("ending", [[], [interrupt]])
+def test_a_code_that_only_giving_the_number_back_meets_is_shown(
+    ending: list[Any], shell: Shell, happen: dict[str, list[Any]]
+) -> None:
+    happen["/orders/active"] = list(ending)
+    happen["/orders/cancel"] = [lambda: shell.sandbox.deliver_sms(1001, code="123456")]
+    done = shell.run(*WHATSAPP, "--yes", "--timeout", 0)
+    assert done.code == 0
+    assert done.rows[2] == ["code", "123456"]
+    assert done.err == ""
+    assert shell.sandbox.balance == 985_000
+
+
+def test_a_late_code_that_cannot_be_shown_can_be_looked_up(
+    shell: Shell, happen: dict[str, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = Screen.event
+
+    def fail(self: Screen, name: str, data: Mapping[str, object], pairs: Mapping[str, object]) -> None:
+        if name == "code":
+            raise OSError(28, "No space left on device")
+        event(self, name, data, pairs)
+
+    monkeypatch.setattr(Screen, "event", fail)
+    monkeypatch.setattr(streams, "lost", always(1))
+    happen["/orders/cancel"] = [lambda: shell.sandbox.deliver_sms(1001, code="123456")]
+    done = shell.run(*WHATSAPP, "--yes", "--timeout", 0)
+    assert done.code == 1
+    assert "Finished; $0.9231 was charged. `smscode order 1001` shows its code.\n" in done.err
+
+
+def test_a_number_that_cannot_be_given_back_yet_is_left_to_expire(
+    shell: Shell, caplog: pytest.LogCaptureFixture
+) -> None:
     shell.use(Sandbox(otp_after=None, clock=lambda: datetime(2026, 6, 14, 4, 0, 12, tzinfo=UTC)))
     done = shell.run(*WHATSAPP, "--yes", "--timeout", 0)
     assert done.code == 4
@@ -156,6 +191,7 @@ def test_a_number_that_cannot_be_given_back_yet_is_left_to_expire(shell: Shell) 
         "No code came in time. It is too early to cancel. Order 1001 ends by itself at 04:20:12; $0.9231 is"
         " refunded then if no SMS came. Sooner: `smscode cancel 1001 --wait`.\n"
     )
+    assert caplog.records == [], "it is said once"
 
 
 def test_an_sms_without_a_code_is_paid_for(shell: Shell, happen: dict[str, list[Any]]) -> None:
@@ -195,7 +231,7 @@ def test_a_refused_purchase_is_two_lines(shell: Shell, happen: dict[str, list[An
 
 
 def test_a_purchase_in_doubt_says_so_and_names_its_key(shell: Shell, happen: dict[str, list[Any]]) -> None:
-    shell.sandbox.fail_next("orders.create", "NO_IDEA", status=418, message="I am a teapot")
+    shell.sandbox.fail_next("orders.create", "NO_IDEA", status=409, message="I am a teapot")
     done = shell.run(*WHATSAPP, "--yes")
     assert done.code == 3
     first, second = done.err.splitlines()

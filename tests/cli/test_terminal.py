@@ -58,6 +58,15 @@ class Screen:
     def interrupt(self) -> None:
         self._process.send_signal(signal.SIGINT)
 
+    def interrupt_until(self, wanted: str) -> None:
+        """Interrupt until this is on the screen: the first one may come just before an answer is waited for."""
+        self.interrupt()
+        while wanted not in self.text:
+            if select.select([self._ours], [], [], 2)[0]:
+                assert self._read(), self.text
+            else:
+                self.interrupt()
+
     def read_until(self, wanted: str) -> None:
         """Wait until this is on the screen."""
         deadline = time.monotonic() + PATIENCE
@@ -123,7 +132,7 @@ def test_it_looks_as_the_readme_shows_it() -> None:
 def test_ctrl_c_at_the_question_buys_nothing() -> None:
     screen = Screen(RENT)
     screen.read_until("[y/n] (n):")
-    screen.interrupt()
+    screen.interrupt_until("Interrupted.")
     assert screen.end() == 130
     assert screen.lines[-1].endswith("Interrupted. Nothing was changed.")
 

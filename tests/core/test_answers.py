@@ -105,11 +105,14 @@ def test_the_code_decides_and_the_status_is_kept_where_they_disagree(code: str) 
         (["NOT_FOUND"], None),
     ],
 )
-def test_an_unknown_code_is_a_plain_api_error_with_an_unknown_outcome(code: object, kept: str | None) -> None:
-    for status in (200, 400, 404, 409, 422, 500, 503, 999):
+def test_an_unknown_code_is_a_plain_api_error_that_is_a_refusal_by_its_status(
+    code: object, kept: str | None
+) -> None:
+    for status in (200, 400, 404, 408, 409, 422, 425, 500, 503, 999):
         error = error_of("orders.create", refusal(code, status))
         assert type(error) is APIError
-        assert (error.code, error.status_code, error.outcome) == (kept, status, "unknown")
+        outcome = "rejected" if kept and status in (400, 404, 422) else "unknown"
+        assert (error.code, error.status_code, error.outcome) == (kept, status, outcome)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Purchases that are frozen, registered, and told apart."""
+"""Purchases as they are frozen, and the ban of an account."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import pickle
 
 import pytest
 
-from smscode import ClientStateError, InvalidArgumentError, calls
-from smscode.core import intents
+from smscode import InvalidArgumentError, calls
 from smscode.core.ban import Ban
-from smscode.core.intents import IntentRegistry, OrderIntent
+from smscode.core.intents import OrderIntent
 from smscode.errors import TempBannedError
 
 
@@ -41,60 +40,6 @@ def test_an_intent_can_be_kept_and_copied() -> None:
 def test_two_purchases_have_two_keys() -> None:
     keys = {calls.orders.create(catalog_product_id=87).idempotency_key for _ in range(100)}
     assert len(keys) == 100
-
-
-def test_a_settled_purchase_is_dropped() -> None:
-    registry = IntentRegistry()
-    registry.begin(intent())
-    assert registry.end(intent(), bought=True)
-    assert registry.unresolved() == ()
-
-
-def test_a_purchase_in_doubt_stays_until_it_is_settled() -> None:
-    registry = IntentRegistry()
-    first, second = intent("key-1"), intent("key-2")
-    for each in (first, second):
-        registry.begin(each).raised = True
-        assert not registry.end(each, bought=False)
-    assert registry.unresolved() == (first, second)
-    doubt = registry.begin(first)
-    assert doubt.raised
-    assert registry.unresolved() == (second,)
-    doubt.raised = False
-    assert registry.end(first, bought=True)
-    assert registry.unresolved() == (second,)
-
-
-def test_a_purchase_is_not_sent_twice_at_the_same_time() -> None:
-    registry = IntentRegistry()
-    registry.begin(intent())
-    with pytest.raises(ClientStateError, match="under way") as refused:
-        registry.begin(intent())
-    assert refused.value.idempotency_key == "key-1"
-
-
-@pytest.mark.parametrize("bought", [True, False])
-def test_a_key_is_bound_to_its_order_unless_that_surely_was_not_placed(bought: bool) -> None:
-    registry = IntentRegistry()
-    registry.begin(intent(quantity=1))
-    registry.end(intent(quantity=1), bought=bought)
-    if bought:
-        with pytest.raises(InvalidArgumentError, match="idempotency_key"):
-            registry.begin(intent(quantity=2))
-        registry.begin(intent(quantity=1))
-    else:
-        registry.begin(intent(quantity=2))
-
-
-def test_the_registry_forgets_the_oldest_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intents, "_MOST_KEYS_REMEMBERED", 2)
-    registry = IntentRegistry()
-    for key in ("a", "b", "c"):
-        registry.begin(intent(key))
-        registry.end(intent(key), bought=True)
-    registry.begin(intent("a", quantity=2))
-    with pytest.raises(InvalidArgumentError):
-        registry.begin(intent("c", quantity=2))
 
 
 def banned(seconds: float | None) -> TempBannedError:

@@ -11,7 +11,6 @@ from smscode import calls
 from smscode.core.bucket import Bucket, Lease, NoRoom
 from smscode.core.flow import (
     Acquire,
-    Doubt,
     Effect,
     Failure,
     HeldUp,
@@ -25,6 +24,7 @@ from smscode.core.flow import (
     never_banned,
 )
 from smscode.core.limits import RateLimits
+from smscode.core.purchases import Doubt
 from smscode.core.retry import TABLE, RetryPolicy
 from smscode.core.slots import Ending, Slots
 from smscode.core.wire import Call, Group, Response
@@ -50,7 +50,7 @@ def drive(
     results, effects, now = iter(script), list[Effect](), 0.0
     bucket = Bucket("any", 10**6, Slots(60.0))
     ahead: list[Answered] = []
-    terms = Terms("v2", RetryPolicy(), deadline, lambda: 0.5, limited=True, banned=banned)
+    terms = Terms("v2", RetryPolicy(), 0.0, deadline, lambda: 0.5, limited=True, banned=banned)
     steps = flow(call, terms, doubt)
     reply = None
     try:
@@ -132,7 +132,7 @@ def test_without_room_to_repeat_the_failure_itself_is_raised() -> None:
     ("first", "sent", "outcome"),
     [
         ([], 0, "not_sent"),
-        ([refusal(503, "FX_RATE_UNAVAILABLE")], 1, "rejected"),
+        ([refusal(503, "FX_RATE_UNAVAILABLE")], 1, "not_sent"),
         ([Failure("connection broke", "gone")], 1, "unknown"),
     ],
 )

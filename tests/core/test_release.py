@@ -1,41 +1,336 @@
-"""How a rental ends: what is sent, and what the answer means."""
+"""How a rental ends: what is sent, and what the answers mean, whatever the service has and whatever fails."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import product
+from typing import Any
+
+import attrs
 import pytest
 
 from smscode import (
+    ActiveOrder,
     CancelTooEarlyError,
     ConflictError,
+    CreatedOrder,
+    ForbiddenError,
+    Money,
     NetworkError,
     NotFoundError,
+    Order,
+    OrderStatus,
+    ProviderError,
     RateLimitError,
+    Sms,
     SmscodeError,
 )
 from smscode.core import release
-from smscode.core.release import Released, Step
+from smscode.core.release import Ending, Known, Released, Step
+
+AT = datetime(2026, 6, 14, 4, 0, 12, tzinfo=UTC)
+ORDER = Order(
+    id=7,
+    status=OrderStatus.ACTIVE,
+    created_at=AT,
+    product_id=1,
+    amount=Money.idr(15_000),
+    phone_number="+6281200000000",
+    otp_code=None,
+    otp_received_at=None,
+    expires_at=None,
+    canceled_at=None,
+    failed_reason=None,
+)
+RECEIVED = attrs.evolve(
+    ORDER,
+    status=OrderStatus.OTP_RECEIVED,
+    otp_code="123456",
+    otp_message="Your code is 123456",
+    otp_received_at=AT,
+    sms_revision=1,
+)
+MESSAGE = Sms(7, "123456", "Your code is 123456", 1, AT)
+
+
+def ended(order: Order, status: OrderStatus) -> Order:
+    return attrs.evolve(order, status=status)
+
+
+def knowing(*, received: bool) -> Known:
+    known = Known()
+    if received:
+        known.take(MESSAGE)
+    return known
+
+
+def given_back(
+    known: Known, *replies: SmscodeError | Order | ActiveOrder | None
+) -> tuple[list[Step], Ending]:
+    """Play the replies to what is sent; an order is what a reading shows. All of them must be used."""
+    left = list(replies)
+    sent: list[Step] = []
+    steps = release.giving_back(known)
+    try:
+        step = next(steps)
+        while True:
+            sent.append(step)
+            reply = left.pop(0)
+            if isinstance(reply, Order | ActiveOrder):
+                known.see(reply)
+                reply = None
+            step = steps.send(reply)
+    except StopIteration as end:
+        assert left == []
+        return sent, end.value
 
 
 def test_an_order_with_an_sms_is_finished_and_another_cancelled() -> None:
-    assert (release.first_step(received=True), release.first_step(received=False)) == ("finish", "cancel")
-    assert (release.done("finish"), release.done("cancel")) == (Released.FINISHED, Released.CANCELED)
+    assert given_back(Known(), None) == (["cancel"], Ending(Released.CANCELED))
+    known = Known()
+    known.take(MESSAGE)
+    assert given_back(known, None) == (["finish"], Ending(Released.FINISHED))
 
 
 @pytest.mark.parametrize(
-    ("step", "error", "then"),
+    "refusal", [ConflictError("x"), CancelTooEarlyError("x"), ProviderError("x"), RateLimitError("x")]
+)
+def test_an_sms_behind_a_refused_cancel_is_read_before_the_order_is_finished(refusal: SmscodeError) -> None:
+    known = Known()
+    assert given_back(known, refusal, RECEIVED, None) == (
+        ["cancel", "read", "finish"],
+        Ending(Released.FINISHED),
+    )
+    assert known.sms == MESSAGE
+
+
+def test_an_order_that_is_too_new_and_has_no_sms_is_left_to_expire() -> None:
+    for reading in (ORDER, NetworkError("x")):
+        sent, ending = given_back(Known(), CancelTooEarlyError("x"), reading)
+        assert (sent, ending) == (["cancel", "read"], Ending(Released.LEFT_TO_EXPIRE))
+
+
+def test_an_order_whose_sms_cannot_be_read_is_not_finished() -> None:
+    refusal, failure = ConflictError("x"), NetworkError("y")
+    assert given_back(Known(), refusal, failure) == (["cancel", "read"], Ending(None, refusal))
+    assert refusal.__cause__ is failure
+
+
+def test_an_order_without_an_sms_is_not_finished_whatever_a_cancel_is_told() -> None:
+    refusal = ConflictError("x")
+    assert given_back(Known(), refusal, ORDER) == (["cancel", "read"], Ending(None, refusal))
+
+
+def test_the_text_of_a_message_without_a_code_is_looked_up_where_the_order_has_none() -> None:
+    older = attrs.evolve(ORDER, status=OrderStatus.OTP_RECEIVED, otp_received_at=AT)
+    active = ActiveOrder(
+        id=7,
+        status=OrderStatus.OTP_RECEIVED,
+        otp_code=None,
+        otp_message="Welcome!",
+        otp_received_at=AT,
+        expires_at=None,
+        failed_reason=None,
+    )
+    known = Known()
+    sent, ending = given_back(known, ConflictError("x"), older, active, None)
+    assert (sent, ending) == (["cancel", "read", "look", "finish"], Ending(Released.FINISHED))
+    assert known.sms == Sms(7, None, "Welcome!", None, AT)
+    refusal = ConflictError("x")
+    sent, ending = given_back(Known(), refusal, older, NetworkError("y"))
+    assert (sent, ending) == (["cancel", "read", "look"], Ending(None, refusal))
+    sent, ending = given_back(Known(), ConflictError("x"), older, None, None)
+    assert ending == Ending(Released.FINISHED), "there is no more to be learned"
+
+
+@pytest.mark.parametrize("status", [OrderStatus.COMPLETED, OrderStatus.CANCELED, OrderStatus.EXPIRED])
+def test_an_order_that_ended_otherwise_is_released_already_and_its_sms_is_known(status: OrderStatus) -> None:
+    order = ended(RECEIVED, status)
+    refusal = ConflictError("x", outcome="rejected")
+    known = Known()
+    assert given_back(known, refusal, order) == (["cancel", "read"], Ending(Released.ALREADY_RELEASED))
+    assert known.sms == MESSAGE
+    refusal.order, known = order, Known()
+    assert given_back(known, refusal) == (["cancel"], Ending(Released.ALREADY_RELEASED))
+    assert known.sms == MESSAGE
+    assert given_back(known) == ([], Ending(Released.ALREADY_RELEASED))
+
+
+@pytest.mark.parametrize("received", [False, True])
+def test_an_order_that_the_account_does_not_have_is_released_already(received: bool) -> None:
+    gone = NotFoundError("x")
+    known = knowing(received=received)
+    assert given_back(known.copy(), gone)[1] == Ending(Released.ALREADY_RELEASED)
+    assert given_back(known, ConflictError("x"), gone)[1] == Ending(Released.ALREADY_RELEASED)
+
+
+@pytest.mark.parametrize("received", [False, True])
+@pytest.mark.parametrize("error", [NetworkError("x"), ForbiddenError("x")])
+def test_any_other_error_is_reported(received: bool, error: SmscodeError) -> None:
+    assert given_back(knowing(received=received), error)[1] == Ending(None, error)
+
+
+def test_a_finish_that_is_refused_for_an_open_order_is_reported() -> None:
+    refusal = ConflictError("x")
+    known = Known()
+    known.take(MESSAGE)
+    assert given_back(known, refusal, RECEIVED) == (["finish", "read"], Ending(None, refusal))
+
+
+def test_an_order_of_which_only_is_known_that_a_message_came_is_read_before_it_is_finished() -> None:
+    known = Known(received=True)
+    assert given_back(known, RECEIVED, None) == (["read", "finish"], Ending(Released.FINISHED))
+    assert known.sms == MESSAGE
+
+
+def test_after_a_resend_the_order_is_read_before_it_is_finished() -> None:
+    known = Known()
+    known.take(MESSAGE)
+    known.asked_again = True
+    newer = attrs.evolve(RECEIVED, otp_code="654321", otp_message="Your code is 654321", sms_revision=2)
+    assert given_back(known.copy(), newer, None)[0] == ["read", "finish"]
+    known.see(newer)
+    assert (known.asked_again, known.sms) == (False, Sms(7, "654321", "Your code is 654321", 2, AT))
+    known.asked_again, failure = True, NetworkError("x")
+    assert given_back(known.copy(), failure) == (["read"], Ending(None, failure))
+    over = ended(newer, OrderStatus.COMPLETED)
+    assert given_back(known.copy(), over) == (["read"], Ending(Released.ALREADY_RELEASED))
+
+
+@pytest.mark.parametrize(
+    ("step", "status", "released"),
     [
-        ("cancel", CancelTooEarlyError("x"), Released.LEFT_TO_EXPIRE),
-        ("cancel", ConflictError("x"), "finish"),
-        ("finish", ConflictError("x"), Released.ALREADY_RELEASED),
-        ("cancel", NotFoundError("x"), Released.ALREADY_RELEASED),
-        ("finish", NotFoundError("x"), Released.ALREADY_RELEASED),
+        ("cancel", OrderStatus.CANCELED, Released.CANCELED),
+        ("finish", OrderStatus.COMPLETED, Released.FINISHED),
     ],
 )
-def test_what_a_refusal_means(step: Step, error: SmscodeError, then: Released | Step) -> None:
-    assert release.refused(step, error) == then
+def test_what_an_interrupted_attempt_has_done_is_not_taken_for_what_somebody_else_did(
+    step: Step, status: OrderStatus, released: Released
+) -> None:
+    known = knowing(received=step == "finish")
+    assert next(release.giving_back(known)) == step  # and its answer never came
+    refusal = ConflictError("x", outcome="rejected")
+    assert given_back(known, refusal, ended(ORDER, status)) == ([step, "read"], Ending(released))
 
 
-@pytest.mark.parametrize("step", ["cancel", "finish"])
-@pytest.mark.parametrize("error", [NetworkError("x"), RateLimitError("x")])
-def test_any_other_error_is_reported(step: Step, error: SmscodeError) -> None:
-    assert release.refused(step, error) is error
+def test_a_message_that_is_known_already_is_not_a_new_one() -> None:
+    known = Known()
+    known.see(RECEIVED)
+    first = known.sms
+    known.see(RECEIVED)
+    assert known.sms is first
+    # Active again after a resend, with the old code beside it.
+    known.see(attrs.evolve(RECEIVED, status=OrderStatus.ACTIVE))
+    assert (known.sms, known.asked_again) == (first, True)
+    # A newer text without a code, beside which the service still shows the old code.
+    known.see(attrs.evolve(RECEIVED, otp_message="Welcome!", sms_revision=2))
+    assert known.sms == Sms(7, None, "Welcome!", 2, AT)
+    assert known.asked_again is False
+
+
+def test_a_created_order_shows_its_message_too() -> None:
+    known = Known()
+    known.see(CreatedOrder(id=7))
+    assert (known.sms, known.received, known.ended) == (None, False, False)
+    known.see(CreatedOrder(id=7, status=OrderStatus.OTP_RECEIVED, otp_code="123456"))
+    assert known.sms == Sms(7, "123456")
+    known.see(CreatedOrder(id=7, status=OrderStatus.COMPLETED, otp_code="123456"))
+    assert known.ended
+
+
+# -- every pair of what the service has and what fails ----------------------------------------------
+
+
+class Service:
+    """One order, and what it does for a step; ``new`` is True while it cannot be cancelled yet."""
+
+    def __init__(self, *, new: bool) -> None:
+        self.new = new
+        self.order = ORDER
+
+    def happen(self, event: str) -> None:
+        if self.order.status in (OrderStatus.ACTIVE, OrderStatus.OTP_RECEIVED):
+            if event == "sms" and self.order.sms_revision is None:
+                self.order = RECEIVED
+            elif event == "end":
+                arrived = self.order.sms_revision is not None
+                self.order = ended(self.order, OrderStatus.COMPLETED if arrived else OrderStatus.EXPIRED)
+
+    def carry_out(self, step: Step) -> SmscodeError | None:
+        status = self.order.status
+        if step == "cancel":
+            if status != OrderStatus.ACTIVE:
+                return ConflictError("no", outcome="rejected")
+            if self.new:
+                return CancelTooEarlyError("no", outcome="rejected")
+            self.order = ended(self.order, OrderStatus.CANCELED)
+        elif step == "finish":
+            if status != OrderStatus.OTP_RECEIVED:
+                return ConflictError("no", outcome="rejected")
+            self.order = ended(self.order, OrderStatus.COMPLETED)
+        return None
+
+
+EVENTS = ("nothing", "sms", "end")
+FAULTS = ("none", "unreachable", "lost", "answer lost", "refused")
+TURNS = tuple(product(EVENTS, FAULTS))
+Turn = tuple[str, str]
+
+
+def played(turns: tuple[Turn, ...], *, new: bool) -> tuple[Known, Service, Ending] | None:
+    """Give a number back, with an event before each step and a fault in it; None if there are more steps."""
+    service, known, left = Service(new=new), Known(), list(turns)
+    steps = release.giving_back(known)
+    try:
+        step = next(steps)
+        while True:
+            if not left:
+                return None
+            event, fault = left.pop(0)
+            service.happen(event)
+            reply: SmscodeError | None = None
+            if fault in ("none", "answer lost"):
+                reply = service.carry_out(step)
+                if step == "read" and fault == "none":
+                    known.see(service.order)
+            if step == "finish":
+                assert known.sms == MESSAGE, "it is known before it can no longer be had"
+            if fault == "refused":
+                reply = ForbiddenError("no", outcome="rejected")
+            elif fault != "none":
+                reply = NetworkError("no", outcome="not_sent" if fault == "unreachable" else "unknown")
+            step = steps.send(reply)
+    except StopIteration as end:
+        return known, service, end.value
+
+
+def endings(turns: tuple[Turn, ...], *, new: bool) -> Iterator[tuple[tuple[Turn, ...], Any]]:
+    found = played(turns, new=new)
+    if found is not None:
+        yield turns, found
+        return
+    assert len(turns) < 4, "it ends after four steps"
+    for turn in TURNS:
+        yield from endings((*turns, turn), new=new)
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_whatever_happens_and_fails_what_is_said_is_true_and_no_message_is_lost(new: bool) -> None:
+    seen: set[Released | None] = set()
+    for turns, (known, service, ending) in endings((), new=new):
+        seen.add(ending.released)
+        status = service.order.status
+        assert (ending.released is None) == (ending.error is not None), turns
+        if ending.released is Released.FINISHED:
+            assert status == OrderStatus.COMPLETED, turns
+        elif ending.released is Released.CANCELED:
+            assert status == OrderStatus.CANCELED, turns
+        elif ending.released is Released.ALREADY_RELEASED:
+            assert service.order.canceled_at is None, turns
+            assert status in (OrderStatus.COMPLETED, OrderStatus.EXPIRED), turns
+        if known.ended and status == OrderStatus.COMPLETED:
+            assert known.sms == MESSAGE, turns
+        if all(fault == "none" for _, fault in turns):
+            assert ending.released is not None, turns
+    assert seen == {None, *Released} - {Released.CANCELED if new else Released.LEFT_TO_EXPIRE}

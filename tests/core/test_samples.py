@@ -44,7 +44,7 @@ MONEY = {"price", "amount", "balance", "refund_amount", "new_balance", "cost"}
 TIMES = {"timestamp", "rate_as_of"}
 
 ERRORS: Mapping[str, tuple[type[APIError], Outcome]] = {
-    "ERROR_CODE": (APIError, "unknown"),
+    "ERROR_CODE": (APIError, "rejected"),
     "UNAUTHORIZED": (UnauthorizedError, "rejected"),
     "NOT_FOUND": (NotFoundError, "rejected"),
     "CANCEL_TOO_EARLY": (CancelTooEarlyError, "rejected"),

@@ -159,7 +159,7 @@ def test_a_long_answer_pauses_between_its_slices() -> None:
 
 def test_the_flow_lets_others_have_their_turn_in_a_long_answer() -> None:
     body = compact(envelope("v2", [row("catalog.products", "v2", number) for number in range(2_000)]))
-    steps = flow(CALLS["catalog.products"], Terms("v2", RetryPolicy(), 30.0, lambda: 0.5))
+    steps = flow(CALLS["catalog.products"], Terms("v2", RetryPolicy(), 0.0, 30.0, lambda: 0.5))
     assert isinstance(next(steps), Send)
     effects: list[object] = []
     reply = Reply(1.0, respond(raw=body))

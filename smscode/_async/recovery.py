@@ -1,0 +1,202 @@
+"""Purchases that somebody has to look after: those of ended processes, and those of this client."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import time
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+
+from .._concurrency import AsyncSignal
+from ..core import bulk, orders, purchase_records
+from ..core.intents import OrderIntent
+from ..core.purchase_records import Claimant, Record, State
+from ..core.purchases import Purchase, Recovered, adopted, recovered
+from ..core.wire import Answer
+from ..errors import ClientStateError, ConfigurationError, JournalError, NotFoundError, SmscodeError
+from ..journal import Sweep
+from ..models import ActiveOrder, CanceledOrder, CreatedOrders, FinishedOrder, Order, OrderPage
+from ..webhooks import OrderCanceled, OrderCompleted, OrderEvent, OrderExpired
+from .driver import AsyncDriver
+from .purchases import AsyncDelivery, AsyncPurchases
+
+_log = logging.getLogger("smscode")
+
+_SWEEP = 60.0  # seconds between two looks for orders whose time is over
+_LOOK_BACK = 3600.0  # seconds, for clocks that differ, when the order list is searched
+_OTHER_TOKEN = (
+    "This purchase was written under another token at the same address, so it was not sent. If that was "
+    "this account's former token, orders.submit(intent) settles it. Otherwise leave it to a client with that "
+    "token: sent with this one it would be bought for this account."
+)
+
+
+class AsyncRecovery:
+    """Knows which purchases are in doubt or bought, and follows how their orders end."""
+
+    def __init__(self, driver: AsyncDriver, purchases: AsyncPurchases) -> None:
+        self._driver = driver
+        self._runtime = driver.runtime
+        self._purchases = purchases
+        self._book = purchases.book
+        self._claims: list[Sweep[Record]] = []
+        self._ahead: timedelta | None = None  # of the service's clock, before the local one; None: not known
+        self._sweep_at = -math.inf
+        driver.seen = self.see
+
+    def unresolved(self) -> tuple[OrderIntent, ...]:
+        """Return the purchases that are in doubt, and those whose orders no caller has."""
+        return self._book.unresolved()
+
+    def bought(self) -> tuple[Recovered, ...]:
+        """Return the purchases that were bought and whose orders have not ended."""
+        self._expire()
+        return self._book.bought()
+
+    def dismiss(self, intent: OrderIntent) -> None:
+        """Close the books on a purchase, whatever is known of it."""
+        self._book.dismiss(intent.idempotency_key)
+        self._purchases.change(intent.idempotency_key, purchase_records.close(time.time()))
+
+    def see(self, answer: Answer[object]) -> None:
+        """Take in what an answer of the service shows of orders that were bought here."""
+        data = answer.data
+        if answer.date is not None:
+            self._ahead = answer.date - datetime.now(UTC)
+        if answer.fx is not None:
+            self._purchases.rate = answer.fx
+        if self._book.empty:
+            return
+        if isinstance(data, Order):
+            self._end(self._book.see([data]))
+        elif isinstance(data, OrderPage):
+            self._end(self._book.see(data.items))
+        elif isinstance(data, list):
+            self._end(self._book.see(row for row in data if isinstance(row, ActiveOrder)))
+        elif isinstance(data, CanceledOrder):
+            self._end(self._book.end_order(data.order_id, data.refund_amount.canonical_amount))
+        elif isinstance(data, FinishedOrder):
+            self._end(self._book.end_order(data.order_id, 0))
+        if self._runtime.now() >= self._sweep_at:
+            self._expire()
+
+    def notify(self, event: OrderEvent) -> None:
+        """Take in what a webhook says of an order that was bought here; in any thread."""
+        if isinstance(event, OrderCompleted):
+            self._end(self._book.end_order(event.order_id, 0))
+        elif isinstance(event, OrderCanceled | OrderExpired):
+            self._end(self._book.end_order(event.order_id, None))
+
+    def _expire(self) -> None:
+        self._sweep_at = self._runtime.now() + _SWEEP
+        if self._ahead is not None:
+            self._end(self._book.expire(datetime.now(UTC) + self._ahead))
+
+    def _end(self, ended: Mapping[Purchase, Mapping[int, int | None]]) -> None:
+        for purchase, refunds in ended.items():
+            self._purchases.change(purchase.key, purchase_records.end_orders(refunds, time.time()))
+
+    async def recover(self, max_age: float, timeout: float | None) -> list[Recovered]:
+        """Return the unfinished business of ended processes, once; see `orders.recover`."""
+
+        async def work(delivery: AsyncDelivery) -> list[Recovered]:
+            self._driver.check()
+            try:
+                claimed = await self._claimed(delivery)
+            except JournalError as error:
+                delivery.labelled = error
+                error.outcome = "unknown"  # of whatever is in doubt in the journal
+                raise
+            in_doubt = [row for row in claimed if row.state is State.WRITTEN]
+            ends: dict[OrderIntent, CreatedOrders | SmscodeError] = {}
+            ends.update((row.intent, error) for row in in_doubt if (error := self._unsettled(row)))
+            intents = [row.intent for row in in_doubt if row.intent not in ends]
+            ends.update(await self._purchases.submit_all(intents, delivery, timeout, max_age))
+            for purchase in self._book.undelivered():
+                purchase.holder = delivery
+                delivery.purchases[purchase] = None
+            bought = [purchase for purchase in delivery.purchases if purchase.bought]
+            await self._read(bought)
+            self._expire()
+            return recovered(in_doubt, ends, bought)
+
+        if self._purchases.journal is None:
+            raise ConfigurationError("orders.recover: this client has no journal; give it journal=.")
+        return await self._purchases.deliver(work, timeout, None)
+
+    async def _claimed(self, delivery: AsyncDelivery) -> list[Record]:
+        """Take over the rows of ended processes and store them in the book; return them, oldest first.
+
+        Those of a claim whose call was interrupted come along: they belong to this process already.
+        """
+        purchases, journal = self._purchases, self._purchases.journal
+        assert journal is not None
+
+        def under_way(key: str) -> bool:
+            holder = journal.holders.get((purchases.account, key))
+            return isinstance(holder, AsyncDelivery) and not holder.over
+
+        who = Claimant(journal.owner, purchases.account, purchases.credential, under_way)
+        signal = AsyncSignal()
+        claim = Sweep(purchase_records.claim(who), durable=True, wake=signal.wake)
+        self._claims.append(claim)
+        journal.apply(claim)
+        await purchases.done(signal, claim, delivery.deadline)
+        claims = tuple(self._claims)
+        rows = {(row.account, row.intent.idempotency_key): row for one in claims for row in one.result or ()}
+        for row in rows.values():
+            if row.account == purchases.account:
+                ago = 0.0 if row.open_until is None else max(time.time() - row.open_until, 0.0)
+                self._book.adopt(adopted(row, self._runtime.now() - ago))
+        del self._claims[: len(claims)]
+        return sorted(rows.values(), key=lambda row: row.written_at)
+
+    def _unsettled(self, record: Record) -> SmscodeError | None:
+        """Return the error for a purchase in doubt that is not sent because of its token."""
+        if record.credential in ("", self._purchases.credential):
+            return None
+        error = ClientStateError(
+            _OTHER_TOKEN, outcome="unknown", idempotency_key=record.intent.idempotency_key
+        )
+        error.trouble = "another token"
+        return error
+
+    async def _read(self, purchases: Iterable[Purchase]) -> None:
+        """Read the living orders of purchases as they are now: by pages, and one by one what is not there.
+
+        If that fails they stay as they were last seen: what was bought is returned all the same.
+        """
+        living = [purchase for purchase in purchases if purchase.living]
+        wanted = {order_id for purchase in living for order_id in purchase.living}
+        first = min((purchase.written_at or 0.0 for purchase in living), default=0.0)
+
+        async def read(order_id: int) -> None:
+            with contextlib.suppress(NotFoundError):
+                await self._driver.run(orders.get(order_id))
+
+        try:
+            left = sorted(await self._page_through(wanted, first))
+            for start in range(0, len(left), bulk.AT_ONCE):
+                await self._runtime.for_each(read, left[start : start + bulk.AT_ONCE])
+        except SmscodeError as error:
+            _log.warning("orders.recover: the orders could not be read as they are now: %s", error)
+
+    async def _page_through(self, wanted: set[int], first: float) -> set[int]:
+        """Read the order list back to the local time ``first``; return which of the orders are not there.
+
+        What each page shows is taken in by `see`, and the service's date with it.
+        """
+        known: set[int] = set()
+        while wanted:
+            call = orders.list(limit=orders.LARGEST_PAGE, offset=len(known))
+            page = (await self._driver.run(call)).data.items
+            new = {order.id for order in page} - known
+            wanted = wanted - new
+            known |= new
+            back_to = first + (self._ahead or timedelta(0)).total_seconds() - _LOOK_BACK
+            times = [order.created_at.timestamp() for order in page if order.created_at is not None]
+            if not new or min(times, default=back_to) <= back_to:
+                break
+        return wanted

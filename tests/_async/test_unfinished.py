@@ -1,0 +1,567 @@
+"""Unfinished business: what is in doubt, bought, handed over, recovered and closed, with a journal."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from smscode import (
+    ClientStateError,
+    ConfigurationError,
+    InvalidArgumentError,
+    JournalError,
+    Money,
+    NetworkError,
+    NoOfferAvailableError,
+    OrderStatus,
+    PurchaseTooOldError,
+    Recovered,
+    SmscodeError,
+    TempBannedError,
+    calls,
+    webhooks,
+)
+from smscode import journal as journal_module
+from smscode.core.settings import Settings
+from smscode.journal import SQLiteJournal
+from smscode.sandbox import Sandbox
+
+from ..concurrency import AsyncDelivery, AsyncVirtualClient
+from ..journals import leave_behind
+from .helpers import AsyncScript, refusal, rent, still_sandbox
+
+pytestmark = pytest.mark.anyio
+
+LOST = httpx.ReadError("lost")
+CREATE = "POST /orders/create"
+LIST = "GET /orders"
+GET = "GET /orders/{id}"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "orders.db"
+
+
+def account_of(sandbox: Sandbox) -> str:
+    return Settings.resolve(sandbox.token, None, "v2", {}).account
+
+
+def told(recovered: list[Recovered]) -> list[tuple[str, str, list[int]]]:
+    return [(one.intent.idempotency_key, one.state, [order.id for order in one.orders]) for one in recovered]
+
+
+class AsyncDeaf(httpx.AsyncBaseTransport):
+    """A sandbox whose answers to purchases get lost after they were carried out."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._inner = sandbox.transport()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await self._inner.handle_async_request(request)
+        if request.url.path.endswith("/create"):
+            raise httpx.ReadError("lost")
+        return response
+
+
+async def test_orders_that_live_are_recovered_once_by_the_next_process(path: Path) -> None:
+    sandbox = still_sandbox(otp_after=None)
+    async with AsyncVirtualClient(sandbox, journal=str(path)) as client:
+        created = await client.orders.create(catalog_product_id=87, quantity=2, idempotency_key="sale")
+        ids = [order.id for order in created]
+        assert told(list(client.orders.bought())) == [("sale", "open", ids)]
+        assert client.orders.unresolved() == ()
+        assert await client.orders.recover() == []
+    async with AsyncVirtualClient(sandbox, journal=path) as client:
+        (open_,) = await client.orders.recover()
+        assert told([open_]) == [("sale", "open", ids)]
+        assert open_.orders[0].created_at is not None, "it was read as it is now"
+        assert await client.orders.recover() == []
+        assert client.orders.bought() == (open_,)
+    assert (sandbox.requests[CREATE], sandbox.requests[LIST], sandbox.requests[GET]) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("how", ["cancel", "finish", "get", "list", "active", "wait", "webhook", "expire"])
+async def test_a_purchase_is_over_when_the_end_of_its_order_is_seen(how: str, path: Path) -> None:
+    sandbox = still_sandbox(otp_after=None)
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        order_id = await rent(client)
+        assert len(journal.records(account_of(sandbox))) == 1
+        sandbox.advance(150)
+        await end_order(how, sandbox, client, order_id)
+        assert client.orders.bought() == ()
+        assert journal.records(account_of(sandbox)) == []
+        refunded = 0 if how == "finish" else 15_000
+        assert journal.totals(account_of(sandbox)).refunded in (refunded, 0 if how == "expire" else refunded)
+        assert journal.totals(account_of(sandbox)).charged == 15_000
+        assert await client.orders.recover() == []
+
+
+async def end_order(how: str, sandbox: Sandbox, client: AsyncVirtualClient, order_id: int) -> None:
+    """Let an order end, and the client see it."""
+    if how == "cancel":
+        await client.orders.cancel(order_id)
+    elif how == "finish":
+        sandbox.deliver_sms(order_id)
+        await client.orders.finish(order_id)
+    elif how == "expire":
+        await client.balance()
+        client.runtime.pass_by(3600)
+        await client.balance()
+    else:
+        other = AsyncVirtualClient(sandbox)
+        canceled = await other.orders.cancel(order_id)
+        assert canceled.refund_amount == Money.idr(15_000)
+        if how == "get":
+            await client.orders.get(order_id)
+        elif how == "list":
+            await client.orders.list()
+        elif how == "wait":
+            with pytest.raises(SmscodeError):
+                await client.orders.wait_for_otp(order_id, timeout=0)
+        elif how == "active":
+            assert await client.orders.active() == []
+            assert len(client.orders.bought()) == 1, "that it is not there says nothing"
+            await client.orders.get(order_id)
+        else:
+            client.notify(ended(order_id))
+
+
+def ended(order_id: int, event: type[webhooks.OrderEvent] = webhooks.OrderCanceled) -> webhooks.OrderEvent:
+    """Make the event of an order that has ended."""
+    nothing: dict[str, Any] = dict.fromkeys(
+        ("phone_number", "otp_code", "otp_message", "catalog_product_id", "country", "platform")
+    )
+    return event(timestamp=datetime(2026, 6, 14, tzinfo=UTC), order_id=order_id, product_id=1, **nothing)
+
+
+async def test_a_purchase_that_was_bought_but_never_handed_over_is_undelivered(path: Path) -> None:
+    sandbox = still_sandbox(otp_after=None)
+    async with AsyncVirtualClient(sandbox, transport=AsyncDeaf(sandbox), journal=path) as client:
+        with pytest.raises(NetworkError) as lost:
+            await client.orders.create(catalog_product_id=87, idempotency_key="sale")
+        assert lost.value.outcome == "unknown"
+        (intent,) = client.orders.unresolved()
+    async with AsyncVirtualClient(sandbox, journal=path) as client:
+        assert told(await client.orders.recover()) == [("sale", "settled", [1001])]
+        client.orders.dismiss(intent)
+        assert client.orders.bought() == ()
+    async with AsyncVirtualClient(sandbox, journal=path) as client:
+        assert await client.orders.recover() == []
+
+
+async def test_what_is_dismissed_is_not_recovered(path: Path) -> None:
+    sandbox = still_sandbox()
+    async with AsyncVirtualClient(sandbox, transport=AsyncDeaf(sandbox), journal=path) as client:
+        with pytest.raises(NetworkError):
+            await client.orders.create(catalog_product_id=87)
+        (intent,) = client.orders.unresolved()
+        client.orders.dismiss(intent)
+        assert client.orders.unresolved() == ()
+    async with AsyncVirtualClient(sandbox, journal=path) as client:
+        assert await client.orders.recover() == []
+
+
+async def test_orders_that_the_pages_do_not_show_are_read_one_by_one(path: Path) -> None:
+    sandbox = still_sandbox(otp_after=None)
+    async with AsyncVirtualClient(sandbox, journal=path) as client:
+        await rent(client)
+        await rent(client)
+    for then in ([success_page()], [success_page(), refusal(404, "NOT_FOUND")]):
+        script = AsyncScript(then, then=sandbox.transport())
+        async with AsyncVirtualClient(sandbox, transport=script, journal=path) as client:
+            assert [ids for _, _, ids in told(await client.orders.recover())] == [[1001], [1002]]
+
+
+def success_page() -> httpx.Response:
+    """Make an empty page of orders."""
+    return httpx.Response(200, json={"success": True, "data": []})
+
+
+async def test_orders_that_cannot_be_read_are_given_all_the_same(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sandbox = still_sandbox(otp_after=None)
+    async with AsyncVirtualClient(sandbox, journal=path) as client:
+        order_id = await rent(client)
+    script = AsyncScript([refusal(401, "UNAUTHORIZED")])
+    async with AsyncVirtualClient(sandbox, transport=script, journal=path) as client:
+        (found,) = await client.orders.recover()
+        assert [(order.id, order.amount) for order in found.orders] == [(order_id, Money.idr(15_000))]
+    assert "could not be read as they are now" in caplog.text
+
+
+async def test_orders_far_back_are_found_by_pages(path: Path) -> None:
+    sandbox = still_sandbox(otp_after=None, balance=10**9)
+    async with AsyncVirtualClient(sandbox, journal=path) as client:
+        order_id = await rent(client)
+    async with AsyncVirtualClient(sandbox) as other:
+        await other.orders.create_many(150, catalog_product_id=87)
+    async with AsyncVirtualClient(sandbox, journal=path) as client:
+        assert [ids for _, _, ids in told(await client.orders.recover())] == [[order_id]]
+    assert (sandbox.requests[LIST], sandbox.requests[GET]) == (2, 0)
+
+
+# --- Accounts
+
+
+async def test_an_account_by_name_is_found_again_after_its_token_was_replaced(path: Path) -> None:
+    sandbox = still_sandbox()
+    async with AsyncVirtualClient(
+        sandbox, transport=AsyncDeaf(sandbox), journal=path, account="shop"
+    ) as client:
+        with pytest.raises(NetworkError):
+            await client.orders.create(catalog_product_id=87, idempotency_key="sale")
+    replaced = Sandbox(token="another-token-4711")
+    async with AsyncVirtualClient(replaced, transport=sandbox.transport(), journal=path) as client:
+        assert await client.orders.recover() == [], "it is another account's"
+    async with AsyncVirtualClient(replaced, journal=path, account="shop") as client:
+        (found,) = await client.orders.recover()
+        assert (found.state, found.orders) == ("unsettled", ())
+        assert isinstance(found.error, ClientStateError)
+        assert found.error.outcome == "unknown"
+        assert "another token" in found.error.message
+        (intent,) = client.orders.unresolved()
+        await client.orders.submit(intent)
+        assert client.orders.unresolved() == ()
+
+
+async def test_a_former_tokens_purchases_in_doubt_are_shown_and_stay_where_they_are(path: Path) -> None:
+    sandbox = still_sandbox()
+    async with AsyncVirtualClient(sandbox, transport=AsyncDeaf(sandbox), journal=path) as client:
+        with pytest.raises(NetworkError):
+            await client.orders.create(catalog_product_id=87, idempotency_key="sale")
+    async with AsyncVirtualClient(still_sandbox(token="another-token-4711"), journal=path) as client:
+        assert told(await client.orders.recover()) == [("sale", "unsettled", [])]
+        assert client.orders.unresolved() == ()
+    async with AsyncVirtualClient(sandbox, journal=path) as client:
+        assert told(await client.orders.recover()) == [("sale", "settled", [1001])]
+
+
+@pytest.mark.parametrize("url", ["https://API.smscode.gg", "https://api.smscode.gg:443", "https://[::1]:443"])
+async def test_an_address_that_is_spelled_otherwise_is_the_same_accounts(url: str) -> None:
+    plain = url.lower().replace(":443", "")
+    spelled = Settings.resolve("token-4711", url, "v2", {})
+    assert spelled.account == Settings.resolve("token-4711", plain, "v2", {}).account
+    assert Settings.resolve("token-4711", "http://localhost:443", "v2", {}).account != spelled.account
+
+
+@pytest.mark.parametrize("account", ["", "x" * 65, 7])
+async def test_an_account_that_is_no_name_is_refused(account: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="account: expected"):
+        AsyncVirtualClient(still_sandbox(), account=account)
+
+
+@pytest.mark.parametrize("journal", [7, b"orders.db", object()])
+async def test_a_journal_that_is_no_path_is_refused(journal: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="journal: expected a SQLiteJournal or the path of one"):
+        AsyncVirtualClient(still_sandbox(), journal=journal)
+
+
+# --- What an error says of the key
+
+
+async def outcome(call: Any, *arguments: Any, **options: Any) -> tuple[str, str, str | None]:
+    """Return what the error of a call says."""
+    with pytest.raises(SmscodeError) as error:
+        await call(*arguments, **options)
+    return type(error.value).__name__, error.value.outcome, error.value.idempotency_key
+
+
+async def test_an_error_found_before_sending_speaks_of_the_key(path: Path) -> None:
+    sandbox = still_sandbox()
+    async with AsyncVirtualClient(sandbox, transport=AsyncDeaf(sandbox), journal=path) as client:
+        for key in ("sale", None):
+            expected = ("InvalidArgumentError", "not_sent", key)
+            assert await outcome(client.orders.create, idempotency_key=key) == expected
+        with pytest.raises(NetworkError):
+            await client.orders.create(catalog_product_id=87, idempotency_key="sale")
+        wrong = ("InvalidArgumentError", "unknown", "sale")
+        assert await outcome(client.orders.create, idempotency_key="sale") == wrong
+        assert await outcome(client.orders.create, product_id=5, idempotency_key="sale") == wrong
+        with pytest.raises(InvalidArgumentError) as prepared:
+            client.orders.prepare(idempotency_key="sale")
+        assert (prepared.value.outcome, prepared.value.idempotency_key) == ("unknown", "sale")
+        with pytest.raises(InvalidArgumentError) as prepared:
+            client.orders.prepare(quantity=0, catalog_product_id=87)
+        assert prepared.value.outcome == "not_sent"
+        assert await outcome(client.orders.create, catalog_product_id=87, timeout=0) == (
+            "InvalidArgumentError",
+            "not_sent",
+            None,
+        )
+    async with AsyncVirtualClient(sandbox, journal=path) as client:
+        assert await outcome(client.orders.create, idempotency_key="sale") == wrong
+        assert (await outcome(client.orders.create, idempotency_key="other"))[1] == "not_sent"
+        assert await outcome(client.orders.create, product_id=5, idempotency_key="sale") == wrong
+    closed = ("ClientStateError", "unknown", "sale")
+    assert await outcome(client.orders.create, catalog_product_id=87, idempotency_key="sale") == closed
+
+
+async def test_a_rate_that_cannot_be_read_says_nothing_was_bought() -> None:
+    client = AsyncVirtualClient(still_sandbox(), transport=AsyncScript([LOST] * 4))
+    wish: dict[str, Any] = {"catalog_product_id": 87, "max_price": Money.idr(15_000)}
+    assert await outcome(client.orders.create, **wish, idempotency_key="sale") == (
+        "NetworkError",
+        "not_sent",
+        "sale",
+    )
+
+
+async def test_what_was_bought_stays_bought_whatever_a_repetition_is_answered(path: Path) -> None:
+    sandbox = still_sandbox(otp_after=None)
+    answers = [refusal(422, "PROVIDER_ERROR"), refusal(401, "UNAUTHORIZED")]
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        order_id = await rent(client, idempotency_key="sale")
+        script = AsyncScript(answers)
+        other = AsyncVirtualClient(sandbox, transport=script, journal=journal)
+        for _ in answers:
+            assert (await outcome(other.orders.create, catalog_product_id=87, idempotency_key="sale"))[
+                1
+            ] == "unknown"
+        assert [record.orders[0].id for record in journal.records(account_of(sandbox))] == [order_id]
+        again = await client.orders.create(catalog_product_id=87, idempotency_key="sale")
+        assert again.orders[0].id == order_id
+    assert len(sandbox.ledger) == 2
+
+
+async def test_a_repetition_that_is_refused_leaves_a_purchase_of_this_client_bought() -> None:
+    sandbox = still_sandbox(otp_after=None)
+    script = AsyncScript([], then=sandbox.transport())
+    client = AsyncVirtualClient(sandbox, transport=script)
+    await rent(client, idempotency_key="sale")
+    script.add(refusal(422, "PROVIDER_ERROR"))
+    repeated = await outcome(client.orders.create, catalog_product_id=87, idempotency_key="sale")
+    assert repeated == ("ProviderError", "unknown", "sale")
+    assert [one.state for one in client.orders.bought()] == ["open"]
+    assert client.orders.unresolved() == ()
+
+
+async def test_a_refusal_frees_the_key_and_is_on_disk_when_it_is_said(path: Path) -> None:
+    sandbox = still_sandbox()
+    sandbox.fail_next("orders.create", "NO_OFFER_AVAILABLE")
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        refused = await outcome(client.orders.create, catalog_product_id=87, idempotency_key="sale")
+        assert refused == ("NoOfferAvailableError", "rejected", "sale")
+        connection = sqlite3.connect(path)
+        assert connection.execute("SELECT state FROM purchase").fetchall() == [("refused",)]
+        connection.close()
+        await client.orders.create(catalog_product_id=87, quantity=2, idempotency_key="sale")
+
+
+async def test_a_purchase_that_may_not_be_sent_is_withdrawn(path: Path) -> None:
+    sandbox = still_sandbox()
+    sandbox.fail_next("orders.create", "TEMP_BANNED_ABUSE_GUARD", retry_after=60)
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        with pytest.raises(TempBannedError):
+            await client.orders.create(catalog_product_id=87)
+        assert await outcome(client.orders.create, catalog_product_id=87, idempotency_key="sale") == (
+            "TempBannedError",
+            "not_sent",
+            "sale",
+        )
+        connection = sqlite3.connect(path)
+        assert connection.execute("SELECT state FROM purchase WHERE idempotency_key = 'sale'").fetchall() == [
+            ("withdrawn",)
+        ]
+        connection.close()
+        assert await client.orders.recover() == []
+
+
+async def test_a_purchase_is_one_clients_of_a_journal_at_a_time(path: Path) -> None:
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        held = AsyncDelivery(fresh=True)
+        journal.holders[account_of(sandbox), "sale"] = held
+        refused = await outcome(client.orders.create, catalog_product_id=87, idempotency_key="sale")
+        assert refused == ("ClientStateError", "unknown", "sale")
+        assert client.orders.unresolved() == ()
+        leave_behind(
+            journal, account_of(sandbox), client.orders.prepare(catalog_product_id=87, idempotency_key="sale")
+        )
+        assert await client.orders.recover() == []
+        held.over = True
+        assert told(await client.orders.recover()) == [("sale", "settled", [1001])]
+    assert sandbox.requests[CREATE] == 1
+
+
+async def test_a_living_process_keeps_its_purchase(path: Path) -> None:
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as theirs, SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        intent = client.orders.prepare(catalog_product_id=87, idempotency_key="sale")
+        leave_behind(theirs, account_of(sandbox), intent)
+        assert await outcome(client.orders.submit, intent) == ("ClientStateError", "unknown", "sale")
+        assert await client.orders.recover() == []
+    assert sandbox.requests[CREATE] == 0
+
+
+async def test_an_old_purchase_is_not_sent_again_without_being_asked(path: Path) -> None:
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        intent = client.orders.prepare(catalog_product_id=87, idempotency_key="sale")
+        leave_behind(journal, account_of(sandbox), intent, written_at=time.time() - 90_000)
+        assert told(await client.orders.recover()) == [("sale", "unsettled", [])]
+        assert await outcome(client.orders.submit, intent) == ("PurchaseTooOldError", "unknown", "sale")
+        assert sandbox.requests[CREATE] == 0
+        await client.orders.submit(intent, max_age=100_000)
+
+
+async def test_an_old_purchase_is_not_sent_again_without_a_journal_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = AsyncVirtualClient(
+        still_sandbox(), transport=AsyncScript([LOST] * 8, then=still_sandbox().transport())
+    )
+    intent = client.orders.prepare(catalog_product_id=87)
+    with pytest.raises(NetworkError):
+        await client.orders.submit(intent)
+    monkeypatch.setattr(time, "time", lambda now=time.time(): now + 90_000)
+    with pytest.raises(PurchaseTooOldError, match="max_age is 86400 s"):
+        await client.orders.submit(intent)
+    assert client.orders.unresolved() == (intent,)
+
+
+async def test_the_first_attempt_of_a_purchase_has_no_age(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = AsyncVirtualClient(still_sandbox())
+    intent = client.orders.prepare(catalog_product_id=87)
+    monkeypatch.setattr(time, "time", lambda now=time.time(): now + 90_000)
+    assert len(await client.orders.submit(intent)) == 1
+
+
+# --- The disk
+
+
+async def test_a_locked_journal_costs_the_time_of_the_call_and_nothing_is_sent(path: Path) -> None:
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        wish: dict[str, Any] = {"catalog_product_id": 87, "timeout": 0.2, "idempotency_key": "sale"}
+        assert await outcome(client.orders.create, **wish) == ("JournalError", "not_sent", "sale")
+        with pytest.raises(JournalError, match="another process has locked it") as locked:
+            await client.orders.recover(timeout=0.2)
+        assert locked.value.outcome == "unknown"
+        other.execute("ROLLBACK")
+        other.close()
+        assert await client.orders.recover() == []
+    assert sandbox.requests[CREATE] == 0
+
+
+async def test_a_lost_journal_refuses_purchases_and_keeps_what_was_bought(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "_CLOSING", 0.1)
+    sandbox = still_sandbox(otp_after=None)
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        order_id = await rent(client)
+        os.unlink(path)
+        assert (await outcome(client.orders.create, catalog_product_id=87))[:2] == (
+            "JournalError",
+            "not_sent",
+        )
+        known = await outcome(client.orders.create, catalog_product_id=87, idempotency_key="sale")
+        assert known[1] == "unknown", "nothing can be ruled out"
+        assert [one.orders[0].id for one in client.orders.bought()] == [order_id]
+    assert sandbox.requests[CREATE] == 1
+
+
+async def test_a_refusal_that_cannot_be_stored_is_not_certain(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "_CLOSING", 0.1)
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+
+        class AsyncLosing(httpx.AsyncBaseTransport):
+            async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+                os.unlink(path)
+                return refusal(422, "NO_OFFER_AVAILABLE")
+
+        client = AsyncVirtualClient(sandbox, transport=AsyncLosing(), journal=journal)
+        with pytest.raises(NoOfferAvailableError) as refused:
+            await client.orders.create(catalog_product_id=87, timeout=0.3)
+        assert refused.value.outcome == "unknown"
+        assert len(client.orders.unresolved()) == 1
+
+
+async def test_a_closed_journal_refuses_purchases(path: Path) -> None:
+    sandbox = still_sandbox()
+    journal = SQLiteJournal(path)
+    client = AsyncVirtualClient(sandbox, journal=journal)
+    journal.close()
+    assert (await outcome(client.orders.create, catalog_product_id=87))[:2] == (
+        "ClientStateError",
+        "not_sent",
+    )
+
+
+async def test_a_folder_that_is_not_there_is_named_before_anything_is_sent(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"nowhere does not exist"):
+        AsyncVirtualClient(still_sandbox(), journal=tmp_path / "nowhere" / "orders.db")
+
+
+async def test_calls_that_are_built_by_hand_are_purchases_too(path: Path) -> None:
+    sandbox = still_sandbox(otp_after=None)
+    async with AsyncVirtualClient(sandbox, journal=path) as client:
+        answer = await client.send(calls.orders.create(catalog_product_id=87, idempotency_key="sale"))
+        ids = [order.id for order in answer.data]
+        assert told(list(client.orders.bought())) == [("sale", "open", ids)]
+        sandbox.deliver_sms(ids[0])
+        finished = await client.orders.finish(ids[0])
+        assert finished.status == OrderStatus.COMPLETED
+        again = await client.orders.reactivate(ids[0], idempotency_key="again")
+        assert told(list(client.orders.bought())) == [("again", "open", [again.orders[0].id])]
+
+
+async def test_an_interrupt_at_the_last_moment_leaves_the_orders_to_nobody_but_the_client(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = still_sandbox(otp_after=None)
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        end, left = client._purchases._end, [KeyboardInterrupt()]
+
+        def interrupted(delivery: AsyncDelivery) -> None:
+            if left:
+                raise left.pop()
+            end(delivery)
+
+        monkeypatch.setattr(client._purchases, "_end", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            await client.orders.create(catalog_product_id=87, idempotency_key="sale")
+        (intent,) = client.orders.unresolved()
+        assert told(list(client.orders.bought())) == [("sale", "undelivered", [1001])]
+        await client.orders.submit(intent)
+        assert client.orders.unresolved() == ()
+    assert sandbox.requests[CREATE] == 2
+    assert len(sandbox.ledger) == 2
+
+
+@pytest.mark.parametrize("event", [webhooks.OrderCompleted, webhooks.OrderExpired])
+async def test_webhooks_end_orders(event: type[webhooks.OrderEvent], path: Path) -> None:
+    sandbox = still_sandbox(otp_after=None)
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        order_id = await rent(client)
+        client.notify(ended(order_id + 1, event))
+        assert len(client.orders.bought()) == 1
+        client.notify(ended(order_id, event))
+        assert client.orders.bought() == ()
+        refunded = 15_000 if event is webhooks.OrderExpired else 0
+        assert journal.totals(account_of(sandbox)).refunded == refunded
