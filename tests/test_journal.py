@@ -1,30 +1,40 @@
-"""The journal: what is on disk, who may touch it, and what it refuses."""
+"""The journal: what steps store in it, in which order, and what is read from it."""
 
 from __future__ import annotations
 
-import logging
-import multiprocessing
-import os
+import copy
+import math
 import pickle
-import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from attrs import evolve
 
-from smscode import ConfigurationError, InvalidArgumentError, calls
-from smscode.core.intents import OrderIntent
-from smscode.journal import SQLiteJournal
+from smscode import ClientStateError, InvalidArgumentError, _sqlite
+from smscode._journal import rows
+from smscode.core.purchase_records import BoughtOrder, Living, Record, State
+from smscode.errors import JournalError
+from smscode.journal import Read, SQLiteJournal, Sweep, Totals, Write
 
-ACCOUNT = "account"
-
-
-def intent(key: str = "key-1", quantity: int = 1) -> OrderIntent:
-    call = calls.orders.create(catalog_product_id=87, quantity=quantity, idempotency_key=key)
-    return OrderIntent.of(call, "v2")
+from .journal_tools import (
+    ACCOUNT,
+    Disk,
+    Waiter,
+    begin,
+    buy,
+    do,
+    each,
+    found,
+    keys,
+    locked,
+    look,
+    purchase,
+    put,
+    store,
+)
 
 
 @pytest.fixture
@@ -38,227 +48,403 @@ def journal(path: Path) -> Iterator[SQLiteJournal]:
         yield opened
 
 
-def keys(journal: SQLiteJournal, account: str = ACCOUNT) -> list[str]:
-    return [found.idempotency_key for found, _ in journal.claim(account)]
+@pytest.fixture
+def disk(journal: SQLiteJournal, monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """Return the disk of the journal, from when it is open."""
+    journal.totals(ACCOUNT)  # so that it has looked for old rows, too
+    disk = Disk()
+    disk.free.set()
+    monkeypatch.setattr(_sqlite, "transaction", disk.transaction)
+    return disk
 
 
-def leave_behind(path: Path, *purchases: OrderIntent) -> None:
-    """Write purchases down in a process that is killed."""
-    program = """
-import os, pickle, signal, sys
-from smscode.journal import SQLiteJournal
-journal = SQLiteJournal(sys.argv[1])
-for purchase in pickle.loads(sys.stdin.buffer.read()):
-    journal.record("account", purchase)
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-    root = str(Path(__file__).parent.parent)
-    command = [sys.executable, "-c", program, str(path)]
-    environment = {**os.environ, "PYTHONPATH": root}
-    done = subprocess.run(command, env=environment, input=pickle.dumps(purchases), timeout=30)
-    assert done.returncode == -signal.SIGKILL
+FULL = purchase(
+    state=State.BOUGHT,
+    cap=20_000,
+    written_at=1000.5,
+    open_until=1090.25,
+    answered_at=1002.0,
+    handed_at=1003.0,
+    closed_at=1004.0,
+    orders=(
+        BoughtOrder(1001, expires_at=2200.0, charged=15_000, refunded=15_000, ended_at=1500.0),
+        BoughtOrder(1002),
+    ),
+)
 
 
-def test_what_a_killed_process_left_behind_is_found_in_order(path: Path) -> None:
-    leave_behind(path, intent("b"), intent("a"))
-    with SQLiteJournal(path) as journal:
-        found = journal.claim(ACCOUNT)
-    assert [purchase for purchase, _ in found] == [intent("b"), intent("a")]
-    assert all(0 <= age < 60 for _, age in found)
-
-
-def test_what_is_under_way_is_not_claimed(journal: SQLiteJournal) -> None:
-    journal.record(ACCOUNT, intent())
-    assert keys(journal) == []
-    journal.leave(ACCOUNT, intent())
-    assert keys(journal) == ["key-1"]
-
-
-def test_what_a_living_process_has_is_not_claimed(path: Path, journal: SQLiteJournal) -> None:
-    journal.record(ACCOUNT, intent())
-    journal.leave(ACCOUNT, intent())
-    with SQLiteJournal(path) as other:
-        assert keys(other) == []
-
-
-def test_what_a_closed_journal_left_is_claimed_by_one_other_only(path: Path) -> None:
+@pytest.mark.parametrize("record", [FULL, purchase(), purchase(state=State.BOUGHT)])
+def test_a_record_is_read_as_it_was_stored(record: Record, path: Path) -> None:
     with SQLiteJournal(path) as first:
-        first.record(ACCOUNT, intent())
-    with SQLiteJournal(path) as second, SQLiteJournal(path) as third:
-        assert keys(second) == ["key-1"]
-        assert keys(third) == []
+        store(first, record)
+    with SQLiteJournal(path, keep=math.inf) as second:
+        assert found(second) == record
 
 
-def test_several_processes_write_to_one_file_at_once(path: Path) -> None:
-    program = """
-import sys
-from smscode import calls
-from smscode.core.intents import OrderIntent
-from smscode.journal import SQLiteJournal
-with SQLiteJournal(sys.argv[1]) as journal:
-    for number in range(50):
-        call = calls.orders.create(catalog_product_id=87, idempotency_key=f"{sys.argv[2]}-{number}")
-        journal.record("account", OrderIntent.of(call, "v2"))
-"""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
-    writers = [
-        subprocess.Popen([sys.executable, "-c", program, str(path), str(number)], env=environment)
-        for number in range(4)
-    ]
-    assert [writer.wait(60) for writer in writers] == [0] * 4
-    with SQLiteJournal(path) as journal:
-        assert len(set(keys(journal))) == 200
+def test_a_step_gets_what_the_one_before_it_stored(journal: SQLiteJournal) -> None:
+    assert do(journal, "key-1", put(purchase())).result is None
+    assert do(journal, "key-1", buy(1001)).result == "bought"
+    now = found(journal)
+    assert now is not None
+    assert (now.state, now.orders) == (State.BOUGHT, (BoughtOrder(1001, charged=100),))
 
 
-@pytest.mark.parametrize("orders", [(1001,), (), None])
-def test_what_is_settled_is_not_claimed(orders: tuple[int, ...] | None, path: Path) -> None:
-    with SQLiteJournal(path) as first:
-        first.record(ACCOUNT, intent())
-        first.settle(ACCOUNT, intent(), orders)
-    with SQLiteJournal(path) as second:
-        assert keys(second) == []
-
-
-def test_accounts_are_kept_apart(path: Path) -> None:
-    with SQLiteJournal(path) as first:
-        first.record("one", intent())
-    with SQLiteJournal(path) as second:
-        assert keys(second, "other") == []
-        assert keys(second, "one") == ["key-1"]
-
-
-def test_it_tells_what_an_earlier_try_left_unsettled(path: Path) -> None:
-    with SQLiteJournal(path) as first:
-        assert first.record(ACCOUNT, intent()) is False
-    with SQLiteJournal(path) as second:
-        assert second.record(ACCOUNT, intent()) is True
-        second.settle(ACCOUNT, intent(), None)
-        assert second.record(ACCOUNT, intent()) is False
-
-
-def test_a_key_with_another_order_is_refused(journal: SQLiteJournal) -> None:
-    journal.record(ACCOUNT, intent(quantity=1))
-    with pytest.raises(InvalidArgumentError, match="another order"):
-        journal.record(ACCOUNT, intent(quantity=2))
-    journal.record(ACCOUNT, intent(quantity=1))
-
-
-def test_a_refused_purchase_leaves_its_key_to_another(journal: SQLiteJournal) -> None:
-    journal.record(ACCOUNT, intent(quantity=1))
-    journal.settle(ACCOUNT, intent(quantity=1), None)
-    journal.record(ACCOUNT, intent(quantity=2))
-    journal.leave(ACCOUNT, intent(quantity=2))
-    assert [purchase for purchase, _ in journal.claim(ACCOUNT)] == [intent(quantity=2)]
-
-
-def test_a_settled_purchase_stays_settled_when_it_is_sent_again(journal: SQLiteJournal) -> None:
-    journal.record(ACCOUNT, intent())
-    journal.settle(ACCOUNT, intent(), (1001,))
-    journal.record(ACCOUNT, intent())
-    journal.leave(ACCOUNT, intent())
-    assert keys(journal) == []
-
-
-@pytest.mark.parametrize("content", [b"not a database" * 100, b"SQLite format 3\x00" + b"\xff" * 5000])
-def test_a_damaged_file_is_refused_and_left_as_it_is(content: bytes, path: Path) -> None:
-    path.write_bytes(content)
-    with pytest.raises(ConfigurationError, match=r"orders\.db cannot be used"):
-        SQLiteJournal(path)
-    assert path.read_bytes() == content
-    assert os.listdir(path.parent) == ["orders.db"]
-
-
-def test_a_page_that_was_damaged_later_is_noticed(path: Path) -> None:
-    with SQLiteJournal(path) as journal:
-        for number in range(200):
-            journal.record(ACCOUNT, intent(f"key-{number}"))
-    content = bytearray(path.read_bytes())
-    content[8192:16384] = b"\x55" * 8192
-    path.write_bytes(content)
-    with pytest.raises(ConfigurationError, match="cannot be used"):
-        SQLiteJournal(path)
-    assert path.read_bytes() == content
-
-
-def test_another_programs_database_is_refused_and_left_as_it_is(path: Path) -> None:
-    connection = sqlite3.connect(path)
-    connection.execute("CREATE TABLE precious (x)")
-    connection.close()
-    before = path.read_bytes()
-    with pytest.raises(ConfigurationError, match="another program's file"):
-        SQLiteJournal(path)
-    assert path.read_bytes() == before
-
-
-def test_a_journal_of_a_later_format_is_refused(path: Path) -> None:
-    SQLiteJournal(path).close()
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 2")
-    connection.close()
-    with pytest.raises(ConfigurationError, match="format 2, expected 1"):
-        SQLiteJournal(path)
-
-
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"orders\.db cannot be used"):
-        SQLiteJournal(tmp_path / "nowhere" / "orders.db")
-
-
-def test_nothing_is_left_beside_a_closed_journal(path: Path) -> None:
-    with SQLiteJournal(path):
-        pass
-    assert os.listdir(path.parent) == ["orders.db"]
-
-
-def test_what_cannot_be_noted_as_settled_is_logged_and_does_no_harm(
-    path: Path, caplog: pytest.LogCaptureFixture
+def test_steps_that_wait_together_are_applied_in_order_in_one_commit(
+    journal: SQLiteJournal, disk: Disk
 ) -> None:
-    journal = SQLiteJournal(path)
-    journal.record(ACCOUNT, intent())
-    journal.close()
-    with caplog.at_level(logging.ERROR, "smscode.journal"):
-        journal.settle(ACCOUNT, intent(), (1001,))
-    assert "key-1 is settled, but that could not be written" in caplog.text
-    with SQLiteJournal(path) as other:
-        assert keys(other) == ["key-1"]
+    disk.hold()
+    begin(journal, "first", put(purchase("first")))
+    disk.held()
+    seen: list[str] = []
+
+    def note(name: str) -> Any:
+        def step(before: Record | None, living: Living) -> tuple[Record | None, None]:
+            seen.append(f"{name} {before and before.state}")
+            return (before and evolve(before, state=State.BOUGHT)) or purchase(name), None
+
+        return step
+
+    for name in ("b", "a", "b", "c"):
+        begin(journal, name, note(name))
+    _, last = begin(journal, "a", note("a"))
+    disk.free.set()
+    last.wait()
+    assert seen == ["b None", "a None", "b written", "c None", "a written"]
+    assert disk.tries == 2
 
 
-def test_noting_what_is_settled_does_not_wait_for_others_for_long(
-    journal: SQLiteJournal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_more_steps_than_fit_into_one_statement_are_all_stored(journal: SQLiteJournal, disk: Disk) -> None:
+    disk.hold()
+    wanted = [f"key-{number}" for number in range(1_300)]
+    writes = [begin(journal, key, put(purchase(key, cap=number))) for number, key in enumerate(wanted)]
+    disk.free.set()
+    for _, waiter in writes:
+        waiter.wait()
+    assert keys(journal) == wanted
+    assert [record.cap for record in journal.records(ACCOUNT)] == list(range(1_300))
+    assert disk.tries <= 3  # the one that was held, and two of at most 1,000
+
+
+def test_a_step_without_a_key_is_applied_to_all_open_records_of_the_account_oldest_first(
+    journal: SQLiteJournal,
 ) -> None:
-    journal.record(ACCOUNT, intent())
-    monkeypatch.setattr("smscode.journal._SHORT_PATIENCE", 0.01)
-    with journal._lock, caplog.at_level(logging.ERROR, "smscode.journal"):
-        journal.settle(ACCOUNT, intent(), (1001,))
-    assert "it is busy" in caplog.text
+    store(journal, purchase("b"), purchase("closed", closed_at=1.0), purchase("a"), FULL)
+    store(journal, purchase("refused", state=State.REFUSED), purchase("gone", state=State.WITHDRAWN))
+    store(journal, purchase("other", account="other"))
+
+    def claim(before: Record | None, living: Living) -> tuple[Record | None, str | None]:
+        assert before is not None
+        key = before.intent.idempotency_key
+        return evolve(before, owner="taken"), None if key == "a" else key
+
+    assert each(journal, claim) == ["b"]
+    assert [record.owner for record in journal.records(ACCOUNT)] == ["taken", "taken"]
+    assert [record.owner for record in journal.records("other")] == ["gone"]
+    assert found(journal, "closed") == purchase("closed", closed_at=1.0)
 
 
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the server here has threads
-def test_a_forked_process_has_to_open_it_again(journal: SQLiteJournal) -> None:
-    context = multiprocessing.get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
-
-    def child() -> None:
-        try:
-            journal.claim(ACCOUNT)
-        except ConfigurationError as error:
-            sender.send(error.message)
-
-    process = context.Process(target=child)
-    process.start()
-    process.join(30)
-    assert "forked" in receiver.recv()
-    receiver.close()
-    sender.close()
-    process.close()
-
-
-def test_another_process_is_noticed(journal: SQLiteJournal, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as forked:
-        forked.setattr("smscode.journal.os.getpid", lambda: -1)
-        with pytest.raises(ConfigurationError, match="forked"):
-            journal.record(ACCOUNT, intent())
+def test_a_step_without_a_key_sees_what_the_same_commit_stored_before_it(
+    journal: SQLiteJournal, disk: Disk
+) -> None:
+    store(journal, purchase("old"), purchase("closing"))
+    disk.hold()
+    begin(journal, "old", look)
+    disk.held()
+    begin(journal, "new", put(purchase("new")))
+    begin(journal, "closing", put(purchase("closing", closed_at=1.0)))
+    write, waiter = begin(journal, None, look)
+    after, waiter_after = begin(journal, "new", buy(1))
+    disk.free.set()
+    waiter.wait()
+    waiter_after.wait()
+    results: Any = write.result
+    assert results == [purchase("old"), purchase("new")]
+    assert after.result == "bought"
+    assert disk.tries == 2 + 2
 
 
-def test_its_name_is_shown(journal: SQLiteJournal, path: Path) -> None:
+def test_a_step_without_a_key_changes_nothing_if_it_fails_for_one_record(journal: SQLiteJournal) -> None:
+    store(journal, purchase("a"), purchase("b"))
+
+    def step(before: Record | None, living: Living) -> tuple[Record | None, None]:
+        assert before is not None
+        if before.intent.idempotency_key == "b":
+            raise ClientStateError("not that one")
+        return evolve(before, owner="taken"), None
+
+    assert isinstance(do(journal, None, step).error, ClientStateError)
+    assert {record.owner for record in journal.records(ACCOUNT)} == {"gone"}
+
+
+def test_an_error_of_a_step_is_the_writes_own_and_changes_nothing(journal: SQLiteJournal, disk: Disk) -> None:
+    refusal = InvalidArgumentError("idempotency_key: another order")
+
+    def refuse(before: Record | None, living: Living) -> tuple[Record | None, None]:
+        raise refusal
+
+    disk.hold()
+    before, waiter_before = begin(journal, "a", put(purchase("a")))
+    write, waiter = begin(journal, "key-1", refuse)
+    after, waiter_after = begin(journal, "b", put(purchase("b")))
+    disk.free.set()
+    for one in (waiter_before, waiter, waiter_after):
+        one.wait()
+    assert (write.error, write.result) == (refusal, None)
+    assert before.error is after.error is None
+    assert keys(journal) == ["a", "b"]
+
+
+def defects() -> Iterator[Any]:
+    def fails(before: Record | None, living: Living) -> tuple[Record | None, None]:
+        raise ZeroDivisionError
+
+    yield fails
+    yield put(purchase("another"))
+    yield put(purchase(account="another"))
+    yield put(purchase(cap=2**63))
+    yield put(purchase(credential="\ud800"))
+    yield put(purchase(written_at=float("nan")))
+    yield put(purchase(orders=(BoughtOrder(1, charged=2**63),)))
+
+
+@pytest.mark.parametrize("step", list(defects()))
+def test_a_defect_in_a_step_fails_its_own_write_only(
+    step: Any, journal: SQLiteJournal, disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk.hold()
+    write, waiter = begin(journal, "key-1", step, lasting=True)
+    other, other_waiter = begin(journal, "other", put(purchase("other")))
+    disk.free.set()
+    waiter.wait()
+    other_waiter.wait()
+    assert isinstance(write.error, JournalError)
+    assert isinstance(write.error.__cause__, ZeroDivisionError | ValueError)
+    assert "key-1 failed" in caplog.text
+    assert other.error is None
+    assert keys(journal) == ["other"]
+
+
+def test_an_infinite_time_is_stored(journal: SQLiteJournal) -> None:
+    record = purchase(open_until=float("inf"))
+    store(journal, record)
+    assert found(journal) == record
+
+
+def test_a_step_that_returns_none_removes_the_record(journal: SQLiteJournal) -> None:
+    store(journal, purchase())
+    assert do(journal, "key-1", put(None)).result == purchase()
+    assert found(journal) is None
+
+
+def test_a_step_that_changes_nothing_stores_nothing(journal: SQLiteJournal, path: Path) -> None:
+    store(journal, purchase())
+    with sqlite3.connect(path) as reader:
+        before = reader.execute("PRAGMA data_version").fetchone()
+        assert do(journal, "key-1", look, durable=False).result == purchase()
+        assert reader.execute("PRAGMA data_version").fetchone() == before
+    reader.close()
+
+
+def test_only_durable_writes_are_forced_to_disk(journal: SQLiteJournal, disk: Disk) -> None:
+    do(journal, "key-1", put(purchase()), durable=False)
+    do(journal, "key-1", buy(1), durable=True)
+    do(journal, "key-1", buy(2), durable=True)
+    do(journal, "key-1", buy(3), durable=False)
+    assert disk.synchronous == [1, 2, 2, 1]
+
+
+def test_a_durable_write_that_changes_nothing_forces_what_it_saw_to_disk(
+    journal: SQLiteJournal, path: Path, disk: Disk
+) -> None:
+    do(journal, "key-1", put(purchase()), durable=False)
+    log = path.with_name("orders.db-wal")
+    before = log.stat().st_size
+    assert do(journal, "key-1", look, durable=True).result == purchase()
+    assert log.stat().st_size > before  # a commit that writes nothing would not be forced to disk
+    assert disk.synchronous == [1, 2]
+
+
+def test_records_are_the_open_ones_of_the_account_oldest_first(journal: SQLiteJournal) -> None:
+    store(journal, purchase("b", written_at=2000.0), purchase("a"), purchase("closed", closed_at=1.0))
+    store(journal, purchase("other", account="other"))
+    assert keys(journal) == ["b", "a"]
+    assert keys(journal, "other") == ["other"]
+    assert keys(journal, "nobody's") == []
+
+
+def test_records_hold_what_was_queued_before(journal: SQLiteJournal, disk: Disk) -> None:
+    disk.hold()
+    for number in range(20):
+        begin(journal, f"key-{number}", put(purchase(f"key-{number}")), durable=False)
+    disk.free.set()
+    assert len(keys(journal)) == 20
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("state", "eaten"), ("operation", "x"), ("orders", "{"), ("orders", '[{"x": 1}]'), ("orders", "[1]")],
+)
+def test_a_row_that_cannot_be_read_concerns_itself_only(
+    column: str, value: str, journal: SQLiteJournal, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store(journal, purchase("bad"), purchase("good"))
+    with sqlite3.connect(path) as other:
+        other.execute(f"UPDATE purchase SET {column} = ? WHERE idempotency_key = 'bad'", (value,))
+    other.close()
+    if column != "state":  # a row in an unknown state is not an open one
+        assert keys(journal) == ["good"]
+        assert "key bad cannot be read" in caplog.text
+    assert each(journal, look) == [purchase("good")]
+    error = do(journal, "bad", put(purchase("bad"))).error
+    assert isinstance(error, JournalError)
+    assert "key bad cannot be read" in error.message
+    assert found(journal, "good") == purchase("good")
+
+
+def test_records_of_living_owners_are_left_out_where_only_those_of_ended_ones_are_asked_for(
+    journal: SQLiteJournal,
+) -> None:
+    store(journal, purchase("mine", owner=journal.owner), purchase("left"))
+    assert [record.intent.idempotency_key for record in journal.records(ACCOUNT, ended=True)] == ["left"]
+
+
+def find(journal: SQLiteJournal, key: str) -> Read[tuple[Record | None]]:
+    """Ask for a purchase; wait for the answer."""
+    waiter = Waiter()
+    question = journal.find(ACCOUNT, key, waiter.done.set)
+    waiter.wait()
+    assert question.done
+    return question
+
+
+def test_a_purchase_is_found_by_its_key_open_or_closed(journal: SQLiteJournal, path: Path) -> None:
+    closed = purchase("closed", closed_at=1.0)
+    store(journal, purchase("open"), closed)
+    with locked(path):  # another process does not hold up reading
+        assert find(journal, "open").result == (purchase("open"),)
+        assert find(journal, "closed").result == (closed,)
+        assert find(journal, "unknown").result == (None,)
+
+
+def test_a_purchase_whose_row_cannot_be_read_is_not_just_missing(journal: SQLiteJournal, path: Path) -> None:
+    store(journal, purchase("bad"))
+    with sqlite3.connect(path) as other:
+        other.execute("UPDATE purchase SET orders = '{'")
+    other.close()
+    question = find(journal, "bad")
+    assert question.result is None
+    assert isinstance(question.error, JournalError)
+    assert "key bad cannot be read" in question.error.message
+
+
+def test_what_waking_the_caller_of_a_read_raises_is_ignored(journal: SQLiteJournal) -> None:
+    def closed_loop() -> None:
+        raise RuntimeError("Event loop is closed")
+
+    question = journal.find(ACCOUNT, "key-1", closed_loop)
+    assert find(journal, "key-1").error is None
+    assert (question.done, question.result) == (True, (None,))
+
+
+def test_a_sweep_applies_its_step_to_the_open_records_of_all_accounts_oldest_first(
+    journal: SQLiteJournal,
+) -> None:
+    others = purchase("b", account="other"), purchase("a", account="another")
+    store(journal, *others, purchase("a"), purchase("closed", closed_at=1.0))
+    waiter = Waiter()
+
+    def claim(before: Record | None, living: Living) -> tuple[Record | None, str | None]:
+        assert before is not None
+        taken = before.account != "another"
+        return evolve(before, owner="taken"), before.account if taken else None
+
+    sweep = Sweep(claim, durable=True, wake=waiter.done.set)
+    journal.apply(sweep)
+    waiter.wait()
+    assert sweep.result == ["other", ACCOUNT]
+    assert {journal.records(name)[0].owner for name in ("other", "another", ACCOUNT)} == {"taken"}
+
+
+def test_totals_sum_up_what_an_account_bought(journal: SQLiteJournal) -> None:
+    bought = BoughtOrder(1, charged=500, refunded=200)
+    store(journal, purchase("a", state=State.BOUGHT, orders=(bought, BoughtOrder(2, charged=70))))
+    store(journal, purchase("b", state=State.BOUGHT, orders=(BoughtOrder(3),), closed_at=1.0))
+    store(journal, purchase("c"), purchase("d", state=State.REFUSED))
+    store(journal, purchase("e", account="other", state=State.BOUGHT, orders=(bought,)))
+    assert journal.totals(ACCOUNT) == Totals(purchases=2, charged=570, refunded=200)
+    assert journal.totals("other") == Totals(purchases=1, charged=500, refunded=200)
+    assert journal.totals("nobody's") == Totals()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"SELECT * FROM purchase WHERE account = 'a' AND {rows.OPEN} ORDER BY number",
+        f"SELECT number FROM purchase WHERE NOT ({rows.OPEN}) AND {rows.ENDED_AT} < 1"
+        f" ORDER BY {rows.ENDED_AT}, number",
+        "SELECT * FROM purchase WHERE account = 'a' AND idempotency_key IN ('a', 'b')",
+    ],
+)
+def test_queries_find_their_rows_by_an_index(query: str) -> None:
+    connection = sqlite3.connect(":memory:")
+    _sqlite.create(connection, rows.FORMAT.schema)
+    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}")]
+    connection.close()
+    assert len(plan) == 1  # no step that sorts
+    assert plan[0].startswith("SEARCH purchase USING INDEX")
+
+
+def test_a_write_that_is_queued_twice_is_applied_once(journal: SQLiteJournal, disk: Disk) -> None:
+    applied: list[int] = []
+
+    def count(before: Record | None, living: Living) -> tuple[Record | None, None]:
+        applied.append(1)
+        return before, None
+
+    disk.hold()
+    begin(journal, "other", look)
+    disk.held()
+    write, waiter = begin(journal, "key-1", count)
+    journal.apply(write)
+    disk.free.set()
+    waiter.wait()
+    journal.apply(write)
+    do(journal, "key-1", look)
+    assert applied == [1]
+
+
+def test_its_path_is_shown(journal: SQLiteJournal, path: Path) -> None:
     assert repr(journal) == f"SQLiteJournal({str(path)!r})"
+    assert journal.path == str(path)
+
+
+def test_it_is_neither_pickled_nor_copied(journal: SQLiteJournal) -> None:
+    for take in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="open it again"):
+            take(journal)
+
+
+def test_a_closed_journal_refuses_writes_and_reads(path: Path) -> None:
+    journal = SQLiteJournal(path)
+    journal.close()
+    journal.close()
+    woken: list[int] = []
+    write = Write(ACCOUNT, "key-1", look, durable=True, wake=lambda: woken.append(1))
+    assert journal.apply(write) is write
+    assert write.done
+    assert woken == [1]
+    assert isinstance(write.error, ClientStateError)
+    assert f"{path} is closed" in write.error.message
+    with pytest.raises(ClientStateError, match="is closed"):
+        journal.records(ACCOUNT)
+    with pytest.raises(ClientStateError, match="is closed"):
+        journal.totals(ACCOUNT)
+
+
+def test_what_was_queued_before_it_is_closed_is_stored(path: Path) -> None:
+    with SQLiteJournal(path) as journal:
+        wanted = [f"key-{number}" for number in range(500)]
+        for key in wanted:
+            journal.apply(Write(ACCOUNT, key, put(purchase(key)), durable=False))
+    with SQLiteJournal(path) as journal:
+        assert keys(journal) == wanted

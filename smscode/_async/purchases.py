@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol, TypeVar
 
-from .._concurrency import AsyncRuntime, AsyncSignal
+from .._concurrency import AsyncRuntime, AsyncSignal, AsyncWakes
 from ..core import bulk, purchase_records
 from ..core.intents import OrderIntent
 from ..core.purchase_records import Known, Record, State, Step, Writing
@@ -81,6 +82,7 @@ class AsyncPurchases:
         self._driver = driver
         self._runtime: AsyncRuntime = driver.runtime
         self._lock = threading.Lock()
+        self._wakes = AsyncWakes()
 
     async def deliver(self, make: AsyncBuying[T], timeout: float | None, key: str | None) -> T:
         """Run what buys, and return its result as the last act: then its caller has what was bought.
@@ -217,7 +219,7 @@ class AsyncPurchases:
         """Write a purchase down, and learn what the journal has of it; when this returns it is on disk."""
         signal = AsyncSignal()
         writing = Writing(self._record(journal, purchase, deadline), max_age)
-        write = Write(self.account, purchase.key, writing.write, durable=True, wake=signal.wake)
+        write = Write(self.account, purchase.key, writing.write, durable=True, wake=self._waking(signal))
         writing.operation = write
         purchase.writing = writing
         journal.apply(write)
@@ -234,6 +236,9 @@ class AsyncPurchases:
         ago = 0.0 if known.open_until is None else max(time.time() - known.open_until, 0.0)
         purchase.doubt.ended = self._runtime.now() - ago
         purchase.doubt.raised = True
+
+    def _waking(self, signal: AsyncSignal) -> Callable[[], None]:
+        return partial(self._wakes.wake, signal)
 
     async def done(self, signal: AsyncSignal, write: Write[T] | Read[T], deadline: float) -> T:
         """Wait until a write is on disk, or a read answered, and return its result.
@@ -333,7 +338,7 @@ class AsyncPurchases:
         else:
             step = purchase_records.end_unbought(self.journal.owner, state, now)
         signal = AsyncSignal()
-        write = Write(self.account, purchase.key, step, durable=True, lasting=True, wake=signal.wake)
+        write = Write(self.account, purchase.key, step, durable=True, lasting=True, wake=self._waking(signal))
         self.journal.apply(write)
         try:
             return await self.done(signal, write, deadline)
@@ -370,7 +375,7 @@ class AsyncPurchases:
         if self.journal is None or written:
             return False
         signal = AsyncSignal()
-        found = self.journal.find(self.account, key, signal.wake)
+        found = self.journal.find(self.account, key, self._waking(signal))
         try:
             (record,) = await self.done(signal, found, delivery.deadline)
         except SmscodeError:

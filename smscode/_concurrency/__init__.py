@@ -9,7 +9,7 @@ from __future__ import annotations
 import anyio
 
 from .ahead import Ahead, AsyncAhead
-from .events import AsyncEvent, AsyncSignal, Event, Signal
+from .events import AsyncEvent, AsyncSignal, AsyncWakes, Event, Signal, Wakes
 from .home import AsyncHome, Home
 from .runtime import AsyncRuntime, Runtime
 
@@ -21,10 +21,12 @@ __all__ = [
     "AsyncHome",
     "AsyncRuntime",
     "AsyncSignal",
+    "AsyncWakes",
     "Event",
     "Home",
     "Runtime",
     "Signal",
+    "Wakes",
 ]
 
 STREAM_ERRORS: tuple[type[Exception], ...] = (

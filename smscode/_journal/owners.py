@@ -137,9 +137,10 @@ def _lock_file(path: str, owner: str) -> str:
 def _with_files(path: str) -> Iterator[str]:
     """Find the owners that have files beside the database, those of SQLite's making included."""
     prefix = _lock_file(os.path.basename(path), "")
-    for name in os.listdir(os.path.dirname(path)):
-        if name.startswith(prefix):
-            yield name.removeprefix(prefix).removesuffix("-journal")
+    with suppress(PermissionError):  # a folder may allow everything but listing it
+        for name in os.listdir(os.path.dirname(path)):
+            if name.startswith(prefix):
+                yield name.removeprefix(prefix).removesuffix("-journal")
 
 
 def _remove(file: str) -> None:

@@ -65,11 +65,16 @@ def real_path(path: str | os.PathLike[str]) -> str:
         raise unusable(real, f"its folder {folder} does not exist; create it first")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise unusable(real, f"its folder {folder} is not writable; SQLite keeps files beside it")
-    with suppress(FileNotFoundError):
-        if not stat.S_ISREG(os.stat(real).st_mode):
-            raise unusable(real, "it is not a file")
-        if not os.access(real, os.R_OK | os.W_OK):
-            raise unusable(real, "it is not readable and writable")
+    try:
+        mode = os.stat(real).st_mode
+    except FileNotFoundError:
+        return real
+    except OSError as error:
+        raise unusable(real, str(error.strerror)) from error
+    if not stat.S_ISREG(mode):
+        raise unusable(real, "it is not a file")
+    if not os.access(real, os.R_OK | os.W_OK):
+        raise unusable(real, "it is not readable and writable")
     return real
 
 

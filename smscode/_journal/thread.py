@@ -55,6 +55,7 @@ class Writer:
         self._queue: SimpleQueue[Write[Any] | Read[Any] | _Stop] = SimpleQueue()
         self._tokens = [store]  # taken by the first thread, so that there is only one
         self._started = False
+        self._failure: SmscodeError | None = None  # why the thread could not be started
         self._closed = False
         self._ended = False
         self._end: SimpleQueue[None] = SimpleQueue()
@@ -65,7 +66,7 @@ class Writer:
         error = self._begin()
         if error is None:
             self._queue.put(write)
-            error = self._closed_error() if self._ended else None
+            error = self._unserved()
         if error is not None:
             write.refuse(error)
         return write
@@ -88,7 +89,7 @@ class Writer:
         error = self._begin()
         if error is None:
             self._queue.put(question)
-            error = self._closed_error() if self._ended else None
+            error = self._unserved()
         if error is not None and not question.done:
             question.fail(error)
         return question
@@ -102,7 +103,7 @@ class Writer:
             return
         self._closed = True
         self._queue.put(_Stop(patience))
-        if wait and self._started and not self._in_thread():
+        if wait and self._started and self._failure is None and not self._in_thread():
             self.wait(patience)
 
     def wait(self, patience: float) -> None:
@@ -121,10 +122,11 @@ class Writer:
                 f"journal: {self.path} was opened before the process forked: open it again."
             )
         if self._closed or self._ended:
-            return self._closed_error()
-        if not self._started:
+            return _closed_error(self.path)
+        if not self._started or self._failure is not None:
             # Not `Thread.start`: that takes locks of its own, which a KeyboardInterrupt could leave taken.
             # A second thread, after an interruption or beside another caller, ends at once.
+            self._failure = None
             try:
                 _thread.start_new_thread(self._launch, ())
             except RuntimeError as error:
@@ -132,15 +134,24 @@ class Writer:
             self._started = True
         return None
 
-    def _closed_error(self) -> SmscodeError:
-        return ClientStateError(f"journal: {self.path} is closed.")
+    def _unserved(self) -> SmscodeError | None:
+        """Return why what was just queued may have come too late for the thread."""
+        if self._ended:
+            return _closed_error(self.path)
+        return self._failure and again(self._failure)
 
     def _launch(self) -> None:
         try:
-            threading.Thread(target=self._run, name="smscode journal", daemon=True).start()
+            threading.Thread(target=self._main, name="smscode journal", daemon=True).start()
         except RuntimeError as error:
-            self._started = False  # the next write tries again
-            self._refuse_queued(_no_thread(self.path, error))
+            self._failure = _no_thread(self.path, error)  # the next write tries again
+            self._refuse_queued(self._failure)
+
+    def _main(self) -> None:
+        if hasattr(signal, "pthread_sigmask"):  # pragma: no branch  # there are none on Windows
+            # A signal that this thread took would not interrupt what the main thread waits for.
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        self._run()
 
     def _run(self) -> None:
         try:
@@ -148,16 +159,13 @@ class Writer:
         except IndexError:
             return
         self._started = True
-        if hasattr(signal, "pthread_sigmask"):
-            # A signal that this thread took would not interrupt what the main thread waits for.
-            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         _running[self] = None
         self._thread = threading.get_ident()
         try:
             _Work(store, self._queue).run()
         finally:
             self._ended = True
-            self._refuse_queued(self._closed_error())
+            self._refuse_queued(_closed_error(self.path))
             _running.pop(self)
             self._end.put(None)
 
@@ -167,9 +175,7 @@ class Writer:
                 item = self._queue.get_nowait()
             except Empty:
                 return
-            if isinstance(item, Write):
-                item.refuse(again(error))
-            elif isinstance(item, Read):
+            if isinstance(item, Write | Read):
                 item.fail(again(error))
 
     def _in_thread(self) -> bool:
@@ -336,6 +342,10 @@ def _flush() -> None:
     end = time.monotonic() + _EXIT
     for writer in writers:
         writer.wait(max(0.0, end - time.monotonic()))
+
+
+def _closed_error(path: str) -> ClientStateError:
+    return ClientStateError(f"journal: {path} is closed.")
 
 
 def _no_thread(path: str, cause: BaseException) -> JournalError:

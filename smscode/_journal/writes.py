@@ -16,6 +16,8 @@ R = TypeVar("R")
 
 _log = logging.getLogger("smscode.journal")
 _ABANDONED: Final = object()
+_REFUSED: Final = object()
+_NEVER: Final = (_ABANDONED, _REFUSED)
 _READS: Final = 50  # attempts of about a tenth of a second each, while another process has the file
 
 
@@ -80,7 +82,7 @@ class Write(Generic[R]):
 
     def abandon(self) -> bool:
         """Return True if it had not begun, and will not."""
-        return self._claim.setdefault("by", _ABANDONED) is _ABANDONED
+        return self._claim.setdefault("by", _ABANDONED) in _NEVER
 
     def give_back(self) -> None:
         """Undo `begin`: nothing of it was stored, and it is tried again."""
@@ -97,7 +99,7 @@ class Write(Generic[R]):
     @property
     def over(self) -> bool:
         """Whether there is nothing more to do about it."""
-        return self.done or self._claim.get("by") is _ABANDONED
+        return self.done or self._claim.get("by") in _NEVER
 
     def finish(self, result: Any, error: SmscodeError | None) -> None:
         """Store how it ended. `notify` is called afterwards."""
@@ -106,8 +108,8 @@ class Write(Generic[R]):
         self.done = True
 
     def refuse(self, error: SmscodeError) -> None:
-        """Fail in the caller, unless the thread has it. If that is interrupted, it is abandoned."""
-        if not self.done and self.abandon():
+        """Fail in the caller, unless the thread has it. If that is interrupted, it counts as abandoned."""
+        if self._claim.setdefault("by", _REFUSED) is _REFUSED:
             self.finish(None, error)
             self.notify()
 

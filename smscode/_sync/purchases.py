@@ -12,10 +12,11 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol, TypeVar
 
-from .._concurrency import Runtime, Signal
+from .._concurrency import Runtime, Signal, Wakes
 from ..core import bulk, purchase_records
 from ..core.intents import OrderIntent
 from ..core.purchase_records import Known, Record, State, Step, Writing
@@ -83,6 +84,7 @@ class Purchases:
         self._driver = driver
         self._runtime: Runtime = driver.runtime
         self._lock = threading.Lock()
+        self._wakes = Wakes()
 
     def deliver(self, make: Buying[T], timeout: float | None, key: str | None) -> T:
         """Run what buys, and return its result as the last act: then its caller has what was bought.
@@ -219,7 +221,7 @@ class Purchases:
         """Write a purchase down, and learn what the journal has of it; when this returns it is on disk."""
         signal = Signal()
         writing = Writing(self._record(journal, purchase, deadline), max_age)
-        write = Write(self.account, purchase.key, writing.write, durable=True, wake=signal.wake)
+        write = Write(self.account, purchase.key, writing.write, durable=True, wake=self._waking(signal))
         writing.operation = write
         purchase.writing = writing
         journal.apply(write)
@@ -236,6 +238,9 @@ class Purchases:
         ago = 0.0 if known.open_until is None else max(time.time() - known.open_until, 0.0)
         purchase.doubt.ended = self._runtime.now() - ago
         purchase.doubt.raised = True
+
+    def _waking(self, signal: Signal) -> Callable[[], None]:
+        return partial(self._wakes.wake, signal)
 
     def done(self, signal: Signal, write: Write[T] | Read[T], deadline: float) -> T:
         """Wait until a write is on disk, or a read answered, and return its result.
@@ -335,7 +340,7 @@ class Purchases:
         else:
             step = purchase_records.end_unbought(self.journal.owner, state, now)
         signal = Signal()
-        write = Write(self.account, purchase.key, step, durable=True, lasting=True, wake=signal.wake)
+        write = Write(self.account, purchase.key, step, durable=True, lasting=True, wake=self._waking(signal))
         self.journal.apply(write)
         try:
             return self.done(signal, write, deadline)
@@ -372,7 +377,7 @@ class Purchases:
         if self.journal is None or written:
             return False
         signal = Signal()
-        found = self.journal.find(self.account, key, signal.wake)
+        found = self.journal.find(self.account, key, self._waking(signal))
         try:
             (record,) = self.done(signal, found, delivery.deadline)
         except SmscodeError:
