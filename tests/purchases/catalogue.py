@@ -113,7 +113,7 @@ def _clocks() -> Iterator[Walk]:
 def _counts(part: int) -> Iterator[Job]:
     """The counts that were asked for, or a ``part``-th of them."""
     for manner in ("task", "timeout", "scope", "trio"):
-        yield _job(f"recovers_cancelled/{manner}", counts.recovers_cancelled, manner, 300 // part)
+        yield _job(f"recovers_cancelled/{manner}", counts.recovers_cancelled, manner, 400 // part)
         yield _job(f"busy_creates/{manner}", counts.busy_creates, manner, 1300 // part)
     for flavour in ("asyncio", "threads"):
         for how in ("SIGKILL", "SIGINT"):
@@ -123,7 +123,8 @@ def _counts(part: int) -> Iterator[Job]:
         yield _job(f"ctrl_c/{operation}", counts.ctrl_c, operation, 5000 // part, min(250, 5000 // part))
 
 
-def _doubts() -> Iterator[Job]:
+def doubt_jobs() -> Iterator[Job]:
+    """Return the scenarios of purchases in doubt."""
     for flavour in ("asyncio", "threads"):
         for disk in ("none", "nojournal"):
             yield _job(f"answers/{flavour}/{disk}", doubts.answers, flavour, disk)
@@ -131,6 +132,9 @@ def _doubts() -> Iterator[Job]:
         yield _job(f"again/{flavour}", doubts.again, flavour)
         yield _job(f"accounts/{flavour}", doubts.accounts, flavour)
         yield _job(f"living/{flavour}", doubts.living, flavour)
+        yield _job(f"rotation/{flavour}", doubts.rotation, flavour)
+    for flavour in _FLAVOURS[:2]:
+        yield _job(f"unsent/{flavour}", doubts.unsent, flavour)
 
 
 def _short() -> Iterator[Walk]:
@@ -153,8 +157,8 @@ def catalogue(*, short: bool) -> list[Job]:
     """Return all scenarios, those that take long first."""
     if short:
         walks = list(_short())
-        others = [*_counts(50), *_doubts()]
+        others = [*_counts(50), *doubt_jobs()]
     else:
         walks = [*_lines(), *_cancellations(), *_kills(), *_clocks()]
-        others = [*_counts(1), *_doubts()]
+        others = [*_counts(1), *doubt_jobs()]
     return [*others, *map(walk_job, walks)]

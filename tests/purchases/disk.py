@@ -19,7 +19,7 @@ from smscode import _sqlite
 Deed = Callable[[], object]
 
 _SLOW = 0.03
-_MOMENT = 0.3
+_MOMENT = 0.45
 _NAME = re.compile(r"(none|nojournal|slow|busy|locked|full|deleted)(\d*)")
 _SMALL = 32  # bytes that a file may have: nothing of a journal fits
 

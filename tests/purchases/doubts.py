@@ -7,6 +7,7 @@ import os
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -183,9 +184,23 @@ def accounts(context: Context, flavour: Flavour) -> None:
             for program in (first, second):
                 context.diary.point = program.name
                 program.fork(_die_in_doubt)
-            for program in owners:
-                context.diary.point = program.name
-                program.live(functools.partial(_recover_only, program.key()))
+            # The one that recovers first lives on while the other one recovers.
+            reading, writing = os.pipe()
+            context.diary.point = owners[0].name
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)
+                try:
+                    owners[0].live(functools.partial(_recover_and_stay, owners[0].key(), writing))
+                finally:
+                    os._exit(0)
+            os.read(reading, 1)
+            context.diary.point = owners[1].name
+            owners[1].live(functools.partial(_recover_only, owners[1].key()))
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            os.close(reading)
+            os.close(writing)
     context.diary.write("count", made=4)
 
 
@@ -193,6 +208,12 @@ async def _die_in_doubt(life: Life) -> None:
     with suppress(SmscodeError):
         await life.orders.create(catalog_product_id=412, idempotency_key=life.program.key(), timeout=0.05)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def _recover_and_stay(key: str, writing: int, life: Life) -> None:
+    await _recover_only(key, life)
+    os.write(writing, b".")
+    time.sleep(20)  # noqa: ASYNC251  # until it is killed
 
 
 async def _recover_only(key: str, life: Life) -> None:
@@ -247,3 +268,59 @@ async def _recover_nothing(key: str, life: Life) -> None:
     rows = await life.orders.recover()
     if any(row.intent.idempotency_key == key for row in rows):
         life.diary.write("broken", text="recover() took over the purchase of a process that lives")
+
+
+def rotation(context: Context, flavour: Flavour) -> None:
+    """Leave a purchase in doubt, and replace the account's token: the next process is told of it."""
+    with _program(context, f"rotation/{flavour}/1", flavour=flavour, plan="lost") as program:
+        program.fork(_die_in_doubt)
+        program.asks(program.key())
+        program.token += "-new"
+        program.live(_recover)
+    context.diary.write("count", made=1)
+
+
+def unsent(context: Context, flavour: Flavour) -> None:
+    """Let a purchase wait behind another one until its time is over, or it is cancelled.
+
+    It is written down and not sent. Meanwhile another process recovers in every second case.
+    """
+    cases = [(ended, watched) for ended in ("timeout", "cancelled") for watched in (False, True)]
+    for number, (ended, watched) in list(enumerate(cases, 1))[context.first - 1 :]:
+        name = f"unsent/{flavour}/{ended}/{'watched' if watched else 'alone'}/{number}"
+        with _program(context, name, flavour=flavour, connections=1, read=1.0) as program:
+            reading, writing = os.pipe()
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)
+                try:
+                    program.live(functools.partial(_wait_in_line, ended, writing))
+                finally:
+                    os._exit(0)
+            context.diary.life += 1
+            os.read(reading, 1)
+            os.close(reading)
+            os.close(writing)
+            if watched:
+                program.live(_recover)
+            os.waitpid(child, 0)
+            program.live(_recover)
+    context.diary.write("count", made=len(cases))
+
+
+async def _wait_in_line(ended: str, writing: int, life: Life) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(life.buy, "a", "slow900")
+        await anyio.sleep(0.1)
+        if ended == "timeout":
+            tasks.start_soon(functools.partial(life.buy, "b", timeout=0.5))
+        else:
+            tasks.start_soon(_buy_until_cancelled, life)
+        await anyio.sleep(0.1)
+        os.write(writing, b".")
+    life.list_up(life.program.key("a", "slow900"), life.program.key("b"))
+
+
+async def _buy_until_cancelled(life: Life) -> None:
+    with anyio.move_on_after(0.5):
+        await life.buy("b")

@@ -50,6 +50,9 @@ class Maker:
     journal: Callable[[Path], Any] = SQLiteJournal
 
 
+LIMITS = RateLimits(create=10**6, balance=10**6, cancel=10**6, order_actions=10**6, order_queries=10**6)
+"""Limits that are kept, and never reached."""
+
 Act = Callable[["Life"], Awaitable[None]]
 """What a program does in one life, with its client open."""
 
@@ -70,12 +73,14 @@ class Program:
     disk_name: str = "none"
     limited: bool = False
     connections: int = 2
+    read: float = _READ
     maker: Maker = Maker()
 
     def __post_init__(self) -> None:
         self.ident = hashlib.blake2s(self.name.encode(), digest_size=6).hexdigest()
         self.path = self.folder / f"{self.ident}.db"
         self.disk = Disk(self.disk_name, self.path)
+        self.token = f"{TOKEN}-{self.ident}"
         self.timing = True
 
     def key(self, role: str = "c", plan: str | None = None) -> str:
@@ -91,11 +96,11 @@ class Program:
         """Run the program once: open the journal and the client, act, close them."""
         self.diary.life += 1
         settings: dict[str, Any] = {
-            "token": f"{TOKEN}-{self.ident}",
+            "token": self.token,
             "base_url": self.base_url,
-            "timeout": Timeouts(total=TIMEOUT, create=TIMEOUT, read=_READ),
+            "timeout": Timeouts(total=TIMEOUT, create=TIMEOUT, read=self.read),
             "retry": RetryPolicy(attempts, 0.002, 0.01),
-            "rate_limits": RateLimits() if self.limited else None,
+            "rate_limits": LIMITS if self.limited else None,
             "max_connections": self.connections,
             "poll_interval": 0.02,
         }

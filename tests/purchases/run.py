@@ -56,16 +56,44 @@ def wanted(jobs: list[Job], patterns: list[str] | None) -> list[Job]:
     return [job for job in jobs if any(fnmatch.fnmatchcase(job.name, pattern) for pattern in patterns)]
 
 
+def run_mutants(names: list[str] | None, slots: int, seed: int) -> int:
+    """Run the scenarios of each mutant; return 1 unless each of them breaks a law that it should."""
+    from tests.purchases.mutants import MUTANTS, jobs_of
+
+    by_name = {
+        job.name: mutant
+        for mutant in MUTANTS
+        for job in jobs_of(mutant)
+        if not names or any(fnmatch.fnmatchcase(mutant.name, name) for name in names)
+    }
+    jobs = [job for mutant in MUTANTS for job in jobs_of(mutant) if job.name in by_name]
+    print(f"seed {seed}, {len(jobs)} scenarios with a fault")
+    missed = 0
+    with running_pool(slots, seed) as pool:
+        for outcome in pool.run(jobs):
+            expected = by_name[outcome.job.name].laws
+            seen = any(law in outcome.laws for law in expected)
+            missed += not seen
+            found = ", ".join(f"{law} {count}" for law, count in sorted(outcome.laws.items()))
+            verdict = "seen" if seen else f"NOT SEEN, expected {' or '.join(expected)}"
+            print(f"{outcome.job.name:<100} {found or 'holds':<24} {verdict}", flush=True)
+    print("all seen" if not missed else f"{missed} NOT SEEN")
+    return 1 if missed or not jobs else 0
+
+
 def main() -> int:
     """Run what was asked for and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help="a sample for the CI")
     parser.add_argument("--seed", type=int, default=None, help="repeat another run")
     parser.add_argument("--only", nargs="*", help="names of scenarios, or patterns of them")
+    parser.add_argument("--mutants", action="store_true", help="put each known fault back: all must be seen")
     parser.add_argument("--slots", type=int, default=2, help="scenarios at once")
     parser.add_argument("--diary", action="store_true", help="print what was told where a law was broken")
     parser.add_argument("--list", action="store_true", help="only print the names")
     given = parser.parse_args()
+    if given.mutants:
+        return run_mutants(given.only, given.slots, given.seed or 1)
     seed = random.SystemRandom().randrange(10**6) if given.seed is None else given.seed
     jobs = wanted(catalogue(short=given.short), given.only)
     if given.list:
