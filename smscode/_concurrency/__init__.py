@@ -9,6 +9,7 @@ from __future__ import annotations
 import anyio
 
 from .ahead import Ahead, AsyncAhead
+from .callers import AsyncCaller, Caller
 from .events import AsyncEvent, AsyncSignal, Event, Signal
 from .home import AsyncHome, Home
 from .runtime import AsyncRuntime, Runtime
@@ -17,10 +18,12 @@ __all__ = [
     "STREAM_ERRORS",
     "Ahead",
     "AsyncAhead",
+    "AsyncCaller",
     "AsyncEvent",
     "AsyncHome",
     "AsyncRuntime",
     "AsyncSignal",
+    "Caller",
     "Event",
     "Home",
     "Runtime",
