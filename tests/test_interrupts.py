@@ -19,6 +19,7 @@ import trio
 
 from smscode import AsyncClient, Client, NetworkError, RetryPolicy
 from smscode._concurrency import AsyncCaller, Caller, Event, Runtime
+from smscode._lanes import TransportLane
 from smscode.core.wire import Group
 from tests.concurrency import raw_server
 from tests.interrupts import (
@@ -279,6 +280,27 @@ def test_a_generator_that_is_interrupted_while_it_leaves_is_no_ghost() -> None:
         here.client.balance()
         assert not board._waiters
         here.at_rest()
+
+
+def test_closing_a_client_closes_the_lane_that_an_interrupted_call_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = Client("a-token-of-tests", base_url="http://127.0.0.1:9")
+    driver = client._driver
+    closed: list[TransportLane] = []
+
+    def close(lane: TransportLane) -> None:
+        closed.append(lane)
+
+    monkeypatch.setattr(TransportLane, "close", close)
+
+    def interrupted() -> TransportLane:
+        caller = Caller(driver._give_back)  # never finished
+        return driver._connections._take(caller, fresh=True)
+
+    lane = interrupted()
+    client.close()
+    assert closed == [lane]
 
 
 @pytest.mark.anyio

@@ -137,4 +137,5 @@ class AsyncDriver:
         """Close the connections; calls made later raise `ClientStateError`."""
         self._home.check()
         self._closed = True
+        AsyncCaller.heal()  # a lane that an interrupted call still has is closed, too
         await self._connections.aclose()

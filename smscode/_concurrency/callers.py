@@ -69,6 +69,11 @@ class AsyncCaller:
         self._finished = True
 
     @staticmethod
+    def heal() -> None:
+        """Give back what interrupted calls of the synchronous clients left taken."""
+        heal()
+
+    @staticmethod
     def attend(generator: object, give_back: Callable[[], object]) -> None:
         """Do nothing: an asynchronous generator runs its ``finally`` where it is closed or finalized."""
 
@@ -139,6 +144,11 @@ class Caller:
         _unfinished.pop(self, None)
         if self._crew is not None:
             self._crew.callers.pop(self, None)
+
+    @staticmethod
+    def heal() -> None:
+        """Give back what interrupted calls of the synchronous clients left taken."""
+        heal()
 
     @staticmethod
     def attend(generator: object, give_back: Callable[[], object]) -> None:

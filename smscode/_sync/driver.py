@@ -139,4 +139,5 @@ class Driver:
         """Close the connections; calls made later raise `ClientStateError`."""
         self._home.check()
         self._closed = True
+        Caller.heal()  # a lane that an interrupted call still has is closed, too
         self._connections.close()
