@@ -225,6 +225,7 @@ def hasten(monkeypatch: pytest.MonkeyPatch) -> RateLimits:
 @contextmanager
 def bench(limits: RateLimits | None, **options: Any) -> Generator[Bench]:
     """Serve a sandbox, and open a client that uses it with so few connections."""
+    pytest.importorskip("uvicorn")
     sandbox = Sandbox(otp_after=0, balance=10**12, rate_limits=False, abuse_guard=None)
     with sandbox.serve() as server:
         with ThreadPoolExecutor(1) as other:

@@ -33,8 +33,6 @@ from tests.interrupts import (
     places,
 )
 
-pytest.importorskip("uvicorn")
-
 ROOT = Path(__file__).parent.parent
 
 
@@ -108,6 +106,7 @@ def test_an_interrupt_while_other_threads_wait_for_their_turn_holds_none_of_them
 
 @pytest.mark.parametrize("name", ["balance", "wait_for_otp"])
 def test_real_signals_at_any_moment_lose_nothing(name: str) -> None:
+    pytest.importorskip("uvicorn")
     command = [sys.executable, "-m", "tests.interrupted", name, "300", "1"]
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
