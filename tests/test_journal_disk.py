@@ -89,6 +89,24 @@ def test_reading_does_not_wait_for_another_process(journal: SQLiteJournal, path:
         assert not write.done
 
 
+def test_a_read_that_meets_a_lock_is_tried_again(
+    journal: SQLiteJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite locks out readers too while it repairs what a killed process left."""
+    busy = [1, 2, 3]
+
+    def totals(self: store_module.Store, account: str) -> Totals:
+        if busy:
+            busy.pop()
+            raise store_module.Locked
+        return real(self, account)
+
+    real = store_module.Store.totals
+    monkeypatch.setattr(store_module.Store, "totals", totals)
+    assert journal.totals(ACCOUNT) == Totals()
+    assert not busy
+
+
 def test_a_write_that_is_abandoned_while_the_file_is_locked_is_never_applied(
     journal: SQLiteJournal, path: Path, disk: Disk
 ) -> None:

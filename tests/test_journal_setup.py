@@ -60,8 +60,8 @@ def test_the_home_folder_may_be_written_as_a_tilde(
     [
         ("var/orders.db", "its folder {folder}/var does not exist"),
         ("~nobody-of-this-name/orders.db", "its folder {folder}/~nobody-of-this-name does not exist"),
-        (":memory:", "':memory:' keeps nothing"),
-        ("", "'' keeps nothing"),
+        (":memory:", "journal: ':memory:' keeps nothing; give"),
+        ("", "journal: '' keeps nothing; give"),
         (".", "{folder} cannot be used (it is not a file)"),
         ("/dev/null", "/dev/null cannot be used (it is not a file)"),
         ("\0", "expected the path of a file"),
@@ -135,6 +135,25 @@ def test_a_file_that_does_not_open_is_named_with_the_reason(opening: Any, tmp_pa
         opening(loop)
 
 
+def test_a_file_that_cannot_be_created_is_named_with_its_path(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a folder of a kind that has no such files, which permissions do not show."""
+
+    def connect(*arguments: Any, **more: Any) -> sqlite3.Connection:
+        return real(path / "not a folder", **more)
+
+    path.write_bytes(b"")
+    real = sqlite3.connect
+    with monkeypatch.context() as patched:
+        patched.setattr("smscode._sqlite.sqlite3.connect", connect)
+        with pytest.raises(ConfigurationError) as caught:
+            SQLiteJournal(path)
+    assert (
+        f"{path} cannot be used (it, or a file of SQLite's beside it, can be neither" in caught.value.message
+    )
+
+
 # Files that are not a journal
 
 
@@ -160,7 +179,7 @@ def refusal(path: Path, opening: Any) -> str:
 @pytest.mark.parametrize("content", [b"not a database" * 100, b"SQLite format 3\x00" + b"\xff" * 5000])
 def test_a_damaged_file_is_refused_and_left_as_it_is(content: bytes, opening: Any, path: Path) -> None:
     path.write_bytes(content)
-    assert f"{path} cannot be used" in refusal(path, opening)
+    assert f"{path} cannot be used (it is damaged, and left as it is; restore" in refusal(path, opening)
     assert path.read_bytes() == content
     assert os.listdir(path.parent) == ["orders.db"]
 

@@ -116,7 +116,7 @@ class AsyncRecovery:
             ends.update(await self._purchases.submit_all(intents, delivery, timeout, max_age))
             for purchase in self._book.undelivered():
                 purchase.holder = delivery
-                delivery.purchases[purchase] = None
+                delivery.purchases[purchase] = delivery.thread
             bought = [purchase for purchase in delivery.purchases if purchase.bought]
             await self._read(bought, delivery.deadline)
             self._expire()

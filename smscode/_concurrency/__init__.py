@@ -9,6 +9,7 @@ from __future__ import annotations
 import anyio
 
 from .ahead import Ahead, AsyncAhead
+from .callers import AsyncCaller, Caller
 from .events import AsyncEvent, AsyncSignal, AsyncWakes, Event, Signal, Wakes
 from .home import AsyncHome, Home
 from .runtime import AsyncRuntime, Runtime
@@ -17,11 +18,13 @@ __all__ = [
     "STREAM_ERRORS",
     "Ahead",
     "AsyncAhead",
+    "AsyncCaller",
     "AsyncEvent",
     "AsyncHome",
     "AsyncRuntime",
     "AsyncSignal",
     "AsyncWakes",
+    "Caller",
     "Event",
     "Home",
     "Runtime",

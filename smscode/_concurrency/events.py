@@ -151,22 +151,36 @@ def _run_soon() -> Callable[[Callable[[], None]], object]:
 
 
 class Event:
-    """Set once, seen by all who wait."""
+    """Set once, seen by all who wait.
+
+    It stands on a bare lock, which is taken as long as the event is not set. A `threading.Event` has a
+    condition inside, whose lock stays taken for ever if `KeyboardInterrupt` is raised at the wrong moment.
+    """
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._set = False
+        self._closed = threading.Lock()
+        self._closed.acquire()
 
     def set(self) -> None:
         """Wake all who wait, now and later."""
-        self._event.set()
+        self._set = True
+        self._open()
+
+    def _open(self) -> None:
+        with contextlib.suppress(RuntimeError):  # it was open
+            self._closed.release()
 
     def is_set(self) -> bool:
-        """Tell whether it was set."""
-        return self._event.is_set()
+        """Return True if it was set."""
+        return self._set
 
     def wait(self, seconds: float) -> bool:
-        """Wait until it is set, at most so long; tell whether it was."""
-        return self._event.wait(min(seconds, threading.TIMEOUT_MAX))
+        """Wait until it is set, at most so long; return True if it was."""
+        seconds = min(max(seconds, 0.0), threading.TIMEOUT_MAX)
+        if not self._set and self._closed.acquire(timeout=seconds):
+            self._open()  # for the next one who waits
+        return self._set
 
 
 class Wakes:

@@ -27,10 +27,12 @@ _CHUNK: Final = 1_000  # rows that are pruned in one transaction
 _SET_UP: Final = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_PERM}
 _SET_UP_AS_WELL: Final = {sqlite3.SQLITE_AUTH, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY}
 
+_DAMAGED: Final = "it is damaged, and left as it is; restore it from a copy, or give another path"
 _WHY: Final = {
+    sqlite3.SQLITE_CANTOPEN: "it, or a file of SQLite's beside it, can be neither opened nor created",
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
     sqlite3.SQLITE_FULL: "the disk is full; free some space",
-    sqlite3.SQLITE_CORRUPT: "it is damaged; restore it from a copy, or give another path",
-    sqlite3.SQLITE_NOTADB: "it is damaged; restore it from a copy, or give another path",
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
 }
 
 
@@ -55,11 +57,11 @@ def real_path(path: str | os.PathLike[str]) -> str:
     """Return where a journal really lies. Raises `ConfigurationError` if it cannot be kept there."""
     try:
         given = os.fsdecode(path)
-        if given in ("", ":memory:"):
-            raise ConfigurationError(f"journal: {given!r} keeps nothing; give the path of a file.")
         real = os.path.realpath(os.path.expanduser(given))
     except (TypeError, ValueError) as error:  # ValueError: a null character
         raise ConfigurationError(f"journal: expected the path of a file ({error}).") from error
+    if given in ("", ":memory:"):
+        raise ConfigurationError(f"journal: {given!r} keeps nothing; give the path of a file.")
     folder = os.path.dirname(real)
     if not os.path.isdir(folder):
         raise unusable(real, f"its folder {folder} does not exist; create it first")
@@ -253,7 +255,7 @@ class Store:
             if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise Locked from error
             if opening and code in _SET_UP | _SET_UP_AS_WELL:
-                raise unusable(self.path, str(error)) from error
+                raise unusable(self.path, _WHY.get(code, str(error))) from error
             raise self.failure(_WHY.get(code, str(error)), error) from error
         except OSError as error:
             raise self.failure(str(error), error) from error

@@ -272,6 +272,7 @@ class _Work:
             except Locked:
                 if read.waits_on():
                     waiting.append(read)
+                    self._pause = _LOCK_PAUSE if self._pause is None else self._pause
                 else:
                     read.fail(self._store.failure(_LOCKED))
             except SmscodeError as error:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 
-from .._concurrency import Runtime, Signal, Wakes
+from .._concurrency import Caller, Runtime, Signal, Wakes
 from ..core import bulk, purchase_records
 from ..core.intents import OrderIntent
 from ..core.purchase_records import Known, Record, State, Step, Writing
@@ -55,10 +55,17 @@ class Delivery:
     def __init__(self, *, fresh: bool) -> None:
         self.deadline = math.inf
         self.fresh = fresh
-        self.purchases: dict[Purchase, None] = {}
+        self.thread = threading.get_ident()
+        self.caller: Caller | None = None
+        self.purchases: dict[Purchase, int] = {}  # and the thread that makes it
         self.handed: dict[Purchase, None] = {}
         self.labelled: SmscodeError | None = None
-        self.over = False
+        self.ended = False
+
+    @property
+    def over(self) -> bool:
+        """Whether the call has ended, however it did."""
+        return self.ended or (self.caller is not None and self.caller.over)
 
 
 class Buying(Protocol[T_co]):
@@ -93,6 +100,7 @@ class Purchases:
         made up. An exception of any kind leaves what was bought in `PurchaseBook.unresolved`.
         """
         delivery = Delivery(fresh=key is None)
+        caller = delivery.caller = Caller(lambda _: self._let_go(delivery))
         try:
             delivery.deadline = self._driver.deadline(Kind.CREATE, timeout)
             value = make(delivery)
@@ -107,6 +115,20 @@ class Purchases:
                 self._take_back(delivery)
                 self._end(delivery)
             raise
+        finally:
+            caller.finish()
+
+    def _let_go(self, delivery: Delivery) -> None:
+        """Do what an interrupted clean-up left undone.
+
+        Threads that help with this call are not interrupted, and clean up themselves.
+        """
+        if not delivery.ended:
+            for purchase, thread in tuple(delivery.purchases.items()):
+                if thread == delivery.thread:
+                    self._leave(purchase)
+            self._take_back(delivery)
+            self._end(delivery)
 
     def _hand_over(self, delivery: Delivery) -> None:
         now = time.time()
@@ -117,17 +139,17 @@ class Purchases:
                 self.book.hand_over(purchase, done=True)
 
     def _take_back(self, delivery: Delivery) -> None:
-        for purchase in delivery.handed:
+        for purchase in tuple(delivery.handed):
             self.book.hand_over(purchase, done=False)
             self.change(purchase.key, purchase_records.hand_over(None))
 
     def _end(self, delivery: Delivery) -> None:
-        delivery.over = True
         if self.journal is not None:
             for purchase in tuple(delivery.purchases):
                 place = (self.account, purchase.key)
                 if self.journal.holders.get(place) is delivery:
                     self.journal.holders.pop(place, None)
+        delivery.ended = True
 
     def submit(
         self, intent: OrderIntent, delivery: Delivery, max_age: float = MAX_AGE
@@ -197,7 +219,7 @@ class Purchases:
         place = (self.account, intent.idempotency_key)
         with self._lock:
             purchase = self.book.begin(intent, delivery)
-            delivery.purchases[purchase] = None
+            delivery.purchases[purchase] = threading.get_ident()
             if self.journal is not None:
                 holder = self.journal.holders.get(place)
                 if isinstance(holder, Delivery) and holder is not delivery and not holder.over:
