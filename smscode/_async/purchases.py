@@ -110,6 +110,8 @@ class AsyncPurchases:
                 if isinstance(error, SmscodeError) and error is not delivery.labelled:
                     await self._label(error, None, key, delivery)
             finally:
+                if not isinstance(error, SmscodeError):
+                    self._leave_all(delivery)  # once more: another interrupt may have come in between
                 self._take_back(delivery)
                 self._end(delivery)
             raise
@@ -122,11 +124,14 @@ class AsyncPurchases:
         Threads that help with this call are not interrupted, and clean up themselves.
         """
         if not delivery.ended:
-            for purchase, thread in tuple(delivery.purchases.items()):
-                if thread == delivery.thread:
-                    self._leave(purchase)
+            self._leave_all(delivery)
             self._take_back(delivery)
             self._end(delivery)
+
+    def _leave_all(self, delivery: AsyncDelivery) -> None:
+        for purchase, thread in tuple(delivery.purchases.items()):
+            if thread == delivery.thread:
+                self._leave(purchase)
 
     def _hand_over(self, delivery: AsyncDelivery) -> None:
         now = time.time()

@@ -47,6 +47,7 @@ class Diary:
     - ``result``: a call returned; ``orders``
     - ``error``: a purchase raised; ``key``, ``outcome``, ``error``
     - ``left``: a call was left by a cancellation or an interrupt; ``keys``
+    - ``interrupted``: by Ctrl-C; ``places``, lines of the package
     - ``listed``: what the client says of itself; ``unresolved`` (keys), ``bought`` (order ids),
       ``after`` (keys of calls that are over)
     - ``recovered``: `recover` returned; ``rows``, each with ``key``, ``state``, ``orders``, ``outcome``

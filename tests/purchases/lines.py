@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import signal
 import sys
 import time
 from collections import Counter
@@ -31,35 +32,38 @@ def _withs(path: str) -> dict[int, int]:
 
 
 class Lines:
-    """Traces the lines of the package; ``seen`` has them in the order in which they came.
+    """Traces the lines of the package; ``seen`` has them in the order in which they came, and
+    ``places`` where it raised.
 
     The line of a with statement is traced once more when its block is left. No exception is raised
     there: an exception out of a trace function at that point leaves the lock held in CPython itself,
     which a signal does not.
     """
 
-    def __init__(self, at: Place | int | None = None, then: int = 0) -> None:
-        """Raise at a place, or at the n-th line; and once more at the n-th call that follows in the package.
+    def __init__(self, at: Place | int | None = None, then: float | None = None) -> None:
+        """Raise at a place, or at the n-th line; and once more ``then`` seconds later, in the clean-up.
 
-        An exception out of a trace function ends the tracing, so the second one comes from a profile
-        function, which sees calls.
+        An exception out of a trace function ends the tracing, so the second one is a signal's. It is
+        raised where the interpreter looks for signals, as long as something of the package is running.
         """
         self.seen: list[Place] = []
         self.raised_at = 0.0
-        self.raised = 0
+        self.places: list[str] = []
         self._at = at
-        self._calls_left = then
+        self._then = then
         self._hits: Counter[tuple[str, int]] = Counter()
 
     def __enter__(self) -> Lines:
-        if self._calls_left:
-            sys.setprofile(self._call)
+        if self._then is not None:
+            signal.signal(signal.SIGALRM, self._once_more)
         sys.settrace(self._enter)
         return self
 
     def __exit__(self, *error: object) -> None:
         sys.settrace(None)
-        sys.setprofile(None)
+        if self._then is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+            signal.signal(signal.SIGALRM, signal.SIG_IGN)
 
     def _enter(self, frame: FrameType, event: str, argument: Any) -> Any:
         path = frame.f_code.co_filename
@@ -84,15 +88,18 @@ class Lines:
         place = path, line, self._hits[path, line]
         self.seen.append(place)
         if self._at in (place, len(self.seen)):
-            self._interrupt()
+            self._interrupt(path, line)
 
-    def _call(self, frame: FrameType, event: str, argument: Any) -> None:
-        if self.raised and event in ("call", "c_call") and frame.f_code.co_filename.startswith(ROOT):
-            self._calls_left -= 1
-            if self._calls_left == 0:
-                self._interrupt()
+    def _once_more(self, number: int, frame: FrameType | None) -> None:
+        while frame is not None:
+            path = frame.f_code.co_filename
+            if path.startswith(ROOT):
+                self._interrupt(path, frame.f_lineno)
+            frame = frame.f_back
 
-    def _interrupt(self) -> None:
+    def _interrupt(self, path: str, line: int) -> None:
         self.raised_at = time.monotonic()
-        self.raised += 1
+        self.places.append(f"{path.removeprefix(ROOT)}:{line}")
+        if self._then is not None and len(self.places) == 1:
+            signal.setitimer(signal.ITIMER_REAL, self._then)
         raise KeyboardInterrupt

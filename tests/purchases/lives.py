@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import os
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import anyio
+import anyio.lowlevel
 
 from smscode import AsyncClient, Client, RateLimits, RetryPolicy, SmscodeError, Timeouts
 from smscode.journal import SQLiteJournal
@@ -138,6 +140,7 @@ class Program:
         watch = LoopWatch()
         async with self.maker.async_client(**settings) as client, anyio.create_task_group() as tasks:
             tasks.start_soon(watch.run)
+            await anyio.lowlevel.checkpoint()  # so that it has begun
             await act(Life(self, client))
             tasks.cancel_scope.cancel()
         if watch.longest > _NOTED:
@@ -310,6 +313,7 @@ class Life:
         finally:
             self.program.timing = True
         if lines.raised_at:
+            self.diary.write("interrupted", places=lines.places)
             self._overdue("an interrupted call", lines.raised_at, 1.0)
         return bool(lines.raised_at)
 
@@ -328,6 +332,7 @@ def install() -> None:
     from smscode._concurrency import AsyncRuntime
     from tests.purchases import disk
 
+    sys.unraisablehook = lambda unraisable: None  # an interrupt in a finalizer, which CPython only prints
     disk.install()
     clocks.install()
     journal._CLOSING = _CLOSING  # type: ignore[misc]  # a journal on a dead disk need not wait for long here

@@ -302,6 +302,7 @@ def _doubt(name: str) -> Job:
     return found[0]
 
 
+_CANCELLED = catalogue.CANCELLING[:2]
 _LATE = "late150--NO_OFFER_AVAILABLE"
 
 MUTANTS = (
@@ -309,17 +310,13 @@ MUTANTS = (
         "a withdrawal is not written",
         withdrawal_not_written,
         ("I3",),
-        _walks(
-            Walk("task", "create", "asyncio", disk="busy1"), Walk("scope", "create", "trio", disk="busy1")
-        ),
+        _walks(*(Walk(how, "create", flavour, disk="busy1") for how, flavour in _CANCELLED)),
     ),
     Mutant(
         "an abandoned write goes on",
         write_goes_on,
         ("I3",),
-        _walks(
-            Walk("task", "create", "asyncio", disk="busy0"), Walk("scope", "submit", "trio", disk="busy0")
-        ),
+        _walks(*(Walk(how, "submit", flavour, disk="busy0") for how, flavour in _CANCELLED)),
     ),
     Mutant(
         "a purchase that was not sent stays open",
@@ -420,7 +417,7 @@ MUTANTS = (
         "sent before it is written",
         sent_before_written,
         ("I2",),
-        _walks(Walk("kill", "create", "asyncio", disk="slow")),
+        _walks(Walk("kill", "create", "asyncio", disk="busy0")),
     ),
     Mutant(
         "said before it is written",

@@ -182,12 +182,12 @@ def test_no_interrupt_comes_as_a_with_block_is_left(tmp_path: Path, monkeypatch:
 def test_the_second_interrupt_comes_in_the_clean_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "ROOT", str(tmp_path))
     path = tmp_path / "clean_up.py"
-    path.write_text("try:\n    done(1)\nfinally:\n    done(2)\n    done(3)\n", "utf-8")
+    path.write_text("try:\n    done(1)\nfinally:\n    done(2)\n    wait()\n    done(3)\n", "utf-8")
     done: list[int] = []
     program = compile(path.read_text("utf-8"), path, "exec")
-    both = Lines(2, then=2)
+    both = Lines(2, then=0.01)
     with pytest.raises(KeyboardInterrupt), both:
-        exec(program, {"done": done.append})
+        exec(program, {"done": done.append, "wait": threading.Event().wait})
 
-    assert both.raised == 2
+    assert both.places == ["/clean_up.py:2", "/clean_up.py:5"]
     assert done == [2]

@@ -24,6 +24,7 @@ Live = Callable[[Program], bool]
 Interruption = Literal["none", "task", "timeout", "scope", "line", "twice", "kill"]
 
 _MOST = 400
+_SOON = (0.000_005, 0.000_4)  # seconds that a clean-up takes
 _REPEATS = 2  # a line that runs more often is interrupted this often
 
 
@@ -112,7 +113,7 @@ class Walker:
         dice = random.Random(self._seed)
         if self._walk.interruption == "twice":
             count = self._walk.sample or 200
-            tries = [Lines(dice.randint(1, len(seen)), then=dice.randint(1, 40)) for _ in range(count)]
+            tries = [Lines(dice.randint(1, len(seen)), then=dice.uniform(*_SOON)) for _ in range(count)]
         else:
             places = [place for place in seen if place[2] <= _REPEATS]
             count = min(self._walk.sample or len(places), len(places))
