@@ -310,6 +310,10 @@ class Life:
                 await start()
         except KeyboardInterrupt:
             pass
+        except TypeError as error:
+            # CPython 3.11 now and then calls a freed object as its trace function. It is an interrupt too.
+            if str(error) != "'traceback' object is not callable":
+                raise
         finally:
             self.program.timing = True
         if lines.raised_at:
