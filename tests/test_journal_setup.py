@@ -141,7 +141,8 @@ def test_a_file_that_cannot_be_created_is_named_with_its_path(
     """As in a folder of a kind that has no such files, which permissions do not show."""
 
     def connect(*arguments: Any, **more: Any) -> sqlite3.Connection:
-        return real(path / "not a folder", **more)
+        connection: sqlite3.Connection = real(path / "not a folder", **more)
+        return connection
 
     path.write_bytes(b"")
     real = sqlite3.connect

@@ -318,7 +318,7 @@ class AsyncPurchases:
 
     def _abandon(self, writing: Writing) -> bool:
         write = writing.operation
-        return self.journal is not None and isinstance(write, Write) and self.journal.abandon(write)
+        return self.journal is not None and write is not None and self.journal.abandon(write)
 
     def change(self, key: str, step: Step[object], *, durable: bool = False) -> None:
         """Queue a change of a purchase's row; it is tried until the journal is closed."""

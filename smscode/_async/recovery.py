@@ -74,7 +74,8 @@ class AsyncRecovery:
         elif isinstance(data, OrderPage):
             self._end(self._book.see(data.items))
         elif isinstance(data, list):
-            self._end(self._book.see(row for row in data if isinstance(row, ActiveOrder)))
+            rows: list[object] = data
+            self._end(self._book.see(row for row in rows if isinstance(row, ActiveOrder)))
         elif isinstance(data, CanceledOrder):
             self._end(self._book.end_order(data.order_id, data.refund_amount.canonical_amount))
         elif isinstance(data, FinishedOrder):
