@@ -13,7 +13,7 @@ from typing import Any
 from smscode import RateLimits
 from smscode._async.limits import AsyncLimits
 from smscode._budgets import Budget
-from smscode._concurrency import AsyncRuntime
+from smscode._concurrency import AsyncCaller, AsyncRuntime
 from smscode.core.bucket import Bucket, Lease
 from smscode.core.flow import Acquire
 from smscode.core.slots import Ending, Slots
@@ -31,9 +31,10 @@ Step = Callable[[], Awaitable[object]]
 def _this() -> Step:
     limits = AsyncLimits(Budget(RateLimits(create=PLENTY)), AsyncRuntime())
     effect = Acquire(Group.CREATE, 1e9, urgent=False)
+    caller = AsyncCaller(lambda _: None)
 
     async def step() -> None:
-        lease = await limits.acquire(effect, 30.0)
+        lease = await limits.acquire(effect, 30.0, caller)
         assert isinstance(lease, Lease)
         limits.end(lease, Ending.ANSWERED)
 
@@ -104,7 +105,7 @@ def _grants(waiters: int) -> float:
     for lease in leases[: min(waiters, 1000)]:
         assert isinstance(lease, Lease)
         if holder is None:
-            slots.busy = 0  # the one that was asked for first is over
+            slots.holders.clear()  # the one that was asked for first is over
         else:
             bucket.end(holder, 0.0, Ending.UNSENT)
         bucket.look(lease, 0.0)

@@ -13,6 +13,7 @@ NAMES = (
     "calls",
     "bursts",
     "threads",
+    "journal",
     "limits",
     "windows",
     "waiting",

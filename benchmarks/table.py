@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 RECORD = ROOT / "benchmarks" / "results" / "full.json"
 COMMAND = "nox -s bench -- --record"
 
-SPEED = ("calls", "bursts", "threads", "decoding", "iteration", "startup")
+SPEED = ("calls", "bursts", "threads", "journal", "decoding", "iteration", "startup")
 """The benchmarks that are about speed; the others are about what is kept, and what the sandbox costs."""
 
 _LIBRARIES = ("httpx", "aiohttp", "anyio", "attrs", "cattrs", "msgspec", "uvloop", "the vendor's SDK")

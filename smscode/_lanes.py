@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import ssl
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
@@ -63,7 +65,10 @@ class LaneTransport(httpx.BaseTransport):
 
 
 class AsyncTransportLane:
-    """One connection, for one request at a time."""
+    """One connection, for one request at a time.
+
+    ``owner`` is the call that uses it, or that lost it; None while it is free.
+    """
 
     bounded = True
 
@@ -72,6 +77,7 @@ class AsyncTransportLane:
     ) -> None:
         # The transport knows how to get through each kind of proxy; its pool is only asked to make the
         # connection, and never sees a request.
+        self.owner: object = None
         transport = httpx.AsyncHTTPTransport(verify=context, proxy=proxy, limits=_LIMITS)
         self._connection = transport._pool.create_connection(origin)
 
@@ -81,6 +87,9 @@ class AsyncTransportLane:
 
     def until(self, deadline: float) -> None:
         """Do nothing: whoever sends on this lane is cancelled at its deadline."""
+
+    def break_off(self) -> None:
+        """Do nothing: a task that is to stop is cancelled."""
 
     @property
     def clean(self) -> bool:
@@ -102,6 +111,8 @@ class TransportLane:
 
     httpx's time limits are for each read, so a server that drips can hold a thread for as long as it
     likes; here every read may take only what is left of the whole.
+
+    ``owner`` is the call that uses it, or that lost it; None while it is free.
     """
 
     bounded = True
@@ -109,6 +120,7 @@ class TransportLane:
     def __init__(
         self, origin: httpcore.Origin, context: ssl.SSLContext, proxy: str | None, now: Callable[[], float]
     ) -> None:
+        self.owner: object = None
         self._deadline = _Deadline(now)
         transport = httpx.HTTPTransport(verify=context, proxy=proxy, limits=_LIMITS)
         # httpx has no argument for the network backend of the pool that it makes.
@@ -123,6 +135,15 @@ class TransportLane:
     def until(self, deadline: float) -> None:
         """Let nothing on this connection take longer than until then."""
         self._deadline.at = deadline
+
+    def break_off(self) -> None:
+        """End the exchange under way, from another thread: it fails as if the connection broke."""
+        self._deadline.at = float("-inf")  # also for what is only begun after this
+        connected = self._deadline.socket
+        if connected is not None:
+            # Not by the method of an SSL socket, which would go on in plain text.
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
     @property
     def clean(self) -> bool:
@@ -151,8 +172,11 @@ def _left_over(connection: object) -> bool:
 
 
 class _Deadline:
+    """When a connection has to be done with what it does, and the socket that it uses by now."""
+
     def __init__(self, now: Callable[[], float]) -> None:
         self.at = float("inf")
+        self.socket: socket.socket | None = None
         self._now = now
 
     def left(self, timeout: float | None, error: type[Exception]) -> float | None:
@@ -182,7 +206,9 @@ class _DeadlineStream(httpcore.NetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         left = self._deadline.left(timeout, httpcore.ConnectTimeout)
-        return _DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, left), self._deadline)
+        stream = self._stream.start_tls(ssl_context, server_hostname, left)
+        self._deadline.socket = stream.get_extra_info("socket")
+        return _DeadlineStream(stream, self._deadline)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
@@ -203,4 +229,5 @@ class _DeadlineBackend(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         left = self._deadline.left(timeout, httpcore.ConnectTimeout)
         stream = self._backend.connect_tcp(host, port, left, local_address, socket_options)
+        self._deadline.socket = stream.get_extra_info("socket")
         return _DeadlineStream(stream, self._deadline)

@@ -16,7 +16,7 @@ import trio
 
 from smscode import AsyncClient, Money, RetryPolicy, Sms
 from smscode._async.gate import AsyncGate
-from smscode._concurrency import AsyncRuntime
+from smscode._concurrency import AsyncCaller, AsyncRuntime
 from smscode._http import ssl_context
 from smscode._lanes import AsyncTransportLane
 from smscode.sandbox import Sandbox
@@ -61,7 +61,7 @@ async def all_is_well(server: RawServer, client: AsyncClient) -> None:
     """Check that every lane and every place at the gate is there again."""
     connections = client._driver._connections
     assert not connections._idle
-    assert (connections._gate._free, len(connections._gate._waiters)) == (2, 0)
+    assert (len(connections._gate._inside), len(connections._gate._waiters)) == (0, 0)
     await until(lambda: not server.open)  # the connections of the cancelled calls were closed
     balances: list[Money] = []
 
@@ -188,7 +188,7 @@ async def test_a_limit_around_a_call_cancels_it() -> None:
     async with two_lanes(SILENT) as (server, client):
         await by_fail_after(client.balance, lambda: True)
         connections = client._driver._connections
-        assert (len(connections._idle), connections._gate._free) == (0, 2)
+        assert (len(connections._idle), len(connections._gate._inside)) == (0, 0)
         await until(lambda: not server.open)
 
 
@@ -221,34 +221,40 @@ async def test_a_cancelled_pause_between_attempts_ends_the_call() -> None:
 # -- the gate --------------------------------------------------------------------------------------
 
 
+def some_callers(count: int) -> list[AsyncCaller]:
+    return [AsyncCaller(lambda _: None) for _ in range(count)]
+
+
 @pytest.mark.asyncio
 async def test_a_waiter_cancelled_before_its_turn_gives_its_place_to_the_next() -> None:
     gate = AsyncGate(1, AsyncRuntime())
-    assert await gate.enter(0)
-    first, second = (asyncio.create_task(gate.enter(10)) for _ in range(2))
+    one, two, three = some_callers(3)
+    assert await gate.enter(one, 0)
+    first, second = (asyncio.create_task(gate.enter(caller, 10)) for caller in (two, three))
     await until(lambda: len(gate._waiters) == 2)
     first.cancel()
     await asyncio.wait([first])
     assert first.cancelled()
     assert len(gate._waiters) == 1
-    gate.leave()
+    gate.leave(one)
     assert await second
-    gate.leave()
-    assert gate._free == 1
+    gate.leave(three)
+    assert not gate._inside
 
 
 @pytest.mark.asyncio
 async def test_a_waiter_cancelled_just_as_its_turn_comes_passes_it_on() -> None:
     gate = AsyncGate(1, AsyncRuntime())
-    assert await gate.enter(0)
-    first, second = (asyncio.create_task(gate.enter(10)) for _ in range(2))
+    one, two, three = some_callers(3)
+    assert await gate.enter(one, 0)
+    first, second = (asyncio.create_task(gate.enter(caller, 10)) for caller in (two, three))
     await until(lambda: len(gate._waiters) == 2)
-    gate.leave()
+    gate.leave(one)
     first.cancel()
     assert await second
     assert first.cancelled()
-    gate.leave()
-    assert gate._free == 1
+    gate.leave(three)
+    assert not gate._inside
 
 
 @pytest.mark.asyncio
@@ -256,11 +262,12 @@ async def test_many_waiters_may_be_cancelled_in_any_order() -> None:
     gate = AsyncGate(3, AsyncRuntime())
 
     async def hold(number: int) -> None:
-        assert await gate.enter(10)
+        (caller,) = some_callers(1)
+        assert await gate.enter(caller, 10)
         try:
             await asyncio.sleep(0.001 * (number % 3))
         finally:
-            gate.leave()
+            gate.leave(caller)
 
     for step in (1, 2, 3, 5):
         tasks = [asyncio.create_task(hold(number)) for number in range(100)]
@@ -269,19 +276,20 @@ async def test_many_waiters_may_be_cancelled_in_any_order() -> None:
             task.cancel()
             await asyncio.sleep(0)
         await asyncio.wait(tasks)
-        assert (gate._free, len(gate._waiters)) == (3, 0)
+        assert (len(gate._inside), len(gate._waiters)) == (0, 0)
 
 
 @pytest.mark.anyio
 async def test_a_waiter_whose_scope_is_cancelled_gives_its_place_back() -> None:
     gate = AsyncGate(1, AsyncRuntime())
-    assert await gate.enter(0)
+    one, two = some_callers(2)
+    assert await gate.enter(one, 0)
     with anyio.move_on_after(0.001) as scope:
-        await gate.enter(10)
+        await gate.enter(two, 10)
     assert scope.cancelled_caught
     assert not gate._waiters
-    gate.leave()
-    assert await gate.enter(0)
+    gate.leave(one)
+    assert await gate.enter(two, 0)
 
 
 # -- waiting for codes -----------------------------------------------------------------------------

@@ -18,10 +18,12 @@ import pytest
 import smscode
 from smscode import AsyncClient, Client, RateLimits, errors, webhooks
 from smscode.__main__ import main
+from smscode.core.purchases import LATE, VERDICTS
 from smscode.core.retry import TABLE, Action
 from smscode.core.wire import Group
 from smscode.sandbox import Sandbox
 from smscode.sandbox.control import ROUTES
+from smscode.sandbox.history import OrderRented
 from smscode.sandbox.scenarios import described
 
 from .ext.redis_server import redis_server
@@ -71,6 +73,32 @@ def test_every_program_runs_as_it_stands(
         monkeypatch.setenv("SMSCODE_BASE_URL", server.url)
         monkeypatch.setenv("SMSCODE_WEBHOOK_SECRET", "a secret")
         exec(compile(program.source, program.name, "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.parametrize(
+    "program",
+    [p for p in PROGRAMS if ".recover()" in p.source and "FastAPI" not in p.source],
+    ids=lambda p: p.name,
+)
+def test_every_program_that_recovers_goes_on_with_what_its_first_run_left(
+    program: Program,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("uvicorn")
+    monkeypatch.chdir(tmp_path)
+    sandbox = Sandbox(otp_after=0)
+    with sandbox.serve() as server:
+        monkeypatch.setenv("SMSCODE_TOKEN", sandbox.token)
+        monkeypatch.setenv("SMSCODE_BASE_URL", server.url)
+        code = compile(program.source, program.name, "exec")
+        exec(code, {"__name__": "__main__"})
+        (rented,) = [entry for entry in sandbox.history if isinstance(entry, OrderRented)]
+        capsys.readouterr()
+        exec(code, {"__name__": "__main__"})
+    shown = capsys.readouterr().out
+    assert str(rented.order_id) in shown or rented.phone_number in shown
 
 
 @pytest.mark.parametrize("program", [p for p in PROGRAMS if of_its_own(p)], ids=lambda p: p.name)
@@ -302,6 +330,24 @@ def test_the_table_of_troubles_is_the_one_that_is_followed() -> None:
     ]
     assert stated == followed
     assert all(rule.config == rule.read for rule in TABLE.values())
+
+
+def test_the_table_of_outcomes_is_the_one_that_purchases_follow() -> None:
+    page = (ROOT / "docs" / "pages" / "explanation" / "failures.md").read_text("utf-8")
+    _, _, section = page.partition("\n## What `outcome` says about a purchase\n")
+    section, _, _ = section.partition("\n## ")
+    stated: dict[str, tuple[list[str], list[str]]] = {}
+    for row in re.findall(r"^\| [A-Z].*\|$", section, re.MULTILINE):
+        _, kinds, no_attempt_open, attempt_open = row.strip("| ").split(" | ")
+        if kinds != "`trouble`":
+            outcomes = re.findall(r"`(\w+)`", no_attempt_open), re.findall(r"`(\w+)`", attempt_open)
+            stated.update(dict.fromkeys(re.findall(r"`([\w -]+)`", kinds), outcomes))
+    followed = {
+        kind: ([one.outcome], [one.outcome_open, "rejected"] if one.settles == "late" else [one.outcome_open])
+        for kind, one in VERDICTS.items()
+    }
+    assert stated == followed
+    assert f"{LATE:.0f} seconds" in section
 
 
 def test_every_error_is_in_the_table() -> None:

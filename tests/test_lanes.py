@@ -21,6 +21,7 @@ import trio
 import trustme
 
 from smscode import AsyncClient, Client, ClientStateError, NetworkError, RequestTimeoutError, RetryPolicy
+from smscode._concurrency import AsyncCaller
 from smscode._http import ssl_context
 from smscode._lanes import KEEPALIVE_EXPIRY, TransportLane
 
@@ -192,13 +193,18 @@ async def test_connections_that_nobody_used_for_long_are_closed() -> None:
         async with AsyncClient(**options(server.url)) as client:
             connections = client._driver._connections
             await client.balance()
-            first = await connections._take(fresh=False)
+            one, two = (AsyncCaller(lambda _: None) for _ in range(2))
+            first = connections._take(one, fresh=False)
             await client.balance()
-            second = await connections._take(fresh=False)
+            second = connections._take(two, fresh=False)
             now = client._driver.runtime.now()
-            assert connections._sort_out(first, now) == []
-            assert connections._sort_out(second, now + KEEPALIVE_EXPIRY + 1) == [first]
-            await first.aclose()
+            connections._put_back(one, first, now)
+            assert not connections._unwanted
+            connections._put_back(two, second, now + KEEPALIVE_EXPIRY + 1)
+            assert list(connections._unwanted) == [first]
+            await connections._close_unwanted(one)
+            assert not connections._unwanted
+            assert [lane for _, lane in connections._idle] == [second]
 
 
 def test_a_client_belongs_to_one_event_loop() -> None:

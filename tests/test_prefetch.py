@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from smscode import AsyncClient, Client
+from tests.concurrency import raw_server
 
 pytestmark = pytest.mark.anyio
 
@@ -83,14 +84,69 @@ async def test_a_timeout_around_it_stays_a_timeout() -> None:
     assert transport.cancelled
 
 
-def test_leaving_the_block_leaves_no_thread() -> None:
-    before = threading.active_count()
+class Stuck(httpx.BaseTransport):
+    """Answers the first request, and holds the others until it is let go."""
 
-    def respond(request: httpx.Request) -> httpx.Response:
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self.go = threading.Event()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.params["page"] != "1":
+            self.reached.set()
+            self.go.wait(10)
         return httpx.Response(200, content=FIRST)
 
-    with Client("a-token-of-tests", api_version="v1", transport=httpx.MockTransport(respond)) as client:
+
+def helpers() -> int:
+    return sum(thread.name == "smscode-helper" for thread in threading.enumerate())
+
+
+def test_leaving_the_block_leaves_no_thread() -> None:
+    transport = Stuck()
+    with Client("a-token-of-tests", api_version="v1", transport=transport) as client:
         with client.catalog.prefetch_products(page_size=1) as products:
             assert next(products).id == 1
-            assert threading.active_count() == before + 1
-        assert threading.active_count() == before
+            assert transport.reached.wait(10)
+            assert helpers() == 1
+            transport.go.set()
+        assert helpers() == 0
+
+
+def test_an_interrupt_does_not_wait_for_a_transport_that_cannot_be_broken_off() -> None:
+    transport = Stuck()
+    with Client("a-token-of-tests", api_version="v1", transport=transport) as client:
+
+        def read() -> None:
+            with client.catalog.prefetch_products(page_size=1) as products:
+                assert next(products).id == 1
+                assert transport.reached.wait(10)
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            read()
+        assert helpers() == 1
+        transport.go.set()
+        for thread in threading.enumerate():
+            if thread.name == "smscode-helper":
+                thread.join(10)
+
+
+def test_leaving_the_block_breaks_off_the_page_under_way() -> None:
+    """The server never answers the second page, and no time limit ends that."""
+    answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(FIRST)
+    reached = threading.Event()
+
+    def respond(connection: int, request: int) -> tuple[bytes, bool]:
+        if request == 1:
+            return answer + FIRST, False
+        reached.set()
+        return b"", False
+
+    with raw_server(respond) as server:
+        with Client("a-token-of-tests", api_version="v1", base_url=server.url, timeout=None) as client:
+            with client.catalog.prefetch_products(page_size=1) as products:
+                assert next(products).id == 1
+                assert reached.wait(10)
+            assert helpers() == 0
+            assert not client._driver._connections._gate._inside

@@ -13,11 +13,16 @@ LIMIT, WINDOW = 100, 60.0
 class Log(Slots):
     """Counts a request from when it was sent: a sliding log."""
 
-    def take(self, now: float) -> None:
-        super().take(now)
-        super().give_back(now, Ending.ANSWERED)
+    def take(self, now: float, holder: object) -> None:
+        super().take(now, holder)
+        super().give_back(now, holder, Ending.ANSWERED)
+        super().take(now, holder)
 
-    def give_back(self, now: float, ending: Ending) -> bool:
+    def free(self, now: float, limit: int) -> int:
+        return super().free(now, limit + self.busy)
+
+    def give_back(self, now: float, holder: object, ending: Ending) -> bool:
+        self.holders.pop(holder)
         return False
 
 
@@ -33,10 +38,12 @@ class Tokens(Slots):
         self._at = now
         return int(self._tokens + 1e-6)
 
-    def take(self, now: float) -> None:
+    def take(self, now: float, holder: object) -> None:
+        super().take(now, holder)
         self._tokens -= 1
 
-    def give_back(self, now: float, ending: Ending) -> bool:
+    def give_back(self, now: float, holder: object, ending: Ending) -> bool:
+        self.holders.pop(holder)
         return False
 
     def next_free(self) -> float:
@@ -49,8 +56,8 @@ class Tokens(Slots):
 class Forgetful(Slots):
     """Takes a request that was given up for one that never was."""
 
-    def give_back(self, now: float, ending: Ending) -> bool:
-        return super().give_back(now, Ending.UNSENT if ending is Ending.LOST else ending)
+    def give_back(self, now: float, holder: object, ending: Ending) -> bool:
+        return super().give_back(now, holder, Ending.UNSENT if ending is Ending.LOST else ending)
 
 
 class Hasty(Slots):

@@ -18,7 +18,7 @@ import httpcore
 import httpx
 
 from .. import _http
-from .._concurrency import AsyncRuntime
+from .._concurrency import AsyncCaller, AsyncRuntime
 from .._lanes import KEEPALIVE_EXPIRY, AsyncLane, AsyncTransportLane
 from ..core.flow import Failure, HeldUp, Send
 from ..core.inflate import Body
@@ -87,46 +87,63 @@ class AsyncConnections:
         self._gate = AsyncGate(size, runtime)
         self._shared = shared
         self._idle: deque[tuple[float, AsyncTransportLane]] = deque()
-        self._lock = threading.Lock()
+        self._unwanted: dict[AsyncTransportLane, AsyncCaller | None] = {}  # and who is closing it
+        self._lock = threading.RLock()
         self._closed = False
         self._ssl_context: ssl.SSLContext | None = None
         self._proxy: str | None = None
 
-    async def send(self, effect: Send) -> Response | Failure | HeldUp:
+    async def send(self, effect: Send, caller: AsyncCaller) -> Response | Failure | HeldUp:
         """Send a request and read its answer, all before its deadline."""
-        if not await self._gate.enter(effect.deadline - self._runtime.now()):
+        if not await self._gate.enter(caller, effect.deadline - self._runtime.now()):
             return Failure("not sent", "No connection became free in time.", timed_out=True)
-        lease = effect.lease
-        if effect.banned() or (lease is not None and lease.bucket.paused(self._runtime.clock())):
-            self._gate.leave()
-            return HeldUp()
-        progress = _http.Progress(effect.doubt, effect.lease)
         try:
-            if self._shared is not None:
-                progress.begin(reports=False)
-                return await self._exchange(self._shared, effect, progress)
-            progress.begin(reports=True)
-            return await self._on_lane(effect, progress)
-        except SmscodeError as error:
-            return progress.refused(error)
-        except Exception as error:
-            return progress.failure(error)
-        except BaseException as cancelled:
-            _http.forget_frames(cancelled)
+            lease = effect.lease
+            if effect.banned() or (lease is not None and lease.bucket.paused(self._runtime.clock())):
+                return HeldUp()
+            progress = _http.Progress(effect.doubt, effect.lease)
+            try:
+                if self._shared is not None:
+                    caller.check()
+                    progress.begin(reports=False)
+                    return await self._exchange(self._shared, effect, progress)
+                progress.begin(reports=True)
+                return await self._on_lane(effect, progress, caller)
+            except SmscodeError as error:
+                return progress.refused(error)
+            except Exception as error:
+                return progress.failure(error)
+            except BaseException as cancelled:
+                _http.forget_frames(cancelled)
+                raise
+        finally:
+            self._gate.leave(caller)
+
+    def give_back(self, caller: AsyncCaller) -> None:
+        """Take back what an interrupted call holds; its lane is closed by the next call that ends."""
+        if caller.lane is not None:
+            self._give_up(caller)
+        self._gate.leave(caller)
+
+    def break_off(self, caller: AsyncCaller) -> None:
+        """End the exchange that a call in another thread has under way."""
+        with self._lock:
+            if caller.lane is not None and caller.lane.owner is caller:
+                caller.lane.break_off()
+
+    async def _on_lane(self, effect: Send, progress: _http.Progress, caller: AsyncCaller) -> Response:
+        """Send a request on a lane of its own, and keep the lane only if that ended cleanly."""
+        try:
+            lane = self._take(caller, fresh=effect.fresh)
+            lane.until(effect.deadline)
+            caller.check()  # whoever interrupts it from now on finds its lane
+            answer = await self._exchange(lane, effect, progress)
+            self._put_back(caller, lane, self._runtime.now())
+        except BaseException:
+            self._give_up(caller)
             raise
         finally:
-            self._gate.leave()
-
-    async def _on_lane(self, effect: Send, progress: _http.Progress) -> Response:
-        """Send a request on a lane of its own, and keep the lane only if that ended cleanly."""
-        lane = await self._take(fresh=effect.fresh)
-        try:
-            lane.until(effect.deadline)
-            answer = await self._exchange(lane, effect, progress)
-        except BaseException:
-            await self._close(lane)
-            raise
-        await self._give_back(lane)
+            await self._close_unwanted(caller)
         return answer
 
     async def _exchange(self, lane: AsyncLane, effect: Send, progress: _http.Progress) -> Response:
@@ -155,17 +172,24 @@ class AsyncConnections:
         finally:
             await response.aclose()
 
-    async def _take(self, *, fresh: bool) -> AsyncTransportLane:
-        """Give the idle lane used last, or a new one."""
+    def _take(self, caller: AsyncCaller, *, fresh: bool) -> AsyncTransportLane:
+        """Return the idle lane used last, or a new one; from now on it is the caller's."""
         while not fresh:
             with self._lock:
                 if not self._idle:
                     break
-                _, lane = self._idle.pop()
-            if not lane.gone:
+                lane = self._idle[-1][1]
+                free = lane.owner is None  # else an interrupted call took it, and did not get any further
+                if free:
+                    caller.lane = lane
+                    lane.owner = caller
+                self._idle.pop()
+            if free and not lane.gone:
                 return lane
-            await self._close(lane)
-        return self._open()
+            self._give_up(caller)
+        caller.lane = lane = self._open()
+        lane.owner = caller
+        return lane
 
     def _open(self) -> AsyncTransportLane:
         """Make a new lane; it connects with its first request."""
@@ -180,35 +204,46 @@ class AsyncConnections:
         except ImportError as error:
             raise ConfigurationError(_http.NO_SOCKS) from error
 
-    async def _close(self, lane: AsyncTransportLane) -> None:
-        """Close a lane, also where the call is just being cancelled."""
-        with self._runtime.shield(_CLOSING_GRACE):
-            await lane.aclose()
-
-    async def _give_back(self, lane: AsyncTransportLane) -> None:
-        """Keep a lane for the next request, and close those that nobody needs."""
-        for unwanted in self._sort_out(lane, self._runtime.now()):
-            await self._close(unwanted)
-
-    def _sort_out(self, lane: AsyncTransportLane, now: float) -> list[AsyncTransportLane]:
-        """Put a lane back; give those to close: this one if it is of no use, others idle for long."""
-        unwanted: list[AsyncTransportLane] = []
+    def _put_back(self, caller: AsyncCaller, lane: AsyncTransportLane, now: float) -> None:
+        """Keep a lane for the next request, or give it up if it is of no use; so with those idle for long."""
         with self._lock:
             if self._closed or not lane.clean:
-                unwanted.append(lane)
+                self._give_up(caller)
             else:
                 self._idle.append((now, lane))
+                lane.owner = None
+                caller.lane = None
             while self._idle and self._idle[0][0] < now - KEEPALIVE_EXPIRY:
-                unwanted.append(self._idle.popleft()[1])
-        return unwanted
+                self._unwanted[self._idle[0][1]] = None
+                self._idle.popleft()
+
+    def _give_up(self, caller: AsyncCaller) -> None:
+        """Let the lane of a call be closed, if it has one."""
+        with self._lock:
+            lane = caller.lane
+            if lane is not None and lane.owner is caller:
+                self._unwanted[lane] = None
+            caller.lane = None
+
+    async def _close_unwanted(self, caller: AsyncCaller) -> None:
+        """Close the lanes that are not used again, also where the call is just being cancelled."""
+        for lane, closer in tuple(self._unwanted.items()):
+            if closer is None or closer.over:
+                self._unwanted[lane] = caller
+                with self._runtime.shield(_CLOSING_GRACE):
+                    await lane.aclose()
+                self._unwanted.pop(lane, None)
 
     async def aclose(self) -> None:
         """Close the lanes that are not in use, or the shared one; the others as soon as they are free."""
         with self._lock:
             self._closed = True
-            lanes: list[AsyncLane] = [lane for _, lane in self._idle]
-            self._idle.clear()
-        if self._shared is not None:
-            lanes.append(self._shared)
-        for lane in lanes:
+            while self._idle:
+                if self._idle[0][1].owner is None:
+                    self._unwanted[self._idle[0][1]] = None
+                self._idle.popleft()
+        for lane in tuple(self._unwanted):
             await lane.aclose()
+            self._unwanted.pop(lane, None)
+        if self._shared is not None:
+            await self._shared.aclose()

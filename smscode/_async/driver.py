@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from .._concurrency import AsyncHome, AsyncRuntime
+from .._concurrency import AsyncCaller, AsyncHome, AsyncRuntime
 from .._observing import Observer
 from ..core.ban import Ban
 from ..core.bucket import Lease, NoRoom
@@ -96,14 +96,15 @@ class AsyncDriver:
             self.version, self._policy, began, deadline, self.runtime.chance, limited, watch, banned
         )
         steps = flow(call, terms, doubt)
+        caller = AsyncCaller(self._give_back, self._connections.break_off)
         try:
             effect = next(steps)
             result: Response | Failure | HeldUp | Lease | NoRoom | None
             while True:
                 if isinstance(effect, Send):
-                    result = await self._send(effect)
+                    result = await self._send(effect, caller)
                 else:
-                    result = await self._perform(effect)
+                    result = await self._perform(effect, caller)
                 effect = steps.send(Reply(self.runtime.now(), result))
         except StopIteration as end:
             answer: Answer[T] = end.value
@@ -120,11 +121,20 @@ class AsyncDriver:
             if watch is not None:
                 watch.ended(call, self.runtime.now(), error)
             raise
+        finally:
+            caller.finish()
+
+    def _give_back(self, caller: AsyncCaller) -> None:
+        """Take back what a call still holds after its clean-up was interrupted."""
+        self._connections.give_back(caller)
+        if self._limits is not None:
+            self._limits.give_back(caller)
 
     def _banned(self) -> TempBannedError | None:
         return self._ban.error(self.runtime.now())
 
-    async def _perform(self, effect: Acquire | Pause | Sleep) -> Lease | NoRoom | None:
+    async def _perform(self, effect: Acquire | Pause | Sleep, caller: AsyncCaller) -> Lease | NoRoom | None:
+        caller.check()
         if isinstance(effect, Sleep):
             await self.runtime.sleep(effect.seconds)
             return None
@@ -132,24 +142,26 @@ class AsyncDriver:
         if isinstance(effect, Pause):
             self._limits.pause(effect)
             return None
-        return await self._limits.acquire(effect, effect.deadline - self.runtime.now())
+        return await self._limits.acquire(effect, effect.deadline - self.runtime.now(), caller)
 
-    async def _send(self, effect: Send) -> Response | Failure | HeldUp:
+    async def _send(self, effect: Send, caller: AsyncCaller) -> Response | Failure | HeldUp:
         if effect.lease is None:
-            return await self._connections.send(effect)
+            return await self._connections.send(effect, caller)
         end = None
         try:
-            result = await self._connections.send(effect)
+            result = await self._connections.send(effect, caller)
             end = ending(result)
             return result
         finally:
             assert self._limits is not None, "a lease without limits"
             self._limits.end(effect.lease, end or (Ending.LOST if effect.lease.sent else Ending.UNSENT))
+            caller.lease = None
 
     async def aclose(self) -> None:
         """Close the connections; calls made later raise `ClientStateError`."""
         self._home.check()
         self._closed = True
+        AsyncCaller.heal()  # a lane that an interrupted call still has is closed, too
         try:
             await self._connections.aclose()
         finally:

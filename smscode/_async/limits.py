@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from .._budgets import Budget
-from .._concurrency import AsyncRuntime, AsyncSignal
+from .._concurrency import AsyncCaller, AsyncRuntime, AsyncSignal
 from ..core.bucket import Lease, NoRoom
 from ..core.flow import Acquire, Pause
 from ..core.slots import Ending
@@ -27,12 +27,12 @@ class AsyncLimits:
         self._runtime = runtime
         self._clock = runtime.clock
 
-    async def acquire(self, effect: Acquire, seconds: float) -> Lease | NoRoom:
-        """Wait for a lease, at most so long; without hope, not at all."""
+    async def acquire(self, effect: Acquire, seconds: float, caller: AsyncCaller) -> Lease | NoRoom:
+        """Wait for a lease of the caller's, at most so long; without hope, not at all."""
         bucket = self._buckets[effect.group]
         with self._lock:
             now = self._clock()
-            lease = bucket.ask(now, now + seconds, effect.urgent)
+            lease = bucket.ask(now, now + seconds, effect.urgent, caller)
         if isinstance(lease, NoRoom) or lease.granted:
             return lease
         return await self._wait(lease)
@@ -58,6 +58,14 @@ class AsyncLimits:
         """Give a lease back."""
         with self._lock:
             lease.bucket.end(lease, self._clock(), ending)
+
+    def give_back(self, caller: AsyncCaller) -> None:
+        """Take back what an interrupted call holds, or its place in a queue."""
+        lease = caller.lease
+        if lease is not None:
+            with self._lock:
+                lease.bucket.leave(lease, self._clock())
+            caller.lease = None
 
     def pause(self, effect: Pause) -> None:
         """Let nobody of a group go on for a time, or nobody at all."""

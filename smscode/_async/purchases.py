@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol, TypeVar
 
-from .._concurrency import AsyncRuntime, AsyncSignal
+from .._concurrency import AsyncCaller, AsyncRuntime, AsyncSignal, AsyncWakes
 from ..core import bulk, purchase_records
 from ..core.intents import OrderIntent
 from ..core.purchase_records import Known, Record, State, Step, Writing
@@ -52,10 +53,17 @@ class AsyncDelivery:
     def __init__(self, *, fresh: bool) -> None:
         self.deadline = math.inf
         self.fresh = fresh
-        self.purchases: dict[Purchase, None] = {}
+        self.thread = threading.get_ident()
+        self.caller: AsyncCaller | None = None
+        self.purchases: dict[Purchase, int] = {}  # and the thread that makes it
         self.handed: dict[Purchase, None] = {}
         self.labelled: SmscodeError | None = None
-        self.over = False
+        self.ended = False
+
+    @property
+    def over(self) -> bool:
+        """Whether the call has ended, however it did."""
+        return self.ended or (self.caller is not None and self.caller.over)
 
 
 class AsyncBuying(Protocol[T_co]):
@@ -81,6 +89,7 @@ class AsyncPurchases:
         self._driver = driver
         self._runtime: AsyncRuntime = driver.runtime
         self._lock = threading.Lock()
+        self._wakes = AsyncWakes()
 
     async def deliver(self, make: AsyncBuying[T], timeout: float | None, key: str | None) -> T:
         """Run what buys, and return its result as the last act: then its caller has what was bought.
@@ -89,6 +98,7 @@ class AsyncPurchases:
         made up. An exception of any kind leaves what was bought in `PurchaseBook.unresolved`.
         """
         delivery = AsyncDelivery(fresh=key is None)
+        caller = delivery.caller = AsyncCaller(lambda _: self._let_go(delivery))
         try:
             delivery.deadline = self._driver.deadline(Kind.CREATE, timeout)
             value = await make(delivery)
@@ -103,6 +113,20 @@ class AsyncPurchases:
                 self._take_back(delivery)
                 self._end(delivery)
             raise
+        finally:
+            caller.finish()
+
+    def _let_go(self, delivery: AsyncDelivery) -> None:
+        """Do what an interrupted clean-up left undone.
+
+        Threads that help with this call are not interrupted, and clean up themselves.
+        """
+        if not delivery.ended:
+            for purchase, thread in tuple(delivery.purchases.items()):
+                if thread == delivery.thread:
+                    self._leave(purchase)
+            self._take_back(delivery)
+            self._end(delivery)
 
     def _hand_over(self, delivery: AsyncDelivery) -> None:
         now = time.time()
@@ -113,17 +137,17 @@ class AsyncPurchases:
                 self.book.hand_over(purchase, done=True)
 
     def _take_back(self, delivery: AsyncDelivery) -> None:
-        for purchase in delivery.handed:
+        for purchase in tuple(delivery.handed):
             self.book.hand_over(purchase, done=False)
             self.change(purchase.key, purchase_records.hand_over(None))
 
     def _end(self, delivery: AsyncDelivery) -> None:
-        delivery.over = True
         if self.journal is not None:
             for purchase in tuple(delivery.purchases):
                 place = (self.account, purchase.key)
                 if self.journal.holders.get(place) is delivery:
                     self.journal.holders.pop(place, None)
+        delivery.ended = True
 
     async def submit(
         self, intent: OrderIntent, delivery: AsyncDelivery, max_age: float = MAX_AGE
@@ -193,7 +217,7 @@ class AsyncPurchases:
         place = (self.account, intent.idempotency_key)
         with self._lock:
             purchase = self.book.begin(intent, delivery)
-            delivery.purchases[purchase] = None
+            delivery.purchases[purchase] = threading.get_ident()
             if self.journal is not None:
                 holder = self.journal.holders.get(place)
                 if isinstance(holder, AsyncDelivery) and holder is not delivery and not holder.over:
@@ -217,7 +241,7 @@ class AsyncPurchases:
         """Write a purchase down, and learn what the journal has of it; when this returns it is on disk."""
         signal = AsyncSignal()
         writing = Writing(self._record(journal, purchase, deadline), max_age)
-        write = Write(self.account, purchase.key, writing.write, durable=True, wake=signal.wake)
+        write = Write(self.account, purchase.key, writing.write, durable=True, wake=self._waking(signal))
         writing.operation = write
         purchase.writing = writing
         journal.apply(write)
@@ -234,6 +258,9 @@ class AsyncPurchases:
         ago = 0.0 if known.open_until is None else max(time.time() - known.open_until, 0.0)
         purchase.doubt.ended = self._runtime.now() - ago
         purchase.doubt.raised = True
+
+    def _waking(self, signal: AsyncSignal) -> Callable[[], None]:
+        return partial(self._wakes.wake, signal)
 
     async def done(self, signal: AsyncSignal, write: Write[T] | Read[T], deadline: float) -> T:
         """Wait until a write is on disk, or a read answered, and return its result.
@@ -333,7 +360,7 @@ class AsyncPurchases:
         else:
             step = purchase_records.end_unbought(self.journal.owner, state, now)
         signal = AsyncSignal()
-        write = Write(self.account, purchase.key, step, durable=True, lasting=True, wake=signal.wake)
+        write = Write(self.account, purchase.key, step, durable=True, lasting=True, wake=self._waking(signal))
         self.journal.apply(write)
         try:
             return await self.done(signal, write, deadline)
@@ -368,7 +395,7 @@ class AsyncPurchases:
         if self.journal is None or written:
             return False
         signal = AsyncSignal()
-        found = self.journal.find(self.account, key, signal.wake)
+        found = self.journal.find(self.account, key, self._waking(signal))
         try:
             (record,) = await self.done(signal, found, delivery.deadline)
         except SmscodeError:

@@ -111,14 +111,14 @@ class AsyncRecovery:
                 raise
             in_doubt = [row for row in claimed if row.state is State.WRITTEN]
             ends: dict[OrderIntent, CreatedOrders | SmscodeError] = {}
-            ends.update((row.intent, error) for row in in_doubt if (error := self._unsettled(row)))
+            ends.update((row.intent, why) for row in in_doubt if (why := self._unsettled(row)))
             intents = [row.intent for row in in_doubt if row.intent not in ends]
             ends.update(await self._purchases.submit_all(intents, delivery, timeout, max_age))
             for purchase in self._book.undelivered():
                 purchase.holder = delivery
-                delivery.purchases[purchase] = None
+                delivery.purchases[purchase] = delivery.thread
             bought = [purchase for purchase in delivery.purchases if purchase.bought]
-            await self._read(bought)
+            await self._read(bought, delivery.deadline)
             self._expire()
             return recovered(in_doubt, ends, bought)
 
@@ -163,7 +163,7 @@ class AsyncRecovery:
         error.trouble = "another token"
         return error
 
-    async def _read(self, purchases: Iterable[Purchase]) -> None:
+    async def _read(self, purchases: Iterable[Purchase], deadline: float) -> None:
         """Read the living orders of purchases as they are now: by pages, and one by one what is not there.
 
         If that fails they stay as they were last seen: what was bought is returned all the same.
@@ -174,16 +174,16 @@ class AsyncRecovery:
 
         async def read(order_id: int) -> None:
             with contextlib.suppress(NotFoundError):
-                await self._driver.run(orders.get(order_id))
+                await self._driver.run(orders.get(order_id), deadline=deadline)
 
         try:
-            left = sorted(await self._page_through(wanted, first))
+            left = sorted(await self._page_through(wanted, first, deadline))
             for start in range(0, len(left), bulk.AT_ONCE):
                 await self._runtime.for_each(read, left[start : start + bulk.AT_ONCE])
         except SmscodeError as error:
             _log.warning("orders.recover: the orders could not be read as they are now: %s", error)
 
-    async def _page_through(self, wanted: set[int], first: float) -> set[int]:
+    async def _page_through(self, wanted: set[int], first: float, deadline: float) -> set[int]:
         """Read the order list back to the local time ``first``; return which of the orders are not there.
 
         What each page shows is taken in by `see`, and the service's date with it.
@@ -191,7 +191,7 @@ class AsyncRecovery:
         known: set[int] = set()
         while wanted:
             call = orders.list(limit=orders.LARGEST_PAGE, offset=len(known))
-            page = (await self._driver.run(call)).data.items
+            page = (await self._driver.run(call, deadline=deadline)).data.items
             new = {order.id for order in page} - known
             wanted = wanted - new
             known |= new

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from .._concurrency import AsyncEvent
+from .._concurrency import AsyncCaller, AsyncEvent
 from ..core.wire import Call
 from ..errors import RateLimitError, RequestTimeoutError, SmscodeError
 from .driver import AsyncDriver
@@ -19,9 +19,13 @@ _OWN_TIME = (RequestTimeoutError, RateLimitError)  # another's may be longer
 
 
 class _Flight:
-    """One reading, for all who wait for it; without an ``error`` there is a list, or nobody knows."""
+    """One reading by a ``caller``, for all who wait for it.
 
-    def __init__(self) -> None:
+    When it has ``landed`` without an ``error``, there are rows, or the caller gave up.
+    """
+
+    def __init__(self, caller: AsyncCaller) -> None:
+        self.caller = caller
         self.landed = AsyncEvent()
         self.error: SmscodeError | None = None
 
@@ -39,26 +43,35 @@ class AsyncShelf(Generic[T]):
         self._runtime = driver.runtime
         self._call = call
         self._kept = kept
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._flight: _Flight | None = None
         self._rows: Sequence[T] | None = None
         self._good_until = -math.inf
 
     async def rows(self, left: Callable[[], float | None]) -> Sequence[T]:
         """Give the rows; ``left`` tells the seconds that are left for it, None for the client's."""
-        while True:
-            with self._lock:
-                if self._rows is not None and self._runtime.now() < self._good_until:
-                    return self._rows
-                leads = self._flight is None
-                flight = self._flight = self._flight or _Flight()
-            if leads:
-                return await self._read(flight, left())
-            seconds = left()
-            if not await self._runtime.wait(flight.landed, math.inf if seconds is None else seconds):
-                raise RequestTimeoutError("Another task's answer did not come in time.", outcome="not_sent")
-            if flight.error is not None:
-                raise copy.copy(flight.error) from flight.error.__cause__
+        caller = AsyncCaller(self._give_back)
+        try:
+            while True:
+                with self._lock:
+                    if self._rows is not None and self._runtime.now() < self._good_until:
+                        return self._rows
+                    flight = self._flight
+                    leads = flight is None or flight.landed.is_set()
+                    if flight is None or leads:
+                        self._flight = flight = _Flight(caller)
+                if leads:
+                    return await self._read(flight, left())
+                seconds = left()
+                if not await self._runtime.wait(flight.landed, math.inf if seconds is None else seconds):
+                    raise RequestTimeoutError(
+                        "Another task's answer did not come in time.", outcome="not_sent"
+                    )
+                if flight.error is not None:
+                    raise copy.copy(flight.error) from flight.error.__cause__
+        finally:
+            self._give_back(caller)
+            caller.finish()
 
     async def _read(self, flight: _Flight, timeout: float | None) -> Sequence[T]:
         try:
@@ -67,12 +80,16 @@ class AsyncShelf(Generic[T]):
             if not isinstance(error, _OWN_TIME):
                 flight.error = error
             raise
-        else:
-            with self._lock:
-                self._rows = rows
-                self._good_until = self._runtime.now() + self._kept
-            return rows
-        finally:
-            with self._lock:
+        with self._lock:
+            self._good_until = -math.inf  # until the rows are there, too
+            self._rows = rows
+            self._good_until = self._runtime.now() + self._kept
+        return rows
+
+    def _give_back(self, caller: AsyncCaller) -> None:
+        """End the reading of a call, if it has one, so that another one may read."""
+        with self._lock:
+            flight = self._flight
+            if flight is not None and flight.caller is caller:
+                flight.landed.set()  # from now on it is over
                 self._flight = None
-            flight.landed.set()

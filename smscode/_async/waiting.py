@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import AsyncGenerator, Iterable
+from functools import partial
 
 from .. import webhooks
-from .._concurrency import AsyncSignal
+from .._concurrency import AsyncCaller, AsyncSignal
 from ..core import arguments, orders
 from ..core.board import Waiter, WatchBoard
 from ..core.otp import OtpOutcome, Watch, rides_out
@@ -36,25 +37,41 @@ class AsyncWaits:
 
     async def wait(self, watch: Watch, timeout: float) -> Sms:
         """Wait until the watch ends; 0 looks once."""
-        waiter = self._join([watch])
+        self._driver.check()
+        waiter = Waiter([watch], AsyncSignal())
+        caller = AsyncCaller(lambda _: self._leave(waiter))
         try:
+            self._join(waiter)
             await self._until_one_ends(waiter, self._runtime.now() + timeout, looked=timeout > 0)
         finally:
             self._leave(waiter)
+            caller.finish()
         if not watch.ended:
             raise watch.timed_out()
         return watch.result()
 
-    async def each(self, watches: Iterable[Watch], timeout: float) -> AsyncGenerator[OtpOutcome]:
+    def each(self, watches: Iterable[Watch], timeout: float) -> AsyncGenerator[OtpOutcome]:
         """Give how the watches end, as they do; 0 looks once.
 
         Between two of them nothing is waited for: the poll goes on for others, however slowly somebody
         goes through this.
         """
+        joined: list[Waiter[AsyncSignal]] = []
+
+        outcomes = self._each(watches, timeout, joined)
+        AsyncCaller.attend(outcomes, partial(self._leave_all, joined))
+        return outcomes
+
+    async def _each(
+        self, watches: Iterable[Watch], timeout: float, joined: list[Waiter[AsyncSignal]]
+    ) -> AsyncGenerator[OtpOutcome]:
+        self._driver.check()
         deadline = self._runtime.now() + timeout
         looked = timeout > 0
-        waiter = self._join(watches)
+        waiter = Waiter(watches, AsyncSignal())
+        joined.append(waiter)
         try:
+            self._join(waiter)
             while waiter.open or waiter.ended:
                 await self._until_one_ends(waiter, deadline, looked)
                 looked = True
@@ -62,22 +79,24 @@ class AsyncWaits:
                     break
                 while waiter.ended:
                     watch = waiter.ended.popleft()
+                    waiter.open.pop(watch.order_id, None)  # still there if another thread was interrupted
                     yield OtpOutcome(watch.order_id, watch.sms, watch.error)
         finally:
             self._leave(waiter)
         for watch in waiter.open.values():
             yield OtpOutcome(watch.order_id, error=watch.timed_out())
 
-    def _join(self, watches: Iterable[Watch]) -> Waiter[AsyncSignal]:
-        self._driver.check()
-        waiter = Waiter(watches, AsyncSignal())
+    def _join(self, waiter: Waiter[AsyncSignal]) -> None:
         with self._lock:
             self._board.join(waiter)
-        return waiter
 
     def _leave(self, waiter: Waiter[AsyncSignal]) -> None:
         with self._lock:
             self._board.leave(waiter)
+
+    def _leave_all(self, waiters: Iterable[Waiter[AsyncSignal]]) -> None:
+        for waiter in waiters:
+            self._leave(waiter)
 
     async def _until_one_ends(self, waiter: Waiter[AsyncSignal], deadline: float, looked: bool) -> None:
         """Wait until one of the watches ends, or the time is over and the service was looked at."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import anyio
 
 from .ahead import Ahead, AsyncAhead
-from .events import AsyncEvent, AsyncSignal, Event, Signal
+from .callers import AsyncCaller, Caller
+from .events import AsyncEvent, AsyncSignal, AsyncWakes, Event, Signal, Wakes
 from .home import AsyncHome, Home
 from .runtime import AsyncRuntime, Runtime
 
@@ -17,14 +18,18 @@ __all__ = [
     "STREAM_ERRORS",
     "Ahead",
     "AsyncAhead",
+    "AsyncCaller",
     "AsyncEvent",
     "AsyncHome",
     "AsyncRuntime",
     "AsyncSignal",
+    "AsyncWakes",
+    "Caller",
     "Event",
     "Home",
     "Runtime",
     "Signal",
+    "Wakes",
 ]
 
 STREAM_ERRORS: tuple[type[Exception], ...] = (

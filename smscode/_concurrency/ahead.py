@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import contextvars
+import math
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import Generic, TypeVar
 
 import anyio
 
+from .crew import Crew
+from .events import Event
+
 T = TypeVar("T")
+
+_SETTLING = 1.0  # seconds for a thread to settle its call after an interrupt
 
 
 class AsyncAhead(Generic[T]):
@@ -74,23 +79,35 @@ class Ahead(Generic[T]):
 
     def __init__(self, fetch: Callable[[], T | None]) -> None:
         self._fetch = fetch
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="smscode-ahead")
-        self._next: Future[T | None] | None = None
+        self._crew = Crew()
+        self._next: _FetchedByThread[T] | None = None
 
     def __enter__(self) -> None:
         self._begin()
 
     def _begin(self) -> None:
-        self._next = self._thread.submit(contextvars.copy_context().run, self._fetch)
+        self._next = fetched = _FetchedByThread[T]()
+        self._crew.start(partial(self._run, fetched))
+
+    def _run(self, fetched: _FetchedByThread[T]) -> None:
+        try:
+            fetched.value = self._fetch()
+        except BaseException as error:
+            fetched.error = error
+        fetched.done.set()
 
     def take(self) -> T | None:
         """Wait for the next thing, and begin with the one after it. Raises what its fetching raised."""
-        fetched, self._next = self._next, None
+        fetched = self._next
         assert fetched is not None, "whoever takes stops at the end"
-        value = fetched.result()
-        if value is not None:
+        while not fetched.done.is_set():
+            fetched.done.wait(1.0)  # not without an end: on Windows that cannot be interrupted
+        self._next = None
+        if fetched.error is not None:
+            raise fetched.error
+        if fetched.value is not None:
             self._begin()
-        return value
+        return fetched.value
 
     def __exit__(
         self,
@@ -99,4 +116,15 @@ class Ahead(Generic[T]):
         traceback: TracebackType | None,
     ) -> None:
         self._next = None
-        self._thread.shutdown(cancel_futures=True)  # and wait: a thread cannot be interrupted
+        self._crew.interrupt()
+        # What a caller's own transport does goes on; an interrupted program does not wait for it.
+        self._crew.join(math.inf if exc_value is None or isinstance(exc_value, Exception) else _SETTLING)
+
+
+class _FetchedByThread(Generic[T]):
+    """What came of a fetch that was begun in a thread."""
+
+    def __init__(self) -> None:
+        self.done = Event()
+        self.value: T | None = None
+        self.error: BaseException | None = None

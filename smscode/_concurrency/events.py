@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import math
 import threading
+from collections import deque
 from collections.abc import Callable, Generator
 
 import anyio
@@ -77,7 +78,7 @@ class AsyncSignal(AsyncEvent):
     def __init__(self) -> None:
         super().__init__()
         self._thread = threading.get_ident()
-        self._call_there = _run_soon()
+        self.call_there = _run_soon()
         self._stopped: anyio.CancelScope | None = None
 
     def set(self) -> None:
@@ -92,7 +93,7 @@ class AsyncSignal(AsyncEvent):
             if threading.get_ident() == self._thread:
                 self.set()
             else:
-                self._call_there(self.set)
+                self.call_there(self.set)
         except RuntimeError:  # also trio.RunFinishedError
             return False
         return True
@@ -110,6 +111,36 @@ class AsyncSignal(AsyncEvent):
                 self._stopped = None
 
 
+class AsyncWakes:
+    """Sets signals from another thread, a few in each turn of the event loop.
+
+    A commit of the journal can end hundreds of waits at once. If all of them went on in one turn, the loop
+    would have no time for anything else until they wait again.
+    """
+
+    _AT_ONCE = 8
+
+    def __init__(self) -> None:
+        self._signals: deque[AsyncSignal] = deque()
+        self._scheduled = False
+
+    def wake(self, signal: AsyncSignal) -> None:
+        """Set a signal soon. Raises RuntimeError if its event loop is closed."""
+        self._signals.append(signal)
+        if not self._scheduled:
+            self._scheduled = True
+            signal.call_there(self._set_some)
+
+    def _set_some(self) -> None:
+        for _ in range(min(len(self._signals), self._AT_ONCE)):
+            self._signals.popleft().set()
+        self._scheduled = bool(self._signals)
+        # Another thread may have added one before it could see that nothing is scheduled any more.
+        if self._signals:
+            self._scheduled = True
+            self._signals[0].call_there(self._set_some)
+
+
 def _run_soon() -> Callable[[Callable[[], None]], object]:
     """Give the function that lets other threads run something in this event loop."""
     trio = trio_lowlevel()
@@ -120,22 +151,44 @@ def _run_soon() -> Callable[[Callable[[], None]], object]:
 
 
 class Event:
-    """Set once, seen by all who wait."""
+    """Set once, seen by all who wait.
+
+    It stands on a bare lock, which is taken as long as the event is not set. A `threading.Event` has a
+    condition inside, whose lock stays taken for ever if `KeyboardInterrupt` is raised at the wrong moment.
+    """
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._set = False
+        self._closed = threading.Lock()
+        self._closed.acquire()
 
     def set(self) -> None:
         """Wake all who wait, now and later."""
-        self._event.set()
+        self._set = True
+        self._open()
+
+    def _open(self) -> None:
+        with contextlib.suppress(RuntimeError):  # it was open
+            self._closed.release()
 
     def is_set(self) -> bool:
-        """Tell whether it was set."""
-        return self._event.is_set()
+        """Return True if it was set."""
+        return self._set
 
     def wait(self, seconds: float) -> bool:
-        """Wait until it is set, at most so long; tell whether it was."""
-        return self._event.wait(min(seconds, threading.TIMEOUT_MAX))
+        """Wait until it is set, at most so long; return True if it was."""
+        seconds = min(max(seconds, 0.0), threading.TIMEOUT_MAX)
+        if not self._set and self._closed.acquire(timeout=seconds):
+            self._open()  # for the next one who waits
+        return self._set
+
+
+class Wakes:
+    """Sets signals from another thread: threads go on by themselves."""
+
+    def wake(self, signal: Signal) -> None:
+        """Set a signal."""
+        signal.set()
 
 
 class Signal(Event):

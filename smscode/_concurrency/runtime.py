@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from types import TracebackType
@@ -16,12 +16,17 @@ from typing import TypeVar, TypeVarTuple
 import anyio
 import anyio.to_thread
 
+from .callers import Caller, heal
+from .crew import LOOK, Crew, InterruptedCall, Shield, here
 from .events import AsyncEvent, AsyncSignal, Event, Signal
 from .loops import trio_lowlevel
 
 T = TypeVar("T")
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
+
+_HEAL = 1.0  # seconds between two looks, in a thread that waits, at what interrupted calls left taken
+_SETTLING = 1.0  # seconds for helper threads to settle their calls after an interrupt
 
 
 class _Limit:
@@ -122,19 +127,36 @@ class Runtime:
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
-        time.sleep(seconds)
+        """Wait. A helper thread whose caller is interrupted ends the wait by `InterruptedCall`."""
+        if here.crew is None:
+            time.sleep(seconds)
+        else:
+            here.crew.sleep(seconds)
 
     def wait(self, event: Event, seconds: float) -> bool:
-        """Wait for an event, at most so long; tell whether it was set."""
-        return event.wait(seconds)
+        """Wait for an event, at most so long; return True if it was set.
+
+        Now and then it is looked whether an interrupted call of another thread is what this one waits for.
+        A helper thread whose caller is interrupted ends the wait by `InterruptedCall`.
+        """
+        crew = here.crew
+        look = _HEAL if crew is None else LOOK
+        until = time.monotonic() + seconds
+        while not event.wait(min(seconds, look)):
+            if crew is not None:
+                crew.check()
+            seconds = until - time.monotonic()
+            if seconds <= 0:
+                return False
+            heal()
+        return True
 
     def wait_for_disk(self, event: Event, seconds: float) -> bool:
         """Wait for another thread's event, at most so long; return whether it was set.
 
         Tests whose time is virtual really wait here.
         """
-        return event.wait(seconds)
+        return Runtime.wait(self, event, seconds)
 
     def today(self) -> datetime:
         """Give the date and time, for servers that do not send theirs."""
@@ -149,14 +171,58 @@ class Runtime:
         return contextlib.nullcontext()
 
     def shield(self, seconds: float) -> AbstractContextManager[object]:
-        """Do nothing: a thread cannot be cancelled."""
-        return contextlib.nullcontext()
+        """Let a helper thread finish the block although its caller was interrupted."""
+        return contextlib.nullcontext() if here.crew is None else Shield()
 
     def in_thread(self, function: Callable[[*Ts], R], *arguments: *Ts) -> R:
         """Run something that blocks."""
         return function(*arguments)
 
     def for_each(self, function: Callable[[T], None], items: Sequence[T]) -> None:
-        """Do something with every item, all at once; return when all of it is done."""
-        with ThreadPoolExecutor(max_workers=max(len(items), 1)) as threads:
-            list(threads.map(function, items))
+        """Do something with every item, each in a thread of its own; return when all of it is done.
+
+        An interrupt of this thread breaks off what the others do: they have a second to settle their
+        calls. What a thread raised is raised here, after all have ended.
+        """
+        crew = Crew()
+        errors: dict[int, BaseException] = {}
+        left = deque(enumerate(items))
+
+        def work() -> None:
+            while True:
+                try:
+                    number, item = left.popleft()
+                except IndexError:  # all of it is begun
+                    return
+                crew.check()
+                try:
+                    function(item)
+                except InterruptedCall:
+                    raise
+                except BaseException as error:
+                    errors[number] = error
+
+        caller = Caller(lambda _: crew.interrupt())
+        try:
+            _start(crew, work, len(items))
+            while not crew.join(LOOK):
+                caller.check()
+        except BaseException:
+            crew.interrupt()
+            crew.join(_SETTLING)
+            raise
+        finally:
+            caller.finish()
+        if errors:
+            raise errors[min(errors)]
+
+
+def _start(crew: Crew, work: Callable[[], None], count: int) -> None:
+    """Start so many threads, or as many as can be; they share the work."""
+    for number in range(count):
+        try:
+            crew.start(work)
+        except RuntimeError:
+            if number == 0:
+                raise
+            return

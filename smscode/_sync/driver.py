@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from .._concurrency import Home, Runtime
+from .._concurrency import Caller, Home, Runtime
 from .._observing import Observer
 from ..core.ban import Ban
 from ..core.bucket import Lease, NoRoom
@@ -98,14 +98,15 @@ class Driver:
             self.version, self._policy, began, deadline, self.runtime.chance, limited, watch, banned
         )
         steps = flow(call, terms, doubt)
+        caller = Caller(self._give_back, self._connections.break_off)
         try:
             effect = next(steps)
             result: Response | Failure | HeldUp | Lease | NoRoom | None
             while True:
                 if isinstance(effect, Send):
-                    result = self._send(effect)
+                    result = self._send(effect, caller)
                 else:
-                    result = self._perform(effect)
+                    result = self._perform(effect, caller)
                 effect = steps.send(Reply(self.runtime.now(), result))
         except StopIteration as end:
             answer: Answer[T] = end.value
@@ -122,11 +123,20 @@ class Driver:
             if watch is not None:
                 watch.ended(call, self.runtime.now(), error)
             raise
+        finally:
+            caller.finish()
+
+    def _give_back(self, caller: Caller) -> None:
+        """Take back what a call still holds after its clean-up was interrupted."""
+        self._connections.give_back(caller)
+        if self._limits is not None:
+            self._limits.give_back(caller)
 
     def _banned(self) -> TempBannedError | None:
         return self._ban.error(self.runtime.now())
 
-    def _perform(self, effect: Acquire | Pause | Sleep) -> Lease | NoRoom | None:
+    def _perform(self, effect: Acquire | Pause | Sleep, caller: Caller) -> Lease | NoRoom | None:
+        caller.check()
         if isinstance(effect, Sleep):
             self.runtime.sleep(effect.seconds)
             return None
@@ -134,24 +144,26 @@ class Driver:
         if isinstance(effect, Pause):
             self._limits.pause(effect)
             return None
-        return self._limits.acquire(effect, effect.deadline - self.runtime.now())
+        return self._limits.acquire(effect, effect.deadline - self.runtime.now(), caller)
 
-    def _send(self, effect: Send) -> Response | Failure | HeldUp:
+    def _send(self, effect: Send, caller: Caller) -> Response | Failure | HeldUp:
         if effect.lease is None:
-            return self._connections.send(effect)
+            return self._connections.send(effect, caller)
         end = None
         try:
-            result = self._connections.send(effect)
+            result = self._connections.send(effect, caller)
             end = ending(result)
             return result
         finally:
             assert self._limits is not None, "a lease without limits"
             self._limits.end(effect.lease, end or (Ending.LOST if effect.lease.sent else Ending.UNSENT))
+            caller.lease = None
 
     def close(self) -> None:
         """Close the connections; calls made later raise `ClientStateError`."""
         self._home.check()
         self._closed = True
+        Caller.heal()  # a lane that an interrupted call still has is closed, too
         try:
             self._connections.close()
         finally:

@@ -12,10 +12,11 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol, TypeVar
 
-from .._concurrency import Runtime, Signal
+from .._concurrency import Caller, Runtime, Signal, Wakes
 from ..core import bulk, purchase_records
 from ..core.intents import OrderIntent
 from ..core.purchase_records import Known, Record, State, Step, Writing
@@ -54,10 +55,17 @@ class Delivery:
     def __init__(self, *, fresh: bool) -> None:
         self.deadline = math.inf
         self.fresh = fresh
-        self.purchases: dict[Purchase, None] = {}
+        self.thread = threading.get_ident()
+        self.caller: Caller | None = None
+        self.purchases: dict[Purchase, int] = {}  # and the thread that makes it
         self.handed: dict[Purchase, None] = {}
         self.labelled: SmscodeError | None = None
-        self.over = False
+        self.ended = False
+
+    @property
+    def over(self) -> bool:
+        """Whether the call has ended, however it did."""
+        return self.ended or (self.caller is not None and self.caller.over)
 
 
 class Buying(Protocol[T_co]):
@@ -83,6 +91,7 @@ class Purchases:
         self._driver = driver
         self._runtime: Runtime = driver.runtime
         self._lock = threading.Lock()
+        self._wakes = Wakes()
 
     def deliver(self, make: Buying[T], timeout: float | None, key: str | None) -> T:
         """Run what buys, and return its result as the last act: then its caller has what was bought.
@@ -91,6 +100,7 @@ class Purchases:
         made up. An exception of any kind leaves what was bought in `PurchaseBook.unresolved`.
         """
         delivery = Delivery(fresh=key is None)
+        caller = delivery.caller = Caller(lambda _: self._let_go(delivery))
         try:
             delivery.deadline = self._driver.deadline(Kind.CREATE, timeout)
             value = make(delivery)
@@ -105,6 +115,20 @@ class Purchases:
                 self._take_back(delivery)
                 self._end(delivery)
             raise
+        finally:
+            caller.finish()
+
+    def _let_go(self, delivery: Delivery) -> None:
+        """Do what an interrupted clean-up left undone.
+
+        Threads that help with this call are not interrupted, and clean up themselves.
+        """
+        if not delivery.ended:
+            for purchase, thread in tuple(delivery.purchases.items()):
+                if thread == delivery.thread:
+                    self._leave(purchase)
+            self._take_back(delivery)
+            self._end(delivery)
 
     def _hand_over(self, delivery: Delivery) -> None:
         now = time.time()
@@ -115,17 +139,17 @@ class Purchases:
                 self.book.hand_over(purchase, done=True)
 
     def _take_back(self, delivery: Delivery) -> None:
-        for purchase in delivery.handed:
+        for purchase in tuple(delivery.handed):
             self.book.hand_over(purchase, done=False)
             self.change(purchase.key, purchase_records.hand_over(None))
 
     def _end(self, delivery: Delivery) -> None:
-        delivery.over = True
         if self.journal is not None:
             for purchase in tuple(delivery.purchases):
                 place = (self.account, purchase.key)
                 if self.journal.holders.get(place) is delivery:
                     self.journal.holders.pop(place, None)
+        delivery.ended = True
 
     def submit(
         self, intent: OrderIntent, delivery: Delivery, max_age: float = MAX_AGE
@@ -195,7 +219,7 @@ class Purchases:
         place = (self.account, intent.idempotency_key)
         with self._lock:
             purchase = self.book.begin(intent, delivery)
-            delivery.purchases[purchase] = None
+            delivery.purchases[purchase] = threading.get_ident()
             if self.journal is not None:
                 holder = self.journal.holders.get(place)
                 if isinstance(holder, Delivery) and holder is not delivery and not holder.over:
@@ -219,7 +243,7 @@ class Purchases:
         """Write a purchase down, and learn what the journal has of it; when this returns it is on disk."""
         signal = Signal()
         writing = Writing(self._record(journal, purchase, deadline), max_age)
-        write = Write(self.account, purchase.key, writing.write, durable=True, wake=signal.wake)
+        write = Write(self.account, purchase.key, writing.write, durable=True, wake=self._waking(signal))
         writing.operation = write
         purchase.writing = writing
         journal.apply(write)
@@ -236,6 +260,9 @@ class Purchases:
         ago = 0.0 if known.open_until is None else max(time.time() - known.open_until, 0.0)
         purchase.doubt.ended = self._runtime.now() - ago
         purchase.doubt.raised = True
+
+    def _waking(self, signal: Signal) -> Callable[[], None]:
+        return partial(self._wakes.wake, signal)
 
     def done(self, signal: Signal, write: Write[T] | Read[T], deadline: float) -> T:
         """Wait until a write is on disk, or a read answered, and return its result.
@@ -335,7 +362,7 @@ class Purchases:
         else:
             step = purchase_records.end_unbought(self.journal.owner, state, now)
         signal = Signal()
-        write = Write(self.account, purchase.key, step, durable=True, lasting=True, wake=signal.wake)
+        write = Write(self.account, purchase.key, step, durable=True, lasting=True, wake=self._waking(signal))
         self.journal.apply(write)
         try:
             return self.done(signal, write, deadline)
@@ -370,7 +397,7 @@ class Purchases:
         if self.journal is None or written:
             return False
         signal = Signal()
-        found = self.journal.find(self.account, key, signal.wake)
+        found = self.journal.find(self.account, key, self._waking(signal))
         try:
             (record,) = self.done(signal, found, delivery.deadline)
         except SmscodeError:

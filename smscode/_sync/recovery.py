@@ -113,14 +113,14 @@ class Recovery:
                 raise
             in_doubt = [row for row in claimed if row.state is State.WRITTEN]
             ends: dict[OrderIntent, CreatedOrders | SmscodeError] = {}
-            ends.update((row.intent, error) for row in in_doubt if (error := self._unsettled(row)))
+            ends.update((row.intent, why) for row in in_doubt if (why := self._unsettled(row)))
             intents = [row.intent for row in in_doubt if row.intent not in ends]
             ends.update(self._purchases.submit_all(intents, delivery, timeout, max_age))
             for purchase in self._book.undelivered():
                 purchase.holder = delivery
-                delivery.purchases[purchase] = None
+                delivery.purchases[purchase] = delivery.thread
             bought = [purchase for purchase in delivery.purchases if purchase.bought]
-            self._read(bought)
+            self._read(bought, delivery.deadline)
             self._expire()
             return recovered(in_doubt, ends, bought)
 
@@ -165,7 +165,7 @@ class Recovery:
         error.trouble = "another token"
         return error
 
-    def _read(self, purchases: Iterable[Purchase]) -> None:
+    def _read(self, purchases: Iterable[Purchase], deadline: float) -> None:
         """Read the living orders of purchases as they are now: by pages, and one by one what is not there.
 
         If that fails they stay as they were last seen: what was bought is returned all the same.
@@ -176,16 +176,16 @@ class Recovery:
 
         def read(order_id: int) -> None:
             with contextlib.suppress(NotFoundError):
-                self._driver.run(orders.get(order_id))
+                self._driver.run(orders.get(order_id), deadline=deadline)
 
         try:
-            left = sorted(self._page_through(wanted, first))
+            left = sorted(self._page_through(wanted, first, deadline))
             for start in range(0, len(left), bulk.AT_ONCE):
                 self._runtime.for_each(read, left[start : start + bulk.AT_ONCE])
         except SmscodeError as error:
             _log.warning("orders.recover: the orders could not be read as they are now: %s", error)
 
-    def _page_through(self, wanted: set[int], first: float) -> set[int]:
+    def _page_through(self, wanted: set[int], first: float, deadline: float) -> set[int]:
         """Read the order list back to the local time ``first``; return which of the orders are not there.
 
         What each page shows is taken in by `see`, and the service's date with it.
@@ -193,7 +193,7 @@ class Recovery:
         known: set[int] = set()
         while wanted:
             call = orders.list(limit=orders.LARGEST_PAGE, offset=len(known))
-            page = (self._driver.run(call)).data.items
+            page = (self._driver.run(call, deadline=deadline)).data.items
             new = {order.id for order in page} - known
             wanted = wanted - new
             known |= new

@@ -7,9 +7,10 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Generator, Iterable
+from functools import partial
 
 from .. import webhooks
-from .._concurrency import Signal
+from .._concurrency import Caller, Signal
 from ..core import arguments, orders
 from ..core.board import Waiter, WatchBoard
 from ..core.otp import OtpOutcome, Watch, rides_out
@@ -38,11 +39,15 @@ class Waits:
 
     def wait(self, watch: Watch, timeout: float) -> Sms:
         """Wait until the watch ends; 0 looks once."""
-        waiter = self._join([watch])
+        self._driver.check()
+        waiter = Waiter([watch], Signal())
+        caller = Caller(lambda _: self._leave(waiter))
         try:
+            self._join(waiter)
             self._until_one_ends(waiter, self._runtime.now() + timeout, looked=timeout > 0)
         finally:
             self._leave(waiter)
+            caller.finish()
         if not watch.ended:
             raise watch.timed_out()
         return watch.result()
@@ -53,10 +58,22 @@ class Waits:
         Between two of them nothing is waited for: the poll goes on for others, however slowly somebody
         goes through this.
         """
+        joined: list[Waiter[Signal]] = []
+
+        outcomes = self._each(watches, timeout, joined)
+        Caller.attend(outcomes, partial(self._leave_all, joined))
+        return outcomes
+
+    def _each(
+        self, watches: Iterable[Watch], timeout: float, joined: list[Waiter[Signal]]
+    ) -> Generator[OtpOutcome]:
+        self._driver.check()
         deadline = self._runtime.now() + timeout
         looked = timeout > 0
-        waiter = self._join(watches)
+        waiter = Waiter(watches, Signal())
+        joined.append(waiter)
         try:
+            self._join(waiter)
             while waiter.open or waiter.ended:
                 self._until_one_ends(waiter, deadline, looked)
                 looked = True
@@ -64,22 +81,24 @@ class Waits:
                     break
                 while waiter.ended:
                     watch = waiter.ended.popleft()
+                    waiter.open.pop(watch.order_id, None)  # still there if another thread was interrupted
                     yield OtpOutcome(watch.order_id, watch.sms, watch.error)
         finally:
             self._leave(waiter)
         for watch in waiter.open.values():
             yield OtpOutcome(watch.order_id, error=watch.timed_out())
 
-    def _join(self, watches: Iterable[Watch]) -> Waiter[Signal]:
-        self._driver.check()
-        waiter = Waiter(watches, Signal())
+    def _join(self, waiter: Waiter[Signal]) -> None:
         with self._lock:
             self._board.join(waiter)
-        return waiter
 
     def _leave(self, waiter: Waiter[Signal]) -> None:
         with self._lock:
             self._board.leave(waiter)
+
+    def _leave_all(self, waiters: Iterable[Waiter[Signal]]) -> None:
+        for waiter in waiters:
+            self._leave(waiter)
 
     def _until_one_ends(self, waiter: Waiter[Signal], deadline: float, looked: bool) -> None:
         """Wait until one of the watches ends, or the time is over and the service was looked at."""

@@ -59,7 +59,7 @@ class WatchBoard(Generic[S]):
         self._interval = interval
         self._waiters: dict[Waiter[S], None] = {}  # in the order of joining
         self._by_order: dict[int, dict[Waiter[S], None]] = {}
-        self._reading: set[int] = set()
+        self._reading: dict[int, Waiter[S]] = {}
         self._leader: Waiter[S] | None = None
         self._due = float("-inf")
         self._inbox = Inbox()
@@ -74,10 +74,12 @@ class WatchBoard(Generic[S]):
             self._settle(waiter, watch)
 
     def leave(self, waiter: Waiter[S]) -> None:
-        """Remove a waiter, whatever it was doing."""
-        del self._waiters[waiter]
+        """Remove a waiter, whatever it was doing; again, if that was interrupted."""
+        self._waiters.pop(waiter, None)
         for order_id in waiter.open:
             self._forget(waiter, order_id)
+        for order_id in [order_id for order_id, reader in self._reading.items() if reader is waiter]:
+            self._reading.pop(order_id, None)
         self.rest(waiter)
 
     def rest(self, waiter: Waiter[S]) -> None:
@@ -122,7 +124,7 @@ class WatchBoard(Generic[S]):
         shown = {order.id: order for order in orders}
         for order in shown.values():
             self.show(order)
-        for order_id in sorted(asked - shown.keys() - self._reading):
+        for order_id in sorted(asked - shown.keys() - self._reading.keys()):
             for waiter in self._by_order.get(order_id, ()):
                 if not waiter.resting:  # one of them is enough
                     waiter.to_read[order_id] = None
@@ -132,8 +134,7 @@ class WatchBoard(Generic[S]):
     def show(self, order: ActiveOrder | Order) -> None:
         """Show the waiters an order as the service has it."""
         self._inbox.compare(order)
-        for waiter in tuple(self._by_order.get(order.id, ())):
-            watch = waiter.open[order.id]
+        for waiter, watch in self._watches(order.id):
             watch.see(order)
             self._settle(waiter, watch)
 
@@ -145,8 +146,7 @@ class WatchBoard(Generic[S]):
         if not self._inbox.add(event):
             return
         order = order_of(event)
-        for waiter in tuple(self._by_order.get(event.order_id, ())):
-            watch = waiter.open[event.order_id]
+        for waiter, watch in self._watches(event.order_id):
             watch.hear(order)
             self._settle(waiter, watch)
 
@@ -155,7 +155,7 @@ class WatchBoard(Generic[S]):
         wanted = [one for one in waiter.to_read if one in waiter.open and one not in self._reading]
         reads = wanted[:READS_AT_ONCE]
         waiter.to_read = dict.fromkeys(wanted[READS_AT_ONCE:])
-        self._reading.update(reads)
+        self._reading.update(dict.fromkeys(reads, waiter))
         if reads:
             self.rest(waiter)
             waiter.resting = False
@@ -163,7 +163,7 @@ class WatchBoard(Generic[S]):
 
     def end_reading(self, order_id: int) -> None:
         """Take in that an order was read, or that this was given up."""
-        self._reading.discard(order_id)
+        self._reading.pop(order_id, None)
 
     def missing(self, order_id: int, error: SmscodeError) -> None:
         """End the watches for an order that the account does not have."""
@@ -184,15 +184,24 @@ class WatchBoard(Generic[S]):
                 waiter.failure = copy.copy(error)
                 waiter.signal.wake()
 
+    def _watches(self, order_id: int) -> list[tuple[Waiter[S], Watch]]:
+        """Return the waiters for an order, and their watches for it."""
+        waiters = self._by_order.get(order_id, ())
+        return [(waiter, waiter.open[order_id]) for waiter in waiters if order_id in waiter.open]
+
     def _settle(self, waiter: Waiter[S], watch: Watch) -> None:
-        if watch.ended:
-            del waiter.open[watch.order_id]
-            self._forget(waiter, watch.order_id)
+        if not watch.ended:
+            return
+        # In this order: what is interrupted half-way is done again when the order is shown the next time.
+        if not watch.settling or watch not in waiter.ended:
+            watch.settling = True
             waiter.ended.append(watch)
-            waiter.signal.wake()
+        self._forget(waiter, watch.order_id)
+        waiter.open.pop(watch.order_id, None)
+        waiter.signal.wake()
 
     def _forget(self, waiter: Waiter[S], order_id: int) -> None:
-        waiters = self._by_order[order_id]
-        del waiters[waiter]
+        waiters = self._by_order.get(order_id, {})
+        waiters.pop(waiter, None)
         if not waiters:
-            del self._by_order[order_id]
+            self._by_order.pop(order_id, None)

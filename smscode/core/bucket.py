@@ -6,16 +6,17 @@ Only arithmetic and order are here: the shell holds the lock, waits, and wakes.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Protocol
+from typing import Protocol, cast
 
 from attrs import frozen
 
 from ..errors import RateLimitError
 from .share import Share
-from .slots import Ending, Slots
+from .slots import LINGER, Ending, Slots
 
 _PATIENCE = 5.0
-_UNSENT, _ANSWERED = Ending.UNSENT, Ending.ANSWERED  # an enumeration's member is slow to look up
+_RECLAIM = 0.1  # seconds between two looks for leases whose calls are gone
+_UNSENT, _ANSWERED, _LOST = Ending.UNSENT, Ending.ANSWERED, Ending.LOST  # an enumeration is slow to look up
 
 
 class Signal(Protocol):
@@ -26,23 +27,43 @@ class Signal(Protocol):
         ...
 
 
+class Holder(Protocol):
+    """A call that waits for slots and uses them, one after the other.
+
+    Its ``lease`` is written before it is asked for, so that it can be given back for a call that ended
+    without doing so.
+    """
+
+    lease: Lease | None
+
+    @property
+    def over(self) -> bool:
+        """Whether the call has ended."""
+        ...
+
+
 class Lease:
     """The right to send one request, from the moment it is wanted until the request has ended.
 
-    ``granted`` tells that the request may be sent; ``sent`` is set when its first byte is written.
-    ``signal`` wakes whoever waits for it.
+    ``sent`` is set when the first byte of the request is written. ``signal`` wakes whoever waits for it,
+    and ``holder`` is the call.
     """
 
-    __slots__ = ("_epoch", "bucket", "deadline", "granted", "sent", "signal", "urgent")
+    __slots__ = ("_epoch", "bucket", "deadline", "holder", "sent", "signal", "urgent")
 
-    def __init__(self, bucket: Bucket, deadline: float, urgent: bool) -> None:
+    def __init__(self, bucket: Bucket, deadline: float, urgent: bool, holder: Holder | None = None) -> None:
         self.bucket: Bucket = bucket
         self.deadline: float = deadline
         self.urgent: bool = urgent
-        self.granted: bool = False
+        self.holder: Holder | None = holder
         self.sent: bool = False
         self.signal: Signal | None = None
         self._epoch = 0
+
+    @property
+    def granted(self) -> bool:
+        """Whether the request may be sent: whether the lease has a slot."""
+        return self in self.bucket._slots.holders
 
 
 @frozen
@@ -73,7 +94,11 @@ class NoRoom:
 
 
 class Bucket:
-    """The slots of one group and the queue for them; every method is to be called under a lock."""
+    """The slots of one group and the queue for them; every method is to be called under a lock.
+
+    A lease that has a slot is granted, whatever else an interrupted change left undone: the next change
+    does that, too.
+    """
 
     def __init__(self, group: str, limit: int, slots: Slots) -> None:
         """Set up; at most ``limit`` requests are to be counted in any window of the ``slots``."""
@@ -86,8 +111,9 @@ class Bucket:
         self._paused_until = float("-inf")
         self._epoch = 0
         self._ramp: int | None = None
-        self._probing = 0
+        self._probes: dict[Lease, None] = {}
         self._suspected = False
+        self._reclaim_at = float("-inf")
 
     @property
     def window(self) -> float:
@@ -110,20 +136,26 @@ class Bucket:
         """How many wait."""
         return len(self._urgent) + len(self._waiting)
 
-    def ask(self, now: float, deadline: float, urgent: bool = False) -> Lease | NoRoom:
+    def ask(
+        self, now: float, deadline: float, urgent: bool = False, holder: Holder | None = None
+    ) -> Lease | NoRoom:
         """Ask for a slot: it is granted now or later, in the order of asking, ``urgent`` ones first.
 
-        A wait that cannot end before the ``deadline`` is not begun.
+        A wait that cannot end before the ``deadline`` is not begun. The ``holder`` has the lease from the
+        beginning.
         """
-        lease = Lease(self, deadline, urgent)
+        lease = Lease(self, deadline, urgent, holder)
+        if holder is not None:
+            holder.lease = lease
         if not self._urgent and (urgent or not self._waiting) and self._room(now) > 0:
             self._grant(lease, now)
             return lease
+        self._reclaim(now)
         place = len(self._urgent) + (0 if urgent else len(self._waiting)) + 1
         ready = self._earliest(now, place)
         if ready > deadline:
             return self._no_room(now, ready)
-        (self._urgent if urgent else self._waiting)[lease] = None
+        self._queue(lease)[lease] = None
         self._pump(now)
         self._slots.kick()
         return lease
@@ -135,12 +167,14 @@ class Bucket:
         themselves only in case the first is held up. What was granted just before a pause is taken back.
         """
         self._pump(now)
-        if lease.granted and now < self._paused_until:
+        if lease.granted:
+            self._queue(lease).pop(lease, None)  # still there if another thread was interrupted
+            if now >= self._paused_until:
+                return 0.0
             self._take_back(lease, now)
             lease.urgent = True  # it had its turn
             self._urgent[lease] = None
-        if lease.granted:
-            return 0.0
+        self._reclaim(now)
         first = lease is self._first()
         place = 1 if first else 2 if lease.urgent else len(self._urgent) + 1  # at best
         ready = self._earliest(now, place)
@@ -151,32 +185,48 @@ class Bucket:
         return max(min(again, lease.deadline) - now, 0.0)
 
     def leave(self, lease: Lease, now: float) -> None:
-        """Give up a wait, wherever it got to."""
+        """Give up a wait or a slot, wherever it got to; a second time only wakes who is first now."""
+        self._urgent.pop(lease, None)  # first, so that it is not granted again
+        self._waiting.pop(lease, None)
         if lease.granted:
-            self.end(lease, now, _UNSENT)
-            return
-        first = self._first()
-        (self._urgent if lease.urgent else self._waiting).pop(lease, None)
-        if first is lease:
-            self._wake_first()
+            self.end(lease, now, _LOST if lease.sent else _UNSENT)
+        self._probes.pop(lease, None)
+        self._pump(now)
+        self._wake_first()
 
     def end(self, lease: Lease, now: float, ending: Ending) -> None:
         """Give a slot back when its request has ended; a second time does nothing."""
         if not lease.granted:
             return
-        lease.granted = False
-        first_to_cool = self._slots.give_back(now, ending)
-        if lease._epoch == self._epoch and self._ramp is not None:
-            self._probing -= 1
-            if ending is _ANSWERED:
+        first_to_cool = self._slots.give_back(now, lease, ending)
+        if lease in self._probes:
+            self._probes.pop(lease)
+            if ending is _ANSWERED and self._ramp is not None:
                 self._ramp *= 2
                 if self._ramp >= self.limit:
-                    self._ramp, self._probing = None, 0
+                    self._ramp, self._probes = None, {}
             self._pump(now)
         elif ending is _UNSENT:
             self._pump(now)
         elif first_to_cool:
             self._wake_first()  # now there is a time to wait for
+
+    def _reclaim(self, now: float) -> None:
+        """End the leases whose calls can no longer do so, because their event loop was closed.
+
+        A request whose call's time is long over has ended as well, although nothing said so.
+        """
+        if now < self._reclaim_at:
+            return
+        self._reclaim_at = now + _RECLAIM
+        for lease in (*self._urgent, *self._waiting):
+            if lease.holder is not None and lease.holder.over:
+                self._queue(lease).pop(lease, None)
+        for lease in cast("tuple[Lease, ...]", tuple(self._slots.holders)):
+            if lease.deadline + LINGER < now:
+                self.end(lease, now, _LOST)
+            elif lease.holder is not None and lease.holder.over:
+                self.end(lease, now, _LOST if lease.sent else _UNSENT)
 
     def pause(self, lease: Lease | None, now: float, seconds: float) -> bool:
         """Grant nothing for so long, and then begin with one request at a time; only time lifts it.
@@ -195,7 +245,7 @@ class Bucket:
         if not news:
             return False
         self._epoch += 1
-        self._ramp, self._probing = 1, 0
+        self._ramp, self._probes = 1, {}
         if lease is None:
             return False
         self._share.shrink(now)
@@ -210,35 +260,39 @@ class Bucket:
         if now < self._paused_until:
             return 0
         free = self._slots.free(now, self._share.of(self.limit, now))
-        return free if self._ramp is None else min(free, self._ramp - self._probing)
+        return free if self._ramp is None else min(free, self._ramp - len(self._probes))
 
     def _grant(self, lease: Lease, now: float) -> None:
-        self._slots.take(now)
-        lease.granted = True
         lease._epoch = self._epoch
         if self._ramp is not None:
-            self._probing += 1
+            self._probes[lease] = None
+        self._slots.take(now, lease)
 
     def _pump(self, now: float) -> None:
         """Grant what is free to those who have waited longest, and let the next one keep the time."""
         room = self._room(now)
         moved = False
-        while room > 0 and (lease := self._first()) is not None:
-            (self._urgent if lease.urgent else self._waiting).pop(lease)
-            moved = True
-            self._grant(lease, now)
-            if self._wake(lease):
+        while (lease := self._first()) is not None:
+            if not lease.granted:  # else it was, and was not told
+                if room <= 0:
+                    break
+                self._grant(lease, now)
                 room -= 1
-            else:  # its event loop is gone without having ended its tasks
+            moved = True
+            there = self._wake(lease)
+            self._queue(lease).pop(lease, None)
+            if not there:  # its event loop is gone without having ended its tasks
                 self._take_back(lease, now)
+                room += 1
         if moved:
             self._wake_first()
 
     def _take_back(self, lease: Lease, now: float) -> None:
-        lease.granted = False
-        self._slots.give_back(now, _UNSENT)
-        if lease._epoch == self._epoch and self._ramp is not None:
-            self._probing -= 1
+        self._slots.give_back(now, lease, _UNSENT)
+        self._probes.pop(lease, None)
+
+    def _queue(self, lease: Lease) -> OrderedDict[Lease, None]:
+        return self._urgent if lease.urgent else self._waiting
 
     def _first(self) -> Lease | None:
         return next(iter(self._urgent), None) or next(iter(self._waiting), None)
@@ -255,7 +309,9 @@ class Bucket:
         """Give the time when more may be granted, infinity where that hangs on a request's end."""
         if now < self._paused_until:
             return self._paused_until
-        times = (self._slots.next_free(), self._share.grows(self.limit, now))
+        # A request whose end nobody will tell must not be waited for without looking.
+        reclaim = now + _PATIENCE if self._slots.holders else None
+        times = (self._slots.next_free(), self._share.grows(self.limit, now), reclaim)
         return min((time for time in times if time is not None), default=float("inf"))
 
     def _earliest(self, now: float, place: int) -> float:

@@ -78,8 +78,10 @@ class LeasedSlots(Slots):
         self._terms = terms
         self._kick = kick
         self._numbers = 0
-        self._pool: deque[tuple[int, float]] = deque()  # unused slots, and until when they may be used
-        self._out: deque[tuple[int, float]] = deque()  # busy slots, and since when the store knows that
+        self._pool: dict[int, float] = {}  # unused slots, and until when they may be used; the oldest first
+        # Busy slots, since when the store knows that, and whose they are. What is in here is used, even if
+        # an interrupted `take` left it in the pool, too.
+        self._out: dict[int, tuple[float, object]] = {}
         self._ended: deque[tuple[int, float]] = deque()  # cooling slots, and when they are free
         self._untold: list[tuple[int, float]] = []
         self._untold_since = 0.0
@@ -124,27 +126,38 @@ class LeasedSlots(Slots):
         """Give how many requests may be sent now."""
         if self._away:
             return super().free(now, self._alone(now, limit))
-        while self._pool and self._pool[0][1] <= now:
-            self._tell(self._pool.popleft()[0], now, now)
-            self._batch = max(self._batch // 2, 1)
+        while self._pool:
+            number, until = next(iter(self._pool.items()))
+            if number not in self._out:
+                if until > now:
+                    break
+                self._tell(number, now, now)
+                self._batch = max(self._batch // 2, 1)
+            self._pool.pop(number, None)
         return min(len(self._pool), super().free(now, limit))
 
-    def take(self, now: float) -> None:
+    def take(self, now: float, holder: object) -> None:
         """Use a slot, of the store's or, while it is away, of the process' own share."""
-        super().take(now)
-        self._out.append((self._pool.popleft()[0] if self._pool else self._number(), now))
+        number = next(iter(self._pool), None)
+        if number is None:
+            number = self._number()
+        self._out[number] = now, holder
+        self.holders[holder] = number
+        self._pool.pop(number, None)
         if not self._pool and self._batch > 1:
             self._kick()
 
-    def give_back(self, now: float, ending: Ending) -> bool:
-        """Make a busy slot free or let it cool; all busy ones are alike, so it is the oldest."""
-        super().give_back(now, ending)
-        number, _ = self._out.popleft()
+    def give_back(self, now: float, holder: object, ending: Ending) -> bool:
+        """Make a busy slot free or let it cool, and see to it that the store is told."""
+        number = self.holders[holder]
+        assert number is not None, "each slot has a number"
         free_at = now
         if ending is not Ending.UNSENT:
             free_at = now + self.window + MARGIN + (LINGER if ending is Ending.LOST else 0.0)
             self._ended.append((number, free_at))
         self._tell(number, free_at, now)
+        self._out.pop(number, None)
+        super().give_back(now, holder, ending)
         return self._away
 
     def next_free(self) -> float | None:
@@ -173,9 +186,9 @@ class LeasedSlots(Slots):
         if waiting > len(self._pool) or (self._batch > 1 and len(self._pool) <= self._batch // 4):
             times.append(self._next_at)
         if self._pool:
-            times.append(self._pool[0][1])
+            times.append(next(iter(self._pool.values())))
         if self._out:
-            times.append(self._out[0][1] + self._stale)
+            times.append(next(iter(self._out.values()))[0] + self._stale)
         if self._away:
             times = [self._next_at] if times else []
         return min(times, default=None)
@@ -189,12 +202,14 @@ class LeasedSlots(Slots):
         if self._away:  # it may have forgotten everything
             told |= dict(self._ended)
         stale = now if self._away else now - self._stale
-        for number, since in tuple(self._out):
+        for number, (since, holder) in tuple(self._out.items()):
             if since > stale:
                 break
-            self._out.popleft()
-            self._out.append((number, now))
-            told[number] = now + self.hold
+            self._out.pop(number)
+            told[number] = now
+            if holder in self.holders:  # else it was interrupted before it had the slot
+                self._out[number] = now, holder
+                told[number] = now + self.hold
         self._telling = len(self._untold)
         ahead = self._batch if self._batch > 1 else 0
         own = self.busy + self.cooling + len(self._pool)
@@ -225,7 +240,7 @@ class LeasedSlots(Slots):
         self._retry = _FIRST_RETRY
         del self._untold[: self._telling]
         self._untold_since = now
-        self._pool.extend((trip.start + index, left + _USE) for index in range(grant.count))
+        self._pool.update((trip.start + index, left + _USE) for index in range(grant.count))
         if grant.count < trip.want or trip.modest:
             self._next_at = now + max(min(grant.wait, _POLL * self.pace), self.pace)
             self._ready_at = now + min(grant.wait, self.window + MARGIN)
@@ -248,8 +263,8 @@ class LeasedSlots(Slots):
         if not self._away:
             self._away = True
             self._away_since = now
-        while self._pool:
-            self._untold.append((self._pool.popleft()[0], now))
+        self._untold.extend((number, now) for number in self._pool if number not in self._out)
+        self._pool.clear()
         self._batch = 1
         self._next_at = now + self._retry
         self._retry = min(self._retry * 2, _LONGEST_RETRY)

@@ -81,6 +81,7 @@ class Watch:
         self.error: SmscodeError | None = None
         self.text: str | None = None
         self.order: ActiveOrder | Order | None = None
+        self.settling = False  # whether somebody has begun to tell the waiter that it ended
 
     @property
     def ended(self) -> bool:

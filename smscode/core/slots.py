@@ -36,14 +36,23 @@ _UNSENT, _LOST = Ending.UNSENT, Ending.LOST  # an enumeration's member is slow t
 
 
 class Slots:
-    """Counts busy and cooling slots; how many there are is told with every question, as that changes."""
+    """Counts busy and cooling slots; how many there are is told with every question, as that changes.
+
+    A busy slot belongs to its ``holder``, any object. A change that is interrupted half-way, by
+    `KeyboardInterrupt`, may leave one slot too many in use, never one too few; it is done again.
+    """
 
     def __init__(self, window: float) -> None:
         """Start with all slots free; ``window`` is the seconds that one cools after its request's end."""
         self.window = window
-        self.busy: int = 0
+        self.holders: dict[object, int | None] = {}  # whoever is in here has a slot, and perhaps its number
         self._cooling: list[float] = []  # the times they become free at, sorted; those before _head are
         self._head = 0
+
+    @property
+    def busy(self) -> int:
+        """How many slots are busy."""
+        return len(self.holders)
 
     @property
     def cooling(self) -> int:
@@ -58,29 +67,31 @@ class Slots:
             while head < len(cooling) and cooling[head] <= now:
                 head += 1
             if head >= _COMPACT and head * 2 >= len(cooling):
-                del cooling[:head]
-                head = 0
-            self._head = head
-        return limit - self.busy - len(cooling) + head
+                rest = cooling[head:]
+                self._head = head = 0  # first, so that an interruption leaves too many cooling, not too few
+                self._cooling = cooling = rest
+            else:
+                self._head = head
+        return limit - len(self.holders) - len(cooling) + head
 
     def kick(self) -> None:
         """Do what can be done so that there are more soon: nothing but wait."""
 
     def unused(self, now: float) -> bool:
         """Tell whether all slots are free, however many there are."""
-        return self.busy == 0 and Slots.free(self, now, 0) == 0
+        return not self.holders and Slots.free(self, now, 0) == 0
 
-    def take(self, now: float) -> None:
+    def take(self, now: float, holder: object) -> None:
         """Make a free slot busy."""
-        self.busy += 1
+        self.holders[holder] = None
 
-    def give_back(self, now: float, ending: Ending) -> bool:
+    def give_back(self, now: float, holder: object, ending: Ending) -> bool:
         """Make a busy slot free or let it cool, as its request ended.
 
-        Tell whether whoever waits first now has a time to wait for, and had none before.
+        Return True if there is a time to wait for now, for the first who waits, and was none before.
         """
-        self.busy -= 1
         if ending is _UNSENT:
+            self.holders.pop(holder, None)
             return False
         cooling = self._cooling
         first = len(cooling) == self._head
@@ -91,6 +102,7 @@ class Slots:
             cooling.append(until)
         else:  # a lost one cools for longer, so the order of ends is not that of times
             insort(cooling, until, self._head)
+        self.holders.pop(holder, None)  # last: until then the slot counts twice
         return first
 
     def next_free(self) -> float | None:

@@ -146,8 +146,13 @@ class RedisBudget(Budget):
     def _begin(self) -> None:
         self._holder = secrets.token_hex(8)
         self._changed = threading.Condition(self.lock)
-        self._working = False
+        self._worker: threading.Thread | None = None
         self._away = False
+
+    @property
+    def _working(self) -> bool:
+        """Whether a thread goes to Redis. One that was not started, because of an interrupt, does not."""
+        return self._worker is not None and self._worker.is_alive()
 
     def _bucket(self, group: Group, limit: int, window: float) -> Bucket:
         bucket = LeasedBucket(group.value, limit, LeasedSlots(window, self._terms, self._kick))
@@ -165,21 +170,22 @@ class RedisBudget(Budget):
         if self._working:
             self._changed.notify()
             return
+        self._worker = threading.Thread(target=self._work, name="smscode-redis", daemon=True)
         try:
-            threading.Thread(target=self._work, name="smscode-redis", daemon=True).start()
+            self._worker.start()
         except RuntimeError as error:  # there are too many, or the program is ending
             self._fail(type(error).__name__)
-        else:
-            self._working = True
 
     def _work(self) -> None:
         with self.lock:
+            if self._worker is not threading.current_thread():  # its start was interrupted, and begun again
+                return
             try:
                 while (bucket := self._next()) is not None:
                     self._go(bucket)
             finally:
                 self._connection.close()
-                self._working = False
+                self._worker = None
 
     def _next(self) -> LeasedBucket | None:
         """Wait until a bucket has something to do in Redis; None when none has for a while."""

@@ -39,6 +39,7 @@ from .helpers import AsyncScript, refusal, rent, still_sandbox
 
 pytestmark = pytest.mark.anyio
 
+EndedEvent = webhooks.OrderCompleted | webhooks.OrderExpired | webhooks.OrderCanceled
 LOST = httpx.ReadError("lost")
 CREATE = "POST /orders/create"
 LIST = "GET /orders"
@@ -135,7 +136,7 @@ async def end_order(how: str, sandbox: Sandbox, client: AsyncVirtualClient, orde
             client.notify(ended(order_id))
 
 
-def ended(order_id: int, event: type[webhooks.OrderEvent] = webhooks.OrderCanceled) -> webhooks.OrderEvent:
+def ended(order_id: int, event: type[EndedEvent] = webhooks.OrderCanceled) -> EndedEvent:
     """Make the event of an order that has ended."""
     nothing: dict[str, Any] = dict.fromkeys(
         ("phone_number", "otp_code", "otp_message", "catalog_product_id", "country", "platform")
@@ -392,7 +393,7 @@ async def test_a_purchase_is_one_clients_of_a_journal_at_a_time(path: Path) -> N
             journal, account_of(sandbox), client.orders.prepare(catalog_product_id=87, idempotency_key="sale")
         )
         assert await client.orders.recover() == []
-        held.over = True
+        held.ended = True
         assert told(await client.orders.recover()) == [("sale", "settled", [1001])]
     assert sandbox.requests[CREATE] == 1
 
@@ -554,7 +555,7 @@ async def test_an_interrupt_at_the_last_moment_leaves_the_orders_to_nobody_but_t
 
 
 @pytest.mark.parametrize("event", [webhooks.OrderCompleted, webhooks.OrderExpired])
-async def test_webhooks_end_orders(event: type[webhooks.OrderEvent], path: Path) -> None:
+async def test_webhooks_end_orders(event: type[EndedEvent], path: Path) -> None:
     sandbox = still_sandbox(otp_after=None)
     with SQLiteJournal(path) as journal:
         client = AsyncVirtualClient(sandbox, journal=journal)

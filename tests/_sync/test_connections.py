@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import ssl
 import sys
 import threading
@@ -27,8 +28,13 @@ from smscode import (
     Timeouts,
     calls,
 )
-from smscode._concurrency import Event, Runtime
+from smscode._concurrency import Caller, Event, Runtime, Signal
 from smscode._version import DISTRIBUTION, VERSION
+from smscode.core.board import Waiter
+from smscode.core.bucket import Lease
+from smscode.core.flow import Acquire
+from smscode.core.otp import Watch
+from smscode.core.wire import Group
 from smscode.sandbox import Sandbox
 
 from ..concurrency import Gate, raw_server
@@ -473,10 +479,13 @@ def test_waiting_for_a_connection_ends_with_the_time_of_the_call() -> None:
 
 def test_a_gate_lets_nobody_overtake() -> None:
     gate = Gate(2, Runtime())
-    assert [gate.enter(0) for _ in range(3)] == [True, True, False]
-    gate.leave()
-    assert gate.enter(0)
-    assert not gate.enter(0)
+    one, two, three, four = (Caller(lambda _: None) for _ in range(4))
+    assert [gate.enter(caller, 0) for caller in (one, two, three)] == [True, True, False]
+    gate.leave(one)
+    assert gate.enter(three, 0)
+    assert not gate.enter(four, 0)
+    gate.leave(one)  # again, which gives nobody a second place
+    assert not gate.enter(four, 0)
 
 
 # -- what the caller brings ------------------------------------------------------------------------
@@ -574,3 +583,83 @@ def test_a_service_that_was_away_is_found_again() -> None:
     with sandbox.serve(server.port):
         assert (client.balance()).balance == BALANCE
         client.close()
+
+
+def test_what_an_interrupted_call_holds_can_be_given_back_by_others_and_more_than_once() -> None:
+    with lanes_client(max_connections=1) as client:
+        driver = client._driver
+        connections, limits = driver._connections, driver._limits
+        assert limits is not None
+        caller, other = (Caller(lambda _: None) for _ in range(2))
+        acquire = Acquire(Group.BALANCE, math.inf, urgent=False)
+        lease = limits.acquire(acquire, 1.0, caller)
+        assert isinstance(lease, Lease)
+        assert connections._gate.enter(caller, 0)
+        lane = connections._take(caller, fresh=False)
+        connections.break_off(other)  # which has no lane
+        connections.break_off(caller)
+        for _ in range(2):
+            driver._give_back(caller)
+            assert (caller.lane, caller.lease, lease.granted) == (None, None, False)
+        assert list(connections._unwanted) == [lane]
+        assert connections._gate.enter(other, 0)
+        driver._give_back(other)
+        caller.finish()
+        other.finish()
+    assert not connections._unwanted
+
+
+def test_a_lane_that_an_interrupted_call_took_is_not_used_by_another_one() -> None:
+    """The call was interrupted after it had the lane, and before the lane was off the list of idle ones."""
+    with lanes_client() as client:
+        connections = client._driver._connections
+        lost, other = (Caller(lambda _: None) for _ in range(2))
+        lane = connections._take(lost, fresh=False)
+        connections._idle.append((client._driver.runtime.now(), lane))
+        assert connections._take(other, fresh=False) is not lane
+        assert not connections._idle
+        connections._idle.append((client._driver.runtime.now(), lane))
+        client._driver._give_back(lost)
+        client._driver._give_back(other)
+        lost.finish()
+        other.finish()
+    assert not connections._unwanted
+
+
+def test_a_client_without_limits_gives_back_its_connections_alone() -> None:
+    with lanes_client(max_connections=1, rate_limits=None) as client:
+        caller = Caller(lambda _: None)
+        gate = client._driver._connections._gate
+        assert gate.enter(caller, 0)
+        client._driver._give_back(caller)
+        caller.finish()
+        assert not gate._inside
+
+
+def test_a_wait_that_is_collected_just_as_its_turn_comes_keeps_no_place() -> None:
+    """A garbage collection can end an abandoned wait between any two instructions."""
+
+    class Inside(dict[Caller, None]):
+        def __setitem__(self, caller: Caller, place: None) -> None:
+            if caller is abandoned:
+                gate._waiters.pop(caller, None)  # as its `leave` does
+            super().__setitem__(caller, place)
+
+    gate = Gate(1, Runtime())
+    first, abandoned, third = (Caller(lambda _: None) for _ in range(3))
+    gate._inside = Inside()
+    assert gate.enter(first, 0)
+    gate._waiters[abandoned] = Event()
+    gate.leave(first)
+    assert not gate._inside
+    assert gate.enter(third, 0)
+
+
+def test_the_waits_of_a_generator_are_left_for_it() -> None:
+    with lanes_client() as client:
+        waits = client._waits
+        waiter = Waiter([Watch(1001, needs_code=True, after_revision=None, after_code=None)], Signal())
+        waits._join(waiter)
+        for _ in range(2):
+            waits._leave_all([waiter])
+        assert (len(waits._board._waiters), len(waits._board._by_order)) == (0, 0)

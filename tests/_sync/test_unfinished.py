@@ -41,6 +41,7 @@ from .helpers import Script, refusal, rent, still_sandbox
 
 pytestmark = pytest.mark.anyio
 
+EndedEvent = webhooks.OrderCompleted | webhooks.OrderExpired | webhooks.OrderCanceled
 LOST = httpx.ReadError("lost")
 CREATE = "POST /orders/create"
 LIST = "GET /orders"
@@ -137,7 +138,7 @@ def end_order(how: str, sandbox: Sandbox, client: VirtualClient, order_id: int) 
             client.notify(ended(order_id))
 
 
-def ended(order_id: int, event: type[webhooks.OrderEvent] = webhooks.OrderCanceled) -> webhooks.OrderEvent:
+def ended(order_id: int, event: type[EndedEvent] = webhooks.OrderCanceled) -> EndedEvent:
     """Make the event of an order that has ended."""
     nothing: dict[str, Any] = dict.fromkeys(
         ("phone_number", "otp_code", "otp_message", "catalog_product_id", "country", "platform")
@@ -394,7 +395,7 @@ def test_a_purchase_is_one_clients_of_a_journal_at_a_time(path: Path) -> None:
             journal, account_of(sandbox), client.orders.prepare(catalog_product_id=87, idempotency_key="sale")
         )
         assert client.orders.recover() == []
-        held.over = True
+        held.ended = True
         assert told(client.orders.recover()) == [("sale", "settled", [1001])]
     assert sandbox.requests[CREATE] == 1
 
@@ -556,7 +557,7 @@ def test_an_interrupt_at_the_last_moment_leaves_the_orders_to_nobody_but_the_cli
 
 
 @pytest.mark.parametrize("event", [webhooks.OrderCompleted, webhooks.OrderExpired])
-def test_webhooks_end_orders(event: type[webhooks.OrderEvent], path: Path) -> None:
+def test_webhooks_end_orders(event: type[EndedEvent], path: Path) -> None:
     sandbox = still_sandbox(otp_after=None)
     with SQLiteJournal(path) as journal:
         client = VirtualClient(sandbox, journal=journal)

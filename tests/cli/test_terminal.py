@@ -59,7 +59,7 @@ class Screen:
         self._process.send_signal(signal.SIGINT)
 
     def interrupt_until(self, wanted: str) -> None:
-        """Interrupt until this is on the screen: the first one may come just before an answer is waited for."""
+        """Interrupt until this is on the screen: one may come just before the question waits."""
         self.interrupt()
         while wanted not in self.text:
             if select.select([self._ours], [], [], 2)[0]:

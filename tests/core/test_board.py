@@ -553,3 +553,42 @@ class Waiting(RuleBasedStateMachine):
 
 TestWaiting = Waiting.TestCase
 TestWaiting.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+
+
+# -- interrupts ------------------------------------------------------------------------------------
+
+
+class Interrupted(WatchBoard[Flag]):
+    """Is interrupted once, when it has told a waiter of an end, and not yet taken the order off its list."""
+
+    interrupted = False
+
+    def _forget(self, waiter: Waiter[Flag], order_id: int) -> None:
+        if not self.interrupted:
+            self.interrupted = True
+            raise KeyboardInterrupt
+        super()._forget(waiter, order_id)
+
+
+def test_an_order_whose_reader_was_interrupted_is_read_by_another_one() -> None:
+    reader, other = watch(1), watch(1)
+    made = board(reader, other)
+    for one in (reader, other):
+        one.waiter.resting = False
+    made.feed([], made.polling(0.0))
+    assert made.begin_reading(reader.waiter) == [1]
+    for _ in range(2):
+        made.leave(reader.waiter)
+    made.feed([], made.polling(3.0))
+    assert made.begin_reading(other.waiter) == [1]
+
+
+def test_a_wait_whose_end_was_told_half_way_ends_once() -> None:
+    one = watch(1)
+    made = Interrupted(3.0)
+    join(made, one)
+    with pytest.raises(KeyboardInterrupt):
+        made.show(full(1, "123456", OrderStatus.OTP_RECEIVED))
+    assert (list(one.waiter.ended), list(one.waiter.open)) == ([one], [1])
+    made.show(full(1, "123456", OrderStatus.OTP_RECEIVED))
+    assert (list(one.waiter.ended), list(one.waiter.open), one.woken) == ([one], [], True)

@@ -174,9 +174,10 @@ def test_an_urgent_one_is_not_taken_for_the_last_of_the_urgent_ones() -> None:
 def test_the_first_waits_for_an_end_where_nothing_cools() -> None:
     bucket, busy = used_up()
     first = ask(bucket)
-    assert bucket.look(first, 0.0) == FOREVER
+    assert bucket.look(first, 0.0) == 5.0  # it looks in between, for requests that will never end
     bucket.end(busy[0], 1.0, Ending.ANSWERED)
     assert bell(first).woken == 1
+    bucket.end(busy[1], 1.0, Ending.ANSWERED)
     assert bucket.look(first, 1.0) == PERIOD
 
 
@@ -268,7 +269,7 @@ def test_those_who_still_probe_when_the_ramp_ends_are_forgotten_with_it() -> Non
     bucket.look(waiting[0], 1.0)
     for lease in waiting:  # the first lets two more go, the second the rest
         bucket.end(lease, 1.0, Ending.ANSWERED)
-    assert (bucket._ramp, bucket._probing) == (None, 0)
+    assert (bucket._ramp, bucket._probes) == (None, {})
 
 
 def test_a_refusal_within_the_limit_shrinks_it_once_for_all_that_were_under_way() -> None:
@@ -294,7 +295,7 @@ def test_a_limit_that_grows_back_is_noticed() -> None:
     assert probe.granted  # the eighth of eight
     bucket.end(probe, 0.0, Ending.LOST)
     waiting = ask(bucket, 1.0)
-    assert bucket.look(waiting, 1.0) == pytest.approx(PERIOD + LINGER - 1.0)
+    assert bucket.look(waiting, 1.0) == 5.0  # now and then it looks for requests that will never end
     for lease in busy[3:]:
         bucket.end(lease, 1000.0, Ending.UNSENT)
     assert waiting.granted
@@ -315,6 +316,18 @@ def test_the_strictest_numbers_hold() -> None:
     assert (bucket.limit, bucket.window) == (10, 60.0)
     bucket.tighten(5, 90.0)
     assert (bucket.limit, bucket.window) == (5, 90.0)
+
+
+class Call:
+    """Holds a lease."""
+
+    lease: Lease | None = None
+    over = False
+
+
+def call(lease: Lease) -> Call:
+    assert isinstance(lease.holder, Call)
+    return lease.holder
 
 
 class Queue(RuleBasedStateMachine):
@@ -339,10 +352,11 @@ class Queue(RuleBasedStateMachine):
 
     @rule(urgent=st.booleans(), patience=st.sampled_from([0.5, 30.0, 70.0, 200.0, FOREVER]))
     def ask(self, urgent: bool, patience: float) -> None:
-        lease = self.bucket.ask(self.now, self.now + patience, urgent)
+        lease = self.bucket.ask(self.now, self.now + patience, urgent, Call())
         if isinstance(lease, NoRoom):
             assert lease.seconds > patience
-            assert self.holders() >= self.LIMIT or self.now < self.paused_until or self.waiting or self.shrunk
+            busy = self.holders() >= self.LIMIT or self.ghosts
+            assert busy or self.now < self.paused_until or self.waiting or self.shrunk
             return
         lease.signal = Bell()
         self.waiting[lease] = (not urgent, next(self.numbers))
@@ -363,8 +377,26 @@ class Queue(RuleBasedStateMachine):
         """Let one that waits never look again, without having given up; its place goes with its turn."""
         lease = data.draw(st.sampled_from(sorted(self.waiting, key=lambda one: self.waiting[one])))
         bell(lease).there = False
+        call(lease).over = True
         del self.waiting[lease], self.alarms[lease]
         self.gone.append(lease)
+
+    @precondition(lambda self: self.busy)
+    @rule(data=st.data(), sent=st.booleans(), known=st.booleans())
+    def lose_a_request(self, data: st.DataObject, sent: bool, known: bool) -> None:
+        """Let nobody ever end a request, because its event loop is closed or, unknown to all, stopped."""
+        lease = data.draw(st.sampled_from(self.busy))
+        self.busy.remove(lease)
+        lease.sent, call(lease).over = sent, known
+        self.gone.append(lease)
+        if sent:  # it may still arrive for a while
+            self.cooling.append(self.now + PERIOD + LINGER)
+
+    @property
+    def ghosts(self) -> bool:
+        """Whether a slot or a place is still kept for those who are gone."""
+        queued = {*self.bucket._urgent, *self.bucket._waiting}
+        return any(lease.granted or lease in queued for lease in self.gone)
 
     @precondition(lambda self: self.busy)
     @rule(data=st.data(), ending=st.sampled_from(Ending), meanwhile=st.sampled_from(["", "leave", "pause"]))
@@ -404,11 +436,18 @@ class Queue(RuleBasedStateMachine):
     def pass_time(self, seconds: float) -> None:
         """Let time pass, with everybody looking when they said they would."""
         until = self.now + seconds
-        while self.alarms and (moment := min(self.alarms.values())) <= until:
+        while (moment := min([*self.alarms.values(), *self.deadlines()], default=FOREVER)) <= until:
             self.now = max(moment, self.now)
+            for lease in [one for one in self.busy if one.deadline <= self.now]:  # no request lasts longer
+                self.busy.remove(lease)
+                self.cooling.append(self.now + PERIOD + LINGER)
+                self.bucket.end(lease, self.now, Ending.LOST)
             self.settle()
         self.now = until
         self.settle()
+
+    def deadlines(self) -> list[float]:
+        return [lease.deadline for lease in self.busy]
 
     def settle(self) -> None:
         """Let all look who were woken or have reached their time, until nothing happens any more."""
@@ -449,7 +488,7 @@ class Queue(RuleBasedStateMachine):
 
     @invariant()
     def nobody_waits_for_nothing(self) -> None:
-        if self.waiting and not self.shrunk and self.now >= self.paused_until:
+        if self.waiting and not self.shrunk and not self.ghosts and self.now >= self.paused_until:
             assert self.holders() >= self.LIMIT
 
     def teardown(self) -> None:
@@ -457,9 +496,63 @@ class Queue(RuleBasedStateMachine):
             self.bucket.leave(lease, self.now)
         for lease in self.busy:
             self.bucket.end(lease, self.now, Ending.UNSENT)
-        assert self.bucket._slots.free(self.now + 10_000, self.LIMIT) == self.LIMIT
-        assert self.bucket._probing == 0
+        later = max([self.now, *(lease.deadline for lease in self.gone if lease.deadline < FOREVER)]) + 20.0
+        self.bucket._reclaim(later)
+        assert not any(lease.granted for lease in self.gone if call(lease).over or lease.deadline < FOREVER)
+        for lease in self.gone:
+            self.bucket.leave(lease, later)
+        assert self.bucket._slots.free(later + 10_000, self.LIMIT) == self.LIMIT
+        assert not self.bucket._probes
 
 
 TestQueue = Queue.TestCase
 TestQueue.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+
+
+# -- interrupts ------------------------------------------------------------------------------------
+
+
+class Alarm(Bell):
+    """Raises `KeyboardInterrupt` the first time that it is rung."""
+
+    rung = False
+
+    def wake(self) -> bool:
+        if not self.rung:
+            self.rung = True
+            raise KeyboardInterrupt
+        return super().wake()
+
+
+def test_who_was_granted_a_slot_by_an_interrupted_call_is_told_by_the_next_change() -> None:
+    bucket, busy = used_up()
+    waiting, behind = ask(bucket), ask(bucket)
+    waiting.signal = Alarm()
+    with pytest.raises(KeyboardInterrupt):
+        bucket.end(busy[0], 0.0, Ending.UNSENT)
+    assert (waiting.granted, busy[0].granted, bucket.waiting) == (True, False, 2)
+    bucket.leave(busy[0], 0.0)  # the interrupted call gives back again
+    assert (bucket._slots.busy, bucket.waiting, behind.granted) == (2, 1, False)
+    assert bell(waiting).woken == 1
+
+
+def test_who_was_granted_a_slot_by_an_interrupted_call_finds_it_when_looking() -> None:
+    bucket, busy = used_up()
+    waiting = ask(bucket)
+    waiting.signal = Alarm()
+    with pytest.raises(KeyboardInterrupt):
+        bucket.end(busy[0], 0.0, Ending.UNSENT)
+    urgent = ask(bucket, urgent=True)
+    assert bucket.look(waiting, 0.0) == 0.0
+    assert (bucket.waiting, urgent.granted) == (1, False)
+
+
+def test_who_leaves_after_an_interrupt_is_not_granted_the_slot_again() -> None:
+    bucket, busy = used_up()
+    lease = ask(bucket)
+    lease.signal = Alarm()
+    with pytest.raises(KeyboardInterrupt):
+        bucket.end(busy[0], 0.0, Ending.UNSENT)
+    for _ in range(2):
+        bucket.leave(lease, 0.0)
+        assert (bucket._slots.busy, bucket.waiting) == (1, 0)

@@ -201,8 +201,9 @@ def test_without_the_store_a_share_is_used() -> None:
     leases = [waiting(process) for _ in range(4)]
     process.visit(None, 0.0)
     assert sum(lease.granted for lease in leases) == 3
-    assert process.bucket.look(leases[3], 0.0) == FOREVER
-    process.bucket.end(leases[0], 1.0, Ending.ANSWERED)
+    assert process.bucket.look(leases[3], 0.0) == 5.0  # nothing cools; it only looks now and then
+    for lease in leases[:3]:
+        process.bucket.end(lease, 1.0, Ending.ANSWERED)
     assert process.bucket.look(leases[3], 1.0) == PERIOD
     assert process.bucket.due(1.0) == 0.5
     process.visit(None, 0.5)
@@ -415,3 +416,50 @@ class Fleet(RuleBasedStateMachine):
 
 TestFleet = Fleet.TestCase
 TestFleet.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+
+
+# -- interrupts ------------------------------------------------------------------------------------
+
+
+class Interrupted(dict[object, int | None]):
+    """Holders of which the next one is interrupted before it is in here."""
+
+    def __setitem__(self, holder: object, number: int | None) -> None:
+        raise KeyboardInterrupt
+
+
+def supplied() -> tuple[Store, Process]:
+    store, process = settled_store(200), Process("a", 200)
+    process.bucket.end(waiting(process), 0.0, Ending.UNSENT)
+    for _ in range(4):
+        waiting(process)
+        process.visit(store, 0.0)
+    assert len(process.slots._pool) > 2
+    return store, process
+
+
+def test_a_slot_that_an_interrupted_call_did_not_get_is_told_to_the_store_later() -> None:
+    store, process = supplied()
+    holders, process.slots.holders = process.slots.holders, Interrupted(process.slots.holders)
+    (number, *_) = process.slots._pool
+    with pytest.raises(KeyboardInterrupt):
+        waiting(process)
+    process.slots.holders = holders
+    assert number in process.slots._out
+    before = len(process.slots._pool)
+    assert process.slots.free(0.0, 200) == before - 1, "nobody else gets it"
+    trip = process.visit(store, process.slots._stale + 1.0)
+    assert (number, 0.0) in trip.free
+    assert number not in process.slots._out
+
+
+def test_a_slot_in_use_is_given_to_no_other_call_after_an_interrupt() -> None:
+    """The call was interrupted when it had the slot, before that was off the list of unused ones."""
+    _, process = supplied()
+    (number, *_) = process.slots._pool
+    lease = waiting(process)
+    process.slots._pool = {number: 1.0, **process.slots._pool}
+    assert process.slots.holders[lease] == number
+    other = waiting(process)
+    assert process.slots.holders[other] not in (number, None)
+    assert number not in process.slots._pool

@@ -19,6 +19,7 @@ from smscode import (
     OrderIntent,
     OrderStatus,
     PurchaseTooOldError,
+    SmscodeError,
     calls,
 )
 from smscode.core import purchase_records as records
@@ -545,7 +546,12 @@ def test_what_is_seen_of_orders_ends_them() -> None:
     book = PurchaseBook()
     purchase = bought(book, 7, 8, 9)
     order = evolve(purchase.orders[8], status=OrderStatus.CANCELED)
-    rows = [seen(7, OrderStatus.ACTIVE), order, seen(9, OrderStatus.COMPLETED), seen(5, OrderStatus.EXPIRED)]
+    rows: list[Order | ActiveOrder] = [
+        seen(7, OrderStatus.ACTIVE),
+        order,
+        seen(9, OrderStatus.COMPLETED),
+        seen(5, OrderStatus.EXPIRED),
+    ]
     assert book.see(rows) == {purchase: {8: 15_000, 9: 0}}
     assert book.see(rows) == {}
     assert purchase.orders[8] == order
@@ -585,7 +591,7 @@ def test_what_was_recovered_is_told_oldest_first() -> None:
     refused, doubtful = APIError("no", outcome="rejected"), APIError("no", outcome="unknown")
     a, b, c, d, e, f = (intent(key) for key in "abcdef")
     order: Order = adopted(row(State.BOUGHT, orders=ORDERS), 0.0).orders[7]
-    ends = {a: refused, b: doubtful, c: created(7)}
+    ends: dict[OrderIntent, CreatedOrders | SmscodeError] = {a: refused, b: doubtful, c: created(7)}
     in_doubt = [row(intent=a, written_at=6.0), row(intent=b, written_at=5.0), row(intent=c, written_at=4.0)]
 
     def purchase(whose: OrderIntent, at: float, *, returned: bool = False, living: bool = True) -> Purchase:

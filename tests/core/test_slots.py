@@ -19,28 +19,28 @@ PERIOD = WINDOW + MARGIN
 
 def taken(count: int) -> Slots:
     slots = Slots(WINDOW)
-    for _ in range(count):
-        slots.take(0.0)
+    for number in range(count):
+        slots.take(0.0, number)
     return slots
 
 
 def test_a_slot_comes_back_one_window_after_its_request_ended() -> None:
     slots = taken(1)
-    slots.give_back(100.0, Ending.ANSWERED)
+    slots.give_back(100.0, 0, Ending.ANSWERED)
     assert slots.free(100.0 + PERIOD - 0.001, 3) == 2
     assert slots.free(100.0 + PERIOD, 3) == 3
 
 
 def test_what_was_not_sent_frees_its_slot_at_once() -> None:
     slots = taken(1)
-    slots.give_back(100.0, Ending.UNSENT)
+    slots.give_back(100.0, 0, Ending.UNSENT)
     assert slots.free(100.0, 3) == 3
 
 
 def test_what_may_still_arrive_cools_for_longer() -> None:
     slots = taken(2)
-    slots.give_back(100.0, Ending.LOST)
-    slots.give_back(101.0, Ending.ANSWERED)
+    slots.give_back(100.0, 0, Ending.LOST)
+    slots.give_back(101.0, 1, Ending.ANSWERED)
     assert slots.next_free() == 101.0 + PERIOD
     assert slots.free(101.0 + PERIOD, 2) == 1
     assert slots.next_free() == 100.0 + PERIOD + LINGER
@@ -65,7 +65,7 @@ def test_fewer_slots_than_are_in_use_are_a_debt() -> None:
 )
 def test_the_earliest_time_for_a_place_in_the_queue(place: int, expected: float) -> None:
     slots = taken(2)
-    slots.give_back(90.0, Ending.ANSWERED)
+    slots.give_back(90.0, 0, Ending.ANSWERED)
     assert slots.earliest(100.0, place, 3) == expected
 
 
@@ -79,8 +79,8 @@ def test_the_earliest_time_is_never_too_late(ends: list[float], limit: int, plac
     slots, now = Slots(WINDOW), 0.0
     for end in sorted(ends):
         if slots.free(end, limit) > 0:
-            slots.take(0.0)
-            slots.give_back(end, Ending.ANSWERED)
+            slots.take(0.0, end)
+            slots.give_back(end, end, Ending.ANSWERED)
         now = end
     predicted, served = slots.earliest(now, place, limit), now
     for _ in range(place):
@@ -88,8 +88,8 @@ def test_the_earliest_time_is_never_too_late(ends: list[float], limit: int, plac
             now = slots.next_free() or now
         assert slots.free(now, limit) > 0
         served = now
-        slots.take(0.0)
-        slots.give_back(now, Ending.ANSWERED)
+        slots.take(0.0, now)
+        slots.give_back(now, now, Ending.ANSWERED)
     assert predicted == pytest.approx(served)
 
 
@@ -112,27 +112,27 @@ def test_a_saturating_client_uses_all_of_the_limit_and_no_more(latency: str) -> 
     limit, until = 50, 40 * WINDOW
     chance = random.Random(latency)
     slots, now = Slots(WINDOW), 5.0
-    ends: list[tuple[float, bool]] = []
+    ends: list[tuple[float, bool, int]] = []
     arrivals: list[float] = []
     latencies: list[float] = []
     while now < until:
         while slots.free(now, limit) > 0:
-            slots.take(0.0)
+            slots.take(0.0, len(arrivals))
             took = LATENCIES[latency](chance)
             latencies.append(took)
             arrivals.append(now + took * chance.random())
             given_up = chance.random() < 0.05
             if given_up:  # as a cancelled request: it arrives later than it was given up
-                ends.append((now + took * 0.3, True))
+                ends.append((now + took * 0.3, True, len(arrivals) - 1))
                 arrivals[-1] = now + min(took, 0.3 * took + LINGER)
             else:
-                ends.append((now + took, False))
+                ends.append((now + took, False, len(arrivals) - 1))
         ends.sort()
         upcoming = [time for time in (slots.next_free(), ends[0][0] if ends else None) if time is not None]
         now = min(upcoming)
         while ends and ends[0][0] <= now:
-            end, given_up = ends.pop(0)
-            slots.give_back(end, Ending.LOST if given_up else Ending.ANSWERED)
+            end, given_up, number = ends.pop(0)
+            slots.give_back(end, number, Ending.LOST if given_up else Ending.ANSWERED)
     assert worst_window(arrivals, WINDOW) <= limit
     aligned = [int(arrival // WINDOW) for arrival in arrivals]
     assert max(aligned.count(index) for index in set(aligned)) <= limit

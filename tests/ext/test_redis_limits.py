@@ -260,6 +260,15 @@ def test_without_threads_there_is_a_share(
     until(lambda: not process.budget._away)
 
 
+def test_only_the_thread_that_is_the_budgets_goes_to_redis(server: RedisServer) -> None:
+    """Another one can be there if its start was interrupted, and begun again."""
+    process = Process(server.url, 4, fallback=1.0)
+    process.ask()
+    worker = process.budget._worker
+    process.budget._work()
+    assert process.budget._worker is worker
+
+
 def test_a_budget_that_begins_anew_has_another_name(server: RedisServer) -> None:
     process = Process(server.url, 4, fallback=1.0)
     process.end(process.get(), Ending.UNSENT)

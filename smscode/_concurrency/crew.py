@@ -1,0 +1,118 @@
+"""Threads that work for a call of another thread, and end when that one is interrupted.
+
+They are daemon threads: nothing that they wait for delays the end of the process.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from .events import Event
+
+if TYPE_CHECKING:
+    from .callers import Caller
+
+LOOK = 0.1
+"""Seconds between two looks, in a thread that waits for something, at whether it was interrupted."""
+
+
+class InterruptedCall(BaseException):
+    """Ends a call in a helper thread whose caller was interrupted. No ``except Exception`` catches it."""
+
+
+class _Here(threading.local):
+    """The crew that the current thread belongs to; None in any thread that is not of this package."""
+
+    crew: Crew | None = None
+
+
+here = _Here()
+
+
+class Crew:
+    """Some threads, and the calls they make."""
+
+    def __init__(self) -> None:
+        self.callers: dict[Caller, None] = {}
+        self._interrupted = Event()
+        self._working: dict[threading.Thread, None] = {}
+        self._idle = Event()
+
+    def start(self, function: Callable[[], None]) -> None:
+        """Run a function in a new thread, with a copy of the current context.
+
+        Raises RuntimeError if no thread can be started.
+        """
+        context = contextvars.copy_context()
+        thread = threading.Thread(
+            target=context.run, args=(self._work, function), name="smscode-helper", daemon=True
+        )
+        self._working[thread] = None
+        try:
+            thread.start()
+        except BaseException:
+            if thread.ident is None:  # it does not run, so it will not do this itself
+                self._working.pop(thread, None)
+            raise
+
+    def _work(self, function: Callable[[], None]) -> None:
+        here.crew = self
+        try:
+            function()
+        except InterruptedCall:
+            pass
+        finally:
+            self._working.pop(threading.current_thread(), None)
+            if not self._working:
+                self._idle.set()
+
+    def check(self) -> None:
+        """Raise `InterruptedCall` if the crew was interrupted."""
+        if self._interrupted.is_set():
+            raise InterruptedCall
+
+    def sleep(self, seconds: float) -> None:
+        """Wait. Raises `InterruptedCall` as soon as the crew is interrupted."""
+        self._interrupted.wait(seconds)
+        self.check()
+
+    def interrupt(self) -> None:
+        """End the waits of the threads, and shut the connections that they use."""
+        self._interrupted.set()
+        for caller in tuple(self.callers):
+            caller.break_off()
+
+    def join(self, seconds: float) -> bool:
+        """Wait until all threads have ended, at most so long; return True if they have."""
+        until = time.monotonic() + seconds
+        while True:
+            self._idle = idle = Event()
+            if not self._working:
+                return True
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
+            idle.wait(min(left, LOOK))
+
+
+class Shield:
+    """Lets a thread of a crew finish what it does in the block, also after an interrupt."""
+
+    def __init__(self) -> None:
+        self._crew: Crew | None = None
+
+    def __enter__(self) -> None:
+        self._crew, here.crew = here.crew, None
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        here.crew = self._crew
