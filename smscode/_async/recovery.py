@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 from .._concurrency import AsyncSignal
 from ..core import bulk, orders, purchase_records
@@ -74,7 +75,7 @@ class AsyncRecovery:
         elif isinstance(data, OrderPage):
             self._end(self._book.see(data.items))
         elif isinstance(data, list):
-            rows: list[object] = data
+            rows = cast("list[object]", data)
             self._end(self._book.see(row for row in rows if isinstance(row, ActiveOrder)))
         elif isinstance(data, CanceledOrder):
             self._end(self._book.end_order(data.order_id, data.refund_amount.canonical_amount))
