@@ -51,9 +51,9 @@ class AsyncDelivery:
     """
 
     def __init__(self, *, fresh: bool) -> None:
-        self.deadline = math.inf
+        self.deadline: float = math.inf
         self.fresh = fresh
-        self.thread = threading.get_ident()
+        self.thread: int = threading.get_ident()
         self.caller: AsyncCaller | None = None
         self.purchases: dict[Purchase, int] = {}  # and the thread that makes it
         self.handed: dict[Purchase, None] = {}
@@ -84,7 +84,7 @@ class AsyncPurchases:
         self.journal = journal
         self.account = account
         self.credential = credential
-        self.book = PurchaseBook()
+        self.book: PurchaseBook = PurchaseBook()
         self.rate: FxRate | None = None  # the last one that the service stated
         self._driver = driver
         self._runtime: AsyncRuntime = driver.runtime

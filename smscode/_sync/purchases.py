@@ -53,9 +53,9 @@ class Delivery:
     """
 
     def __init__(self, *, fresh: bool) -> None:
-        self.deadline = math.inf
+        self.deadline: float = math.inf
         self.fresh = fresh
-        self.thread = threading.get_ident()
+        self.thread: int = threading.get_ident()
         self.caller: Caller | None = None
         self.purchases: dict[Purchase, int] = {}  # and the thread that makes it
         self.handed: dict[Purchase, None] = {}
@@ -86,7 +86,7 @@ class Purchases:
         self.journal = journal
         self.account = account
         self.credential = credential
-        self.book = PurchaseBook()
+        self.book: PurchaseBook = PurchaseBook()
         self.rate: FxRate | None = None  # the last one that the service stated
         self._driver = driver
         self._runtime: Runtime = driver.runtime
