@@ -182,9 +182,9 @@ class AsyncOrders:
         than ``max_age`` seconds ago: the service may have forgotten its key.
         """
         intent = arguments.instance("intent", intent, OrderIntent)
-        longest = check_seconds("max_age", max_age)
 
         async def settle(delivery: AsyncDelivery) -> CreatedOrders:
+            longest = check_seconds("max_age", max_age)
             return (await self._purchases.submit(intent, delivery, longest)).data
 
         return await self._purchases.deliver(settle, timeout, intent.idempotency_key)
@@ -273,7 +273,12 @@ class AsyncOrders:
             idempotency_key=idempotency_key,
             timeout=timeout,
         )
-        return AsyncRental(self, self._driver, purchase, check_wait(release_timeout, "release_timeout"))
+        try:
+            patience = check_wait(release_timeout, "release_timeout")
+        except SmscodeError as error:
+            self._purchases.label_prepared(error, idempotency_key)
+            raise
+        return AsyncRental(self, self._driver, purchase, patience)
 
     def attach(
         self, order: Attachment, *, timeout: float | None = None, release_timeout: float = 0.0

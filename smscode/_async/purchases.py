@@ -165,8 +165,8 @@ class AsyncPurchases:
             if self.journal is None:
                 self._refuse_old(purchase, max_age)
             else:
-                await self._write(self.journal, purchase, deadline, max_age)
                 deadline -= min(_RESERVE, (deadline - self._runtime.now()) * _RESERVE)
+                await self._write(self.journal, purchase, deadline, max_age)
             answer = await self._driver.run(intent.call, doubt=purchase.doubt, deadline=deadline)
             self._buy(purchase, answer.data)
             return answer
@@ -380,6 +380,8 @@ class AsyncPurchases:
         error.idempotency_key = error.idempotency_key or key
         verdict = VERDICTS[kind]
         known = verdict.outcome != "unknown" and await self._knows(key, purchase, delivery)
+        if known and purchase is not None and purchase.certain:
+            purchase.doubt.raised = True  # so that what is called unknown is in unresolved()
         error.outcome = verdict.outcome_open if known else verdict.outcome
         error.trouble = error.trouble or kind
 

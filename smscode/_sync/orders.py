@@ -184,9 +184,9 @@ class Orders:
         than ``max_age`` seconds ago: the service may have forgotten its key.
         """
         intent = arguments.instance("intent", intent, OrderIntent)
-        longest = check_seconds("max_age", max_age)
 
         def settle(delivery: Delivery) -> CreatedOrders:
+            longest = check_seconds("max_age", max_age)
             return (self._purchases.submit(intent, delivery, longest)).data
 
         return self._purchases.deliver(settle, timeout, intent.idempotency_key)
@@ -275,7 +275,12 @@ class Orders:
             idempotency_key=idempotency_key,
             timeout=timeout,
         )
-        return Rental(self, self._driver, purchase, check_wait(release_timeout, "release_timeout"))
+        try:
+            patience = check_wait(release_timeout, "release_timeout")
+        except SmscodeError as error:
+            self._purchases.label_prepared(error, idempotency_key)
+            raise
+        return Rental(self, self._driver, purchase, patience)
 
     def attach(
         self, order: Attachment, *, timeout: float | None = None, release_timeout: float = 0.0

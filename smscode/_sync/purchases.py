@@ -167,8 +167,8 @@ class Purchases:
             if self.journal is None:
                 self._refuse_old(purchase, max_age)
             else:
-                self._write(self.journal, purchase, deadline, max_age)
                 deadline -= min(_RESERVE, (deadline - self._runtime.now()) * _RESERVE)
+                self._write(self.journal, purchase, deadline, max_age)
             answer = self._driver.run(intent.call, doubt=purchase.doubt, deadline=deadline)
             self._buy(purchase, answer.data)
             return answer
@@ -382,6 +382,8 @@ class Purchases:
         error.idempotency_key = error.idempotency_key or key
         verdict = VERDICTS[kind]
         known = verdict.outcome != "unknown" and self._knows(key, purchase, delivery)
+        if known and purchase is not None and purchase.certain:
+            purchase.doubt.raised = True  # so that what is called unknown is in unresolved()
         error.outcome = verdict.outcome_open if known else verdict.outcome
         error.trouble = error.trouble or kind
 

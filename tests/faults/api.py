@@ -9,12 +9,20 @@ import json
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from tests.faults.ledger import Ledger, Order, Refusal
 
 RATE = 16_250
 TOKEN = "canary-5b1e0d7c9a"
+BEHIND_LOOK_UP = (
+    "NO_OFFER_AVAILABLE",
+    "INSUFFICIENT_BALANCE",
+    "PROVIDER_ERROR",
+    "IDEMPOTENCY_KEY_REUSED",
+)
+"""Refusals of a purchase that come behind the look-up of its key."""
+_PAGE = (("offset", "0"), ("limit", "20"))
 _FX = {"pair": "USD/IDR", "rate": RATE, "rate_as_of": "2026-06-14T03:15:00+00:00"}
 _FX_V1 = {"pair": "USD/IDR", "base_currency": "USD", "quote_currency": "IDR", "rate": RATE}
 _CREATED, _EXPIRES, _RECEIVED = (
@@ -44,9 +52,14 @@ class Asked:
         return self.headers.get("idempotency-key")
 
     @property
+    def token(self) -> str:
+        """Give the bearer token."""
+        return self.headers.get("authorization", "").removeprefix("Bearer ")
+
+    @property
     def is_create(self) -> bool:
         """Tell whether this buys."""
-        return self.method == "POST" and self.path.endswith("/orders/create")
+        return self.method == "POST" and self.path.endswith(("/orders/create", "/orders/reactivate"))
 
     def fields(self) -> dict[str, Any]:
         """Read the body; raises `Refusal` unless it is a JSON object."""
@@ -85,8 +98,9 @@ def refusal(error: Refusal) -> Reply:
 class Api:
     """The endpoints, on a ledger."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, token: str = TOKEN) -> None:
         self.ledger = ledger
+        self._token = token
 
     def begin(self, asked: Asked) -> Reply | None:
         """Do what comes before any latency: the token, and for a purchase its key.
@@ -94,7 +108,7 @@ class Api:
         None says that there is something left to `finish`.
         """
         try:
-            if asked.headers.get("authorization") != f"Bearer {TOKEN}":
+            if asked.token != self._token:
                 raise Refusal(401, "UNAUTHORIZED", "Token missing or not valid")
             if not asked.is_create:
                 return None
@@ -102,6 +116,16 @@ class Api:
             return None if entry is None else self._create(asked)
         except Refusal as error:
             return refusal(error)
+
+    def refuse(self, asked: Asked, planned: Refusal) -> Reply | None:
+        """Refuse a purchase as planned; None if the service could not: its key stands for an answer."""
+        if planned.code in BEHIND_LOOK_UP and asked.key in self.ledger.keys:
+            return None
+        try:
+            self.ledger.refuse(asked.key, asked.body, planned)
+        except Refusal as error:
+            return refusal(error)
+        raise AssertionError("a refusal that did not refuse")
 
     def finish(self, asked: Asked) -> Reply:
         """Do the rest: read or change the ledger, and answer."""
@@ -111,7 +135,8 @@ class Api:
             return refusal(error)
 
     def _create(self, asked: Asked) -> Reply:
-        orders = self.ledger.settle(asked.key, asked.body, asked.fields())
+        again = asked.path.endswith("/reactivate")
+        orders = self.ledger.settle(asked.key, asked.body, asked.fields(), again=again)
         rows = [self._row(asked, order) for order in orders]
         return self._answer(asked, {"orders": rows, "failed_count": 0}, fx=True)
 
@@ -129,7 +154,12 @@ class Api:
                 ]
                 return self._answer(asked, [self._row(asked, order, "active") for order in reversed(live)])
             case "GET", ["orders"]:
-                newest = list(reversed(ledger.orders.values()))[:20]
+                asked_for = parse_qs(urlsplit(asked.target).query)
+                first, most = (int(asked_for.get(name, [default])[0]) for name, default in _PAGE)
+                newest = list(reversed(ledger.orders.values()))
+                if "status" in asked_for:
+                    newest = [order for order in newest if order.status in asked_for["status"]]
+                newest = newest[first : first + most]
                 return self._answer(asked, [self._row(asked, order, "list") for order in newest], fx=True)
             case "GET", ["orders", order_id]:
                 order = ledger.get(int(order_id) if order_id.isdigit() else None)

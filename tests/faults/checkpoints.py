@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any
 
 import anyio
 
@@ -17,41 +15,12 @@ from tests.faults.judge import Report, judge
 from tests.faults.ledger import WITH_SMS
 from tests.faults.scenarios import Row
 from tests.faults.script import Script
+from tests.faults.stepping import Awaits, Stepped
 
 _MOST = 150
 _PROMPT = 0.5
 _SCRIPT = Script("first", mix=(("commit", "fin"),), only=("/create", "/cancel", "/finish"), latency=0.002)
 """The first attempt is carried out and its answer lost, so that waiting and trying again are cut into."""
-
-
-class Stepped:
-    """Awaits a call, and cancels as it suspends for the nth time."""
-
-    def __init__(self, call: Awaitable[Any], at: int, cancel: Callable[[], object]) -> None:
-        self._call = call
-        self._at = at
-        self._cancel = cancel
-        self.reached = 0
-        self.cancelled_at = 0.0
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        steps: Any = self._call.__await__()
-        reply: Any = None
-        error: BaseException | None = None
-        while True:
-            try:
-                wanted = steps.send(reply) if error is None else steps.throw(error)
-            except StopIteration as end:
-                return end.value
-            self.reached += 1
-            if self.reached == self._at:
-                self.cancelled_at = time.monotonic()
-                self._cancel()
-            reply, error = None, None
-            try:
-                reply = yield wanted
-            except BaseException as thrown:
-                error = thrown
 
 
 @dataclass
@@ -116,16 +85,16 @@ async def _one(server: Server, job: Job, at: int, manner: str, warm: bool, walk:
         if warm:
             await client.balance()
         told = len(walk.told.reports)
-        stepped, error = await _stepped(session, job, at, manner)
+        awaits, error = await _stepped(session, job, at, manner)
         over = time.monotonic()
-        walk.longest = max(walk.longest, stepped.reached)
+        walk.longest = max(walk.longest, awaits.reached)
         if error is not None:
             session.raised(job, error)
             walk.failures.append(f"{job.call} at await {at}: {type(error).__name__} instead of cancellation")
-        if not stepped.cancelled_at:
+        if not awaits.cancelled_at:
             return False
         walk.cancelled += 1
-        late = over - stepped.cancelled_at
+        late = over - awaits.cancelled_at
         walk.latest = max(walk.latest, late)
         if late > _PROMPT:
             walk.failures.append(f"{job.call} at await {at}: cancellation took {late:.2f} s")
@@ -137,7 +106,7 @@ async def _one(server: Server, job: Job, at: int, manner: str, warm: bool, walk:
         return True
 
 
-async def _stepped(session: Session, job: Job, at: int, manner: str) -> tuple[Stepped, SmscodeError | None]:
+async def _stepped(session: Session, job: Job, at: int, manner: str) -> tuple[Awaits, SmscodeError | None]:
     """Make a call that is cancelled at an await, by its task or by a scope around it."""
     errors: list[SmscodeError] = []
 
@@ -149,17 +118,17 @@ async def _stepped(session: Session, job: Job, at: int, manner: str) -> tuple[St
 
     if manner == "scope":
         scope = anyio.CancelScope()
-        stepped = Stepped(call(), at, scope.cancel)
+        awaits = Awaits(at, scope.cancel)
         with scope:
-            await stepped
+            await Stepped(call(), awaits)
     else:
-        stepped = Stepped(call(), at, lambda: task.cancel())
+        awaits = Awaits(at, lambda: task.cancel())
 
         async def run() -> None:
-            await stepped
+            await Stepped(call(), awaits)
 
         task = asyncio.ensure_future(run())
         await asyncio.wait([task])
         if not task.cancelled():
             task.result()
-    return stepped, errors[0] if errors else None
+    return awaits, errors[0] if errors else None

@@ -37,8 +37,9 @@ class Book:
     """The server's books, and what it saw, at one time.
 
     ``off_by`` are the rupiah that the balance is wrong by; ``purchases`` counts per intent, whatever the
-    key; ``arrivals`` are the intents of all purchase requests in the order they came; ``peak`` is the most
-    requests served at once; ``paths`` counts the requests.
+    key; ``made`` has each key's purchases, with their times (monotonic) and orders; ``arrivals`` are the
+    intents of all purchase requests in the order they came; ``peak`` is the most requests served at once;
+    ``paths`` counts the requests.
     """
 
     orders: tuple[Purchase, ...]
@@ -53,6 +54,7 @@ class Book:
     peak: int
     open: int
     opened: int
+    made: dict[str, tuple[tuple[float, tuple[int, ...]], ...]]
 
     @classmethod
     def of(cls, dump: dict[str, Any]) -> Book:
@@ -70,6 +72,10 @@ class Book:
             peak=dump["peak"],
             open=dump["open"],
             opened=dump["opened"],
+            made={
+                key: tuple((at, tuple(orders)) for at, orders in purchases)
+                for key, purchases in dump["made"].items()
+            },
         )
 
 
@@ -94,6 +100,10 @@ class Server:
     def use(self, script: Script) -> None:
         """Behave by another script from now on; the books stay."""
         self._command("POST", "/script", {"script": asdict(script)})
+
+    def forget(self) -> None:
+        """Forget the idempotency keys, as the service does after a day."""
+        self._command("POST", "/forget", {})
 
     def reset(self, seed: int, script: Script) -> None:
         """Start over with empty books."""

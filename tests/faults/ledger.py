@@ -5,6 +5,9 @@ Standard library only.
 
 from __future__ import annotations
 
+import itertools
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -60,7 +63,11 @@ class Entry:
 
 @dataclass
 class Ledger:
-    """The account, with the rules of the documentation."""
+    """The account, with the rules of the documentation.
+
+    ``purchases`` counts by intent. ``made`` has every purchase by its key, with its time (seconds of the
+    machine's monotonic clock) and orders; it stays when the service forgets its keys.
+    """
 
     balance: int = START
     start: int = START
@@ -68,6 +75,10 @@ class Ledger:
     orders: dict[int, Order] = field(default_factory=dict[int, Order])
     keys: dict[str, Entry] = field(default_factory=dict[str, Entry])
     purchases: dict[str, int] = field(default_factory=dict[str, int])
+    made: dict[str, list[tuple[float, list[int]]]] = field(
+        default_factory=dict[str, list[tuple[float, list[int]]]]
+    )
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(_FIRST_ORDER))
 
     def look_up(self, key: str | None, body: bytes) -> Entry | None:
         """Find what a key stands for; None for a new one, which is in progress from now on.
@@ -86,15 +97,17 @@ class Ledger:
             raise Refusal(409, "REQUEST_IN_PROGRESS", "This purchase is still being made")
         return entry
 
-    def settle(self, key: str | None, body: bytes, fields: dict[str, Any]) -> list[Order]:
-        """Make the purchase under a key that is in progress, once."""
+    def settle(
+        self, key: str | None, body: bytes, fields: dict[str, Any], *, again: bool = False
+    ) -> list[Order]:
+        """Make the purchase under a key that is in progress, once; ``again`` rents a number once more."""
         entry = Entry(body) if key is None else self.keys[key]
         if not entry.in_progress:
             if entry.refusal is not None:
                 raise entry.refusal
             return entry.orders or []
         try:
-            entry.orders = self._buy(key, fields)
+            entry.orders = self._buy_again(key, fields) if again else self._buy(key, fields)
         except Refusal as refusal:
             if refusal.recorded:
                 entry.refusal = refusal
@@ -114,17 +127,41 @@ class Ledger:
             raise Refusal(422, "PROVIDER_ERROR", "The supplier refused", recorded=True)
         if self.balance < PRICE * quantity:
             raise Refusal(409, "INSUFFICIENT_BALANCE", "The balance is too low")
-        intent = str(fields.get("prefer_provider", ""))
+        return self._rent(key, str(fields.get("prefer_provider", "")), product, quantity)
+
+    def _buy_again(self, key: str | None, fields: dict[str, Any]) -> list[Order]:
+        order = self.get(fields.get("id"))
+        if order.status != "COMPLETED":
+            raise Refusal(409, "CONFLICT", "The order is not completed")
+        if self.balance < PRICE:
+            raise Refusal(409, "INSUFFICIENT_BALANCE", "The balance is too low")
+        return self._rent(key, f"again-{key}", order.product, 1)
+
+    def _rent(self, key: str | None, intent: str, product: int, quantity: int) -> list[Order]:
         self.purchases[intent] = self.purchases.get(intent, 0) + 1
         bought: list[Order] = []
         for _ in range(quantity):
-            order = Order(_FIRST_ORDER + len(self.orders), intent, key, product, PRICE)
+            order = Order(next(self.numbers), intent, key, product, PRICE)
             if product == WITH_SMS:
                 order.status, order.code = "OTP_RECEIVED", f"{order.id % 100_000:05}"
             self.orders[order.id] = order
             self.balance -= PRICE
             bought.append(order)
+        if key is not None:
+            self.made.setdefault(key, []).append((time.monotonic(), [order.id for order in bought]))
         return bought
+
+    def refuse(self, key: str | None, body: bytes, refusal: Refusal) -> None:
+        """Refuse a purchase; a failure that is recorded stays under its key, as another order does."""
+        if key is not None and refusal.code == "IDEMPOTENCY_KEY_REUSED":
+            self.keys.setdefault(key, Entry(b"another order", orders=[]))
+        if key is not None and refusal.recorded and key not in self.keys:
+            self.keys[key] = Entry(body, refusal=refusal)
+        raise refusal
+
+    def forget(self) -> None:
+        """Forget the idempotency keys, as the service does after a day."""
+        self.keys.clear()
 
     def get(self, order_id: object) -> Order:
         """Find an order, or refuse."""

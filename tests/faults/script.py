@@ -18,7 +18,7 @@ Kind = Literal["fin", "rst", "stall", "drip", "429", "500", "503", "502", "garba
 """What happens there: close, reset, silence, slowness, an answer that is not the API's own, garbage;
 after the body a close that nobody announced, or bytes that nobody asked for."""
 
-Mode = Literal["none", "random", "first", "cut", "race", "bomb", "header", "endless", "drip"]
+Mode = Literal["none", "random", "first", "cut", "race", "bomb", "header", "endless", "drip", "keyed"]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from tests.faults import wire
-from tests.faults.api import Asked, Reply, refusal
+from tests.faults.api import Api, Asked, Reply, refusal
 from tests.faults.ledger import Refusal
 from tests.faults.script import Fault, Script
 from tests.faults.world import Control, World
@@ -105,20 +105,62 @@ class Connection(asyncio.Protocol):
             world.arrivals.append(asked.intent)
         if script.mode == "first":
             self._fault = self._first(asked)
-        if self._fault is not None and self._fault.point == "lookup":
+        if script.mode == "keyed" and asked.is_create:
+            self._serve_by_plan(asked)
+        elif self._fault is not None and self._fault.point == "lookup":
             self._strike(asked.target)
-            return
-        reply = world.api.begin(asked)
-        latency = script.latency + script.jitter * world.draw.chance(self._number, "latency")
+        else:
+            self._carry_out(
+                asked, script.latency + script.jitter * world.draw.chance(self._number, "latency")
+            )
+
+    def _serve_by_plan(self, asked: Asked) -> None:
+        """Serve a purchase as its key says."""
+        world = self._world
+        api, step = world.api_of(asked), world.step(asked)
+        self._fault, seconds = step.fault, step.milliseconds / 1000
+        refused = None if step.refusal is None else api.refuse(asked, step.refusal)
+        if step.name == "late":
+            self._carry_out_later(api, asked, seconds)
+        elif refused is not None:
+            self._own(wire.framed(refused, f"req-{self._number:09}"))
+        elif self._fault is not None and self._fault.point == "lookup":
+            self._strike(asked.target)
+        elif step.name == "slow":
+            self._answer_later(api, asked, seconds)
+        else:
+            self._carry_out(asked, world.script.latency + seconds)
+
+    def _carry_out(self, asked: Asked, latency: float) -> None:
+        api = self._world.api_of(asked)
+        reply = api.begin(asked)
         if self._fault is not None and self._fault.point == "progress":
             if reply is None:
                 wait = latency + _SETTLE * self._fault.chance
-                self._loop.call_later(wait, world.api.finish, asked)
+                self._loop.call_later(wait, api.finish, asked)
             self._strike(asked.target)
         elif latency:
-            self._loop.call_later(latency, self._finish, asked, reply)
+            self._loop.call_later(latency, self._finish, api, asked, reply)
         else:
-            self._finish(asked, reply)
+            self._finish(api, asked, reply)
+
+    def _carry_out_later(self, api: Api, asked: Asked, seconds: float) -> None:
+        """Cut the connection, and let the purchase arrive later: a proxy that lost its client."""
+        world = self._world
+
+        def arrive() -> None:
+            world.late -= 1
+            if api.begin(asked) is None:
+                api.finish(asked)
+
+        world.late += 1
+        self._loop.call_later(seconds, arrive)
+        self.cut("rst")
+
+    def _answer_later(self, api: Api, asked: Asked, seconds: float) -> None:
+        """Make the purchase now, and answer it later."""
+        reply = api.begin(asked) or api.finish(asked)
+        self._loop.call_later(seconds, self._finish, api, asked, reply)
 
     def _first(self, asked: Asked) -> Fault | None:
         script = self._world.script
@@ -128,9 +170,9 @@ class Connection(asyncio.Protocol):
         self._world.repeats[identity] += 1
         return Fault(*script.mix[0]) if self._world.repeats[identity] == 1 else None
 
-    def _finish(self, asked: Asked, reply: Reply | None) -> None:
+    def _finish(self, api: Api, asked: Asked, reply: Reply | None) -> None:
         if reply is None:
-            reply = self._world.api.finish(asked)
+            reply = api.finish(asked)
         if self._closed:
             return
         script, fault = self._world.script, self._fault

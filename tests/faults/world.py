@@ -11,8 +11,9 @@ from collections import Counter
 from typing import Any, Protocol
 
 from tests.faults import wire
-from tests.faults.api import Api, Reply
-from tests.faults.ledger import Ledger
+from tests.faults.api import TOKEN, Api, Asked, Reply
+from tests.faults.keyed import Step, plan_of, step_of
+from tests.faults.ledger import Ledger, Order
 from tests.faults.script import Draw, Script
 
 
@@ -39,7 +40,8 @@ class World:
             connection.cut("rst")
         self.seed = seed
         self.ledger = Ledger()
-        self.api = Api(self.ledger)
+        self.apis = {TOKEN: Api(self.ledger)}
+        self.late = 0
         self.numbered = 0
         self.completed = 0
         self.serving = 0
@@ -56,6 +58,21 @@ class World:
         self.peak = self.serving
         self.draw = Draw(script, self.seed)
 
+    def api_of(self, asked: Asked) -> Api:
+        """Give the API of the account that is asked for; in mode "keyed" every token of ours has one."""
+        token = asked.token
+        if token in self.apis or self.script.mode != "keyed" or not token.startswith(TOKEN):
+            return self.apis.get(token, self.apis[TOKEN])
+        ledger = Ledger(numbers=self.ledger.numbers)
+        return self.apis.setdefault(token, Api(ledger, token))
+
+    def step(self, asked: Asked) -> Step:
+        """Give what happens to a purchase by the plan in its key, and count it."""
+        key = asked.key or ""
+        plan, place = plan_of(key), self.repeats[key]
+        self.repeats[key] += 1
+        return step_of(plan[place] if place < len(plan) else "ok")
+
     def next_number(self) -> int:
         """Number the next request."""
         self.numbered += 1
@@ -63,18 +80,23 @@ class World:
 
     def dump(self) -> dict[str, Any]:
         """Give the books and what was seen, as JSON values."""
-        ledger = self.ledger
+        ledgers = [api.ledger for api in self.apis.values()]
+        orders: list[Order] = []
+        purchases: Counter[str] = Counter()
+        made: dict[str, list[tuple[float, list[int]]]] = {}
+        for ledger in ledgers:
+            orders += ledger.orders.values()
+            purchases.update(ledger.purchases)
+            made |= ledger.made
         return {
             "seed": self.seed,
-            "balance": ledger.balance,
-            "off_by": ledger.audit(),
-            "refunds": ledger.refunds,
-            "orders": [
-                [order.id, order.intent, order.key, order.status, order.resends]
-                for order in ledger.orders.values()
-            ],
-            "purchases": ledger.purchases,
-            "in_progress": sum(entry.in_progress for entry in ledger.keys.values()),
+            "off_by": sum(ledger.audit() for ledger in ledgers),
+            "refunds": sum(ledger.refunds for ledger in ledgers),
+            "orders": [[order.id, order.intent, order.key, order.status, order.resends] for order in orders],
+            "purchases": purchases,
+            "made": made,
+            "in_progress": self.late
+            + sum(entry.in_progress for ledger in ledgers for entry in ledger.keys.values()),
             "requests": self.numbered,
             "completed": self.completed,
             "paths": self.paths,
@@ -85,9 +107,14 @@ class World:
             "opened": self.opened,
         }
 
+    def forget(self) -> None:
+        """Forget the idempotency keys of every account."""
+        for api in self.apis.values():
+            api.ledger.forget()
+
 
 class Control(asyncio.Protocol):
-    """Takes commands: ``GET /dump``, ``POST /script`` and ``POST /reset`` (``{"seed", "script"}``)."""
+    """Takes commands: ``GET /dump``, ``POST /script``, ``POST /forget`` and ``POST /reset``."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -110,6 +137,8 @@ class Control(asyncio.Protocol):
         match asked.path:
             case "/script":
                 self._world.use(Script.of(fields["script"]))
+            case "/forget":
+                self._world.forget()
             case "/reset":
                 self._world.reset(int(fields["seed"]), Script.of(fields["script"]))
             case _:
