@@ -310,9 +310,14 @@ class Purchases:
             purchase.doubt.ended = self._runtime.now()
             self._leave_open(purchase)
             return
-        if writing is not None and not self._abandon(writing):
-            self.change(purchase.key, writing.withdraw(time.time()), durable=True)
+        if writing is not None:
+            self._take_out(purchase, writing)
         self.book.drop(purchase)
+
+    def _take_out(self, purchase: Purchase, writing: Writing) -> None:
+        """Queue the withdrawal of what a call wrote that has sent nothing; a row from before stays."""
+        if not self._abandon(writing):
+            self.change(purchase.key, writing.withdraw(time.time()), durable=True)
 
     def _leave_open(self, purchase: Purchase) -> None:
         if self.journal is not None:
@@ -336,6 +341,8 @@ class Purchases:
         assert error.trouble is not None
         row = row_after(error.trouble, error.outcome)
         if row == "stays":
+            if error.trouble in FOUND_HERE and purchase.writing is not None:
+                self._take_out(purchase, purchase.writing)  # this call sent nothing
             if not purchase.doubt.raised:
                 self.book.drop(purchase)  # another call or process has it
             elif VERDICTS[error.trouble].opens:
