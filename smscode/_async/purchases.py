@@ -88,7 +88,7 @@ class AsyncPurchases:
         self.rate: FxRate | None = None  # the last one that the service stated
         self._driver = driver
         self._runtime: AsyncRuntime = driver.runtime
-        self._lock = threading.Lock()
+        self._lock = threading.Lock() if journal is None else journal.lock
         self._wakes = AsyncWakes()
 
     async def deliver(self, make: AsyncBuying[T], timeout: float | None, key: str | None) -> T:
@@ -104,6 +104,7 @@ class AsyncPurchases:
             value = await make(delivery)
             self._hand_over(delivery)
             self._end(delivery)
+            caller.finish()
             return value
         except BaseException as error:
             try:
@@ -112,9 +113,8 @@ class AsyncPurchases:
             finally:
                 self._take_back(delivery)
                 self._end(delivery)
+                caller.finish()
             raise
-        finally:
-            caller.finish()
 
     def _let_go(self, delivery: AsyncDelivery) -> None:
         """Do what an interrupted clean-up left undone.
@@ -148,6 +148,7 @@ class AsyncPurchases:
                 if self.journal.holders.get(place) is delivery:
                     self.journal.holders.pop(place, None)
         delivery.ended = True
+        delivery.caller = None  # it refers to the delivery
 
     async def submit(
         self, intent: OrderIntent, delivery: AsyncDelivery, max_age: float = MAX_AGE
@@ -216,12 +217,13 @@ class AsyncPurchases:
         """Return the entry of a purchase that this delivery makes, unless another call has it in hand."""
         place = (self.account, intent.idempotency_key)
         with self._lock:
+            if self.journal is not None:
+                holder = self.journal.holders.get(place, delivery)
+                if holder is not delivery and not holder.over:
+                    raise purchase_records.under_way("another call of this process")
             purchase = self.book.begin(intent, delivery)
             delivery.purchases[purchase] = threading.get_ident()
             if self.journal is not None:
-                holder = self.journal.holders.get(place)
-                if isinstance(holder, AsyncDelivery) and holder is not delivery and not holder.over:
-                    raise purchase_records.under_way("another client of this process")
                 self.journal.holders[place] = delivery
         return purchase
 

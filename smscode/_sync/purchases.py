@@ -90,7 +90,7 @@ class Purchases:
         self.rate: FxRate | None = None  # the last one that the service stated
         self._driver = driver
         self._runtime: Runtime = driver.runtime
-        self._lock = threading.Lock()
+        self._lock = threading.Lock() if journal is None else journal.lock
         self._wakes = Wakes()
 
     def deliver(self, make: Buying[T], timeout: float | None, key: str | None) -> T:
@@ -106,6 +106,7 @@ class Purchases:
             value = make(delivery)
             self._hand_over(delivery)
             self._end(delivery)
+            caller.finish()
             return value
         except BaseException as error:
             try:
@@ -114,9 +115,8 @@ class Purchases:
             finally:
                 self._take_back(delivery)
                 self._end(delivery)
+                caller.finish()
             raise
-        finally:
-            caller.finish()
 
     def _let_go(self, delivery: Delivery) -> None:
         """Do what an interrupted clean-up left undone.
@@ -150,6 +150,7 @@ class Purchases:
                 if self.journal.holders.get(place) is delivery:
                     self.journal.holders.pop(place, None)
         delivery.ended = True
+        delivery.caller = None  # it refers to the delivery
 
     def submit(
         self, intent: OrderIntent, delivery: Delivery, max_age: float = MAX_AGE
@@ -218,12 +219,13 @@ class Purchases:
         """Return the entry of a purchase that this delivery makes, unless another call has it in hand."""
         place = (self.account, intent.idempotency_key)
         with self._lock:
+            if self.journal is not None:
+                holder = self.journal.holders.get(place, delivery)
+                if holder is not delivery and not holder.over:
+                    raise purchase_records.under_way("another call of this process")
             purchase = self.book.begin(intent, delivery)
             delivery.purchases[purchase] = threading.get_ident()
             if self.journal is not None:
-                holder = self.journal.holders.get(place)
-                if isinstance(holder, Delivery) and holder is not delivery and not holder.over:
-                    raise purchase_records.under_way("another client of this process")
                 self.journal.holders[place] = delivery
         return purchase
 

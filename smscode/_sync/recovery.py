@@ -140,7 +140,7 @@ class Recovery:
 
         def under_way(key: str) -> bool:
             holder = journal.holders.get((purchases.account, key))
-            return isinstance(holder, Delivery) and not holder.over
+            return holder is not None and not holder.over
 
         who = Claimant(journal.owner, purchases.account, purchases.credential, under_way)
         signal = Signal()
