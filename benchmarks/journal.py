@@ -15,7 +15,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable, Generator, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import anyio.to_thread
@@ -91,12 +90,11 @@ def slow_disk(seconds: float) -> Generator[None]:
             if connection.execute("PRAGMA synchronous").fetchone()[0] == _FULL:
                 time.sleep(seconds)
 
-    patched: dict[str, Callable[[sqlite3.Connection], AbstractContextManager[None]]] = {"transaction": slow}
-    vars(_sqlite).update(patched)
+    _sqlite.transaction = slow
     try:
         yield
     finally:
-        vars(_sqlite).update(transaction=fast)
+        _sqlite.transaction = fast
 
 
 async def _with_the_journal(path: Path, tasks: int, each: int) -> tuple[float, float]:

@@ -17,6 +17,7 @@ from ._journal.thread import Writer
 from ._journal.writes import Read, Sweep, Write
 from .core.arguments import wrong
 from .core.purchase_records import Record
+from .core.purchases import Holder
 
 __all__ = ["Read", "SQLiteJournal", "Sweep", "Totals", "Write", "shared"]
 
@@ -39,8 +40,11 @@ class SQLiteJournal:
     owner: str
     """The name of this journal object in the rows of its purchases."""
 
-    holders: dict[tuple[str, str], object]
-    """What has a purchase under way at the moment, by account and idempotency key; the clients' own."""
+    holders: dict[tuple[str, str], Holder]
+    """The calls that have a purchase under way, by account and idempotency key: of all clients here."""
+
+    lock: threading.Lock
+    """To be held by a client while it looks who holds a purchase, and takes it."""
 
     def __init__(self, path: str | os.PathLike[str], *, keep: float = _KEEP) -> None:
         """Open the journal at ``path``, creating it if there is no file; ``~`` is the home folder.
@@ -63,6 +67,7 @@ class SQLiteJournal:
         self._writer = Writer(Store(path, keep))
         self.owner = self._writer.owner
         self.holders = {}
+        self.lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"SQLiteJournal({self._writer.path!r})"

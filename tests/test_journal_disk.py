@@ -167,6 +167,28 @@ def test_a_write_is_abandoned_until_its_transaction_has_begun(journal: SQLiteJou
     assert not write.done
 
 
+def test_a_write_that_is_abandoned_just_as_a_lock_is_met_is_never_applied(
+    journal: SQLiteJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    abandoned: list[bool] = []
+
+    @contextmanager
+    def transaction(connection: sqlite3.Connection) -> Generator[None]:
+        if not abandoned:
+            abandoned.append(journal.abandon(write))
+            raise sqlite3_error("database is locked", sqlite3.SQLITE_BUSY)
+        with real(connection):
+            yield
+
+    real = _sqlite.transaction
+    write = Write(ACCOUNT, "key-1", put(purchase()), durable=True, lasting=True)
+    monkeypatch.setattr(_sqlite, "transaction", transaction)
+    journal.apply(write)
+    assert found(journal) is None
+    assert abandoned == [True]
+    assert not write.done
+
+
 def test_a_write_that_has_begun_cannot_be_abandoned(journal: SQLiteJournal) -> None:
     begun, go_on = threading.Event(), threading.Event()
 

@@ -213,8 +213,10 @@ def test_an_owner_whose_lock_file_may_not_be_read_counts_as_living(
     def not_allowed(*arguments: object) -> int:
         raise PermissionError(errno.EACCES, "Permission denied")
 
+    path.with_name("orders.db-owner-older").write_bytes(b"")  # one of format 1, which has no row
     monkeypatch.setattr("smscode._journal.owners.os.open", not_allowed)
     assert living(journal, other.owner)
+    assert living(journal, "older")
 
 
 def test_a_file_system_without_locks_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,11 +140,11 @@ def test_a_file_that_cannot_be_created_is_named_with_its_path(
 ) -> None:
     """As in a folder of a kind that has no such files, which permissions do not show."""
 
-    def connect(*arguments: Any, **more: Any) -> sqlite3.Connection:
+    def connect(*arguments: Any, **more: Any) -> Any:
         return real(path / "not a folder", **more)
 
     path.write_bytes(b"")
-    real = sqlite3.connect
+    real: Any = sqlite3.connect
     with monkeypatch.context() as patched:
         patched.setattr("smscode._sqlite.sqlite3.connect", connect)
         with pytest.raises(ConfigurationError) as caught:

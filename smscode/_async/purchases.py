@@ -51,9 +51,9 @@ class AsyncDelivery:
     """
 
     def __init__(self, *, fresh: bool) -> None:
-        self.deadline = math.inf
+        self.deadline: float = math.inf
         self.fresh = fresh
-        self.thread = threading.get_ident()
+        self.thread: int = threading.get_ident()
         self.caller: AsyncCaller | None = None
         self.purchases: dict[Purchase, int] = {}  # and the thread that makes it
         self.handed: dict[Purchase, None] = {}
@@ -84,11 +84,11 @@ class AsyncPurchases:
         self.journal = journal
         self.account = account
         self.credential = credential
-        self.book = PurchaseBook()
+        self.book: PurchaseBook = PurchaseBook()
         self.rate: FxRate | None = None  # the last one that the service stated
         self._driver = driver
         self._runtime: AsyncRuntime = driver.runtime
-        self._lock = threading.Lock()
+        self._lock = threading.Lock() if journal is None else journal.lock
         self._wakes = AsyncWakes()
 
     async def deliver(self, make: AsyncBuying[T], timeout: float | None, key: str | None) -> T:
@@ -104,6 +104,7 @@ class AsyncPurchases:
             value = await make(delivery)
             self._hand_over(delivery)
             self._end(delivery)
+            caller.finish()
             return value
         except BaseException as error:
             try:
@@ -114,9 +115,8 @@ class AsyncPurchases:
                     self._leave_all(delivery)  # once more: another interrupt may have come in between
                 self._take_back(delivery)
                 self._end(delivery)
+                caller.finish()
             raise
-        finally:
-            caller.finish()
 
     def _let_go(self, delivery: AsyncDelivery) -> None:
         """Do what an interrupted clean-up left undone.
@@ -153,6 +153,7 @@ class AsyncPurchases:
                 if self.journal.holders.get(place) is delivery:
                     self.journal.holders.pop(place, None)
         delivery.ended = True
+        delivery.caller = None  # it refers to the delivery
 
     async def submit(
         self, intent: OrderIntent, delivery: AsyncDelivery, max_age: float = MAX_AGE
@@ -221,12 +222,13 @@ class AsyncPurchases:
         """Return the entry of a purchase that this delivery makes, unless another call has it in hand."""
         place = (self.account, intent.idempotency_key)
         with self._lock:
+            if self.journal is not None:
+                holder = self.journal.holders.get(place, delivery)
+                if holder is not delivery and not holder.over:
+                    raise purchase_records.under_way("another call of this process")
             purchase = self.book.begin(intent, delivery)
             delivery.purchases[purchase] = threading.get_ident()
             if self.journal is not None:
-                holder = self.journal.holders.get(place)
-                if isinstance(holder, AsyncDelivery) and holder is not delivery and not holder.over:
-                    raise purchase_records.under_way("another client of this process")
                 self.journal.holders[place] = delivery
         return purchase
 
@@ -313,9 +315,14 @@ class AsyncPurchases:
             purchase.doubt.ended = self._runtime.now()
             self._leave_open(purchase)
             return
-        if writing is not None and not self._abandon(writing):
-            self.change(purchase.key, writing.withdraw(time.time()), durable=True)
+        if writing is not None:
+            self._take_out(purchase, writing)
         self.book.drop(purchase)
+
+    def _take_out(self, purchase: Purchase, writing: Writing) -> None:
+        """Queue the withdrawal of what a call wrote that has sent nothing; a row from before stays."""
+        if not self._abandon(writing):
+            self.change(purchase.key, writing.withdraw(time.time()), durable=True)
 
     def _leave_open(self, purchase: Purchase) -> None:
         if self.journal is not None:
@@ -323,7 +330,7 @@ class AsyncPurchases:
 
     def _abandon(self, writing: Writing) -> bool:
         write = writing.operation
-        return self.journal is not None and isinstance(write, Write) and self.journal.abandon(write)
+        return self.journal is not None and write is not None and self.journal.abandon(write)
 
     def change(self, key: str, step: Step[object], *, durable: bool = False) -> None:
         """Queue a change of a purchase's row; it is tried until the journal is closed."""
@@ -339,6 +346,8 @@ class AsyncPurchases:
         assert error.trouble is not None
         row = row_after(error.trouble, error.outcome)
         if row == "stays":
+            if error.trouble in FOUND_HERE and purchase.writing is not None:
+                self._take_out(purchase, purchase.writing)  # this call sent nothing
             if not purchase.doubt.raised:
                 self.book.drop(purchase)  # another call or process has it
             elif VERDICTS[error.trouble].opens:

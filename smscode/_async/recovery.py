@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 from .._concurrency import AsyncSignal
 from ..core import bulk, orders, purchase_records
@@ -74,7 +75,8 @@ class AsyncRecovery:
         elif isinstance(data, OrderPage):
             self._end(self._book.see(data.items))
         elif isinstance(data, list):
-            self._end(self._book.see(row for row in data if isinstance(row, ActiveOrder)))
+            rows = cast("list[object]", data)
+            self._end(self._book.see(row for row in rows if isinstance(row, ActiveOrder)))
         elif isinstance(data, CanceledOrder):
             self._end(self._book.end_order(data.order_id, data.refund_amount.canonical_amount))
         elif isinstance(data, FinishedOrder):
@@ -136,7 +138,7 @@ class AsyncRecovery:
 
         def under_way(key: str) -> bool:
             holder = journal.holders.get((purchases.account, key))
-            return isinstance(holder, AsyncDelivery) and not holder.over
+            return holder is not None and not holder.over
 
         who = Claimant(journal.owner, purchases.account, purchases.credential, under_way)
         signal = AsyncSignal()

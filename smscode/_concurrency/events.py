@@ -78,7 +78,7 @@ class AsyncSignal(AsyncEvent):
     def __init__(self) -> None:
         super().__init__()
         self._thread = threading.get_ident()
-        self.call_there = _run_soon()
+        self.call_there: Callable[[Callable[[], None]], object] = _run_soon()
         self._stopped: anyio.CancelScope | None = None
 
     def set(self) -> None:

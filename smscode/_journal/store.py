@@ -94,7 +94,7 @@ class Store:
 
     def __init__(self, path: str, keep: float) -> None:
         self.path = path
-        self.owner = Owner(path)
+        self.owner: Owner = Owner(path)
         self._keep = keep
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None

@@ -58,12 +58,12 @@ class Write(Generic[R]):
         lasting: bool = False,
         wake: Callable[[], object] | None = None,
     ) -> None:
-        self.account = account
-        self.key = key
-        self.step = step
-        self.durable = durable
-        self.lasting = lasting
-        self.wake = wake
+        self.account: str | None = account
+        self.key: str | None = key
+        self.step: Step[R] = step
+        self.durable: bool = durable
+        self.lasting: bool = lasting
+        self.wake: Callable[[], object] | None = wake
         self.done: bool = False
         self.result: R | None = None
         self.error: SmscodeError | None = None

@@ -54,7 +54,7 @@ class Driver:
         """Set up; without ``limits`` none are kept."""
         self.version: Version = version
         self.runtime = runtime
-        self.open_rentals = OpenRentals()
+        self.open_rentals: OpenRentals = OpenRentals()
         self._connections = connections
         self._policy = policy
         self._timeouts = timeouts

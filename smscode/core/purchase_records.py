@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from attrs import evolve, field, frozen
 
@@ -121,7 +121,7 @@ class Writing:
     def __init__(self, new: Record, max_age: float) -> None:
         self.new = new
         self.known: Known | None = None
-        self.operation: object = None  # of the journal, to abandon it
+        self.operation: Any = None  # of the journal, to abandon it
         self.failed = False  # it was not written, for certain
         self._max_age = max_age
 

@@ -48,9 +48,9 @@ class Pace(Enum):
     BACKOFF = "backoff"
     """A random part of a time that doubles."""
     THROTTLED = "throttled"
-    """Up to a second, then a whole window of the rate limit. Not counted as an attempt."""
+    """A second, then a whole window of the rate limit. Not counted as an attempt."""
     POLL = "poll"
-    """A random part of at most two seconds. Not counted as an attempt."""
+    """One to two seconds. Not counted as an attempt."""
 
 
 @frozen
@@ -165,10 +165,10 @@ _ATTEMPTS = {
     Kind.TEST: 1,
 }
 _MOST_ATTEMPTS = 50
-_FIRST_THROTTLE = 1.0
+_SHORTEST = 1.0
 _WINDOW = 60.0
 _LONGEST_POLL = 2.0
-_RETRY_AFTER_JITTER = 0.1  # of the wait; added, never subtracted: nobody may knock early
+_JITTER = 0.1  # of the wait; added, never subtracted: no request comes earlier than it was asked to
 
 
 @frozen
@@ -199,14 +199,20 @@ class RetryPolicy:
         return _ATTEMPTS[kind] if self.max_attempts is None else self.max_attempts
 
     def pause(self, pace: Pace, times: int, retry_after: float | None, chance: float) -> float:
-        """Give the seconds to wait after the same trouble has come ``times`` times (from 1).
+        """Return the seconds to wait after the same failure has come ``times`` times (from 1).
 
-        What the service asked for is a floor. ``chance`` is a random number of 0..1.
+        What the service asked for is a floor, with up to a tenth more. So is one second for what is not
+        counted as an attempt, which only the deadline ends. ``chance`` is a random number of 0..1.
         """
-        if retry_after is not None:
-            return retry_after * (1 + _RETRY_AFTER_JITTER * chance)
+        floor = retry_after or 0.0
+        if not counted(pace):
+            floor = max(floor, _SHORTEST)
+        return max(self._own_pause(pace, times, retry_after, chance), floor * (1 + _JITTER * chance))
+
+    def _own_pause(self, pace: Pace, times: int, retry_after: float | None, chance: float) -> float:
         if pace is Pace.THROTTLED:
-            return chance * _FIRST_THROTTLE if times == 1 else _WINDOW * (1 + _RETRY_AFTER_JITTER * chance)
+            unasked = times > 1 and retry_after is None
+            return _WINDOW * (1 + _JITTER * chance) if unasked else 0.0
         if pace is Pace.AT_ONCE and times == 1:
             return 0.0
         cap = min(self.cap, _LONGEST_POLL) if pace is Pace.POLL else self.cap

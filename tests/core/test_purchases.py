@@ -372,7 +372,7 @@ def test_steps_on_rows_that_are_not_there_change_nothing() -> None:
 # --- Claims
 
 
-ME = Claimant("me", "mine", "here:token", lambda key: False)
+ME = Claimant("me", "mine", "here:token", nobody)
 
 
 def test_rows_of_ended_processes_are_taken_over() -> None:
@@ -385,7 +385,7 @@ def test_rows_of_ended_processes_are_taken_over() -> None:
 def test_what_this_owner_left_unfinished_comes_along() -> None:
     for unfinished in (row(), row(State.BOUGHT)):
         assert records.claim(ME)(unfinished, nobody) == (unfinished, unfinished)
-        assert records.claim(evolve(ME, under_way=lambda key: True))(unfinished, nobody) == (unfinished, None)
+        assert records.claim(evolve(ME, under_way=everybody))(unfinished, nobody) == (unfinished, None)
     handed = row(State.BOUGHT, handed_at=NOW)
     assert records.claim(ME)(handed, nobody) == (handed, None)
 

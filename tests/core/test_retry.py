@@ -262,7 +262,7 @@ def test_an_order_in_progress_is_polled_until_the_deadline() -> None:
     assert run.error is not None
     assert run.error.outcome == "unknown"
     assert 85 < sum(run.slept) < 90
-    assert max(run.slept) == 1.0
+    assert run.slept == pytest.approx([1.05] * len(run.slept))
     assert len(set(run.sent)) == 1
 
 
@@ -288,7 +288,28 @@ def test_retry_after_is_a_floor(chance: float) -> None:
 
 def test_a_second_refusal_without_a_time_waits_for_a_whole_window() -> None:
     run = drive(CALLS[Kind.READ](), [TROUBLES["throttled"]] * 2 + [success(SUCCESSES[Kind.READ])], chance=0)
-    assert run.slept == [60.0]
+    assert run.slept == [1.0, 60.0]
+
+
+@pytest.mark.parametrize("hint", ["0", None])
+@pytest.mark.parametrize("chance", [0.0, 1.0])
+def test_what_is_not_counted_as_an_attempt_is_at_least_a_second_apart(
+    hint: str | None, chance: float
+) -> None:
+    headers = {} if hint is None else {"retry_after": hint}
+    forever = itertools.repeat(refusal(409, "REQUEST_IN_PROGRESS", **headers))
+    run = drive(CALLS[Kind.CREATE](), forever, deadline=30, chance=chance)
+    assert 1.0 <= min(run.slept) <= max(run.slept) <= 2.0
+    throttled = itertools.repeat(refusal(429, "RATE_LIMIT_EXCEEDED", retry_after="0"))
+    run = drive(CALLS[Kind.CREATE](), throttled, deadline=30, chance=chance)
+    assert set(run.slept) == {1.0 + 0.1 * chance}
+
+
+def test_a_hint_is_a_floor_and_never_shortens_a_pause() -> None:
+    policy = RetryPolicy(base=4.0)
+    assert policy.pause(Pace.BACKOFF, 1, 1.0, 1.0) == 4.0
+    assert policy.pause(Pace.BACKOFF, 1, 10.0, 1.0) == 11.0
+    assert policy.pause(Pace.BACKOFF, 1, 0.0, 0.5) == 2.0
 
 
 def test_a_wait_beyond_the_deadline_is_not_begun() -> None:
