@@ -94,6 +94,13 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def purchases(session: nox.Session) -> None:
+    """Prove that no purchase is made twice, lost or denied; --short, --mutants, --seed N, --only NAME."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "tests.purchases.run", *session.posargs)
+
+
+@nox.session
 def invariants(session: nox.Session) -> None:
     """Do everything with the sandbox in any order, 5,000 times; a number may follow."""
     session.install("-e", ".[test]")

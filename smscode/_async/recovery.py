@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import time
@@ -174,14 +173,22 @@ class AsyncRecovery:
         wanted = {order_id for purchase in living for order_id in purchase.living}
         first = min((purchase.written_at or 0.0 for purchase in living), default=0.0)
 
+        failures: list[SmscodeError] = []
+
         async def read(order_id: int) -> None:
-            with contextlib.suppress(NotFoundError):
+            try:
                 await self._driver.run(orders.get(order_id), deadline=deadline)
+            except NotFoundError:
+                return
+            except SmscodeError as error:
+                failures.append(error)  # raised below: the tasks of `for_each` would put it into a group
 
         try:
             left = sorted(await self._page_through(wanted, first, deadline))
             for start in range(0, len(left), bulk.AT_ONCE):
                 await self._runtime.for_each(read, left[start : start + bulk.AT_ONCE])
+                if failures:
+                    raise failures[0]
         except SmscodeError as error:
             _log.warning("orders.recover: the orders could not be read as they are now: %s", error)
 

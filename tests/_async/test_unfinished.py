@@ -187,13 +187,18 @@ def success_page() -> httpx.Response:
     return httpx.Response(200, json={"success": True, "data": []})
 
 
+@pytest.mark.parametrize(
+    "answers",
+    [(refusal(401, "UNAUTHORIZED"),), (success_page(), refusal(401, "UNAUTHORIZED"))],
+    ids=["the page", "the order itself"],
+)
 async def test_orders_that_cannot_be_read_are_given_all_the_same(
-    path: Path, caplog: pytest.LogCaptureFixture
+    path: Path, caplog: pytest.LogCaptureFixture, answers: tuple[httpx.Response, ...]
 ) -> None:
     sandbox = still_sandbox(otp_after=None)
     async with AsyncVirtualClient(sandbox, journal=path) as client:
         order_id = await rent(client)
-    script = AsyncScript([refusal(401, "UNAUTHORIZED")])
+    script = AsyncScript(answers)
     async with AsyncVirtualClient(sandbox, transport=script, journal=path) as client:
         (found,) = await client.orders.recover()
         assert [(order.id, order.amount) for order in found.orders] == [(order_id, Money.idr(15_000))]

@@ -189,13 +189,18 @@ def success_page() -> httpx.Response:
     return httpx.Response(200, json={"success": True, "data": []})
 
 
+@pytest.mark.parametrize(
+    "answers",
+    [(refusal(401, "UNAUTHORIZED"),), (success_page(), refusal(401, "UNAUTHORIZED"))],
+    ids=["the page", "the order itself"],
+)
 def test_orders_that_cannot_be_read_are_given_all_the_same(
-    path: Path, caplog: pytest.LogCaptureFixture
+    path: Path, caplog: pytest.LogCaptureFixture, answers: tuple[httpx.Response, ...]
 ) -> None:
     sandbox = still_sandbox(otp_after=None)
     with VirtualClient(sandbox, journal=path) as client:
         order_id = rent(client)
-    script = Script([refusal(401, "UNAUTHORIZED")])
+    script = Script(answers)
     with VirtualClient(sandbox, transport=script, journal=path) as client:
         (found,) = client.orders.recover()
         assert [(order.id, order.amount) for order in found.orders] == [(order_id, Money.idr(15_000))]

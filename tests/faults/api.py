@@ -25,8 +25,7 @@ BEHIND_LOOK_UP = (
 _PAGE = (("offset", "0"), ("limit", "20"))
 _FX = {"pair": "USD/IDR", "rate": RATE, "rate_as_of": "2026-06-14T03:15:00+00:00"}
 _FX_V1 = {"pair": "USD/IDR", "base_currency": "USD", "quote_currency": "IDR", "rate": RATE}
-_CREATED, _EXPIRES, _RECEIVED = (
-    "2026-06-14T04:00:12+00:00",
+_EXPIRES, _RECEIVED = (
     "2030-06-14T04:20:12+00:00",
     "2026-06-14T04:01:00+00:00",
 )
@@ -220,7 +219,7 @@ class Api:
         }
         if shape == "list":
             row |= {
-                "created_at": _CREATED,
+                "created_at": order.created,
                 "canceled_at": _RECEIVED if order.status == "CANCELED" else None,
             }
         return row

@@ -9,6 +9,7 @@ import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 START = 10_000_000_000
@@ -45,6 +46,7 @@ class Order:
     status: Literal["ACTIVE", "OTP_RECEIVED", "COMPLETED", "CANCELED"] = "ACTIVE"
     code: str | None = None
     resends: int = 0
+    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 @dataclass

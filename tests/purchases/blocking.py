@@ -22,7 +22,11 @@ class Blocking:
         if name in _PLAIN or not callable(value):
             return value
         if name == "rent":
-            return lambda **options: BlockingBlock(value(**options))
+
+            def rent(**options: Any) -> BlockingBlock:
+                return BlockingBlock(value(**options))
+
+            return rent
 
         async def call(*arguments: Any, **options: Any) -> Any:
             return value(*arguments, **options)

@@ -75,8 +75,8 @@ def _cancellations() -> Iterator[Walk]:
 
 def _kills() -> Iterator[Walk]:
     """Each commit of each call, before and after it, alone and under what slows or repeats calls."""
-    faults = (("ok", "none"), ("lost", "none"), ("slow60", "none"), ("late150--NO_OFFER_AVAILABLE", "none"))
-    faults += (("NO_OFFER_AVAILABLE", "none"), ("ok", "slow"), ("ok", "busy0"), ("ok", "busy1"))
+    faults = [(plan, "none") for plan in ("ok", "lost", "slow60", PLANS[7], "NO_OFFER_AVAILABLE")]
+    faults += [("ok", disk) for disk in ("slow", "busy0", "busy1")]
     for operation in BUYING:
         for flavour in _FLAVOURS:
             for plan, disk in faults:

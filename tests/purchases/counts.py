@@ -12,7 +12,7 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -46,7 +46,7 @@ Manner = Literal["task", "timeout", "scope", "trio"]
 
 
 @contextmanager
-def _program(context: Context, name: str, **settings: object) -> Iterator[Program]:
+def _program(context: Context, name: str, **settings: object) -> Generator[Program]:
     with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
         context.diary.begin(name, journal=True, durable=True)
         yield Program(name, context.server.base_url, Path(folder), context.diary, **settings)  # type: ignore[arg-type]  # passed on
@@ -112,7 +112,7 @@ def busy_creates(context: Context, manner: Manner, times: int) -> None:
 
 
 @contextmanager
-def _kept_busy(path: Path) -> Iterator[None]:
+def _kept_busy(path: Path) -> Generator[None]:
     """Hold a journal's file most of the time, as other processes that write it do."""
     over = threading.Event()
 

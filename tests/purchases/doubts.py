@@ -8,7 +8,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -48,7 +48,7 @@ BEFORE = ("", "lost--", "late150--", "hang--", "page--")
 
 
 @contextmanager
-def _program(context: Context, name: str, **settings: Any) -> Iterator[Program]:
+def _program(context: Context, name: str, **settings: Any) -> Generator[Program]:
     with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
         disk = Disk(settings.get("disk_name", "none"), Path(folder))
         context.diary.begin(name, journal=disk.journal, durable=disk.durable)

@@ -351,4 +351,4 @@ def install() -> None:
 
         await for_each(runtime, step, items)
 
-    AsyncRuntime.for_each = watched  # type: ignore[method-assign]  # a test's own hook
+    AsyncRuntime.for_each = watched  # type: ignore[method-assign,assignment]  # a test's own hook

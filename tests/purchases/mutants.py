@@ -53,6 +53,12 @@ def _on_both(method: str, make: Callable[[Any], Any]) -> None:
         setattr(flavour, method, make(getattr(flavour, method)))
 
 
+def _on_each(method: str, later: Any, now: Any) -> None:
+    """Put one function in the place of an asynchronous method, another one in that of its twin."""
+    for flavour, function in zip(_BOTH, (later, now), strict=True):
+        setattr(flavour, method, function)
+
+
 def withdrawal_not_written() -> None:
     """A purchase that is left before its first byte stays open on disk."""
 
@@ -70,18 +76,14 @@ def write_goes_on() -> None:
 
 def not_sent_stays_open() -> None:
     """An error says that nothing was sent, and the purchase stays open on disk."""
-    _store_end_says_true()
 
-
-def _store_end_says_true() -> None:
     async def later(self: Any, purchase: Any, state: State, deadline: float) -> bool:
         return True
 
     def now(self: Any, purchase: Any, state: State, deadline: float) -> bool:
         return True
 
-    AsyncPurchases._store_end = later  # type: ignore[method-assign]
-    Purchases._store_end = now  # type: ignore[method-assign]
+    _on_each("_store_end", later, now)
 
 
 def refused_when_left() -> None:
@@ -156,8 +158,7 @@ def errors_speak_of_the_request() -> None:
     def now(self: Any, key: Any, purchase: Any, delivery: Any) -> bool:
         return False
 
-    AsyncPurchases._knows = later  # type: ignore[method-assign]
-    Purchases._knows = now  # type: ignore[method-assign]
+    _on_each("_knows", later, now)
 
 
 def future_is_recent() -> None:
@@ -245,8 +246,7 @@ def sent_before_written() -> None:
     async def later(self: Any, file: Any, purchase: Any, deadline: float, max_age: float) -> None:
         _write_without_waiting(self, file, purchase, deadline, max_age)
 
-    AsyncPurchases._write = later  # type: ignore[method-assign]
-    Purchases._write = _write_without_waiting  # type: ignore[method-assign]
+    _on_each("_write", later, _write_without_waiting)
 
 
 def _write_without_waiting(self: Any, file: Any, purchase: Any, deadline: float, max_age: float) -> None:
@@ -273,8 +273,7 @@ def said_before_written() -> None:
     def now(self: Any, purchase: Any, state: State, deadline: float) -> bool:
         return queue(self, purchase)
 
-    AsyncPurchases._store_end = later  # type: ignore[method-assign]
-    Purchases._store_end = now  # type: ignore[method-assign]
+    _on_each("_store_end", later, now)
 
 
 def lock_held_on_interrupt() -> None:

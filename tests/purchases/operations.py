@@ -12,6 +12,7 @@ from tests.purchases.lives import Life, Program
 
 MANY = 5
 _WAIT = 0.04
+_settings: Any = bulk  # the module, whose number of numbers per call is another one here
 
 PER_CALL, PER_REAL_CALL = 2, 100
 """Numbers per call of `create_many` in this proof, so that five take three calls; and in truth."""
@@ -164,10 +165,10 @@ OPERATIONS = {
 
 def install() -> None:
     """Let `create_many` take several calls for a few numbers."""
-    assert bulk.LARGEST_QUANTITY == PER_REAL_CALL
-    bulk.LARGEST_QUANTITY = PER_CALL
+    assert _settings.LARGEST_QUANTITY == PER_REAL_CALL
+    _settings.LARGEST_QUANTITY = PER_CALL
 
 
 def restore() -> None:
     """Let `create_many` take as many numbers per call as it really does."""
-    bulk.LARGEST_QUANTITY = PER_REAL_CALL
+    _settings.LARGEST_QUANTITY = PER_REAL_CALL

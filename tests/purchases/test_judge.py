@@ -23,6 +23,7 @@ from tests.purchases.lines import Lines
 _ROOT = Path(__file__).resolve().parents[2]
 
 Laws = dict[str, dict[str, int]]
+Told = tuple[str, float, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +48,16 @@ def test_a_client_that_is_wrong_breaks_its_law_and_no_other(broken: Laws, fake: 
 
 
 def book_of(*orders: tuple[int, str, str], at: float = 5.0, times: int = 1) -> Book:
-    made = {key: tuple((at, (order,)) for _ in range(times)) for order, key, _ in orders}
+    made: dict[str, tuple[tuple[float, tuple[int, ...]], ...]] = {
+        key: tuple((at, (order,)) for _ in range(times)) for order, key, _ in orders
+    }
     rows = tuple(Purchase(order, "i", key, status, 0) for order, key, status in orders)
     return Book(rows, {"i": times}, 0, 0, 0, 0, (), {}, (), 0, 0, 0, made)
 
 
-def judged(book: Book, *facts: tuple[str, float, dict[str, Any]], journal: bool = True) -> list[str]:
-    point = ("point", 0.0, {"journal": journal, "durable": True})
-    asked = ("asked", 1.0, {"key": "k", "intent": "i"})
+def judged(book: Book, *facts: Told, journal: bool = True) -> list[str]:
+    point: Told = ("point", 0.0, {"journal": journal, "durable": True})
+    asked: Told = ("asked", 1.0, {"key": "k", "intent": "i"})
     told = [Fact(what, "p", 1, at, details) for what, at, details in (point, asked, *facts)]
     return sorted({violation.law for violation in judge(book, told)})
 
@@ -62,11 +65,11 @@ def judged(book: Book, *facts: tuple[str, float, dict[str, Any]], journal: bool 
 RESULT = ("result", 6.0, {"orders": [1]})
 
 
-def listed(at: float, *unresolved: str) -> tuple[str, float, dict[str, Any]]:
+def listed(at: float, *unresolved: str) -> Told:
     return ("listed", at, {"unresolved": list(unresolved), "bought": [], "after": ["k"]})
 
 
-def recovered(*orders: int, state: str = "settled") -> tuple[str, float, dict[str, Any]]:
+def recovered(*orders: int, state: str = "settled") -> Told:
     rows = [{"key": "k", "state": state, "orders": list(orders)}]
     return ("recovered", 9.0, {"rows": rows})
 

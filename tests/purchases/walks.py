@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import random
 import signal
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,10 +74,10 @@ class Walker:
         made = 0
         match self._walk.interruption:
             case "none":
-                self._point(1, lambda program: self._live(program, "none", 0))
+                self._point(1, functools.partial(self._live, manner="none", at=0))
             case "task" | "timeout" | "scope" as manner:
                 for at in range(first, _MOST):
-                    if not self._point(at, lambda program, at=at: self._live(program, manner, at)):
+                    if not self._point(at, functools.partial(self._live, manner=manner, at=at)):
                         break
                     made += 1
             case "kill":
@@ -91,7 +92,7 @@ class Walker:
             reached = [
                 self._point(
                     2 * at + committed,
-                    lambda program, at=at, committed=committed: self._killed(program, at, bool(committed)),
+                    functools.partial(self._killed, at=at, committed=bool(committed)),
                 )
                 for committed in (0, 1)
             ]
@@ -121,8 +122,7 @@ class Walker:
             tries = [Lines(at=places[index]) for index in chosen]
         numbered = itertools.islice(enumerate(tries, 1), first - 1, None)
         return sum(
-            self._point(number, lambda program, lines=lines: self._trace(program, lines))
-            for number, lines in numbered
+            self._point(number, functools.partial(self._trace, lines=lines)) for number, lines in numbered
         )
 
     def _point(self, number: int, live: Live) -> bool:
@@ -157,7 +157,7 @@ class Walker:
             self._forget()
 
     @contextmanager
-    def _program(self, name: str) -> Iterator[Program]:
+    def _program(self, name: str) -> Generator[Program]:
         walk = self._walk
         with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
             traced = walk.interruption in ("line", "twice")
