@@ -64,6 +64,7 @@ def _cancellations() -> Iterator[Walk]:
     for manner, flavour in CANCELLING:
         for operation in BUYING:
             yield Walk(manner, operation, flavour)
+            yield Walk(manner, operation, flavour, disk="killed")
     for operation in BUYING:
         for plan, disk in FAULTS:
             slow = plan in _SLOW or disk in _SLOW
@@ -87,6 +88,8 @@ def _lines() -> Iterator[Walk]:
     """Each line that a synchronous call runs; a sample of them under faults, and with a second Ctrl-C."""
     for operation in (*BUYING, "wait_for_otp"):
         yield Walk("line", operation, "threads")
+    for operation in BUYING:
+        yield Walk("line", operation, "threads", disk="killed", sample=_SAMPLE)
     for plan, disk in FAULTS:
         yield Walk("line", "create", "threads", plan, disk, sample=_SAMPLE)
     for operation in BUYING[1:]:

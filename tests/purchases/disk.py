@@ -20,11 +20,14 @@ Deed = Callable[[], object]
 
 _SLOW = 0.03
 _MOMENT = 0.45
-_NAME = re.compile(r"(none|nojournal|slow|busy|locked|full|deleted)(\d*)")
+_NAME = re.compile(r"(none|nojournal|slow|busy|locked|full|deleted|killed)(\d*)")
 _SMALL = 32  # bytes that a file may have: nothing of a journal fits
 
 KINDS = ("none", "nojournal", "slow", "busy0", "busy1", "locked0", "locked1", "full0", "full1", "deleted1")
-"""Locked for a moment ("busy") or until the life ends, full, or deleted, after so many commits of a call."""
+"""Locked for a moment ("busy") or until the life ends, full, or deleted, after so many commits of a call.
+
+"killed" is beside them: the process is killed as soon as the call was left.
+"""
 
 
 class Disk:
@@ -52,6 +55,11 @@ class Disk:
     def durable(self) -> bool:
         """Return whether the file stays where it is."""
         return self.kind != "deleted"
+
+    @property
+    def fatal(self) -> bool:
+        """Return whether the process is killed as soon as its call is over."""
+        return self.kind == "killed"
 
     def kill(self, at: int, *, committed: bool) -> None:
         """Kill this process at its n-th commit: just before it, or just after it."""

@@ -233,35 +233,33 @@ def living(context: Context, flavour: Flavour) -> None:
     """Recover while the process that has a purchase under way lives: it stays that one's."""
     for number in range(context.first, 4):
         name = f"living/{flavour}/{number}"
-        with _program(context, name, flavour=flavour, plan="slow400") as program:
-            reading, writing = os.pipe()
+        with _program(context, name, flavour=flavour, plan="slow200", read=2.0) as program:
+            begun, over = os.pipe(), os.pipe()
             program.asks(program.key())
             child = os.fork()
             if child == 0:
                 signal.alarm(20)
                 try:
-                    program.live(functools.partial(_buy_and_say, writing))
+                    program.live(functools.partial(_buy_and_stay, begun[1], over[0]))
                 finally:
                     os._exit(0)
-            os.read(reading, 1)
-            os.close(reading)
-            os.close(writing)
+            os.read(begun[0], 1)
             program.live(functools.partial(_recover_nothing, program.key()))
+            os.write(over[1], b".")
             os.waitpid(child, 0)
+            for descriptor in (*begun, *over):
+                os.close(descriptor)
             program.live(_recover)
     context.diary.write("count", made=3)
 
 
-async def _buy_and_say(writing: int, life: Life) -> None:
-    if life.program.flavour == "threads":
-        timer = threading.Timer(0.1, os.write, [writing, b"."])
-        timer.start()
-        await life.buy()
-        return
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(life.buy)
-        await anyio.sleep(0.1)
-        os.write(writing, b".")
+async def _buy_and_stay(begun: int, over: int, life: Life) -> None:
+    """Buy, say so while the purchase is under way, and live on until that is allowed to end."""
+    timer = threading.Timer(0.1, os.write, [begun, b"."])
+    timer.start()
+    await life.buy()
+    timer.join()
+    os.read(over, 1)
 
 
 async def _recover_nothing(key: str, life: Life) -> None:

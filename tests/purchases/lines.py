@@ -100,6 +100,7 @@ class Lines:
     def _interrupt(self, path: str, line: int) -> None:
         self.raised_at = time.monotonic()
         self.places.append(f"{path.removeprefix(ROOT)}:{line}")
+        sys.settrace(None)
         if self._then is not None and len(self.places) == 1:
             signal.setitimer(signal.ITIMER_REAL, self._then)
         raise KeyboardInterrupt

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 import random
 import signal
 import tempfile
@@ -17,6 +18,7 @@ from typing import Literal
 from tests.purchases import clocks
 from tests.purchases.clocks import CLOCKS, Clock
 from tests.purchases.diary import Diary
+from tests.purchases.disk import Disk
 from tests.purchases.lines import Lines, Place
 from tests.purchases.lives import FOLDER, Act, Flavour, Life, Maker, Manner, Program
 from tests.purchases.operations import OPERATIONS, Operation
@@ -106,6 +108,7 @@ class Walker:
 
         def record(program: Program) -> bool:
             lines = Lines()
+            program.disk = Disk("none" if program.disk.fatal else self._walk.disk, program.path)
             self._trace(program, lines)
             seen.extend(lines.seen)
             return True
@@ -189,11 +192,12 @@ class Walker:
                 await start()
             else:
                 reached = await life.cancelled(manner, at, start)
+            if reached and program.disk.fatal:
+                os.kill(os.getpid(), signal.SIGKILL)
             life.list_up(*self._operation.keys(program))
             await life.probe()
 
-        program.live(act, journal=program.disk.journal and self._operation.journal)
-        return reached
+        return self._alive(program, act) or reached
 
     def _trace(self, program: Program, lines: Lines) -> bool:
         """Live with a call in which Ctrl-C is pressed; False if it came to its end before."""
@@ -207,11 +211,19 @@ class Walker:
                 await self._operation.act(life)
 
             reached = await life.interrupted(lines, start)
+            if reached and program.disk.fatal:
+                os.kill(os.getpid(), signal.SIGKILL)
             life.list_up(*self._operation.keys(program))
             await life.probe()
 
+        return self._alive(program, act) or reached
+
+    def _alive(self, program: Program, act: Act) -> bool:
+        """Live in this process, or in one that may be killed; True if it was."""
+        if program.disk.fatal:
+            return program.fork(act) == -signal.SIGKILL
         program.live(act, journal=program.disk.journal and self._operation.journal)
-        return reached
+        return False
 
     def _killed(self, program: Program, at: int, committed: bool) -> bool:
         """Live in a process that is killed at its n-th commit; False if it came to its end before."""
@@ -225,8 +237,8 @@ class Walker:
 
     def _alone(self, program: Program, act: Act) -> None:
         """Live once more; where processes are killed in one of its own, so that this one can still fork."""
-        program.disk = type(program.disk)("none", program.path)
-        if self._walk.interruption == "kill":
+        program.disk = Disk("none", program.path)
+        if self._walk.interruption == "kill" or self._walk.disk == "killed":
             if program.fork(act):
                 self._diary.write("broken", text="the life that recovers did not end by itself")
         else:
