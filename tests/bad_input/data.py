@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -145,6 +146,25 @@ FIELDS: list[Case] = [
         gives(True, lambda found: found.created_at == START),
         GET,
         order(created_at="2026-06-14T11:00:00+07:00"),
+    ),
+    # Every form of RFC 3339, which differ in what a careless reader refuses.
+    *answers(
+        "P28",
+        gives(True, lambda found: found.created_at == START),
+        GET,
+        *(
+            order(created_at=form)
+            for form in (
+                *("2026-06-14t04:00:00z", "2026-06-14T04:00:00-00:00", "2026-06-14 04:00:00Z"),
+                *("2026-06-14T04:00:00." + "0" * 40 + "Z", "2026-06-14t03:59:00.0-00:01"),
+            )
+        ),
+    ),
+    *answers(
+        "P28",
+        gives(True, lambda found: found.created_at == datetime(2026, 7, 1, tzinfo=UTC)),
+        GET,
+        *(order(created_at=leap) for leap in ("2026-06-30T23:59:60Z", "2026-07-01T06:59:60+07:00")),
     ),
     # No warning takes the place of a wrong time: it is refused, required or not. A purchase's answer keeps
     # its orders and lists the field.

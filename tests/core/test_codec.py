@@ -229,9 +229,19 @@ def test_a_balance_of_thirty_digits_is_kept_and_one_in_another_currency_refused(
         ("2026-02-25T17:00:00+07:00", datetime(2026, 2, 25, 10, tzinfo=UTC)),
         ("2026-02-25T10:00:00.5Z", datetime(2026, 2, 25, 10, 0, 0, 500_000, UTC)),
         ("2026-02-25T10:00:00.123456789Z", datetime(2026, 2, 25, 10, 0, 0, 123_456, UTC)),
+        ("2026-02-25T10:00:00." + "9" * 1000 + "Z", datetime(2026, 2, 25, 10, 0, 0, 999_999, UTC)),
+        ("2026-02-25t10:00:00z", datetime(2026, 2, 25, 10, tzinfo=UTC)),
+        ("2026-02-25t10:00:00.25+00:00", datetime(2026, 2, 25, 10, 0, 0, 250_000, UTC)),
+        ("2026-02-25T10:00:00-00:00", datetime(2026, 2, 25, 10, tzinfo=UTC)),
+        ("2026-02-25T10:00:00+23:59", datetime(2026, 2, 24, 10, 1, tzinfo=UTC)),
+        # A leap second, wherever on the earth it is, is the second after it.
+        ("2016-12-31T23:59:60Z", datetime(2017, 1, 1, tzinfo=UTC)),
+        ("1990-12-31T15:59:60-08:00", datetime(1991, 1, 1, tzinfo=UTC)),
+        ("2017-01-01t05:29:60.5+05:30", datetime(2017, 1, 1, 0, 0, 0, 500_000, UTC)),
     ],
+    ids=lambda value: str(value)[:40],
 )
-def test_a_time_has_an_offset(text: str, expected: datetime) -> None:
+def test_a_time_is_read_in_every_form_of_rfc_3339(text: str, expected: datetime) -> None:
     created = read("orders.get", success({**ORDER, "created_at": text}), "v1").data.created_at
     assert created == expected
     assert cast("timedelta", created.utcoffset()) is not None
@@ -245,6 +255,17 @@ def test_a_time_has_an_offset(text: str, expected: datetime) -> None:
         "2026-02-25T10:00:00",
         "2026-02-25T10:00",
         "2026-02-25T10:00:60Z",
+        "2026-02-25T23:59:60+01:00",
+        "9999-12-31T23:59:60Z",
+        "2026-02-25T10:00:61Z",
+        "2026-02-25T24:00:00Z",
+        "2026-02-25T10:60:00Z",
+        "2026-02-25T10:00:00.Z",
+        "2026-02-25T10:00:00,5Z",
+        "2026-02-25T10:00:00+01:60",
+        "2026-02-25T10:00:00+0100",
+        "2026-13-25T10:00:00Z",
+        "2026-02-25_10:00:00Z",
         "2026-02-30T10:00:00Z",
         "2026-02-25T10:00:00+24:00",
         "0000-01-01T00:00:00Z",
