@@ -13,9 +13,10 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from ..errors import InvalidArgumentError
-from .parameters import INT32, KEY_PATTERN
+from .parameters import INT64, KEY_PATTERN
 
-_LARGEST_ID = INT32[1]  # ids are 32-bit integers in the service's own schema
+# The service's schema says 32 bits for ids. What it gave is to be given back to it even if it outgrows them.
+_LARGEST_ID = INT64[1]
 _PAIR = re.compile(r"[A-Za-z]{2,10}/[A-Za-z]{2,10}")
 URL_LENGTH = 2048
 SECRET_LENGTH = 256
@@ -40,7 +41,7 @@ def integer(name: str, value: object, low: int, high: int) -> int:
 
 
 def identity(name: str, value: object) -> int:
-    """Check an id: a positive 32-bit int."""
+    """Check an id: a positive int of at most 64 bits."""
     if type(value) is not int or not 1 <= value <= _LARGEST_ID:
         raise wrong(name, f"a positive int of at most {_LARGEST_ID}", value)
     return value

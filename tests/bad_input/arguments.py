@@ -102,7 +102,7 @@ def keyed(*values: object) -> list[Step]:
 
 
 VISIBLE = refused("token: expected visible ASCII characters only")
-NOT_AN_ID = refused("order_id: expected a positive int of at most 2147483647, got ")
+NOT_AN_ID = refused("order_id: expected a positive int of at most 9223372036854775807, got ")
 NOT_A_KEY = refused("idempotency_key: expected 1..128 characters")
 NOT_DOLLARS = refused("max_price: expected a positive decimal number of dollars")
 NOT_A_LIMIT = refused("max_price: expected an int of rupiah (v1), a Decimal or decimal string of dollars")
@@ -145,10 +145,13 @@ ARGUMENTS: list[Case] = [
     *cases(
         "A14", sends("https://xn--exmple-cua.com/v2/balance"), opening(base_url="https://xn--exmple-cua.com")
     ),
-    # -- order ids: this API's are 32-bit ints, so no text is one
+    # -- order ids: this API's are ints, so no text is one
     *cases("A15", NOT_AN_ID, *about_orders("", ".", "..", "../balance")),
     *cases("A16", NOT_AN_ID, *about_orders("a/b", "a?x=1", "a#b", "a%2Fb", "a\0", "a b", "a;b")),
-    *cases("A17", NOT_AN_ID, *about_orders("1001", 1001.0, 0, -1, 2**31)),
+    *cases("A17", NOT_AN_ID, *about_orders("1001", 1001.0, 0, -1, 2**63)),
+    # What a service gave can be given back to it, up to 64 bits, whatever its documentation says.
+    *cases("A17", sends("https://api.smscode.gg/v2/orders/3000000001"), calling("orders.get", 3_000_000_001)),
+    *cases("A17", sends(body={"id": 2**63 - 1}), calling("orders.cancel", 2**63 - 1)),
     *cases("A18", NOT_AN_ID, *about_orders(None, True, Money.idr(1), object())),
     *cases("A19", NOT_AN_ID, *about_orders("1" * 10_000, "\u0430", 10**5000)),
     # -- idempotency keys
@@ -170,7 +173,7 @@ ARGUMENTS: list[Case] = [
     # -- texts. Countries and services have int ids here; an unknown one goes to the service
     *cases(
         "A29",
-        refused("country_id: expected a positive int of at most 2147483647, got "),
+        refused("country_id: expected a positive int of at most 9223372036854775807, got "),
         *every("catalog.services", "country_id", "", " us ", "US", "us", 0),
     ),
     *cases(
