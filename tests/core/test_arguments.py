@@ -18,6 +18,7 @@ from smscode.core.wire import Call
 from .support import CALLS, NOT_INTEGERS, PAGE, PRODUCT, VERSIONS, Builder, read, rows, success
 
 CANARY = "canary-7Qx9"
+NOT_AN_ID = "expected a positive int of at most 9223372036854775807, got "
 
 IDS: list[tuple[str, Builder, dict[str, Any]]] = [
     ("country_id", calls.catalog.services, {}),
@@ -67,7 +68,7 @@ def test_an_id_is_a_positive_64_bit_int_and_nothing_else(
     for value in NOT_IDS:
         with pytest.raises(
             InvalidArgumentError,
-            match=rf"\A{name}: expected a positive int of at most 9223372036854775807, got ",
+            match=rf"\A{name}: {NOT_AN_ID}",
         ) as caught:
             build(**{name: value}, **others)
         assert len(caught.value.message) < 120
@@ -83,8 +84,8 @@ def test_whatever_id_the_service_gave_can_be_given_back_to_it(order_id: int) -> 
         sent = build(order.id).request("v1").body
         assert sent is not None
         assert json.loads(sent) == {"id": order_id}
-    for build in (calls.orders.get, calls.orders.reactivate_options):
-        assert str(order_id) in build(order.id).request("v1").path
+    for ask in (calls.orders.get, calls.orders.reactivate_options):
+        assert str(order_id) in ask(order.id).request("v1").path
     products = [{**PRODUCT, "price": 1, "id": order_id, "catalog_product_id": order_id}]
     (product,) = read("catalog.products", success(products, **PAGE), "v1").data.items
     assert calls.orders.create(product_id=product.id).fields == {"product_id": order_id, "quantity": 1}
@@ -98,7 +99,7 @@ def test_whatever_id_the_service_gave_can_be_given_back_to_it(order_id: int) -> 
 def test_a_required_id_cannot_be_none(name: str, build: Builder, others: dict[str, Any]) -> None:
     with pytest.raises(
         InvalidArgumentError,
-        match=f"{name}: expected a positive int of at most 9223372036854775807, got NoneType",
+        match=f"{name}: {NOT_AN_ID}NoneType",
     ):
         build(**{name: None}, **others)
 
