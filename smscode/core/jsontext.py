@@ -11,6 +11,13 @@ from typing import NoReturn, cast
 from ..errors import JsonValue
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+LEVELS = 100
+"""How deep arrays and objects may be nested. That `json` has a limit at all depends on the interpreter."""
+
+_MARK = b"\xef\xbb\xbf"  # a byte order mark, which RFC 8259 (8.1) lets a reader ignore
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _LARGEST_EXPONENT = 308  # what a double can hold; beyond it no peer means what it says
 
 
@@ -51,15 +58,37 @@ _DISTINCT = json.JSONDecoder(parse_float=_number, parse_constant=_no_constant, o
 _PLAIN = json.JSONDecoder(parse_float=_number, parse_constant=_no_constant)
 
 
-def parse(body: bytes, *, distinct: bool = True) -> JsonValue:
-    """Read a JSON text in UTF-8.
+def check_depth(body: bytes, levels: int = LEVELS) -> None:
+    """Raise ValueError if arrays and objects are nested in more than ``levels`` levels.
+
+    Also decides about what is no JSON, so it can be called before anything is parsed.
+    """
+    if body.count(b"[") + body.count(b"{") <= levels:
+        return
+    brackets = _STRING.sub(b"", body).translate(_ONE_KIND, _NO_BRACKETS)
+    for _ in range(levels):
+        # What is innermost goes, one level each time, until nothing is left of what is properly closed.
+        fewer = brackets.replace(b"[]", b"")
+        if len(fewer) == len(brackets):
+            break
+        brackets = fewer
+    if b"[]" in brackets or brackets.count(b"[") > levels:
+        raise ValueError(f"nested too deeply: more than {levels} levels")
+
+
+def parse(body: bytes, *, distinct: bool = True, levels: int = LEVELS) -> JsonValue:
+    """Parse a JSON text in UTF-8; a byte order mark before it is ignored.
 
     Refuses what `json.loads` lets pass and two readers may understand differently: NaN and
-    Infinity, a field named twice, UTF-16. Numbers with a fraction become `Decimal`, and half
-    of a surrogate pair a question mark. Raises ValueError, always, with a reason that quotes
-    nothing of the body. Without ``distinct``, a field named twice is for the caller to find.
+    Infinity, a field named twice, UTF-16. Refuses more than ``levels`` levels of arrays and objects.
+    Numbers with a fraction become `Decimal`, and half of a surrogate pair a question mark. Raises
+    ValueError, always, with a reason that quotes nothing of the body. Without ``distinct``, a field
+    named twice and the depth are for the caller to check.
     """
+    body = body.removeprefix(_MARK)
     try:
+        if distinct:
+            check_depth(body, levels)
         text = body.decode("utf-8")
         value = (_DISTINCT if distinct else _PLAIN).decode(text)
         if "\\" in text and _SURROGATE.search(text):
@@ -69,7 +98,8 @@ def parse(body: bytes, *, distinct: bool = True) -> JsonValue:
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON at character {error.pos}") from None
     except RecursionError:
-        raise ValueError("nested too deeply") from None
+        # So few levels are always in reach, unless the caller's own functions have used up the stack.
+        raise ValueError("nested too deeply for what is left of the stack") from None
     except ArithmeticError:
         raise ValueError("a number is out of range") from None
     return cast("JsonValue", value)

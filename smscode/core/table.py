@@ -29,6 +29,7 @@ from .codec import Version
 M = TypeVar("M")
 Row = dict[str, JsonValue]
 
+_LEVELS: Final = jsontext.LEVELS - 1  # a slice lacks the envelope around it
 _ATOMS: Final = frozenset({int, bool, str, types.NoneType})
 _TEXTS: Final = frozenset({datetime, OrderStatus, str, types.NoneType})
 _MOST_TEXTS = 4096  # remembered per field: every poll brings the same states and times again
@@ -163,16 +164,20 @@ def _by_columns(array: bytes, model: type[M], known: Mapping[str, Column]) -> li
             raise KeyError(name)
         else:
             filled.append(repeat(column.default, len(rows)))
+    for name in table.keys() - known.keys():
+        if not {list, dict}.isdisjoint(map(type, table[name])):  # of the known ones `take` has proved it
+            jsontext.check_depth(array, _LEVELS)
+            break
     made = typed.finished(list(map(_unfinished(cast(Any, model)), *filled)), model)
     if not jsontext.names_once(array, fields * len(rows)):
-        jsontext.parse(array)  # which looks at every name, and refuses a second one
+        jsontext.parse(array, levels=_LEVELS)  # which looks at every name, and refuses a second one
     return made
 
 
 def _one_by_one(array: bytes, version: Version, model: type[M]) -> list[M]:
     """Read a JSON array of rows whatever fields each has."""
     structure = codec.hook(version, cast(Any, model))
-    return [structure(row, model) for row in cast("list[Row]", jsontext.parse(array))]
+    return [structure(row, model) for row in cast("list[Row]", jsontext.parse(array, levels=_LEVELS))]
 
 
 def _reader(first: bytes, version: Version, model: type[M]) -> Callable[[bytes], list[M]]:

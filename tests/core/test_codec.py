@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, cast
+from unittest import mock
 
 import attrs
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smscode import APIError, InvalidResponseError, Money, OrderStatus, models
-from smscode.core import jsontext
+from smscode.core import jsontext, typed
 from smscode.core.codec import Mismatch, Version, structure
 from smscode.core.wire import Answer
 
@@ -401,7 +402,11 @@ def test_a_v2_answer_without_a_rate_has_none() -> None:
     ("body", "reason"),
     [
         (b"", "not JSON at character 0"),
-        (b"\xef\xbb\xbf{}", "not JSON at character 0"),
+        (b"\xef\xbb\xbf\xef\xbb\xbf{}", "not JSON at character 0"),
+        (b"\xef\xbb\xbf", "not JSON at character 0"),
+        (b"\xef\xbb{}", "not UTF-8 text"),
+        (b"{}\xef\xbb\xbf", "not JSON at character 2"),
+        ('{"a":1}'.encode("utf-32"), "not UTF-8 text"),
         (b"{} x", "not JSON at character 3"),
         (b"{}{}", "not JSON at character 2"),
         (b'{"a":NaN}', "NaN is not JSON"),
@@ -413,7 +418,13 @@ def test_a_v2_answer_without_a_rate_has_none() -> None:
         (b'[{"b":{"a":1,"c":0,"a":1}}]', "an object names a field twice"),
         ('{"a":1}'.encode("utf-16"), "not UTF-8 text"),
         (b'{"a":"\xe9"}', "not UTF-8 text"),
-        (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
+        (b"[" * 100_000 + b"]" * 100_000, "nested too deeply: more than 100 levels"),
+        (b"[" * 101, "nested too deeply: more than 100 levels"),
+        (b'{"a":' * 101 + b"1" + b"}" * 101, "nested too deeply: more than 100 levels"),
+        (b'[{"a":' * 51 + b"1" + b"}]" * 51, "nested too deeply: more than 100 levels"),
+        (b'["]",' * 101 + b"1" + b',"["]' * 101, "nested too deeply: more than 100 levels"),
+        (b"[[]," * 101 + b"[]" + b"]" * 101, "nested too deeply: more than 100 levels"),
+        (b"[" * 70 + b"}" * 70 + b"[" * 70, "not JSON at character 70"),
     ],
 )
 def test_what_two_readers_may_understand_differently_is_no_json(body: bytes, reason: str) -> None:
@@ -434,12 +445,64 @@ def test_an_integer_of_five_thousand_digits_is_no_json() -> None:
         ('"\u00e9\U0001f1ee"'.encode(), "\u00e9\U0001f1ee"),
         (b"1e308", Decimal("1e308")),
         (rb'{"a":["x\ud800y",1],"\udfff":null}', {"a": ["x?y", 1], "?": None}),
+        (b"\xef\xbb\xbf [1]", [1]),
+        ('"\ufeff"'.encode(), "\ufeff"),
+        # Brackets count where they open and close something, and only as deep as they are.
+        (b"[%b1]" % (b"[],{}," * 500), [*[[], {}] * 500, 1]),
+        (b'["%b"]' % (b"[{" * 500), ["[{" * 500]),
+        (rb'["%b",2]' % (rb"\"[" * 500), ['"[' * 500, 2]),
     ],
+    ids=lambda value: repr(value)[:40],
 )
 def test_json_is_read_to_the_last_digit(body: bytes, value: object) -> None:
     found = jsontext.parse(body)
     assert found == value
     assert str(found) == str(value)
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_a_hundred_levels_are_read_and_not_one_more(opening: str, closing: str) -> None:
+    for levels in (99, 100):
+        assert jsontext.parse(f"{opening * levels}1{closing * levels}".encode())
+    with pytest.raises(ValueError, match="nested too deeply"):
+        jsontext.parse(f"{opening * 101}1{closing * 101}".encode())
+
+
+@pytest.mark.parametrize("count", [1, 400])
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("name", ["price", "name", "new"])
+def test_the_levels_of_a_page_are_counted_alike_in_slices_and_as_a_whole(
+    name: str, fast: bool, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not fast:
+        monkeypatch.setattr(typed, "library", lambda: None)
+    for deep, levels in ((False, 97), (True, 98)):  # and the envelope, the array and the row
+        rows = [{**PRODUCT, "price": 1, "id": n} for n in range(1, count + 1)]
+        text = json.dumps({"success": True, "data": [*rows, {**rows[0], name: "X"}], "meta": PAGE})
+        body = text.replace('"X"', "[" * levels + "]" * levels).encode()
+        if deep:
+            message = error_of("catalog.products", respond(raw=body), "v1").message
+            assert "nested too deeply: more than 100 levels" in message
+        elif name == "new":
+            assert len(read("catalog.products", respond(raw=body), "v1").data) == count + 1
+        else:
+            message = error_of("catalog.products", respond(raw=body), "v1").message
+            assert message.startswith(f"$.data[{count}].{name}: expected a")
+
+
+@pytest.mark.parametrize("count", [1, 400])
+def test_a_byte_order_mark_changes_nothing_of_an_answer_of_any_length(count: int) -> None:
+    rows = [{**PRODUCT, "price": 1, "id": n} for n in range(1, count + 1)]
+    plain = success(rows, **PAGE).body
+    marked = read("catalog.products", respond(raw=b"\xef\xbb\xbf" + plain), "v1")
+    assert marked.data == read("catalog.products", respond(raw=plain), "v1").data
+
+
+def test_a_caller_without_any_stack_left_gets_the_same_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = mock.Mock(**{"decode.side_effect": RecursionError})
+    monkeypatch.setattr(jsontext, "_DISTINCT", decoder)
+    with pytest.raises(ValueError, match="nested too deeply for what is left of the stack"):
+        jsontext.parse(b"[]")
 
 
 def nested(scalars: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
