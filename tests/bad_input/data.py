@@ -214,6 +214,7 @@ STATES: list[Case] = [
         fails(InvalidResponseError, "larger than 16777216 bytes", "unknown"),
         PRODUCTS,
         Reply(packed(b" " * 17 * 2**20), 200, ((b"content-encoding", b"gzip"),)),
+        Reply(packed(b" " * 2**20) * 17, 200, ((b"content-encoding", b"gzip"),)),
     ),
     *answers("P33", unreadable("$.data.id: expected order 1001, got another one"), GET, order(id=1002)),
     *answers(
