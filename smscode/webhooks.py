@@ -14,7 +14,7 @@ from typing import TypeAlias, cast
 
 from attrs import field, frozen
 
-from .core import jsontext
+from .core import exact, jsontext
 from .core.codec import Mismatch, structure
 from .core.plain import Model
 from .errors import InvalidArgumentError, JsonValue, WebhookPayloadError, WebhookSignatureError
@@ -181,7 +181,7 @@ def _event(body: JsonValue) -> Event:
 
 
 def _check_body(body: object) -> None:
-    if type(body) is not bytes:
+    if not isinstance(body, bytes):
         raise InvalidArgumentError(f"body: expected the raw bytes, got {type(body).__name__}.")
 
 
@@ -195,13 +195,14 @@ def _refusal(
         return WebhookPayloadError(f"The webhook's body is larger than {LARGEST_BODY} bytes.")
     if signature is None:
         return WebhookSignatureError("The webhook is not signed.")
-    if type(signature) is not str:
+    given = exact.text(signature)
+    if given is None:
         raise InvalidArgumentError(f"signature: expected a string, got {type(signature).__name__}.")
     try:
-        digest = bytes.fromhex(signature.removeprefix(_PREFIX))
+        digest = bytes.fromhex(given.removeprefix(_PREFIX))
     except ValueError:
         digest = b""
-    if not signature.startswith(_PREFIX) or len(signature) != len(_PREFIX) + 64 or len(digest) != 32:
+    if not given.startswith(_PREFIX) or len(given) != len(_PREFIX) + 64 or len(digest) != 32:
         return WebhookSignatureError("The webhook's signature is not sha256= and 64 hexadecimal digits.")
     # Every secret is tried, whichever matches: the time taken tells nothing.
     matches = [
@@ -217,8 +218,9 @@ def secret_keys(secret: object) -> Sequence[bytes]:
         secrets = (secret,)
     elif isinstance(secret, Sequence):
         secrets = cast("Sequence[object]", secret)
+    texts = [known for known in map(exact.text, secrets) if known]
     try:
-        keys = [known.encode("utf-8") for known in secrets if isinstance(known, str) and known]
+        keys = [known.encode("utf-8") for known in texts]
     except UnicodeEncodeError:
         keys = []
     if not keys or len(keys) != len(secrets):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
+from enum import IntEnum, StrEnum
 from typing import Any
 
 from smscode import (
@@ -71,6 +72,27 @@ class HostileDecimal(Decimal):
 
     def __format__(self, specifier: str, context: object = None, /) -> str:
         return "20000"
+
+
+class Index:
+    """An int as array libraries have them: one by its ``__index__`` only."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __index__(self) -> Any:
+        return self._value
+
+
+class Numbered(IntEnum):
+    ORDER = 1001
+
+
+class Named(StrEnum):
+    KEY = "key-1"
+
+
+MANY_INTS = (HostileInt(1001), Index(1001), Numbered.ORDER)
 
 
 def about_orders(*order_ids: object) -> list[Step]:
@@ -255,13 +277,23 @@ ARGUMENTS: list[Case] = [
         )
         for status in ("CANCELED", "EXPIRED", "COMPLETED")
     ),
-    # -- objects that lie: exactly an int or str is asked for, or a safe copy is made
-    *cases("A52", NOT_AN_ID, *about_orders(HostileInt(1001))),
-    *cases("A52", refused("quantity: expected an int of 1..100"), buying(quantity=HostileInt(1))),
-    *cases("A52", NOT_A_KEY, *keyed(HostileText("key-1"))),
-    *cases("A52", NOT_A_LIMIT, *prices(HostileText("0.5"), HostileInt(1), HostileDecimal("0.5"))),
-    *cases("A52", refused("token: expected a string"), opening(token=HostileText(TOKEN))),
-    *cases("A52", refused("base_url: expected a URL"), opening(base_url=HostileText("https://host"))),
-    *cases("A52", refused("prefer_provider: expected a string"), buying(prefer_provider=HostileText("x"))),
+    # -- objects that lie: each is taken for what it is, as a copy of exactly that type
+    *cases(
+        "A52", sends("https://api.smscode.gg/v2/orders/1001"), *every("orders.get", "order_id", *MANY_INTS)
+    ),
+    *cases("A52", sends(body={"id": 1001}), *every("orders.finish", "order_id", *MANY_INTS)),
+    *cases("A52", sends(body={"quantity": 1}), buying(quantity=HostileInt(1)), buying(quantity=Index(1))),
+    *cases("A52", sends(headers={"idempotency-key": "key-1"}), *keyed(HostileText("key-1"), Named.KEY)),
+    *cases("A52", sends(body={"max_price": "0.5"}), *prices(HostileText("0.5"), HostileDecimal("0.5"))),
+    *cases("A52", refused("an int is ambiguous on v2"), *prices(HostileInt(1), Index(1))),
+    *cases("A52", sends(body={"max_price": 1}), buying(max_price=Index(1)).on(api_version="v1")),
+    *cases("A52", sends(headers={"authorization": f"Bearer {TOKEN}"}), opening(token=HostileText(TOKEN))),
+    *cases("A52", sends("https://host/v2/balance"), opening(base_url=HostileText("https://host"))),
+    *cases("A52", sends(body={"prefer_provider": "x"}), buying(prefer_provider=HostileText("x"))),
     *cases("A52", sends(body={"policy": "cheapest"}), buying(policy=HostileText("cheapest"))),
+    *cases("A52", sends(seconds=5), *every("balance", "timeout", Index(5), HostileInt(5))),
+    *cases("A52", NOT_AN_ID, *about_orders(Index("1001"), HostileText("1001"), HostileDecimal(1001))),
+    *cases("A52", NOT_A_LIMIT, *prices(Index("1"), HostileDecimal)),
+    *cases("A52", NOT_A_KEY, *keyed(HostileText("a b"))),
+    *cases("A52", VISIBLE, opening(token=HostileText(CANARY + "\n"))),
 ]
