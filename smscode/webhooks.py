@@ -15,10 +15,10 @@ from typing import TypeAlias, cast
 from attrs import field, frozen
 
 from .core import exact, jsontext
-from .core.codec import Mismatch, structure
+from .core.codec import Mismatch, salvage
 from .core.plain import Model
 from .errors import InvalidArgumentError, JsonValue, WebhookPayloadError, WebhookSignatureError
-from .models import Capabilities, mask
+from .models import Capabilities, mask, not_blank
 
 __all__ = [
     "LARGEST_BODY",
@@ -48,18 +48,20 @@ _PREFIX = "sha256="
 class OrderEvent(Capabilities):
     """What happened to an order. ``country`` and ``platform`` are names.
 
-    ``sms_revision`` is None on the events that end an order, and from servers without it.
+    Only the order's id is certain: any other field that is missing or cannot be read is None, and so is a
+    blank code or message. ``sms_revision`` is None on the events that end an order, and from servers
+    without it.
     """
 
-    timestamp: datetime
+    timestamp: datetime | None = None
     order_id: int
-    phone_number: str | None = field(repr=mask)
-    otp_code: str | None = field(repr=mask)
-    otp_message: str | None = field(repr=mask)
-    product_id: int
-    catalog_product_id: int | None
-    country: str | None
-    platform: str | None
+    phone_number: str | None = field(default=None, repr=mask)
+    otp_code: str | None = field(default=None, repr=mask, converter=not_blank)
+    otp_message: str | None = field(default=None, repr=mask, converter=not_blank)
+    product_id: int | None = None
+    catalog_product_id: int | None = None
+    country: str | None = None
+    platform: str | None = None
     sms_revision: int | None = None
 
 
@@ -87,8 +89,8 @@ class OrderCanceled(OrderEvent):
 class WebhookTest(Model):
     """The service tried the endpoint out."""
 
-    timestamp: datetime
-    message: str
+    timestamp: datetime | None = None
+    message: str | None = None
 
 
 @frozen
@@ -96,7 +98,7 @@ class UnknownEvent(Model):
     """An event this version of the package does not know; ``data`` is as it came."""
 
     event: str
-    timestamp: datetime
+    timestamp: datetime | None
     data: JsonValue = field(repr=False)
 
 
@@ -132,8 +134,9 @@ def verify(body: bytes, signature: str | None, secret: str | Sequence[str]) -> N
 def parse(body: bytes) -> Event:
     """Read the event in a body; check its signature first, or use `receive`.
 
-    Raises `WebhookPayloadError` when it is not an event. An event of a kind this package does not know
-    is an `UnknownEvent`.
+    Raises `WebhookPayloadError` when it is not an event, or names no order where it is about one. Nothing
+    else that is missing or odd makes an event unreadable: it is None. An event of a kind this package does
+    not know is an `UnknownEvent`.
     """
     _check_body(body)
     try:
@@ -158,26 +161,24 @@ def receive(body: bytes, signature: str | None, secret: str | Sequence[str]) -> 
 @frozen
 class _Envelope:
     event: str
-    timestamp: datetime
-
-
-@frozen
-class _TestData:
-    message: str
+    timestamp: datetime | None = None
 
 
 def _event(body: JsonValue) -> Event:
-    envelope = structure("v2", body, _Envelope, "$")
-    data = body.get("data") if type(body) is dict else None
-    if envelope.event == "webhook.test":
-        return WebhookTest(envelope.timestamp, structure("v2", data, _TestData, "$.data").message)
+    if type(body) is not dict:
+        raise Mismatch("$", f"expected an object, got {jsontext.type_name(body)}")
+    envelope = salvage("v2", body, _Envelope, "$", "event")
+    data = body.get("data")
     kind = ORDER_EVENTS.get(envelope.event)
-    if kind is None:
+    if kind is None and envelope.event != "webhook.test":
         return UnknownEvent(envelope.event, envelope.timestamp, data)
+    fields = data if type(data) is dict else {}
+    fields = {**fields, "timestamp": body.get("timestamp")}  # the envelope's, never one in the data
+    if kind is None:
+        return salvage("v2", fields, WebhookTest, "$.data")
     if type(data) is not dict:
         raise Mismatch("$.data", f"expected an object, got {jsontext.type_name(data)}")
-    assert type(body) is dict
-    return structure("v2", {**data, "timestamp": body["timestamp"]}, kind, "$.data")
+    return salvage("v2", fields, kind, "$.data", "order_id")
 
 
 def _check_body(body: object) -> None:

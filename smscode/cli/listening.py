@@ -83,7 +83,7 @@ def show(event: webhooks.Event, screen: Screen) -> None:
         if event.otp_code is not None:
             said += f"  code {event.otp_code}"
     elif isinstance(event, webhooks.WebhookTest):
-        name, said = "webhook.test", event.message
+        name, said = "webhook.test", event.message or ""
     else:
         name, said = event.event, ""
     pairs = {"received": f"{when(event.timestamp)}  {name}  {said}".rstrip()}

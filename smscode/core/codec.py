@@ -209,6 +209,28 @@ def structure(version: Version, value: object, type_: type[M], path: str) -> M:
         raise Mismatch(where, reason) from None
 
 
+def salvage(version: Version, value: Mapping[str, JsonValue], type_: type[M], path: str, *needed: str) -> M:
+    """Return a model of those fields of an object that can be read; the others have their defaults.
+
+    Raises `Mismatch` if a field that is ``needed`` cannot be read. All others must have a default.
+    """
+    try:
+        return structure(version, value, type_, path)
+    except Mismatch:
+        pass
+    readable = {name: value[name] for name in needed if name in value}
+    model = structure(version, readable, type_, path)
+    for known in attrs.fields(cast("type[attrs.AttrsInstance]", type_)):
+        if known.name in value and known.name not in readable:
+            candidate = {**readable, known.name: value[known.name]}
+            try:
+                model = structure(version, candidate, type_, path)
+            except Mismatch:
+                continue
+            readable = candidate
+    return model
+
+
 @functools.lru_cache(maxsize=16, typed=True)
 def _rate(*parts: object) -> FxRate:
     """Make a rate of its names and then its values: all answers of some minutes state the same one."""

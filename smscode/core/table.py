@@ -113,11 +113,11 @@ def _column(version: Version, model: type[Any], field: Any) -> Column:
         if version == "v1":
             return Column(field.name, field.default, frozenset({int}), put, prices)
         return Column(field.name, field.default, frozenset({dict}), put, prices, PARTS)
-    if field.validator is not None or field.converter is not None:
+    if field.validator is not None:
         raise TypeError(f"{model.__name__}.{field.name} has rules of its own")
     if kinds <= _ATOMS:
-        return Column(field.name, field.default, kinds, put)
-    if not kinds <= _TEXTS:
+        return Column(field.name, field.default, kinds, put, field.converter)
+    if field.converter is not None or not kinds <= _TEXTS:
         raise TypeError(f"{model.__name__}.{field.name} is not of a type that fits a column")
     hook = codec.hook(version, field.type)
     json = frozenset({str}) | (kinds & {types.NoneType})

@@ -194,8 +194,24 @@ FIELDS: list[Case] = [
     ),
     *(
         case
-        for code in ("0048", "a-1", "", "9" * 10_240, None)
+        for code in ("0048", "a-1", " 48 ", "9" * 10_240, None)
         for case in answers("P30", gives(code, "otp_code"), GET, order(otp_code=code))
+    ),
+    # Blank is no code: many services send it for "none yet".
+    *(
+        case
+        for blank in ("", " ", "\r\n", "\u00a0\u3000", "\u200b")
+        for case in answers("P30", gives(None, "otp_code"), GET, order(otp_code=blank))
+    ),
+    *(
+        talk(
+            "P30",
+            gives("123456", "code", sent=2, slept=[3.0]),
+            WAIT,
+            success([{**ACTIVE, "otp_code": blank, "otp_message": blank}]),
+            success([{**ACTIVE, "status": "OTP_RECEIVED", "otp_code": "123456"}]),
+        )
+        for blank in ("", "  ")
     ),
     *answers(
         "P30", unreadable("$.data.otp_code: expected a string, got an integer"), GET, order(otp_code=48)

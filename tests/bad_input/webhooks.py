@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from attrs import frozen
@@ -60,6 +61,8 @@ UNSIGNED = (WebhookSignatureError, "The webhook is not signed")
 MALFORMED = (WebhookSignatureError, "is not sha256= and 64 hexadecimal digits")
 ANOTHER = (WebhookSignatureError, "does not match")
 NO_EVENT = (WebhookPayloadError, "$: expected a")
+ODD: Sequence[object] = (None, [], 5, "", {"a": 1}, True)
+NOT_IDS: Sequence[object] = (None, "1001", True, 1.0, [])
 TOO_LARGE = (WebhookPayloadError, "larger than 1048576 bytes")
 
 DELIVERIES: list[Delivery] = [
@@ -106,8 +109,25 @@ DELIVERIES: list[Delivery] = [
     signed("W11", bytes(2**20), NO_EVENT),
     signed("W12", event("order.replaced", {"new": [1]}), UnknownEvent),
     signed("W12", event(more=1, data={**DATA, "new_field": {"x": 1}}), OtpReceived),
-    # Its data is as promised or the event is none: a known event never becomes an unknown one.
+    # It names its order or the event is none: a known event never becomes an unknown one.
     signed("W12", event(data=None), (WebhookPayloadError, "$.data: expected an object, got null")),
     signed("W12", event("webhook.test", {"message": "ping"}), WebhookTest),
+    # Of what is promised beside the order's id, nothing that is missing or odd makes it no event.
+    *(
+        signed("W12", event(data={**DATA, name: odd}), OtpReceived)
+        for name in DATA.keys() - {"order_id"}
+        for odd in ODD
+    ),
+    signed("W12", event(data={"order_id": 1001}), OtpReceived),
+    signed("W12", event(timestamp=None), OtpReceived),
+    signed("W12", event(timestamp="2026-06-14t04:00:00z"), OtpReceived),
+    signed("W12", event("webhook.test", None), WebhookTest),
+    *(
+        signed(
+            "W12", event(data={**DATA, "order_id": odd}), (WebhookPayloadError, "$.data.order_id: expected")
+        )
+        for odd in NOT_IDS
+    ),
+    signed("W12", b"\xef\xbb\xbf" + BODY, OtpReceived),
     signed("W13", event(data={**DATA, "order_id": 2**40}), OtpReceived),
 ]

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smscode import APIError, InvalidResponseError, Money, OrderStatus, models
+from smscode import APIError, InvalidResponseError, Money, OrderStatus, models, webhooks
 from smscode.core import jsontext, typed
 from smscode.core.codec import Mismatch, Version, structure
 from smscode.core.wire import Answer
@@ -40,6 +40,7 @@ from .support import (
     usd,
 )
 
+ACTIVE = ("id", "status", "otp_code", "otp_received_at", "expires_at", "failed_reason")
 VALUES: dict[str, Any] = {
     "true": True,
     "false": False,
@@ -326,7 +327,7 @@ def test_unknown_fields_are_ignored_everywhere(sample: Sample) -> None:
 
 def test_phone_numbers_and_codes_are_kept_letter_by_letter_and_masked_when_shown() -> None:
     for phone in ("15551234567", "+1 555 1234567", "call me", ""):
-        for code in ("0048", "", "a-1", "9" * 10_000):
+        for code in ("0048", " 48 ", "a-1", "\u0664\u0668", "9" * 10_000):
             order = read("orders.get", success({**ORDER, "phone_number": phone, "otp_code": code}), "v1").data
             assert (order.phone_number, order.otp_code) == (phone, code)
     order = read(
@@ -335,6 +336,32 @@ def test_phone_numbers_and_codes_are_kept_letter_by_letter_and_masked_when_shown
     assert "phone_number='+628********90'" in repr(order)
     assert "004821" not in repr(order)
     assert repr(models.Sms(1)) == "Sms(order_id=1, code=None, text=None, revision=None, received_at=None)"
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("count", [1, 40])
+@pytest.mark.parametrize(
+    "blank", ["", " ", "\t\r\n", "\u00a0", "\u2003\u3000", "\u200b", "\ufeff \u2060", "\0"]
+)
+def test_a_blank_code_or_message_is_none_wherever_orders_are_read(
+    blank: str, count: int, fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not fast:
+        monkeypatch.setattr(typed, "library", lambda: None)
+    blanks: dict[str, Any] = {"otp_code": blank, "otp_message": blank}
+    listed = [{**ORDER, **blanks, "id": n} for n in range(1, count + 1)]
+    active = [{name: row.get(name) for name in (*ACTIVE, "otp_message")} for row in listed]
+    created = success({"orders": [{"id": 1, **blanks}, {"id": 2, "status": 5, **blanks}], "failed_count": 0})
+    found = [
+        *read("orders.list", success(listed), "v1").data.items,
+        *read("orders.active", success(active), "v1").data,
+        *read("orders.create", created, "v1").data,
+        read("orders.get", success({**ORDER, **blanks}), "v1").data,
+        webhooks.OtpReceived(order_id=1, **blanks),
+        models.Order(**{**listed[0], "amount": Money.idr(1)}),
+    ]
+    assert {order.otp_code for order in found} == {None}
+    assert {getattr(order, "otp_message", None) for order in found} == {None}
 
 
 @pytest.mark.parametrize(
