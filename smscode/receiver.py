@@ -67,7 +67,8 @@ class WebhookReceiver:
 
         ``most_remembered`` is the number of deliveries that a repeated one is compared with, by a digest
         of 32 bytes each: 1..1000000, the newest. Raises `InvalidArgumentError` without a secret, so an
-        endpoint that would believe anything cannot be made.
+        endpoint that would believe anything cannot be made, and for one with a line end, a space or quotation
+        marks around it, with which it would believe nothing.
         """
         secret_keys(secret)
         self._secret: tuple[str, ...] = (secret,) if isinstance(secret, str) else tuple(secret)

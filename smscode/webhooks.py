@@ -14,7 +14,7 @@ from typing import TypeAlias, cast
 
 from attrs import field, frozen
 
-from .core import exact, jsontext
+from .core import arguments, exact, jsontext
 from .core.codec import Mismatch, salvage
 from .core.plain import Model
 from .errors import InvalidArgumentError, JsonValue, WebhookPayloadError, WebhookSignatureError
@@ -123,7 +123,8 @@ def verify(body: bytes, signature: str | None, secret: str | Sequence[str]) -> N
     ``body`` is the raw request body, before any framework parsed it; ``signature`` the value of the
     X-Webhook-Signature header, None when it was not sent. Several secrets may be given while one
     replaces another. Raises `WebhookSignatureError` for whatever is wrong with the signature,
-    `InvalidArgumentError` when there is no secret to check with.
+    `InvalidArgumentError` when there is no secret to check with, or one with a line end, a space or
+    quotation marks around it, as files have them.
     """
     refusal = _refusal(body, signature, secret)
     del secret  # error reporters print the variables of every frame that raises
@@ -212,18 +213,18 @@ def _refusal(
     return None if any(matches) else WebhookSignatureError("The webhook's signature does not match.")
 
 
-def secret_keys(secret: object) -> Sequence[bytes]:
-    """Check the secrets and give them as the bytes to sign with."""
+def secret_keys(secret: object, name: str = "secret") -> Sequence[bytes]:
+    """Return the secrets as the bytes to sign with.
+
+    Raises `InvalidArgumentError`, which says ``name``, without any and for one that has a line end, a space
+    or quotation marks around it.
+    """
     secrets: Sequence[object] = ()
     if isinstance(secret, str):
         secrets = (secret,)
     elif isinstance(secret, Sequence):
         secrets = cast("Sequence[object]", secret)
     texts = [known for known in map(exact.text, secrets) if known]
-    try:
-        keys = [known.encode("utf-8") for known in texts]
-    except UnicodeEncodeError:
-        keys = []
-    if not keys or len(keys) != len(secrets):
-        raise InvalidArgumentError("secret: expected the webhook secret, or several, none of them empty.")
-    return keys
+    if not texts or len(texts) != len(secrets):
+        raise InvalidArgumentError(f"{name}: expected the webhook secret, or several, none of them empty.")
+    return [arguments.sound_secret(name, known).encode("utf-8") for known in texts]

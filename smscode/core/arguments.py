@@ -139,9 +139,29 @@ def webhook_url(name: str, value: object) -> str:
     return url
 
 
+def sound_secret(name: str, secret: str) -> str:
+    """Check that a webhook secret is not one as it stands in a file or in a shell script.
+
+    With a line end, a space or quotation marks around it every delivery would be refused as wrongly signed.
+    The message never shows the secret.
+    """
+    hidden = next((place for place, letter in enumerate(secret) if not letter.isprintable()), None)
+    if hidden is not None:
+        found = f"a line end or another character that cannot be seen at position {hidden} of {len(secret)}"
+    elif secret != secret.strip():
+        found = "a space at its beginning or end"
+    elif len(secret) > 1 and secret[0] == secret[-1] and secret[0] in "\"'":
+        found = "quotation marks around it"
+    else:
+        return secret
+    raise InvalidArgumentError(
+        f"{name}: expected the webhook secret alone, found {found}. If it is read from a file, strip it."
+    )
+
+
 def webhook_secret(name: str, value: object) -> str:
     """Check a webhook secret; an empty string clears it. The message never shows it."""
     secret = exact.text(value)
     if secret is None:
         raise InvalidArgumentError(f"{name}: expected a string, got {type(value).__name__}.")
-    return "" if secret == "" else text(name, secret, SECRET_LENGTH)
+    return "" if secret == "" else text(name, sound_secret(name, secret), SECRET_LENGTH)

@@ -57,6 +57,7 @@ def signed(row: str, body: bytes, expected: Came | tuple[type[SmscodeError], str
 
 NOT_BYTES = (InvalidArgumentError, "body: expected the raw bytes, got")
 NO_SECRET = (InvalidArgumentError, "secret: expected the webhook secret")
+SPOILED = (InvalidArgumentError, "secret: expected the webhook secret alone, found")
 UNSIGNED = (WebhookSignatureError, "The webhook is not signed")
 MALFORMED = (WebhookSignatureError, "is not sha256= and 64 hexadecimal digits")
 ANOTHER = (WebhookSignatureError, "does not match")
@@ -104,6 +105,13 @@ DELIVERIES: list[Delivery] = [
     *(
         Delivery("W9", BODY, sign(BODY, ""), secret, NO_SECRET)
         for secret in ("", None, [], [""], [SECRET, ""], SECRET.encode())
+    ),
+    *(
+        Delivery("W9", BODY, SIGNATURE, spoiled, SPOILED)
+        for spoiled in (
+            *(SECRET + "\n", SECRET + "\r\n", " " + SECRET, "\ufeff" + SECRET, f'"{SECRET}"', f"'{SECRET}'"),
+            [SECRET, SECRET + "\n"],
+        )
     ),
     Delivery("W11", bytes(2**20 + 1), "never looked at", SECRET, TOO_LARGE),
     signed("W11", bytes(2**20), NO_EVENT),

@@ -145,6 +145,20 @@ def test_listening_needs_a_secret(shell: Shell, client: Client, monkeypatch: pyt
     assert "SMSCODE_WEBHOOK_SECRET" in done.err
 
 
+def test_listening_with_a_secret_as_it_stands_in_a_file_says_which_one_it_is(
+    shell: Shell, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smscode.cli.session.Session.client", always(client))
+    monkeypatch.setenv("SMSCODE_TOKEN", "a-token")
+    monkeypatch.setenv("SMSCODE_WEBHOOK_SECRET", f"{SECRET}\n")
+    done = shell.bare("webhook", "listen")
+    assert done.code == 2
+    assert done.err.startswith(
+        "error: SMSCODE_WEBHOOK_SECRET: expected the webhook secret alone, found a line"
+    )
+    assert SECRET not in done.err
+
+
 def test_listening_for_an_account_changes_nothing_of_it(
     shell: Shell, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

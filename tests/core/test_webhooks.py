@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,8 +14,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smscode import InvalidArgumentError, SmscodeError, WebhookPayloadError, WebhookSignatureError, webhooks
+from smscode import (
+    InvalidArgumentError,
+    SmscodeError,
+    WebhookPayloadError,
+    WebhookSignatureError,
+    calls,
+    webhooks,
+)
+from smscode.core import arguments
 from smscode.errors import JsonValue
+from smscode.ext import asgi, wsgi
+from smscode.receiver import WebhookReceiver
 from smscode.webhooks import Event, OtpReceived, UnknownEvent, WebhookTest, parse, receive, sign, verify
 
 from .support import attempt, samples
@@ -46,13 +57,18 @@ def event(**changes: object) -> bytes:
     return json.dumps({**{k: v for k, v in envelope.items() if v is not ...}, "data": kept}).encode()
 
 
+def sound(secret: str) -> bool:
+    """Return True for a secret that nothing is wrong with."""
+    return attempt(lambda: arguments.webhook_secret("secret", secret)) == secret
+
+
 def test_the_known_vector_verifies() -> None:
     assert sign(BODY, SECRET) == SIGNATURE
     verify(BODY, SIGNATURE, SECRET)
     assert receive(BODY, SIGNATURE, SECRET) == WebhookTest(datetime(2026, 6, 14, 4, 15, tzinfo=UTC), "ping")
 
 
-@given(st.binary(max_size=300), st.text(st.characters(codec="utf-8"), min_size=1, max_size=40))
+@given(st.binary(max_size=300), st.text(st.characters(codec="utf-8"), min_size=1, max_size=40).filter(sound))
 def test_what_is_signed_verifies_and_nothing_else_does(body: bytes, secret: str) -> None:
     signature = sign(body, secret)
     verify(body, signature, secret)
@@ -121,12 +137,53 @@ def test_an_old_secret_is_accepted_beside_the_new_one() -> None:
 @pytest.mark.parametrize(
     "secret",
     ["", [], [""], [SECRET, ""], None, 5, SECRET.encode(), [SECRET.encode()], [SECRET, None], {}, "\ud800"],
+    ids=lambda secret: ascii(secret)[:40],
 )
 def test_a_missing_or_empty_secret_is_a_mistake_of_the_caller(secret: Any) -> None:
     for signature in (SIGNATURE, sign(BODY, ""), None):
         for check in (verify, receive):
             with pytest.raises(InvalidArgumentError, match=r"\Asecret: expected the webhook secret"):
                 check(BODY, signature, secret)
+
+
+SPOILED = [
+    *(
+        f"{SECRET}{end}"
+        for end in ("\n", "\r\n", "\r", " ", "\t", "\0", "\u00a0", "\u2028", "\u200b", "\x1a")
+    ),
+    *(f"{begin}{SECRET}" for begin in (" ", "\n", "\ufeff", "\t")),
+    *(f"{SECRET[:9]}{inside}{SECRET[9:]}" for inside in ("\n", "\r\n", "\0")),
+    *(f"{mark}{SECRET}{mark}" for mark in "'\""),
+    *(" ", "\n", "''"),
+]
+
+
+@pytest.mark.parametrize("secret", SPOILED, ids=lambda secret: ascii(secret.replace(SECRET, "...")))
+def test_a_secret_as_it_stands_in_a_file_is_refused_where_it_is_given_and_not_shown(secret: str) -> None:
+    given: list[Callable[[], object]] = [
+        lambda: verify(BODY, SIGNATURE, secret),
+        lambda: receive(BODY, None, [SECRET, secret]),
+        lambda: WebhookReceiver(secret),
+        lambda: WebhookReceiver(["new", secret]),
+        lambda: asgi.webhook_app(print, secret=secret),
+        lambda: wsgi.webhook_app(print, secret=secret),
+        lambda: calls.webhook.update(secret=secret),
+    ]
+    for configure in given:
+        with pytest.raises(
+            InvalidArgumentError, match=r"\Asecret: expected the webhook secret alone"
+        ) as caught:
+            configure()
+        message = caught.value.message
+        assert re.search("a line end or another character|a space at its|quotation marks around it", message)
+        assert message.endswith("If it is read from a file, strip it.")
+        assert SECRET not in f"{caught.value!r}"
+
+
+@pytest.mark.parametrize("secret", ["a secret", "'", '"', "'a\"", "it's", "\u00e9\U0001f511", "a'b'"])
+def test_a_secret_may_have_spaces_and_marks_inside(secret: str) -> None:
+    verify(BODY, sign(BODY, secret), secret)
+    assert calls.webhook.update(secret=secret).fields == {"webhook_secret": secret}
 
 
 @pytest.mark.parametrize("body", [BODY.decode(), bytearray(BODY), memoryview(BODY), None, {}, 5])

@@ -343,3 +343,11 @@ async def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
     with pytest.raises(ConfigurationError, match=r"smscode-async\[redis\]"):
         importlib.import_module("smscode.ext.relay")
+
+
+@pytest.mark.parametrize("kind", [AsyncEventRelay, EventRelay])
+@pytest.mark.parametrize("secret", [f"{SECRET}\n", [SECRET, f" {SECRET}"], ""])
+async def test_a_secret_as_it_stands_in_a_file_is_refused_where_it_is_given(kind: Any, secret: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="secret: expected the webhook secret") as caught:
+        kind(NOWHERE, secret=secret)
+    assert SECRET not in str(caught.value)
