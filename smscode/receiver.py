@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
@@ -59,7 +60,7 @@ _TOO_LARGE = WebhookAnswer(413, f"The webhook's body is larger than {LARGEST_BOD
 class WebhookReceiver:
     """Decides about deliveries; it remembers those that it passed on, to pass on none of them twice.
 
-    Not for several threads at once: put a lock around `receive`.
+    It may be used by any number of threads at once.
     """
 
     def __init__(self, secret: str | Sequence[str], *, most_remembered: int = _MOST_DIGESTS) -> None:
@@ -74,6 +75,7 @@ class WebhookReceiver:
         self._secret: tuple[str, ...] = (secret,) if isinstance(secret, str) else tuple(secret)
         self._most = arguments.integer("most_remembered", most_remembered, 1, 1_000_000)
         self._digests: OrderedDict[bytes, None] = OrderedDict()
+        self._lock = threading.Lock()
 
     def refuse(self, method: str, headers: Iterable[Header]) -> WebhookAnswer | None:
         """Refuse a request before its body is read, or give None: then read it, and call `receive`.
@@ -96,18 +98,24 @@ class WebhookReceiver:
             return _TOO_LARGE
         try:
             verify(body, _signature(headers), self._secret)
-            digest = hashlib.sha256(body).digest()
-            if digest in self._digests:
-                return WebhookAnswer(204, duplicate=True)
             event = parse(body)
         except WebhookSignatureError as error:
             return WebhookAnswer(401, error.message, error=error)
         except WebhookPayloadError as error:
             return WebhookAnswer(400, error.message, error=error)
-        self._digests[digest] = None
-        if len(self._digests) > self._most:
-            self._digests.popitem(last=False)
+        if not self._is_first(hashlib.sha256(body).digest()):
+            return WebhookAnswer(204, duplicate=True)
         return WebhookAnswer(204, event=event)
+
+    def _is_first(self, digest: bytes) -> bool:
+        """Return True to one caller for each digest, however many ask at once."""
+        with self._lock:
+            if digest in self._digests:
+                return False
+            self._digests[digest] = None
+            if len(self._digests) > self._most:
+                self._digests.popitem(last=False)
+            return True
 
 
 def _values(headers: Iterable[Header], name: str) -> list[str]:

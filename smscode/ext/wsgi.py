@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
@@ -34,7 +33,6 @@ class WebhookApp:
     def __init__(self, receiver: WebhookReceiver, audience: Audience) -> None:
         self._receiver = receiver
         self._audience = audience
-        self._lock = threading.Lock()
         # Its threads start with the first events, so a server may fork before that.
         self._threads = ThreadPoolExecutor(_MOST_THREADS, "smscode-webhooks")
 
@@ -45,8 +43,7 @@ class WebhookApp:
         answer = self._receiver.refuse(method, headers)
         if answer is None:
             body = _read(environ)
-            with self._lock:
-                answer = self._receiver.receive(headers, body)
+            answer = self._receiver.receive(headers, body)
         event = self._audience.hear(answer)
         if event is not None:
             for callback in self._audience.callbacks:

@@ -368,6 +368,18 @@ def test_each_order_event_has_its_class_and_masks_what_is_private(name: str, cla
     assert "48291" not in repr(parse(event(event="order.new", otp_code="48291")))
 
 
+def test_every_event_can_be_put_into_a_set() -> None:
+    bodies = [*EVENTS, event(event="webhook.test"), *(event(event=kind) for kind in webhooks.ORDER_EVENTS)]
+    payloads: list[JsonValue] = [None, 1, "x", [], [1], {}, {"a": [{"b": 1}]}, {"a": [{"b": 2}]}]
+    for data in payloads:
+        bodies.append(json.dumps({"event": "order.new", "timestamp": None, "data": data}).encode())
+    kinds = {type(parse(body)) for body in bodies}
+    assert len(kinds) == 6
+    for body in bodies:
+        assert hash(parse(body)) == hash(parse(body))
+    assert len({parse(body) for body in bodies * 2}) == len({repr(body) for body in bodies})
+
+
 @given(
     st.sampled_from(sorted(EVENTS)),
     st.integers(0, 10**4),
