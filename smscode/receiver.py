@@ -36,9 +36,9 @@ class WebhookAnswer:
     """What to answer to a delivery, and the ``event`` to pass on: None when there is none, or no more.
 
     ``status`` is 204 for what is believed (also the second time), 401 without a right signature, 400 for
-    what is signed but no event, 405 for another method than POST, 413 for too large a body. ``reason``
-    is the text to answer with, ``error`` what `smscode.webhooks` raised. ``duplicate`` tells that the same
-    delivery came before.
+    what is signed but no event, 405 for another method than POST, 411 for a body whose end a server does
+    not show, 413 for too large a body. ``reason`` is the text to answer with, ``error`` what
+    `smscode.webhooks` raised. ``duplicate`` is True if the same delivery came before.
     """
 
     status: int
