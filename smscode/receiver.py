@@ -12,13 +12,12 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from attrs import frozen
 
+from ._seen import Seen
 from .core import arguments
 from .errors import WebhookPayloadError, WebhookSignatureError
 from .webhooks import LARGEST_BODY, SIGNATURE_HEADER, Event, parse, secret_keys, verify
@@ -73,9 +72,7 @@ class WebhookReceiver:
         """
         secret_keys(secret)
         self._secret: tuple[str, ...] = (secret,) if isinstance(secret, str) else tuple(secret)
-        self._most = arguments.integer("most_remembered", most_remembered, 1, 1_000_000)
-        self._digests: OrderedDict[bytes, None] = OrderedDict()
-        self._lock = threading.Lock()
+        self._seen = Seen(arguments.integer("most_remembered", most_remembered, 1, 1_000_000))
 
     def refuse(self, method: str, headers: Iterable[Header]) -> WebhookAnswer | None:
         """Refuse a request before its body is read, or give None: then read it, and call `receive`.
@@ -103,19 +100,9 @@ class WebhookReceiver:
             return WebhookAnswer(401, error.message, error=error)
         except WebhookPayloadError as error:
             return WebhookAnswer(400, error.message, error=error)
-        if not self._is_first(hashlib.sha256(body).digest()):
+        if not self._seen.add(hashlib.sha256(body).digest()):
             return WebhookAnswer(204, duplicate=True)
         return WebhookAnswer(204, event=event)
-
-    def _is_first(self, digest: bytes) -> bool:
-        """Return True to one caller for each digest, however many ask at once."""
-        with self._lock:
-            if digest in self._digests:
-                return False
-            self._digests[digest] = None
-            if len(self._digests) > self._most:
-                self._digests.popitem(last=False)
-            return True
 
 
 def _values(headers: Iterable[Header], name: str) -> list[str]:
