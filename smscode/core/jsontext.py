@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import NoReturn, cast
+from typing import Any, NoReturn, cast
 
 from ..errors import JsonValue
 
@@ -15,9 +15,8 @@ LEVELS = 100
 """How deep arrays and objects may be nested. That `json` has a limit at all depends on the interpreter."""
 
 _MARK = b"\xef\xbb\xbf"  # a byte order mark, which RFC 8259 (8.1) lets a reader ignore
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_CONTAINERS = frozenset({dict, list})
+_TOO_DEEP = f"nested too deeply: more than {LEVELS} levels"
 _LARGEST_EXPONENT = 308  # what a double can hold; beyond it no peer means what it says
 
 
@@ -58,22 +57,17 @@ _DISTINCT = json.JSONDecoder(parse_float=_number, parse_constant=_no_constant, o
 _PLAIN = json.JSONDecoder(parse_float=_number, parse_constant=_no_constant)
 
 
-def check_depth(body: bytes, levels: int = LEVELS) -> None:
-    """Raise ValueError if arrays and objects are nested in more than ``levels`` levels.
+def _inside(container: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return container.values() if type(container) is dict else container
 
-    Also decides about what is no JSON, so it can be called before anything is parsed.
-    """
-    if body.count(b"[") + body.count(b"{") <= levels:
-        return
-    brackets = _STRING.sub(b"", body).translate(_ONE_KIND, _NO_BRACKETS)
+
+def check_depth(value: JsonValue, levels: int = LEVELS) -> None:
+    """Raise ValueError if arrays and objects are nested in more than ``levels`` levels."""
+    found = [cast(Any, value)] if type(value) in _CONTAINERS else []
     for _ in range(levels):
-        # What is innermost goes, one level each time, until nothing is left of what is properly closed.
-        fewer = brackets.replace(b"[]", b"")
-        if len(fewer) == len(brackets):
-            break
-        brackets = fewer
-    if b"[]" in brackets or brackets.count(b"[") > levels:
-        raise ValueError(f"nested too deeply: more than {levels} levels")
+        found = [inner for one in found for inner in _inside(one) if type(inner) in _CONTAINERS]
+    if found:
+        raise ValueError(_TOO_DEEP)
 
 
 def parse(body: bytes, *, distinct: bool = True, levels: int = LEVELS) -> JsonValue:
@@ -87,10 +81,10 @@ def parse(body: bytes, *, distinct: bool = True, levels: int = LEVELS) -> JsonVa
     """
     body = body.removeprefix(_MARK)
     try:
-        if distinct:
-            check_depth(body, levels)
         text = body.decode("utf-8")
         value = (_DISTINCT if distinct else _PLAIN).decode(text)
+        if distinct and text.count("[") + text.count("{") > levels:
+            check_depth(cast("JsonValue", value), levels)
         if "\\" in text and _SURROGATE.search(text):
             value = _mended(value)
     except UnicodeError:
@@ -98,8 +92,8 @@ def parse(body: bytes, *, distinct: bool = True, levels: int = LEVELS) -> JsonVa
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON at character {error.pos}") from None
     except RecursionError:
-        # So few levels are always in reach, unless the caller's own functions have used up the stack.
-        raise ValueError("nested too deeply for what is left of the stack") from None
+        # Some interpreters cannot even read what is nested that deeply.
+        raise ValueError(_TOO_DEEP) from None
     except ArithmeticError:
         raise ValueError("a number is out of range") from None
     return cast("JsonValue", value)

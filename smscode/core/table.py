@@ -166,7 +166,7 @@ def _by_columns(array: bytes, model: type[M], known: Mapping[str, Column]) -> li
             filled.append(repeat(column.default, len(rows)))
     for name in table.keys() - known.keys():
         if not {list, dict}.isdisjoint(map(type, table[name])):  # of the known ones `take` has proved it
-            jsontext.check_depth(array, _LEVELS)
+            jsontext.check_depth(cast("JsonValue", rows), _LEVELS)
             break
     made = typed.finished(list(map(_unfinished(cast(Any, model)), *filled)), model)
     if not jsontext.names_once(array, fields * len(rows)):
