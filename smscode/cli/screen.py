@@ -20,7 +20,7 @@ from rich.prompt import Confirm
 from rich.table import Table
 from rich.text import Text
 
-from ..core.plain import _plain as record
+from ..core.plain import plain as record
 from ..models import mask
 from .trouble import Trouble
 

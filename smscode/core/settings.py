@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from attrs import field, frozen
 
 from ..errors import ConfigurationError, InvalidArgumentError
-from . import arguments
+from . import arguments, exact
 from .codec import Version
 
 DEFAULT_BASE_URL = "https://api.smscode.gg"
@@ -36,10 +36,11 @@ class Token:
 
     __slots__ = ("_header",)
 
-    def __init__(self, value: object, name: str = "token") -> None:
+    def __init__(self, given: object, name: str = "token") -> None:
         """Check a token; ``name`` is where it came from. No message ever shows the value."""
-        if type(value) is not str:
-            raise InvalidArgumentError(f"{name}: expected a string, got {type(value).__name__}.")
+        value = exact.text(given)
+        if value is None:
+            raise InvalidArgumentError(f"{name}: expected a string, got {type(given).__name__}.")
         if not value:
             raise InvalidArgumentError(f"{name}: expected a token, got an empty string.")
         if value.lower().startswith("bearer "):

@@ -253,7 +253,7 @@ def test_a_service_that_cannot_be_reached_says_what_to_look_at(
     assert done.err.splitlines()[1] == "Is the network there, and SMSCODE_BASE_URL right, if it is set?"
 
 
-@pytest.mark.parametrize("order_id", [0, -1, 2**31, 10**30])
+@pytest.mark.parametrize("order_id", [0, -1, 2**63, 10**30])
 def test_an_id_that_no_order_has_is_a_wrong_argument(order_id: int, shell: Shell) -> None:
     done = shell.run("cancel", "--json", "--", order_id) if order_id < 0 else shell.run("cancel", order_id)
     assert done.code == 2
