@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 import ssl
-import urllib.request
 from collections.abc import AsyncIterable, Iterable, Iterator, Mapping, MutableMapping
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, cast
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import httpcore
 import httpx
 
 from . import _version
 from ._concurrency import STREAM_ERRORS
-from .core.arguments import is_loopback
+from ._environment import environment_proxy as environment_proxy
+from ._environment import ssl_context as ssl_context
 from .core.bucket import Lease
 from .core.flow import Failure
 from .core.inflate import BodyError
@@ -29,8 +29,6 @@ from .errors import SmscodeError
 LARGEST_BODY = 16 * 1024 * 1024  # a full page of 10,000 products is about 4 MB
 
 _SHORTEST_SECRET = 8
-
-NO_SOCKS = 'The environment names a SOCKS proxy, which needs one more package: pip install "httpx[socks]"'
 
 _BROKEN: tuple[type[Exception], ...] = (
     httpcore.NetworkError,
@@ -327,22 +325,3 @@ def for_caller(request: httpcore.Request) -> httpx.Request:
     )
     made.stream = request.stream
     return made
-
-
-def environment_proxy(base_url: str) -> str | None:
-    """Give the proxy that the environment names for an address (HTTPS_PROXY, NO_PROXY ...)."""
-    parts = urlsplit(base_url)
-    host = parts.hostname or ""
-    if is_loopback(host) or urllib.request.proxy_bypass(host):
-        return None  # http is for this machine only: the token must not leave it
-    proxies = urllib.request.getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    # Many environments name it without a scheme, as curl allows; httpx does not.
-    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
-
-
-def ssl_context(base_url: str) -> ssl.SSLContext:
-    """Make the TLS settings for an address; loading the certificates is left out where none is used."""
-    if base_url.startswith("https:"):
-        return httpx.create_ssl_context()
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

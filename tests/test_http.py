@@ -1,4 +1,4 @@
-"""The seam to HTTP: what exceptions mean, what a request holds, which proxy is taken."""
+"""The seam to HTTP: what exceptions mean, what a request holds, what the waits do."""
 
 from __future__ import annotations
 
@@ -18,11 +18,9 @@ from smscode._concurrency import AsyncRuntime, Runtime
 from smscode._http import (
     Progress,
     Translator,
-    environment_proxy,
     extensions_of,
     for_caller,
     headers_of,
-    ssl_context,
 )
 from smscode.core.inflate import BodyError
 from smscode.core.purchases import Doubt
@@ -275,44 +273,6 @@ def test_a_response_has_lower_case_names_and_joined_values() -> None:
     response = translator().response(429, found, b"body", now)
     assert (response.status_code, response.body, response.received_at) == (429, b"body", now)
     assert response.headers == {"x-request-id": "1, 2", "retry-after": "5"}
-
-
-# -- the way there ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("environ", "base_url", "proxy"),
-    [
-        ({}, "https://api.smscode.gg", None),
-        ({"https_proxy": "http://p:1"}, "https://api.smscode.gg", "http://p:1"),
-        ({"HTTPS_PROXY": "http://p:1"}, "https://api.smscode.gg", "http://p:1"),
-        ({"http_proxy": "http://p:1"}, "https://api.smscode.gg", None),
-        ({"http_proxy": "http://p:1"}, "http://localhost:8080", None),
-        ({"all_proxy": "http://p:1"}, "http://127.0.0.1:8080", None),
-        ({"all_proxy": "http://p:2"}, "https://api.smscode.gg", "http://p:2"),
-        ({"https_proxy": "http://p:1", "all_proxy": "http://p:2"}, "https://api.smscode.gg", "http://p:1"),
-        ({"https_proxy": "http://p:1", "no_proxy": "smscode.gg"}, "https://api.smscode.gg", None),
-        ({"https_proxy": "http://p:1", "NO_PROXY": "*"}, "https://api.smscode.gg", None),
-        ({"https_proxy": "http://p:1", "no_proxy": "example.net"}, "https://api.smscode.gg", "http://p:1"),
-        ({"http_proxy": "http://p:1", "no_proxy": "127.0.0.1"}, "http://127.0.0.1:8080", None),
-        ({"https_proxy": "p:1"}, "https://api.smscode.gg", "http://p:1"),
-        ({"https_proxy": "http://p:1"}, "", None),
-    ],
-)
-def test_the_environment_names_the_proxy(
-    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], base_url: str, proxy: str | None
-) -> None:
-    for name, value in environ.items():
-        monkeypatch.setenv(name, value)
-    assert environment_proxy(base_url) == proxy
-
-
-def test_certificates_are_verified() -> None:
-    context = ssl_context("https://api.smscode.gg")
-    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
-    assert context.get_ca_certs()
-    plain = ssl_context("http://127.0.0.1")
-    assert (plain.verify_mode, plain.get_ca_certs()) == (ssl.CERT_REQUIRED, [])
 
 
 # -- the real waits --------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from ..core.inflate import Body
 from ..core.settings import Settings
 from ..core.timeouts import Timeouts
 from ..core.wire import Response
-from ..errors import ConfigurationError, SmscodeError
+from ..errors import SmscodeError
 from .gate import AsyncGate
 
 _CLOSING_GRACE = 1.0
@@ -171,14 +171,10 @@ class AsyncConnections:
         """Make a new lane; it connects with its first request."""
         with self._lock:
             if self._ssl_context is None:
-                self._ssl_context = _http.ssl_context(self._base_url)
+                # The proxy comes first: once the context is there, no later call looks at the proxy again.
                 self._proxy = _http.environment_proxy(self._base_url)
-        try:
-            return AsyncTransportLane(
-                self._translate.origin, self._ssl_context, self._proxy, self._runtime.now
-            )
-        except ImportError as error:
-            raise ConfigurationError(_http.NO_SOCKS) from error
+                self._ssl_context = _http.ssl_context(self._base_url)
+        return AsyncTransportLane(self._translate.origin, self._ssl_context, self._proxy, self._runtime.now)
 
     async def _close(self, lane: AsyncTransportLane) -> None:
         """Close a lane, also where the call is just being cancelled."""

@@ -27,7 +27,7 @@ from ..core.inflate import Body
 from ..core.settings import Settings
 from ..core.timeouts import Timeouts
 from ..core.wire import Response
-from ..errors import ConfigurationError, SmscodeError
+from ..errors import SmscodeError
 from .gate import Gate
 
 _CLOSING_GRACE = 1.0
@@ -173,14 +173,10 @@ class Connections:
         """Make a new lane; it connects with its first request."""
         with self._lock:
             if self._ssl_context is None:
-                self._ssl_context = _http.ssl_context(self._base_url)
+                # The proxy comes first: once the context is there, no later call looks at the proxy again.
                 self._proxy = _http.environment_proxy(self._base_url)
-        try:
-            return TransportLane(
-                self._translate.origin, self._ssl_context, self._proxy, self._runtime.now
-            )
-        except ImportError as error:
-            raise ConfigurationError(_http.NO_SOCKS) from error
+                self._ssl_context = _http.ssl_context(self._base_url)
+        return TransportLane(self._translate.origin, self._ssl_context, self._proxy, self._runtime.now)
 
     def _close(self, lane: TransportLane) -> None:
         """Close a lane, also where the call is just being cancelled."""

@@ -47,6 +47,7 @@ _MEANINGS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
     (aiohttp.ClientOSError, httpx.ReadError),
     (Exception, httpx.RemoteProtocolError),
 )
+_PROXY_SCHEMES = ("http", "https")
 _FRAMING = (b"content-length", b"transfer-encoding")
 
 
@@ -158,7 +159,9 @@ class _Lane:
     def _way(self, url: httpcore.URL) -> aiohttp.ClientRequest:
         """Make what tells aiohttp where to connect to; no request is made of it."""
         scheme, host = url.scheme.decode("ascii"), url.host.decode("ascii")
-        proxy = self._proxy or _http.environment_proxy(f"{scheme}://{host}")
+        shown = f"[{host}]" if ":" in host else host
+        origin = f"{scheme}://{shown}" if url.port is None else f"{scheme}://{shown}:{url.port}"
+        proxy = self._proxy or _http.environment_proxy(origin, _PROXY_SCHEMES)
         if proxy is not None and not (proxy.startswith(("http://", "https://")) and scheme == "https"):
             raise ConfigurationError(
                 "aiohttp only speaks to HTTP proxies, and here only for https: leave its transport out."
@@ -171,7 +174,7 @@ class _Lane:
             self._connector = _Connector(
                 limit=0,  # the client's own gate stands in front
                 keepalive_timeout=KEEPALIVE_EXPIRY,
-                ssl=self._ssl_context or _http.ssl_context(f"{scheme}://{host}"),
+                ssl=self._ssl_context or _http.ssl_context(origin),
             )
         address = URL.build(scheme=scheme, host=host, port=url.port)
         way = aiohttp.ClientRequest("GET", address, loop=loop, proxy=None if proxy is None else URL(proxy))
