@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import os
+import socket
 import ssl
 import sys
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
+import httpcore
 import pytest
 import trustme
 
 from smscode import AsyncClient, Client, ConfigurationError, InvalidArgumentError, NetworkError, RetryPolicy
 from smscode._environment import environment_proxy, is_excepted, ssl_context
+
+from .concurrency import raw_server
 
 SERVICE = "https://api.smscode.gg"
 SECRET = "s3cr3t-word"
@@ -425,6 +432,78 @@ def test_a_setting_that_is_put_right_is_used(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.delenv("SSL_CERT_FILE")
         with pytest.raises(NetworkError, match="ConnectError"):
             client.balance()
+
+
+@pytest.fixture
+def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Serve a proxy that refuses and repeats the password it was sent; return its host and port."""
+    said = base64.b64encode(f"user:{SECRET}".encode()).decode()
+    answer = f"HTTP/1.1 407 Who is user:{SECRET} ({said})\r\ncontent-length: 0\r\n\r\n".encode()
+    with raw_server(lambda connection, request: (answer, True)) as server:
+        address = server.url.removeprefix("http://")
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:{SECRET}@{address}")
+        yield address
+
+
+def hidden(error: BaseException | None) -> bool:
+    while error is not None:
+        if SECRET in f"{error} {error!r} {vars(error)}" and not isinstance(error, httpcore.ProxyError):
+            return False
+        error = error.__cause__
+    return True
+
+
+def test_a_proxy_that_refuses_is_named_with_its_answer_and_without_its_password(refusing: str) -> None:
+    with Client("token-4711", retry=RetryPolicy(max_attempts=1)) as client:
+        with pytest.raises(NetworkError, match="refuses") as caught:
+            client.orders.create(catalog_product_id=87)
+        assert client.orders.unresolved() == ()
+    assert caught.value.message == f"The proxy {refusing} refuses (407 Who is [removed] ([removed]))."
+    assert (caught.value.outcome, hidden(caught.value)) == ("not_sent", True)
+
+
+@pytest.mark.anyio
+async def test_a_task_is_told_what_a_proxy_answers_too(refusing: str) -> None:
+    async with AsyncClient("token-4711", retry=RetryPolicy(max_attempts=1)) as client:
+        with pytest.raises(NetworkError, match="refuses") as caught:
+            await client.balance()
+    assert caught.value.message == f"The proxy {refusing} refuses (407 Who is [removed] ([removed]))."
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.anyio
+async def test_aiohttp_says_what_a_proxy_answers_in_the_standard_s_words(refusing: str) -> None:
+    through = pytest.importorskip("smscode.ext.aiohttp")
+    transport = through.transport()
+    async with AsyncClient("token-4711", transport=transport, retry=RetryPolicy(max_attempts=1)) as client:
+        with pytest.raises(NetworkError, match="refuses") as caught:
+            await client.balance()
+    assert caught.value.message == f"The proxy {refusing} refuses (407 Proxy Authentication Required)."
+    assert hidden(caught.value)
+
+
+def test_a_port_where_nothing_listens_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+    with Client("token-4711", base_url=f"http://{address}", retry=RetryPolicy(max_attempts=1)) as client:
+        with pytest.raises(NetworkError) as caught:
+            client.balance()
+    assert caught.value.message == f"No connection to {address}: Connection refused (ConnectError)."
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.anyio
+async def test_a_loop_that_cannot_connect_is_a_matter_of_the_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(*_: object, **__: object) -> NoReturn:
+        raise NotImplementedError
+
+    monkeypatch.setattr(type(asyncio.get_running_loop()), "create_connection", unsupported)
+    async with AsyncClient("token-4711", base_url="http://127.0.0.1:9") as client:
+        with pytest.raises(ConfigurationError, match="event loop") as caught:
+            await client.orders.create(catalog_product_id=87)
+        assert client.orders.unresolved() == ()
+    assert (caught.value.outcome, caught.value.attempts) == ("not_sent", 1)
+    assert "(NotImplementedError)" in caught.value.message
 
 
 # -- the address -----------------------------------------------------------------------------------

@@ -102,7 +102,7 @@ class Connections:
         if effect.banned() or (lease is not None and lease.bucket.paused(self._runtime.clock())):
             self._gate.leave()
             return HeldUp()
-        progress = _http.Progress(effect.doubt, effect.lease)
+        progress = _http.Progress(effect.doubt, effect.lease, self._translate.origin)
         try:
             if self._shared is not None:
                 progress.begin(reports=False)

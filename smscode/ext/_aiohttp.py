@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import http.client
 import ssl
 from collections.abc import AsyncIterable, Mapping
 from contextvars import ContextVar
@@ -198,7 +199,8 @@ class _Connector(aiohttp.TCPConnector):
     async def _create_connection(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> ResponseHandler:
-        await _TELL.get()("connection.connect_tcp.started", {})
+        peer = req.proxy or req.url
+        await _TELL.get()("connection.connect_tcp.started", {"host": peer.host, "port": peer.port})
         return await super()._create_connection(req, traces, timeout)
 
 
@@ -266,7 +268,11 @@ class _Body(httpx.AsyncByteStream):
 
 def _failure(error: Exception) -> httpx.TransportError:
     """Say an error in httpx's words. aiohttp's own may hold headers, so it is no cause."""
-    failure = next(meaning for kind, meaning in _MEANINGS if isinstance(error, kind))(type(error).__name__)
+    text = type(error).__name__
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        # Not the proxy's own words, which may hold the password it was sent.
+        text = f"{error.status} {http.client.responses.get(error.status, '')}".strip()
+    failure = next(meaning for kind, meaning in _MEANINGS if isinstance(error, kind))(text)
     if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, aiohttp.ClientError):
         failure.__cause__ = error.__cause__
     return failure

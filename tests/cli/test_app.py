@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import httpcore
+import httpx
 import pytest
 
 pytest.importorskip("typer")
@@ -251,6 +254,25 @@ def test_a_service_that_cannot_be_reached_says_what_to_look_at(
     done = shell.run("balance")
     assert done.code == 1
     assert done.err.splitlines()[1] == "Is the network there, and SMSCODE_BASE_URL right, if it is set?"
+
+
+@pytest.mark.parametrize(
+    ("cause", "advice"),
+    [
+        (httpcore.ProxyError("407 Proxy Authentication Required"), "Is HTTPS_PROXY right"),
+        (httpx.ProxyError("407 Proxy Authentication Required"), "Is HTTPS_PROXY right"),
+        (ssl.SSLCertVerificationError("x"), "Is the clock right, and SSL_CERT_FILE"),
+        (OSError("x"), "Is the network there"),
+    ],
+)
+def test_a_way_that_is_closed_is_not_blamed_on_the_network(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, cause: Exception, advice: str
+) -> None:
+    def refuse(self: Client) -> None:
+        raise smscode.NetworkError("No connection.", outcome="not_sent") from cause
+
+    monkeypatch.setattr(Client, "balance", refuse)
+    assert shell.run("balance").err.splitlines()[1].startswith(advice)
 
 
 @pytest.mark.parametrize("order_id", [0, -1, 2**31, 10**30])
