@@ -13,6 +13,7 @@ import re
 import socket
 import ssl
 from collections.abc import Iterable, Iterator
+from typing import cast
 from urllib.parse import unquote
 
 _LONGEST = 120
@@ -36,7 +37,7 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(found))
         yield found
         if isinstance(found, BaseExceptionGroup):
-            left += found.exceptions
+            left += cast("BaseExceptionGroup[BaseException]", found).exceptions
         left.append(found.__cause__ or found.__context__)
 
 
