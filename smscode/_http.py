@@ -21,7 +21,7 @@ from .core.bucket import Lease
 from .core.flow import Failure
 from .core.inflate import BodyError
 from .core.purchases import Doubt
-from .core.settings import Settings
+from .core.settings import SecretText, Settings
 from .core.timeouts import Timeouts
 from .core.wire import Request, Response
 from .errors import ConfigurationError, SmscodeError
@@ -152,6 +152,8 @@ class Progress:
             # No cause: these exceptions quote the headers, and the token is one of them.
             return Failure("cannot be sent", f"The request cannot be sent ({type(error).__name__}).")
         forget_frames(error)
+        refusal = self._refusal(error)
+        _reasons.silence(error, self._proxy_secrets)
         if not isinstance(error, _BROKEN):
             if self._noted and not self._sent:
                 return self._unusable(error)
@@ -169,7 +171,7 @@ class Progress:
         when = " in time" if timed_out else ""
         if not self._sent if self._noted else isinstance(error, _NEVER_SENT):
             said = f"No connection{self._where}{when}{why} ({type(error).__name__})."
-            return Failure("not sent", self._refusal(error) or said, timed_out, error)
+            return Failure("not sent", refusal or said, timed_out, error)
         reused = self._noted and not self._connected and not self._answered and not timed_out
         kind: Literal["kept-alive connection broke", "connection broke"] = (
             "kept-alive connection broke" if reused else "connection broke"
@@ -302,6 +304,8 @@ class Translator:
         self.origin = self._url.origin
         self._path = url.raw_path.rstrip(b"/")
         self._secret = settings.token.secret
+        self._shown = SecretText(self._secret.decode("ascii"))
+        self._named = SecretText(self._shown.lower())  # names of headers are in lower case
         self._timeouts = timeouts
         self._own_headers = [
             (b"host", url.netloc),
@@ -340,8 +344,14 @@ class Translator:
     ) -> Response:
         """Turn what came into a response of plain values."""
         # A toy token, as short as a word of the answer, would take that out, too.
-        if len(self._secret) >= _SHORTEST_SECRET and body.find(self._secret) >= 0:
-            body = body.replace(self._secret, b"[removed]")
+        if len(self._secret) >= _SHORTEST_SECRET:
+            if body.find(self._secret) >= 0:
+                body = body.replace(self._secret, b"[removed]")
+            if any(self._shown in value or self._named in name for name, value in headers.items()):
+                headers = {
+                    name.replace(self._named, "removed"): value.replace(self._shown, "[removed]")
+                    for name, value in headers.items()
+                }
         return Response(status, headers, body, received_at)
 
 

@@ -22,6 +22,7 @@ _STATUS_LINE = re.compile(r"[1-5][0-9]{2}(?: .*)?")
 _SOCKS = re.compile(
     r"Proxy Server could not connect: [A-Za-z -]+|Invalid username/password|Requested [A-Za-z0-9 /,-]+"
 )
+_QUOTING = ("RemoteProtocolError", "LocalProtocolError")  # of h11, httpcore and httpx
 _HIDDEN = "[removed]"
 _TEMPORARY: int = getattr(socket, "EAI_AGAIN", 0)
 
@@ -79,6 +80,15 @@ def proxy_answer(error: BaseException, secrets: Iterable[str]) -> str:
     for secret in secrets:
         text = text.replace(secret, _HIDDEN)
     return _clean(text)
+
+
+def silence(error: BaseException, secrets: Iterable[str]) -> None:
+    """Take out of an exception and its causes what a server or proxy sent, which may repeat a secret."""
+    for cause in causes(error):
+        if type(cause).__name__ in _QUOTING and cause.args:
+            cause.args = (_clean(str(cause).partition(":")[0]),)
+        elif type(cause).__name__ == "ProxyError" and cause.args:
+            cause.args = (proxy_answer(cause, secrets),)
 
 
 def proxy_secrets(authorization: bytes) -> tuple[str, ...]:

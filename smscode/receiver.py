@@ -100,9 +100,10 @@ class WebhookReceiver:
                 return WebhookAnswer(204, duplicate=True)
             event = parse(body)
         except WebhookSignatureError as error:
-            return WebhookAnswer(401, error.message, error=error)
+            return WebhookAnswer(401, error.message, error=error.with_traceback(None))
         except WebhookPayloadError as error:
-            return WebhookAnswer(400, error.message, error=error)
+            # Its frames hold the body, and whoever reports the error may print their variables.
+            return WebhookAnswer(400, error.message, error=error.with_traceback(None))
         self._digests[digest] = None
         if len(self._digests) > self._most:
             self._digests.popitem(last=False)

@@ -32,6 +32,15 @@ class SecretBytes(bytes):
     __str__ = __repr__
 
 
+class SecretText(str):
+    """A string that never shows itself, not even in a traceback that prints local variables."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+
 class Token:
     """The account's token: usable as a header, and otherwise invisible."""
 
