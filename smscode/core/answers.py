@@ -67,11 +67,11 @@ def read(call: Call[T], response: Response, version: Version) -> Generator[None,
         data = endpoint.decode(envelope)
     except Mismatch as mismatch:
         failure = _labelled(_invalid(response, mismatch), "unexpected data")
-    if failure is not None:
-        del body, read_before, found, later, envelope
-        raise failure
-    now = _date(response.headers.get("date", "")) or response.received_at
-    return Answer(data, find_request_id(response), response.status_code, _rate(envelope), date=now)
+    else:
+        now = _date(response.headers.get("date", "")) or response.received_at
+        return Answer(data, find_request_id(response), response.status_code, _rate(envelope), date=now)
+    del body, read_before, found, later, envelope
+    raise failure
 
 
 def _rate(envelope: Envelope) -> FxRate | None:

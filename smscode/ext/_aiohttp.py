@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 import httpcore
 import httpx
 
-from .. import _http
+from .. import _http, _mocking
 from .._lanes import KEEPALIVE_EXPIRY, AsyncLaneTransport
 from ..errors import ConfigurationError
 
@@ -122,6 +122,8 @@ class _Lane:
 
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
         """Send a request, once; a redirect is an answer like others, and the body comes as it was sent."""
+        if _mocking.async_mocked() or _mocking.replaced(aiohttp.ClientSession._request, ("aiohttp",)):
+            raise ConfigurationError(_mocking.NOT_THROUGH_HERE)
         written = _written(request, await _body(request))
         extensions = _http.extensions_of(request)
         limits: Mapping[str, float | None] = extensions.get("timeout", {})
