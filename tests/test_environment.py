@@ -190,6 +190,9 @@ EXCEPTED: list[tuple[str, int, str, bool]] = [
     # And what else there is.
     ("x", 443, "", False),
     ("x", 443, " , ,", False),
+    ("x", 443, ":443", False),
+    ("x", 443, "*.", False),
+    ("x", 443, ".", False),
     ("a.b", 443, "*.a.b", False),
     ("x.a.b", 443, "*.a.b", True),
     ("xa.b", 443, "*a.b", False),

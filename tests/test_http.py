@@ -389,6 +389,10 @@ def test_an_answer_that_echoes_the_token_loses_it() -> None:
     assert response.body == b"who is [removed]?"
 
 
+def test_what_looks_for_the_token_does_not_show_it() -> None:
+    assert TOKEN not in repr(vars(translator()))
+
+
 def test_a_toy_token_takes_nothing_out_of_an_answer() -> None:
     now = datetime(2026, 6, 14, tzinfo=UTC)
     assert translator(token="5").response(200, {}, b'{"a":5}', now).body == b'{"a":5}'
