@@ -97,9 +97,10 @@ class WebhookReceiver:
             verify(body, _signature(headers), self._secret)
             event = parse(body)
         except WebhookSignatureError as error:
-            return WebhookAnswer(401, error.message, error=error)
+            return WebhookAnswer(401, error.message, error=error.with_traceback(None))
         except WebhookPayloadError as error:
-            return WebhookAnswer(400, error.message, error=error)
+            # Its frames hold the body, and whoever reports the error may print their variables.
+            return WebhookAnswer(400, error.message, error=error.with_traceback(None))
         if not self._seen.add(hashlib.sha256(body).digest()):
             return WebhookAnswer(204, duplicate=True)
         return WebhookAnswer(204, event=event)

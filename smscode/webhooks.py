@@ -129,7 +129,7 @@ def verify(body: bytes, signature: str | None, secret: str | Sequence[str]) -> N
     quotation marks around it, as files have them.
     """
     refusal = _refusal(body, signature, secret)
-    del secret  # error reporters print the variables of every frame that raises
+    del secret, body  # error reporters print the variables of every frame that raises
     if refusal is not None:
         raise refusal
 
@@ -142,14 +142,11 @@ def parse(body: bytes) -> Event:
     not know is an `UnknownEvent`.
     """
     _check_body(body)
-    try:
-        envelope = jsontext.parse(body)
-    except ValueError as error:
-        raise WebhookPayloadError(f"$: expected a JSON object ({error}).") from None
-    try:
-        return _event(envelope)
-    except Mismatch as mismatch:
-        raise WebhookPayloadError(f"{mismatch}.") from None
+    found = _parsed(body)
+    del body  # error reporters print the variables of every frame that raises: numbers and codes are in it
+    if isinstance(found, WebhookPayloadError):
+        raise found
+    return found
 
 
 def receive(body: bytes, signature: str | None, secret: str | Sequence[str]) -> Event:
@@ -157,8 +154,25 @@ def receive(body: bytes, signature: str | None, secret: str | Sequence[str]) -> 
     refusal = _refusal(body, signature, secret)
     del secret
     if refusal is not None:
+        del body
         raise refusal
-    return parse(body)
+    found = _parsed(body)
+    del body
+    if isinstance(found, WebhookPayloadError):
+        raise found
+    return found
+
+
+def _parsed(body: bytes) -> Event | WebhookPayloadError:
+    """Return the event in a body, or the error to raise where no handler has the body in its frames."""
+    try:
+        envelope = jsontext.parse(body)
+    except ValueError as error:
+        return WebhookPayloadError(f"$: expected a JSON object ({error}).")
+    try:
+        return _event(envelope)
+    except Mismatch as mismatch:
+        return WebhookPayloadError(f"{mismatch}.")
 
 
 @frozen

@@ -18,6 +18,8 @@ from .parameters import INT64, KEY_PATTERN
 
 # The service's schema says 32 bits for ids. What it gave is to be given back to it even if it outgrows them.
 _LARGEST_ID = INT64[1]
+_HOST = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
+_LONGEST_HOST = 253
 _PAIR = re.compile(r"[A-Za-z]{2,10}/[A-Za-z]{2,10}")
 URL_LENGTH = 2048
 SECRET_LENGTH = 256
@@ -104,11 +106,17 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def web_address(name: str, value: object) -> str:
+def is_host(host: str) -> bool:
+    """Return True if a resolver can be asked for a host: IPv6, or ASCII labels of 1..63 characters."""
+    return ":" in host or (len(host) <= _LONGEST_HOST and bool(_HOST.fullmatch(host)))
+
+
+def web_address(name: str, value: object, *, allow_http: bool | None = None) -> str:
     """Check an absolute URL that is https, or http to this machine, and hides nothing.
 
     User names, fragments, control characters and hosts that merely look like this machine
-    (``127.1``, ``localhost.example.com``) are refused.
+    (``127.1``, ``localhost.example.com``) are refused; with ``allow_http`` plain http may go to any host. It
+    is None where the caller has no such choice.
     """
     url = exact.text(value)
     if url is None:
@@ -122,10 +130,13 @@ def web_address(name: str, value: object) -> str:
         raise InvalidArgumentError(f"{name}: its host or port is not valid.") from None
     if not host or parts.scheme not in ("https", "http"):
         raise InvalidArgumentError(f"{name}: expected a URL such as https://host/path.")
+    if not is_host(host):
+        raise InvalidArgumentError(f"{name}: its host or port is not valid.")
     if parts.username is not None or parts.password is not None or "#" in url:
         raise InvalidArgumentError(f"{name}: expected no user name, password or fragment.")
-    if parts.scheme == "http" and not is_loopback(host):
-        raise InvalidArgumentError(f"{name}: expected https (http is only for this machine itself).")
+    if parts.scheme == "http" and not (allow_http or is_loopback(host)):
+        hint = "" if allow_http is None else ", or allow_http=True for a sandbox elsewhere"
+        raise InvalidArgumentError(f"{name}: expected https (http is only for this machine itself){hint}.")
     return url
 
 
