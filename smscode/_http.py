@@ -134,6 +134,8 @@ class Progress:
 
     def _mark(self, *, sent: bool, doubtful: bool) -> None:
         self._doubt.raised = doubtful
+        if sent and self._doubt.forbidden is not None:
+            raise self._doubt.forbidden  # before the first byte
         if self._lease is not None:
             self._lease.sent = sent
 

@@ -38,6 +38,7 @@ from .webhook import AsyncWebhook
 T = TypeVar("T")
 
 _MOST_CONNECTIONS = 1000
+_CLOSING = 6.0  # seconds: more than a journal takes at most
 
 
 class AsyncClient:
@@ -174,8 +175,10 @@ class AsyncClient:
             await self._driver.aclose()
         finally:
             if self._journal is not None and self._owns_journal:
-                self._owns_journal = False
-                await self._driver.runtime.in_thread(self._journal.close)
+                with self._driver.runtime.shield(_CLOSING):
+                    self._owns_journal = False
+                    if self._purchases.close():
+                        await self._driver.runtime.in_thread(self._journal.close)
 
     async def __aenter__(self) -> Self:
         return self

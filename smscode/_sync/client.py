@@ -40,6 +40,7 @@ from .webhook import Webhook
 T = TypeVar("T")
 
 _MOST_CONNECTIONS = 1000
+_CLOSING = 6.0  # seconds: more than a journal takes at most
 
 
 class Client:
@@ -176,8 +177,10 @@ class Client:
             self._driver.close()
         finally:
             if self._journal is not None and self._owns_journal:
-                self._owns_journal = False
-                self._driver.runtime.in_thread(self._journal.close)
+                with self._driver.runtime.shield(_CLOSING):
+                    self._owns_journal = False
+                    if self._purchases.close():
+                        self._driver.runtime.in_thread(self._journal.close)
 
     def __enter__(self) -> Self:
         return self
