@@ -14,6 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and give its exit code, one of `smscode.cli.exits.Exit`."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     streams.open_closed()
+    streams.escape()
     try:
         code = _run(given)
         sys.stdout.flush()

@@ -4,33 +4,31 @@ from __future__ import annotations
 
 import math
 import ssl
-import urllib.request
 from collections.abc import AsyncIterable, Iterable, Iterator, Mapping, MutableMapping
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, cast
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import httpcore
 import httpx
 
-from . import _version
+from . import _reasons, _version
 from ._concurrency import STREAM_ERRORS
-from .core.arguments import is_loopback
+from ._environment import environment_proxy as environment_proxy
+from ._environment import ssl_context as ssl_context
 from .core.bucket import Lease
 from .core.flow import Failure
 from .core.inflate import BodyError
 from .core.purchases import Doubt
-from .core.settings import Settings
+from .core.settings import SecretText, Settings
 from .core.timeouts import Timeouts
 from .core.wire import Request, Response
-from .errors import SmscodeError
+from .errors import ConfigurationError, SmscodeError
 
 LARGEST_BODY = 16 * 1024 * 1024  # a full page of 10,000 products is about 4 MB
 
 _SHORTEST_SECRET = 8
-
-NO_SOCKS = 'The environment names a SOCKS proxy, which needs one more package: pip install "httpx[socks]"'
 
 _BROKEN: tuple[type[Exception], ...] = (
     httpcore.NetworkError,
@@ -66,7 +64,14 @@ _NEVER_POSSIBLE = (
 _TIMED_OUT = (TimeoutError, httpcore.TimeoutException, httpx.TimeoutException)
 _FIRST_BYTE = ".send_request_headers.started"  # of http11, or of http2 in a caller's own transport
 _ANSWERED = ".receive_response_headers.complete"
-_CONNECTING = frozenset({"connection.connect_tcp.started", "connection.connect_unix_socket.started"})
+PROXY_REFUSED = (httpcore.ProxyError, httpx.ProxyError)
+_CONNECTING = frozenset(
+    {
+        "connection.connect_tcp.started",
+        "connection.connect_unix_socket.started",
+        "socks.connect_tcp.started",
+    }
+)
 
 
 class Progress:
@@ -76,8 +81,13 @@ class Progress:
     given to one counts as sent until something else is known.
     """
 
-    def __init__(self, doubt: Doubt, lease: Lease | None = None) -> None:
-        """Follow an exchange; its first byte raises ``doubt`` and marks the ``lease`` as sent."""
+    def __init__(
+        self, doubt: Doubt, lease: Lease | None = None, origin: httpcore.Origin | None = None
+    ) -> None:
+        """Follow an exchange; its first byte raises ``doubt`` and marks the ``lease`` as sent.
+
+        ``origin`` is the service: a connection to anything else goes to a proxy.
+        """
         self._doubt = doubt
         self._lease = lease
         self._before = doubt.raised
@@ -85,9 +95,15 @@ class Progress:
         self._sent = False
         self._connected = False
         self._answered = False
+        self._service = _reasons.address(origin.host, origin.port) if origin is not None else ""
+        self._peer = ""
+        self._tunnel = False
+        self._own = False
+        self._proxy_secrets: tuple[str, ...] = ()
 
     def begin(self, *, reports: bool) -> None:
         """Give the request to a transport that surely reports events, or perhaps does not."""
+        self._own = reports
         if not reports:
             self._mark(sent=True, doubtful=True)
 
@@ -98,14 +114,28 @@ class Progress:
             self._mark(sent=False, doubtful=self._before)
         if event in _CONNECTING:
             self._connected = True
+            self._peer = _reasons.address(info.get("host"), info.get("port"))
         elif event.endswith(_ANSWERED):
             self._answered = True
-        elif event.endswith(_FIRST_BYTE) and getattr(info.get("request"), "method", None) != b"CONNECT":
-            self._sent = True
-            self._mark(sent=True, doubtful=True)
+        elif event.endswith(_FIRST_BYTE):
+            request = info.get("request")
+            if getattr(request, "method", None) == b"CONNECT":
+                self._note_proxy(getattr(request, "headers", ()))
+            else:
+                self._sent = True
+                self._mark(sent=True, doubtful=True)
+
+    def _note_proxy(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Keep what a proxy was told in confidence, to take it out of what the proxy answers."""
+        self._tunnel = True
+        for name, value in headers:
+            if name.lower() == b"proxy-authorization":
+                self._proxy_secrets = _reasons.proxy_secrets(value)
 
     def _mark(self, *, sent: bool, doubtful: bool) -> None:
         self._doubt.raised = doubtful
+        if sent and self._doubt.forbidden is not None:
+            raise self._doubt.forbidden  # before the first byte
         if self._lease is not None:
             self._lease.sent = sent
 
@@ -124,21 +154,62 @@ class Progress:
             # No cause: these exceptions quote the headers, and the token is one of them.
             return Failure("cannot be sent", f"The request cannot be sent ({type(error).__name__}).")
         forget_frames(error)
+        refusal = self._refusal(error)
+        _reasons.silence(error, self._proxy_secrets)
         if not isinstance(error, _BROKEN):
+            if self._noted and not self._sent:
+                return self._unusable(error)
             # A defect below, or in a caller's own transport or hooks: trying again cannot help.
             return Failure("transport failed", f"The transport failed ({type(error).__name__}).", cause=error)
-        untrusted = any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error))
-        if untrusted and not self._sent:
-            return Failure("cannot be sent", "The service's certificate cannot be verified.", cause=error)
+        distrust = _reasons.distrust(error)
+        if distrust is not None and not self._sent:
+            why = f": {distrust}" if distrust else ""
+            return Failure(
+                "cannot be sent", f"The service's certificate cannot be verified{why}.", cause=error
+            )
         timed_out = isinstance(error, _TIMED_OUT)
+        reason = _reasons.reason(error)
+        why = f": {reason}" if reason else ""
         when = " in time" if timed_out else ""
         if not self._sent if self._noted else isinstance(error, _NEVER_SENT):
-            return Failure("not sent", f"No connection{when} ({type(error).__name__}).", timed_out, error)
+            said = f"No connection{self._where}{when}{why} ({type(error).__name__})."
+            return Failure("not sent", refusal or said, timed_out, error)
         reused = self._noted and not self._connected and not self._answered and not timed_out
         kind: Literal["kept-alive connection broke", "connection broke"] = (
             "kept-alive connection broke" if reused else "connection broke"
         )
-        return Failure(kind, f"No answer{when} ({type(error).__name__}).", timed_out, error)
+        return Failure(kind, f"No answer{when}{why} ({type(error).__name__}).", timed_out, error)
+
+    def _unusable(self, error: Exception) -> Failure:
+        """Return what a defect before the first byte means, such as an event loop that cannot connect."""
+        self._mark(sent=False, doubtful=self._before)
+        *_, first = _reasons.causes(error)
+        message = (
+            f"No connection can be made here ({type(first).__name__}): the transport, or the event loop that "
+            "it runs on, cannot be used."
+        )
+        if not self._own:
+            return Failure("cannot be sent", message, cause=error)
+        raised = ConfigurationError(message)
+        raised.__cause__ = error
+        return Failure("cannot be sent", message, raised=raised)
+
+    @property
+    def _where(self) -> str:
+        """What no connection was made to, as far as that is known."""
+        if not self._peer:
+            return f" to {self._service}" if self._service else ""
+        if not self._service or self._peer == self._service:
+            return f" to {self._peer}"
+        return f" {'through' if self._tunnel else 'to'} the proxy {self._peer}"
+
+    def _refusal(self, error: Exception) -> str:
+        """Return what a proxy refuses, empty if that is not what happened."""
+        if not isinstance(error, PROXY_REFUSED):
+            return ""
+        answer = _reasons.proxy_answer(error, self._proxy_secrets)
+        proxy = f"The proxy {self._peer}" if self._peer else "The proxy"
+        return f"{proxy} refuses ({answer})." if answer else ""
 
 
 def forget_frames(error: BaseException) -> None:
@@ -147,7 +218,7 @@ def forget_frames(error: BaseException) -> None:
     Their local variables hold the request's bytes: whoever prints tracebacks with local variables would
     print the token with them. The frames of a caller's own transport stay, to find its defects by.
     """
-    for cause in _causes(error):
+    for cause in _reasons.causes(error):
         cause.__traceback__ = _without_libraries(cause.__traceback__)
 
 
@@ -158,15 +229,6 @@ def _without_libraries(frames: TracebackType | None) -> TracebackType | None:
     if frames.tb_frame.f_globals.get("__name__", "").partition(".")[0] in _LIBRARIES:
         return rest
     return TracebackType(rest, frames.tb_frame, frames.tb_lasti, frames.tb_lineno)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    found: BaseException | None = error
-    while found is not None and id(found) not in seen:
-        seen.add(id(found))
-        yield found
-        found = found.__cause__ or found.__context__
 
 
 class Content(httpx.AsyncByteStream, httpx.SyncByteStream):
@@ -244,6 +306,8 @@ class Translator:
         self.origin = self._url.origin
         self._path = url.raw_path.rstrip(b"/")
         self._secret = settings.token.secret
+        self._shown = SecretText(self._secret.decode("ascii"))
+        self._named = SecretText(self._shown.lower())  # names of headers are in lower case
         self._timeouts = timeouts
         self._own_headers = [
             (b"host", url.netloc),
@@ -282,8 +346,14 @@ class Translator:
     ) -> Response:
         """Turn what came into a response of plain values."""
         # A toy token, as short as a word of the answer, would take that out, too.
-        if len(self._secret) >= _SHORTEST_SECRET and body.find(self._secret) >= 0:
-            body = body.replace(self._secret, b"[removed]")
+        if len(self._secret) >= _SHORTEST_SECRET:
+            if body.find(self._secret) >= 0:
+                body = body.replace(self._secret, b"[removed]")
+            if any(self._shown in value or self._named in name for name, value in headers.items()):
+                headers = {
+                    name.replace(self._named, "removed"): value.replace(self._shown, "[removed]")
+                    for name, value in headers.items()
+                }
         return Response(status, headers, body, received_at)
 
 
@@ -327,22 +397,3 @@ def for_caller(request: httpcore.Request) -> httpx.Request:
     )
     made.stream = request.stream
     return made
-
-
-def environment_proxy(base_url: str) -> str | None:
-    """Give the proxy that the environment names for an address (HTTPS_PROXY, NO_PROXY ...)."""
-    parts = urlsplit(base_url)
-    host = parts.hostname or ""
-    if is_loopback(host) or urllib.request.proxy_bypass(host):
-        return None  # http is for this machine only: the token must not leave it
-    proxies = urllib.request.getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    # Many environments name it without a scheme, as curl allows; httpx does not.
-    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
-
-
-def ssl_context(base_url: str) -> ssl.SSLContext:
-    """Make the TLS settings for an address; loading the certificates is left out where none is used."""
-    if base_url.startswith("https:"):
-        return httpx.create_ssl_context()
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

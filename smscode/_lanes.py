@@ -6,10 +6,12 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import httpcore
 import httpx
+
+from . import _http, _mocking
 
 KEEPALIVE_EXPIRY: Final = 30.0
 """Seconds that a connection is kept without use: longer than a poll interval, so that polling does not
@@ -78,11 +80,16 @@ class AsyncTransportLane:
         # The transport knows how to get through each kind of proxy; its pool is only asked to make the
         # connection, and never sees a request.
         self.owner: object = None
-        transport = httpx.AsyncHTTPTransport(verify=context, proxy=proxy, limits=_LIMITS)
-        self._connection = transport._pool.create_connection(origin)
+        self._transport = httpx.AsyncHTTPTransport(verify=context, proxy=proxy, limits=_LIMITS)
+        self._connection = self._transport._pool.create_connection(origin)
+        self._mocked = False
 
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
         """Send the request; the response's body is still to be read."""
+        if _mocking.async_mocked():
+            self._mocked = True
+            response = await self._transport.handle_async_request(_http.for_caller(request))
+            return _http.LaneResponse(response.status_code, response.headers.raw, response.stream)
         return await self._connection.handle_async_request(request)
 
     def until(self, deadline: float) -> None:
@@ -104,6 +111,8 @@ class AsyncTransportLane:
     async def aclose(self) -> None:
         """Close the connection."""
         await self._connection.aclose()
+        if self._mocked:  # a stand-in may let a request pass, on a connection of the transport's pool
+            await self._transport.aclose()
 
 
 class TransportLane:
@@ -122,14 +131,19 @@ class TransportLane:
     ) -> None:
         self.owner: object = None
         self._deadline = _Deadline(now)
-        transport = httpx.HTTPTransport(verify=context, proxy=proxy, limits=_LIMITS)
+        self._transport = httpx.HTTPTransport(verify=context, proxy=proxy, limits=_LIMITS)
+        self._mocked = False
         # httpx has no argument for the network backend of the pool that it makes.
-        pool: Any = transport._pool
+        pool: Any = self._transport._pool
         pool._network_backend = _DeadlineBackend(pool._network_backend, self._deadline)
-        self._connection = transport._pool.create_connection(origin)
+        self._connection = self._transport._pool.create_connection(origin)
 
     def handle_request(self, request: httpcore.Request) -> httpcore.Response:
         """Send the request; the response's body is still to be read."""
+        if _mocking.sync_mocked():
+            self._mocked = True
+            response = self._transport.handle_request(_http.for_caller(request))
+            return _http.LaneResponse(response.status_code, response.headers.raw, cast(Any, response.stream))
         return self._connection.handle_request(request)
 
     def until(self, deadline: float) -> None:
@@ -158,6 +172,8 @@ class TransportLane:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+        if self._mocked:  # a stand-in may let a request pass, on a connection of the transport's pool
+            self._transport.close()
 
 
 def _left_over(connection: object) -> bool:

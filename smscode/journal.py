@@ -18,6 +18,7 @@ from ._journal.writes import Read, Sweep, Write
 from .core.arguments import wrong
 from .core.purchase_records import Record
 from .core.purchases import Holder
+from .errors import ClientStateError
 
 __all__ = ["Read", "SQLiteJournal", "Sweep", "Totals", "Write", "shared"]
 
@@ -122,12 +123,21 @@ class SQLiteJournal:
         """
         return self._writer.ask(lambda store: store.totals(account))
 
-    def close(self) -> None:
+    def close(self, *, wait: bool = True) -> None:
         """Write what waits, for at most 5 seconds, and close the file. What is unfinished stays in it.
 
-        In a forked process this does nothing.
+        Purchases under way that have not sent their first byte are withdrawn: they are not sent any more.
+        Without ``wait`` the file is closed soon after. In a forked process this does nothing.
         """
-        self._writer.stop(_CLOSING)
+        self._forbid()
+        self._writer.stop(_CLOSING, wait=wait)
+
+    def _forbid(self) -> None:
+        if self._writer.usable:
+            for holder in tuple(self.holders.values()):
+                holder.forbid(
+                    ClientStateError(f"journal: {self.path} was closed before this purchase was sent.")
+                )
 
 
 class _SharedJournal(SQLiteJournal):
@@ -137,7 +147,7 @@ class _SharedJournal(SQLiteJournal):
         self._begin(path, _KEEP)
         self.uses = 0
 
-    def close(self) -> None:
+    def close(self, *, wait: bool = True) -> None:
         """Close the file when the last one who uses it closes it."""
         with _sharing.lock:
             # An interruption at any line leaves it open and to be had, or closed for good.
@@ -146,7 +156,7 @@ class _SharedJournal(SQLiteJournal):
                 return
             if _sharing.journals.get(self._writer.path) is self:
                 del _sharing.journals[self._writer.path]
-        super().close()
+        super().close(wait=wait)
 
 
 class _Sharing:

@@ -92,6 +92,16 @@ def mask(value: object) -> str:
     return f"'{'*' * min(len(value), 8)}'"
 
 
+def not_blank(text: str | None) -> str | None:
+    """Return a text in which something can be seen, None for any other.
+
+    Many services send an empty text, or one of spaces, for "none yet".
+    """
+    if text is None or text.isalnum():
+        return text
+    return text if any(letter.isprintable() and not letter.isspace() for letter in text) else None
+
+
 def _not_negative(_: object, attribute: "Attribute[Money]", value: Money) -> None:
     if value.canonical_amount < 0:
         raise InvalidArgumentError(f"{attribute.name}: expected no negative amount.")
@@ -216,7 +226,8 @@ class Order(Capabilities):
     """An order as `orders.get` and `orders.list` show it.
 
     ``otp_code`` is the last code the service found, ``otp_message`` the latest text, and they may
-    come from two different messages. ``sms_revision`` counts messages, 0 before the first.
+    come from two different messages; a blank one is None. ``sms_revision`` counts messages, 0 before
+    the first.
     """
 
     id: int
@@ -225,13 +236,13 @@ class Order(Capabilities):
     product_id: int
     amount: Money = field(validator=_not_negative)
     phone_number: str | None = field(repr=mask)
-    otp_code: str | None = field(repr=mask)
+    otp_code: str | None = field(repr=mask, converter=not_blank)
     otp_received_at: datetime | None
     expires_at: datetime | None
     canceled_at: datetime | None
     failed_reason: str | None
     catalog_product_id: int | None = None
-    otp_message: str | None = field(default=None, repr=mask)
+    otp_message: str | None = field(default=None, repr=mask, converter=not_blank)
     sms_revision: int | None = None
 
 
@@ -241,8 +252,8 @@ class ActiveOrder(Capabilities):
 
     id: int
     status: OrderStatus | str
-    otp_code: str | None = field(repr=mask)
-    otp_message: str | None = field(repr=mask)
+    otp_code: str | None = field(repr=mask, converter=not_blank)
+    otp_message: str | None = field(repr=mask, converter=not_blank)
     otp_received_at: datetime | None
     expires_at: datetime | None
     failed_reason: str | None
@@ -263,7 +274,7 @@ class CreatedOrder(Capabilities):
     amount: Money | None = field(default=None, validator=optional(_not_negative))
     phone_number: str | None = field(default=None, repr=mask)
     catalog_product_id: int | None = None
-    otp_code: str | None = field(default=None, repr=mask)
+    otp_code: str | None = field(default=None, repr=mask, converter=not_blank)
     otp_received_at: datetime | None = None
     expires_at: datetime | None = None
     failed_reason: str | None = None

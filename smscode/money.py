@@ -10,8 +10,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final, Literal
 
-from attrs import Attribute, field, frozen
+from attrs import field, frozen
 
+from .core import exact
 from .core.plain import Model
 from .errors import InvalidArgumentError
 
@@ -28,16 +29,25 @@ def _shift(number: int, places: int) -> Decimal:
     return Decimal((int(number < 0), digits, -places))
 
 
-def _finite(_: object, attribute: Attribute[Decimal], value: Decimal) -> None:
-    if type(value) is not Decimal or not value.is_finite():
-        raise InvalidArgumentError(
-            f"Money.{attribute.name}: expected a finite Decimal, got {type(value).__name__}."
-        )
+def _amount(value: Decimal) -> Decimal:
+    found = exact.decimal(value)
+    if found is None or not found.is_finite():
+        raise InvalidArgumentError(f"Money.amount: expected a finite Decimal, got {type(value).__name__}.")
+    return found
 
 
-def _whole(_: object, attribute: Attribute[int], value: int) -> None:
-    if type(value) is not int:
-        raise InvalidArgumentError(f"Money.{attribute.name}: expected an int, got {type(value).__name__}.")
+def _canonical_amount(value: int) -> int:
+    found = exact.whole(value)
+    if found is None:
+        raise InvalidArgumentError(f"Money.canonical_amount: expected an int, got {type(value).__name__}.")
+    return found
+
+
+def _rate(value: int) -> int:
+    found = exact.whole(value)
+    if found is None or found <= 0:
+        raise InvalidArgumentError("FxRate.rate: expected a positive int.")
+    return found
 
 
 @frozen(order=True)
@@ -50,17 +60,18 @@ class Money(Model):
     same offer.
     """
 
-    amount: Decimal = field(eq=False, validator=_finite)
+    amount: Decimal = field(eq=False, converter=_amount)
     currency: str = field(eq=False)
-    canonical_amount: int = field(validator=_whole)
+    canonical_amount: int = field(converter=_canonical_amount)
     canonical_currency: str = "IDR"
 
     @classmethod
     def idr(cls, amount: int) -> Money:
         """Make an amount of whole rupiah, as v1 has them."""
-        if type(amount) is not int:
+        rupiah = exact.whole(amount)
+        if rupiah is None:
             raise InvalidArgumentError(f"amount: expected an int of rupiah, got {type(amount).__name__}.")
-        return cls(Decimal(amount), "IDR", amount, "IDR")
+        return cls(Decimal(rupiah), "IDR", rupiah, "IDR")
 
     def __str__(self) -> str:
         sign = "-" if self.amount < 0 else ""
@@ -106,12 +117,8 @@ class FxRate(Model):
     """
 
     pair: str
-    rate: int
+    rate: int = field(converter=_rate)
     rate_as_of: datetime | None = None
-
-    def __attrs_post_init__(self) -> None:
-        if type(self.rate) is not int or self.rate <= 0:
-            raise InvalidArgumentError("FxRate.rate: expected a positive int.")
 
     def to_usd(self, idr: int, *, places: int) -> Decimal:
         """Show ``idr`` rupiah in dollars as the service does.
@@ -120,14 +127,15 @@ class FxRate(Model):
         costs. The nearest value is taken, ties away from zero; a positive amount is never shown as
         zero but as one unit of the last digit.
         """
-        if type(idr) is not int:
+        rupiah, digits = exact.whole(idr), exact.whole(places)
+        if rupiah is None:
             raise InvalidArgumentError(f"idr: expected an int, got {type(idr).__name__}.")
-        if type(places) is not int or not 0 <= places <= 12:
+        if digits is None or not 0 <= digits <= 12:
             raise InvalidArgumentError("places: expected an int of 0..12.")
-        units = (2 * abs(idr) * 10**places + self.rate) // (2 * self.rate)
-        if idr > 0:
+        units = (2 * abs(rupiah) * 10**digits + self.rate) // (2 * self.rate)
+        if rupiah > 0:
             units = max(units, 1)
-        return _shift(-units if idr < 0 else units, places)
+        return _shift(-units if rupiah < 0 else units, digits)
 
     def to_idr(self, usd: Decimal, *, rounding: Rounding) -> int:
         """Turn dollars into whole rupiah.
@@ -135,9 +143,10 @@ class FxRate(Model):
         ``rounding`` is "ROUND_FLOOR" (as the service reads ``max_price``), "ROUND_CEILING" (as it
         reads ``min_price``) or "ROUND_HALF_UP".
         """
-        if type(usd) is not Decimal or not usd.is_finite():
+        dollars = exact.decimal(usd)
+        if dollars is None or not dollars.is_finite():
             raise InvalidArgumentError(f"usd: expected a finite Decimal, got {type(usd).__name__}.")
-        numerator, denominator = usd.as_integer_ratio()
+        numerator, denominator = dollars.as_integer_ratio()
         numerator *= self.rate
         if rounding == "ROUND_FLOOR":
             return numerator // denominator

@@ -12,12 +12,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from attrs import frozen
 
+from ._seen import Seen
 from .core import arguments
 from .errors import WebhookPayloadError, WebhookSignatureError
 from .webhooks import LARGEST_BODY, SIGNATURE_HEADER, Event, parse, secret_keys, verify
@@ -35,9 +35,9 @@ class WebhookAnswer:
     """What to answer to a delivery, and the ``event`` to pass on: None when there is none, or no more.
 
     ``status`` is 204 for what is believed (also the second time), 401 without a right signature, 400 for
-    what is signed but no event, 405 for another method than POST, 413 for too large a body. ``reason``
-    is the text to answer with, ``error`` what `smscode.webhooks` raised. ``duplicate`` tells that the same
-    delivery came before.
+    what is signed but no event, 405 for another method than POST, 411 for a body whose end a server does
+    not show, 413 for too large a body. ``reason`` is the text to answer with, ``error`` what
+    `smscode.webhooks` raised. ``duplicate`` is True if the same delivery came before.
     """
 
     status: int
@@ -59,7 +59,7 @@ _TOO_LARGE = WebhookAnswer(413, f"The webhook's body is larger than {LARGEST_BOD
 class WebhookReceiver:
     """Decides about deliveries; it remembers those that it passed on, to pass on none of them twice.
 
-    Not for several threads at once: put a lock around `receive`.
+    It may be used by any number of threads at once.
     """
 
     def __init__(self, secret: str | Sequence[str], *, most_remembered: int = _MOST_DIGESTS) -> None:
@@ -67,12 +67,12 @@ class WebhookReceiver:
 
         ``most_remembered`` is the number of deliveries that a repeated one is compared with, by a digest
         of 32 bytes each: 1..1000000, the newest. Raises `InvalidArgumentError` without a secret, so an
-        endpoint that would believe anything cannot be made.
+        endpoint that would believe anything cannot be made, and for one with a line end, a space or quotation
+        marks around it, with which it would believe nothing.
         """
         secret_keys(secret)
         self._secret: tuple[str, ...] = (secret,) if isinstance(secret, str) else tuple(secret)
-        self._most = arguments.integer("most_remembered", most_remembered, 1, 1_000_000)
-        self._digests: OrderedDict[bytes, None] = OrderedDict()
+        self._seen = Seen(arguments.integer("most_remembered", most_remembered, 1, 1_000_000))
 
     def refuse(self, method: str, headers: Iterable[Header]) -> WebhookAnswer | None:
         """Refuse a request before its body is read, or give None: then read it, and call `receive`.
@@ -95,17 +95,14 @@ class WebhookReceiver:
             return _TOO_LARGE
         try:
             verify(body, _signature(headers), self._secret)
-            digest = hashlib.sha256(body).digest()
-            if digest in self._digests:
-                return WebhookAnswer(204, duplicate=True)
             event = parse(body)
         except WebhookSignatureError as error:
-            return WebhookAnswer(401, error.message, error=error)
+            return WebhookAnswer(401, error.message, error=error.with_traceback(None))
         except WebhookPayloadError as error:
-            return WebhookAnswer(400, error.message, error=error)
-        self._digests[digest] = None
-        if len(self._digests) > self._most:
-            self._digests.popitem(last=False)
+            # Its frames hold the body, and whoever reports the error may print their variables.
+            return WebhookAnswer(400, error.message, error=error.with_traceback(None))
+        if not self._seen.add(hashlib.sha256(body).digest()):
+            return WebhookAnswer(204, duplicate=True)
         return WebhookAnswer(204, event=event)
 
 

@@ -14,11 +14,11 @@ from typing import TypeAlias, cast
 
 from attrs import field, frozen
 
-from .core import jsontext
-from .core.codec import Mismatch, structure
+from .core import arguments, exact, jsontext
+from .core.codec import Mismatch, salvage
 from .core.plain import Model
 from .errors import InvalidArgumentError, JsonValue, WebhookPayloadError, WebhookSignatureError
-from .models import Capabilities, mask
+from .models import Capabilities, mask, not_blank
 
 __all__ = [
     "LARGEST_BODY",
@@ -48,18 +48,20 @@ _PREFIX = "sha256="
 class OrderEvent(Capabilities):
     """What happened to an order. ``country`` and ``platform`` are names.
 
-    ``sms_revision`` is None on the events that end an order, and from servers without it.
+    Only the order's id is certain: any other field that is missing or cannot be read is None, and so is a
+    blank code or message. ``sms_revision`` is None on the events that end an order, and from servers
+    without it.
     """
 
-    timestamp: datetime
+    timestamp: datetime | None = None
     order_id: int
-    phone_number: str | None = field(repr=mask)
-    otp_code: str | None = field(repr=mask)
-    otp_message: str | None = field(repr=mask)
-    product_id: int
-    catalog_product_id: int | None
-    country: str | None
-    platform: str | None
+    phone_number: str | None = field(default=None, repr=mask)
+    otp_code: str | None = field(default=None, repr=mask, converter=not_blank)
+    otp_message: str | None = field(default=None, repr=mask, converter=not_blank)
+    product_id: int | None = None
+    catalog_product_id: int | None = None
+    country: str | None = None
+    platform: str | None = None
     sms_revision: int | None = None
 
 
@@ -87,17 +89,19 @@ class OrderCanceled(OrderEvent):
 class WebhookTest(Model):
     """The service tried the endpoint out."""
 
-    timestamp: datetime
-    message: str
+    timestamp: datetime | None = None
+    message: str | None = None
 
 
 @frozen
 class UnknownEvent(Model):
     """An event this version of the package does not know; ``data`` is as it came."""
 
+    # The data may be an object, which has no hash: events that differ only in it are told apart by ``==``.
+
     event: str
-    timestamp: datetime
-    data: JsonValue = field(repr=False)
+    timestamp: datetime | None
+    data: JsonValue = field(repr=False, hash=False)
 
 
 Event: TypeAlias = OtpReceived | OrderCompleted | OrderExpired | OrderCanceled | WebhookTest | UnknownEvent
@@ -121,10 +125,11 @@ def verify(body: bytes, signature: str | None, secret: str | Sequence[str]) -> N
     ``body`` is the raw request body, before any framework parsed it; ``signature`` the value of the
     X-Webhook-Signature header, None when it was not sent. Several secrets may be given while one
     replaces another. Raises `WebhookSignatureError` for whatever is wrong with the signature,
-    `InvalidArgumentError` when there is no secret to check with.
+    `InvalidArgumentError` when there is no secret to check with, or one with a line end, a space or
+    quotation marks around it, as files have them.
     """
     refusal = _refusal(body, signature, secret)
-    del secret  # error reporters print the variables of every frame that raises
+    del secret, body  # error reporters print the variables of every frame that raises
     if refusal is not None:
         raise refusal
 
@@ -132,18 +137,16 @@ def verify(body: bytes, signature: str | None, secret: str | Sequence[str]) -> N
 def parse(body: bytes) -> Event:
     """Read the event in a body; check its signature first, or use `receive`.
 
-    Raises `WebhookPayloadError` when it is not an event. An event of a kind this package does not know
-    is an `UnknownEvent`.
+    Raises `WebhookPayloadError` when it is not an event, or names no order where it is about one. Nothing
+    else that is missing or odd makes an event unreadable: it is None. An event of a kind this package does
+    not know is an `UnknownEvent`.
     """
     _check_body(body)
-    try:
-        envelope = jsontext.parse(body)
-    except ValueError as error:
-        raise WebhookPayloadError(f"$: expected a JSON object ({error}).") from None
-    try:
-        return _event(envelope)
-    except Mismatch as mismatch:
-        raise WebhookPayloadError(f"{mismatch}.") from None
+    found = _parsed(body)
+    del body  # error reporters print the variables of every frame that raises: numbers and codes are in it
+    if isinstance(found, WebhookPayloadError):
+        raise found
+    return found
 
 
 def receive(body: bytes, signature: str | None, secret: str | Sequence[str]) -> Event:
@@ -151,37 +154,52 @@ def receive(body: bytes, signature: str | None, secret: str | Sequence[str]) -> 
     refusal = _refusal(body, signature, secret)
     del secret
     if refusal is not None:
+        del body
         raise refusal
-    return parse(body)
+    found = _parsed(body)
+    del body
+    if isinstance(found, WebhookPayloadError):
+        raise found
+    return found
+
+
+def _parsed(body: bytes) -> Event | WebhookPayloadError:
+    """Return the event in a body, or the error to raise where no handler has the body in its frames."""
+    try:
+        envelope = jsontext.parse(body)
+    except ValueError as error:
+        return WebhookPayloadError(f"$: expected a JSON object ({error}).")
+    try:
+        return _event(envelope)
+    except Mismatch as mismatch:
+        return WebhookPayloadError(f"{mismatch}.")
 
 
 @frozen
 class _Envelope:
     event: str
-    timestamp: datetime
-
-
-@frozen
-class _TestData:
-    message: str
+    timestamp: datetime | None = None
 
 
 def _event(body: JsonValue) -> Event:
-    envelope = structure("v2", body, _Envelope, "$")
-    data = body.get("data") if type(body) is dict else None
-    if envelope.event == "webhook.test":
-        return WebhookTest(envelope.timestamp, structure("v2", data, _TestData, "$.data").message)
+    if type(body) is not dict:
+        raise Mismatch("$", f"expected an object, got {jsontext.type_name(body)}")
+    envelope = salvage("v2", body, _Envelope, "$", "event")
+    data = body.get("data")
     kind = ORDER_EVENTS.get(envelope.event)
-    if kind is None:
+    if kind is None and envelope.event != "webhook.test":
         return UnknownEvent(envelope.event, envelope.timestamp, data)
+    fields = data if type(data) is dict else {}
+    fields = {**fields, "timestamp": body.get("timestamp")}  # the envelope's, never one in the data
+    if kind is None:
+        return salvage("v2", fields, WebhookTest, "$.data")
     if type(data) is not dict:
         raise Mismatch("$.data", f"expected an object, got {jsontext.type_name(data)}")
-    assert type(body) is dict
-    return structure("v2", {**data, "timestamp": body["timestamp"]}, kind, "$.data")
+    return salvage("v2", fields, kind, "$.data", "order_id")
 
 
 def _check_body(body: object) -> None:
-    if type(body) is not bytes:
+    if not isinstance(body, bytes):
         raise InvalidArgumentError(f"body: expected the raw bytes, got {type(body).__name__}.")
 
 
@@ -195,13 +213,14 @@ def _refusal(
         return WebhookPayloadError(f"The webhook's body is larger than {LARGEST_BODY} bytes.")
     if signature is None:
         return WebhookSignatureError("The webhook is not signed.")
-    if type(signature) is not str:
+    given = exact.text(signature)
+    if given is None:
         raise InvalidArgumentError(f"signature: expected a string, got {type(signature).__name__}.")
     try:
-        digest = bytes.fromhex(signature.removeprefix(_PREFIX))
+        digest = bytes.fromhex(given.removeprefix(_PREFIX))
     except ValueError:
         digest = b""
-    if not signature.startswith(_PREFIX) or len(signature) != len(_PREFIX) + 64 or len(digest) != 32:
+    if not given.startswith(_PREFIX) or len(given) != len(_PREFIX) + 64 or len(digest) != 32:
         return WebhookSignatureError("The webhook's signature is not sha256= and 64 hexadecimal digits.")
     # Every secret is tried, whichever matches: the time taken tells nothing.
     matches = [
@@ -210,17 +229,18 @@ def _refusal(
     return None if any(matches) else WebhookSignatureError("The webhook's signature does not match.")
 
 
-def secret_keys(secret: object) -> Sequence[bytes]:
-    """Check the secrets and give them as the bytes to sign with."""
+def secret_keys(secret: object, name: str = "secret") -> Sequence[bytes]:
+    """Return the secrets as the bytes to sign with.
+
+    Raises `InvalidArgumentError`, which says ``name``, without any and for one that has a line end, a space
+    or quotation marks around it.
+    """
     secrets: Sequence[object] = ()
     if isinstance(secret, str):
         secrets = (secret,)
     elif isinstance(secret, Sequence):
         secrets = cast("Sequence[object]", secret)
-    try:
-        keys = [known.encode("utf-8") for known in secrets if isinstance(known, str) and known]
-    except UnicodeEncodeError:
-        keys = []
-    if not keys or len(keys) != len(secrets):
-        raise InvalidArgumentError("secret: expected the webhook secret, or several, none of them empty.")
-    return keys
+    texts = [known for known in map(exact.text, secrets) if known]
+    if not texts or len(texts) != len(secrets):
+        raise InvalidArgumentError(f"{name}: expected the webhook secret, or several, none of them empty.")
+    return [arguments.sound_secret(name, known).encode("utf-8") for known in texts]

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from smscode import AsyncClient
-from smscode.events import CallEnded, CallStarted, ClientEvent, RequestSent
+from smscode.events import CallEnded, CallStarted, ClientEvent, RequestSent, Waited
 
 pytestmark = pytest.mark.anyio
 
@@ -23,6 +23,7 @@ async def test_a_cancelled_call_is_told_as_such() -> None:
     async with AsyncClient("token", transport=Stuck(), on_event=told.append) as client:
         with anyio.move_on_after(0.01):
             await client.balance()
+    told = [event for event in told if not isinstance(event, Waited)]  # a busy machine takes its time
     assert [type(event) for event in told] == [CallStarted, RequestSent, CallEnded]
     last = told[-1]
     assert isinstance(last, CallEnded)

@@ -1,8 +1,11 @@
-"""The seam to HTTP: what exceptions mean, what a request holds, which proxy is taken."""
+"""The seam to HTTP: what exceptions mean, what a request holds, what the waits do."""
 
 from __future__ import annotations
 
+import base64
+import errno
 import math
+import socket
 import ssl
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -18,11 +21,9 @@ from smscode._concurrency import AsyncRuntime, Runtime
 from smscode._http import (
     Progress,
     Translator,
-    environment_proxy,
     extensions_of,
     for_caller,
     headers_of,
-    ssl_context,
 )
 from smscode.core.inflate import BodyError
 from smscode.core.purchases import Doubt
@@ -180,6 +181,163 @@ def test_what_quotes_the_headers_is_no_cause() -> None:
     assert "canary" not in f"{failure!r} {error}"
 
 
+SERVICE = httpcore.Origin(b"https", b"api.example.net", 443)
+
+
+def connecting(host: str, port: int, *, connect: dict[bytes, bytes] | None = None) -> Progress:
+    """Return the progress of a request to `SERVICE` whose connection goes to a host, a proxy perhaps."""
+    progress = Progress(Doubt(), origin=SERVICE)
+    progress.begin(reports=True)
+    progress.note(CONNECTING, {"host": host, "port": port})
+    if connect is not None:
+        request = SimpleNamespace(method=b"CONNECT", headers=list(connect.items()))
+        progress.note(FIRST_BYTE, {"request": request})
+    return progress
+
+
+def caused(error: Exception, cause: BaseException) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+def refused(*errors: OSError) -> Exception:
+    """Return what the async stack raises where a host has several addresses."""
+    return caused(
+        httpcore.ConnectError("All connection attempts failed"),
+        caused(OSError("All connection attempts failed"), ExceptionGroup("multiple", errors)),
+    )
+
+
+UNKNOWN_HOST = socket.gaierror(socket.EAI_NONAME, "hostile text")
+LATER = socket.gaierror(socket.EAI_AGAIN, "hostile text")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            caused(httpcore.ConnectError("x"), UNKNOWN_HOST),
+            "No connection to H: name not known (ConnectError).",
+        ),
+        (
+            caused(httpcore.ConnectError("x"), LATER),
+            "No connection to H: name cannot be looked up now (ConnectError).",
+        ),
+        (
+            caused(httpcore.ConnectError("x"), ConnectionRefusedError(errno.ECONNREFUSED, "hostile text")),
+            "No connection to H: Connection refused (ConnectError).",
+        ),
+        (
+            refused(
+                OSError(errno.ENETUNREACH, "x"), OSError(errno.ECONNREFUSED, "x"), OSError(errno.ENETUNREACH)
+            ),
+            "No connection to H: Network is unreachable, Connection refused (ConnectError).",
+        ),
+        (httpcore.ConnectError("hostile text"), "No connection to H (ConnectError)."),
+        (httpcore.ConnectTimeout("x"), "No connection to H in time (ConnectTimeout)."),
+        (TimeoutError(), "No connection to H in time (TimeoutError)."),
+        (
+            caused(httpcore.ConnectError("x"), ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] hostile text")),
+            "No connection to H (ConnectError).",
+        ),
+        (caused(httpcore.ReadError("x"), OSError("hostile text")), "No connection to H (ReadError)."),
+    ],
+    ids=str,
+)
+def test_an_error_says_where_to_and_why_no_connection_is_made(error: Exception, said: str) -> None:
+    for host, shown in (("api.example.net", "api.example.net:443"), ("p", "the proxy p:443")):
+        assert connecting(host, 443).failure(error).reason == said.replace("H", shown)
+
+
+def test_without_an_event_the_service_is_named() -> None:
+    progress = Progress(Doubt(), None, httpcore.Origin(b"http", b"2001:db8::1", 80))
+    reason = progress.failure(httpcore.ConnectError("x")).reason
+    assert reason == "No connection to [2001:db8::1]:80 (ConnectError)."
+
+
+def test_an_error_of_tls_says_what_openssl_says() -> None:
+    cause = ssl.SSLError(1, "hostile text")
+    cause.reason = "WRONG_VERSION_NUMBER"
+    failure = connecting("p", 8080, connect={}).failure(caused(httpcore.ConnectError("x"), cause))
+    expected = "No connection through the proxy p:8080: TLS: wrong version number (ConnectError)."
+    assert failure.reason == expected
+
+
+def test_after_the_first_byte_the_reason_is_the_system_s() -> None:
+    error = caused(httpcore.ReadError("x"), ConnectionResetError(errno.ECONNRESET, "hostile text"))
+    assert begun(FIRST_BYTE).failure(error).reason == "No answer: Connection reset by peer (ReadError)."
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("self-signed certificate", "cannot be verified: self-signed certificate."),
+        ("a\x1b[31m b", "cannot be verified: a[31m b."),
+        ("", "cannot be verified."),
+    ],
+)
+def test_a_refused_certificate_says_why(message: str, said: str) -> None:
+    cause = ssl.SSLCertVerificationError(1, "x")
+    cause.verify_message = message
+    assert connecting("h", 443).failure(caused(httpcore.ConnectError("x"), cause)).reason.endswith(said)
+
+
+PROXY_PASSWORD = "pr0xy p@ss"
+BASIC = b"Basic " + base64.b64encode(f"user:{PROXY_PASSWORD}".encode())
+
+
+@pytest.mark.parametrize("kind", [httpcore.ProxyError, httpx.ProxyError])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "407 Proxy Authentication Required",
+            "The proxy p:3128 refuses (407 Proxy Authentication Required).",
+        ),
+        ("403 Not \x1b[1mhere", "The proxy p:3128 refuses (403 Not [1mhere)."),
+        ("502 ", "The proxy p:3128 refuses (502)."),
+        (f"407 {BASIC.decode()}", "The proxy p:3128 refuses (407 Basic [removed])."),
+        (f"407 no {PROXY_PASSWORD}!", "The proxy p:3128 refuses (407 no [removed]!)."),
+        (
+            "Proxy Server could not connect: Connection refused.",
+            "The proxy p:3128 refuses (Proxy Server could not connect: Connection refused.).",
+        ),
+        ("hostile text", "No connection through the proxy p:3128 (ProxyError)."),
+    ],
+)
+def test_what_a_proxy_answers_is_shown_without_what_it_was_told(
+    kind: type[Exception], text: str, said: str
+) -> None:
+    progress = connecting("p", 3128, connect={b"Host": b"x", b"Proxy-Authorization": BASIC})
+    failure = progress.failure(kind(text))
+    assert (failure.kind, failure.reason) == ("not sent", said)
+
+
+def test_a_proxy_that_is_told_no_password_keeps_none() -> None:
+    progress = connecting("p", 3128, connect={b"proxy-authorization": b"Negotiate =="})
+    assert (
+        progress.failure(httpcore.ProxyError("407 ==x")).reason
+        == "The proxy p:3128 refuses (407 [removed]x)."
+    )
+    unknown = begun(FIRST_BYTE, method=b"CONNECT").failure(httpcore.ProxyError("407 x"))
+    assert unknown.reason == "The proxy refuses (407 x)."
+
+
+def test_a_connection_through_socks_counts_as_made_now() -> None:
+    progress = begun("socks.connect_tcp.started", FIRST_BYTE)
+    assert progress.failure(httpx.ReadError("x")).kind == "connection broke"
+
+
+def test_a_defect_before_the_first_byte_sends_nothing() -> None:
+    doubt = Doubt()
+    progress = Progress(doubt)
+    progress.begin(reports=False)  # a caller's own transport
+    progress.note(CONNECTING, {})
+    failure = progress.failure(ZeroDivisionError())
+    assert (failure.kind, failure.raised, doubt.raised) == ("cannot be sent", None, False)
+    assert isinstance(failure.cause, ZeroDivisionError)
+
+
 def test_a_reason_is_a_sentence() -> None:
     assert begun().failure(httpx.ReadError("x")).reason == "No answer (ReadError)."
     assert begun().failure(httpx.ReadTimeout("x")).reason == "No answer in time (ReadTimeout)."
@@ -231,6 +389,10 @@ def test_an_answer_that_echoes_the_token_loses_it() -> None:
     assert response.body == b"who is [removed]?"
 
 
+def test_what_looks_for_the_token_does_not_show_it() -> None:
+    assert TOKEN not in repr(vars(translator()))
+
+
 def test_a_toy_token_takes_nothing_out_of_an_answer() -> None:
     now = datetime(2026, 6, 14, tzinfo=UTC)
     assert translator(token="5").response(200, {}, b'{"a":5}', now).body == b'{"a":5}'
@@ -275,44 +437,6 @@ def test_a_response_has_lower_case_names_and_joined_values() -> None:
     response = translator().response(429, found, b"body", now)
     assert (response.status_code, response.body, response.received_at) == (429, b"body", now)
     assert response.headers == {"x-request-id": "1, 2", "retry-after": "5"}
-
-
-# -- the way there ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("environ", "base_url", "proxy"),
-    [
-        ({}, "https://api.smscode.gg", None),
-        ({"https_proxy": "http://p:1"}, "https://api.smscode.gg", "http://p:1"),
-        ({"HTTPS_PROXY": "http://p:1"}, "https://api.smscode.gg", "http://p:1"),
-        ({"http_proxy": "http://p:1"}, "https://api.smscode.gg", None),
-        ({"http_proxy": "http://p:1"}, "http://localhost:8080", None),
-        ({"all_proxy": "http://p:1"}, "http://127.0.0.1:8080", None),
-        ({"all_proxy": "http://p:2"}, "https://api.smscode.gg", "http://p:2"),
-        ({"https_proxy": "http://p:1", "all_proxy": "http://p:2"}, "https://api.smscode.gg", "http://p:1"),
-        ({"https_proxy": "http://p:1", "no_proxy": "smscode.gg"}, "https://api.smscode.gg", None),
-        ({"https_proxy": "http://p:1", "NO_PROXY": "*"}, "https://api.smscode.gg", None),
-        ({"https_proxy": "http://p:1", "no_proxy": "example.net"}, "https://api.smscode.gg", "http://p:1"),
-        ({"http_proxy": "http://p:1", "no_proxy": "127.0.0.1"}, "http://127.0.0.1:8080", None),
-        ({"https_proxy": "p:1"}, "https://api.smscode.gg", "http://p:1"),
-        ({"https_proxy": "http://p:1"}, "", None),
-    ],
-)
-def test_the_environment_names_the_proxy(
-    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], base_url: str, proxy: str | None
-) -> None:
-    for name, value in environ.items():
-        monkeypatch.setenv(name, value)
-    assert environment_proxy(base_url) == proxy
-
-
-def test_certificates_are_verified() -> None:
-    context = ssl_context("https://api.smscode.gg")
-    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
-    assert context.get_ca_certs()
-    plain = ssl_context("http://127.0.0.1")
-    assert (plain.verify_mode, plain.get_ca_certs()) == (ssl.CERT_REQUIRED, [])
 
 
 # -- the real waits --------------------------------------------------------------------------------

@@ -232,8 +232,7 @@ class AsyncOrders:
             results = await self._purchases.submit_all(intents, delivery, timeout)
             return bulk.collect(count, intents, results)
 
-        first = idempotency_key and f"{idempotency_key}-1"
-        return await self._purchases.deliver(buy, timeout, first)
+        return await self._purchases.deliver(buy, timeout, *bulk.keys(idempotency_key))
 
     def rent(
         self,
@@ -348,19 +347,19 @@ class AsyncOrders:
         is read to learn whether it was cancelled.
         """
         call = orders.cancel(order_id)
-        deadline = math.inf
+        deadline = None
         if timeout is not None:
             deadline = self._driver.runtime.now() + check_seconds("timeout", timeout)
         while True:
             try:
-                return (await self._driver.run(call, timeout)).data
+                return (await self._driver.run(call, deadline=deadline)).data
             except CancelTooEarlyError:
                 if not wait:
                     raise
-                answer = await self._driver.run(orders.get(order_id))
+                answer = await self._driver.run(orders.get(order_id), deadline=deadline)
                 assert answer.date is not None
                 pause = seconds_until(answer.data, answer.date)
-                if self._driver.runtime.now() + pause >= deadline:
+                if deadline is not None and self._driver.runtime.now() + pause >= deadline:
                     raise
             await self._driver.runtime.sleep(pause)
 

@@ -17,6 +17,7 @@ from typing import Protocol, TypeVar
 from .._concurrency import AsyncCaller, AsyncRuntime, AsyncSignal, AsyncWakes
 from ..core import bulk, purchase_records
 from ..core.intents import OrderIntent
+from ..core.parameters import KEY_PATTERN
 from ..core.purchase_records import Known, Record, State, Step, Writing
 from ..core.purchases import (
     FOUND_HERE,
@@ -29,7 +30,7 @@ from ..core.purchases import (
     row_after,
 )
 from ..core.wire import Answer, Kind
-from ..errors import JournalError, SmscodeError
+from ..errors import ClientStateError, JournalError, SmscodeError
 from ..journal import Read, SQLiteJournal, Write
 from ..models import CreatedOrders
 from ..money import FxRate
@@ -37,6 +38,8 @@ from .driver import AsyncDriver
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+
+_INTERRUPTED = "The call was interrupted before this purchase was sent."
 
 MAX_AGE = 86_400.0
 """Seconds for which the service surely remembers an idempotency key."""
@@ -50,7 +53,8 @@ class AsyncDelivery:
     ``fresh`` says that its keys were made up by this call, so that nothing can have been bought under them.
     """
 
-    def __init__(self, *, fresh: bool) -> None:
+    def __init__(self, let_go: Callable[[AsyncDelivery, BaseException | None], None], *, fresh: bool) -> None:
+        self._let_go = let_go
         self.deadline: float = math.inf
         self.fresh = fresh
         self.thread: int = threading.get_ident()
@@ -64,6 +68,11 @@ class AsyncDelivery:
     def over(self) -> bool:
         """Whether the call has ended, however it did."""
         return self.ended or (self.caller is not None and self.caller.over)
+
+    def forbid(self, why: BaseException) -> None:
+        """Withdraw what has not sent its first byte yet, which raises ``why`` from now on."""
+        if not self.ended:
+            self._let_go(self, why)
 
 
 class AsyncBuying(Protocol[T_co]):
@@ -86,20 +95,24 @@ class AsyncPurchases:
         self.credential = credential
         self.book: PurchaseBook = PurchaseBook()
         self.rate: FxRate | None = None  # the last one that the service stated
+        self.accounts: dict[str, str] = {}  # of keys that the journal has under another name of the account
         self._driver = driver
         self._runtime: AsyncRuntime = driver.runtime
         self._lock = threading.Lock() if journal is None else journal.lock
         self._wakes = AsyncWakes()
+        self._deliveries: dict[AsyncDelivery, None] = {}
+        self._closing = False
 
-    async def deliver(self, make: AsyncBuying[T], timeout: float | None, key: str | None) -> T:
+    async def deliver(self, make: AsyncBuying[T], timeout: float | None, *keys: str | None) -> T:
         """Run what buys, and return its result as the last act: then its caller has what was bought.
 
-        Every error that leaves it says what is known of the purchase under ``key``; without one, keys are
-        made up. An exception of any kind leaves what was bought in `PurchaseBook.unresolved`.
+        Every error that leaves it says what is known of the purchases under the ``keys``; None stands for
+        one that is made up. An exception of any kind leaves what was bought in `PurchaseBook.unresolved`.
         """
-        delivery = AsyncDelivery(fresh=key is None)
+        delivery = AsyncDelivery(self._leave_all, fresh=keys == (None,))
         caller = delivery.caller = AsyncCaller(lambda _: self._let_go(delivery))
         try:
+            self._deliveries[delivery] = None
             delivery.deadline = self._driver.deadline(Kind.CREATE, timeout)
             value = await make(delivery)
             self._hand_over(delivery)
@@ -109,29 +122,30 @@ class AsyncPurchases:
         except BaseException as error:
             try:
                 if isinstance(error, SmscodeError) and error is not delivery.labelled:
-                    await self._label(error, None, key, delivery)
+                    await self._label(error, None, keys, delivery)
             finally:
                 if not isinstance(error, SmscodeError):
-                    self._leave_all(delivery)  # once more: another interrupt may have come in between
+                    self._leave_all(delivery, error)  # once more: another interrupt may have come in between
                 self._take_back(delivery)
                 self._end(delivery)
                 caller.finish()
             raise
 
     def _let_go(self, delivery: AsyncDelivery) -> None:
-        """Do what an interrupted clean-up left undone.
-
-        Threads that help with this call are not interrupted, and clean up themselves.
-        """
+        """Do what an interrupted clean-up left undone."""
         if not delivery.ended:
-            self._leave_all(delivery)
+            self._leave_all(delivery, None)
             self._take_back(delivery)
             self._end(delivery)
 
-    def _leave_all(self, delivery: AsyncDelivery) -> None:
+    def _leave_all(self, delivery: AsyncDelivery, why: BaseException | None) -> None:
+        """Leave all purchases of an interrupted call; what other threads still do sends nothing new."""
         for purchase, thread in tuple(delivery.purchases.items()):
-            if thread == delivery.thread:
-                self._leave(purchase)
+            if why is not None or thread != delivery.thread:
+                # In this order: whoever sends sets the doubt before looking here, so one of the two sees
+                # the other, and what is withdrawn is not sent.
+                purchase.doubt.forbidden = why or ClientStateError(_INTERRUPTED)
+            self._leave(purchase)
 
     def _hand_over(self, delivery: AsyncDelivery) -> None:
         now = time.time()
@@ -149,16 +163,34 @@ class AsyncPurchases:
     def _end(self, delivery: AsyncDelivery) -> None:
         if self.journal is not None:
             for purchase in tuple(delivery.purchases):
-                place = (self.account, purchase.key)
+                place = (self.account_of(purchase.key), purchase.key)
                 if self.journal.holders.get(place) is delivery:
                     self.journal.holders.pop(place, None)
         delivery.ended = True
         delivery.caller = None  # it refers to the delivery
+        self._deliveries.pop(delivery, None)
+        self._close_journal()
+
+    def close(self) -> bool:
+        """Return True if the journal can be closed; else the last call that is under way closes it."""
+        self._closing = True
+        return not self._deliveries
+
+    def _close_journal(self) -> None:
+        if self._closing and not self._deliveries and self.journal is not None:
+            self._closing = False
+            self.journal.close(wait=False)
+
+    def account_of(self, key: str) -> str:
+        """Return the name of the account under which the journal has a key."""
+        return self.accounts.get(key, self.account)
 
     async def submit(
-        self, intent: OrderIntent, delivery: AsyncDelivery, max_age: float = MAX_AGE
+        self, intent: OrderIntent, delivery: AsyncDelivery, max_age: float = MAX_AGE, only_open: bool = False
     ) -> Answer[CreatedOrders]:
         """Send a purchase until it is settled, its time is over, or it is cancelled.
+
+        With ``only_open`` it is sent only if the journal still has it in doubt.
 
         Between the service's answer and the return there is nothing to wait for, so that no answer is
         lost to a cancellation.
@@ -172,7 +204,9 @@ class AsyncPurchases:
                 self._refuse_old(purchase, max_age)
             else:
                 deadline -= min(_RESERVE, (deadline - self._runtime.now()) * _RESERVE)
-                await self._write(self.journal, purchase, deadline, max_age)
+                record = self._record(self.journal, purchase, deadline)
+                purchase.writing = Writing(record, max_age, only_open=only_open)
+                await self._write(self.journal, purchase, purchase.writing, deadline, fresh=delivery.fresh)
             answer = await self._driver.run(intent.call, doubt=purchase.doubt, deadline=deadline)
             self._buy(purchase, answer.data)
             return answer
@@ -180,7 +214,7 @@ class AsyncPurchases:
             delivery.labelled = error
             try:
                 if error.trouble is None or error.trouble in FOUND_HERE:
-                    await self._label(error, purchase, key, delivery)
+                    await self._label(error, purchase, (key,), delivery)
                 if purchase is not None:
                     await self._settle(purchase, error, delivery.deadline)
             except BaseException:
@@ -199,6 +233,7 @@ class AsyncPurchases:
         delivery: AsyncDelivery,
         timeout: float | None,
         max_age: float = MAX_AGE,
+        only_open: bool = False,
     ) -> dict[OrderIntent, CreatedOrders | SmscodeError]:
         """Send many purchases, a few at once; return what each came to.
 
@@ -208,7 +243,7 @@ class AsyncPurchases:
 
         async def submit(intent: OrderIntent) -> None:
             try:
-                results[intent] = (await self.submit(intent, delivery, max_age)).data
+                results[intent] = (await self.submit(intent, delivery, max_age, only_open)).data
             except SmscodeError as error:
                 results[intent] = error
 
@@ -220,13 +255,14 @@ class AsyncPurchases:
 
     def _begin(self, intent: OrderIntent, delivery: AsyncDelivery) -> Purchase:
         """Return the entry of a purchase that this delivery makes, unless another call has it in hand."""
-        place = (self.account, intent.idempotency_key)
+        place = (self.account_of(intent.idempotency_key), intent.idempotency_key)
         with self._lock:
             if self.journal is not None:
                 holder = self.journal.holders.get(place, delivery)
                 if holder is not delivery and not holder.over:
                     raise purchase_records.under_way("another call of this process")
             purchase = self.book.begin(intent, delivery)
+            purchase.doubt.forbidden = None
             delivery.purchases[purchase] = threading.get_ident()
             if self.journal is not None:
                 self.journal.holders[place] = delivery
@@ -243,16 +279,18 @@ class AsyncPurchases:
             raise purchase_records.too_old(age, max_age)
 
     async def _write(
-        self, journal: SQLiteJournal, purchase: Purchase, deadline: float, max_age: float
+        self, journal: SQLiteJournal, purchase: Purchase, writing: Writing, deadline: float, *, fresh: bool
     ) -> None:
         """Write a purchase down, and learn what the journal has of it; when this returns it is on disk."""
-        signal = AsyncSignal()
-        writing = Writing(self._record(journal, purchase, deadline), max_age)
-        write = Write(self.account, purchase.key, writing.write, durable=True, wake=self._waking(signal))
+        signal, account = AsyncSignal(), self.account_of(purchase.key)
+        write = Write(account, purchase.key, writing.write, durable=True, wake=self._waking(signal))
         writing.operation = write
-        purchase.writing = writing
         journal.apply(write)
         try:
+            half = (deadline - self._runtime.now()) / 2
+            if not (fresh or write.done or await self._runtime.wait_for_disk(signal, max(half, 0.0))):
+                # Should it not be written at all, this says what the key stands for; reading needs no lock.
+                writing.look = journal.find(account, purchase.key, _wake_nothing)
             known = await self.done(signal, write, deadline)
         finally:
             writing.failed = write.error is not None
@@ -290,7 +328,7 @@ class AsyncPurchases:
     def _record(self, journal: SQLiteJournal, purchase: Purchase, deadline: float) -> Record:
         now, left = time.time(), deadline - self._runtime.now()
         return Record(
-            account=self.account,
+            account=self.account_of(purchase.key),
             credential=self.credential,
             intent=purchase.intent,
             owner=journal.owner,
@@ -301,10 +339,12 @@ class AsyncPurchases:
 
     def _buy(self, purchase: Purchase, created: CreatedOrders) -> None:
         """Store what was bought: in memory, and for the disk. Nothing is waited for."""
-        self.book.buy(purchase, created)
+        ended = self.book.buy(purchase, created)
         if purchase.writing is not None:
             new, bought = purchase.writing.new, bought_orders(as_order(order) for order in created.orders)
             self.change(purchase.key, purchase_records.buy(new, bought, time.time()))
+            if ended:
+                self.change(purchase.key, purchase_records.end_orders(ended, time.time()))
 
     def _leave(self, purchase: Purchase) -> None:
         """Leave a purchase as a cancellation or an interrupt finds it; nothing is waited for."""
@@ -335,14 +375,18 @@ class AsyncPurchases:
     def change(self, key: str, step: Step[object], *, durable: bool = False) -> None:
         """Queue a change of a purchase's row; it is tried until the journal is closed."""
         if self.journal is not None:
-            self.journal.apply(Write(self.account, key, step, durable=durable, lasting=True))
+            self.journal.apply(Write(self.account_of(key), key, step, durable=durable, lasting=True))
 
     async def _settle(self, purchase: Purchase, error: SmscodeError, deadline: float) -> None:
         """Store what an error means for a purchase; what says "not bought" is on disk when this returns."""
-        if purchase.bought:
+        if purchase.bought or purchase.finished:
             error.outcome = "unknown"  # whatever was answered now, it was bought before
             purchase.doubt.raised = False
+            if purchase.finished:
+                self.book.drop(purchase)
             return
+        if error.trouble == "settled meanwhile":
+            purchase.doubt.raised = False
         assert error.trouble is not None
         row = row_after(error.trouble, error.outcome)
         if row == "stays":
@@ -374,7 +418,8 @@ class AsyncPurchases:
         else:
             step = purchase_records.end_unbought(self.journal.owner, state, now)
         signal = AsyncSignal()
-        write = Write(self.account, purchase.key, step, durable=True, lasting=True, wake=self._waking(signal))
+        account = self.account_of(purchase.key)
+        write = Write(account, purchase.key, step, durable=True, lasting=True, wake=self._waking(signal))
         self.journal.apply(write)
         try:
             return await self.done(signal, write, deadline)
@@ -383,37 +428,64 @@ class AsyncPurchases:
 
     def label_prepared(self, error: SmscodeError, key: str | None) -> None:
         """Label the error of a purchase that could not even be prepared, by what this client knows."""
+        key = _valid(key)
         error.idempotency_key = key
-        error.outcome = "unknown" if key is not None and self.book.knows(key) else "not_sent"
+        # What the journal has cannot be looked up here without waiting for the disk.
+        known = key is not None and (self.journal is not None or self.book.knows(key))
+        error.outcome = "unknown" if known else "not_sent"
 
     async def _label(
-        self, error: SmscodeError, purchase: Purchase | None, key: str | None, delivery: AsyncDelivery
+        self,
+        error: SmscodeError,
+        purchase: Purchase | None,
+        keys: Sequence[str | None],
+        delivery: AsyncDelivery,
     ) -> None:
-        """Label an error for which nothing was sent under the key, though earlier attempts may have been."""
+        """Label an error for which nothing was sent under the keys, though earlier attempts may have been."""
         kind = kind_of(error)
-        error.idempotency_key = error.idempotency_key or key
+        error.idempotency_key = error.idempotency_key or _valid(keys[0] if keys else None)
         verdict = VERDICTS[kind]
-        known = verdict.outcome != "unknown" and await self._knows(key, purchase, delivery)
+        known = verdict.outcome != "unknown" and await self._knows(keys, purchase, delivery)
         if known and purchase is not None and purchase.certain:
             purchase.doubt.raised = True  # so that what is called unknown is in unresolved()
         error.outcome = verdict.outcome_open if known else verdict.outcome
         error.trouble = error.trouble or kind
 
-    async def _knows(self, key: str | None, purchase: Purchase | None, delivery: AsyncDelivery) -> bool:
+    async def _knows(
+        self, keys: Sequence[str | None], purchase: Purchase | None, delivery: AsyncDelivery
+    ) -> bool:
         """Return True if something may have been bought under a key, as far as memory and journal know."""
+        writing = None if purchase is None else purchase.writing
         if purchase is not None and not purchase.certain:
             return True
-        if key is None or delivery.fresh:
+        if delivery.fresh or (writing is not None and writing.known is not None):
             return False
-        if purchase is None and self.book.knows(key):
-            return True
-        written = purchase is not None and purchase.writing is not None and purchase.writing.known is not None
-        if self.journal is None or written:
-            return False
+        for key in filter(None, map(_valid, keys)):
+            if purchase is None and self.book.knows(key):
+                return True
+            if self.journal is not None and await self._is_stored(key, writing, delivery):
+                return True
+        return False
+
+    async def _is_stored(self, key: str, writing: Writing | None, delivery: AsyncDelivery) -> bool:
+        """Return True if the journal has a purchase that may have been made, or cannot be asked in time."""
+        assert self.journal is not None
         signal = AsyncSignal()
-        found = self.journal.find(self.account, key, self._waking(signal))
+        if writing is not None and writing.look is not None and writing.look.done:
+            found = writing.look
+        else:
+            found = self.journal.find(self.account_of(key), key, self._waking(signal))
         try:
             (record,) = await self.done(signal, found, delivery.deadline)
         except SmscodeError:
             return True  # nothing can be ruled out
         return record is not None and record.state in (State.WRITTEN, State.BOUGHT)
+
+
+def _valid(key: object) -> str | None:
+    """Return an idempotency key, None for what is none: nothing can have been bought under it."""
+    return key if isinstance(key, str) and KEY_PATTERN.fullmatch(key) else None
+
+
+def _wake_nothing() -> None:
+    """Do nothing: it is looked at later whether the question was answered."""

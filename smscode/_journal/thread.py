@@ -94,6 +94,11 @@ class Writer:
             question.fail(error)
         return question
 
+    @property
+    def usable(self) -> bool:
+        """Whether anything is still written, by this process."""
+        return not (self._closed or self._ended) and os.getpid() == self._process
+
     def stop(self, patience: float, *, wait: bool = True) -> None:
         """Close the file when all is written that waits, or after ``patience`` seconds; wait for that.
 

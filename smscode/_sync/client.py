@@ -40,6 +40,7 @@ from .webhook import Webhook
 T = TypeVar("T")
 
 _MOST_CONNECTIONS = 1000
+_CLOSING = 6.0  # seconds: more than a journal takes at most
 
 
 class Client:
@@ -67,6 +68,7 @@ class Client:
         account: str | None = None,
         poll_interval: float = 3.0,
         on_event: Callable[[ClientEvent], object] | None = None,
+        allow_http: bool = False,
         transport: httpx.BaseTransport | None = None,
         http_client: httpx.Client | None = None,
     ) -> None:
@@ -74,7 +76,9 @@ class Client:
 
         ``token`` is the account's API token; None takes SMSCODE_TOKEN from the environment.
         ``api_version`` is "v2" (money in US dollars) or "v1" (whole rupiah). ``base_url`` is https,
-        or http to this machine; None takes SMSCODE_BASE_URL or the service's own address.
+        or http to this machine; None takes SMSCODE_BASE_URL or the service's own address. It ends before the
+        version, which ``api_version`` adds. ``allow_http`` lets it be http for any host, for a sandbox in
+        another container; the token and all codes then go over the network as plain text.
 
         ``timeout`` is a number of seconds for every call as a whole, a `Timeouts` for finer limits, or
         None for none. ``retry`` says how often failed calls are repeated. ``rate_limits`` are kept by
@@ -91,9 +95,11 @@ class Client:
         ``transport`` is used instead of own connections and closed with the client;
         ``http_client`` likewise, but it stays open. At most one of them may be given.
 
-        Raises `InvalidArgumentError` for an unusable argument, `ConfigurationError` without any token.
+        Raises `InvalidArgumentError` for an unusable argument, `ConfigurationError` without any token. What
+        the environment says about proxies and certificates is looked at by the first call, before it sends:
+        that raises `ConfigurationError`, too.
         """
-        settings = Settings.resolve(token, base_url, api_version, os.environ, account)
+        settings = Settings.resolve(token, base_url, api_version, os.environ, account, allow_http=allow_http)
         arguments.instance("retry", retry, RetryPolicy)
         if rate_limits is not None:
             arguments.instance("rate_limits", rate_limits, RateLimits)
@@ -171,8 +177,10 @@ class Client:
             self._driver.close()
         finally:
             if self._journal is not None and self._owns_journal:
-                self._owns_journal = False
-                self._driver.runtime.in_thread(self._journal.close)
+                with self._driver.runtime.shield(_CLOSING):
+                    self._owns_journal = False
+                    if self._purchases.close():
+                        self._driver.runtime.in_thread(self._journal.close)
 
     def __enter__(self) -> Self:
         return self

@@ -27,7 +27,7 @@ from ..core.inflate import Body
 from ..core.settings import Settings
 from ..core.timeouts import Timeouts
 from ..core.wire import Response
-from ..errors import ConfigurationError, SmscodeError
+from ..errors import SmscodeError
 from .gate import Gate
 
 _CLOSING_GRACE = 1.0
@@ -103,7 +103,7 @@ class Connections:
             lease = effect.lease
             if effect.banned() or (lease is not None and lease.bucket.paused(self._runtime.clock())):
                 return HeldUp()
-            progress = _http.Progress(effect.doubt, effect.lease)
+            progress = _http.Progress(effect.doubt, effect.lease, self._translate.origin)
             try:
                 if self._shared is not None:
                     caller.check()
@@ -197,14 +197,10 @@ class Connections:
         """Make a new lane; it connects with its first request."""
         with self._lock:
             if self._ssl_context is None:
-                self._ssl_context = _http.ssl_context(self._base_url)
+                # The proxy comes first: once the context is there, no later call looks at the proxy again.
                 self._proxy = _http.environment_proxy(self._base_url)
-        try:
-            return TransportLane(
-                self._translate.origin, self._ssl_context, self._proxy, self._runtime.now
-            )
-        except ImportError as error:
-            raise ConfigurationError(_http.NO_SOCKS) from error
+                self._ssl_context = _http.ssl_context(self._base_url)
+        return TransportLane(self._translate.origin, self._ssl_context, self._proxy, self._runtime.now)
 
     def _put_back(self, caller: Caller, lane: TransportLane, now: float) -> None:
         """Keep a lane for the next request, or give it up if it is of no use; so with those idle for long."""

@@ -19,6 +19,7 @@ from typing import Protocol, TypeVar
 from .._concurrency import Caller, Runtime, Signal, Wakes
 from ..core import bulk, purchase_records
 from ..core.intents import OrderIntent
+from ..core.parameters import KEY_PATTERN
 from ..core.purchase_records import Known, Record, State, Step, Writing
 from ..core.purchases import (
     FOUND_HERE,
@@ -31,7 +32,7 @@ from ..core.purchases import (
     row_after,
 )
 from ..core.wire import Answer, Kind
-from ..errors import JournalError, SmscodeError
+from ..errors import ClientStateError, JournalError, SmscodeError
 from ..journal import Read, SQLiteJournal, Write
 from ..models import CreatedOrders
 from ..money import FxRate
@@ -39,6 +40,8 @@ from .driver import Driver
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+
+_INTERRUPTED = "The call was interrupted before this purchase was sent."
 
 MAX_AGE = 86_400.0
 """Seconds for which the service surely remembers an idempotency key."""
@@ -52,7 +55,8 @@ class Delivery:
     ``fresh`` says that its keys were made up by this call, so that nothing can have been bought under them.
     """
 
-    def __init__(self, *, fresh: bool) -> None:
+    def __init__(self, let_go: Callable[[Delivery, BaseException | None], None], *, fresh: bool) -> None:
+        self._let_go = let_go
         self.deadline: float = math.inf
         self.fresh = fresh
         self.thread: int = threading.get_ident()
@@ -66,6 +70,11 @@ class Delivery:
     def over(self) -> bool:
         """Whether the call has ended, however it did."""
         return self.ended or (self.caller is not None and self.caller.over)
+
+    def forbid(self, why: BaseException) -> None:
+        """Withdraw what has not sent its first byte yet, which raises ``why`` from now on."""
+        if not self.ended:
+            self._let_go(self, why)
 
 
 class Buying(Protocol[T_co]):
@@ -88,20 +97,24 @@ class Purchases:
         self.credential = credential
         self.book: PurchaseBook = PurchaseBook()
         self.rate: FxRate | None = None  # the last one that the service stated
+        self.accounts: dict[str, str] = {}  # of keys that the journal has under another name of the account
         self._driver = driver
         self._runtime: Runtime = driver.runtime
         self._lock = threading.Lock() if journal is None else journal.lock
         self._wakes = Wakes()
+        self._deliveries: dict[Delivery, None] = {}
+        self._closing = False
 
-    def deliver(self, make: Buying[T], timeout: float | None, key: str | None) -> T:
+    def deliver(self, make: Buying[T], timeout: float | None, *keys: str | None) -> T:
         """Run what buys, and return its result as the last act: then its caller has what was bought.
 
-        Every error that leaves it says what is known of the purchase under ``key``; without one, keys are
-        made up. An exception of any kind leaves what was bought in `PurchaseBook.unresolved`.
+        Every error that leaves it says what is known of the purchases under the ``keys``; None stands for
+        one that is made up. An exception of any kind leaves what was bought in `PurchaseBook.unresolved`.
         """
-        delivery = Delivery(fresh=key is None)
+        delivery = Delivery(self._leave_all, fresh=keys == (None,))
         caller = delivery.caller = Caller(lambda _: self._let_go(delivery))
         try:
+            self._deliveries[delivery] = None
             delivery.deadline = self._driver.deadline(Kind.CREATE, timeout)
             value = make(delivery)
             self._hand_over(delivery)
@@ -111,29 +124,30 @@ class Purchases:
         except BaseException as error:
             try:
                 if isinstance(error, SmscodeError) and error is not delivery.labelled:
-                    self._label(error, None, key, delivery)
+                    self._label(error, None, keys, delivery)
             finally:
                 if not isinstance(error, SmscodeError):
-                    self._leave_all(delivery)  # once more: another interrupt may have come in between
+                    self._leave_all(delivery, error)  # once more: another interrupt may have come in between
                 self._take_back(delivery)
                 self._end(delivery)
                 caller.finish()
             raise
 
     def _let_go(self, delivery: Delivery) -> None:
-        """Do what an interrupted clean-up left undone.
-
-        Threads that help with this call are not interrupted, and clean up themselves.
-        """
+        """Do what an interrupted clean-up left undone."""
         if not delivery.ended:
-            self._leave_all(delivery)
+            self._leave_all(delivery, None)
             self._take_back(delivery)
             self._end(delivery)
 
-    def _leave_all(self, delivery: Delivery) -> None:
+    def _leave_all(self, delivery: Delivery, why: BaseException | None) -> None:
+        """Leave all purchases of an interrupted call; what other threads still do sends nothing new."""
         for purchase, thread in tuple(delivery.purchases.items()):
-            if thread == delivery.thread:
-                self._leave(purchase)
+            if why is not None or thread != delivery.thread:
+                # In this order: whoever sends sets the doubt before looking here, so one of the two sees
+                # the other, and what is withdrawn is not sent.
+                purchase.doubt.forbidden = why or ClientStateError(_INTERRUPTED)
+            self._leave(purchase)
 
     def _hand_over(self, delivery: Delivery) -> None:
         now = time.time()
@@ -151,16 +165,34 @@ class Purchases:
     def _end(self, delivery: Delivery) -> None:
         if self.journal is not None:
             for purchase in tuple(delivery.purchases):
-                place = (self.account, purchase.key)
+                place = (self.account_of(purchase.key), purchase.key)
                 if self.journal.holders.get(place) is delivery:
                     self.journal.holders.pop(place, None)
         delivery.ended = True
         delivery.caller = None  # it refers to the delivery
+        self._deliveries.pop(delivery, None)
+        self._close_journal()
+
+    def close(self) -> bool:
+        """Return True if the journal can be closed; else the last call that is under way closes it."""
+        self._closing = True
+        return not self._deliveries
+
+    def _close_journal(self) -> None:
+        if self._closing and not self._deliveries and self.journal is not None:
+            self._closing = False
+            self.journal.close(wait=False)
+
+    def account_of(self, key: str) -> str:
+        """Return the name of the account under which the journal has a key."""
+        return self.accounts.get(key, self.account)
 
     def submit(
-        self, intent: OrderIntent, delivery: Delivery, max_age: float = MAX_AGE
+        self, intent: OrderIntent, delivery: Delivery, max_age: float = MAX_AGE, only_open: bool = False
     ) -> Answer[CreatedOrders]:
         """Send a purchase until it is settled, its time is over, or it is cancelled.
+
+        With ``only_open`` it is sent only if the journal still has it in doubt.
 
         Between the service's answer and the return there is nothing to wait for, so that no answer is
         lost to a cancellation.
@@ -174,7 +206,9 @@ class Purchases:
                 self._refuse_old(purchase, max_age)
             else:
                 deadline -= min(_RESERVE, (deadline - self._runtime.now()) * _RESERVE)
-                self._write(self.journal, purchase, deadline, max_age)
+                record = self._record(self.journal, purchase, deadline)
+                purchase.writing = Writing(record, max_age, only_open=only_open)
+                self._write(self.journal, purchase, purchase.writing, deadline, fresh=delivery.fresh)
             answer = self._driver.run(intent.call, doubt=purchase.doubt, deadline=deadline)
             self._buy(purchase, answer.data)
             return answer
@@ -182,7 +216,7 @@ class Purchases:
             delivery.labelled = error
             try:
                 if error.trouble is None or error.trouble in FOUND_HERE:
-                    self._label(error, purchase, key, delivery)
+                    self._label(error, purchase, (key,), delivery)
                 if purchase is not None:
                     self._settle(purchase, error, delivery.deadline)
             except BaseException:
@@ -201,6 +235,7 @@ class Purchases:
         delivery: Delivery,
         timeout: float | None,
         max_age: float = MAX_AGE,
+        only_open: bool = False,
     ) -> dict[OrderIntent, CreatedOrders | SmscodeError]:
         """Send many purchases, a few at once; return what each came to.
 
@@ -210,7 +245,7 @@ class Purchases:
 
         def submit(intent: OrderIntent) -> None:
             try:
-                results[intent] = (self.submit(intent, delivery, max_age)).data
+                results[intent] = (self.submit(intent, delivery, max_age, only_open)).data
             except SmscodeError as error:
                 results[intent] = error
 
@@ -222,13 +257,14 @@ class Purchases:
 
     def _begin(self, intent: OrderIntent, delivery: Delivery) -> Purchase:
         """Return the entry of a purchase that this delivery makes, unless another call has it in hand."""
-        place = (self.account, intent.idempotency_key)
+        place = (self.account_of(intent.idempotency_key), intent.idempotency_key)
         with self._lock:
             if self.journal is not None:
                 holder = self.journal.holders.get(place, delivery)
                 if holder is not delivery and not holder.over:
                     raise purchase_records.under_way("another call of this process")
             purchase = self.book.begin(intent, delivery)
+            purchase.doubt.forbidden = None
             delivery.purchases[purchase] = threading.get_ident()
             if self.journal is not None:
                 self.journal.holders[place] = delivery
@@ -245,16 +281,18 @@ class Purchases:
             raise purchase_records.too_old(age, max_age)
 
     def _write(
-        self, journal: SQLiteJournal, purchase: Purchase, deadline: float, max_age: float
+        self, journal: SQLiteJournal, purchase: Purchase, writing: Writing, deadline: float, *, fresh: bool
     ) -> None:
         """Write a purchase down, and learn what the journal has of it; when this returns it is on disk."""
-        signal = Signal()
-        writing = Writing(self._record(journal, purchase, deadline), max_age)
-        write = Write(self.account, purchase.key, writing.write, durable=True, wake=self._waking(signal))
+        signal, account = Signal(), self.account_of(purchase.key)
+        write = Write(account, purchase.key, writing.write, durable=True, wake=self._waking(signal))
         writing.operation = write
-        purchase.writing = writing
         journal.apply(write)
         try:
+            half = (deadline - self._runtime.now()) / 2
+            if not (fresh or write.done or self._runtime.wait_for_disk(signal, max(half, 0.0))):
+                # Should it not be written at all, this says what the key stands for; reading needs no lock.
+                writing.look = journal.find(account, purchase.key, _wake_nothing)
             known = self.done(signal, write, deadline)
         finally:
             writing.failed = write.error is not None
@@ -292,7 +330,7 @@ class Purchases:
     def _record(self, journal: SQLiteJournal, purchase: Purchase, deadline: float) -> Record:
         now, left = time.time(), deadline - self._runtime.now()
         return Record(
-            account=self.account,
+            account=self.account_of(purchase.key),
             credential=self.credential,
             intent=purchase.intent,
             owner=journal.owner,
@@ -303,10 +341,12 @@ class Purchases:
 
     def _buy(self, purchase: Purchase, created: CreatedOrders) -> None:
         """Store what was bought: in memory, and for the disk. Nothing is waited for."""
-        self.book.buy(purchase, created)
+        ended = self.book.buy(purchase, created)
         if purchase.writing is not None:
             new, bought = purchase.writing.new, bought_orders(as_order(order) for order in created.orders)
             self.change(purchase.key, purchase_records.buy(new, bought, time.time()))
+            if ended:
+                self.change(purchase.key, purchase_records.end_orders(ended, time.time()))
 
     def _leave(self, purchase: Purchase) -> None:
         """Leave a purchase as a cancellation or an interrupt finds it; nothing is waited for."""
@@ -337,14 +377,18 @@ class Purchases:
     def change(self, key: str, step: Step[object], *, durable: bool = False) -> None:
         """Queue a change of a purchase's row; it is tried until the journal is closed."""
         if self.journal is not None:
-            self.journal.apply(Write(self.account, key, step, durable=durable, lasting=True))
+            self.journal.apply(Write(self.account_of(key), key, step, durable=durable, lasting=True))
 
     def _settle(self, purchase: Purchase, error: SmscodeError, deadline: float) -> None:
         """Store what an error means for a purchase; what says "not bought" is on disk when this returns."""
-        if purchase.bought:
+        if purchase.bought or purchase.finished:
             error.outcome = "unknown"  # whatever was answered now, it was bought before
             purchase.doubt.raised = False
+            if purchase.finished:
+                self.book.drop(purchase)
             return
+        if error.trouble == "settled meanwhile":
+            purchase.doubt.raised = False
         assert error.trouble is not None
         row = row_after(error.trouble, error.outcome)
         if row == "stays":
@@ -376,7 +420,8 @@ class Purchases:
         else:
             step = purchase_records.end_unbought(self.journal.owner, state, now)
         signal = Signal()
-        write = Write(self.account, purchase.key, step, durable=True, lasting=True, wake=self._waking(signal))
+        account = self.account_of(purchase.key)
+        write = Write(account, purchase.key, step, durable=True, lasting=True, wake=self._waking(signal))
         self.journal.apply(write)
         try:
             return self.done(signal, write, deadline)
@@ -385,37 +430,64 @@ class Purchases:
 
     def label_prepared(self, error: SmscodeError, key: str | None) -> None:
         """Label the error of a purchase that could not even be prepared, by what this client knows."""
+        key = _valid(key)
         error.idempotency_key = key
-        error.outcome = "unknown" if key is not None and self.book.knows(key) else "not_sent"
+        # What the journal has cannot be looked up here without waiting for the disk.
+        known = key is not None and (self.journal is not None or self.book.knows(key))
+        error.outcome = "unknown" if known else "not_sent"
 
     def _label(
-        self, error: SmscodeError, purchase: Purchase | None, key: str | None, delivery: Delivery
+        self,
+        error: SmscodeError,
+        purchase: Purchase | None,
+        keys: Sequence[str | None],
+        delivery: Delivery,
     ) -> None:
-        """Label an error for which nothing was sent under the key, though earlier attempts may have been."""
+        """Label an error for which nothing was sent under the keys, though earlier attempts may have been."""
         kind = kind_of(error)
-        error.idempotency_key = error.idempotency_key or key
+        error.idempotency_key = error.idempotency_key or _valid(keys[0] if keys else None)
         verdict = VERDICTS[kind]
-        known = verdict.outcome != "unknown" and self._knows(key, purchase, delivery)
+        known = verdict.outcome != "unknown" and self._knows(keys, purchase, delivery)
         if known and purchase is not None and purchase.certain:
             purchase.doubt.raised = True  # so that what is called unknown is in unresolved()
         error.outcome = verdict.outcome_open if known else verdict.outcome
         error.trouble = error.trouble or kind
 
-    def _knows(self, key: str | None, purchase: Purchase | None, delivery: Delivery) -> bool:
+    def _knows(
+        self, keys: Sequence[str | None], purchase: Purchase | None, delivery: Delivery
+    ) -> bool:
         """Return True if something may have been bought under a key, as far as memory and journal know."""
+        writing = None if purchase is None else purchase.writing
         if purchase is not None and not purchase.certain:
             return True
-        if key is None or delivery.fresh:
+        if delivery.fresh or (writing is not None and writing.known is not None):
             return False
-        if purchase is None and self.book.knows(key):
-            return True
-        written = purchase is not None and purchase.writing is not None and purchase.writing.known is not None
-        if self.journal is None or written:
-            return False
+        for key in filter(None, map(_valid, keys)):
+            if purchase is None and self.book.knows(key):
+                return True
+            if self.journal is not None and self._is_stored(key, writing, delivery):
+                return True
+        return False
+
+    def _is_stored(self, key: str, writing: Writing | None, delivery: Delivery) -> bool:
+        """Return True if the journal has a purchase that may have been made, or cannot be asked in time."""
+        assert self.journal is not None
         signal = Signal()
-        found = self.journal.find(self.account, key, self._waking(signal))
+        if writing is not None and writing.look is not None and writing.look.done:
+            found = writing.look
+        else:
+            found = self.journal.find(self.account_of(key), key, self._waking(signal))
         try:
             (record,) = self.done(signal, found, delivery.deadline)
         except SmscodeError:
             return True  # nothing can be ruled out
         return record is not None and record.state in (State.WRITTEN, State.BOUGHT)
+
+
+def _valid(key: object) -> str | None:
+    """Return an idempotency key, None for what is none: nothing can have been bought under it."""
+    return key if isinstance(key, str) and KEY_PATTERN.fullmatch(key) else None
+
+
+def _wake_nothing() -> None:
+    """Do nothing: it is looked at later whether the question was answered."""

@@ -8,7 +8,7 @@ import logging
 import math
 import time
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import cast
 
 from .._concurrency import Signal
@@ -19,7 +19,7 @@ from ..core.purchases import Purchase, Recovered, adopted, recovered
 from ..core.wire import Answer
 from ..errors import ClientStateError, ConfigurationError, JournalError, NotFoundError, SmscodeError
 from ..journal import Sweep
-from ..models import ActiveOrder, CanceledOrder, CreatedOrders, FinishedOrder, Order, OrderPage
+from ..models import ActiveOrder, CanceledOrder, FinishedOrder, Order, OrderPage, OrderStatus
 from ..webhooks import OrderCanceled, OrderCompleted, OrderEvent, OrderExpired
 from .driver import Driver
 from .purchases import Delivery, Purchases
@@ -44,7 +44,7 @@ class Recovery:
         self._purchases = purchases
         self._book = purchases.book
         self._claims: list[Sweep[Record]] = []
-        self._ahead: timedelta | None = None  # of the service's clock, before the local one; None: not known
+        self._date: tuple[datetime, float] | None = None  # what the service said last, and when
         self._sweep_at = -math.inf
         driver.seen = self.see
 
@@ -66,7 +66,7 @@ class Recovery:
         """Take in what an answer of the service shows of orders that were bought here."""
         data = answer.data
         if answer.date is not None:
-            self._ahead = answer.date - datetime.now(UTC)
+            self._date = answer.date, self._runtime.now()
         if answer.fx is not None:
             self._purchases.rate = answer.fx
         if self._book.empty:
@@ -79,23 +79,26 @@ class Recovery:
             rows = cast("list[object]", data)
             self._end(self._book.see(row for row in rows if isinstance(row, ActiveOrder)))
         elif isinstance(data, CanceledOrder):
-            self._end(self._book.end_order(data.order_id, data.refund_amount.canonical_amount))
+            self._end(self._book.end_order(data.order_id, data.status, data.refund_amount.canonical_amount))
         elif isinstance(data, FinishedOrder):
-            self._end(self._book.end_order(data.order_id, 0))
+            self._end(self._book.end_order(data.order_id, data.status, 0))
         if self._runtime.now() >= self._sweep_at:
             self._expire()
 
     def notify(self, event: OrderEvent) -> None:
         """Take in what a webhook says of an order that was bought here; in any thread."""
         if isinstance(event, OrderCompleted):
-            self._end(self._book.end_order(event.order_id, 0))
-        elif isinstance(event, OrderCanceled | OrderExpired):
-            self._end(self._book.end_order(event.order_id, None))
+            self._end(self._book.end_order(event.order_id, OrderStatus.COMPLETED, 0))
+        elif isinstance(event, OrderCanceled):
+            self._end(self._book.end_order(event.order_id, OrderStatus.CANCELED, None))
+        elif isinstance(event, OrderExpired):
+            self._end(self._book.end_order(event.order_id, OrderStatus.EXPIRED, None))
 
     def _expire(self) -> None:
         self._sweep_at = self._runtime.now() + _SWEEP
-        if self._ahead is not None:
-            self._end(self._book.expire(datetime.now(UTC) + self._ahead))
+        if self._date is not None:
+            date, said_at = self._date
+            self._end(self._book.expire(date + timedelta(seconds=self._runtime.now() - said_at)))
 
     def _end(self, ended: Mapping[Purchase, Mapping[int, int | None]]) -> None:
         for purchase, refunds in ended.items():
@@ -113,17 +116,18 @@ class Recovery:
                 error.outcome = "unknown"  # of whatever is in doubt in the journal
                 raise
             in_doubt = [row for row in claimed if row.state is State.WRITTEN]
-            ends: dict[OrderIntent, CreatedOrders | SmscodeError] = {}
-            ends.update((row.intent, why) for row in in_doubt if (why := self._unsettled(row)))
-            intents = [row.intent for row in in_doubt if row.intent not in ends]
-            ends.update(self._purchases.submit_all(intents, delivery, timeout, max_age))
+            foreign = [(row, why) for row in in_doubt if (why := self._unsettled(row))]
+            own = [row for row in in_doubt if self._unsettled(row) is None]
+            intents = [row.intent for row in own]
+            results = self._purchases.submit_all(intents, delivery, timeout, max_age, only_open=True)
+            ends = [*foreign, *((row, results[row.intent]) for row in own)]
             for purchase in self._book.undelivered():
                 purchase.holder = delivery
                 delivery.purchases[purchase] = delivery.thread
             bought = [purchase for purchase in delivery.purchases if purchase.bought]
             self._read(bought, delivery.deadline)
             self._expire()
-            return recovered(in_doubt, ends, bought)
+            return recovered(ends, bought)
 
         if self._purchases.journal is None:
             raise ConfigurationError("orders.recover: this client has no journal; give it journal=.")
@@ -149,8 +153,12 @@ class Recovery:
         purchases.done(signal, claim, delivery.deadline)
         claims = tuple(self._claims)
         rows = {(row.account, row.intent.idempotency_key): row for one in claims for row in one.result or ()}
+        own = {row.intent.idempotency_key for row in rows.values() if row.account == purchases.account}
         for row in rows.values():
-            if row.account == purchases.account:
+            key = row.intent.idempotency_key
+            if key not in own and not self._book.knows(key):
+                purchases.accounts[key] = row.account
+            if row.account == purchases.account or self._unsettled(row) is None:
                 ago = 0.0 if row.open_until is None else max(time.time() - row.open_until, 0.0)
                 self._book.adopt(adopted(row, self._runtime.now() - ago))
         del self._claims[: len(claims)]
@@ -167,13 +175,13 @@ class Recovery:
         return error
 
     def _read(self, purchases: Iterable[Purchase], deadline: float) -> None:
-        """Read the living orders of purchases as they are now: by pages, and one by one what is not there.
+        """Read the orders of purchases as they are now: by pages, and one by one what is not there.
 
         If that fails they stay as they were last seen: what was bought is returned all the same.
         """
-        living = [purchase for purchase in purchases if purchase.living]
-        wanted = {order_id for purchase in living for order_id in purchase.living}
-        first = min((purchase.written_at or 0.0 for purchase in living), default=0.0)
+        found = list(purchases)
+        wanted = {order_id for purchase in found for order_id in purchase.orders}
+        first = min((purchase.written_at or 0.0 for purchase in found), default=0.0)
 
         failures: list[SmscodeError] = []
 
@@ -206,7 +214,8 @@ class Recovery:
             new = {order.id for order in page} - known
             wanted = wanted - new
             known |= new
-            back_to = first + (self._ahead or timedelta(0)).total_seconds() - _LOOK_BACK
+            ahead = 0.0 if self._date is None else self._date[0].timestamp() - time.time()
+            back_to = first + ahead - _LOOK_BACK
             times = [order.created_at.timestamp() for order in page if order.created_at is not None]
             if not new or min(times, default=back_to) <= back_to:
                 break

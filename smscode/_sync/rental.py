@@ -8,7 +8,7 @@ import math
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
-from ..core import arguments, release
+from ..core import arguments, exact, release
 from ..core.release import Ending, Known, Released, Step
 from ..errors import (
     ClientStateError,
@@ -258,10 +258,10 @@ def checked(order: Attachment) -> Attachment:
     if isinstance(order, Rental):
         arguments.identity("order", order.order_id)
     elif not isinstance(order, Order | ActiveOrder | CreatedOrder):
-        if type(order) is not int:
+        if exact.whole(order) is None:
             raise InvalidArgumentError(
                 "order: expected an order's id, an order, or a rental of this kind of client,"
                 f" got {type(order).__name__}."
             )
-        arguments.identity("order", order)
+        return arguments.identity("order", order)
     return order

@@ -81,10 +81,37 @@ def sandbox(
     state: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keep it in this file, to go on later.")
     ] = None,
+    host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Address to listen on and name to be called by. Again for more names."
+        ),
+    ] = None,
+    token: Annotated[
+        str | None, typer.Option(metavar="TOKEN", help="The token to accept; else one is made up.")
+    ] = None,
+    local_webhooks: Annotated[
+        bool, typer.Option("--local-webhooks", help="Send webhooks to this machine, too.")
+    ] = False,
 ) -> int:
-    """Serve a sandbox on this machine until interrupted."""
-    as_json = session.screen.as_json
-    return local.sandbox(port, otp_after, generation, balance, scenario or [], state, as_json, sys.stdout)
+    """Serve a sandbox on this machine until interrupted.
+
+    It answers only requests whose Host is this machine, or one of --host. With --host 0.0.0.0 other
+    machines and containers reach it.
+    """
+    return local.sandbox(
+        port,
+        otp_after,
+        generation,
+        balance,
+        scenario or [],
+        state,
+        host or [],
+        token,
+        local_webhooks,
+        session.screen.as_json,
+        sys.stdout,
+    )
 
 
 @command(app, "openapi", panel=_TRY, versioned=False)

@@ -40,7 +40,7 @@ def countries(session: Session) -> None:
     with session.client() as client:
         found = client.catalog.countries()
     cells = [(country.id, country.code, country.dial_code, country.name) for country in found]
-    session.screen.rows(found, (">id", "code", "dial", "name"), cells)
+    session.screen.rows(found, (">id", "=code", "=dial", "name"), cells)
 
 
 @command(app, "services", panel=PANEL)
@@ -51,7 +51,7 @@ def services(session: Session, country: Country = None) -> None:
         if country is not None:
             country_id = Wanted.of("country", country, CountryRow).among(client.catalog.countries()).id
         found = client.catalog.services(country_id=country_id)
-    session.screen.rows(found, (">id", "code", "name"), [(row.id, row.code, row.name) for row in found])
+    session.screen.rows(found, (">id", "=code", "name"), [(row.id, row.code, row.name) for row in found])
 
 
 @command(app, "products", panel=PANEL)

@@ -113,9 +113,10 @@ def _run(body: Body, session: Session, options: dict[str, Any]) -> int:
         trouble = Trouble(error, session.doubt, session.rented)
     except OSError as error:
         # Of a connection or a file it would have been an error of this package.
-        return streams.lost(error, Exit.UNKNOWN if session.changed else Exit.FAILED)
+        code = Exit.UNKNOWN if session.changed else Exit.FAILED
+        return streams.lost(error, code, session.doubt or session.afterwards)
     except Exception as error:
-        trouble = Trouble(_defect(error), session.doubt, session.rented)
+        trouble = Trouble(_defect(error), session.doubt or session.afterwards, session.rented)
     screen.fail(trouble)
     return trouble.exit
 

@@ -16,7 +16,13 @@ from .. import calls
 from .._http import environment_proxy
 from .._sync.client import Client
 from .._version import DISTRIBUTION, VERSION
-from ..errors import FxRateUnavailableError, RateLimitError, SmscodeError, UnauthorizedError
+from ..errors import (
+    ConfigurationError,
+    FxRateUnavailableError,
+    RateLimitError,
+    SmscodeError,
+    UnauthorizedError,
+)
 from . import tls
 from .command import command
 from .exits import Exit
@@ -99,10 +105,12 @@ def _tls(session: Session, base_url: str) -> Finding:
         return Finding("ok", "tls", "a sandbox inside this command: no connection is made")
     if not base_url.startswith("https:"):
         return Finding("ok", "tls", f"{base_url} is on this machine: none is needed")
-    if environment_proxy(base_url) is not None:
-        return Finding("warn", "tls", "A proxy is set in the environment (HTTPS_PROXY): not looked at.")
     try:
+        if environment_proxy(base_url) is not None:
+            return Finding("warn", "tls", "A proxy is set in the environment (HTTPS_PROXY): not looked at.")
         found = tls.look(base_url)
+    except ConfigurationError as error:
+        return Finding("fail", "tls", error.message)
     except OSError as error:
         hint = "Is the clock right, and the certifi package recent?"
         if not isinstance(error, ssl.SSLError):

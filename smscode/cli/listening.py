@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from .. import webhooks
 from ..errors import ConfigurationError
 from ..receiver import WebhookAnswer, WebhookReceiver
+from .bodies import read_body
 from .screen import Screen, masked, when
 
 _PATIENCE = 10.0  # seconds for a sender to send
@@ -41,8 +42,10 @@ def listen(
             if answer is not None:
                 self._answer(answer)
                 return
-            length = self.headers.get("content-length", "")
-            body = self.rfile.read(int(length) if length.isdecimal() else 0)
+            body = read_body(self.headers, self.rfile)
+            if isinstance(body, WebhookAnswer):
+                self._answer(body)
+                return
             with turn:
                 answer = receiver.receive(headers, body)
                 # The answer first, so that the service has it in time; the next one waits for both.
@@ -83,7 +86,7 @@ def show(event: webhooks.Event, screen: Screen) -> None:
         if event.otp_code is not None:
             said += f"  code {event.otp_code}"
     elif isinstance(event, webhooks.WebhookTest):
-        name, said = "webhook.test", event.message
+        name, said = "webhook.test", event.message or ""
     else:
         name, said = event.event, ""
     pairs = {"received": f"{when(event.timestamp)}  {name}  {said}".rstrip()}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Literal, TextIO, TypeAlias
 
+from ..core.settings import Token
 from ..errors import ConfigurationError
 from .exits import Exit
 
@@ -19,6 +22,8 @@ Versions: TypeAlias = Literal["v1", "v2", "both"]
 MOST_NUMBERS = 1000
 MOST_FUNDS = 10**15
 LAST_PORT = 65535
+LOOPBACK = "127.0.0.1"
+_TOKEN_BYTES = 18
 
 _stop = threading.Event()  # never set: an interrupt ends the wait for it
 
@@ -37,24 +42,39 @@ def sandbox(
     balance: int,
     scenarios: Sequence[str],
     state: Path | None,
+    hosts: Sequence[str],
+    token: str | None,
+    local_webhooks: bool,
     as_json: bool,
     out: TextIO,
 ) -> int:
     """Serve a sandbox until interrupted; its first line says where, and with which token."""
     from ..sandbox import Sandbox
 
-    # It is served on this machine only, and so may the receivers of its webhooks be.
-    made = Sandbox(
-        otp_after=otp_after, generation=generation, balance=balance, state=state, allow_local_webhooks=True
+    make = partial(
+        Sandbox,
+        otp_after=otp_after,
+        generation=generation,
+        balance=balance,
+        state=state,
+        allow_local_webhooks=local_webhooks,
     )
+    if token is not None:
+        made = make(token=Token(token, "--token").secret.decode("ascii"))
+    elif state is not None and state.exists() and state.stat().st_size:
+        made = make()  # the file has its token
+    else:
+        # One that anybody knows would let any program of this machine control the sandbox.
+        made = make(token=secrets.token_urlsafe(_TOKEN_BYTES))
     with ExitStack() as serving:
         served = serving.enter_context(made)
         if scenarios:
             served.play(*scenarios)
+        host, *names = hosts or (LOOPBACK,)
         try:
-            server = serving.enter_context(served.serve(port))
+            server = serving.enter_context(served.serve(port, host=host, names=names))
         except OSError as error:
-            raise ConfigurationError(f"Cannot listen on port {port} ({error.strerror}).") from error
+            raise ConfigurationError(f"Cannot listen on {host}:{port} ({error.strerror}).") from error
         line = f"listening on {server.url} token {served.token}"
         if as_json:
             line = json.dumps({"event": "listening", "url": server.url, "token": served.token})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +15,7 @@ from ..models import Order, OrderStatus, Sms
 from .command import command
 from .exits import Exit
 from .renting import IN_DOUBT
-from .screen import day, masked
+from .screen import day, masked, moment
 from .session import Session
 from .trouble import Trouble
 
@@ -62,7 +61,7 @@ def orders(
         (order.id, order.status, masked(order.phone_number), order.amount, day(order.created_at))
         for order in found
     ]
-    session.screen.rows(found, (">id", "status", "number", ">price", "created"), cells)
+    session.screen.rows(found, (">id", "status", "=number", ">price", "created"), cells)
 
 
 @command(app, "order", panel=PANEL)
@@ -160,7 +159,7 @@ def recover(session: Session, journal: JournalPath = None, max_age: MaxAge = 24.
         said = " ".join(trouble.lines) if trouble else " ".join(map(_short, result.orders)) or "no number"
         cells.append((key, result.state, said))
         worst = worst if trouble is None else max(worst, trouble.exit)
-    screen.rows(values, ("key", "state", "orders"), cells)
+    screen.rows(values, ("=key", "state", "orders"), cells)
     return worst
 
 
@@ -187,19 +186,19 @@ def _show_unresolved(session: Session, path: Path | None) -> None:
             "operation": record.intent.operation,
             "api_version": record.intent.version,
             "request": jsontext.parse(record.intent.body),
-            "created_at": datetime.fromtimestamp(record.written_at, UTC),
+            "created_at": moment(record.written_at),
         }
         for record in found
     ]
     cells = [
         (
             record.intent.idempotency_key,
-            day(datetime.fromtimestamp(record.written_at, UTC)),
+            day(moment(record.written_at)),
             _wish(record.intent),
         )
         for record in found
     ]
-    session.screen.rows(values, ("key", "since", "what"), cells)
+    session.screen.rows(values, ("=key", "since", "what"), cells)
     if found:
         session.screen.note("`smscode recover` settles them.")
 

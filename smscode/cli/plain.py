@@ -66,6 +66,15 @@ def _parser() -> argparse.ArgumentParser:
         help="what goes wrong, as 'ban(60)'; again for more",
     )
     sandbox.add_argument("--state", type=Path, metavar="FILE", help="keep it in this file, to go on later")
+    sandbox.add_argument(
+        "--host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="address to listen on and name to be called by; again for more names",
+    )
+    sandbox.add_argument("--token", metavar="TOKEN", help="the token to accept; else one is made up")
+    sandbox.add_argument("--local-webhooks", action="store_true", help="send webhooks to this machine, too")
     sandbox.set_defaults(command=_sandbox)
 
     openapi = commands.add_parser("openapi", help="print the OpenAPI document of what the sandbox serves")
@@ -99,6 +108,9 @@ def _sandbox(options: argparse.Namespace, out: TextIO) -> int:
         options.balance,
         options.scenario,
         options.state,
+        options.host,
+        options.token,
+        options.local_webhooks,
         options.json,
         out,
     )

@@ -44,7 +44,7 @@ class Renting:
         screen = self.session.screen
         stop = Stop(lambda: screen.note("Stopping. Ctrl-C again does not wait for the service's answer."))
         rental = client.orders.rent(**self.wish)
-        error: SmscodeError | OSError | None = None
+        error: Exception | None = None
         with stop.listening(), self.session.changing(IN_DOUBT), stop.everything:
             try:
                 async with rental:
@@ -54,7 +54,7 @@ class Renting:
                     with stop.waiting, screen.progress("waiting for the code; Ctrl-C gives the number back"):
                         self.sms = await rental.wait_for_otp(timeout=self.patience)
                     self._show_code()
-            except (SmscodeError, OSError) as caught:
+            except Exception as caught:  # whatever breaks, what became of the money is said
                 error = caught
         if self.order is None:
             if error is not None:
@@ -64,11 +64,12 @@ class Renting:
             return stop.code
         try:
             self._show_late_code(rental.sms)
-        except OSError as caught:
+        except Exception as caught:
             error = caught
         self._tell_end(self.order, rental.released, rental.release_error, error)
+        self.session.afterwards = ""  # it has been said
         client._driver.open_rentals.remove(self.order.id)  # closing need not say it again
-        if self.shown:
+        if self.shown and isinstance(error, SmscodeError | None):
             return Exit.OK
         if stop.code or isinstance(error, OtpTimeoutError | OrderTerminalError):
             return stop.code or Exit.NO_CODE
@@ -137,11 +138,15 @@ class Renting:
             reason = "it was interrupted." if release_error is None else release_error.message
             said = f"{why}Giving the number back failed: {reason} {self._left(order)}"
         if self.sms is not None and not self.shown:
-            said += f" `smscode order {order.id}` shows its code."
+            # The standard output did not take it, and it is paid for.
+            said += f" Its code is {self.sms.code}; `smscode order {order.id}` shows it, too."
         if screen.as_json:
             data = {"order_id": order.id, "released": status, "amount": order.amount, "message": said}
-            screen.event("released", data, {})
-        elif released is Released.FINISHED and self.shown:
+            try:
+                screen.event("released", data, {})
+            except OSError:
+                screen.warn(said)
+        elif released is Released.FINISHED and self.shown and isinstance(error, OtpTimeoutError | None):
             screen.note(said)
         else:
             screen.warn(said)

@@ -10,20 +10,23 @@ import json
 import sys
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import compress
 from typing import Literal
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.prompt import Confirm
 from rich.table import Table
 from rich.text import Text
 
-from ..core.plain import _plain as record
+from ..core.plain import plain as record
 from ..models import mask
 from .trouble import Trouble
 
+_NARROW = 40  # columns; on less, lines are not broken but left to the terminal
+_GAP = 2  # columns between those of a table
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
@@ -32,13 +35,36 @@ class Declined(Exception):
 
 
 def when(at: datetime | None) -> str:
-    """Show a time on this machine's clock."""
-    return "-" if at is None else at.astimezone().strftime("%H:%M:%S")
+    """Return a time of day on this machine's clock, or with its own offset where the calendar ends."""
+    if at is None:
+        return "-"
+    local = _local(at)
+    return at.isoformat(" ", "seconds") if local is None else local.time().isoformat("seconds")
 
 
 def day(at: datetime | None) -> str:
-    """Show a date and time on this machine's clock."""
-    return "-" if at is None else at.astimezone().strftime("%Y-%m-%d %H:%M")
+    """Return a date and time on this machine's clock, or with its own offset where the calendar ends."""
+    if at is None:
+        return "-"
+    local = _local(at)
+    shown = at if local is None else local.replace(tzinfo=None)
+    return shown.isoformat(" ", "minutes")
+
+
+def moment(seconds: float) -> datetime | None:
+    """Return the date of a number of seconds since 1970, None for one that has none."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError, OSError):
+        return None
+
+
+def _local(at: datetime) -> datetime | None:
+    """Return a time on this machine's clock, None for one that has no date there."""
+    try:
+        return at.astimezone()
+    except (OverflowError, ValueError, OSError):
+        return None
 
 
 def text(value: object) -> str:
@@ -51,13 +77,28 @@ def masked(number: str | None) -> str:
     return "-" if number is None else mask(number).strip("'")
 
 
+class _Console(Console):
+    """A console that passes on that its reader has gone. Rich would end the process, money or not."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise the BrokenPipeError that is being handled."""
+        raise
+
+
+def _console(*, stderr: bool) -> Console:
+    console = _Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    # A terminal breaks lines by itself. Rich would do so inside a price or a code.
+    console.soft_wrap = console.width < _NARROW
+    return console
+
+
 class Screen:
     """Where a command shows its results; ``as_json`` when it was asked for JSON."""
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self._out = Console(highlight=False, markup=False, emoji=False)
-        self._err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._out = _console(stderr=False)
+        self._err = _console(stderr=True)
         self.pretty: bool = not as_json and sys.stdout.isatty()
         self.live: bool = self.pretty and sys.stdin.isatty() and sys.stderr.isatty()
 
@@ -66,7 +107,9 @@ class Screen:
     ) -> None:
         """Show several things; ``values`` for JSON, ``cells`` for the rest.
 
-        A column whose name begins with ">" is of numbers. One with nothing in it is not shown on a terminal.
+        A column whose name begins with ">" is of numbers, with "=" of ids, codes or times: neither is ever
+        broken or cut. Where they do not fit beside each other, each row becomes lines. A column with nothing
+        in it is not shown on a terminal.
         """
         if self.as_json:
             self._json([record(value) for value in values])
@@ -79,16 +122,27 @@ class Screen:
         if not shown:
             self.note("Nothing to show.")
             return
-        table = Table(box=None, pad_edge=False, header_style="dim")
         used = [any(row[place] != "-" for row in shown) for place in range(len(columns))]
-        for column in compress(columns, used):
+        columns = list(compress(columns, used))
+        shown = [list(compress(row, used)) for row in shown]
+        if _least_width(columns, shown) <= self._out.width:
+            self._table(columns, shown)
+            return
+        for number, row in enumerate(shown):
+            if number:
+                self._out.print()
+            self._pairs(dict(zip((column.lstrip(">=") for column in columns), row, strict=True)))
+
+    def _table(self, columns: Sequence[str], shown: Sequence[Sequence[str]]) -> None:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for column in columns:
             # On a narrow terminal names are broken into lines; numbers never are.
-            number = column.startswith(">")
-            justify: Literal["left", "right"] = "right" if number else "left"
-            table.add_column(column.removeprefix(">"), justify=justify, no_wrap=number, overflow="fold")
+            justify: Literal["left", "right"] = "right" if column.startswith(">") else "left"
+            whole = column.startswith((">", "="))
+            table.add_column(column.lstrip(">="), justify=justify, no_wrap=whole, overflow="fold")
         for row in shown:
-            table.add_row(*(Text(cell) for cell in compress(row, used)))
-        self._out.print(table)
+            table.add_row(*(Text(cell) for cell in row))
+        self._out.print(table, soft_wrap=False)
 
     def fields(self, value: object, pairs: Mapping[str, object]) -> None:
         """Show one thing; ``value`` for JSON, ``pairs`` of names and values for the rest."""
@@ -111,15 +165,21 @@ class Screen:
 
     def warn(self, said: str) -> None:
         """Say something that must be known, also by whoever reads the standard error of a script."""
-        if self.as_json:
-            sys.stderr.write(json.dumps({"message": said}) + "\n")
-            return
-        self._err.print(said, style="yellow", soft_wrap=not self._err.is_terminal)
+        try:
+            if self.as_json:
+                sys.stderr.write(json.dumps({"message": said}) + "\n")
+            else:
+                self._err.print(said, style="yellow", soft_wrap=self._unbroken)
+        except OSError:  # what must be known goes wherever it can be read
+            self._line(said)
 
     def check(self, state: str, name: str, said: str) -> None:
         """Show the state of something that was checked."""
         if not self.pretty:
             self._line(f"{state}\t{name}\t{said}")
+            return
+        if self._out.soft_wrap:
+            self._out.print(Text.assemble((state, _STYLES[state]), f"  {name}  {said}"))
             return
         table = Table.grid(padding=(0, 2))
         table.add_column(width=4, style=_STYLES[state])
@@ -130,13 +190,17 @@ class Screen:
 
     def fail(self, trouble: Trouble) -> None:
         """Say what went wrong."""
-        if self.as_json:
-            sys.stderr.write(json.dumps(trouble.record) + "\n")
-            return
         first, *rest = trouble.lines
-        self._err.print(Text.assemble(("error: ", "bold red"), first), soft_wrap=not self._err.is_terminal)
-        for line in rest:
-            self._err.print(line, soft_wrap=not self._err.is_terminal)
+        try:
+            if self.as_json:
+                sys.stderr.write(json.dumps(trouble.record) + "\n")
+                return
+            self._err.print(Text.assemble(("error: ", "bold red"), first), soft_wrap=self._unbroken)
+            for line in rest:
+                self._err.print(line, soft_wrap=self._unbroken)
+        except OSError:
+            for line in trouble.lines:
+                self._line(line)
 
     def confirm(self, question: str, *, yes: bool) -> None:
         """Ask, unless ``yes`` was given; raise `Declined` unless the answer is yes."""
@@ -157,7 +221,8 @@ class Screen:
         if not self.live:
             yield
             return
-        columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+        spinner = "dots" if self._err.encoding.startswith("utf") else "line"
+        columns = SpinnerColumn(spinner), TextColumn("{task.description}"), TimeElapsedColumn()
         with Progress(*columns, console=self._err, transient=True) as progress:
             progress.add_task(said)
             yield
@@ -170,6 +235,11 @@ class Screen:
             else:
                 self._line(f"{name}\t{text(value)}")
 
+    @property
+    def _unbroken(self) -> bool:
+        """Whether lines on the standard error are left to whoever shows them."""
+        return self._err.soft_wrap or not self._err.is_terminal
+
     def _json(self, value: object) -> None:
         self._line(json.dumps(value, indent=2 if sys.stdout.isatty() else None))
 
@@ -177,3 +247,13 @@ class Screen:
         # Not by rich: it would break the line at 80 columns where there is no terminal.
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
+
+
+def _least_width(columns: Sequence[str], shown: Sequence[Sequence[str]]) -> int:
+    """Return how many columns of a terminal a table takes if it is broken wherever there is a space."""
+    width = _GAP * (len(columns) - 1)
+    for place, column in enumerate(columns):
+        cells = (column.lstrip(">="), *(row[place] for row in shown))
+        whole = column.startswith((">", "="))
+        width += max(cell_len(part) for cell in cells for part in ([cell] if whole else cell.split() or [""]))
+    return width

@@ -38,7 +38,8 @@ class Session:
 
     ``doubt`` is what to do if it ends now: something may have been changed unknown to it. It is empty as
     long as only reading goes on. ``changed`` tells whether anything but reading went on, ``rented`` that a
-    number was rented, and what became of it has been said.
+    number was rented, and what became of it has been said. ``afterwards`` is how to learn what a change that
+    went well has done, if showing that fails.
     """
 
     screen: Screen
@@ -47,6 +48,7 @@ class Session:
     doubt: str = ""
     changed: bool = False
     rented: bool = False
+    afterwards: str = ""
     _behind: timedelta = field(default=timedelta(0), init=False)
 
     @cached_property
@@ -115,7 +117,7 @@ class Session:
         """Run a block that changes something; if it fails, ``doubt`` says how to learn whether it did."""
         self.doubt, self.changed = doubt, True
         yield
-        self.doubt = ""
+        self.doubt, self.afterwards = "", doubt
 
     @contextmanager
     def journal(self, path: Path | None) -> Generator[SQLiteJournal | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sys
 
@@ -21,14 +23,29 @@ def open_closed() -> None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, closefd=False))
 
 
-def lost(error: OSError, code: Exit) -> int:
-    """Give up the standard output, which could not be written; say why, and give the exit code.
+def escape() -> None:
+    """Write what a stream's encoding lacks as a backslash escape.
 
-    That is 141 where whoever read it has gone, as if that had ended the process, and else ``code``.
+    A code that was paid for is shown in any case.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def lost(error: OSError, code: Exit, doubt: str = "") -> int:
+    """Give up the standard output, which could not be written; say why, and return the exit code.
+
+    ``doubt`` is what to do where something may have been changed. The exit code is 141 where whoever read
+    it has gone, as if that had ended the process, and else ``code``.
     """
     # What is left in its buffer would be written at the exit, and fail again.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if isinstance(error, BrokenPipeError):
-        return 128 + _SIGPIPE
-    sys.stderr.write(f"error: The output cannot be written ({error.strerror}).\n")
-    return code
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    gone = isinstance(error, BrokenPipeError)
+    with contextlib.suppress(OSError, ValueError):
+        if not gone:
+            sys.stderr.write(f"error: The output cannot be written ({error.strerror}).\n")
+        if doubt:
+            sys.stderr.write(f"It may have been carried out: {doubt}\n")
+    return 128 + _SIGPIPE if gone else code

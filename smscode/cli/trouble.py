@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Mapping
 
 from attrs import frozen
 
+from .._http import PROXY_REFUSED
+from .._reasons import causes
 from ..errors import (
     CancelTooEarlyError,
     ConfigurationError,
@@ -47,6 +50,17 @@ _MONEY: Mapping[Outcome, str] = {
 }
 
 
+def _advice_by_cause(error: SmscodeError) -> str:
+    """Return what to do about a way to the service that is there, but closed; empty for anything else."""
+    if isinstance(error, NetworkError):
+        for cause in causes(error):
+            if isinstance(cause, PROXY_REFUSED):
+                return "Is HTTPS_PROXY right, with user name and password if the proxy wants them?"
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                return "Is the clock right, and SSL_CERT_FILE, if the certificate is a proxy's or your own?"
+    return ""
+
+
 @frozen
 class Trouble:
     """An error of a command.
@@ -75,7 +89,7 @@ class Trouble:
     @property
     def advice(self) -> str:
         """What can be done next."""
-        advice = _ADVICE.get(type(self.error), self.error.advice)
+        advice = _advice_by_cause(self.error) or _ADVICE.get(type(self.error), self.error.advice)
         if self.error.retry_after is None:
             return advice
         return f"{advice} Wait {self.error.retry_after:.0f} s.".lstrip()

@@ -10,6 +10,7 @@ import typer
 
 from ..errors import ConfigurationError, InvalidArgumentError
 from ..models import WebhookConfig
+from ..webhooks import secret_keys
 from .command import Group, command
 from .exits import Exit
 from .listening import listen as listen_for_events
@@ -76,7 +77,11 @@ def listen(
     a public https address in front, and `webhook set` that.
     """
     with session.client() as client:
-        secret = os.environ.get(SECRET) or client.webhook.get().webhook_secret
+        secret = os.environ.get(SECRET)
+        if secret:
+            secret_keys(secret, SECRET)
+        else:
+            secret = client.webhook.get().webhook_secret
         if session.sandboxed:
             secret = "sandbox-secret"
         if not secret:

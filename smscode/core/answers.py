@@ -38,14 +38,21 @@ def read(call: Call[T], response: Response, version: Version) -> Generator[None,
         else:
             found = yield from table.read(response.body, version, endpoint.rows)
     read_before = later or found
+    # Error reporters print the variables of every frame of an exception and of its context. Those of decoding
+    # hold phone numbers and codes, so an error is raised outside of handlers and after they are deleted.
+    failure: SmscodeError | None = None
+    body: dict[str, JsonValue] = {}
     try:
         body = _parse(response) if read_before is None else read_before[0]
         if response.status_code // 100 != 2 or body["success"] is False:
-            raise _refusal(response, body)
-        if "data" not in body:
+            failure = _refusal(response, body)
+        elif "data" not in body:
             raise Mismatch("$", "the field 'data' is missing")
     except Mismatch as mismatch:
-        raise _labelled(_unreadable(response, mismatch)) from None
+        failure = _labelled(_unreadable(response, mismatch))
+    if failure is not None:
+        del body, read_before, found, later
+        raise failure
     envelope = Envelope(
         version,
         body["data"],
@@ -59,9 +66,12 @@ def read(call: Call[T], response: Response, version: Version) -> Generator[None,
     try:
         data = endpoint.decode(envelope)
     except Mismatch as mismatch:
-        raise _labelled(_invalid(response, mismatch), "unexpected data") from None
-    now = _date(response.headers.get("date", "")) or response.received_at
-    return Answer(data, find_request_id(response), response.status_code, _rate(envelope), date=now)
+        failure = _labelled(_invalid(response, mismatch), "unexpected data")
+    else:
+        now = _date(response.headers.get("date", "")) or response.received_at
+        return Answer(data, find_request_id(response), response.status_code, _rate(envelope), date=now)
+    del body, read_before, found, later, envelope
+    raise failure
 
 
 def _rate(envelope: Envelope) -> FxRate | None:

@@ -14,6 +14,7 @@ from .orders import LARGEST_QUANTITY
 
 AT_ONCE = 10
 _MOST_NUMBERS = 10_000
+_MOST_CALLS = _MOST_NUMBERS // LARGEST_QUANTITY
 _LONGEST_KEY = 128
 
 
@@ -54,6 +55,11 @@ def split(count: object, key: str | None) -> list[tuple[int, str | None]]:
     if len(key) > longest:
         raise InvalidArgumentError(f"idempotency_key: expected 1..{longest} characters, to number them.")
     return [(quantity, f"{key}-{index}") for index, quantity in enumerate(quantities, 1)]
+
+
+def keys(key: str | None) -> list[str | None]:
+    """Return all keys that calls under a caller's key can have had, None for keys that are made up."""
+    return [None] if key is None else [f"{key}-{index}" for index in range(1, _MOST_CALLS + 1)]
 
 
 def collect(

@@ -12,5 +12,9 @@ _MARGIN = 1.0  # the service's times are whole seconds
 
 def seconds_until(order: Order, now: datetime) -> float:
     """Give the seconds until the order can be cancelled; ``now`` is the service's own time."""
-    at = order.cancel_available_at or (order.created_at or now) + _WINDOW
-    return max((at - now).total_seconds(), 0.0) + _MARGIN
+    # In seconds, not as a date: the service may send one to which nothing can be added.
+    if order.cancel_available_at is not None:
+        left = order.cancel_available_at - now
+    else:
+        left = (order.created_at or now) - now + _WINDOW
+    return max(left.total_seconds(), 0.0) + _MARGIN

@@ -10,7 +10,7 @@ import functools
 import re
 import types
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast, get_args
 
@@ -29,7 +29,12 @@ if TYPE_CHECKING:  # cattrs is imported for the first answer, or the first clien
 Version: TypeAlias = Literal["v1", "v2"]
 M = TypeVar("M")
 
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_RFC3339 = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt ]((?:[01]\d|2[0-3]):[0-5]\d:)([0-5]\d|60)(\.\d+)?"
+    r"([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
+    re.ASCII,
+)
+_MICROSECONDS = 7  # characters of a fraction that `datetime` can hold, with its point
 _AMOUNT = re.compile(r"-?\d{1,20}(\.\d{1,20})?([eE][+-]?\d{1,2})?", re.ASCII)
 _STATUSES: Mapping[str, OrderStatus] = {status.value: status for status in OrderStatus}
 _STATUS_TYPES = (OrderStatus | str, OrderStatus | str | None)
@@ -73,12 +78,33 @@ def _decimal(value: object, _: object) -> Decimal:
 def _datetime(value: object, _: object) -> datetime:
     if type(value) is not str:
         raise _expected("an RFC 3339 time", value)
-    if not _RFC3339.fullmatch(value):
+    match = _RFC3339.fullmatch(value)
+    if match is None:
         raise ValueError("expected an RFC 3339 time with an offset")
     try:
-        return datetime.fromisoformat(value)
-    except ValueError:
+        return datetime.fromisoformat(value) if _is_plain(match) else _unusual(match)
+    except (ValueError, OverflowError):
         raise ValueError("expected a time that exists") from None
+
+
+def _is_plain(match: re.Match[str]) -> bool:
+    """Return True for the forms that every Python reads alike: capitals, and no leap second."""
+    return match[3] != "60" and match[4] is None and match[5] != "z"
+
+
+def _unusual(match: re.Match[str]) -> datetime:
+    """Return the time of any form. `datetime` has no leap second: it becomes the second after it."""
+    day, minute, second, fraction, offset = match.groups(default="")
+    leap = second == "60"
+    text = f"{day}T{minute}{'59' if leap else second}{fraction[:_MICROSECONDS]}{offset.upper()}"
+    found = datetime.fromisoformat(text)
+    if not leap:
+        return found
+    # Leap seconds are inserted at the end of a day in UTC and at no other time (RFC 3339, 5.7).
+    utc = found.astimezone(UTC)
+    if (utc.hour, utc.minute) != (23, 59):
+        raise ValueError("no leap second")
+    return found + timedelta(seconds=1)
 
 
 def _status(value: object, type_: object) -> OrderStatus | str | None:
@@ -181,6 +207,28 @@ def structure(version: Version, value: object, type_: type[M], path: str) -> M:
         problems = transform_error(error, path, format_exception=_describe)
         reason, _, where = problems[0].rpartition(" @ ")
         raise Mismatch(where, reason) from None
+
+
+def salvage(version: Version, value: Mapping[str, JsonValue], type_: type[M], path: str, *needed: str) -> M:
+    """Return a model of those fields of an object that can be read; the others have their defaults.
+
+    Raises `Mismatch` if a field that is ``needed`` cannot be read. All others must have a default.
+    """
+    try:
+        return structure(version, value, type_, path)
+    except Mismatch:
+        pass
+    readable = {name: value[name] for name in needed if name in value}
+    model = structure(version, readable, type_, path)
+    for known in attrs.fields(cast("type[attrs.AttrsInstance]", type_)):
+        if known.name in value and known.name not in readable:
+            candidate = {**readable, known.name: value[known.name]}
+            try:
+                model = structure(version, candidate, type_, path)
+            except Mismatch:
+                continue
+            readable = candidate
+    return model
 
 
 @functools.lru_cache(maxsize=16, typed=True)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import attrs
-
 from ..errors import JsonValue
 from ..models import CreatedOrder, CreatedOrders
-from .codec import Envelope, Mismatch, Version, structure
+from .codec import Envelope, Mismatch, Version, salvage, structure
 
 
 def created_orders(envelope: Envelope) -> CreatedOrders:
@@ -47,14 +45,4 @@ def _salvage(version: Version, row: JsonValue, path: str) -> list[CreatedOrder]:
     """Read an order field by field, keeping those that fit; nothing without its id."""
     if type(row) is not dict or type(row.get("id")) is not int:
         return []
-    readable: dict[str, JsonValue] = {"id": row["id"]}
-    for field in attrs.fields(CreatedOrder):
-        if field.name not in row or field.name in readable:
-            continue
-        candidate = {**readable, field.name: row[field.name]}
-        try:
-            structure(version, candidate, CreatedOrder, path)
-        except Mismatch:
-            continue
-        readable = candidate
-    return [structure(version, readable, CreatedOrder, path)]
+    return [salvage(version, row, CreatedOrder, path, "id")]

@@ -18,7 +18,7 @@ from attrs import frozen
 from ..errors import InvalidArgumentError
 from ..models import Country, Operator, Product, Service
 from ..money import FxRate, Money
-from . import arguments
+from . import arguments, exact
 from .codec import Version
 from .prices import Price, PriceLimit
 
@@ -49,7 +49,7 @@ class Wanted:
             return cls(name, text=arguments.text(name, value, _LONGEST_NAME).strip())
         if value is None:
             return cls(name)
-        if type(value) is not int:
+        if exact.whole(value) is None:
             raise arguments.wrong(name, f"an id, a code, a name or a {row.__name__}", value)
         return cls(name, arguments.identity(name, value))
 
@@ -124,7 +124,7 @@ class Wish:
     def of(cls, version: Version, max_price: Price | None, in_stock: bool) -> Wish:
         """Check what a caller asked for."""
         limit = None if max_price is None else PriceLimit("max_price", max_price)
-        if limit is not None and type(max_price) is not Money:
+        if limit is not None and not isinstance(limit.value, Money):
             # Refuses the amounts of the other version, before anything is sent.
             _ = limit.for_v1() if version == "v1" else limit.for_v2(None)
         return cls(version, limit, in_stock)

@@ -57,7 +57,9 @@ class Inbox:
         self._kept: OrderedDict[int, _Kept] = OrderedDict()
 
     def add(self, event: OrderEvent) -> bool:
-        """Keep an event; tell whether it is news."""
+        """Keep an event; return True if it is news. An SMS of which nothing could be read is none."""
+        if isinstance(event, OtpReceived) and event.otp_code is None and event.otp_message is None:
+            return False
         kept = self._kept.setdefault(event.order_id, _Kept())
         self._kept.move_to_end(event.order_id)
         if len(self._kept) > self._most:
@@ -95,6 +97,6 @@ class Inbox:
 def _newer(event: OtpReceived, known: OtpReceived) -> bool:
     if event.sms_revision is not None and known.sms_revision is not None:
         return event.sms_revision > known.sms_revision
-    if event.timestamp != known.timestamp:
+    if event.timestamp is not None and known.timestamp is not None and event.timestamp != known.timestamp:
         return event.timestamp > known.timestamp
     return (event.otp_code, event.otp_message) != (known.otp_code, known.otp_message)

@@ -6,11 +6,17 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import NoReturn, cast
+from typing import Any, NoReturn, cast
 
 from ..errors import JsonValue
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+LEVELS = 100
+"""How deep arrays and objects may be nested. That `json` has a limit at all depends on the interpreter."""
+
+_MARK = b"\xef\xbb\xbf"  # a byte order mark, which RFC 8259 (8.1) lets a reader ignore
+_CONTAINERS = frozenset({dict, list})
+_TOO_DEEP = f"nested too deeply: more than {LEVELS} levels"
 _LARGEST_EXPONENT = 308  # what a double can hold; beyond it no peer means what it says
 
 
@@ -51,17 +57,34 @@ _DISTINCT = json.JSONDecoder(parse_float=_number, parse_constant=_no_constant, o
 _PLAIN = json.JSONDecoder(parse_float=_number, parse_constant=_no_constant)
 
 
-def parse(body: bytes, *, distinct: bool = True) -> JsonValue:
-    """Read a JSON text in UTF-8.
+def _inside(container: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return container.values() if type(container) is dict else container
+
+
+def check_depth(value: JsonValue, levels: int = LEVELS) -> None:
+    """Raise ValueError if arrays and objects are nested in more than ``levels`` levels."""
+    found = [cast(Any, value)] if type(value) in _CONTAINERS else []
+    for _ in range(levels):
+        found = [inner for one in found for inner in _inside(one) if type(inner) in _CONTAINERS]
+    if found:
+        raise ValueError(_TOO_DEEP)
+
+
+def parse(body: bytes, *, distinct: bool = True, levels: int = LEVELS) -> JsonValue:
+    """Parse a JSON text in UTF-8; a byte order mark before it is ignored.
 
     Refuses what `json.loads` lets pass and two readers may understand differently: NaN and
-    Infinity, a field named twice, UTF-16. Numbers with a fraction become `Decimal`, and half
-    of a surrogate pair a question mark. Raises ValueError, always, with a reason that quotes
-    nothing of the body. Without ``distinct``, a field named twice is for the caller to find.
+    Infinity, a field named twice, UTF-16. Refuses more than ``levels`` levels of arrays and objects.
+    Numbers with a fraction become `Decimal`, and half of a surrogate pair a question mark. Raises
+    ValueError, always, with a reason that quotes nothing of the body. Without ``distinct``, a field
+    named twice and the depth are for the caller to check.
     """
+    body = body.removeprefix(_MARK)
     try:
         text = body.decode("utf-8")
         value = (_DISTINCT if distinct else _PLAIN).decode(text)
+        if distinct and text.count("[") + text.count("{") > levels:
+            check_depth(cast("JsonValue", value), levels)
         if "\\" in text and _SURROGATE.search(text):
             value = _mended(value)
     except UnicodeError:
@@ -69,7 +92,8 @@ def parse(body: bytes, *, distinct: bool = True) -> JsonValue:
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON at character {error.pos}") from None
     except RecursionError:
-        raise ValueError("nested too deeply") from None
+        # Some interpreters cannot even read what is nested that deeply.
+        raise ValueError(_TOO_DEEP) from None
     except ArithmeticError:
         raise ValueError("a number is out of range") from None
     return cast("JsonValue", value)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from attrs import field, frozen
 
 from ..errors import InvalidArgumentError
-from . import arguments
+from . import arguments, exact
 from .timeouts import check_seconds
 from .wire import Group
 
@@ -43,13 +45,14 @@ class RateLimits:
 
     def __attrs_post_init__(self) -> None:
         for name in ("share", "redis_fallback"):
-            part = getattr(self, name)
-            if type(part) not in (int, float) or not 0 < part <= 1:
+            part = exact.number(getattr(self, name))
+            if part is None or not 0 < part <= 1:
                 raise InvalidArgumentError(f"rate_limits.{name}: expected a number above 0, at most 1.")
         if check_seconds("rate_limits.window", self.window) == float("inf"):
             raise InvalidArgumentError("rate_limits.window: expected a finite number of seconds.")
         if self.redis is not None and (
-            type(self.redis) is not str or not self.redis.startswith(("redis://", "rediss://", "unix://"))
+            not isinstance(cast(object, self.redis), str)
+            or not self.redis.startswith(("redis://", "rediss://", "unix://"))
         ):
             # Not shown: it may hold a password.
             raise InvalidArgumentError("rate_limits.redis: expected a redis://, rediss:// or unix:// URL.")

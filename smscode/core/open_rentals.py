@@ -68,5 +68,11 @@ class OpenRentals:
 
 
 def _named(order_id: int, end: datetime, sure: bool) -> str:
-    when = f"expires {end.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if sure else "expiry not known"
-    return f"order {order_id} ({when})"
+    return f"order {order_id} ({f'expires {_utc(end)}' if sure else 'expiry not known'})"
+
+
+def _utc(at: datetime) -> str:
+    try:
+        return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except OverflowError:  # at the ends of the calendar
+        return at.isoformat(" ", "seconds")

@@ -44,7 +44,7 @@ def to_dict(model: Model) -> dict[str, JsonValue]:
     if not isinstance(cast(object, model), Model):
         raise InvalidArgumentError(f"model: expected a model of smscode, got {type(model).__name__}.")
     fields = attrs.fields(cast("type[attrs.AttrsInstance]", type(model)))
-    return {field.name: _plain(getattr(model, field.name)) for field in fields}
+    return {field.name: plain(getattr(model, field.name)) for field in fields}
 
 
 def to_json(models: Model | Iterable[Model], *, indent: int | None = None) -> str:
@@ -56,7 +56,8 @@ def to_json(models: Model | Iterable[Model], *, indent: int | None = None) -> st
     return json.dumps(written, ensure_ascii=False, indent=indent)
 
 
-def _plain(value: object) -> JsonValue:
+def plain(value: object) -> JsonValue:
+    """Return what a model holds as plain values; see `to_dict`."""
     if isinstance(value, Model):
         return to_dict(value)
     if isinstance(value, Enum):
@@ -66,7 +67,7 @@ def _plain(value: object) -> JsonValue:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in cast("tuple[object, ...]", value)]
+        return [plain(item) for item in cast("tuple[object, ...]", value)]
     if isinstance(value, dict):
-        return {name: _plain(item) for name, item in cast("dict[str, object]", value).items()}
+        return {name: plain(item) for name, item in cast("dict[str, object]", value).items()}
     return cast(JsonValue, value)

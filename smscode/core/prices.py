@@ -11,10 +11,11 @@ import re
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ..errors import InvalidArgumentError
 from ..money import FxRate, Money
+from . import exact
 
 Price: TypeAlias = int | str | Decimal | Money
 """An int of rupiah (v1), dollars as a `Decimal` or decimal string (v2), or a `Money` (either)."""
@@ -25,12 +26,23 @@ _DOLLARS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,8})?")
 _LARGEST = 2**63 - 1
 
 
+def _exact(value: Price) -> Price:
+    """Return a price as exactly one of the types that it may have; anything else as it is, to be refused."""
+    if isinstance(value, Money) and type(value) is not Money:
+        return Money(value.amount, value.currency, value.canonical_amount, value.canonical_currency)
+    for copy in (exact.whole, exact.text, exact.decimal):
+        found = copy(value)
+        if found is not None:
+            return found
+    return value
+
+
 @frozen
 class PriceLimit:
     """A checked price limit that has not met an API version yet."""
 
     name: Literal["max_price", "min_price"]
-    value: Price
+    value: Price = field(converter=_exact)
 
     def __attrs_post_init__(self) -> None:
         if type(self.value) is int:
@@ -103,4 +115,4 @@ class PriceLimit:
 
 def needs_rate(version: str, *limits: Price | None) -> bool:
     """Tell whether writing these limits takes a rate: a `Money` of v1 names no dollars."""
-    return version == "v2" and any(type(limit) is Money and limit.currency != "USD" for limit in limits)
+    return version == "v2" and any(isinstance(limit, Money) and limit.currency != "USD" for limit in limits)

@@ -18,6 +18,8 @@ from .intents import OrderIntent
 
 R = TypeVar("R")
 
+_LARGEST = 2**63 - 1  # what a row can hold
+
 FUTURE = 60.0
 """Seconds by which a clock may have been set back: an age below minus that is not believed."""
 
@@ -80,12 +82,12 @@ class Record:
     @property
     def charged(self) -> int:
         """The rupiah that were charged, as far as that is known."""
-        return sum(order.charged or 0 for order in self.orders)
+        return min(sum(order.charged or 0 for order in self.orders), _LARGEST)
 
     @property
     def refunded(self) -> int:
         """The rupiah that were refunded, as far as that is known."""
-        return sum(order.refunded or 0 for order in self.orders)
+        return min(sum(order.refunded or 0 for order in self.orders), _LARGEST)
 
 
 def age_of(written_at: float, now: float) -> float:
@@ -118,12 +120,15 @@ class Writing:
     one that was there is of an earlier try, which may have bought.
     """
 
-    def __init__(self, new: Record, max_age: float) -> None:
+    def __init__(self, new: Record, max_age: float, *, only_open: bool = False) -> None:
+        """Set up; with ``only_open`` a purchase is written that is in doubt, and no other."""
         self.new = new
+        self.look: Any = None  # a question for what the journal has, where writing takes long
         self.known: Known | None = None
         self.operation: Any = None  # of the journal, to abandon it
         self.failed = False  # it was not written, for certain
         self._max_age = max_age
+        self._only_open = only_open
 
     def write(self, record: Record | None, living: Living) -> tuple[Record | None, Known]:
         """Store a purchase before it is sent; the result is what was there before. A step.
@@ -137,6 +142,8 @@ class Writing:
 
     def _written(self, record: Record | None, living: Living) -> tuple[Record | None, Known]:
         new = self.new
+        if self._only_open and record is not None and not (record.open and record.state is State.WRITTEN):
+            raise settled_meanwhile()
         if record is None or record.state in (State.REFUSED, State.WITHDRAWN):
             return new, Known()
         if not record.intent.same_order(new.intent):
@@ -149,7 +156,10 @@ class Writing:
             raise too_old(age, self._max_age)
         known = Known(record.state, record.open_until, record.written_at)
         if record.state is State.BOUGHT:
-            return record, known  # the service repeats its answer; the row stays with its owner
+            # The service repeats its answer. The row stays with its owner while that lives.
+            return (
+                evolve(record, owner=new.owner) if foreign and not living(record.owner) else record
+            ), known
         open_until = None if new.open_until is None else max(new.open_until, record.open_until or 0.0)
         return evolve(record, owner=new.owner, open_until=open_until, closed_at=None), known
 
@@ -259,8 +269,9 @@ class Claimant:
 def claim(who: Claimant) -> Step[Record | None]:
     """Return the step that takes a row over from a process that has ended; its result is None for others.
 
-    What this owner itself left unfinished comes along. Of another account at the same address, whose token
-    may be this account's former one, only what is in doubt is shown, and stays where it is.
+    What this owner itself left unfinished comes along, and what the same token wrote under another name of
+    the account. What another token wrote, under this name or without one, may be this account's: if it is in
+    doubt it is shown, and stays where it is.
     """
 
     def step(record: Record | None, living: Living) -> tuple[Record | None, Record | None]:
@@ -268,9 +279,14 @@ def claim(who: Claimant) -> Step[Record | None]:
         mine = record.owner == who.owner
         if not mine and living(record.owner):
             return record, None
-        if record.account != who.account:
-            former = _address(record.credential) == _address(who.credential) and not _named(record.account)
-            return record, record if former and record.state is State.WRITTEN else None
+        if record.credential not in ("", who.credential):
+            near = _address(record.credential) == _address(who.credential) and not _named(record.account)
+            if record.account != who.account and not near:
+                return record, None
+            if record.state is State.WRITTEN or record.account != who.account:
+                return record, record if record.state is State.WRITTEN else None
+        elif record.account != who.account and record.credential == "":
+            return record, None
         if not mine:
             taken = evolve(record, owner=who.owner)
             return taken, taken
@@ -301,6 +317,13 @@ def under_way(where: str) -> ClientStateError:
     """Return the error for a purchase that is being made at the moment."""
     error = ClientStateError(f"idempotency_key: {where} has this purchase under way; wait for its result.")
     error.trouble = "under way"
+    return error
+
+
+def settled_meanwhile() -> ClientStateError:
+    """Return the error for a purchase that was in doubt, and is not any more."""
+    error = ClientStateError("This purchase was settled meanwhile.")
+    error.trouble = "settled meanwhile"
     return error
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Literal, Protocol, TypeAlias
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from ..errors import ClientStateError, JournalError, Outcome, SmscodeError
 from ..models import ActiveOrder, CreatedOrder, CreatedOrders, Order, OrderStatus
@@ -29,6 +29,7 @@ LATE = 60.0
 """Seconds after which an attempt that was given up does not reach the service any more."""
 
 _MOST_KEYS_REMEMBERED = 10_000
+_MOST_EARLY = 1_000
 _LONGEST_LIFE = 86_400.0  # seconds that an order lives whose end is not known
 
 
@@ -65,6 +66,7 @@ VERDICTS: Mapping[str, Verdict] = {
     "under way": _OTHERS,
     "too old": _OTHERS,
     "another token": _OTHERS,
+    "settled meanwhile": _OTHERS,
     "journal": _NOT_SENT,
     "closed": _NOT_SENT,
     "banned here": _NOT_SENT,
@@ -110,7 +112,10 @@ VERDICTS: Mapping[str, Verdict] = {
 
 
 FOUND_HERE = frozenset(
-    {"argument", "another order", "under way", "too old", "another token", "journal", "closed"}
+    {
+        *("argument", "another order", "under way", "too old", "another token", "settled meanwhile"),
+        *("journal", "closed"),
+    }
 )
 """The kinds of failure for which nothing was sent, so that only earlier attempts matter."""
 
@@ -130,11 +135,12 @@ class Doubt:
 
     ``raised`` is set when the first byte of an attempt is written. It outlives the call, so that a
     cancelled purchase knows whether it has to be looked after. ``ended`` is in seconds of the clock of
-    the calls.
+    the calls. Once ``forbidden`` is set, no first byte is sent: it is raised instead.
     """
 
     raised: bool = False
     ended: float = float("-inf")
+    forbidden: BaseException | None = None
 
 
 def judge(kind: str, doubt: Doubt, *, before: bool, sent_at: float, now: float) -> Outcome:
@@ -188,6 +194,10 @@ class Holder(Protocol):
         """Whether the call has ended, however it did."""
         ...
 
+    def forbid(self, why: BaseException) -> None:
+        """Withdraw what has not sent its first byte yet, which raises ``why`` from now on."""
+        ...
+
 
 @define(eq=False)
 class Purchase:
@@ -196,7 +206,8 @@ class Purchase:
     ``written_at`` is the time of its first attempt, in seconds of the wall clock, None before. ``holder`` is
     the call that has it under way, or that has not returned its orders yet. ``handed_over`` says that a
     caller has the ``orders``, of which ``living`` have not been seen to end; ``returned`` that a caller in
-    a process that has ended had them. ``writing`` is how its call writes it into a journal.
+    a process that has ended had them. ``finished`` says that it was bought before and its orders have ended.
+    ``writing`` is how its call writes it into a journal.
     """
 
     intent: OrderIntent
@@ -206,6 +217,7 @@ class Purchase:
     bought: bool = False
     handed_over: bool = False
     returned: bool = False
+    finished: bool = False
     writing: Writing | None = None
     orders: dict[int, Order] = field(factory=dict[int, Order])
     living: set[int] = field(factory=set[int])
@@ -221,9 +233,14 @@ class Purchase:
         return self.holder is not None and not self.holder.over
 
     @property
+    def undelivered(self) -> bool:
+        """Whether it was bought, and no caller has its orders."""
+        return self.bought and not self.handed_over and not self.returned and bool(self.orders)
+
+    @property
     def certain(self) -> bool:
         """Whether it is known that nothing was bought under its key."""
-        return not (self.bought or self.doubt.raised)
+        return not (self.bought or self.finished or self.doubt.raised)
 
 
 class PurchaseBook:
@@ -235,7 +252,9 @@ class PurchaseBook:
     def __init__(self) -> None:
         self._purchases: dict[str, Purchase] = {}
         self._by_order: dict[int, Purchase] = {}
-        self._digests: OrderedDict[str, bytes] = OrderedDict()
+        # What the keys used last stand for, and since when, if something was bought under them.
+        self._digests: OrderedDict[str, tuple[bytes, float | None]] = OrderedDict()
+        self._early: OrderedDict[int, int | None] = OrderedDict()  # ends of orders that are not known yet
 
     @property
     def empty(self) -> bool:
@@ -254,19 +273,22 @@ class PurchaseBook:
             purchase = (
                 None  # an interrupted call left it behind without a byte sent, so it counts for nothing
             )
-        elif self._digests.get(key, digest) != digest:
-            raise another_order("this client")
+        known, since = self._digests.get(key, (digest, None))
         if purchase is None:
-            purchase = Purchase(intent, holder=holder)
+            if since is not None and known != digest:
+                raise another_order("this client")
+            purchase = Purchase(intent, holder=holder, written_at=since, finished=since is not None)
             self._purchases[key] = purchase
-            self._remember(key, digest)
+            self._remember(key, digest, since)
+        elif not purchase.intent.same_order(intent):
+            raise another_order("this client")
         elif purchase.under_way and purchase.holder is not holder:
             raise under_way("another call of this client")
         purchase.holder = holder
         return purchase
 
-    def _remember(self, key: str, digest: bytes) -> None:
-        self._digests[key] = digest
+    def _remember(self, key: str, digest: bytes, since: float | None) -> None:
+        self._digests[key] = digest, since
         self._digests.move_to_end(key)
         if len(self._digests) > _MOST_KEYS_REMEMBERED:
             self._digests.popitem(last=False)
@@ -274,35 +296,62 @@ class PurchaseBook:
     def knows(self, key: str) -> bool:
         """Return True if a purchase under this key is under way, may have been made, or was made."""
         purchase = self._purchases.get(key)
-        return key in self._digests if purchase is None else purchase.under_way or not purchase.certain
+        if purchase is not None:
+            return purchase.under_way or not purchase.certain
+        return self._digests.get(key, (b"", None))[1] is not None
 
-    def buy(self, purchase: Purchase, created: CreatedOrders) -> None:
-        """Store what a purchase bought; what is known of its orders from before stays."""
+    def buy(self, purchase: Purchase, created: CreatedOrders) -> dict[int, int | None]:
+        """Store what a purchase bought; what is known of its orders from before stays.
+
+        Returns the orders that are known to have ended already, with their refunds.
+        """
+        ended: dict[int, int | None] = {}
+        if purchase.finished:
+            self._close(purchase)
+            return ended
         if not purchase.bought:
-            purchase.orders = {order.id: as_order(order) for order in created.orders}
-            purchase.living = set(purchase.orders)
+            orders = {order.id: as_order(order) for order in created.orders}
+            ended = {one: self._early[one] for one in orders if one in self._early}
+            over = {one for one, order in orders.items() if is_over(order.status)}
+            purchase.orders = orders
+            purchase.living = set(orders) - ended.keys() - over
+            ended |= {
+                one: orders[one].amount.canonical_amount if is_refunded(orders[one].status) else 0
+                for one in over
+            }
             purchase.bought = True
         purchase.doubt.raised = False
         self._purchases[purchase.key] = purchase
-        self._by_order.update(dict.fromkeys(purchase.living, purchase))
+        self._by_order.update(dict.fromkeys(purchase.orders, purchase))
+        if not purchase.orders:
+            self._close(purchase)
+        return ended
 
     def adopt(self, purchase: Purchase) -> Purchase:
         """Take in a purchase that another process made; return the entry to go on with."""
         known = self._purchases.setdefault(purchase.key, purchase)
-        self._remember(purchase.key, _digest(purchase.intent))
-        self._by_order.update(dict.fromkeys(known.living, known))
+        if purchase.bought and not known.bought:
+            known.orders, known.living, known.returned = purchase.orders, purchase.living, purchase.returned
+            known.written_at = purchase.written_at
+            known.bought = True
+            known.doubt.raised = False
+        self._remember(purchase.key, _digest(purchase.intent), None)
+        self._by_order.update(dict.fromkeys(known.orders, known))
         return known
 
     def drop(self, purchase: Purchase) -> None:
         """Forget a purchase under whose key nothing was bought: the key is free for another order."""
         if self._purchases.get(purchase.key) is purchase:
-            self._digests.pop(purchase.key, None)
+            if not purchase.finished:
+                self._digests.pop(purchase.key, None)
             self._purchases.pop(purchase.key, None)
 
     def dismiss(self, key: str) -> Purchase | None:
         """Forget a purchase, but not that its key was used."""
         purchase = self._purchases.get(key)
         if purchase is not None:
+            if purchase.under_way:
+                raise under_way("another call of this client")
             self._close(purchase)
         return purchase
 
@@ -311,7 +360,7 @@ class PurchaseBook:
         purchase.handed_over = done
         if done and not purchase.living:
             self._close(purchase)
-        elif not done:
+        elif not done and purchase.orders:
             self._purchases[purchase.key] = purchase
 
     def unresolved(self) -> tuple[OrderIntent, ...]:
@@ -319,12 +368,11 @@ class PurchaseBook:
         return tuple(
             purchase.intent
             for purchase in tuple(self._purchases.values())
-            if not purchase.under_way
-            and (purchase.doubt.raised or (purchase.bought and not purchase.handed_over and purchase.orders))
+            if not purchase.under_way and (purchase.doubt.raised or purchase.undelivered)
         )
 
     def undelivered(self) -> list[Purchase]:
-        """Return the purchases whose orders no caller has."""
+        """Return the purchases whose orders no caller in this process has."""
         return [
             purchase
             for purchase in tuple(self._purchases.values())
@@ -359,17 +407,25 @@ class PurchaseBook:
             self.end(purchase, refunds)
         return ended
 
-    def end_order(self, order_id: int, refund: int | None) -> dict[Purchase, dict[int, int | None]]:
+    def end_order(
+        self, order_id: int, status: OrderStatus | str, refund: int | None
+    ) -> dict[Purchase, dict[int, int | None]]:
         """Take in that an order has ended; return its purchase, if it is one of the book.
 
         A ``refund`` of None is the whole price.
         """
         purchase = self._by_order.get(order_id)
-        if purchase is None or order_id not in purchase.living:
+        if purchase is None:
+            self._early[order_id] = refund  # the answer to its purchase may be on its way
+            if len(self._early) > _MOST_EARLY:
+                self._early.popitem(last=False)
             return {}
-        price = purchase.orders[order_id].amount.canonical_amount
+        if order_id not in purchase.living:
+            return {}
+        order = purchase.orders[order_id]
+        purchase.orders[order_id] = evolve(order, status=status)
         self.end(purchase, [order_id])
-        return {purchase: {order_id: price if refund is None else refund}}
+        return {purchase: {order_id: order.amount.canonical_amount if refund is None else refund}}
 
     def expire(self, now: datetime) -> dict[Purchase, dict[int, int | None]]:
         """Return the orders whose time is over by the service's date, as having ended."""
@@ -388,40 +444,51 @@ class PurchaseBook:
         """Store that orders have ended; a purchase that was handed over is forgotten with its last one."""
         for order_id in order_ids:
             purchase.living.discard(order_id)
-            self._by_order.pop(order_id, None)
         if not purchase.living and purchase.handed_over:
             self._close(purchase)
 
     def _close(self, purchase: Purchase) -> None:
+        since = purchase.written_at if purchase.written_at is not None else 0.0
+        self._remember(purchase.key, _digest(purchase.intent), since)
         for order_id in purchase.orders:
             self._by_order.pop(order_id, None)
         self._purchases.pop(purchase.key, None)
 
 
 def recovered(
-    in_doubt: Iterable[Record],
-    ends: Mapping[OrderIntent, CreatedOrders | SmscodeError],
-    bought: Iterable[Purchase],
+    in_doubt: Iterable[tuple[Record, CreatedOrders | SmscodeError]], bought: Iterable[Purchase]
 ) -> list[Recovered]:
     """Return what is told of the purchases that were recovered, oldest first.
 
-    ``in_doubt`` are those that were, with their ``ends``; ``bought`` are all that were bought. Of those whose
-    caller had the orders, the ones whose orders have ended are left out.
+    ``in_doubt`` are those that were, with their ends; ``bought`` are all that were bought. Of those whose
+    caller had the orders, the ones whose orders have ended are left out, and so is what others settled.
     """
     found: list[tuple[float, Recovered]] = []
-    for row in in_doubt:
-        end = ends[row.intent]
-        if isinstance(end, SmscodeError):
-            state: RecoveredState = "unsettled" if end.outcome == "unknown" else "settled"
-            found.append((row.written_at, Recovered(row.intent, state, error=end)))
+    settled: set[str] = set()
+    for row, end in in_doubt:
+        if not isinstance(end, SmscodeError):
+            settled.add(row.intent.idempotency_key)
+        elif end.trouble != "settled meanwhile":
+            unsure: RecoveredState = "unsettled" if end.outcome == "unknown" else "settled"
+            found.append((row.written_at, Recovered(row.intent, unsure, error=end)))
     for purchase in bought:
-        if purchase.living or not purchase.returned:
-            state = "open" if purchase.returned else "undelivered"
-            if purchase.intent in ends:
+        if purchase.living or not purchase.returned or purchase.key in settled:
+            state: RecoveredState = "open" if purchase.returned else "undelivered"
+            if purchase.key in settled:
                 state = "settled"
             orders = tuple(purchase.orders.values())
             found.append((purchase.written_at or 0.0, Recovered(purchase.intent, state, orders)))
     return [one for _, one in sorted(found, key=lambda pair: pair[0])]
+
+
+def _date_of(seconds: float | None) -> datetime | None:
+    """Return a stored time as a date, None for one that no date can say."""
+    if seconds is None:
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def is_over(status: OrderStatus | str | None) -> bool:
@@ -447,7 +514,7 @@ def bought_orders(orders: Iterable[Order]) -> tuple[BoughtOrder, ...]:
         BoughtOrder(
             order.id,
             None if order.expires_at is None else order.expires_at.timestamp(),
-            order.amount.canonical_amount,
+            min(order.amount.canonical_amount, 2**62),
         )
         for order in orders
     )
@@ -464,9 +531,7 @@ def adopted(record: Record, ended: float) -> Purchase:
         order.id: as_order(
             CreatedOrder(
                 id=order.id,
-                expires_at=None
-                if order.expires_at is None
-                else datetime.fromtimestamp(order.expires_at, UTC),
+                expires_at=_date_of(order.expires_at),
                 amount=None if order.charged is None else Money.idr(order.charged),
             )
         )

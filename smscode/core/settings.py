@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from attrs import field, frozen
 
 from ..errors import ConfigurationError, InvalidArgumentError
-from . import arguments
+from . import arguments, exact
 from .codec import Version
 
 DEFAULT_BASE_URL = "https://api.smscode.gg"
@@ -19,6 +19,7 @@ _LONGEST_TOKEN = 4096
 _LONGEST_ACCOUNT = 64
 _PORTS = {"https": 443, "http": 80}
 _SCHEME = b"Bearer "
+_VERSION = re.compile(r"/v[0-9]+\Z", re.IGNORECASE)
 _NOT_VISIBLE = re.compile(r"[^\x21-\x7e]")
 
 
@@ -31,15 +32,25 @@ class SecretBytes(bytes):
     __str__ = __repr__
 
 
+class SecretText(str):
+    """A string that never shows itself, not even in a traceback that prints local variables."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+
 class Token:
     """The account's token: usable as a header, and otherwise invisible."""
 
     __slots__ = ("_header",)
 
-    def __init__(self, value: object, name: str = "token") -> None:
+    def __init__(self, given: object, name: str = "token") -> None:
         """Check a token; ``name`` is where it came from. No message ever shows the value."""
-        if type(value) is not str:
-            raise InvalidArgumentError(f"{name}: expected a string, got {type(value).__name__}.")
+        value = exact.text(given)
+        if value is None:
+            raise InvalidArgumentError(f"{name}: expected a string, got {type(given).__name__}.")
         if not value:
             raise InvalidArgumentError(f"{name}: expected a token, got an empty string.")
         if value.lower().startswith("bearer "):
@@ -107,12 +118,18 @@ class Settings:
         api_version: str,
         environ: Mapping[str, str],
         account: str | None = None,
+        *,
+        allow_http: bool = False,
     ) -> Settings:
         """Take what the caller gave, and the rest from SMSCODE_TOKEN and SMSCODE_BASE_URL.
+
+        ``allow_http`` lets the address be http for other hosts than this machine itself.
 
         Raises `ConfigurationError` when there is no token at all, `InvalidArgumentError` when something is
         there but wrong.
         """
+        if type(allow_http) is not bool:
+            raise arguments.wrong("allow_http", "True or False", allow_http)
         if api_version not in get_args(Version):
             raise InvalidArgumentError("api_version: expected 'v1' or 'v2'.")
         version: Version = "v1" if api_version == "v1" else "v2"
@@ -123,9 +140,9 @@ class Settings:
         else:
             raise ConfigurationError("No token: give token=, or set SMSCODE_TOKEN in the environment.")
         if base_url is not None:
-            address = _base_url("base_url", base_url)
+            address = _base_url("base_url", base_url, allow_http)
         elif environ.get("SMSCODE_BASE_URL"):
-            address = _base_url("SMSCODE_BASE_URL", environ["SMSCODE_BASE_URL"])
+            address = _base_url("SMSCODE_BASE_URL", environ["SMSCODE_BASE_URL"], allow_http)
         else:
             address = DEFAULT_BASE_URL
         name = None if account is None else arguments.text("account", account, _LONGEST_ACCOUNT)
@@ -136,11 +153,18 @@ def _hash(value: bytes) -> str:
     return hashlib.sha256(value).hexdigest()[:16]
 
 
-def _base_url(name: str, value: str) -> str:
-    url = arguments.web_address(name, value)
+def _base_url(name: str, value: str, allow_http: bool) -> str:
+    """Check an address; return it with scheme and host in lower case and without a slash at the end."""
+    url = arguments.web_address(name, value, allow_http=allow_http)
     if "?" in url:
         raise InvalidArgumentError(f"{name}: expected no query.")
-    return url.rstrip("/")
+    parts = urlsplit(url.rstrip("/"))
+    version = _VERSION.search(parts.path)
+    if version:
+        raise InvalidArgumentError(
+            f"{name}: expected no {version[0]} at the end: api_version adds it (api_version='v1' or 'v2')."
+        )
+    return f"{parts.scheme}://{parts.netloc.lower()}{parts.path}"
 
 
 def _canonical(url: str) -> str:

@@ -29,6 +29,7 @@ from .codec import Version
 M = TypeVar("M")
 Row = dict[str, JsonValue]
 
+_LEVELS: Final = jsontext.LEVELS - 1  # a slice lacks the envelope around it
 _ATOMS: Final = frozenset({int, bool, str, types.NoneType})
 _TEXTS: Final = frozenset({datetime, OrderStatus, str, types.NoneType})
 _MOST_TEXTS = 4096  # remembered per field: every poll brings the same states and times again
@@ -112,11 +113,11 @@ def _column(version: Version, model: type[Any], field: Any) -> Column:
         if version == "v1":
             return Column(field.name, field.default, frozenset({int}), put, prices)
         return Column(field.name, field.default, frozenset({dict}), put, prices, PARTS)
-    if field.validator is not None or field.converter is not None:
+    if field.validator is not None:
         raise TypeError(f"{model.__name__}.{field.name} has rules of its own")
     if kinds <= _ATOMS:
-        return Column(field.name, field.default, kinds, put)
-    if not kinds <= _TEXTS:
+        return Column(field.name, field.default, kinds, put, field.converter)
+    if field.converter is not None or not kinds <= _TEXTS:
         raise TypeError(f"{model.__name__}.{field.name} is not of a type that fits a column")
     hook = codec.hook(version, field.type)
     json = frozenset({str}) | (kinds & {types.NoneType})
@@ -163,16 +164,20 @@ def _by_columns(array: bytes, model: type[M], known: Mapping[str, Column]) -> li
             raise KeyError(name)
         else:
             filled.append(repeat(column.default, len(rows)))
+    for name in table.keys() - known.keys():
+        if not {list, dict}.isdisjoint(map(type, table[name])):  # of the known ones `take` has proved it
+            jsontext.check_depth(cast("JsonValue", rows), _LEVELS)
+            break
     made = typed.finished(list(map(_unfinished(cast(Any, model)), *filled)), model)
     if not jsontext.names_once(array, fields * len(rows)):
-        jsontext.parse(array)  # which looks at every name, and refuses a second one
+        jsontext.parse(array, levels=_LEVELS)  # which looks at every name, and refuses a second one
     return made
 
 
 def _one_by_one(array: bytes, version: Version, model: type[M]) -> list[M]:
     """Read a JSON array of rows whatever fields each has."""
     structure = codec.hook(version, cast(Any, model))
-    return [structure(row, model) for row in cast("list[Row]", jsontext.parse(array))]
+    return [structure(row, model) for row in cast("list[Row]", jsontext.parse(array, levels=_LEVELS))]
 
 
 def _reader(first: bytes, version: Version, model: type[M]) -> Callable[[bytes], list[M]]:

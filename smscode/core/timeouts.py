@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import math
-import sys
 
 from attrs import frozen
 
 from ..errors import InvalidArgumentError
+from . import exact
 from .wire import Kind
 
 
 def check_seconds(name: str, value: object) -> float:
     """Check a number of seconds above zero; infinity means no limit."""
-    if type(value) not in (int, float) or not isinstance(value, int | float) or not value > 0:
+    seconds = exact.number(value)
+    if seconds is None or not seconds > 0:  # written so that NaN is refused, too
         raise InvalidArgumentError(f"{name}: expected a number of seconds above 0.")
-    return float(min(value, sys.float_info.max)) if type(value) is int else float(value)
+    return seconds
 
 
 def check_wait(value: object, name: str = "timeout") -> float:
     """Check the seconds to wait for something; 0 means one look."""
-    return 0.0 if type(value) in (int, float) and value == 0 else check_seconds(name, value)
+    return 0.0 if exact.number(value) == 0 else check_seconds(name, value)
 
 
 @frozen

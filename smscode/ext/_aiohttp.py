@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import http.client
 import ssl
 from collections.abc import AsyncIterable, Mapping
 from contextvars import ContextVar
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 import httpcore
 import httpx
 
-from .. import _http
+from .. import _http, _mocking
 from .._lanes import KEEPALIVE_EXPIRY, AsyncLaneTransport
 from ..errors import ConfigurationError
 
@@ -47,6 +48,7 @@ _MEANINGS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
     (aiohttp.ClientOSError, httpx.ReadError),
     (Exception, httpx.RemoteProtocolError),
 )
+_PROXY_SCHEMES = ("http", "https")
 _FRAMING = (b"content-length", b"transfer-encoding")
 
 
@@ -120,6 +122,8 @@ class _Lane:
 
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
         """Send a request, once; a redirect is an answer like others, and the body comes as it was sent."""
+        if _mocking.async_mocked() or _mocking.replaced(aiohttp.ClientSession._request, ("aiohttp",)):
+            raise ConfigurationError(_mocking.NOT_THROUGH_HERE)
         written = _written(request, await _body(request))
         extensions = _http.extensions_of(request)
         limits: Mapping[str, float | None] = extensions.get("timeout", {})
@@ -158,7 +162,9 @@ class _Lane:
     def _way(self, url: httpcore.URL) -> aiohttp.ClientRequest:
         """Make what tells aiohttp where to connect to; no request is made of it."""
         scheme, host = url.scheme.decode("ascii"), url.host.decode("ascii")
-        proxy = self._proxy or _http.environment_proxy(f"{scheme}://{host}")
+        shown = f"[{host}]" if ":" in host else host
+        origin = f"{scheme}://{shown}" if url.port is None else f"{scheme}://{shown}:{url.port}"
+        proxy = self._proxy or _http.environment_proxy(origin, _PROXY_SCHEMES)
         if proxy is not None and not (proxy.startswith(("http://", "https://")) and scheme == "https"):
             raise ConfigurationError(
                 "aiohttp only speaks to HTTP proxies, and here only for https: leave its transport out."
@@ -171,7 +177,7 @@ class _Lane:
             self._connector = _Connector(
                 limit=0,  # the client's own gate stands in front
                 keepalive_timeout=KEEPALIVE_EXPIRY,
-                ssl=self._ssl_context or _http.ssl_context(f"{scheme}://{host}"),
+                ssl=self._ssl_context or _http.ssl_context(origin),
             )
         address = URL.build(scheme=scheme, host=host, port=url.port)
         way = aiohttp.ClientRequest("GET", address, loop=loop, proxy=None if proxy is None else URL(proxy))
@@ -195,7 +201,8 @@ class _Connector(aiohttp.TCPConnector):
     async def _create_connection(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> ResponseHandler:
-        await _TELL.get()("connection.connect_tcp.started", {})
+        peer = req.proxy or req.url
+        await _TELL.get()("connection.connect_tcp.started", {"host": peer.host, "port": peer.port})
         return await super()._create_connection(req, traces, timeout)
 
 
@@ -263,7 +270,11 @@ class _Body(httpx.AsyncByteStream):
 
 def _failure(error: Exception) -> httpx.TransportError:
     """Say an error in httpx's words. aiohttp's own may hold headers, so it is no cause."""
-    failure = next(meaning for kind, meaning in _MEANINGS if isinstance(error, kind))(type(error).__name__)
+    text = type(error).__name__
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        # Not the proxy's own words, which may hold the password it was sent.
+        text = f"{error.status} {http.client.responses.get(error.status, '')}".strip()
+    failure = next(meaning for kind, meaning in _MEANINGS if isinstance(error, kind))(text)
     if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, aiohttp.ClientError):
         failure.__cause__ = error.__cause__
     return failure

@@ -6,6 +6,7 @@ import inspect
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
 from typing import TypeAlias
 
 import anyio
@@ -48,7 +49,7 @@ class Audience:
 
     def hear(self, answer: WebhookAnswer) -> Event | None:
         """Tell the clients, which takes no time, and give the event that the functions are to be told."""
-        if answer.error is not None:
+        if answer.error is not None or answer.status == HTTPStatus.LENGTH_REQUIRED:
             _log.warning("A webhook was refused with %d: %s", answer.status, answer.reason)
         if answer.event is None:
             return None

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from datetime import datetime
 from types import TracebackType
-from typing import Protocol, Self, cast
+from typing import NoReturn, Protocol, Self, cast
 
 import attrs
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -33,13 +33,21 @@ from ..errors import (
     WebhookPayloadError,
     WebhookSignatureError,
 )
-from ..webhooks import ORDER_EVENTS, Event, OrderEvent, receive, secret_keys, sign
+from ..webhooks import (
+    ORDER_EVENTS,
+    Event,
+    OrderEvent,
+    UnknownEvent,
+    WebhookTest,
+    receive,
+    secret_keys,
+    sign,
+)
 
 try:
     from redis.asyncio import BlockingConnectionPool, Redis
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
-    from redis.exceptions import RedisError
 except ImportError as _missing:
     raise ConfigurationError('redis is missing: pip install "smscode-async[redis]"') from _missing
 
@@ -66,8 +74,10 @@ def pack(event: OrderEvent, secret: str) -> bytes:
     return sign(body, secret).encode() + b"\n" + body
 
 
-def unpack(message: bytes, secrets: Sequence[str]) -> Event | None:
-    """Read a message; None for one that was not made with any of the secrets."""
+def unpack(message: object, secrets: Sequence[str]) -> Event | None:
+    """Return the event of a message; None for one that was not made with any of the secrets."""
+    if not isinstance(message, bytes):
+        return None
     signature, _, body = message.partition(b"\n")
     try:
         return receive(body, signature.decode("latin-1"), secrets)
@@ -96,7 +106,7 @@ class _Contact:
         self._what = what
         self._lost = False
 
-    def lost(self, error: Exception) -> None:
+    def lost(self, error: BaseException) -> None:
         # The error's text may hold the address with its password.
         if not self._lost:
             _log.warning(
@@ -141,13 +151,17 @@ class AsyncEventRelay:
         self._exit = AsyncExitStack()
         self._silent = False
         self._failures = 0
+        self._ignoring = False
         self._publishing = _Contact("Passing webhooks on")
         self._listening = _Contact("Hearing of webhooks")
         try:
-            # Made for its check of the address; it opens nothing.
-            self._open()
+            # Made for their checks of the address and its options; they open nothing.
+            self._open().make_connection()  # type: ignore[no-untyped-call]  # redis-py's types
         except ValueError:
             raise InvalidArgumentError("url: expected redis://, rediss:// or unix://.") from None
+        except TypeError:
+            # Its text names the option, but may hold its value, too.
+            raise InvalidArgumentError("url: has an option that redis-py does not know.") from None
 
     async def __aenter__(self) -> Self:
         """Begin to listen; Redis being away is no error."""
@@ -176,25 +190,28 @@ class AsyncEventRelay:
         await self._exit.aclose()
 
     async def notify(self, event: Event) -> None:
-        """Tell the clients of this process, then through Redis those of the others; it raises nothing.
+        """Tell the clients of this process, then through Redis those of the others.
 
-        Events about no order are for no client. Raises `ClientStateError` outside of the relay's block.
+        Events about no order are for no client. Raises `ClientStateError` outside of the relay's block and
+        `InvalidArgumentError` for what is no event, and nothing else: what fails is logged.
         """
+        if not isinstance(cast(object, event), OrderEvent | WebhookTest | UnknownEvent):
+            raise arguments.wrong("event", "an event of smscode.webhooks", event)
         pool = self._pool
         if pool is None:
             raise ClientStateError("The relay is not open: use it as a context manager.")
         self._tell(event)
         if isinstance(event, OrderEvent):
-            redis = cast("_Redis", Redis(connection_pool=pool))
             try:
+                redis = cast("_Redis", Redis(connection_pool=pool))
                 await redis.publish(self._channel, pack(event, self._secrets[0]))
-            except (RedisError, OSError) as error:
+            except Exception as error:  # the delivery is believed, whatever is wrong with passing it on
                 self._publishing.lost(error)
             else:
                 self._publishing.works()
 
     def _open(self) -> BlockingConnectionPool:
-        return BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]  # redis-py's types
+        pool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]  # redis-py's types
             self._url,
             max_connections=_MOST_CONNECTIONS,
             timeout=_PATIENCE,
@@ -202,16 +219,38 @@ class AsyncEventRelay:
             socket_timeout=_PATIENCE,
             retry=Retry(NoBackoff(), 0),
         )
+        # An address that is shared with another program may ask for text; messages here are bytes.
+        pool.connection_kwargs["decode_responses"] = False
+        return pool
 
     def _tell(self, event: Event) -> None:
         for client in self._clients:
-            client.notify(event)
+            try:
+                client.notify(event)
+            except Exception as error:  # the others are told nevertheless
+                _log.error("A client cannot be told of a webhook (%s).", type(error).__name__)
 
     async def _listen(self, pool: BlockingConnectionPool, tried: asyncio.Event) -> None:
-        """Listen until it is cancelled; begin anew whenever Redis is lost."""
+        """Listen until it is cancelled; begin anew whatever ends that: nothing else would ever hear of it."""
+        task = asyncio.current_task()
         while True:
-            redis = cast("_Redis", Redis(connection_pool=pool))
-            subscription = redis.pubsub()
+            try:
+                await self._hear(pool, tried)
+            except asyncio.CancelledError as error:
+                # Also raised where something that was waited for was cancelled, and not this task.
+                if task is None or task.cancelling():
+                    raise
+                self._listening.lost(error)
+            except Exception as error:
+                self._listening.lost(error)
+            pause = min(_FIRST_PAUSE * 2**self._failures, _LONGEST_PAUSE)
+            self._failures = min(self._failures + 1, 10)
+            await asyncio.sleep(pause * random.uniform(0.5, 1))
+
+    async def _hear(self, pool: BlockingConnectionPool, tried: asyncio.Event) -> NoReturn:
+        """Subscribe and take messages until that fails."""
+        try:
+            subscription = cast("_Redis", Redis(connection_pool=pool)).pubsub()
             try:
                 await subscription.subscribe(self._channel)
                 self._silent = False
@@ -219,32 +258,40 @@ class AsyncEventRelay:
                     message = await subscription.get_message(timeout=_SILENCE)
                     await self._take(message, subscription)
                     tried.set()
-            except (RedisError, OSError) as error:
-                self._listening.lost(error)
             finally:
-                tried.set()
-                with contextlib.suppress(RedisError, OSError):
+                with contextlib.suppress(Exception):
                     await subscription.aclose()
-            pause = min(_FIRST_PAUSE * 2**self._failures, _LONGEST_PAUSE)
-            self._failures = min(self._failures + 1, 10)
-            await asyncio.sleep(pause * random.uniform(0.5, 1))
+        finally:
+            tried.set()
 
     async def _take(self, message: Mapping[str, object] | None, subscription: _Subscription) -> None:
         """Take what Redis says; when it says nothing, ask, and when it says nothing then, give it up."""
         if message is not None:
-            self._silent, self._failures = False, 0
+            self._silent = False
             self._listening.works()
-            # The others are about the subscription itself.
-            event = (
-                unpack(cast(bytes, message["data"]), self._secrets) if message["type"] == "message" else None
-            )
-            if event is not None:
-                self._tell(event)
+            if (
+                message["type"] != "subscribe"
+            ):  # else what fails after each subscribing would fail without pause
+                self._failures = 0
+            if message["type"] == "message":  # the others are about the subscription itself
+                self._pass_on(unpack(message["data"], self._secrets))
         elif self._silent:
             raise TimeoutError
         else:
-            self._silent = True
+            self._silent, self._failures = True, 0
             await subscription.ping()
+
+    def _pass_on(self, event: Event | None) -> None:
+        """Tell the clients of a message's event. Log only the first message that has none."""
+        if event is not None:
+            self._tell(event)
+        elif not self._ignoring:
+            _log.warning(
+                "Messages on the channel %r are not signed with a secret of this relay, or cannot be read:"
+                " they are ignored. Do all its processes have the same webhook secret?",
+                self._channel,
+            )
+            self._ignoring = True
 
 
 async def _end(task: asyncio.Task[None]) -> None:

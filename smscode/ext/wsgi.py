@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["WebhookApp", "webhook_app"]
 
 _MOST_THREADS = 8
+_NO_LENGTH = WebhookAnswer(
+    411, "The webhook's body was sent in chunks, which this WSGI server does not pass on: send its length."
+)
 
 
 class WebhookApp:
@@ -34,7 +37,6 @@ class WebhookApp:
     def __init__(self, receiver: WebhookReceiver, audience: Audience) -> None:
         self._receiver = receiver
         self._audience = audience
-        self._lock = threading.Lock()
         # Its threads start with the first events, so a server may fork before that.
         self._threads = ThreadPoolExecutor(_MOST_THREADS, "smscode-webhooks")
 
@@ -45,8 +47,7 @@ class WebhookApp:
         answer = self._receiver.refuse(method, headers)
         if answer is None:
             body = _read(environ)
-            with self._lock:
-                answer = self._receiver.receive(headers, body)
+            answer = _NO_LENGTH if body is None else self._receiver.receive(headers, body)
         event = self._audience.hear(answer)
         if event is not None:
             for callback in self._audience.callbacks:
@@ -71,16 +72,25 @@ def _headers(environ: WSGIEnvironment) -> list[tuple[str, str]]:
     return [*headers, ("content-length", str(environ.get("CONTENT_LENGTH") or ""))]
 
 
-def _read(environ: WSGIEnvironment) -> bytes:
-    """Read the body, of one that is too large only enough to tell; by PEP 3333 none without a length."""
-    length = str(environ.get("CONTENT_LENGTH") or "")
-    if length.isdecimal():
-        left = min(int(length[:16]), LARGEST_BODY + 1)
-    else:
-        # What servers offer beyond the PEP: an input that ends by itself, for bodies sent in chunks.
-        left = LARGEST_BODY + 1 if environ.get("wsgi.input_terminated") else 0
-    body = bytearray()
+def _read(environ: WSGIEnvironment) -> bytes | None:
+    """Read the body, of one that is too large only enough to know that; None if its end cannot be known.
+
+    Chunks count before a length (RFC 9112, 6.3). By PEP 3333 nothing may be read beyond the length, so a body
+    that is sent in chunks can only be read where the server says that its input ends by itself.
+    """
     source = cast("_Input", environ["wsgi.input"])
+    chunked = bool(environ.get("HTTP_TRANSFER_ENCODING"))
+    ends = environ.get("wsgi.input_terminated") or (chunked and isinstance(source, io.BytesIO))
+    length = str(environ.get("CONTENT_LENGTH") or "")
+    if ends and (chunked or not length.isdecimal()):
+        left = LARGEST_BODY + 1
+    elif length.isdecimal():
+        left = min(int(length[:16]), LARGEST_BODY + 1)
+    elif chunked:
+        return None
+    else:
+        left = 0
+    body = bytearray()
     while left > 0 and (piece := source.read(left)):
         body += piece
         left -= len(piece)

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
 from .app import BODY_LIMIT, App, ConnectionLost
+from .hosts import Hosts
 from .waiting import complete_async
 
 # ASGI passes untyped mappings; what is taken out of them is given its type at once.
@@ -32,6 +33,11 @@ async def _read(receive: Receive) -> bytes | None:
             return bytes(body)
 
 
+def _host(scope: Scope) -> str | None:
+    raw_headers: list[tuple[bytes, bytes]] = scope["headers"]
+    return next((value.decode("latin-1") for name, value in raw_headers if name == b"host"), None)
+
+
 async def _break(scope: Scope, receive: Receive, send: Send) -> None:
     """Break the connection, before a byte of the answer where the server is the sandbox's own.
 
@@ -46,12 +52,26 @@ async def _break(scope: Scope, receive: Receive, send: Send) -> None:
     raise ConnectionResetError("The sandbox loses this answer")
 
 
-def asgi_app(app: App) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-    """Make the ASGI application of a sandbox; it serves HTTP and nothing else."""
+async def _refuse(send: Send) -> None:
+    """Refuse a request whose ``Host`` is not the sandbox's."""
+    body = b"This sandbox does not answer to that Host: name it with --host, or serve(host=...).\n"
+    headers = [(b"content-type", b"text/plain"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 421, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def asgi_app(app: App, hosts: Hosts | None = None) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    """Return the ASGI application of a sandbox; it serves HTTP and nothing else.
+
+    Without ``hosts`` it answers to any ``Host``: that is the matter of whoever serves it.
+    """
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise NotImplementedError(f"The sandbox serves HTTP and no {scope['type']}")
+        if hosts is not None and not hosts.admit(_host(scope)):
+            await _refuse(send)
+            return
         body = await _read(receive)
         if body is None:
             return

@@ -23,6 +23,7 @@ from .behaviour import Behaviour
 from .checks import check_seconds, check_whole
 from .clock import Clock, utc_now
 from .history import DEFAULT_LIMIT, Entry, ScenarioChosen, SettingChanged, TimeAdvanced
+from .hosts import LOOPBACK
 from .ledger import Movement
 from .options import Options
 from .refusal import Json, Problem
@@ -153,13 +154,18 @@ class Sandbox:
         """Give the httpx transport that leads here; it fits sync and async clients alike."""
         return self._transport
 
-    def serve(self, port: int = 0) -> AbstractContextManager[Server]:
-        """Serve on 127.0.0.1 while a ``with`` block runs; it gives an object with ``url`` and ``port``.
+    def serve(
+        self, port: int = 0, *, host: str = LOOPBACK, names: Iterable[str] = ()
+    ) -> AbstractContextManager[Server]:
+        """Serve while a ``with`` block runs; it gives an object with ``url`` and ``port``.
 
         Port 0 takes any free one. It needs uvicorn (the ``sandbox`` extra) and runs in a thread of
-        its own, so the block may do as it likes.
+        its own, so the block may do as it likes. ``host`` is the name or address to listen on. Requests are
+        answered if their ``Host`` is loopback, that name or one of ``names``; on "0.0.0.0" and "::" also if
+        it is an IP address or a name without a dot. For other machines take a ``token`` that is hard to
+        guess, and clients with ``allow_http=True``.
         """
-        return serve(self._app, port)
+        return serve(self._app, port, (host, *names))
 
     def asgi_app(self) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
         """Give the ASGI application that leads here, for a server of your own.

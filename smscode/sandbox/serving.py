@@ -1,11 +1,11 @@
-"""The sandbox over TCP on the loopback interface, in a thread with an event loop of its own."""
+"""The sandbox over TCP, in a thread with an event loop of its own; on loopback unless told otherwise."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,11 +14,11 @@ from attrs import frozen
 from ..errors import ConfigurationError
 from .app import App
 from .asgi import HANG_UP, asgi_app
+from .hosts import Hosts, url_of
 
 if TYPE_CHECKING:
     import uvicorn
 
-HOST: Final = "127.0.0.1"
 _LONGEST_NAP: Final = 0.1
 _KEEP_ALIVE: Final = 75
 
@@ -31,7 +31,7 @@ class Server:
     port: int
 
 
-def _make_server(app: App) -> uvicorn.Server:
+def _make_server(app: App, hosts: Hosts) -> uvicorn.Server:
     try:
         import uvicorn
     except ImportError:
@@ -56,7 +56,7 @@ def _make_server(app: App) -> uvicorn.Server:
     # Dates and request ids are the sandbox's own; the logging of the program is left as it is.
     return uvicorn.Server(
         uvicorn.Config(
-            asgi_app(app),
+            asgi_app(app, hosts),
             http=Protocol,
             ws="none",
             lifespan="off",
@@ -101,11 +101,18 @@ async def _main(
     ticking.cancel()
 
 
+def _listen(host: str, port: int) -> socket.socket:
+    """Open a socket on the first address of a host. Raises OSError where that cannot be."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, _, _, _, address = found[0]
+    return socket.create_server(address[:2], family=family, backlog=2048)
+
+
 @contextmanager
-def serve(app: App, port: int) -> Generator[Server]:
-    """Serve a sandbox on the loopback interface while the block runs; port 0 takes any free one."""
-    server = _make_server(app)
-    with socket.create_server((HOST, port), backlog=2048) as listener:
+def serve(app: App, port: int, hosts: Sequence[str]) -> Generator[Server]:
+    """Serve a sandbox on the first of ``hosts`` while the block runs; port 0 takes any free one."""
+    server = _make_server(app, Hosts(hosts))
+    with _listen(hosts[0], port) as listener:
         # Inherited by every connection: an answer goes out as a head and a body, and the body must not
         # wait until the head is acknowledged. asyncio does it only for sockets that say "TCP" themselves.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -125,7 +132,7 @@ def serve(app: App, port: int) -> Generator[Server]:
         thread.start()
         ready.wait()
         try:
-            yield Server(f"http://{HOST}:{bound}", bound)
+            yield Server(url_of(hosts[0], bound), bound)
         finally:
             server.should_exit = True
             thread.join()

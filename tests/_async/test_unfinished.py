@@ -389,7 +389,7 @@ async def test_a_purchase_is_one_clients_of_a_journal_at_a_time(path: Path) -> N
     sandbox = still_sandbox()
     with SQLiteJournal(path) as journal:
         client = AsyncVirtualClient(sandbox, journal=journal)
-        held = AsyncDelivery(fresh=True)
+        held = AsyncDelivery(lambda delivery, why: None, fresh=True)
         journal.holders[account_of(sandbox), "sale"] = held
         refused = await outcome(client.orders.create, catalog_product_id=87, idempotency_key="sale")
         assert refused == ("ClientStateError", "unknown", "sale")

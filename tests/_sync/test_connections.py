@@ -272,7 +272,7 @@ def test_a_socks_proxy_without_its_package_is_explained(monkeypatch: pytest.Monk
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
     monkeypatch.setitem(sys.modules, "socksio", None)
     with lanes_client(base_url="https://api.smscode.gg") as client:
-        with pytest.raises(ConfigurationError, match=r"httpx\[socks\]"):
+        with pytest.raises(ConfigurationError, match=r"ALL_PROXY: .*httpx\[socks\]"):
             client.balance()
 
 

@@ -218,7 +218,7 @@ def test_a_bare_status_that_speaks_for_itself_is_understood(
 
 PRODUCT = {"product_id": 142}
 CATALOG = {"catalog_product_id": WHATSAPP_INDONESIA}
-WRONG_IDS: list[Any] = [0, -1, True, 1.0, "1001", None, 2**31]
+WRONG_IDS: list[Any] = [0, -1, True, 1.0, "1001", None, 2**63]
 
 WRONG: list[tuple[str, dict[str, Any]]] = [
     ("balance", {"timeout": 0}),

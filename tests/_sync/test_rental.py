@@ -554,7 +554,7 @@ def test_what_is_no_order_is_not_attached_to() -> None:
     for wrong in (True, "1001", 1.0, None, client):
         with pytest.raises(InvalidArgumentError, match="order: expected an order's id, an order, or a"):
             client.orders.attach(wrong)
-    for wrong in (0, -1, 2**40):
+    for wrong in (0, -1, 2**63):
         with pytest.raises(InvalidArgumentError, match="order: expected a positive int"):
             client.orders.attach(wrong)
     wrong = -1

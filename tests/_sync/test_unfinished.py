@@ -391,7 +391,7 @@ def test_a_purchase_is_one_clients_of_a_journal_at_a_time(path: Path) -> None:
     sandbox = still_sandbox()
     with SQLiteJournal(path) as journal:
         client = VirtualClient(sandbox, journal=journal)
-        held = Delivery(fresh=True)
+        held = Delivery(lambda delivery, why: None, fresh=True)
         journal.holders[account_of(sandbox), "sale"] = held
         refused = outcome(client.orders.create, catalog_product_id=87, idempotency_key="sale")
         assert refused == ("ClientStateError", "unknown", "sale")

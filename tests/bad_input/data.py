@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -146,6 +147,25 @@ FIELDS: list[Case] = [
         GET,
         order(created_at="2026-06-14T11:00:00+07:00"),
     ),
+    # Every form of RFC 3339, which differ in what a careless reader refuses.
+    *answers(
+        "P28",
+        gives(True, lambda found: found.created_at == START),
+        GET,
+        *(
+            order(created_at=form)
+            for form in (
+                *("2026-06-14t04:00:00z", "2026-06-14T04:00:00-00:00", "2026-06-14 04:00:00Z"),
+                *("2026-06-14T04:00:00." + "0" * 40 + "Z", "2026-06-14t03:59:00.0-00:01"),
+            )
+        ),
+    ),
+    *answers(
+        "P28",
+        gives(True, lambda found: found.created_at == datetime(2026, 7, 1, tzinfo=UTC)),
+        GET,
+        *(order(created_at=leap) for leap in ("2026-06-30T23:59:60Z", "2026-07-01T06:59:60+07:00")),
+    ),
     # No warning takes the place of a wrong time: it is refused, required or not. A purchase's answer keeps
     # its orders and lists the field.
     *answers(
@@ -174,8 +194,24 @@ FIELDS: list[Case] = [
     ),
     *(
         case
-        for code in ("0048", "a-1", "", "9" * 10_240, None)
+        for code in ("0048", "a-1", " 48 ", "9" * 10_240, None)
         for case in answers("P30", gives(code, "otp_code"), GET, order(otp_code=code))
+    ),
+    # Blank is no code: many services send it for "none yet".
+    *(
+        case
+        for blank in ("", " ", "\r\n", "\u00a0\u3000", "\u200b")
+        for case in answers("P30", gives(None, "otp_code"), GET, order(otp_code=blank))
+    ),
+    *(
+        talk(
+            "P30",
+            gives("123456", "code", sent=2, slept=[3.0]),
+            WAIT,
+            success([{**ACTIVE, "otp_code": blank, "otp_message": blank}]),
+            success([{**ACTIVE, "status": "OTP_RECEIVED", "otp_code": "123456"}]),
+        )
+        for blank in ("", "  ")
     ),
     *answers(
         "P30", unreadable("$.data.otp_code: expected a string, got an integer"), GET, order(otp_code=48)
@@ -194,6 +230,7 @@ STATES: list[Case] = [
         fails(InvalidResponseError, "larger than 16777216 bytes", "unknown"),
         PRODUCTS,
         Reply(packed(b" " * 17 * 2**20), 200, ((b"content-encoding", b"gzip"),)),
+        Reply(packed(b" " * 2**20) * 17, 200, ((b"content-encoding", b"gzip"),)),
     ),
     *answers("P33", unreadable("$.data.id: expected order 1001, got another one"), GET, order(id=1002)),
     *answers(

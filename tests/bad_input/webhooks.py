@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from attrs import frozen
@@ -56,10 +57,13 @@ def signed(row: str, body: bytes, expected: Came | tuple[type[SmscodeError], str
 
 NOT_BYTES = (InvalidArgumentError, "body: expected the raw bytes, got")
 NO_SECRET = (InvalidArgumentError, "secret: expected the webhook secret")
+SPOILED = (InvalidArgumentError, "secret: expected the webhook secret alone, found")
 UNSIGNED = (WebhookSignatureError, "The webhook is not signed")
 MALFORMED = (WebhookSignatureError, "is not sha256= and 64 hexadecimal digits")
 ANOTHER = (WebhookSignatureError, "does not match")
 NO_EVENT = (WebhookPayloadError, "$: expected a")
+ODD: Sequence[object] = (None, [], 5, "", {"a": 1}, True)
+NOT_IDS: Sequence[object] = (None, "1001", True, 1.0, [])
 TOO_LARGE = (WebhookPayloadError, "larger than 1048576 bytes")
 
 DELIVERIES: list[Delivery] = [
@@ -102,12 +106,36 @@ DELIVERIES: list[Delivery] = [
         Delivery("W9", BODY, sign(BODY, ""), secret, NO_SECRET)
         for secret in ("", None, [], [""], [SECRET, ""], SECRET.encode())
     ),
+    *(
+        Delivery("W9", BODY, SIGNATURE, spoiled, SPOILED)
+        for spoiled in (
+            *(SECRET + "\n", SECRET + "\r\n", " " + SECRET, "\ufeff" + SECRET, f'"{SECRET}"', f"'{SECRET}'"),
+            [SECRET, SECRET + "\n"],
+        )
+    ),
     Delivery("W11", bytes(2**20 + 1), "never looked at", SECRET, TOO_LARGE),
     signed("W11", bytes(2**20), NO_EVENT),
     signed("W12", event("order.replaced", {"new": [1]}), UnknownEvent),
     signed("W12", event(more=1, data={**DATA, "new_field": {"x": 1}}), OtpReceived),
-    # Its data is as promised or the event is none: a known event never becomes an unknown one.
+    # It names its order or the event is none: a known event never becomes an unknown one.
     signed("W12", event(data=None), (WebhookPayloadError, "$.data: expected an object, got null")),
     signed("W12", event("webhook.test", {"message": "ping"}), WebhookTest),
+    # Of what is promised beside the order's id, nothing that is missing or odd makes it no event.
+    *(
+        signed("W12", event(data={**DATA, name: odd}), OtpReceived)
+        for name in DATA.keys() - {"order_id"}
+        for odd in ODD
+    ),
+    signed("W12", event(data={"order_id": 1001}), OtpReceived),
+    signed("W12", event(timestamp=None), OtpReceived),
+    signed("W12", event(timestamp="2026-06-14t04:00:00z"), OtpReceived),
+    signed("W12", event("webhook.test", None), WebhookTest),
+    *(
+        signed(
+            "W12", event(data={**DATA, "order_id": odd}), (WebhookPayloadError, "$.data.order_id: expected")
+        )
+        for odd in NOT_IDS
+    ),
+    signed("W12", b"\xef\xbb\xbf" + BODY, OtpReceived),
     signed("W13", event(data={**DATA, "order_id": 2**40}), OtpReceived),
 ]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import httpcore
+import httpx
 import pytest
 
 pytest.importorskip("typer")
@@ -195,16 +198,20 @@ def test_the_commands_that_need_no_account_are_the_same_as_without_the_extra(
     monkeypatch.setattr(local, "demo", note)
     monkeypatch.setattr(local, "sandbox", note)
     options = ["--otp-after", "1", "--generation", "documented", "--balance", "5", "--state", "kept.db"]
+    options += ["--host", "0.0.0.0", "--host", "sandbox", "--token", "mine", "--local-webhooks"]
     runs: list[Callable[[list[str]], int]] = [main, lambda arguments: plain.main(arguments, sys.stdout)]
     for run in runs:
         assert run(["demo", "--count", "3", "--sync", "--api-version", "v1", "--sandbox"]) == 1
-        assert run(["sandbox", *options, "--scenario", "never", "--scenario", "ban(60)"]) == 0
+        assert run(["sandbox", *options, "--scenario", "never", "--scenario", "ban(60)"]) == 1
         assert run(["demo", "--json"]) == 1
     with_typer, without = calls[:3], calls[3:]
     assert with_typer == without
     assert with_typer == [
         (3, "v1", True, False, sys.stdout),
-        (0, 1.0, "documented", 5, ["never", "ban(60)"], Path("kept.db"), False, sys.stdout),
+        (
+            *(0, 1.0, "documented", 5, ["never", "ban(60)"], Path("kept.db")),
+            *(["0.0.0.0", "sandbox"], "mine", True, False, sys.stdout),
+        ),
         (50, "v2", False, True, sys.stdout),
     ]
 
@@ -212,7 +219,7 @@ def test_the_commands_that_need_no_account_are_the_same_as_without_the_extra(
 def test_the_sandbox_can_be_interrupted_and_can_fail(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def serve(self: Sandbox, port: int = 0) -> None:
+    def serve(self: Sandbox, port: int = 0, **options: object) -> None:
         raise KeyboardInterrupt if port else smscode.ConfigurationError("uvicorn is missing")
 
     monkeypatch.setattr(Sandbox, "serve", serve)
@@ -253,7 +260,26 @@ def test_a_service_that_cannot_be_reached_says_what_to_look_at(
     assert done.err.splitlines()[1] == "Is the network there, and SMSCODE_BASE_URL right, if it is set?"
 
 
-@pytest.mark.parametrize("order_id", [0, -1, 2**31, 10**30])
+@pytest.mark.parametrize(
+    ("cause", "advice"),
+    [
+        (httpcore.ProxyError("407 Proxy Authentication Required"), "Is HTTPS_PROXY right"),
+        (httpx.ProxyError("407 Proxy Authentication Required"), "Is HTTPS_PROXY right"),
+        (ssl.SSLCertVerificationError("x"), "Is the clock right, and SSL_CERT_FILE"),
+        (OSError("x"), "Is the network there"),
+    ],
+)
+def test_a_way_that_is_closed_is_not_blamed_on_the_network(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, cause: Exception, advice: str
+) -> None:
+    def refuse(self: Client) -> None:
+        raise smscode.NetworkError("No connection.", outcome="not_sent") from cause
+
+    monkeypatch.setattr(Client, "balance", refuse)
+    assert shell.run("balance").err.splitlines()[1].startswith(advice)
+
+
+@pytest.mark.parametrize("order_id", [0, -1, 2**63, 10**30])
 def test_an_id_that_no_order_has_is_a_wrong_argument(order_id: int, shell: Shell) -> None:
     done = shell.run("cancel", "--json", "--", order_id) if order_id < 0 else shell.run("cancel", order_id)
     assert done.code == 2

@@ -166,6 +166,24 @@ def test_a_proxy_is_not_looked_through(shell: Shell, account: str, monkeypatch: 
     assert found(shell.bare("doctor"))["tls"][0] == "warn"
 
 
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "SSL_CERT_FILE"])
+def test_a_setting_that_cannot_be_used_is_named(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("SMSCODE_TOKEN", "a-secret-token")
+    monkeypatch.setenv(name, "/not/there")
+    with socket.create_server(("localhost", 0)) as listener:
+        # "localhost" would need no proxy, but it is a name as any other to the check of the certificates.
+        host = "localhost" if name == "SSL_CERT_FILE" else "sms.example.net"
+        monkeypatch.setenv("SMSCODE_BASE_URL", f"https://{host}:{listener.getsockname()[1]}")
+        done = shell.bare("doctor")
+    assert done.code == 1
+    for check in ("tls", "account"):
+        state, said = found(done)[check]
+        assert state == "fail"
+        assert said.startswith(f"{name}: ")
+
+
 def test_an_address_on_this_machine_needs_no_tls(
     shell: Shell, account: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

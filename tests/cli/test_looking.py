@@ -84,10 +84,32 @@ def test_on_a_narrow_terminal_names_are_broken_but_numbers_are_not(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shell.run("rent", "--product", 87, "--yes")
-    shown = [shell.type(command, columns=40).out for command in ("products", "orders")]
-    assert max(len(line) for text in shown for line in text.splitlines()) <= 40
-    assert not any("…" in text for text in shown)
-    products, orders = shown
-    assert re.search(r"^ +110  TikTok - +\$0\.1077 +50,000$", products, re.MULTILINE)
+    products, orders = (shell.type(command, columns=56).out for command in ("products", "orders"))
+    assert max(map(len, f"{products}{orders}".splitlines())) <= 56
+    assert re.search(r"^ +110  TikTok -.* +\$0\.1077 +50,000$", products, re.MULTILINE)
     assert re.search(r"^1001 .* \$0\.9231 ", orders, re.MULTILINE)
     assert "operator" not in products, "no product has one"
+
+
+@pytest.mark.parametrize("command", ["products", "orders", "countries", "services"])
+def test_no_terminal_is_so_narrow_that_a_digit_is_lost(shell: Shell, command: str) -> None:
+    shell.run("rent", "--product", 87, "--yes")
+    wide = shell.type(command, columns=200).out
+    words = sorted(re.findall(r"[$+]?\d[^ \n]*", wide))
+    assert words
+    for columns in (*range(1, 80), 120):
+        shown = shell.type(command, columns=columns).out
+        assert sorted(re.findall(r"[$+]?\d[^ \n]*", shown)) == words, columns
+        assert "…" not in shown
+
+
+@pytest.mark.parametrize("columns", [1, 5, 12, 20, 39, 40])
+def test_an_order_and_its_code_are_whole_on_any_terminal(shell: Shell, columns: int) -> None:
+    shell.run("rent", "--product", 87, "--yes")
+    plain = dict(line.split("\t") for line in shell.run("order", 1001).out.splitlines())
+    shown = shell.type("order", 1001, columns=columns).out
+    for name in ("number", "code", "price"):
+        assert plain[name] in shown
+    refused = shell.type("order", 1234567890, columns=columns).err
+    assert "NOT_FOUND" in refused
+    assert shell.type("doctor", columns=columns).out.count("ok") >= 9

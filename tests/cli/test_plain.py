@@ -107,7 +107,7 @@ def test_a_wrong_command_line_is_refused(arguments: list[str], capsys: pytest.Ca
 def test_a_failing_command_says_why(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def serve(self: Sandbox, port: int = 0) -> None:
+    def serve(self: Sandbox, port: int = 0, **options: object) -> None:
         raise ConfigurationError("uvicorn is missing")
 
     monkeypatch.setattr(Sandbox, "serve", serve)
@@ -151,20 +151,27 @@ def test_a_port_that_is_taken_is_said(capsys: pytest.CaptureFixture[str]) -> Non
         port = server.url.rpartition(":")[2]
         assert plain.main(["sandbox", "--port", port], io.StringIO()) == Exit.SETUP
     assert re.match(
-        rf"smscode: Cannot listen on port {port} \(.*[Aa]ddress already in use", capsys.readouterr().err
+        rf"smscode: Cannot listen on 127\.0\.0\.1:{port} \(.*[Aa]ddress already in use",
+        capsys.readouterr().err,
     )
 
 
 @serves
-def test_the_sandbox_command_serves_until_it_is_interrupted() -> None:
-    command = [sys.executable, "-m", "smscode", "sandbox", "--otp-after", "0.1"]
+@pytest.mark.parametrize("more", [[], ["--local-webhooks"]])
+def test_the_sandbox_command_serves_until_it_is_interrupted(more: list[str]) -> None:
+    command = [sys.executable, "-m", "smscode", "sandbox", "--otp-after", "0.1", *more]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
         assert server.stdout is not None
         _, _, url, _, token = server.stdout.readline().split()
         with smscode.Client(token, base_url=url) as client:
             assert client.balance().balance.canonical_amount == 1_000_000
-            assert client.webhook.update(url="http://127.0.0.1:9/").webhook_secret, "on this machine"
+            for url in ("http://127.0.0.1:9/", "https://localhost/"):
+                if more:
+                    assert client.webhook.update(url=url).webhook_secret
+                else:
+                    with pytest.raises(smscode.ValidationError):
+                        client.webhook.update(url=url)
         server.send_signal(signal.SIGINT)
         try:
             assert server.wait(30) == 130

@@ -178,7 +178,35 @@ def test_a_late_code_that_cannot_be_shown_can_be_looked_up(
     happen["/orders/cancel"] = [lambda: shell.sandbox.deliver_sms(1001, code="123456")]
     done = shell.run(*WHATSAPP, "--yes", "--timeout", 0)
     assert done.code == 1
-    assert "Finished; $0.9231 was charged. `smscode order 1001` shows its code.\n" in done.err
+    assert done.err.endswith(
+        "Finished; $0.9231 was charged. Its code is 123456; `smscode order 1001` shows it, too.\n"
+    )
+
+
+@pytest.mark.parametrize("broken", ["rented", "code"])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("x"), OverflowError("x"), UnicodeEncodeError("a", "x", 0, 1, "x")]
+)
+def test_whatever_breaks_what_became_of_the_money_is_said(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, broken: str, error: Exception
+) -> None:
+    event = Screen.event
+
+    def fail(self: Screen, name: str, data: Mapping[str, object], pairs: Mapping[str, object]) -> None:
+        if name == broken:
+            raise error
+        event(self, name, data, pairs)
+
+    monkeypatch.setattr(Screen, "event", fail)
+    done = shell.run(*WHATSAPP, "--yes")
+    assert done.code == 4
+    money, defect = done.err.splitlines()
+    if broken == "code":
+        assert re.match(r"Finished; \$0\.9231 was charged\. Its code is \d{6}; ", money)
+    else:
+        assert money == "Finished; $0.9231 was charged."
+        assert re.fullmatch(r"code\t\d{6}\n", done.out), "the code had come, and was read before the return"
+    assert defect.startswith(f"error: This is a defect: {type(error).__name__} ")
 
 
 def test_a_number_that_cannot_be_given_back_yet_is_left_to_expire(

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import json
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from email.message import Message
 
 import pytest
 
 pytest.importorskip("typer")
 
 from smscode import Client, ConfigurationError, webhooks
-from smscode.cli import listening
+from smscode.cli import bodies, listening
 from smscode.cli.screen import Screen
+from smscode.receiver import WebhookAnswer, WebhookReceiver
 from smscode.sandbox import Sandbox
 
 from .harness import Shell, always
@@ -145,6 +148,20 @@ def test_listening_needs_a_secret(shell: Shell, client: Client, monkeypatch: pyt
     assert "SMSCODE_WEBHOOK_SECRET" in done.err
 
 
+def test_listening_with_a_secret_as_it_stands_in_a_file_says_which_one_it_is(
+    shell: Shell, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smscode.cli.session.Session.client", always(client))
+    monkeypatch.setenv("SMSCODE_TOKEN", "a-token")
+    monkeypatch.setenv("SMSCODE_WEBHOOK_SECRET", f"{SECRET}\n")
+    done = shell.bare("webhook", "listen")
+    assert done.code == 2
+    assert done.err.startswith(
+        "error: SMSCODE_WEBHOOK_SECRET: expected the webhook secret alone, found a line"
+    )
+    assert SECRET not in done.err
+
+
 def test_listening_for_an_account_changes_nothing_of_it(
     shell: Shell, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,3 +257,77 @@ def test_a_body_that_is_too_large_or_of_no_length_is_not_read(length: str | None
     with pytest.raises(KeyboardInterrupt):
         listening.listen(Screen(as_json=False), SECRET, ("127.0.0.1", 0), None, send)
     assert found == [status]
+
+
+def chunks(*pieces: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + end
+
+
+BYTES = [bytes([byte]) for byte in BODY]
+ENDED_EARLY = b""
+
+
+@pytest.mark.parametrize(
+    ("coding", "sent", "status"),
+    [
+        ("chunked", chunks(BODY), 204),
+        ("Chunked", chunks(*BYTES), 204),
+        ("chunked", chunks(BODY, end=b"0\r\nX-Trailer: 1\r\nY: 2\r\n\r\n"), 204),
+        ("chunked", b"%X;name=value\r\n%b\r\n00\r\n\r\n" % (len(BODY), BODY), 204),
+        ("chunked", b"%x\n%b\n0\n\n" % (len(BODY), BODY), 204),
+        ("chunked", chunks(BODY[:-1]), 401),
+        ("chunked", chunks(), 401),
+        ("chunked", chunks(bytes(2**20), b"x"), 413),
+        ("chunked", b"ffffffff\r\n" + bytes(2**20 + 1), 413),
+        ("chunked", BODY, 400),
+        ("chunked", b"-1\r\n", 400),
+        ("chunked", b"0x5\r\nhello\r\n0\r\n\r\n", 400),
+        ("chunked", b"fffffffff\r\n", 400),
+        ("chunked", b"5\r\nhelloX\r\n0\r\n\r\n", 400),
+        ("chunked", chunks(BODY, end=ENDED_EARLY), 400),
+        ("chunked", chunks(BODY)[:-2], 400),
+        ("chunked", b"ff\r\nhello", 400),
+        ("chunked", chunks(BODY, end=b"0\r\n" + b"X: 1\r\n" * 200 + b"\r\n"), 400),
+        ("gzip, chunked", chunks(BODY), 501),
+        ("gzip", BODY, 501),
+    ],
+    ids=lambda value: ascii(value)[:30],
+)
+@pytest.mark.parametrize("length", [None, "5"])
+def test_a_body_in_chunks_is_read_to_its_end_or_refused_with_what_is_wrong_with_it(
+    coding: str, sent: bytes, status: int, length: str | None
+) -> None:
+    headers = Message()
+    headers["Transfer-Encoding"] = coding
+    if length is not None:
+        headers["Content-Length"] = length  # chunks count before a length
+    found = bodies.read_body(headers, io.BytesIO(sent))
+    if not isinstance(found, WebhookAnswer):
+        signature = [(webhooks.SIGNATURE_HEADER, webhooks.sign(BODY, SECRET))]
+        found = WebhookReceiver(SECRET).receive(signature, found)
+    assert found.status == status
+    assert (found.reason == "") == (status == 204)
+
+
+@pytest.mark.parametrize(("end", "status"), [(b"0\r\n\r\n", 204), (b"zz\r\n", 400)])
+def test_what_a_tunnel_sends_in_chunks_is_received(
+    end: bytes, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found: list[int] = []
+
+    def send(url: str) -> None:
+        port = int(url.rpartition(":")[2].rstrip("/"))
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.putrequest("POST", "/")
+        connection.putheader(webhooks.SIGNATURE_HEADER, webhooks.sign(BODY, SECRET))
+        connection.putheader("Transfer-Encoding", "chunked")
+        connection.endheaders(chunks(BODY[:50], BODY[50:], end=end))
+        found.append(connection.getresponse().status)
+        connection.close()
+        if status != 204:
+            raise KeyboardInterrupt
+
+    with contextlib.suppress(KeyboardInterrupt):
+        listening.listen(Screen(as_json=False), SECRET, ("127.0.0.1", 0), 1, send)
+    assert found == [status]
+    assert ("code 123456" in capsys.readouterr().out) == (status == 204)

@@ -167,7 +167,7 @@ def test_the_content_type_does_not_matter_when_the_body_is_an_answer() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"\xef\xbb\xbf" + b'{"success":true,"data":{}}',
+        b"\xef\xbb\xbf" * 2 + b'{"success":true,"data":{}}',
         '{"success":true,"data":{}}'.encode("utf-16"),
         '{"success":true,"data":{}}'.encode("utf-32"),
         b'{"success":true,"data":"\xe9"}',

@@ -15,9 +15,10 @@ from smscode.core import arguments
 from smscode.core.endpoints import ENDPOINTS
 from smscode.core.wire import Call
 
-from .support import CALLS, NOT_INTEGERS, VERSIONS, Builder, rows
+from .support import CALLS, NOT_INTEGERS, PAGE, PRODUCT, VERSIONS, Builder, read, rows, success
 
 CANARY = "canary-7Qx9"
+NOT_AN_ID = "expected a positive int of at most 9223372036854775807, got "
 
 IDS: list[tuple[str, Builder, dict[str, Any]]] = [
     ("country_id", calls.catalog.services, {}),
@@ -38,7 +39,7 @@ IDS: list[tuple[str, Builder, dict[str, Any]]] = [
 ]
 NOT_IDS: list[Any] = [
     *NOT_INTEGERS,
-    *(0, -1, 2**31, 10**5000),
+    *(0, -1, 2**63, 10**5000),
     *("", ".", "..", "../balance", "a/b", "a?x=1", "a#b", "a%2Fb", "a\0", "a b", "a;b", "1" * 10_000),
     "\u0430",
     "1001",
@@ -59,19 +60,36 @@ def name_of(value: object) -> str | None:
 
 
 @pytest.mark.parametrize(("name", "build", "others"), IDS, ids=name_of)
-def test_an_id_is_a_positive_32_bit_int_and_nothing_else(
+def test_an_id_is_a_positive_64_bit_int_and_nothing_else(
     name: str, build: Builder, others: dict[str, Any]
 ) -> None:
-    for value in (1, 2**31 - 1):
+    for value in (1, 2**31 - 1, 2**31, 2**63 - 1):
         assert build(**{name: value}, **others)
     for value in NOT_IDS:
         with pytest.raises(
-            InvalidArgumentError, match=rf"\A{name}: expected a positive int of at most 2147483647, got "
+            InvalidArgumentError,
+            match=rf"\A{name}: {NOT_AN_ID}",
         ) as caught:
             build(**{name: value}, **others)
-        assert len(caught.value.message) < 100
+        assert len(caught.value.message) < 120
         assert caught.value.outcome == "not_sent"
         assert caught.value.attempts == 0
+
+
+@pytest.mark.parametrize("order_id", [2**31, 3_000_000_001, 2**53 + 1, 2**63 - 1])
+def test_whatever_id_the_service_gave_can_be_given_back_to_it(order_id: int) -> None:
+    body = success({"orders": [{"id": order_id}], "failed_count": 0})
+    (order,) = read("orders.create", body, "v1").data.orders
+    for build in (calls.orders.cancel, calls.orders.finish, calls.orders.resend, calls.orders.reactivate):
+        sent = build(order.id).request("v1").body
+        assert sent is not None
+        assert json.loads(sent) == {"id": order_id}
+    for ask in (calls.orders.get, calls.orders.reactivate_options):
+        assert str(order_id) in ask(order.id).request("v1").path
+    products = [{**PRODUCT, "price": 1, "id": order_id, "catalog_product_id": order_id}]
+    (product,) = read("catalog.products", success(products, **PAGE), "v1").data.items
+    assert calls.orders.create(product_id=product.id).fields == {"product_id": order_id, "quantity": 1}
+    assert calls.orders.create(catalog_product_id=product.catalog_product_id)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +98,8 @@ def test_an_id_is_a_positive_32_bit_int_and_nothing_else(
 )
 def test_a_required_id_cannot_be_none(name: str, build: Builder, others: dict[str, Any]) -> None:
     with pytest.raises(
-        InvalidArgumentError, match=f"{name}: expected a positive int of at most 2147483647, got NoneType"
+        InvalidArgumentError,
+        match=f"{name}: {NOT_AN_ID}NoneType",
     ):
         build(**{name: None}, **others)
 

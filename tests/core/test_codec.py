@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smscode import APIError, InvalidResponseError, Money, OrderStatus, models
-from smscode.core import jsontext
+from smscode import APIError, InvalidResponseError, Money, OrderStatus, models, webhooks
+from smscode.core import jsontext, typed
 from smscode.core.codec import Mismatch, Version, structure
 from smscode.core.wire import Answer
 
@@ -39,6 +39,7 @@ from .support import (
     usd,
 )
 
+ACTIVE = ("id", "status", "otp_code", "otp_received_at", "expires_at", "failed_reason")
 VALUES: dict[str, Any] = {
     "true": True,
     "false": False,
@@ -229,9 +230,19 @@ def test_a_balance_of_thirty_digits_is_kept_and_one_in_another_currency_refused(
         ("2026-02-25T17:00:00+07:00", datetime(2026, 2, 25, 10, tzinfo=UTC)),
         ("2026-02-25T10:00:00.5Z", datetime(2026, 2, 25, 10, 0, 0, 500_000, UTC)),
         ("2026-02-25T10:00:00.123456789Z", datetime(2026, 2, 25, 10, 0, 0, 123_456, UTC)),
+        ("2026-02-25T10:00:00." + "9" * 1000 + "Z", datetime(2026, 2, 25, 10, 0, 0, 999_999, UTC)),
+        ("2026-02-25t10:00:00z", datetime(2026, 2, 25, 10, tzinfo=UTC)),
+        ("2026-02-25t10:00:00.25+00:00", datetime(2026, 2, 25, 10, 0, 0, 250_000, UTC)),
+        ("2026-02-25T10:00:00-00:00", datetime(2026, 2, 25, 10, tzinfo=UTC)),
+        ("2026-02-25T10:00:00+23:59", datetime(2026, 2, 24, 10, 1, tzinfo=UTC)),
+        # A leap second, wherever on the earth it is, is the second after it.
+        ("2016-12-31T23:59:60Z", datetime(2017, 1, 1, tzinfo=UTC)),
+        ("1990-12-31T15:59:60-08:00", datetime(1991, 1, 1, tzinfo=UTC)),
+        ("2017-01-01t05:29:60.5+05:30", datetime(2017, 1, 1, 0, 0, 0, 500_000, UTC)),
     ],
+    ids=lambda value: str(value)[:40],
 )
-def test_a_time_has_an_offset(text: str, expected: datetime) -> None:
+def test_a_time_is_read_in_every_form_of_rfc_3339(text: str, expected: datetime) -> None:
     created = read("orders.get", success({**ORDER, "created_at": text}), "v1").data.created_at
     assert created == expected
     assert cast("timedelta", created.utcoffset()) is not None
@@ -245,6 +256,17 @@ def test_a_time_has_an_offset(text: str, expected: datetime) -> None:
         "2026-02-25T10:00:00",
         "2026-02-25T10:00",
         "2026-02-25T10:00:60Z",
+        "2026-02-25T23:59:60+01:00",
+        "9999-12-31T23:59:60Z",
+        "2026-02-25T10:00:61Z",
+        "2026-02-25T24:00:00Z",
+        "2026-02-25T10:60:00Z",
+        "2026-02-25T10:00:00.Z",
+        "2026-02-25T10:00:00,5Z",
+        "2026-02-25T10:00:00+01:60",
+        "2026-02-25T10:00:00+0100",
+        "2026-13-25T10:00:00Z",
+        "2026-02-25_10:00:00Z",
         "2026-02-30T10:00:00Z",
         "2026-02-25T10:00:00+24:00",
         "0000-01-01T00:00:00Z",
@@ -304,7 +326,7 @@ def test_unknown_fields_are_ignored_everywhere(sample: Sample) -> None:
 
 def test_phone_numbers_and_codes_are_kept_letter_by_letter_and_masked_when_shown() -> None:
     for phone in ("15551234567", "+1 555 1234567", "call me", ""):
-        for code in ("0048", "", "a-1", "9" * 10_000):
+        for code in ("0048", " 48 ", "a-1", "\u0664\u0668", "9" * 10_000):
             order = read("orders.get", success({**ORDER, "phone_number": phone, "otp_code": code}), "v1").data
             assert (order.phone_number, order.otp_code) == (phone, code)
     order = read(
@@ -313,6 +335,32 @@ def test_phone_numbers_and_codes_are_kept_letter_by_letter_and_masked_when_shown
     assert "phone_number='+628********90'" in repr(order)
     assert "004821" not in repr(order)
     assert repr(models.Sms(1)) == "Sms(order_id=1, code=None, text=None, revision=None, received_at=None)"
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("count", [1, 40])
+@pytest.mark.parametrize(
+    "blank", ["", " ", "\t\r\n", "\u00a0", "\u2003\u3000", "\u200b", "\ufeff \u2060", "\0"]
+)
+def test_a_blank_code_or_message_is_none_wherever_orders_are_read(
+    blank: str, count: int, fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not fast:
+        monkeypatch.setattr(typed, "library", lambda: None)
+    blanks: dict[str, Any] = {"otp_code": blank, "otp_message": blank}
+    listed = [{**ORDER, **blanks, "id": n} for n in range(1, count + 1)]
+    active = [{name: row.get(name) for name in (*ACTIVE, "otp_message")} for row in listed]
+    created = success({"orders": [{"id": 1, **blanks}, {"id": 2, "status": 5, **blanks}], "failed_count": 0})
+    found = [
+        *read("orders.list", success(listed), "v1").data.items,
+        *read("orders.active", success(active), "v1").data,
+        *read("orders.create", created, "v1").data,
+        read("orders.get", success({**ORDER, **blanks}), "v1").data,
+        webhooks.OtpReceived(order_id=1, **blanks),
+        models.Order(**{**listed[0], "amount": Money.idr(1)}),
+    ]
+    assert {order.otp_code for order in found} == {None}
+    assert {getattr(order, "otp_message", None) for order in found} == {None}
 
 
 @pytest.mark.parametrize(
@@ -380,7 +428,11 @@ def test_a_v2_answer_without_a_rate_has_none() -> None:
     ("body", "reason"),
     [
         (b"", "not JSON at character 0"),
-        (b"\xef\xbb\xbf{}", "not JSON at character 0"),
+        (b"\xef\xbb\xbf\xef\xbb\xbf{}", "not JSON at character 0"),
+        (b"\xef\xbb\xbf", "not JSON at character 0"),
+        (b"\xef\xbb{}", "not UTF-8 text"),
+        (b"{}\xef\xbb\xbf", "not JSON at character 2"),
+        ('{"a":1}'.encode("utf-32"), "not UTF-8 text"),
         (b"{} x", "not JSON at character 3"),
         (b"{}{}", "not JSON at character 2"),
         (b'{"a":NaN}', "NaN is not JSON"),
@@ -392,7 +444,13 @@ def test_a_v2_answer_without_a_rate_has_none() -> None:
         (b'[{"b":{"a":1,"c":0,"a":1}}]', "an object names a field twice"),
         ('{"a":1}'.encode("utf-16"), "not UTF-8 text"),
         (b'{"a":"\xe9"}', "not UTF-8 text"),
-        (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
+        (b"[" * 100_000 + b"]" * 100_000, "nested too deeply: more than 100 levels"),
+        (b"[" * 101, "not JSON at character 101"),
+        (b'{"a":' * 101 + b"1" + b"}" * 101, "nested too deeply: more than 100 levels"),
+        (b'[{"a":' * 51 + b"1" + b"}]" * 51, "nested too deeply: more than 100 levels"),
+        (b'["]",' * 101 + b"1" + b',"["]' * 101, "nested too deeply: more than 100 levels"),
+        (b"[[]," * 101 + b"[]" + b"]" * 101, "nested too deeply: more than 100 levels"),
+        (b"[" * 70 + b"}" * 70 + b"[" * 70, "not JSON at character 70"),
     ],
 )
 def test_what_two_readers_may_understand_differently_is_no_json(body: bytes, reason: str) -> None:
@@ -413,12 +471,57 @@ def test_an_integer_of_five_thousand_digits_is_no_json() -> None:
         ('"\u00e9\U0001f1ee"'.encode(), "\u00e9\U0001f1ee"),
         (b"1e308", Decimal("1e308")),
         (rb'{"a":["x\ud800y",1],"\udfff":null}', {"a": ["x?y", 1], "?": None}),
+        (b"\xef\xbb\xbf [1]", [1]),
+        ('"\ufeff"'.encode(), "\ufeff"),
+        # Brackets count where they open and close something, and only as deep as they are.
+        (b"[%b1]" % (b"[],{}," * 500), [*[[], {}] * 500, 1]),
+        (b'["%b"]' % (b"[{" * 500), ["[{" * 500]),
+        (rb'["%b",2]' % (rb"\"[" * 500), ['"[' * 500, 2]),
     ],
+    ids=lambda value: repr(value)[:40],
 )
 def test_json_is_read_to_the_last_digit(body: bytes, value: object) -> None:
     found = jsontext.parse(body)
     assert found == value
     assert str(found) == str(value)
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_a_hundred_levels_are_read_and_not_one_more(opening: str, closing: str) -> None:
+    for levels in (99, 100):
+        assert jsontext.parse(f"{opening * levels}1{closing * levels}".encode())
+    with pytest.raises(ValueError, match="nested too deeply"):
+        jsontext.parse(f"{opening * 101}1{closing * 101}".encode())
+
+
+@pytest.mark.parametrize("count", [1, 400])
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("name", ["price", "name", "new"])
+def test_the_levels_of_a_page_are_counted_alike_in_slices_and_as_a_whole(
+    name: str, fast: bool, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not fast:
+        monkeypatch.setattr(typed, "library", lambda: None)
+    for deep, levels in ((False, 97), (True, 98)):  # and the envelope, the array and the row
+        rows = [{**PRODUCT, "price": 1, "id": n} for n in range(1, count + 1)]
+        text = json.dumps({"success": True, "data": [*rows, {**rows[0], name: "X"}], "meta": PAGE})
+        body = text.replace('"X"', "[" * levels + "]" * levels).encode()
+        if deep:
+            message = error_of("catalog.products", respond(raw=body), "v1").message
+            assert "nested too deeply: more than 100 levels" in message
+        elif name == "new":
+            assert len(read("catalog.products", respond(raw=body), "v1").data) == count + 1
+        else:
+            message = error_of("catalog.products", respond(raw=body), "v1").message
+            assert message.startswith(f"$.data[{count}].{name}: expected a")
+
+
+@pytest.mark.parametrize("count", [1, 400])
+def test_a_byte_order_mark_changes_nothing_of_an_answer_of_any_length(count: int) -> None:
+    rows = [{**PRODUCT, "price": 1, "id": n} for n in range(1, count + 1)]
+    plain = success(rows, **PAGE).body
+    marked = read("catalog.products", respond(raw=b"\xef\xbb\xbf" + plain), "v1")
+    assert marked.data == read("catalog.products", respond(raw=plain), "v1").data
 
 
 def nested(scalars: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from smscode import OrderStatus
 from smscode.core.inbox import Inbox, order_of
 from smscode.webhooks import OrderCanceled, OrderCompleted, OrderExpired, OtpReceived
 
-from .support import active_order, order_event
+from .support import WHEN, active_order, order_event
 
 
 def codes(inbox: Inbox, order_id: int = 1) -> list[tuple[str | None, Any]]:
@@ -121,3 +122,20 @@ def test_whatever_the_order_of_arrival_the_highest_revision_stays(revisions: lis
     for revision in revisions:
         inbox.add(order_event(OtpReceived, code=str(revision), revision=revision))
     assert [order.sms_revision for order in inbox.about(1)] == [max(revisions)]
+
+
+def test_events_without_times_are_compared_by_what_they_say() -> None:
+    for times in ((None, WHEN), (WHEN, None), (None, None)):
+        inbox = Inbox()
+        first, again = (OtpReceived(order_id=1, otp_code="1", timestamp=time) for time in times)
+        assert inbox.add(first)
+        assert not inbox.add(again)
+        assert inbox.add(attrs.evolve(again, otp_code="2"))
+        assert [code for code, _ in codes(inbox)] == ["2"]
+
+
+def test_an_sms_of_which_nothing_could_be_read_does_not_replace_one_with_a_code() -> None:
+    inbox = Inbox()
+    assert inbox.add(OtpReceived(order_id=1, otp_code="1", sms_revision=1))
+    assert not inbox.add(OtpReceived(order_id=1, sms_revision=2, timestamp=WHEN))
+    assert [code for code, _ in codes(inbox)] == ["1"]

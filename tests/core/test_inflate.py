@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import zlib
 from collections.abc import Iterable
 
@@ -95,6 +96,66 @@ def test_a_wrong_checksum_is_noticed() -> None:
     packed[-5] ^= 1
     with pytest.raises(BodyError, match="The answer's compression is damaged"):
         taken([bytes(packed)])
+
+
+@given(st.lists(st.binary(max_size=50), min_size=1, max_size=5), st.integers(1, 60), st.booleans())
+def test_several_members_are_one_body_however_they_are_cut_into_chunks(
+    contents: list[bytes], size: int, padded: bool
+) -> None:
+    packed = (b"\0" * 3 if padded else b"").join(map(gzip.compress, contents))
+    chunks = [packed[start : start + size] for start in range(0, len(packed), size)]
+    assert taken(chunks) == b"".join(contents)
+
+
+@given(st.integers(1, 40), st.integers(1, 100))
+def test_a_member_that_was_cut_is_noticed_whichever_it_is(cut: int, size: int) -> None:
+    packed = gzip.compress(b"first") + gzip.compress(b"second")[:-1]
+    packed = packed[: len(packed) - cut + 1] if cut <= 24 else packed
+    chunks = [packed[start : start + size] for start in range(0, len(packed), size)]
+    with pytest.raises(BodyError, match="ends too early") as caught:
+        taken(chunks)
+    assert caught.value.trouble == "connection broke"
+
+
+def test_a_member_that_ends_in_its_first_byte_is_noticed() -> None:
+    with pytest.raises(BodyError, match="ends too early"):
+        taken([gzip.compress(b"first") + b"\x1f"])
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 1000])
+@pytest.mark.parametrize("after", [b"\0" * 20, b"garbage", b"\0\0garbage", b"\x1fx", b"x\x1f\x8b"])
+def test_what_follows_the_last_member_and_is_none_is_ignored(after: bytes, size: int) -> None:
+    packed = gzip.compress(b"all of it") + after
+    assert taken([packed[n : n + size] for n in range(0, len(packed), size)]) == b"all of it"
+
+
+def test_a_member_that_is_damaged_is_refused_whichever_it_is() -> None:
+    damaged = bytearray(gzip.compress(b"second"))
+    damaged[-5] ^= 1
+    with pytest.raises(BodyError, match="damaged"):
+        taken([gzip.compress(b"first") + bytes(damaged)])
+
+
+@pytest.mark.parametrize("limit", [10, 999])
+def test_the_limit_holds_over_all_members_together(limit: int) -> None:
+    members = [gzip.compress(b"a") for _ in range(limit)]
+    assert taken(members, limit=limit) == b"a" * limit
+    for one_more in ([*members, gzip.compress(b"a")], [b"".join([*members, gzip.compress(b"a")])]):
+        with pytest.raises(BodyError, match=f"larger than {limit} bytes") as caught:
+            taken(one_more, limit=limit)
+        assert caught.value.trouble == "answer too large"
+
+
+def test_members_that_are_empty_do_not_go_on_for_ever() -> None:
+    with pytest.raises(BodyError, match="larger than 1000 bytes"):
+        taken(itertools.repeat(gzip.compress(b""), 100_000))
+
+
+def test_what_does_not_shrink_has_room_up_to_the_limit() -> None:
+    content = bytes(range(256)) * 400
+    packed = gzip.compress(content, 0)
+    assert len(packed) > len(content)
+    assert taken([packed], limit=len(content)) == content
 
 
 def test_no_body_at_all_may_call_itself_gzip() -> None:

@@ -94,3 +94,10 @@ def test_numbers_that_are_left_to_expire_do_not_pile_up() -> None:
         rentals.add(order_id, now + timedelta(minutes=20), now)
         most = max(most, len(rentals))
     assert most <= 2 * 120 + 1, "120 are alive at a time"
+
+
+def test_an_end_that_has_no_date_in_utc_is_named_with_its_offset() -> None:
+    last = datetime.max.replace(tzinfo=timezone(timedelta(hours=-12)))
+    text = holding(7, expires_at=last).warning(NOW)
+    assert text is not None
+    assert "order 7 (expires 9999-12-31 23:59:59-12:00)" in text

@@ -41,6 +41,9 @@ class Call:
     before: bool = False
     sent_at: float | None = None
 
+    def forbid(self, why: BaseException) -> None:
+        """Do nothing: no journal is closed here."""
+
 
 @define
 class Service:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import random
+import threading
+import time
+from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -84,7 +88,7 @@ def test_ten_thousand_valid_ten_thousand_tampered_and_five_thousand_replayed() -
         # Whichever of the secrets a replay is signed with, it is the same delivery.
         answer = receiver.receive(given([sign(body, chance.choice(SECRETS))]), body)
         assert (answer.status, answer.event, answer.duplicate) == (204, None, True), "a false accept"
-    assert len(receiver._digests) == 10_000
+    assert len(receiver._seen) == 10_000
 
 
 def _order_id(event: Event | None) -> int | None:
@@ -100,7 +104,7 @@ def test_signed_nonsense_is_refused_as_such_whatever_it_is() -> None:
             answer = receiver.receive(given([sign(cut, SECRETS[1])]), cut)
             assert (answer.status, answer.event) == (400, None)
             assert type(answer.error) is WebhookPayloadError
-    assert len(receiver._digests) == 0, "what was refused may come again in better shape"
+    assert len(receiver._seen) == 0, "what was refused may come again in better shape"
 
 
 def test_names_and_values_may_be_text_or_bytes_in_any_case() -> None:
@@ -162,3 +166,35 @@ def test_the_secret_is_not_shown() -> None:
     receiver = WebhookReceiver("canary")
     assert "canary" not in repr(receiver)
     assert "canary" not in repr(receiver.receive(given([]), b""))
+
+
+class SlowDigests(OrderedDict[bytes, None]):
+    """Lets other threads run between a look and what is done because of it."""
+
+    def __contains__(self, digest: object) -> bool:
+        found = super().__contains__(digest)
+        time.sleep(0.001)
+        return found
+
+
+def test_of_a_delivery_that_many_threads_receive_at_once_one_has_the_event() -> None:
+    receiver = WebhookReceiver("secret", most_remembered=5)
+    receiver._seen._digests = SlowDigests()
+    bodies = [event(order_id=number) for number in range(10)]
+    together = threading.Barrier(8)
+    passed_on: list[Event] = []
+
+    def receive_all() -> None:
+        for body in bodies:
+            together.wait(10)  # so that all of them always receive the same one
+            answer = receiver.receive(given([sign(body, "secret")]), body)
+            assert answer.status == 204
+            assert answer.duplicate == (answer.event is None)
+            if answer.event is not None:
+                passed_on.append(answer.event)
+
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(receive_all) for _ in range(8)]:
+            done.result()
+    assert [_order_id(one) for one in passed_on] == list(range(10))
+    assert len(receiver._seen) == 5

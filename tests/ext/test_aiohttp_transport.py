@@ -269,7 +269,7 @@ async def test_a_server_that_nobody_runs_was_not_sent_anything() -> None:
     with raw_server(lambda number, request: (GOOD, False)) as server:
         url = server.url
     async with aiohttp_client(url) as client:
-        with pytest.raises(NetworkError, match=r"No connection \(ConnectError\)") as caught:
+        with pytest.raises(NetworkError, match=r"127\.0\.0\.1:\d+: Connection refused \(Con") as caught:
             await client.orders.create(product_id=1)
         assert client.orders.unresolved() == ()
     assert caught.value.outcome == "not_sent"
@@ -345,7 +345,7 @@ async def test_a_handshake_that_never_ends_is_no_connection() -> None:
     with talking(silence) as port:
         options = {"timeout": Timeouts(connect=0.05)}
         async with aiohttp_client(f"https://localhost:{port}", **options) as client:
-            with pytest.raises(RequestTimeoutError, match="No connection in time") as caught:
+            with pytest.raises(RequestTimeoutError, match=r"to localhost:\d+ in time") as caught:
                 await client.orders.create(product_id=1)
             assert client.orders.unresolved() == ()
     assert caught.value.outcome == "not_sent"
@@ -355,7 +355,7 @@ async def test_a_proxy_that_refuses_was_not_sent_anything(monkeypatch: pytest.Mo
     with raw_server(lambda number, request: (http(b"", "407 Who are you"), True)) as server:
         monkeypatch.setenv("HTTPS_PROXY", server.url)
         async with aiohttp_client("https://api.smscode.gg") as client:
-            with pytest.raises(NetworkError, match="ProxyError") as caught:
+            with pytest.raises(NetworkError, match="refuses") as caught:
                 await client.balance()
     assert (caught.value.outcome, server.requests) == ("not_sent", 1)
 

@@ -54,8 +54,8 @@ class Loss:
 def losing_polls(loss: Loss) -> Callable[[Any], Any]:
     """Put a proxy before the served sandbox that answers some polls itself."""
 
-    def make(app: Any) -> Any:
-        serve: Callable[..., Awaitable[None]] = asgi_app(app)
+    def make(app: Any, hosts: Any) -> Any:
+        serve: Callable[..., Awaitable[None]] = asgi_app(app, hosts)
 
         async def proxy(scope: Any, receive: Any, send: Any) -> None:
             if not (scope["path"].endswith("/orders/active") and loss()):

@@ -314,6 +314,56 @@ async def test_a_wsgi_body_is_read_as_far_as_its_length_is_known(
     assert started[0].startswith(str(status))
 
 
+class Socket:
+    """A request's input that never ends, as that of a connection which is kept open."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = io.BytesIO(content)
+
+    def read(self, size: int) -> bytes:
+        found = self._content.read(size)
+        assert found, "read beyond the end: a server would wait here for ever"
+        return found
+
+
+def deliver_chunked(content: Any, **environ: Any) -> tuple[str, bytes]:
+    started: list[str] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        started.append(status)
+
+    request = {
+        "REQUEST_METHOD": "POST",
+        "HTTP_TRANSFER_ENCODING": "chunked",
+        "HTTP_X_WEBHOOK_SIGNATURE": sign(DELIVERY, SECRET),
+        "wsgi.input": content,
+    }
+    text = b"".join(wsgi_webhook_app(Heard(), secret=SECRET)({**request, **environ}, start_response))
+    return started[0], text
+
+
+@pytest.mark.parametrize(
+    "environ", [{}, {"CONTENT_LENGTH": ""}, {"CONTENT_LENGTH": "5"}, {"CONTENT_LENGTH": "-1"}]
+)
+async def test_a_chunked_body_is_read_whole_where_the_server_ends_its_input(environ: dict[str, str]) -> None:
+    terminated = {**environ, "wsgi.input_terminated": True}
+    assert deliver_chunked(io.BufferedReader(io.BytesIO(DELIVERY)), **terminated)[0].startswith("204")
+    assert deliver_chunked(io.BytesIO(DELIVERY), **environ)[0].startswith("204")
+    large = io.BytesIO(bytes(2**20 + 1))
+    assert deliver_chunked(large, **terminated)[0].startswith("413")
+
+
+async def test_a_chunked_body_whose_end_no_server_shows_is_answered_with_what_is_wrong(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    status, text = deliver_chunked(Socket(b"5\r\nhello\r\n0\r\n\r\n"))
+    assert status.startswith("411")
+    assert b"sent in chunks, which this WSGI server does not pass on" in text
+    assert "A webhook was refused with 411" in caplog.text
+    # A length that is there can be trusted: not a byte more is read.
+    assert deliver_chunked(Socket(DELIVERY), CONTENT_LENGTH=str(len(DELIVERY)))[0].startswith("204")
+
+
 async def test_an_aiohttp_application_that_ends_gives_functions_their_time_then_cancels_them() -> None:
     from aiohttp import web
     from aiohttp.test_utils import TestClient, TestServer

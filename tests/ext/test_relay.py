@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import json
 import logging
@@ -176,6 +177,9 @@ async def test_a_message_that_is_not_signed_with_the_secret_is_none() -> None:
         message[:-1],
         message + b" ",
         b"\xff\n{}",
+        message.decode(),
+        None,
+        7,
         sign(b"{}", SECRET).encode() + b"\n{}",
     ):
         assert unpack(bad, [SECRET]) is None
@@ -243,6 +247,139 @@ async def test_an_outage_is_told_once_and_ends_by_itself(
     await here.client.aclose()
 
 
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        TypeError("a bytes-like object is required"),
+        RuntimeError("the event loop is closed"),
+        UnicodeDecodeError("utf-8", b"", 0, 1, "canary"),
+        KeyError("data"),
+        StopAsyncIteration(),
+        asyncio.CancelledError(),
+        ExceptionGroup("several", [ValueError()]),
+        ConnectionResetError("lost"),
+    ],
+    ids=lambda trouble: type(trouble).__name__,
+)
+async def test_whatever_ends_the_listening_it_begins_anew_and_says_so_once(
+    redis: RedisServer,
+    trouble: BaseException,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "smscode.webhooks")
+    left = [trouble] * 3
+
+    async def fails(self: AsyncEventRelay, message: Any, subscription: Any) -> None:
+        if left:
+            raise left.pop()
+        await take(self, message, subscription)
+
+    take = AsyncEventRelay._take
+    monkeypatch.setattr(AsyncEventRelay, "_take", fails)
+    async with two(redis.url) as (relay, _, _, there):
+        with anyio.fail_after(10):
+            while left or len(caplog.messages) < 2:
+                await anyio.sleep(0.001)
+        await anyio.sleep(0.1)
+        await relay.notify(otp(1))
+        await there.until(1)
+    name = type(trouble).__name__
+    lost = [message for message in caplog.messages if " fails " in message]
+    again = [message for message in caplog.messages if message.endswith("works again.")]
+    assert 1 <= len(lost) == len(again) <= 2, "once for each of the two that listen"
+    assert all(message.startswith(f"Hearing of webhooks through Redis fails ({name})") for message in lost)
+    assert "canary" not in caplog.text
+
+
+async def test_what_fails_after_each_subscribing_is_tried_less_and_less_often(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures: list[int] = []
+
+    async def fails(self: AsyncEventRelay, message: Any, subscription: Any) -> None:
+        await take(self, message, subscription)
+        failures.append(self._failures)
+        raise TypeError
+
+    take = AsyncEventRelay._take
+    monkeypatch.setattr(AsyncEventRelay, "_take", fails)
+    here = Waiter()
+    async with AsyncEventRelay(redis.url, here.client, secret=SECRET):
+        with anyio.fail_after(10):
+            while len(failures) < 4:
+                await anyio.sleep(0.001)
+    assert failures[:4] == [0, 1, 2, 3]
+    await here.client.aclose()
+
+
+@pytest.mark.parametrize("option", ["decode_responses=true", "decode_responses=yes&protocol=2", "protocol=3"])
+async def test_an_address_that_is_shared_with_a_program_that_wants_text_can_be_used(
+    redis: RedisServer, option: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with two(f"{redis.url}?{option}") as (relay, here, _, there):
+        await relay.notify(otp(1))
+        await there.until(1)
+        await here.until(2)
+    assert caplog.messages == []
+
+
+async def test_a_client_that_cannot_be_told_keeps_no_other_from_it(
+    redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(event: object) -> None:
+        raise RuntimeError(CODE)
+
+    broken, here = Waiter(), Waiter()
+    broken.client.notify = refuse  # type: ignore[method-assign]  # as one that breaks
+    async with (
+        AsyncEventRelay(redis.url, broken.client, here.client, secret=SECRET) as relay,
+        AsyncEventRelay(redis.url, secret=SECRET) as other,
+    ):
+        await relay.notify(otp(1))
+        await other.notify(otp(2))
+        await here.until(3)
+    assert "A client cannot be told of a webhook (RuntimeError)." in caplog.messages
+    assert CODE not in caplog.text
+    for waiter in (broken, here):
+        await waiter.client.aclose()
+
+
+async def test_whatever_is_wrong_with_passing_on_is_logged_once_and_not_raised(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> bytes:
+        raise RuntimeError(CODE)
+
+    monkeypatch.setattr(relay_module, "pack", refuse)
+    async with AsyncEventRelay(redis.url, secret=SECRET) as relay:
+        await relay.notify(otp(1))
+        await relay.notify(otp(2))
+    (message,) = caplog.messages
+    assert message.startswith("Passing webhooks on through Redis fails (RuntimeError)")
+
+
+async def test_messages_that_cannot_be_believed_are_said_once(
+    redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with two(redis.url, secret="another") as (relay, here, other, _):
+        for number in range(3):
+            await other.notify(otp(number, "forged"))
+        await relay.notify(otp(7))
+        await here.until(2)
+    said = [message for message in caplog.messages if "not signed with a secret of this relay" in message]
+    assert 1 <= len(said) <= 2, "once for each of the two"
+    assert "forged" not in caplog.text
+
+
+async def test_what_is_no_event_is_a_mistake_of_the_caller() -> None:
+    wrong: Any
+    async with AsyncEventRelay(NOWHERE, secret=SECRET) as relay:
+        for wrong in (None, "order.otp_received", {"order_id": 1}):
+            with pytest.raises(InvalidArgumentError, match="event: expected an event of"):
+                await relay.notify(wrong)
+
+
 async def test_without_redis_from_the_start_the_own_clients_are_told(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -308,6 +445,11 @@ async def answers_once() -> AsyncGenerator[str]:
     [
         (lambda: AsyncEventRelay("http://127.0.0.1", secret=SECRET), "url: expected redis://"),
         (lambda: AsyncEventRelay("", secret=SECRET), "url: expected"),
+        (lambda: AsyncEventRelay(f"{NOWHERE}?socket_timeout=x", secret=SECRET), "url: expected redis://"),
+        (
+            lambda: AsyncEventRelay(f"{NOWHERE}?canary=1", secret=SECRET),
+            "url: has an option that redis-py does",
+        ),
         (lambda: AsyncEventRelay(NOWHERE, secret=""), "secret: expected the webhook secret"),
         (lambda: AsyncEventRelay(NOWHERE, secret=SECRET, channel=""), "channel: expected"),
         (lambda: AsyncEventRelay(NOWHERE, "client", secret=SECRET), "clients: expected"),  # type: ignore[arg-type]  # a mistake
@@ -343,3 +485,11 @@ async def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
     with pytest.raises(ConfigurationError, match=r"smscode-async\[redis\]"):
         importlib.import_module("smscode.ext.relay")
+
+
+@pytest.mark.parametrize("kind", [AsyncEventRelay, EventRelay])
+@pytest.mark.parametrize("secret", [f"{SECRET}\n", [SECRET, f" {SECRET}"], ""])
+async def test_a_secret_as_it_stands_in_a_file_is_refused_where_it_is_given(kind: Any, secret: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="secret: expected the webhook secret") as caught:
+        kind(NOWHERE, secret=secret)
+    assert SECRET not in str(caught.value)

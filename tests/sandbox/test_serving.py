@@ -82,7 +82,7 @@ def test_an_answer_is_lost_before_its_first_byte_and_what_was_asked_for_is_done(
                     http.post("/v1/orders/create", json={"product_id": 142}, headers=chosen)
             assert http.get("/v1/balance").json()["data"]["balance"] == 985_000
             with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
-                headers = {**AUTHORIZATION, "host": "sandbox", "x-sandbox-scenario": "lost_response"}
+                headers = {**AUTHORIZATION, "host": "localhost", "x-sandbox-scenario": "lost_response"}
                 lines = ["GET /v1/balance HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
                 connection.sendall("\r\n".join([*lines, "", ""]).encode())
                 assert connection.recv(100) == b""
