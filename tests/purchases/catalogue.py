@@ -39,7 +39,7 @@ _WITHOUT = ("nojournal", "deleted1")
 """Where there is nothing to recover from."""
 _SLOW, _ENOUGH = ("hang", "reset--RATE_LIMIT_EXCEEDED", "locked0", "deleted1"), ("create", "create_many")
 """Faults that take their time, and the calls that are enough to see them."""
-_SAMPLE = 100
+_SAMPLE = 80
 
 
 def walk_job(walk: Walk) -> Job:

@@ -42,6 +42,7 @@ class Disk:
         self._holders: list[sqlite3.Connection] = []
         self._limits: tuple[int, int] | None = None
         self._lock = threading.Lock()
+        self._ended = False
         self.commits = 0
         self.before: dict[int, Deed] = {}
         self.after: dict[int, Deed] = {}
@@ -88,14 +89,17 @@ class Disk:
             resource.setrlimit(resource.RLIMIT_FSIZE, self._limits)
             self._limits = None
         with self._lock:
+            self._ended = True
             holders, self._holders = self._holders, []
         for holder in holders:
             holder.close()
 
     def _hold(self, seconds: float | None) -> None:
-        holder = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=10)
-        holder.execute("BEGIN IMMEDIATE")
         with self._lock:
+            if self._ended:  # the commit that it was to follow came too late
+                return
+            holder = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=10)
+            holder.execute("BEGIN IMMEDIATE")
             self._holders.append(holder)
         if seconds is not None:
             timer = threading.Timer(seconds, self._release, [holder])

@@ -109,8 +109,9 @@ def _money(book: Book, point: Point, status: dict[int, str]) -> Iterator[Finding
         if not purchases:
             continue
         yield from _denials(point, key)
-        yield from _unlisted(point, key, purchases, returned)
-        living = {order for _, orders in purchases for order in orders if status[order] != "CANCELED"}
+        gone = {order for _, orders in purchases for order in orders if status[order] == "CANCELED"}
+        yield from _unlisted(point, key, purchases, returned | gone)
+        living = {order for _, orders in purchases for order in orders} - gone
         lost = living - returned - recovered
         if point.journal and point.durable:
             lost = set[int]() if key in unsettled else lost
@@ -140,9 +141,9 @@ def _denials(point: Point, key: str) -> Iterator[Finding]:
 
 
 def _unlisted(
-    point: Point, key: str, purchases: tuple[tuple[float, tuple[int, ...]], ...], returned: set[int]
+    point: Point, key: str, purchases: tuple[tuple[float, tuple[int, ...]], ...], settled: set[int]
 ) -> Iterator[Finding]:
-    """Find a purchase that its client did not list after the call was over.
+    """Find a purchase that its client did not list after the call was over, and that was not settled.
 
     To leave a purchase out is to say that it was not made: if it was made before, it is lost (I2), if
     afterwards, it was bought after its caller was told that it was not (I3).
@@ -151,7 +152,7 @@ def _unlisted(
         if key not in fact["after"] or key in fact["unresolved"]:
             continue
         for made, orders in purchases:
-            if set(orders) <= (returned | set(fact["bought"])):
+            if set(orders) <= (settled | set(fact["bought"])):
                 continue
             if made <= fact.at:
                 yield "I2", f"{key}: bought, but not in unresolved() or bought() when its call was over"

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from attrs import evolve
 
 from smscode import journal
 from smscode._async.purchases import AsyncPurchases
+from smscode._concurrency import callers, runtime
 from smscode._journal import owners
 from smscode._journal.owners import Census
 from smscode._journal.writes import Write
@@ -292,6 +294,36 @@ def lock_held_on_interrupt() -> None:
     journal.SQLiteJournal.apply = apply  # type: ignore[method-assign]
 
 
+def calls_end_unnoticed() -> None:
+    """What a call holds is given back by the call alone, so that an interrupted clean-up loses it."""
+    over = property(lambda self: self._finished)
+    callers.Caller.over = over  # type: ignore[method-assign,assignment]
+
+
+def interrupt_waits_for_all() -> None:
+    """Ctrl-C in `create_many` waits until the calls under way have ended."""
+
+    def for_each(self: Any, function: Callable[[Any], None], items: Sequence[Any]) -> None:
+        with ThreadPoolExecutor(max_workers=max(len(items), 1)) as threads:
+            list(threads.map(function, items))
+
+    runtime.Runtime.for_each = for_each  # type: ignore[method-assign]
+
+
+def changes_hold_the_loop() -> None:
+    """What was bought is written while the event loop waits."""
+
+    def change(self: Any, key: str, step: Any, *, durable: bool = False) -> None:
+        if self.journal is not None:
+            write = Write(self.account, key, step, durable=durable, lasting=True)
+            self.journal.apply(write)
+            until = time.monotonic() + 1.0
+            while not write.done and time.monotonic() < until:
+                time.sleep(0.001)
+
+    _on_both("change", lambda real: change)
+
+
 def _walks(*walks: Walk) -> tuple[Job, ...]:
     return tuple(catalogue.walk_job(walk) for walk in walks)
 
@@ -407,6 +439,12 @@ MUTANTS = (
         _walks(Walk("none", "create", "asyncio", disk="busy0"), Walk("none", "create", "trio", disk="busy0")),
     ),
     Mutant(
+        "changes hold the loop",
+        changes_hold_the_loop,
+        ("I4",),
+        _walks(Walk("none", "create", "asyncio", disk="busy1"), Walk("none", "create", "trio", disk="busy1")),
+    ),
+    Mutant(
         "the disk has no deadline",
         disk_without_deadline,
         ("I5",),
@@ -429,5 +467,17 @@ MUTANTS = (
         lock_held_on_interrupt,
         ("I6",),
         _walks(Walk("line", "create", "threads", sample=150)),
+    ),
+    Mutant(
+        "the end of an interrupted call is not noticed",
+        calls_end_unnoticed,
+        ("I6", "I2"),
+        _walks(Walk("twice", "create", "threads", sample=200)),
+    ),
+    Mutant(
+        "an interrupt waits for all calls",
+        interrupt_waits_for_all,
+        ("I5",),
+        _walks(Walk("line", "create_many", "threads", "hang", sample=20)),
     ),
 )

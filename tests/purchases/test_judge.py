@@ -95,6 +95,7 @@ def test_a_living_order_that_was_returned_is_still_recovered() -> None:
 
 def test_an_order_that_was_given_back_need_not_be_recovered() -> None:
     assert judged(book_of((1, "k", "CANCELED")), RESULT, NOTHING) == []
+    assert judged(book_of((1, "k", "CANCELED")), listed(7.0), NOTHING) == []
 
 
 def test_a_purchase_that_was_made_before_its_client_left_it_out_is_lost() -> None:

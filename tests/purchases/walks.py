@@ -28,7 +28,7 @@ Interruption = Literal["none", "task", "timeout", "scope", "line", "twice", "kil
 
 _MOST = 400
 _SOON = (0.000_005, 0.000_4)  # seconds that a clean-up takes
-_REPEATS = 2  # a line that runs more often is interrupted this often
+_REPEATS = {"create": 2}  # a line that runs more often is interrupted this often, else the first time
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Walker:
             count = self._walk.sample or 200
             tries = [Lines(dice.randint(1, len(seen)), then=dice.uniform(*_SOON)) for _ in range(count)]
         else:
-            places = [place for place in seen if place[2] <= _REPEATS]
+            places = [place for place in seen if place[2] <= _REPEATS.get(self._walk.operation, 1)]
             count = min(self._walk.sample or len(places), len(places))
             chosen = sorted(dice.sample(range(len(places)), count))
             tries = [Lines(at=places[index]) for index in chosen]
