@@ -109,7 +109,7 @@ def settled_at_once() -> None:
             real(self, purchase, created)
             self.change(purchase.key, purchase_records.close(time.time()))
             self.book.hand_over(purchase, done=True)
-            self.book.dismiss(purchase.key)
+            self.book._close(purchase)
 
         return buy
 
@@ -245,18 +245,18 @@ def disk_without_deadline() -> None:
 def sent_before_written() -> None:
     """A purchase is sent while it is still being written."""
 
-    async def later(self: Any, file: Any, purchase: Any, deadline: float, max_age: float) -> None:
-        _write_without_waiting(self, file, purchase, deadline, max_age)
+    async def later(self: Any, *arguments: Any, **options: Any) -> None:
+        _write_without_waiting(self, *arguments, **options)
 
     _on_each("_write", later, _write_without_waiting)
 
 
-def _write_without_waiting(self: Any, file: Any, purchase: Any, deadline: float, max_age: float) -> None:
-    writing = purchase_records.Writing(self._record(file, purchase, deadline), max_age)
+def _write_without_waiting(
+    self: Any, file: Any, purchase: Any, writing: Any, deadline: float, *, fresh: bool
+) -> None:
     writing.known = Known()
     write: Write[Known] = Write(self.account, purchase.key, writing.write, durable=True)
     writing.operation = file.apply(write)
-    purchase.writing = writing
     purchase.written_at = writing.new.written_at
 
 
