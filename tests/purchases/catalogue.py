@@ -113,7 +113,7 @@ def _clocks() -> Iterator[Walk]:
             yield Walk("line", "create", "threads", "lost", clock=clock, sample=_SAMPLE // 2)
 
 
-def _counts(part: int) -> Iterator[Job]:
+def counts_jobs(part: int) -> Iterator[Job]:
     """The counts that were asked for, or a ``part``-th of them."""
     for manner in ("task", "timeout", "scope", "trio"):
         yield _job(f"recovers_cancelled/{manner}", counts.recovers_cancelled, manner, 400 // part)
@@ -124,6 +124,8 @@ def _counts(part: int) -> Iterator[Job]:
             yield _job(name, counts.many_killed, flavour, how, max(1, 25 // part))
     for operation in ("create", "rent", "create_many", "wait_for_otp"):
         yield _job(f"ctrl_c/{operation}", counts.ctrl_c, operation, 5000 // part, min(250, 5000 // part))
+    waiting = functools.partial(counts.ctrl_c, plan="hang", measured=1)
+    yield _job("ctrl_c_waiting", waiting, "create_many", max(2, 10 // part), max(2, 10 // part))
 
 
 def doubt_jobs() -> Iterator[Job]:
@@ -160,8 +162,8 @@ def catalogue(*, short: bool) -> list[Job]:
     """Return all scenarios, those that take long first."""
     if short:
         walks = list(_short())
-        others = [*_counts(50), *doubt_jobs()]
+        others = [*counts_jobs(50), *doubt_jobs()]
     else:
         walks = [*_lines(), *_cancellations(), *_kills(), *_clocks()]
-        others = [*_counts(1), *doubt_jobs()]
+        others = [*counts_jobs(1), *doubt_jobs()]
     return [*others, *map(walk_job, walks)]

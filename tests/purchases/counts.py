@@ -27,6 +27,7 @@ from tests.purchases import operations
 from tests.purchases.lives import FOLDER, Flavour, Life, Program
 from tests.purchases.operations import OPERATIONS, in_doubt_first
 from tests.purchases.pool import Context
+from tests.purchases.pulse import pulse
 
 _CANCELLERS: dict[str, tuple[Flavour, storms.Canceller]] = {
     "task": ("asyncio", storms.by_task),
@@ -41,7 +42,7 @@ _HELD, _FREE = 0.03, 0.004
 _MANY = 1500
 _BUYING = 0.35
 _PROMPT = 5.0
-_MEASURED = 5
+_AT_ONCE_OVER = 1.0  # seconds within which an interrupted call is over
 
 Manner = Literal["task", "timeout", "scope", "trio"]
 
@@ -191,12 +192,15 @@ def _ended(
 class CtrlC:
     """Presses Ctrl-C once in each call, at a random moment: a real signal, sent by another thread."""
 
-    def __init__(self, seed: str) -> None:
+    def __init__(self, seed: str, measured: int) -> None:
         self._dice = random.Random(seed)
         self._wanted: queue.SimpleQueue[float] = queue.SimpleQueue()
         self._pressed: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._inside = False
         self._usual: list[float] = []
+        self._measured = measured
+        self._raised_at = 0.0
+        self.late = 0.0
         self.made = 0
         signal.signal(signal.SIGINT, self._interrupt)
         threading.Thread(target=self._press, daemon=True).start()
@@ -210,12 +214,13 @@ class CtrlC:
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if self._inside:
             self._inside = False
+            self._raised_at = time.monotonic()
             raise KeyboardInterrupt
 
     async def during(self, start: Callable[[], Awaitable[None]]) -> None:
         """Make a call, and press Ctrl-C while it is made; the first calls are only measured."""
         began = time.monotonic()
-        if len(self._usual) < _MEASURED:
+        if len(self._usual) < self._measured:
             await start()
             self._usual.append(time.monotonic() - began)
             return
@@ -228,24 +233,32 @@ class CtrlC:
                 self._inside = False
         except KeyboardInterrupt:
             self.made += 1
+            late = pulse().excess(self._raised_at, time.monotonic(), _AT_ONCE_OVER)
+            self.late = max(self.late, late)
         self._pressed.get()
 
 
-def ctrl_c(context: Context, operation: str, times: int, each: int) -> None:
-    """Press Ctrl-C in so many calls of a synchronous client, ``each`` in one process and with one client."""
+def ctrl_c(
+    context: Context, operation: str, times: int, each: int, *, plan: str = "ok", measured: int = 5
+) -> None:
+    """Press Ctrl-C in so many calls of a synchronous client, ``each`` in one process and with one client.
+
+    A call that waits for the service is over within a second. The first ``measured`` are not interrupted.
+    """
     for number in range(context.first, -(-times // each) + 1):
-        name = f"ctrl_c/{operation}/{number}"
-        with _program(context, name, flavour="threads", limited=True) as program:
+        name = f"ctrl_c/{operation}/{plan}/{number}"
+        settings = {"read": 5.0, "timeout": 4.0} if plan == "hang" else {}
+        with _program(context, name, flavour="threads", limited=True, plan=plan, **settings) as program:
             OPERATIONS[operation].first(program)
-            press = functools.partial(_press_in_each, operation, each, f"{context.seed}:{name}")
+            press = functools.partial(_press_in_each, operation, each, measured, f"{context.seed}:{name}")
             code = program.fork(press)
             if code or program.fork(_recover):
                 context.diary.write("broken", text=f"a process did not end by itself: {code}")
 
 
-async def _press_in_each(operation: str, each: int, seed: str, life: Life) -> None:
+async def _press_in_each(operation: str, each: int, measured: int, seed: str, life: Life) -> None:
     """Make calls until ``each`` of them were interrupted, or for some times as many."""
-    keyboard, program = CtrlC(seed), life.program
+    keyboard, program = CtrlC(seed, measured), life.program
     ident, act = program.ident, OPERATIONS[operation].act
     for call in range(6 * each):
         program.ident = f"{ident}x{call}"
@@ -265,6 +278,8 @@ async def _press_in_each(operation: str, each: int, seed: str, life: Life) -> No
     busy = [len(slots.holders) for slots in gc.get_objects() if isinstance(slots, Slots) and slots.busy]
     if busy:
         life.diary.write("stuck", error=f"slots that are busy with nothing under way: {busy}")
+    if keyboard.late:
+        life.diary.write("late", call=f"an interrupted {operation}", seconds=keyboard.late)
     life.diary.write("count", made=keyboard.made)
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import anyio
-import anyio.lowlevel
 
 from smscode import AsyncClient, Client, RateLimits, RetryPolicy, SmscodeError, Timeouts
 from smscode.journal import SQLiteJournal
@@ -76,6 +75,7 @@ class Program:
     limited: bool = False
     connections: int = 2
     read: float = _READ
+    timeout: float = TIMEOUT
     maker: Maker = Maker()
 
     def __post_init__(self) -> None:
@@ -100,7 +100,7 @@ class Program:
         settings: dict[str, Any] = {
             "token": self.token,
             "base_url": self.base_url,
-            "timeout": Timeouts(total=TIMEOUT, create=TIMEOUT, read=self.read),
+            "timeout": Timeouts(total=self.timeout, create=self.timeout, read=self.read),
             "retry": RetryPolicy(attempts, 0.002, 0.01),
             "rate_limits": LIMITS if self.limited else None,
             "max_connections": self.connections,
@@ -139,8 +139,7 @@ class Program:
     async def _in_tasks(self, act: Act, settings: dict[str, Any]) -> None:
         watch = LoopWatch()
         async with self.maker.async_client(**settings) as client, anyio.create_task_group() as tasks:
-            tasks.start_soon(watch.run)
-            await anyio.lowlevel.checkpoint()  # so that it has begun
+            await tasks.start(watch.run)
             await act(Life(self, client))
             tasks.cancel_scope.cancel()
         if watch.longest > _NOTED:
@@ -165,7 +164,7 @@ class Life:
         name: str,
         keys: Sequence[str],
         start: Callable[[], Awaitable[Any]],
-        timeout: float = TIMEOUT,
+        timeout: float | None = None,
     ) -> Any:
         """Make a call; None when it raised an error of the package, which is written down for its key."""
         began = time.monotonic()
@@ -178,7 +177,7 @@ class Life:
         except BaseException:
             self.diary.write("left", keys=list(keys))
             raise
-        self._overdue(name, began, timeout)
+        self._overdue(name, began, self.program.timeout if timeout is None else timeout)
         return result
 
     def _overdue(self, name: str, began: float, allowed: float) -> None:

@@ -8,6 +8,7 @@ import time
 from collections import deque
 
 import anyio
+from anyio.abc import TaskStatus
 
 _BEAT = 0.01
 _WORTH_NOTING = 0.03
@@ -56,9 +57,10 @@ class LoopWatch:
         self._machine = pulse()
         self.longest = 0.0
 
-    async def run(self) -> None:
+    async def run(self, *, task_status: TaskStatus[None]) -> None:
         """Watch until cancelled."""
         last = time.monotonic()
+        task_status.started()
         while True:
             await anyio.sleep(_BEAT)
             now = time.monotonic()
