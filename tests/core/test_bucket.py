@@ -346,7 +346,7 @@ class Queue(RuleBasedStateMachine):
         self.cooling: list[float] = []
         self.paused_until = 0.0
         self.gone: list[Lease] = []
-        self.unknown = False  # a request was lost, and when that is noticed is not told here
+        self.unknown = False  # whether a slot may cool for longer than is kept account of here
 
     def holders(self) -> int:
         return len(self.busy) + sum(until > self.now for until in self.cooling)
@@ -393,7 +393,7 @@ class Queue(RuleBasedStateMachine):
         self.busy.remove(lease)
         lease.sent, call(lease).over = sent, known
         self.gone.append(lease)
-        self.unknown = self.unknown or not known
+        self.unknown = self.unknown or sent or not known  # it cools from when that is noticed
         if sent:  # it may still arrive for a while
             self.cooling.append(self.now + PERIOD + LINGER)
 
