@@ -16,7 +16,7 @@ import httpcore
 import httpx
 import pytest
 
-from smscode import NetworkError, RequestTimeoutError, Timeouts
+from smscode import ClientStateError, NetworkError, RequestTimeoutError, Timeouts
 from smscode._concurrency import AsyncRuntime, Runtime
 from smscode._http import (
     Progress,
@@ -25,6 +25,7 @@ from smscode._http import (
     for_caller,
     headers_of,
 )
+from smscode.core.flow import Failure
 from smscode.core.inflate import BodyError
 from smscode.core.purchases import Doubt
 from smscode.core.retry import TABLE
@@ -467,3 +468,20 @@ async def test_tasks_are_limited() -> None:
         steps.append("too long")
     assert steps == ["shielded"]
     assert 0 <= runtime.chance() < 1
+
+
+def test_a_request_that_was_withdrawn_sends_no_first_byte() -> None:
+    doubt = Doubt()
+    doubt.forbidden = ClientStateError("withdrawn")
+    progress = Progress(doubt)
+    with pytest.raises(ClientStateError, match="withdrawn"):
+        progress.note(FIRST_BYTE, SEND)
+
+
+def test_an_error_of_a_transport_that_may_have_sent_leaves_the_doubt() -> None:
+    doubt = Doubt()
+    doubt.raised = True
+    error = NetworkError("lost")
+    error.outcome = "unknown"
+    assert Progress(doubt).refused(error) == Failure("transport failed", "lost", raised=error)
+    assert doubt.raised

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from smscode import AsyncClient, Client
+from smscode._concurrency import Ahead, Event
 from tests.concurrency import raw_server
 
 pytestmark = pytest.mark.anyio
@@ -150,3 +151,18 @@ def test_leaving_the_block_breaks_off_the_page_under_way() -> None:
                 assert reached.wait(10)
             assert helpers() == 0
             assert not client._driver._connections._gate._inside
+
+
+def test_whoever_takes_waits_for_what_is_not_there_yet() -> None:
+    asked = threading.Event()
+
+    class Done(Event):
+        def wait(self, seconds: float) -> bool:
+            asked.set()
+            return super().wait(seconds)
+
+    ahead = Ahead(lambda: asked.wait(30))
+    with ahead:
+        assert ahead._next is not None
+        ahead._next.done = Done()
+        assert ahead.take() is True

@@ -406,6 +406,79 @@ def test_a_purchase_is_one_clients_of_a_journal_at_a_time(path: Path) -> None:
     assert sandbox.requests[CREATE] == 1
 
 
+def test_the_end_of_its_caller_leaves_what_an_interrupted_clean_up_did_not(path: Path) -> None:
+    with VirtualClient(still_sandbox(), journal=str(path)) as client:
+        purchases = client._purchases
+        intent = client.orders.prepare(catalog_product_id=87, idempotency_key="sale")
+
+        def buy(delivery: Delivery) -> None:
+            answer = purchases.submit(intent, delivery)
+            purchases._hand_over(delivery)
+            purchases._let_go(delivery)
+            assert delivery.ended
+            assert [told.intent for told in client.orders.bought()] == [intent]
+            assert client.orders.unresolved() == (intent,)
+            delivery.forbid(KeyboardInterrupt())  # it has ended: there is nothing to do for any of them
+            purchases._let_go(delivery)
+            assert answer.data.orders
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            purchases.deliver(buy, None, "sale")
+        assert told(client.orders.recover()) == [("sale", "undelivered", [1001])]
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_an_interrupt_before_a_purchase_has_begun_leaves_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch, closed: bool
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def refuse() -> None:
+        raise ClientStateError("closed")
+
+    sandbox = still_sandbox()
+    with VirtualClient(sandbox, journal=str(path)) as client:
+        with monkeypatch.context() as patch:
+            if closed:
+                patch.setattr(client._driver, "check", refuse)
+                patch.setattr(client._purchases, "_label", interrupted)
+            else:
+                patch.setattr(client._purchases, "_begin", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                client.orders.create(catalog_product_id=87, idempotency_key="sale")
+        assert client.orders.unresolved() == ()
+        assert client.orders.recover() == []
+    assert sandbox.requests[CREATE] == 0
+
+
+def test_orders_that_the_answer_says_have_ended_are_not_recovered(path: Path) -> None:
+    """A webhook of their end came before it, say."""
+    with VirtualClient(still_sandbox(), journal=str(path)) as client:
+        client._purchases.book._early[1001] = 0
+        created = client.orders.create(catalog_product_id=87, idempotency_key="sale")
+        assert [order.id for order in created] == [1001]
+    with VirtualClient(still_sandbox(), journal=str(path)) as client:
+        assert client.orders.recover() == []
+
+
+def test_all_purchases_of_a_recovery_have_one_time_if_it_is_given(path: Path) -> None:
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        client = VirtualClient(sandbox, journal=journal)
+        leave_behind(
+            journal, account_of(sandbox), client.orders.prepare(catalog_product_id=87, idempotency_key="sale")
+        )
+        assert told(client.orders.recover(timeout=20)) == [("sale", "settled", [1001])]
+
+
+def test_calls_need_nobody_who_learns_from_their_answers() -> None:
+    with VirtualClient(still_sandbox()) as client:
+        client._driver.seen = None
+        assert (client.balance()).balance.canonical_amount > 0
+
+
 def test_a_living_process_keeps_its_purchase(path: Path) -> None:
     sandbox = still_sandbox()
     with SQLiteJournal(path) as theirs, SQLiteJournal(path) as journal:
