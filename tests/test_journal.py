@@ -204,7 +204,6 @@ def defects() -> Iterator[Any]:
     yield put(purchase(cap=2**63))
     yield put(purchase(credential="\ud800"))
     yield put(purchase(written_at=float("nan")))
-    yield put(purchase(orders=(BoughtOrder(1, charged=2**63),)))
 
 
 @pytest.mark.parametrize("step", list(defects()))

@@ -538,11 +538,16 @@ def test_a_defect_of_the_thread_fails_what_waits_and_the_thread_goes_on(
 
     with monkeypatch.context() as patched:
         patched.setattr(store_module.Store, "commit", broken)
-        write = do(journal, "key-1", put(purchase()), lasting=True)
+        lasting = journal.apply(
+            Write(ACCOUNT, "lasting", put(purchase("lasting")), durable=True, lasting=True)
+        )
+        write = do(journal, "key-1", put(purchase()))
+        assert not lasting.done, "it is tried again"
     assert isinstance(write.error, JournalError)
     assert isinstance(write.error.__cause__, ZeroDivisionError)
     assert "has a defect" in caplog.text
     assert do(journal, "key-1", put(purchase())).error is None
+    assert (lasting.done, lasting.error) == (True, None)
 
     def cannot_read(self: object, account: str) -> None:
         raise ZeroDivisionError

@@ -168,3 +168,71 @@ async def test_a_caller_who_leaves_while_a_refusal_is_stored_leaves_nothing_behi
     assert client.orders.unresolved() == ()
     assert transport.other is not None
     transport.other.close()
+
+
+class Hanging(httpx.AsyncBaseTransport):
+    """A service that does not answer before it is let go."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.go = anyio.Event()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.asked += 1
+        await self.go.wait()
+        return httpx.Response(503)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("shared", [True, False])
+async def test_what_a_closed_journal_has_not_seen_sent_is_never_bought(shared: bool, tmp_path: Path) -> None:
+    """A client that is closed with calls under way, as at the end of a program."""
+    path, transport = tmp_path / "orders.db", Hanging()
+    journal = str(path) if shared else SQLiteJournal(path)
+    client = AsyncClient("invented-token", transport=transport, journal=journal, max_connections=1)
+    holding = asyncio.create_task(client.balance())
+    await asyncio.sleep(0.01)
+    buying = asyncio.create_task(client.orders.create(catalog_product_id=87, idempotency_key="sale"))
+    await asyncio.sleep(0.2)
+    await client.aclose()
+    if isinstance(journal, SQLiteJournal):
+        journal.close()
+    for task in (holding, buying):
+        task.cancel()
+    await asyncio.gather(holding, buying, return_exceptions=True)
+    assert transport.asked == 1
+    sandbox = Sandbox(token="invented-token", otp_after=None)
+    with SQLiteJournal(path) as again:
+        client = AsyncClient("invented-token", transport=sandbox.transport(), journal=again)
+        assert await client.orders.recover() == []
+    assert bought_keys(sandbox) == 0
+
+
+async def test_a_client_that_is_closed_in_a_cancelled_scope_closes_its_journal(tmp_path: Path) -> None:
+    path, sandbox = tmp_path / "orders.db", Sandbox(otp_after=None)
+    with anyio.move_on_after(0.1):
+        async with AsyncClient(sandbox.token, transport=sandbox.transport(), journal=path) as client:
+            created = await client.orders.create(catalog_product_id=87)
+            await anyio.sleep(5)
+    async with AsyncClient(sandbox.token, transport=sandbox.transport(), journal=path) as client:
+        assert ids_of(await client.orders.recover()) == {created.orders[0].id}
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_what_is_cancelled_while_another_call_recovers_is_not_recovered(tmp_path: Path) -> None:
+    transport = Hanging()
+    with SQLiteJournal(tmp_path / "orders.db") as journal:
+        client = AsyncClient("invented-token", transport=transport, journal=journal, max_connections=1)
+        holding = asyncio.create_task(client.balance())
+        await asyncio.sleep(0.01)
+        buying = [asyncio.create_task(client.orders.create(catalog_product_id=87)) for _ in range(20)]
+        await asyncio.sleep(0.3)
+        recovering = asyncio.create_task(client.orders.recover())
+        await asyncio.sleep(0)
+        for task in buying:
+            task.cancel()
+        await asyncio.gather(*buying, return_exceptions=True)
+        assert await recovering == []
+        holding.cancel()
+        await asyncio.gather(holding, return_exceptions=True)
+    assert transport.asked == 1

@@ -86,6 +86,11 @@ class Owner:
         _here.discard((os.getpid(), self.id))
 
 
+def forget(owner: str) -> None:
+    """Let an owner of this process count as one that has ended, although its lock file is still there."""
+    _here.discard((os.getpid(), owner))
+
+
 class Census:
     """Finds out which owners live, each once, for the length of one transaction."""
 

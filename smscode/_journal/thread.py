@@ -24,6 +24,7 @@ from typing import Any, Final, TypeVar
 from attrs import frozen
 
 from ..errors import ClientStateError, ConfigurationError, JournalError, SmscodeError
+from . import owners
 from .store import Locked, Store
 from .writes import Read, Write, again
 
@@ -110,6 +111,7 @@ class Writer:
         self._queue.put(_Stop(patience))
         if wait and self._started and self._failure is None and not self._in_thread():
             self.wait(patience)
+            owners.forget(self.owner)  # also where the thread is held up by a disk that it cannot write
 
     def wait(self, patience: float) -> None:
         """Wait until the thread has ended. In a forked process there is none."""
@@ -209,7 +211,7 @@ class _Work:
                     self._turn()
                 except Exception as error:
                     _log.critical("the thread of the journal has a defect", exc_info=error)
-                    self._refuse(self._store.failure(f"nothing was stored, by a defect ({error!r})", error))
+                    self._fail(self._store.failure(f"nothing was stored, by a defect ({error!r})", error))
         finally:
             self._end()
 
@@ -282,6 +284,8 @@ class _Work:
                     read.fail(self._store.failure(_LOCKED))
             except SmscodeError as error:
                 read.fail(again(error))
+            except Exception as error:
+                read.fail(self._store.failure(f"it could not be read, by a defect ({error!r})", error))
         self._reads = waiting
 
     def _prune(self) -> None:

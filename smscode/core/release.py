@@ -120,9 +120,12 @@ def giving_back(known: Known) -> Steps:
     in ``known`` by the driver. An order is finished only if an SMS came, and only after its SMS was
     read: where reading fails it stays open, because its code can still be had.
     """
-    if known.received and (known.asked_again or known.sms is None) and not known.ended:
+    codeless = known.sms is None or known.sms.code is None
+    if known.ended and known.status is OrderStatus.COMPLETED and codeless:
+        yield from _reading(known)  # it ended with an SMS, of which whoever said so did not tell
+    elif known.received and (known.asked_again or codeless) and not known.ended:
         failure = yield from _reading(known)
-        if failure is not None:
+        if failure is not None and (known.asked_again or known.sms is None) and not known.ended:
             return Ending(None, failure)
     if not known.received and not known.ended:
         refusal, unread = yield from _trying(known, "cancel", OrderStatus.CANCELED)

@@ -29,6 +29,7 @@ from smscode import (
     webhooks,
 )
 from smscode import journal as journal_module
+from smscode.core.purchase_records import close
 from smscode.core.settings import Settings
 from smscode.journal import SQLiteJournal
 from smscode.sandbox import Sandbox
@@ -571,3 +572,110 @@ async def test_webhooks_end_orders(event: type[EndedEvent], path: Path) -> None:
         assert client.orders.bought() == ()
         refunded = 15_000 if event is webhooks.OrderExpired else 0
         assert journal.totals(account_of(sandbox)).refunded == refunded
+
+
+async def test_a_name_for_the_account_finds_what_the_same_token_wrote_without_it(path: Path) -> None:
+    sandbox = still_sandbox(otp_after=None)
+    async with AsyncVirtualClient(sandbox, transport=AsyncDeaf(sandbox), journal=path) as client:
+        with pytest.raises(NetworkError):
+            await client.orders.create(catalog_product_id=87, idempotency_key="doubt")
+        intent = client.orders.unresolved()[0]
+    async with AsyncVirtualClient(sandbox, journal=path) as client:
+        bought = await rent(client, idempotency_key="bought")
+    with SQLiteJournal(path) as journal:
+        old = intent.restore("old", intent.operation, intent.version, intent.body)
+        own = Settings.resolve(sandbox.token, None, "v2", {})
+        written: dict[str, Any] = {"written_at": time.time() - 90_000, "credential": own.credential}
+        leave_behind(journal, own.account, old, **written)
+    async with AsyncVirtualClient(sandbox, journal=path, account="shop") as client:
+        found = await client.orders.recover()
+        assert told(found[:2]) == [("old", "unsettled", []), ("doubt", "settled", [1001])]
+        assert told(found[2:]) == [("bought", "open", [bought])]
+        assert isinstance(found[0].error, PurchaseTooOldError)
+        client.orders.dismiss(found[0].intent)
+        sandbox.deliver_sms(bought)
+        await client.orders.finish(bought)
+    async with AsyncVirtualClient(sandbox, journal=path, account="shop") as client:
+        assert told(await client.orders.recover()) == [("doubt", "open", [1001])]
+    assert sandbox.requests[CREATE] == 3 + 7, "seven attempts got no answer, one settled it, one bought"
+
+
+async def test_what_was_settled_since_it_was_claimed_is_not_sent(path: Path) -> None:
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        intents = [client.orders.prepare(catalog_product_id=87, idempotency_key=key) for key in ("a", "b")]
+        for intent in intents:
+            leave_behind(journal, account_of(sandbox), intent)
+        claimed = client._recovery._claimed
+
+        async def settled(delivery: AsyncDelivery) -> Any:
+            found = await claimed(delivery)
+            client._recovery._purchases.change("a", close(time.time()))
+            return found
+
+        client._recovery._claimed = settled  # type: ignore[method-assign]  # at this very moment
+        assert told(await client.orders.recover()) == [("b", "settled", [1001])]
+        assert client.orders.unresolved() == ()
+    assert sandbox.requests[CREATE] == 1
+
+
+async def test_keys_that_are_none_are_refused_and_never_looked_up(path: Path) -> None:
+    keys: tuple[Any, ...] = ("\ud800", "", "x" * 129, 2**70, object(), [], {}, b"key")
+    async with AsyncVirtualClient(still_sandbox(), journal=path) as client:
+        for key in keys:
+            error = await outcome(client.orders.create, catalog_product_id=87, idempotency_key=key)
+            assert error == ("InvalidArgumentError", "not_sent", None)
+            error = await outcome(client.orders.create_many, 5, catalog_product_id=87, idempotency_key=key)
+            assert error[:2] == ("InvalidArgumentError", "not_sent")
+
+
+async def test_a_call_for_many_speaks_of_all_its_keys(path: Path) -> None:
+    sandbox = still_sandbox(balance=10**9)
+    script = AsyncScript([refusal(422, "NO_OFFER_AVAILABLE"), *[LOST] * 8])
+    async with AsyncVirtualClient(sandbox, transport=script, journal=path) as client:
+        bulk = await client.orders.create_many(100, catalog_product_id=87, idempotency_key="B")
+        assert [error.outcome for error in bulk.errors] == ["rejected"]
+        with pytest.raises(NetworkError):
+            await client.orders.create(catalog_product_id=87, idempotency_key="B-7")
+        error = await outcome(client.orders.create_many, 0, catalog_product_id=87, idempotency_key="B")
+        assert error[:2] == ("InvalidArgumentError", "unknown")
+        error = await outcome(client.orders.create_many, 0, catalog_product_id=87, idempotency_key="C")
+        assert error[:2] == ("InvalidArgumentError", "not_sent")
+
+
+async def test_a_purchase_that_is_over_is_still_too_old_to_be_sent_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sandbox = still_sandbox(otp_after=None)
+    client = AsyncVirtualClient(sandbox)
+    order_id = await rent(client, idempotency_key="sale")
+    sandbox.deliver_sms(order_id)
+    await client.orders.finish(order_id)
+    again = await client.orders.create(catalog_product_id=87, idempotency_key="sale")
+    assert again.orders[0].id == order_id
+    assert client.orders.bought() == ()
+    sandbox.fail_next("orders.create", "UNAUTHORIZED")
+    error = await outcome(client.orders.create, catalog_product_id=87, idempotency_key="sale")
+    assert error == ("UnauthorizedError", "unknown", "sale")
+    assert client.orders.unresolved() == ()
+    monkeypatch.setattr(time, "time", lambda now=time.time(): now + 90_000)
+    error = await outcome(client.orders.create, catalog_product_id=87, idempotency_key="sale")
+    assert error == ("PurchaseTooOldError", "unknown", "sale")
+
+
+async def test_a_cancel_that_waits_keeps_one_deadline_for_all_its_requests() -> None:
+    sandbox = still_sandbox(otp_after=None)
+    client = AsyncVirtualClient(sandbox)
+    order_id = await rent(client)
+    deadlines: list[float | None] = []
+    run = client._driver.run
+
+    async def watched(call: Any, timeout: float | None = None, *rest: Any, **options: Any) -> Any:
+        deadlines.append(options.get("deadline"))
+        return await run(call, timeout, *rest, **options)
+
+    client._driver.run = watched  # type: ignore[method-assign]  # to see what each request may take
+    await client.orders.cancel(order_id, wait=True, timeout=300)
+    assert len(deadlines) == 3
+    assert len(set(deadlines)) == 1

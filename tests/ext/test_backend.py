@@ -51,7 +51,7 @@ class Loss:
         return lost
 
 
-def losing_polls(loss: Loss) -> Callable[[Any], Any]:
+def losing_polls(loss: Loss) -> Callable[[Any, Any], Any]:
     """Put a proxy before the served sandbox that answers some polls itself."""
 
     def make(app: Any, hosts: Any) -> Any:
