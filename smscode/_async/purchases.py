@@ -53,8 +53,11 @@ class AsyncDelivery:
     ``fresh`` says that its keys were made up by this call, so that nothing can have been bought under them.
     """
 
-    def __init__(self, let_go: Callable[[AsyncDelivery, BaseException | None], None], *, fresh: bool) -> None:
-        self._let_go = let_go
+    def __init__(
+        self, leave_all: Callable[[AsyncDelivery, BaseException | None], None], *, fresh: bool
+    ) -> None:
+        """Begin without a purchase; ``leave_all`` leaves those that it has by then."""
+        self._leave_all = leave_all
         self.deadline: float = math.inf
         self.fresh = fresh
         self.thread: int = threading.get_ident()
@@ -72,7 +75,7 @@ class AsyncDelivery:
     def forbid(self, why: BaseException) -> None:
         """Withdraw what has not sent its first byte yet, which raises ``why`` from now on."""
         if not self.ended:
-            self._let_go(self, why)
+            self._leave_all(self, why)
 
 
 class AsyncBuying(Protocol[T_co]):

@@ -116,7 +116,7 @@ class AsyncRecovery:
             in_doubt = [row for row in claimed if row.state is State.WRITTEN]
             foreign = [(row, why) for row in in_doubt if (why := self._unsettled(row))]
             own = [row for row in in_doubt if self._unsettled(row) is None]
-            intents = [row.intent for row in own]
+            intents = list(dict.fromkeys(row.intent for row in own))
             results = await self._purchases.submit_all(intents, delivery, timeout, max_age, only_open=True)
             ends = [*foreign, *((row, results[row.intent]) for row in own)]
             for purchase in self._book.undelivered():
@@ -180,7 +180,6 @@ class AsyncRecovery:
         found = list(purchases)
         wanted = {order_id for purchase in found for order_id in purchase.orders}
         first = min((purchase.written_at or 0.0 for purchase in found), default=0.0)
-
         failures: list[SmscodeError] = []
 
         async def read(order_id: int) -> None:

@@ -55,8 +55,11 @@ class Delivery:
     ``fresh`` says that its keys were made up by this call, so that nothing can have been bought under them.
     """
 
-    def __init__(self, let_go: Callable[[Delivery, BaseException | None], None], *, fresh: bool) -> None:
-        self._let_go = let_go
+    def __init__(
+        self, leave_all: Callable[[Delivery, BaseException | None], None], *, fresh: bool
+    ) -> None:
+        """Begin without a purchase; ``leave_all`` leaves those that it has by then."""
+        self._leave_all = leave_all
         self.deadline: float = math.inf
         self.fresh = fresh
         self.thread: int = threading.get_ident()
@@ -74,7 +77,7 @@ class Delivery:
     def forbid(self, why: BaseException) -> None:
         """Withdraw what has not sent its first byte yet, which raises ``why`` from now on."""
         if not self.ended:
-            self._let_go(self, why)
+            self._leave_all(self, why)
 
 
 class Buying(Protocol[T_co]):

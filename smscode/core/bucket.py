@@ -223,10 +223,8 @@ class Bucket:
             if lease.holder is not None and lease.holder.over:
                 self._queue(lease).pop(lease, None)
         for lease in cast("tuple[Lease, ...]", tuple(self._slots.holders)):
-            if lease.deadline + LINGER < now:
-                self.end(lease, now, _LOST)
-            elif lease.holder is not None and lease.holder.over:
-                self.end(lease, now, _LOST if lease.sent else _UNSENT)
+            if lease.deadline + LINGER < now or (lease.holder is not None and lease.holder.over):
+                self.end(lease, now, _LOST if lease.sent else _UNSENT)  # after its deadline nothing is sent
 
     def pause(self, lease: Lease | None, now: float, seconds: float) -> bool:
         """Grant nothing for so long, and then begin with one request at a time; only time lifts it.

@@ -280,9 +280,7 @@ HEADERS: list[Case] = [
     *answers("P50", unreadable("bytes of text/html", status_code=401), BALANCE, reply(HTML, 401, HTML_TYPE)),
     # A proxy's own 407 is a ProxyError of the connection (not sent); as an answer it is as any other page.
     *answers("P50", unreadable("bytes of text/html", status_code=407), BALANCE, reply(HTML, 407, HTML_TYPE)),
-    talk(
-        "P50", fails(NetworkError, "No connection (ProxyError)", "not_sent"), BALANCE, httpx.ProxyError("407")
-    ),
+    talk("P50", fails(NetworkError, "The proxy refuses (407)", "not_sent"), BALANCE, httpx.ProxyError("407")),
     talk("P51", PAUSED, PATIENT, reply(HTML, 429, HTML_TYPE), GOOD),
     *answers("P51", unreadable("bytes of text/html", status_code=403), CREATE, reply(HTML, 403, HTML_TYPE)),
 ]

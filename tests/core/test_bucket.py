@@ -346,12 +346,16 @@ class Queue(RuleBasedStateMachine):
         self.cooling: list[float] = []
         self.paused_until = 0.0
         self.gone: list[Lease] = []
+        self.unknown = False  # whether a slot may cool for longer than is kept account of here
 
     def holders(self) -> int:
         return len(self.busy) + sum(until > self.now for until in self.cooling)
 
     @rule(urgent=st.booleans(), patience=st.sampled_from([0.5, 30.0, 70.0, 200.0, FOREVER]))
     def ask(self, urgent: bool, patience: float) -> None:
+        if self.ghosts:  # else those who wait already may get their slots before this one is there
+            self.bucket._reclaim(self.now)
+            self.settle()
         lease = self.bucket.ask(self.now, self.now + patience, urgent, Call())
         if isinstance(lease, NoRoom):
             assert lease.seconds > patience
@@ -389,14 +393,15 @@ class Queue(RuleBasedStateMachine):
         self.busy.remove(lease)
         lease.sent, call(lease).over = sent, known
         self.gone.append(lease)
+        self.unknown = self.unknown or sent or not known  # it cools from when that is noticed
         if sent:  # it may still arrive for a while
             self.cooling.append(self.now + PERIOD + LINGER)
 
     @property
     def ghosts(self) -> bool:
-        """Whether a slot or a place is still kept for those who are gone."""
+        """Whether a slot or a place is still kept for those who are gone, or may be."""
         queued = {*self.bucket._urgent, *self.bucket._waiting}
-        return any(lease.granted or lease in queued for lease in self.gone)
+        return self.unknown or any(lease.granted or lease in queued for lease in self.gone)
 
     @precondition(lambda self: self.busy)
     @rule(data=st.data(), ending=st.sampled_from(Ending), meanwhile=st.sampled_from(["", "leave", "pause"]))

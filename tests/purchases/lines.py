@@ -56,11 +56,12 @@ class Lines:
     def __enter__(self) -> Lines:
         if self._then is not None:
             signal.signal(signal.SIGALRM, self._once_more)
+        self._before = sys.gettrace()
         sys.settrace(self._enter)
         return self
 
     def __exit__(self, *error: object) -> None:
-        sys.settrace(None)
+        sys.settrace(self._before)
         if self._then is not None:
             signal.setitimer(signal.ITIMER_REAL, 0.0)
             signal.signal(signal.SIGALRM, signal.SIG_IGN)
