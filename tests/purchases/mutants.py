@@ -109,7 +109,7 @@ def settled_at_once() -> None:
             real(self, purchase, created)
             self.change(purchase.key, purchase_records.close(time.time()))
             self.book.hand_over(purchase, done=True)
-            self.book.dismiss(purchase.key)
+            self.book._close(purchase)
 
         return buy
 
