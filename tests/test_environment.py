@@ -475,6 +475,7 @@ async def test_a_task_is_told_what_a_proxy_answers_too(refusing: str) -> None:
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.anyio
 async def test_aiohttp_says_what_a_proxy_answers_in_the_standard_s_words(refusing: str) -> None:
+    pytest.importorskip("aiohttp")
     through = pytest.importorskip("smscode.ext.aiohttp")
     transport = through.transport()
     async with AsyncClient("token-4711", transport=transport, retry=RetryPolicy(max_attempts=1)) as client:

@@ -7,6 +7,7 @@ import gc
 import os
 import sqlite3
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,9 +15,9 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from smscode import ConfigurationError
+from smscode import ClientStateError, ConfigurationError
 from smscode import journal as journal_module
-from smscode._journal import owners
+from smscode._journal import owners, thread
 from smscode.core.purchase_records import Living, Record
 from smscode.journal import SQLiteJournal, Write, shared
 
@@ -490,8 +491,6 @@ class TestForks:
         def child() -> None:
             journals.clear()
             gc.collect()
-            from smscode._journal import thread
-
             thread._flush()  # what the end of the process runs
 
         in_child(child)
@@ -537,6 +536,50 @@ os._exit(0)
         journal.close()
         journal.close()
         assert os.listdir(path.parent) == ["orders.db"]
+
+    def test_a_fork_in_the_middle_of_writing_leaves_no_lock_taken(self, path: Path) -> None:
+        """The child opens the same file; SQLite's own locks are those that the parent held as it forked."""
+
+        def child() -> None:
+            mine = shared(path)
+            store(mine, purchase("child"))
+            mine.close()
+
+        journal = shared(path)
+        for turn in range(20):
+            for key in (f"{turn}-{n}" for n in range(5)):
+                journal.apply(Write(ACCOUNT, key, put(purchase(key)), durable=True))
+            in_child(child)
+        assert len(keys(journal)) == 101
+        journal.close()
+
+    def test_a_fork_waits_for_no_journal_that_has_ended(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        journal = SQLiteJournal(path)
+        store(journal, purchase())
+        writer = next(iter(thread._running))
+        journal.close()
+        monkeypatch.setitem(thread._running, writer, None)  # it ends between the look and the question
+        in_child(lambda: None)
+        monkeypatch.setattr(writer, "_thread", threading.get_ident())  # a fork in the journal's own thread
+        in_child(lambda: None)
+
+    def test_an_ending_journal_lets_a_fork_go_on(self, path: Path) -> None:
+        journal = SQLiteJournal(path)
+        store(journal, purchase())
+        writer = next(iter(thread._running))
+        journal.close()
+        writer._queue.put(fork := thread._Fork())
+        writer._refuse_queued(ClientStateError("closed"))
+        fork.waits.get_nowait()
+
+    def test_a_forked_process_has_no_threads_of_journals(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with monkeypatch.context() as child:
+            child.setattr(thread, "_running", dict(thread._running))
+            child.setattr(thread, "_forks", {1: [thread._Fork()]})
+            thread._after_fork_in_child()
+            assert (thread._running, thread._forks) == ({}, {})
 
 
 def test_a_forked_process_is_told_by_its_process_id(

@@ -149,8 +149,8 @@ async def test_a_stand_in_that_cannot_see_the_requests_lets_none_out(server: Raw
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.anyio
 async def test_aiohttp_sends_nothing_past_a_stand_in(server: RawServer) -> None:
-    through = pytest.importorskip("smscode.ext.aiohttp")
     aiohttp = pytest.importorskip("aiohttp")
+    through = pytest.importorskip("smscode.ext.aiohttp")
     patches = [
         stand_in_async(answer()),
         mock.patch.object(aiohttp.ClientSession, "_request", mock.AsyncMock()),

@@ -11,6 +11,7 @@ import atexit
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -39,11 +40,32 @@ _PRUNING: Final = 3_600.0  # seconds between two looks for old rows
 _PRUNING_AGAIN: Final = 60.0  # the same after a failure
 _LOCKED: Final = "another process has it locked"
 _EXIT: Final = 1.0  # seconds that the end of the process waits for all journals together
+_FORK: Final = 10.0  # seconds that a fork waits for the threads, and these for the fork
 
 
 @frozen
 class _Stop:
     patience: float
+
+
+class _Fork:
+    """Keeps the thread out of SQLite while the process forks.
+
+    A child would inherit the locks that SQLite holds at that moment, with no thread to release them.
+    """
+
+    def __init__(self) -> None:
+        self.waits: Final[SimpleQueue[None]] = SimpleQueue()
+        self.forked: Final[SimpleQueue[None]] = SimpleQueue()
+
+    def pause(self) -> None:
+        """Wait, in the thread of the journal, until the process has forked."""
+        self.waits.put(None)
+        with suppress(Empty):
+            self.forked.get(timeout=_FORK)
+
+
+_Item = Write[Any] | Read[Any] | _Stop | _Fork
 
 
 class Writer:
@@ -53,7 +75,7 @@ class Writer:
         self.path: Final = store.path
         self.owner: Final = store.owner.id
         self._process = os.getpid()
-        self._queue: SimpleQueue[Write[Any] | Read[Any] | _Stop] = SimpleQueue()
+        self._queue: SimpleQueue[_Item] = SimpleQueue()
         self._tokens = [store]  # taken by the first thread, so that there is only one
         self._started = False
         self._failure: SmscodeError | None = None  # why the thread could not be started
@@ -122,6 +144,13 @@ class Writer:
                 return
             self._end.put(None)  # for others who wait; from now on they see that it has ended
 
+    def before_fork(self, fork: _Fork) -> None:
+        """Ask the thread to stay out of SQLite; the caller waits until it does."""
+        if not self._in_thread():
+            self._queue.put(fork)
+        if self._ended or self._in_thread():
+            fork.waits.put(None)
+
     def _begin(self) -> SmscodeError | None:
         """Start the thread if that is not done yet; return why it cannot be used."""
         if os.getpid() != self._process:
@@ -184,6 +213,8 @@ class Writer:
                 return
             if isinstance(item, Write | Read):
                 item.fail(again(error))
+            elif isinstance(item, _Fork):
+                item.waits.put(None)
 
     def _in_thread(self) -> bool:
         return threading.get_ident() == self._thread
@@ -192,7 +223,7 @@ class Writer:
 class _Work:
     """What the thread does: all its methods run there."""
 
-    def __init__(self, store: Store, queue: SimpleQueue[Write[Any] | Read[Any] | _Stop]) -> None:
+    def __init__(self, store: Store, queue: SimpleQueue[_Item]) -> None:
         self._store = store
         self._queue = queue
         self._writes: deque[Write[Any]] = deque()
@@ -257,6 +288,8 @@ class _Work:
                     self._writes.append(item)
                 elif isinstance(item, Read):
                     self._reads.append(item)
+                elif isinstance(item, _Fork):
+                    item.pause()
                 else:
                     stop_at = time.monotonic() + item.patience
                     self._stop_at = min(stop_at, self._stop_at or stop_at)
@@ -341,7 +374,7 @@ class _Work:
 
 
 _running: dict[Writer, None] = {}
-"""The writers that have a thread; changed by these threads only."""
+"""The writers that have a thread; changed by these threads only, and by a fork."""
 
 
 def _flush() -> None:
@@ -352,6 +385,32 @@ def _flush() -> None:
     end = time.monotonic() + _EXIT
     for writer in writers:
         writer.wait(max(0.0, end - time.monotonic()))
+
+
+_forks: dict[int, list[_Fork]] = {}
+"""What each thread that forks now has asked for."""
+
+
+def _before_fork() -> None:
+    end = time.monotonic() + _FORK
+    forks = _forks[threading.get_ident()] = []
+    for writer in list(_running):
+        fork = _Fork()
+        forks.append(fork)
+        writer.before_fork(fork)
+    for fork in forks:
+        with suppress(Empty):
+            fork.waits.get(timeout=max(0.0, end - time.monotonic()))
+
+
+def _after_fork() -> None:
+    for fork in _forks.pop(threading.get_ident(), ()):
+        fork.forked.put(None)
+
+
+def _after_fork_in_child() -> None:
+    _forks.clear()
+    _running.clear()  # their threads are the parent's
 
 
 def _closed_error(path: str) -> ClientStateError:
@@ -365,3 +424,5 @@ def _no_thread(path: str, cause: BaseException) -> JournalError:
 
 
 atexit.register(_flush)
+if sys.platform != "win32":  # pragma: no branch  # there nothing forks
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)

@@ -101,5 +101,6 @@ WIRE: list[Case] = [
     *wires("P49", BROKE, http(BODY, LENGTH, *(b"x-%d: %d" % (n, n) for n in range(10_000))), closes=True),
     # The server here answers when it has the head of the request, so before it has the body.
     *wires("P55", gives(7, lambda created: created.orders[0].id), http(CREATED), step=CREATE),
-    *wires("P55", BROKE, http(CREATED)[:-9], step=CREATE, closes=True),
+    # It also closes before the body has come, so what the client sees may be a reset.
+    *wires("P55", fails(NetworkError, "No answer", "unknown"), http(CREATED)[:-9], step=CREATE, closes=True),
 ]

@@ -351,13 +351,14 @@ def test_a_blank_code_or_message_is_none_wherever_orders_are_read(
     listed = [{**ORDER, **blanks, "id": n} for n in range(1, count + 1)]
     active = [{name: row.get(name) for name in (*ACTIVE, "otp_message")} for row in listed]
     created = success({"orders": [{"id": 1, **blanks}, {"id": 2, "status": 5, **blanks}], "failed_count": 0})
-    found = [
+    facts: dict[str, Any] = {**listed[0], "amount": Money.idr(1)}
+    found: list[Any] = [
         *read("orders.list", success(listed), "v1").data.items,
         *read("orders.active", success(active), "v1").data,
         *read("orders.create", created, "v1").data,
         read("orders.get", success({**ORDER, **blanks}), "v1").data,
         webhooks.OtpReceived(order_id=1, **blanks),
-        models.Order(**{**listed[0], "amount": Money.idr(1)}),
+        models.Order(**facts),
     ]
     assert {order.otp_code for order in found} == {None}
     assert {getattr(order, "otp_message", None) for order in found} == {None}
@@ -463,6 +464,9 @@ def test_an_integer_of_five_thousand_digits_is_no_json() -> None:
         jsontext.parse(b'{"a":' + b"9" * 5000 + b"}")
 
 
+EMPTY: list[object] = [[], {}]
+
+
 @pytest.mark.parametrize(
     ("body", "value"),
     [
@@ -474,7 +478,7 @@ def test_an_integer_of_five_thousand_digits_is_no_json() -> None:
         (b"\xef\xbb\xbf [1]", [1]),
         ('"\ufeff"'.encode(), "\ufeff"),
         # Brackets count where they open and close something, and only as deep as they are.
-        (b"[%b1]" % (b"[],{}," * 500), [*[[], {}] * 500, 1]),
+        (b"[%b1]" % (b"[],{}," * 500), [*EMPTY * 500, 1]),
         (b'["%b"]' % (b"[{" * 500), ["[{" * 500]),
         (rb'["%b",2]' % (rb"\"[" * 500), ['"[' * 500, 2]),
     ],
