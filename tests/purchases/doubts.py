@@ -183,7 +183,7 @@ def accounts(context: Context, flavour: Flavour) -> None:
             owners = [first, second] if number % 2 else [second, first]
             for program in (first, second):
                 context.diary.point = program.name
-                program.fork(_die_in_doubt)
+                program.fork(_die_in_doubt, attempts=1)
             # The one that recovers first lives on while the other one recovers.
             reading, writing = os.pipe()
             context.diary.point = owners[0].name
@@ -206,7 +206,7 @@ def accounts(context: Context, flavour: Flavour) -> None:
 
 async def _die_in_doubt(life: Life) -> None:
     with suppress(SmscodeError):
-        await life.orders.create(catalog_product_id=412, idempotency_key=life.program.key(), timeout=0.05)
+        await life.orders.create(catalog_product_id=412, idempotency_key=life.program.key())
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -271,7 +271,7 @@ async def _recover_nothing(key: str, life: Life) -> None:
 def rotation(context: Context, flavour: Flavour) -> None:
     """Leave a purchase in doubt, and replace the account's token: the next process is told of it."""
     with _program(context, f"rotation/{flavour}/1", flavour=flavour, plan="lost") as program:
-        program.fork(_die_in_doubt)
+        program.fork(_die_in_doubt, attempts=1)
         program.asks(program.key())
         program.token += "-new"
         program.live(_recover)

@@ -121,7 +121,7 @@ class Program:
                 opened.close()
         self.diary.write("end")
 
-    def fork(self, act: Act) -> int:
+    def fork(self, act: Act, *, attempts: int | None = None) -> int:
         """Live in a process of its own; return its exit code, negative for a signal."""
         self.diary.life += 1
         process = os.fork()
@@ -129,7 +129,7 @@ class Program:
             self.diary.life -= 1
             signal.alarm(_LONGEST_LIFE)
             try:
-                self.live(act)
+                self.live(act, attempts=attempts)
             except BaseException:
                 self.diary.write("broken", text=traceback.format_exc()[-1500:])
             finally:

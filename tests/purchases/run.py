@@ -1,4 +1,4 @@
-"""The proof of purchases: ``python -m tests.purchases.run [--short] [--seed N] [--only NAME]``.
+"""The proof of purchases: ``python -m tests.purchases.run [--short | --mutants] [--seed N] [--only NAME]``.
 
 ``--only`` takes the name of a scenario as it is printed, or a pattern such as ``line/create/*``. It ends
 with 1 when a law was broken; what was tried follows from the names and the seed.
