@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Literal
 
 import pytest
 
 from smscode import _budgets
+
+# A shell without job control starts what runs in its background with SIGINT ignored, and every program that
+# a test starts would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=["asyncio", "trio"])
