@@ -146,9 +146,11 @@ class Writer:
 
     def before_fork(self, fork: _Fork) -> None:
         """Ask the thread to stay out of SQLite; the caller waits until it does."""
-        if not self._in_thread():
-            self._queue.put(fork)
-        if self._ended or self._in_thread():
+        if self._in_thread():
+            fork.waits.put(None)
+            return
+        self._queue.put(fork)
+        if self._ended:
             fork.waits.put(None)
 
     def _begin(self) -> SmscodeError | None:

@@ -412,12 +412,10 @@ class Purchases:
         writing = purchase.writing
         if self.journal is None or writing is None or self._abandon(writing):
             return True
-        now = time.time()
         if writing.failed:
-            self.change(
-                purchase.key, writing.withdraw(now), durable=True
-            )  # in case the disk has it after all
+            self._take_out(purchase, writing)  # in case the disk has it after all
             return True
+        now = time.time()
         if state is State.WITHDRAWN:
             step = writing.withdraw(now)
         else:

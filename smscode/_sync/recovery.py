@@ -115,9 +115,9 @@ class Recovery:
                 delivery.labelled = error
                 error.outcome = "unknown"  # of whatever is in doubt in the journal
                 raise
-            in_doubt = [row for row in claimed if row.state is State.WRITTEN]
-            foreign = [(row, why) for row in in_doubt if (why := self._unsettled(row))]
-            own = [row for row in in_doubt if self._unsettled(row) is None]
+            in_doubt = [(row, self._unsettled(row)) for row in claimed if row.state is State.WRITTEN]
+            foreign = [(row, why) for row, why in in_doubt if why is not None]
+            own = [row for row, why in in_doubt if why is None]
             intents = list(dict.fromkeys(row.intent for row in own))
             results = self._purchases.submit_all(intents, delivery, timeout, max_age, only_open=True)
             ends = [*foreign, *((row, results[row.intent]) for row in own)]

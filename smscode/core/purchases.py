@@ -270,9 +270,8 @@ class PurchaseBook:
         key, digest = intent.idempotency_key, _digest(intent)
         purchase = self._purchases.get(key)
         if purchase is not None and purchase.certain and not purchase.under_way:
-            purchase = (
-                None  # an interrupted call left it behind without a byte sent, so it counts for nothing
-            )
+            # An interrupted call left it behind without a byte sent, so it counts for nothing.
+            purchase = None
         known, since = self._digests.get(key, (digest, None))
         if purchase is None:
             if since is not None and known != digest:
