@@ -94,9 +94,10 @@ class AsyncConnections:
         self._proxy: str | None = None
 
     async def send(self, effect: Send, caller: AsyncCaller) -> Response | Failure | HeldUp:
-        """Send a request and read its answer, all before its deadline."""
+        """Send a request and read its answer, all before its deadline; a `Response` is to be released."""
         if not await self._gate.enter(caller, effect.deadline - self._runtime.now()):
             return Failure("not sent", "No connection became free in time.", timed_out=True)
+        answer = None
         try:
             lease = effect.lease
             if effect.banned() or (lease is not None and lease.bucket.paused(self._runtime.clock())):
@@ -106,9 +107,11 @@ class AsyncConnections:
                 if self._shared is not None:
                     caller.check()
                     progress.begin(reports=False)
-                    return await self._exchange(self._shared, effect, progress)
-                progress.begin(reports=True)
-                return await self._on_lane(effect, progress, caller)
+                    answer = await self._exchange(self._shared, effect, progress)
+                else:
+                    progress.begin(reports=True)
+                    answer = await self._on_lane(effect, progress, caller)
+                return answer
             except SmscodeError as error:
                 return progress.refused(error)
             except Exception as error:
@@ -116,6 +119,23 @@ class AsyncConnections:
             except BaseException as cancelled:
                 _http.forget_frames(cancelled)
                 raise
+        finally:
+            if answer is None:
+                self._gate.leave(caller)
+
+    async def release(self, caller: AsyncCaller, *, keep: bool) -> None:
+        """Let go of what a call holds: its lane, to be used again or closed, and its place in the gate.
+
+        A lane is kept from others until its answer was read: one whose server has sent an answer too many,
+        or a proxy's page, would give the next call the answer to this one. A second time changes nothing.
+        """
+        try:
+            if caller.lane is not None:
+                if keep:
+                    self._put_back(caller, caller.lane, self._runtime.now())
+                else:
+                    self._give_up(caller)
+            await self._close_unwanted(caller)
         finally:
             self._gate.leave(caller)
 
@@ -132,19 +152,16 @@ class AsyncConnections:
                 caller.lane.break_off()
 
     async def _on_lane(self, effect: Send, progress: _http.Progress, caller: AsyncCaller) -> Response:
-        """Send a request on a lane of its own, and keep the lane only if that ended cleanly."""
+        """Send a request on a lane of its own, which is the caller's until it is released."""
         try:
             lane = self._take(caller, fresh=effect.fresh)
             lane.until(effect.deadline)
             caller.check()  # whoever interrupts it from now on finds its lane
-            answer = await self._exchange(lane, effect, progress)
-            self._put_back(caller, lane, self._runtime.now())
+            return await self._exchange(lane, effect, progress)
         except BaseException:
             self._give_up(caller)
-            raise
-        finally:
             await self._close_unwanted(caller)
-        return answer
+            raise
 
     async def _exchange(self, lane: AsyncLane, effect: Send, progress: _http.Progress) -> Response:
         async def trace(event: str, info: Mapping[str, object]) -> None:

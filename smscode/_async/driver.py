@@ -15,6 +15,7 @@ from ..core.flow import (
     Failure,
     HeldUp,
     Pause,
+    Release,
     Reply,
     Send,
     Sleep,
@@ -103,6 +104,9 @@ class AsyncDriver:
             while True:
                 if isinstance(effect, Send):
                     result = await self._send(effect, caller)
+                elif isinstance(effect, Release):
+                    await self._connections.release(caller, keep=effect.keep)
+                    result = None
                 else:
                     result = await self._perform(effect, caller)
                 effect = steps.send(Reply(self.runtime.now(), result))
@@ -116,6 +120,7 @@ class AsyncDriver:
                 watch.ended(call, self.runtime.now(), answer)
             return answer
         except BaseException as error:
+            await self._connections.release(caller, keep=False)  # if it was left while it read its answer
             if isinstance(error, TempBannedError):
                 self._ban.note(error, self.runtime.now())
             if watch is not None:

@@ -96,9 +96,10 @@ class Connections:
         self._proxy: str | None = None
 
     def send(self, effect: Send, caller: Caller) -> Response | Failure | HeldUp:
-        """Send a request and read its answer, all before its deadline."""
+        """Send a request and read its answer, all before its deadline; a `Response` is to be released."""
         if not self._gate.enter(caller, effect.deadline - self._runtime.now()):
             return Failure("not sent", "No connection became free in time.", timed_out=True)
+        answer = None
         try:
             lease = effect.lease
             if effect.banned() or (lease is not None and lease.bucket.paused(self._runtime.clock())):
@@ -108,9 +109,11 @@ class Connections:
                 if self._shared is not None:
                     caller.check()
                     progress.begin(reports=False)
-                    return self._exchange(self._shared, effect, progress)
-                progress.begin(reports=True)
-                return self._on_lane(effect, progress, caller)
+                    answer = self._exchange(self._shared, effect, progress)
+                else:
+                    progress.begin(reports=True)
+                    answer = self._on_lane(effect, progress, caller)
+                return answer
             except SmscodeError as error:
                 return progress.refused(error)
             except Exception as error:
@@ -118,6 +121,23 @@ class Connections:
             except BaseException as cancelled:
                 _http.forget_frames(cancelled)
                 raise
+        finally:
+            if answer is None:
+                self._gate.leave(caller)
+
+    def release(self, caller: Caller, *, keep: bool) -> None:
+        """Let go of what a call holds: its lane, to be used again or closed, and its place in the gate.
+
+        A lane is kept from others until its answer was read: one whose server has sent an answer too many,
+        or a proxy's page, would give the next call the answer to this one. A second time changes nothing.
+        """
+        try:
+            if caller.lane is not None:
+                if keep:
+                    self._put_back(caller, caller.lane, self._runtime.now())
+                else:
+                    self._give_up(caller)
+            self._close_unwanted(caller)
         finally:
             self._gate.leave(caller)
 
@@ -134,19 +154,16 @@ class Connections:
                 caller.lane.break_off()
 
     def _on_lane(self, effect: Send, progress: _http.Progress, caller: Caller) -> Response:
-        """Send a request on a lane of its own, and keep the lane only if that ended cleanly."""
+        """Send a request on a lane of its own, which is the caller's until it is released."""
         try:
             lane = self._take(caller, fresh=effect.fresh)
             lane.until(effect.deadline)
             caller.check()  # whoever interrupts it from now on finds its lane
-            answer = self._exchange(lane, effect, progress)
-            self._put_back(caller, lane, self._runtime.now())
+            return self._exchange(lane, effect, progress)
         except BaseException:
             self._give_up(caller)
-            raise
-        finally:
             self._close_unwanted(caller)
-        return answer
+            raise
 
     def _exchange(self, lane: Lane, effect: Send, progress: _http.Progress) -> Response:
         def trace(event: str, info: Mapping[str, object]) -> None:

@@ -17,6 +17,7 @@ from ..core.flow import (
     Failure,
     HeldUp,
     Pause,
+    Release,
     Reply,
     Send,
     Sleep,
@@ -105,6 +106,9 @@ class Driver:
             while True:
                 if isinstance(effect, Send):
                     result = self._send(effect, caller)
+                elif isinstance(effect, Release):
+                    self._connections.release(caller, keep=effect.keep)
+                    result = None
                 else:
                     result = self._perform(effect, caller)
                 effect = steps.send(Reply(self.runtime.now(), result))
@@ -118,6 +122,7 @@ class Driver:
                 watch.ended(call, self.runtime.now(), answer)
             return answer
         except BaseException as error:
+            self._connections.release(caller, keep=False)  # if it was left while it read its answer
             if isinstance(error, TempBannedError):
                 self._ban.note(error, self.runtime.now())
             if watch is not None:

@@ -14,6 +14,7 @@ import attrs
 from attrs import field, frozen
 
 from ..errors import (
+    APIError,
     InvalidResponseError,
     NetworkError,
     RateLimitError,
@@ -47,7 +48,7 @@ class Acquire:
 
 @frozen
 class Send:
-    """Send the request and read its answer, all of it before ``deadline``.
+    """Send the request and read its answer, all of it before ``deadline``; `Release` follows a `Response`.
 
     ``fresh`` asks for a new connection; ``doubt`` is to be raised when the first byte is written. The
     ``lease`` is given back when it is over, however it ends: as `ending` says, and if it is abandoned,
@@ -81,13 +82,24 @@ class Pause:
 
 
 @frozen
+class Release:
+    """Let go of the connection that the last answer came on, now that the answer has been read.
+
+    Without ``keep`` it is closed. What is not the service's own answer may be one that nothing asked for, and
+    then the next request on the same connection would get the answer to this one: somebody else's order.
+    """
+
+    keep: bool
+
+
+@frozen
 class Sleep:
     """Wait this many seconds; with 0, only let others have their turn."""
 
     seconds: float
 
 
-Effect: TypeAlias = Acquire | Send | Pause | Sleep
+Effect: TypeAlias = Acquire | Send | Release | Pause | Sleep
 
 
 @frozen
@@ -276,16 +288,20 @@ def _left_out(
 
 
 def _read(call: Call[T], reply: Reply, version: Version) -> Flow[Answer[T]]:
-    """Read the answer; a long one in steps, between which others get their turn."""
-    if isinstance(reply.result, Response):
-        steps = answers.read(call, reply.result, version)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                return cast("Answer[T]", end.value)
-            yield Sleep(0)
-    raise cast(Failure, reply.result).error()
+    """Read the answer, a long one in steps between which others get their turn; then release its lane."""
+    if not isinstance(reply.result, Response):
+        raise cast(Failure, reply.result).error()
+    steps = answers.read(call, reply.result, version)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            yield Release(keep=True)
+            return cast("Answer[T]", end.value)
+        except SmscodeError as error:
+            yield Release(keep=isinstance(error, APIError) and error.code is not None)
+            raise
+        yield Sleep(0)
 
 
 def _label(

@@ -20,6 +20,7 @@ from smscode import (
     InvalidResponseError,
     Money,
     NetworkError,
+    NotFoundError,
     RequestTimeoutError,
     RetryPolicy,
     SmscodeError,
@@ -365,6 +366,68 @@ async def test_a_lane_that_broke_is_not_used_again(answer: bytes) -> None:
             assert idle_lanes(client) == []
             assert (await client.balance()).balance == BALANCE
             assert len(idle_lanes(client)) == 1
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        ("200 OK", b'{"success": true, "data": "POISON!"}'),
+        ("200 OK", b'{"data": {}}'),
+        ("200 OK", b"<html>Welcome to the hotel</html>"),
+        ("302 Found", b""),
+        ("408 Request Timeout", b'{"success": false, "error": {}}'),
+        ("429 Too Many Requests", b"<html>Slow down</html>"),
+    ],
+)
+async def test_no_call_gets_the_answer_to_another_one_after_an_answer_too_many(
+    status: str, body: bytes
+) -> None:
+    """The service's answers are one behind on a connection where something sent an answer too many."""
+    behind = http(BALANCE_V1.replace(b"1000000", b"7"), "200 OK")
+
+    def respond(connection: int, request: int) -> tuple[bytes, bool]:
+        if connection > 1 or request == 1:
+            return GOOD, False
+        return (http(body, status) if request == 2 else behind), False
+
+    with raw_server(respond) as server:
+        async with lanes_client(base_url=server.url) as client:
+            assert (await client.balance()).balance == BALANCE
+            with pytest.raises(SmscodeError):
+                await client.balance()
+            assert idle_lanes(client) == []
+            for _ in range(2):
+                assert (await client.balance()).balance == BALANCE
+    assert server.connections == 2
+
+
+async def test_a_refusal_of_the_service_costs_no_connection() -> None:
+    refused = b'{"success": false, "error": {"code": "NOT_FOUND", "message": "no"}}'
+    with raw_server(lambda number, request: (http(refused, "404 Not Found"), False)) as server:
+        async with lanes_client(base_url=server.url) as client:
+            for _ in range(3):
+                with pytest.raises(NotFoundError):
+                    await client.balance()
+    assert server.connections == 1
+
+
+async def test_a_call_that_is_left_while_it_reads_its_answer_gives_everything_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def leave(runtime: AsyncRuntime, seconds: float) -> None:
+        raise KeyError(seconds)
+
+    rows = b",".join([b'{"id": 1, "code": "ID", "name": "Indonesia", "active": true}'] * 2_000)
+    page = http(b'{"success": true, "data": [' + rows + b"]}", "200 OK")
+    with raw_server(lambda number, request: (page if number == 1 else GOOD, False)) as server:
+        async with lanes_client(base_url=server.url, max_connections=1) as client:
+            with monkeypatch.context() as patch:
+                patch.setattr(AsyncRuntime, "sleep", leave)
+                with pytest.raises(KeyError):
+                    await client.catalog.countries()
+            assert idle_lanes(client) == []
+            assert (await client.balance()).balance == BALANCE
     assert server.connections == 2
 
 

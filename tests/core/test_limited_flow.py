@@ -15,6 +15,7 @@ from smscode.core.flow import (
     Failure,
     HeldUp,
     Pause,
+    Release,
     Reply,
     Send,
     Sleep,
@@ -56,6 +57,9 @@ def drive(
     try:
         while True:
             effect = next(steps) if reply is None else steps.send(reply)
+            if isinstance(effect, Release):
+                reply = Reply(now)
+                continue
             effects.append(effect)
             if isinstance(effect, Acquire):
                 ahead.append(next(results))

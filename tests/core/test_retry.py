@@ -13,7 +13,7 @@ from attrs import define, field
 
 from smscode import calls
 from smscode.core.codec import Version
-from smscode.core.flow import Effect, Failure, Reply, Send, Sleep, Terms, flow
+from smscode.core.flow import Effect, Failure, Release, Reply, Send, Sleep, Terms, flow
 from smscode.core.purchases import Doubt
 from smscode.core.retry import TABLE, Action, Pace, RetryPolicy
 from smscode.core.wire import Answer, Call, Kind, Request, Response
@@ -106,6 +106,7 @@ class Run:
     """A call whose flow was driven through a script."""
 
     effects: list[Effect] = field(factory=list["Effect"])
+    kept: list[bool] = field(factory=list[bool])
     answer: Answer[Any] | None = None
     error: SmscodeError | None = None
 
@@ -135,6 +136,10 @@ def drive(
     try:
         effect = next(steps)
         while True:
+            if isinstance(effect, Release):
+                run.kept.append(effect.keep)
+                effect = steps.send(Reply(now))
+                continue
             run.effects.append(effect)
             if isinstance(effect, Sleep):
                 now += effect.seconds
@@ -155,6 +160,22 @@ def drive(
 def test_every_trouble_has_a_sample_here() -> None:
     before_sending = {"no room"}
     assert TROUBLES.keys() | before_sending == TABLE.keys()
+
+
+@pytest.mark.parametrize("what", TROUBLES)
+def test_a_connection_is_kept_after_an_answer_of_the_service_only(what: str) -> None:
+    run = drive(CALLS[Kind.CREATE](), [TROUBLES[what]], policy=RetryPolicy(max_attempts=1))
+    foreign = {
+        "unreadable answer",
+        "unavailable",
+        "throttled",
+        "body too large",
+        "refused by something else",
+        "redirect",
+        "unexpected data",
+    }
+    assert run.error is not None
+    assert run.kept == ([] if isinstance(TROUBLES[what], Failure) else [what not in foreign])
 
 
 def test_every_documented_code_has_a_rule() -> None:

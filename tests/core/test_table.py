@@ -16,7 +16,7 @@ from smscode import Money, Product, RetryPolicy, SmscodeError
 from smscode.core import answers, slices, table, typed
 from smscode.core.codec import Version
 from smscode.core.endpoints import ENDPOINTS
-from smscode.core.flow import Reply, Send, Sleep, Terms, flow
+from smscode.core.flow import Release, Reply, Send, Sleep, Terms, flow
 
 from .support import CALLS, FX, PAGE, VERSIONS, exactly, finish, respond, usd
 
@@ -170,7 +170,7 @@ def test_the_flow_lets_others_have_their_turn_in_a_long_answer() -> None:
             answer = end.value
             break
         reply = Reply(2.0)
-    assert effects == [Sleep(0)] * (len(body) // (64 * 1024))
+    assert effects == [Sleep(0)] * (len(body) // (64 * 1024)) + [Release(keep=True)]
     assert (len(answer.data), answer.attempts) == (2_000, 1)
 
 
