@@ -64,7 +64,7 @@ def read(call: Call[T], response: Response, version: Version) -> Generator[None,
         None if later is None else later[1],
     )
     try:
-        data = endpoint.decode(envelope)
+        data = endpoint.read(envelope)
     except Mismatch as mismatch:
         failure = _labelled(_invalid(response, mismatch), "unexpected data")
     else:

@@ -23,9 +23,7 @@ def _balance(envelope: Envelope) -> Balance:
     return Balance(wire.balance, envelope.fx)
 
 
-BALANCE: Endpoint[Balance] = Endpoint(
-    "balance.get", "GET", "/balance", Group.BALANCE, Kind.READ, _balance, money=True
-)
+BALANCE = Endpoint("balance.get", "GET", "/balance", Group.BALANCE, Kind.READ, Balance, _balance, money=True)
 
 
 def get() -> Call[Balance]:

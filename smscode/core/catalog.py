@@ -68,58 +68,61 @@ def _product_rows(envelope: Envelope) -> ProductRows:
     return ProductRows(parts, limit, count, Call(PRODUCTS, PRODUCTS.path, envelope.query))
 
 
-COUNTRIES: Endpoint[list[Country]] = Endpoint(
+COUNTRIES = Endpoint(
     "catalog.countries",
     "GET",
     "/catalog/countries",
     Group.CATALOG,
     Kind.READ,
-    lambda envelope: envelope.rows(Country),
+    list[Country],
     rows=Country,
 )
-SERVICES: Endpoint[list[Service]] = Endpoint(
+SERVICES = Endpoint(
     "catalog.services",
     "GET",
     "/catalog/services",
     Group.CATALOG,
     Kind.READ,
-    lambda envelope: envelope.rows(Service),
+    list[Service],
     query=(_COUNTRY_ID,),
     refusals=("VALIDATION_ERROR",),
     rows=Service,
 )
-OPERATORS: Endpoint[list[Operator]] = Endpoint(
+OPERATORS = Endpoint(
     "catalog.operators",
     "GET",
     "/catalog/operators",
     Group.CATALOG,
     Kind.READ,
-    lambda envelope: envelope.rows(Operator),
+    list[Operator],
     query=(evolve(_COUNTRY_ID, required=True), evolve(_PLATFORM_ID, required=True)),
     refusals=("VALIDATION_ERROR",),
     newer=True,
     rows=Operator,
 )
-PRODUCTS: Endpoint[ProductPage] = Endpoint(
+PRODUCTS = Endpoint(
     "catalog.products",
     "GET",
     "/catalog/products",
     Group.CATALOG,
     Kind.READ,
+    ProductPage,
     _products,
     money=True,
     query=_FILTERS,
     refusals=("VALIDATION_ERROR",),
     rows=Product,
 )
-_PRODUCT_ROWS: Endpoint[ProductRows] = evolve(cast(Any, PRODUCTS), decode=_product_rows, later=True)
-EXCHANGE_RATE: Endpoint[ExchangeRate] = Endpoint(
+_PRODUCT_ROWS: Endpoint[ProductRows] = evolve(
+    cast(Any, PRODUCTS), result=ProductRows, decode=_product_rows, later=True
+)
+EXCHANGE_RATE = Endpoint(
     "catalog.exchange_rate",
     "GET",
     "/catalog/exchange-rate",
     Group.CATALOG,
     Kind.READ,
-    lambda envelope: envelope.one(ExchangeRate),
+    ExchangeRate,
     money=True,
     query=(Parameter(name="pair", kind=Text(), about="Which rate; v2 ignores it.", default="USD/IDR"),),
     refusals=("NOT_FOUND",),

@@ -96,7 +96,6 @@ _BUYING = (
 )
 
 T = TypeVar("T")
-R = TypeVar("R", CanceledOrder, FinishedOrder, ResendResult)
 
 
 def _page(envelope: Envelope) -> OrderPage:
@@ -104,111 +103,105 @@ def _page(envelope: Envelope) -> OrderPage:
     return OrderPage(tuple(envelope.rows(Order)), int(limit), int(offset), envelope.fx)
 
 
-def _order(envelope: Envelope) -> Order:
-    order = envelope.one(Order)
-    envelope.echoed("id", order.id)
-    return order
-
-
-def _about(envelope: Envelope, model: type[R]) -> R:
-    """Read a result that names its order. One about another order is not the answer to this call."""
-    result = envelope.one(model)
-    envelope.echoed("order_id", result.order_id)
-    return result
-
-
-LIST: Endpoint[OrderPage] = Endpoint(
+LIST = Endpoint(
     "orders.list",
     "GET",
     "/orders",
     Group.ORDER_QUERIES,
     Kind.READ,
+    OrderPage,
     _page,
     money=True,
     query=_PAGE,
     refusals=("VALIDATION_ERROR",),
     rows=Order,
 )
-ACTIVE: Endpoint[builtins.list[ActiveOrder]] = Endpoint(
+ACTIVE = Endpoint(
     "orders.active",
     "GET",
     "/orders/active",
     Group.ORDER_QUERIES,
     Kind.READ,
-    lambda envelope: envelope.rows(ActiveOrder),
+    builtins.list[ActiveOrder],
     rows=ActiveOrder,
 )
-GET: Endpoint[Order] = Endpoint(
+GET = Endpoint(
     "orders.get",
     "GET",
     "/orders/{id}",
     Group.ORDER_QUERIES,
     Kind.READ,
-    _order,
+    Order,
+    echoes="id",
     money=True,
     refusals=("NOT_FOUND",),
 )
-CREATE: Endpoint[CreatedOrders] = Endpoint(
+CREATE = Endpoint(
     "orders.create",
     "POST",
     "/orders/create",
     Group.CREATE,
     Kind.CREATE,
+    CreatedOrders,
     created_orders,
     money=True,
     fields=_WISH,
     refusals=_BUYING,
 )
-CANCEL: Endpoint[CanceledOrder] = Endpoint(
+CANCEL = Endpoint(
     "orders.cancel",
     "POST",
     "/orders/cancel",
     Group.CANCEL,
     Kind.TRANSITION,
-    lambda envelope: _about(envelope, CanceledOrder),
+    CanceledOrder,
+    echoes="order_id",
     money=True,
     fields=(ORDER_ID,),
     refusals=(*_ABOUT_ORDER, "CANCEL_TOO_EARLY"),
 )
-FINISH: Endpoint[FinishedOrder] = Endpoint(
+FINISH = Endpoint(
     "orders.finish",
     "POST",
     "/orders/finish",
     Group.ORDER_ACTIONS,
     Kind.TRANSITION,
-    lambda envelope: _about(envelope, FinishedOrder),
+    FinishedOrder,
+    echoes="order_id",
     fields=(ORDER_ID,),
     refusals=_ABOUT_ORDER,
 )
-RESEND: Endpoint[ResendResult] = Endpoint(
+RESEND = Endpoint(
     "orders.resend",
     "POST",
     "/orders/resend",
     Group.ORDER_ACTIONS,
     Kind.RESEND,
-    lambda envelope: _about(envelope, ResendResult),
+    ResendResult,
+    echoes="order_id",
     fields=(ORDER_ID,),
     refusals=_ABOUT_ORDER,
 )
-REACTIVATE: Endpoint[CreatedOrders] = Endpoint(
+REACTIVATE = Endpoint(
     "orders.reactivate",
     "POST",
     "/orders/reactivate",
     Group.CREATE,
     Kind.CREATE,
+    CreatedOrders,
     created_orders,
     money=True,
     fields=(ORDER_ID, _MAX_PRICE),
     refusals=_BUYING,
     newer=True,
 )
-REACTIVATE_OPTIONS: Endpoint[ReactivateOptions] = Endpoint(
+REACTIVATE_OPTIONS = Endpoint(
     "orders.reactivate_options",
     "GET",
     "/orders/{id}/reactivate-options",
     Group.ORDER_QUERIES,
     Kind.READ,
-    lambda envelope: envelope.one(ReactivateOptions),
+    ReactivateOptions,
     money=True,
     refusals=_ABOUT_ORDER,
     newer=True,

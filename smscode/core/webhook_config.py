@@ -8,22 +8,22 @@ from . import arguments
 from .parameters import Parameter, Text
 from .wire import Call, Endpoint, Group, Kind
 
-GET: Endpoint[WebhookConfig] = Endpoint(
+GET = Endpoint(
     "webhook.get",
     "GET",
     "/webhook",
     Group.WEBHOOK_CONFIG,
     Kind.READ,
-    lambda envelope: envelope.one(WebhookConfig),
+    WebhookConfig,
     refusals=("NOT_FOUND",),
 )
-UPDATE: Endpoint[WebhookConfig] = Endpoint(
+UPDATE = Endpoint(
     "webhook.update",
     "PATCH",
     "/webhook",
     Group.WEBHOOK_CONFIG,
     Kind.CONFIG,
-    lambda envelope: envelope.one(WebhookConfig),
+    WebhookConfig,
     fields=(
         Parameter(
             name="webhook_url",
@@ -40,13 +40,13 @@ UPDATE: Endpoint[WebhookConfig] = Endpoint(
     ),
     refusals=("NOT_FOUND", "VALIDATION_ERROR"),
 )
-TEST: Endpoint[WebhookTestResult] = Endpoint(
+TEST = Endpoint(
     "webhook.test",
     "POST",
     "/webhook/test",
     Group.WEBHOOK_TEST,
     Kind.TEST,
-    lambda envelope: envelope.one(WebhookTestResult),
+    WebhookTestResult,
     refusals=("VALIDATION_ERROR",),
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import Enum, StrEnum
-from typing import Generic, Literal, TypeAlias, TypeVar
+from typing import Generic, Literal, TypeAlias, TypeVar, cast
 
 from attrs import field, frozen
 
@@ -78,12 +78,13 @@ class Response:
 class Endpoint(Generic[T_co]):
     """An operation of the API, described once.
 
-    ``path`` is a template below the version prefix. ``decode`` turns a successful envelope into the
-    result. ``money`` says that the v2 answer states amounts, so it needs a rate. ``query`` and
-    ``fields`` are what a request may carry, ``refusals`` the error codes beyond those that every
-    operation has. ``newer``: only the current generation of the service has it. ``rows`` is the model of
-    the rows where ``data`` is an array of them, which may be long; ``later``: they are read when they are
-    wanted.
+    ``path`` is a template below the version prefix. ``result`` is the type of what a call returns; it is
+    decoded from ``data`` as it stands unless ``decode`` turns the envelope into it. ``echoes`` is the field
+    of the result that repeats the order which the call is about: another order there is not the answer.
+    ``rows`` is the model of the rows where ``data`` is an array, which may be long; ``later``: they are read
+    when they are wanted. ``money`` says that the v2 answer states amounts, so it needs a rate. ``query`` and
+    ``fields`` are what a request may carry, ``refusals`` the error codes beyond those that every operation
+    has. ``newer``: only the current generation of the service has it.
     """
 
     name: str
@@ -91,7 +92,9 @@ class Endpoint(Generic[T_co]):
     path: str
     group: Group
     kind: Kind
-    decode: Callable[[Envelope], T_co]
+    result: type[T_co]
+    decode: Callable[[Envelope], T_co] | None = None
+    echoes: str | None = None
     money: bool = False
     query: tuple[Parameter, ...] = ()
     fields: tuple[Parameter, ...] = ()
@@ -99,6 +102,17 @@ class Endpoint(Generic[T_co]):
     newer: bool = False
     rows: type[object] | None = None
     later: bool = False
+
+    def read(self, envelope: Envelope) -> T_co:
+        """Return the result in a successful envelope. Raises `Mismatch` where it cannot be read."""
+        if self.decode is not None:
+            return self.decode(envelope)
+        if self.rows is not None:
+            return cast(T_co, envelope.rows(self.rows))
+        result = envelope.one(self.result)
+        if self.echoes is not None:
+            envelope.echoed(self.echoes, getattr(result, self.echoes))
+        return result
 
 
 @frozen

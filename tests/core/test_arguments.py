@@ -6,12 +6,13 @@ import json
 import random
 import re
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from smscode import InvalidArgumentError, OrderStatus, ProductSort, RetryPolicy, RoutingPolicy, calls
-from smscode.core import arguments
+from smscode.core import arguments, endpoints
 from smscode.core.endpoints import ENDPOINTS
 from smscode.core.wire import Call
 
@@ -294,6 +295,14 @@ def test_an_object_of_another_class_is_refused() -> None:
 def test_a_message_shows_ints_and_otherwise_only_types(value: object) -> None:
     message = arguments.wrong("name", "something", value).message
     assert message.endswith("got -5." if value == -5 else f"got {type(value).__name__}.")
+
+
+def test_no_module_with_endpoints_is_left_out_of_the_registry() -> None:
+    folder = Path(endpoints.__file__).parent
+    describing = {
+        path.stem for path in folder.glob("*.py") if re.search(r"^[A-Z_]+ = Endpoint", path.read_text(), re.M)
+    }
+    assert describing == {module.__name__.rpartition(".")[2] for module in endpoints.MODULES}
 
 
 def test_every_operation_has_its_call_here() -> None:

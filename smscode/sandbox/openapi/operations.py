@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, cast, get_args, get_origin, get_type_hints
+from typing import Final
 
 from ... import calls
-from ...core import balance, catalog, orders, webhook_config
 from ...core.endpoints import ENDPOINTS
 from ...core.parameters import ORDER_ID
 from ...core.wire import Endpoint, Kind
@@ -16,9 +15,6 @@ from ...models import (
     CreatedOrder,
     CreatedOrders,
     ExchangeRate,
-    Order,
-    OrderPage,
-    Product,
     ProductPage,
 )
 from ..refusal import Json
@@ -49,20 +45,6 @@ _COUNT: Final[Schema] = {"type": "integer", "format": "int32", "minimum": 0}
 _POSITION: Final[Schema] = {"type": "integer", "format": "int64", "minimum": 0}
 
 
-def _results() -> Mapping[str, object]:
-    """Give the result type of each endpoint, as the declarations of the endpoints have it."""
-    return {
-        cast("Endpoint[object]", getattr(module, name)).name: get_args(hint)[0]
-        for module in (balance, catalog, orders, webhook_config)
-        for name, hint in get_type_hints(module).items()
-        # Another way to read an answer is none of the endpoints, though it is declared like them.
-        if get_origin(hint) is Endpoint and not getattr(module, name).later
-    }
-
-
-_RESULTS: Final = _results()
-
-
 def operation(endpoint: Endpoint[object], version: Version, schemas: Schemas) -> Schema:
     """Describe an operation."""
     area, _, action = endpoint.name.partition(".")
@@ -90,8 +72,8 @@ def _id(endpoint: Endpoint[object], version: Version) -> str:
 
 
 def _success(endpoint: Endpoint[object], version: Version, schemas: Schemas) -> Schema:
-    result = _RESULTS[endpoint.name]
-    envelope: dict[str, Json] = {"success": {"const": True}, "data": _data(result, version, schemas)}
+    result = endpoint.result
+    envelope: dict[str, Json] = {"success": {"const": True}, "data": _data(endpoint, version, schemas)}
     meta: dict[str, Json] = {}
     if result is ProductPage:
         meta |= {"page": _POSITION, "limit": _POSITION, "count": _POSITION}
@@ -109,11 +91,10 @@ def _success(endpoint: Endpoint[object], version: Version, schemas: Schemas) -> 
     return described
 
 
-def _data(result: object, version: Version, schemas: Schemas) -> Schema:
-    if result is ProductPage:
-        return {"type": "array", "items": schemas.model(Product, version)}
-    if result is OrderPage:
-        return {"type": "array", "items": schemas.model(Order, version)}
+def _data(endpoint: Endpoint[object], version: Version, schemas: Schemas) -> Schema:
+    result = endpoint.result
+    if endpoint.rows is not None:
+        return {"type": "array", "items": schemas.model(endpoint.rows, version)}
     if result is CreatedOrders:
         orders: Schema = {"type": "array", "items": schemas.model(CreatedOrder, version)}
         return closed({"orders": orders, "failed_count": _COUNT})
@@ -122,9 +103,7 @@ def _data(result: object, version: Version, schemas: Schemas) -> Schema:
         return closed({"currency": {"const": "IDR"}, **held} if version == "v1" else held)
     if result is ExchangeRate and version == "v2":
         return schemas.rate()
-    if get_origin(result) is list:
-        return {"type": "array", "items": schemas.model(get_args(result)[0], version)}
-    return schemas.model(cast("type[object]", result), version)
+    return schemas.model(result, version)
 
 
 def _refusals(endpoint: Endpoint[object], version: Version, schemas: Schemas) -> dict[str, Json]:
