@@ -16,9 +16,9 @@ import cattrs
 
 from smscode import calls
 from smscode.core import answers as reading
-from smscode.core import table, typed
-from smscode.core.codec import Version
-from smscode.core.wire import Response
+from smscode.core.api.call import Response
+from smscode.core.decoding import rows, rows_msgspec
+from smscode.core.decoding.converter import ApiVersion
 
 from . import answers, machine, vendor
 from .measure import Contestant, cpu_of, interleave
@@ -32,7 +32,7 @@ OPTIONAL: dict[str, Any] = {
     "operator_name": str | None,
 }
 _field: Any = attrs.field
-VERSIONS: tuple[Version, ...] = ("v1", "v2")
+VERSIONS: tuple[ApiVersion, ...] = ("v1", "v2")
 
 
 @attrs.frozen
@@ -72,25 +72,25 @@ def envelope(price: type) -> type:
     )
 
 
-def read(version: Version, body: bytes) -> None:
+def read(version: ApiVersion, body: bytes) -> None:
     """Decode as a client does, without the pauses."""
     for _ in reading.read(calls.catalog.products(), Response(200, {}, body), version):
         pass
 
 
-def read_plainly(version: Version, body: bytes) -> None:
+def read_plainly(version: ApiVersion, body: bytes) -> None:
     """Decode as a client does that has no msgspec."""
-    with patch.object(typed, "library", return_value=None):
+    with patch.object(rows_msgspec, "library", return_value=None):
         read(version, body)
 
 
-def read_afresh(version: Version, body: bytes) -> None:
+def read_afresh(version: ApiVersion, body: bytes) -> None:
     """Decode as a client does that remembers no price."""
-    table.columns.cache_clear()
+    rows.columns.cache_clear()
     read(version, body)
 
 
-def decoders(version: Version) -> Mapping[str, Callable[[bytes], object]]:
+def decoders(version: ApiVersion) -> Mapping[str, Callable[[bytes], object]]:
     """Give what decodes a body, by name."""
     classes: Any = envelope({"v1": int, "v2": Price}[version])
     converter = cattrs.Converter()
@@ -117,7 +117,7 @@ def decoders(version: Version) -> Mapping[str, Callable[[bytes], object]]:
     return found
 
 
-def _models(pydantic: Any, version: Version) -> Any:
+def _models(pydantic: Any, version: ApiVersion) -> Any:
     make = pydantic.create_model
     amounts = {"amount": Decimal, "currency": str, "canonical_amount": int, "canonical_currency": str}
     price = int if version == "v1" else make("Price", **_needed(amounts))

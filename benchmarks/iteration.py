@@ -13,8 +13,8 @@ from unittest.mock import patch
 from attrs import frozen
 
 from smscode import AsyncClient
-from smscode.core import table, typed
-from smscode.core.codec import Version
+from smscode.core.decoding import rows, rows_msgspec
+from smscode.core.decoding.converter import ApiVersion
 
 from . import answers, machine
 from .decoding import VERSIONS
@@ -71,7 +71,7 @@ async def longest_hold(client: AsyncClient, walk: Walk) -> float:
 
 async def most_memory(client: AsyncClient, walk: Walk) -> int:
     """Give the most bytes held at once while a walk went on, beyond those before."""
-    table.columns.cache_clear()
+    rows.columns.cache_clear()
     tracemalloc.start()
     try:
         await walk(client)
@@ -91,7 +91,7 @@ class Walked:
     memory: Mapping[str, int]
 
 
-async def measured(version: Version, url: str, rounds: int) -> Walked:
+async def measured(version: ApiVersion, url: str, rounds: int) -> Walked:
     """Walk several times."""
     walks: dict[str, Walk] = {"iter_products": iterate, "prefetch_products": prefetch}
     async with AsyncClient("benchmark-token", base_url=url, api_version=version) as client:
@@ -121,7 +121,7 @@ def run(setup: Setup) -> Iterator[Figure]:
         }
         with running(bodies) as url:
             for engine in engines:
-                without = patch.object(typed, "library", return_value=None)
+                without = patch.object(rows_msgspec, "library", return_value=None)
                 with nullcontext() if engine == "fast" else without:
                     walked[f"{version}, {engine}"] = asyncio.run(measured(version, url, rounds))
     what = f"{pages * rows:,} products"

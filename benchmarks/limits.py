@@ -11,13 +11,13 @@ from functools import partial
 from typing import Any
 
 from smscode import RateLimits
-from smscode._async.limits import AsyncLimits
-from smscode._budgets import Budget
+from smscode._async.rate_limiter import AsyncRateLimiter
 from smscode._concurrency import AsyncCaller, AsyncRuntime
-from smscode.core.bucket import Bucket, Lease
+from smscode._ratelimit.registry import AccountLimits
+from smscode.core.api.call import EndpointGroup
 from smscode.core.flow import Acquire
-from smscode.core.slots import Ending, Slots
-from smscode.core.wire import Group
+from smscode.core.ratelimit.limiter import GroupLimiter, Lease
+from smscode.core.ratelimit.slots import RequestEnding, SlotWindow
 
 from . import machine
 from .measure import Contestant, interleave
@@ -29,14 +29,14 @@ Step = Callable[[], Awaitable[object]]
 
 
 def _this() -> Step:
-    limits = AsyncLimits(Budget(RateLimits(create=PLENTY)), AsyncRuntime())
-    effect = Acquire(Group.CREATE, 1e9, urgent=False)
+    limits = AsyncRateLimiter(AccountLimits(RateLimits(create=PLENTY)), AsyncRuntime())
+    effect = Acquire(EndpointGroup.CREATE, 1e9, urgent=False)
     caller = AsyncCaller(lambda _: None)
 
     async def step() -> None:
         lease = await limits.acquire(effect, 30.0, caller)
         assert isinstance(lease, Lease)
-        limits.end(lease, Ending.ANSWERED)
+        limits.end(lease, RequestEnding.ANSWERED)
 
     return step
 
@@ -94,8 +94,8 @@ def _contestant(runner: asyncio.Runner, make: Callable[[], Step], count: int) ->
 
 def _grants(waiters: int) -> float:
     """Give the seconds of CPU for each grant to that many who wait, one grant at a time."""
-    slots = Slots(60.0)
-    bucket = Bucket("create", 1, slots)
+    slots = SlotWindow(60.0)
+    bucket = GroupLimiter("create", 1, slots)
     bucket.ask(0.0, 1e9)
     leases = [bucket.ask(0.0, 1e9) for _ in range(waiters)]
     first = bucket.ask(0.0, 1e9)
@@ -107,7 +107,7 @@ def _grants(waiters: int) -> float:
         if holder is None:
             slots.holders.clear()  # the one that was asked for first is over
         else:
-            bucket.end(holder, 0.0, Ending.UNSENT)
+            bucket.end(holder, 0.0, RequestEnding.UNSENT)
         bucket.look(lease, 0.0)
         assert lease.granted
         holder = lease

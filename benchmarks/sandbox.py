@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import httpx
 from attrs import field, frozen
 
-from smscode.core.wire import Response
+from smscode.core.api.call import Response
 from smscode.sandbox import Sandbox
 
 from .measure import Contestant, cpu_of, interleave

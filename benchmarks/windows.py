@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from attrs import frozen
 
 from smscode import RateLimits
-from smscode.core.bucket import Bucket, Lease
-from smscode.core.slots import LINGER, Ending, Slots
-from smscode.core.wire import Group
+from smscode.core.api.call import EndpointGroup
+from smscode.core.ratelimit.limiter import GroupLimiter, Lease
+from smscode.core.ratelimit.slots import LINGER, RequestEnding, SlotWindow
 from tests.ext.redis_server import redis_server
 
 from . import machine
@@ -56,8 +56,10 @@ class Seen:
 
 def run(setup: Setup) -> Iterator[Figure]:
     """Measure all groups of endpoints in virtual time, and several processes in real time."""
-    every = tuple(Group)
-    rounds, groups = setup.pick((8, every), (3, every), (2, (Group.CANCEL, Group.WEBHOOK_TEST)))
+    every = tuple(EndpointGroup)
+    rounds, groups = setup.pick(
+        (8, every), (3, every), (2, (EndpointGroup.CANCEL, EndpointGroup.WEBHOOK_TEST))
+    )
     documented = RateLimits()
     for name, latency in LATENCIES.items():
         seen = {group: saturate(*documented.of(group), latency, rounds) for group in groups}
@@ -99,7 +101,7 @@ def saturate(
     window: float,
     latency: Callable[[random.Random], float],
     windows: int,
-    slots: Callable[[float], Slots] = Slots,
+    slots: Callable[[float], SlotWindow] = SlotWindow,
 ) -> Seen:
     """Let tasks send as fast as a bucket lets them, in virtual time; the service counts in between.
 
@@ -107,9 +109,9 @@ def saturate(
     of other kinds that what they do wrong is seen.
     """
     chance = random.Random(limit)
-    bucket = Bucket("any", limit, slots(window))
+    bucket = GroupLimiter("any", limit, slots(window))
     now, until = 3.7, 3.7 + windows * window
-    ends: list[tuple[float, int, Lease, Ending]] = []
+    ends: list[tuple[float, int, Lease, RequestEnding]] = []
     arrivals: list[float] = []
     began, taken = now, 0.0
     waiting: list[Lease] = []
@@ -141,7 +143,7 @@ def saturate(
     return Seen(worst(arrivals, window), max(aligned.values()), taken / (limit * (until - began)))
 
 
-def _again(bucket: Bucket, first: Lease, now: float) -> float:
+def _again(bucket: GroupLimiter, first: Lease, now: float) -> float:
     again = bucket.look(first, now)
     assert isinstance(again, float | int)
     return again
@@ -152,15 +154,15 @@ def _send(
     now: float,
     latency: Callable[[random.Random], float],
     chance: random.Random,
-    ends: list[tuple[float, int, Lease, Ending]],
+    ends: list[tuple[float, int, Lease, RequestEnding]],
     arrivals: list[float],
 ) -> float:
     """Send a request; give how long it holds its slot busy."""
     took = latency(chance)
-    ending = Ending.ANSWERED
+    ending = RequestEnding.ANSWERED
     arrival = now + took * chance.random()
     if chance.random() < CANCELLED:
-        ending = Ending.LOST
+        ending = RequestEnding.LOST
         left = took * chance.random()
         arrival = min(arrival, now + left + LINGER)
         took = left

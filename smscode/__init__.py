@@ -15,24 +15,21 @@ if TYPE_CHECKING:
     from ._async.orders import AsyncOrders
     from ._async.rental import AsyncRental
     from ._async.webhook import AsyncWebhook
+    from ._serialization import to_dict, to_json
     from ._sync.catalog import Catalog
     from ._sync.client import Client
     from ._sync.orders import Orders
     from ._sync.rental import Rental
     from ._sync.webhook import Webhook
-    from .core.bulk import BulkResult
-    from .core.intents import OrderIntent
-    from .core.limits import RateLimits
-    from .core.otp import OtpOutcome
-    from .core.plain import to_dict, to_json
-    from .core.purchases import Recovered
+    from .core.api.call import Answer, Call
+    from .core.purchases.bulk import BulkResult
+    from .core.purchases.intents import OrderIntent
+    from .core.purchases.states import Recovered
+    from .core.ratelimit.options import RateLimits
     from .core.release import Released
     from .core.retry import RetryPolicy
     from .core.timeouts import Timeouts
-    from .core.wire import (
-        Answer,
-        Call,
-    )
+    from .core.waiting.sms_wait import OtpOutcome
     from .errors import (
         APIError,
         CancelTooEarlyError,

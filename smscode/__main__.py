@@ -6,15 +6,15 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 
-from .cli import streams
+from .cli import stdio
 from .cli.exits import Exit
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and give its exit code, one of `smscode.cli.exits.Exit`."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    streams.open_closed()
-    streams.escape()
+    stdio.open_closed()
+    stdio.escape()
     try:
         code = _run(given)
         sys.stdout.flush()
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write("Interrupted.\n")
         return Exit.INTERRUPTED
     except OSError as error:
-        return streams.lost(error, Exit.FAILED)
+        return stdio.lost(error, Exit.FAILED)
     return code
 
 
@@ -31,7 +31,7 @@ def _run(given: list[str]) -> int:
         from .cli.app import run
 
         return run(given)
-    from .cli.plain import main as plain
+    from .cli.fallback import main as plain
 
     return plain(given, sys.stdout)
 

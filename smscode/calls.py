@@ -5,8 +5,8 @@ which holds the result together with the request id, the HTTP status, the exchan
 number of attempts.
 """
 
-from .core import balance, catalog, orders
-from .core import webhook_config as webhook
-from .core.wire import Answer, Call
+from .core.api import balance, catalog, orders
+from .core.api import webhook as webhook
+from .core.api.call import Answer, Call
 
 __all__ = ["Answer", "Call", "balance", "catalog", "orders", "webhook"]

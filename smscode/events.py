@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 from attrs import frozen
 
-from .core.wire import Group
+from .core.api.call import EndpointGroup
 from .errors import Outcome
 
 __all__ = [
@@ -125,7 +125,7 @@ class Waited(CallEvent):
 class GroupPaused(CallEvent):
     """The service refused a request, so a ``group`` of endpoints pauses, or, if None, every group."""
 
-    group: Group | None
+    group: EndpointGroup | None
     seconds: float
 
     def _said(self) -> str:

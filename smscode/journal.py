@@ -15,9 +15,9 @@ from typing import Any, Final, NoReturn, Self, TypeVar
 from ._journal.store import Store, Totals, real_path
 from ._journal.thread import Writer
 from ._journal.writes import Read, Sweep, Write
-from .core.arguments import wrong
-from .core.purchase_records import Record
-from .core.purchases import Holder
+from .core.api.arguments import wrong
+from .core.purchases.records import PurchaseRecord
+from .core.purchases.states import PurchaseHolder
 from .errors import ClientStateError
 
 __all__ = ["Read", "SQLiteJournal", "Sweep", "Totals", "Write", "shared"]
@@ -41,7 +41,7 @@ class SQLiteJournal:
     owner: str
     """The name of this journal object in the rows of its purchases."""
 
-    holders: dict[tuple[str, str], Holder]
+    holders: dict[tuple[str, str], PurchaseHolder]
     """The calls that have a purchase under way, by account and idempotency key: of all clients here."""
 
     lock: threading.Lock
@@ -95,7 +95,7 @@ class SQLiteJournal:
         """Return True if a write had not begun and will never be applied; it does not become done then."""
         return self._writer.abandon(write)
 
-    def find(self, account: str, key: str, wake: Callable[[], object]) -> Read[tuple[Record | None]]:
+    def find(self, account: str, key: str, wake: Callable[[], object]) -> Read[tuple[PurchaseRecord | None]]:
         """Queue the question for a purchase, open or closed, and return it. It never raises.
 
         It waits for no other process that has the file locked.
@@ -107,7 +107,7 @@ class SQLiteJournal:
         """Where the file really lies."""
         return self._writer.path
 
-    def records(self, account: str, *, ended: bool = False) -> list[Record]:
+    def records(self, account: str, *, ended: bool = False) -> list[PurchaseRecord]:
         """Return an account's open purchases, oldest first, as they are after all that was queued.
 
         ``ended`` leaves out those of journals that are open in another process, or in this one.

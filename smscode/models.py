@@ -13,7 +13,7 @@ from enum import StrEnum
 from attrs import Attribute, field, frozen
 from attrs.validators import optional
 
-from .core.plain import Model
+from ._serialization import Model
 from .errors import InvalidArgumentError
 from .money import FxRate, Money
 

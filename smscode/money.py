@@ -12,8 +12,8 @@ from typing import Final, Literal
 
 from attrs import field, frozen
 
-from .core import exact
-from .core.plain import Model
+from ._serialization import Model
+from .core.api import exact
 from .errors import InvalidArgumentError
 
 BALANCE_PLACES: Final = 2

@@ -18,7 +18,7 @@ from typing import TypeAlias
 from attrs import frozen
 
 from ._seen import Seen
-from .core import arguments
+from .core.api import arguments
 from .errors import WebhookPayloadError, WebhookSignatureError
 from .webhooks import LARGEST_BODY, SIGNATURE_HEADER, Event, parse, secret_keys, verify
 

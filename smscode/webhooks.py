@@ -14,9 +14,10 @@ from typing import TypeAlias, cast
 
 from attrs import field, frozen
 
-from .core import arguments, exact, jsontext
-from .core.codec import Mismatch, salvage
-from .core.plain import Model
+from ._serialization import Model
+from .core.api import arguments, exact
+from .core.decoding import strict_json
+from .core.decoding.converter import Mismatch, salvage
 from .errors import InvalidArgumentError, JsonValue, WebhookPayloadError, WebhookSignatureError
 from .models import Capabilities, mask, not_blank
 
@@ -166,7 +167,7 @@ def receive(body: bytes, signature: str | None, secret: str | Sequence[str]) -> 
 def _parsed(body: bytes) -> Event | WebhookPayloadError:
     """Return the event in a body, or the error to raise where no handler has the body in its frames."""
     try:
-        envelope = jsontext.parse(body)
+        envelope = strict_json.parse(body)
     except ValueError as error:
         return WebhookPayloadError(f"$: expected a JSON object ({error}).")
     try:
@@ -183,7 +184,7 @@ class _Envelope:
 
 def _event(body: JsonValue) -> Event:
     if type(body) is not dict:
-        raise Mismatch("$", f"expected an object, got {jsontext.type_name(body)}")
+        raise Mismatch("$", f"expected an object, got {strict_json.type_name(body)}")
     envelope = salvage("v2", body, _Envelope, "$", "event")
     data = body.get("data")
     kind = ORDER_EVENTS.get(envelope.event)
@@ -194,7 +195,7 @@ def _event(body: JsonValue) -> Event:
     if kind is None:
         return salvage("v2", fields, WebhookTest, "$.data")
     if type(data) is not dict:
-        raise Mismatch("$.data", f"expected an object, got {jsontext.type_name(data)}")
+        raise Mismatch("$.data", f"expected an object, got {strict_json.type_name(data)}")
     return salvage("v2", fields, kind, "$.data", "order_id")
 
 

@@ -20,18 +20,18 @@ import httpx
 
 from smscode import AsyncClient, Client, demo  # the package first: its two flavours import it
 from smscode._async import demo as async_demo
-from smscode._async.gate import AsyncGate
 from smscode._async.purchases import AsyncDelivery
+from smscode._async.semaphore import AsyncFairSemaphore
 from smscode._concurrency import AsyncEvent, AsyncRuntime, Event, Runtime
 from smscode._sync import demo as sync_demo
-from smscode._sync.gate import Gate
 from smscode._sync.purchases import Delivery
+from smscode._sync.semaphore import FairSemaphore
 from smscode.sandbox import Sandbox
 
 __all__ = [
     "AsyncDelivery",
     "AsyncDemo",
-    "AsyncGate",
+    "AsyncFairSemaphore",
     "AsyncOtherClient",
     "AsyncOtherTransport",
     "AsyncPieces",
@@ -39,7 +39,7 @@ __all__ = [
     "AsyncVirtualRuntime",
     "Delivery",
     "Demo",
-    "Gate",
+    "FairSemaphore",
     "OtherClient",
     "OtherTransport",
     "Pieces",

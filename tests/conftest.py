@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from smscode import _budgets
+from smscode._ratelimit import registry
 
 # A shell without job control starts what runs in its background with SIGINT ignored, and every program that
 # a test starts would inherit that.
@@ -42,4 +42,4 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def fresh_budgets() -> None:
     """Let no test wait for the rate limits that another one used up."""
-    _budgets.forget_budgets()
+    registry.forget_budgets()

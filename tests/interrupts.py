@@ -21,7 +21,7 @@ import pytest
 import smscode
 from smscode import Client, RateLimits
 from smscode._concurrency import callers
-from smscode.core import bucket, leased, slots
+from smscode.core.ratelimit import limiter, shared, slots
 from smscode.sandbox import Sandbox
 
 _ROOT = str(Path(smscode.__file__).parent)
@@ -213,7 +213,7 @@ class Bench:
 
 def hasten(monkeypatch: pytest.MonkeyPatch) -> RateLimits:
     """Let slots cool for less than a millisecond, and return limits of one or two requests in that time."""
-    for module in (bucket, leased, slots):
+    for module in (limiter, shared, slots):
         for name in ("MARGIN", "LINGER"):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, 0.0002)

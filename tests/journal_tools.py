@@ -15,8 +15,8 @@ from typing import Any, TypeVar, cast
 from attrs import evolve, field, mutable
 
 from smscode import _sqlite, calls
-from smscode.core.intents import OrderIntent
-from smscode.core.purchase_records import BoughtOrder, Living, Record, State, Step
+from smscode.core.purchases.intents import OrderIntent
+from smscode.core.purchases.records import BoughtOrder, Living, PurchaseRecord, PurchaseState, PurchaseStep
 from smscode.journal import SQLiteJournal, Write
 
 R = TypeVar("R")
@@ -31,7 +31,7 @@ def intent(key: str = "key-1", quantity: int = 1) -> OrderIntent:
     return OrderIntent.of(call, "v2")
 
 
-def purchase(key: str = "key-1", **facts: Any) -> Record:
+def purchase(key: str = "key-1", **facts: Any) -> PurchaseRecord:
     """Return the record of a purchase that was written at 1000."""
     usual: dict[str, Any] = {
         "account": ACCOUNT,
@@ -40,34 +40,38 @@ def purchase(key: str = "key-1", **facts: Any) -> Record:
         "owner": "gone",
         "written_at": 1000.0,
     }
-    return Record(**{**usual, **facts})
+    return PurchaseRecord(**{**usual, **facts})
 
 
-def put(record: Record | None) -> Step[Record | None]:
+def put(record: PurchaseRecord | None) -> PurchaseStep[PurchaseRecord | None]:
     """Return the step that stores a record; the result is the one before."""
 
-    def step(before: Record | None, living: Living) -> tuple[Record | None, Record | None]:
+    def step(
+        before: PurchaseRecord | None, living: Living
+    ) -> tuple[PurchaseRecord | None, PurchaseRecord | None]:
         return record, before
 
     return step
 
 
-def buy(*ids: int) -> Step[str]:
+def buy(*ids: int) -> PurchaseStep[str]:
     """Return the step that stores orders."""
 
-    def step(before: Record | None, living: Living) -> tuple[Record | None, str]:
+    def step(before: PurchaseRecord | None, living: Living) -> tuple[PurchaseRecord | None, str]:
         assert before is not None
         orders = tuple(BoughtOrder(id_, charged=100) for id_ in ids)
-        return evolve(before, state=State.BOUGHT, answered_at=2000.0, orders=orders), "bought"
+        return evolve(before, state=PurchaseState.BOUGHT, answered_at=2000.0, orders=orders), "bought"
 
     return step
 
 
-def look(before: Record | None, living: Living) -> tuple[Record | None, Record | None]:
+def look(
+    before: PurchaseRecord | None, living: Living
+) -> tuple[PurchaseRecord | None, PurchaseRecord | None]:
     return before, before
 
 
-def lives(before: Record | None, living: Living) -> tuple[Record | None, bool]:
+def lives(before: PurchaseRecord | None, living: Living) -> tuple[PurchaseRecord | None, bool]:
     """Find out whether the owner lives. A step."""
     assert before is not None
     return before, living(before.owner)
@@ -86,7 +90,7 @@ class Waiter:
 def begin(
     journal: SQLiteJournal,
     key: str | None,
-    step: Step[R],
+    step: PurchaseStep[R],
     *,
     account: str = ACCOUNT,
     durable: bool = True,
@@ -98,7 +102,7 @@ def begin(
     return journal.apply(write), waiter
 
 
-def do(journal: SQLiteJournal, key: str | None, step: Step[R], **how: Any) -> Write[R]:
+def do(journal: SQLiteJournal, key: str | None, step: PurchaseStep[R], **how: Any) -> Write[R]:
     """Apply a write, and wait until it is done."""
     write, waiter = begin(journal, key, step, **how)
     waiter.wait()
@@ -106,19 +110,19 @@ def do(journal: SQLiteJournal, key: str | None, step: Step[R], **how: Any) -> Wr
     return write
 
 
-def each(journal: SQLiteJournal, step: Step[R], *, account: str = ACCOUNT) -> list[R]:
+def each(journal: SQLiteJournal, step: PurchaseStep[R], *, account: str = ACCOUNT) -> list[R]:
     """Apply a step to all open records; return its results that are not None."""
     return cast(list[R], do(journal, None, step, account=account).result)
 
 
-def store(journal: SQLiteJournal, *records: Record) -> None:
+def store(journal: SQLiteJournal, *records: PurchaseRecord) -> None:
     """Store records, each as it is."""
     for record in records:
         error = do(journal, record.intent.idempotency_key, put(record), account=record.account).error
         assert error is None, error
 
 
-def found(journal: SQLiteJournal, key: str = "key-1", account: str = ACCOUNT) -> Record | None:
+def found(journal: SQLiteJournal, key: str = "key-1", account: str = ACCOUNT) -> PurchaseRecord | None:
     """Read the record of a key."""
     return do(journal, key, look, account=account).result
 

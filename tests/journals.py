@@ -7,7 +7,7 @@ import time
 from typing import Any, TypeVar
 
 from smscode import OrderIntent
-from smscode.core.purchase_records import Record, Writing
+from smscode.core.purchases.records import PurchaseRecord, Writing
 from smscode.journal import SQLiteJournal, Write
 
 R = TypeVar("R")
@@ -22,11 +22,11 @@ def apply(journal: SQLiteJournal, write: Write[R]) -> Write[R]:
     return write
 
 
-def leave_behind(journal: SQLiteJournal, account: str, intent: OrderIntent, **fields: Any) -> Record:
+def leave_behind(journal: SQLiteJournal, account: str, intent: OrderIntent, **fields: Any) -> PurchaseRecord:
     """Write a purchase down whose attempt ended long ago, with nothing known of its end."""
     now = time.time()
     facts: dict[str, Any] = {"credential": "", "written_at": now - 120, "open_until": now - 100}
-    record = Record(account=account, intent=intent, owner=journal.owner, **(facts | fields))
+    record = PurchaseRecord(account=account, intent=intent, owner=journal.owner, **(facts | fields))
     written = apply(journal, Write(account, intent.idempotency_key, Writing(record, 1e9).write, durable=True))
     assert written.error is None
     return record

@@ -15,10 +15,10 @@ import pytest
 import trio
 
 from smscode import AsyncClient, Money, RetryPolicy, Sms
-from smscode._async.gate import AsyncGate
+from smscode._async.semaphore import AsyncFairSemaphore
 from smscode._concurrency import AsyncCaller, AsyncRuntime
-from smscode._http import ssl_context
-from smscode._lanes import AsyncTransportLane
+from smscode._http.connection import AsyncHttpConnection
+from smscode._http.messages import ssl_context
 from smscode.sandbox import Sandbox
 
 from .concurrency import RawServer, raw_server
@@ -153,7 +153,7 @@ def test_trio_cancels_calls_without_a_trace() -> None:
     trio.run(main)
 
 
-class SlowLane(AsyncTransportLane):
+class SlowLane(AsyncHttpConnection):
     """Never answers, and needs a moment to be closed."""
 
     closed = False
@@ -227,7 +227,7 @@ def some_callers(count: int) -> list[AsyncCaller]:
 
 @pytest.mark.asyncio
 async def test_a_waiter_cancelled_before_its_turn_gives_its_place_to_the_next() -> None:
-    gate = AsyncGate(1, AsyncRuntime())
+    gate = AsyncFairSemaphore(1, AsyncRuntime())
     one, two, three = some_callers(3)
     assert await gate.enter(one, 0)
     first, second = (asyncio.create_task(gate.enter(caller, 10)) for caller in (two, three))
@@ -244,7 +244,7 @@ async def test_a_waiter_cancelled_before_its_turn_gives_its_place_to_the_next() 
 
 @pytest.mark.asyncio
 async def test_a_waiter_cancelled_just_as_its_turn_comes_passes_it_on() -> None:
-    gate = AsyncGate(1, AsyncRuntime())
+    gate = AsyncFairSemaphore(1, AsyncRuntime())
     one, two, three = some_callers(3)
     assert await gate.enter(one, 0)
     first, second = (asyncio.create_task(gate.enter(caller, 10)) for caller in (two, three))
@@ -259,7 +259,7 @@ async def test_a_waiter_cancelled_just_as_its_turn_comes_passes_it_on() -> None:
 
 @pytest.mark.asyncio
 async def test_many_waiters_may_be_cancelled_in_any_order() -> None:
-    gate = AsyncGate(3, AsyncRuntime())
+    gate = AsyncFairSemaphore(3, AsyncRuntime())
 
     async def hold(number: int) -> None:
         (caller,) = some_callers(1)
@@ -281,7 +281,7 @@ async def test_many_waiters_may_be_cancelled_in_any_order() -> None:
 
 @pytest.mark.anyio
 async def test_a_waiter_whose_scope_is_cancelled_gives_its_place_back() -> None:
-    gate = AsyncGate(1, AsyncRuntime())
+    gate = AsyncFairSemaphore(1, AsyncRuntime())
     one, two = some_callers(2)
     assert await gate.enter(one, 0)
     with anyio.move_on_after(0.001) as scope:

@@ -18,12 +18,12 @@ import pytest
 import smscode
 from smscode import AsyncClient, Client, RateLimits, errors, webhooks
 from smscode.__main__ import main
-from smscode.core.purchases import LATE, VERDICTS
+from smscode.core.api.call import EndpointGroup
+from smscode.core.purchases.states import LATE, VERDICTS
 from smscode.core.retry import TABLE, Action
-from smscode.core.wire import Group
 from smscode.sandbox import Sandbox
-from smscode.sandbox.control import ROUTES
-from smscode.sandbox.history import OrderRented
+from smscode.sandbox.control.history import OrderRented
+from smscode.sandbox.control.routes import ROUTES
 from smscode.sandbox.scenarios import described
 
 from .ext.redis_server import redis_server
@@ -116,7 +116,7 @@ def test_every_command_runs(
         def wait(self) -> None:
             """Serve no longer."""
 
-    monkeypatch.setattr("smscode.cli.local._stop", Stop())
+    monkeypatch.setattr("smscode.cli.offline._stop", Stop())
     monkeypatch.setenv("SMSCODE_JOURNAL", str(tmp_path / "orders.db"))
     assert main(command.removeprefix("python -m ").split()[1:]) == 0, capsys.readouterr().err
     assert capsys.readouterr().out
@@ -255,7 +255,7 @@ def test_every_call_that_the_pages_name_exists() -> None:
 def test_the_table_of_limits_has_the_numbers_that_are_kept() -> None:
     page = (ROOT / "docs" / "pages" / "explanation" / "limits.md").read_text("utf-8")
     stated = re.findall(r"^\| `(\w+)` \| .* \| ([\d,]+) \|$", page, re.MULTILINE)
-    kept = {group.value: getattr(RateLimits(), group.value) for group in Group}
+    kept = {group.value: getattr(RateLimits(), group.value) for group in EndpointGroup}
     assert {group: int(number.replace(",", "")) for group, number in stated} == kept
 
 

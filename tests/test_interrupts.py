@@ -19,8 +19,8 @@ import trio
 
 from smscode import AsyncClient, Client, NetworkError, RetryPolicy
 from smscode._concurrency import AsyncCaller, Caller, Event, Runtime
-from smscode._lanes import TransportLane
-from smscode.core.wire import Group
+from smscode._http.connection import HttpConnection
+from smscode.core.api.call import EndpointGroup
 from tests.concurrency import raw_server
 from tests.interrupts import (
     Call,
@@ -286,14 +286,14 @@ def test_closing_a_client_closes_the_lane_that_an_interrupted_call_left(
 ) -> None:
     client = Client("a-token-of-tests", base_url="http://127.0.0.1:9")
     driver = client._driver
-    closed: list[TransportLane] = []
+    closed: list[HttpConnection] = []
 
-    def close(lane: TransportLane) -> None:
+    def close(lane: HttpConnection) -> None:
         closed.append(lane)
 
-    monkeypatch.setattr(TransportLane, "close", close)
+    monkeypatch.setattr(HttpConnection, "close", close)
 
-    def interrupted() -> TransportLane:
+    def interrupted() -> HttpConnection:
         caller = Caller(driver._give_back)  # never finished
         return driver._connections._take(caller, fresh=True)
 
@@ -339,7 +339,7 @@ def test_a_closed_event_loop_keeps_no_slot_of_its_account(
 
         left = loop.run_until_complete(leave(2 if sent else 1))  # two of them wait for a slot
         loop.close()
-        bucket = client._driver._limits._buckets[Group.BALANCE]  # type: ignore[union-attr]
+        bucket = client._driver._limits._buckets[EndpointGroup.BALANCE]  # type: ignore[union-attr]
         assert (bucket._slots.busy, bucket.waiting) == (2, 2)
         time.sleep(0.11)  # until it is looked for such slots again
         with Client("a-token-of-tests", **options) as other:

@@ -15,7 +15,7 @@ from attrs import evolve
 
 from smscode import ClientStateError, InvalidArgumentError, _sqlite
 from smscode._journal import rows
-from smscode.core.purchase_records import BoughtOrder, Living, Record, State
+from smscode.core.purchases.records import BoughtOrder, Living, PurchaseRecord, PurchaseState
 from smscode.errors import JournalError
 from smscode.journal import Read, SQLiteJournal, Sweep, Totals, Write
 
@@ -59,7 +59,7 @@ def disk(journal: SQLiteJournal, monkeypatch: pytest.MonkeyPatch) -> Disk:
 
 
 FULL = purchase(
-    state=State.BOUGHT,
+    state=PurchaseState.BOUGHT,
     cap=20_000,
     written_at=1000.5,
     open_until=1090.25,
@@ -73,8 +73,8 @@ FULL = purchase(
 )
 
 
-@pytest.mark.parametrize("record", [FULL, purchase(), purchase(state=State.BOUGHT)])
-def test_a_record_is_read_as_it_was_stored(record: Record, path: Path) -> None:
+@pytest.mark.parametrize("record", [FULL, purchase(), purchase(state=PurchaseState.BOUGHT)])
+def test_a_record_is_read_as_it_was_stored(record: PurchaseRecord, path: Path) -> None:
     with SQLiteJournal(path) as first:
         store(first, record)
     with SQLiteJournal(path, keep=math.inf) as second:
@@ -86,7 +86,7 @@ def test_a_step_gets_what_the_one_before_it_stored(journal: SQLiteJournal) -> No
     assert do(journal, "key-1", buy(1001)).result == "bought"
     now = found(journal)
     assert now is not None
-    assert (now.state, now.orders) == (State.BOUGHT, (BoughtOrder(1001, charged=100),))
+    assert (now.state, now.orders) == (PurchaseState.BOUGHT, (BoughtOrder(1001, charged=100),))
 
 
 def test_steps_that_wait_together_are_applied_in_order_in_one_commit(
@@ -98,9 +98,9 @@ def test_steps_that_wait_together_are_applied_in_order_in_one_commit(
     seen: list[str] = []
 
     def note(name: str) -> Any:
-        def step(before: Record | None, living: Living) -> tuple[Record | None, None]:
+        def step(before: PurchaseRecord | None, living: Living) -> tuple[PurchaseRecord | None, None]:
             seen.append(f"{name} {before and before.state}")
-            return (before and evolve(before, state=State.BOUGHT)) or purchase(name), None
+            return (before and evolve(before, state=PurchaseState.BOUGHT)) or purchase(name), None
 
         return step
 
@@ -129,10 +129,14 @@ def test_a_step_without_a_key_is_applied_to_all_open_records_of_the_account_olde
     journal: SQLiteJournal,
 ) -> None:
     store(journal, purchase("b"), purchase("closed", closed_at=1.0), purchase("a"), FULL)
-    store(journal, purchase("refused", state=State.REFUSED), purchase("gone", state=State.WITHDRAWN))
+    store(
+        journal,
+        purchase("refused", state=PurchaseState.REFUSED),
+        purchase("gone", state=PurchaseState.WITHDRAWN),
+    )
     store(journal, purchase("other", account="other"))
 
-    def claim(before: Record | None, living: Living) -> tuple[Record | None, str | None]:
+    def claim(before: PurchaseRecord | None, living: Living) -> tuple[PurchaseRecord | None, str | None]:
         assert before is not None
         key = before.intent.idempotency_key
         return evolve(before, owner="taken"), None if key == "a" else key
@@ -166,7 +170,7 @@ def test_a_step_without_a_key_sees_what_the_same_commit_stored_before_it(
 def test_a_step_without_a_key_changes_nothing_if_it_fails_for_one_record(journal: SQLiteJournal) -> None:
     store(journal, purchase("a"), purchase("b"))
 
-    def step(before: Record | None, living: Living) -> tuple[Record | None, None]:
+    def step(before: PurchaseRecord | None, living: Living) -> tuple[PurchaseRecord | None, None]:
         assert before is not None
         if before.intent.idempotency_key == "b":
             raise ClientStateError("not that one")
@@ -179,7 +183,7 @@ def test_a_step_without_a_key_changes_nothing_if_it_fails_for_one_record(journal
 def test_an_error_of_a_step_is_the_writes_own_and_changes_nothing(journal: SQLiteJournal, disk: Disk) -> None:
     refusal = InvalidArgumentError("idempotency_key: another order")
 
-    def refuse(before: Record | None, living: Living) -> tuple[Record | None, None]:
+    def refuse(before: PurchaseRecord | None, living: Living) -> tuple[PurchaseRecord | None, None]:
         raise refusal
 
     disk.hold()
@@ -195,7 +199,7 @@ def test_an_error_of_a_step_is_the_writes_own_and_changes_nothing(journal: SQLit
 
 
 def defects() -> Iterator[Any]:
-    def fails(before: Record | None, living: Living) -> tuple[Record | None, None]:
+    def fails(before: PurchaseRecord | None, living: Living) -> tuple[PurchaseRecord | None, None]:
         raise ZeroDivisionError
 
     yield fails
@@ -307,7 +311,7 @@ def test_records_of_living_owners_are_left_out_where_only_those_of_ended_ones_ar
     assert [record.intent.idempotency_key for record in journal.records(ACCOUNT, ended=True)] == ["left"]
 
 
-def find(journal: SQLiteJournal, key: str) -> Read[tuple[Record | None]]:
+def find(journal: SQLiteJournal, key: str) -> Read[tuple[PurchaseRecord | None]]:
     """Ask for a purchase; wait for the answer."""
     waiter = Waiter()
     question = journal.find(ACCOUNT, key, waiter.done.set)
@@ -352,7 +356,7 @@ def test_a_sweep_applies_its_step_to_the_open_records_of_all_accounts_oldest_fir
     store(journal, *others, purchase("a"), purchase("closed", closed_at=1.0))
     waiter = Waiter()
 
-    def claim(before: Record | None, living: Living) -> tuple[Record | None, str | None]:
+    def claim(before: PurchaseRecord | None, living: Living) -> tuple[PurchaseRecord | None, str | None]:
         assert before is not None
         taken = before.account != "another"
         return evolve(before, owner="taken"), before.account if taken else None
@@ -366,10 +370,10 @@ def test_a_sweep_applies_its_step_to_the_open_records_of_all_accounts_oldest_fir
 
 def test_totals_sum_up_what_an_account_bought(journal: SQLiteJournal) -> None:
     bought = BoughtOrder(1, charged=500, refunded=200)
-    store(journal, purchase("a", state=State.BOUGHT, orders=(bought, BoughtOrder(2, charged=70))))
-    store(journal, purchase("b", state=State.BOUGHT, orders=(BoughtOrder(3),), closed_at=1.0))
-    store(journal, purchase("c"), purchase("d", state=State.REFUSED))
-    store(journal, purchase("e", account="other", state=State.BOUGHT, orders=(bought,)))
+    store(journal, purchase("a", state=PurchaseState.BOUGHT, orders=(bought, BoughtOrder(2, charged=70))))
+    store(journal, purchase("b", state=PurchaseState.BOUGHT, orders=(BoughtOrder(3),), closed_at=1.0))
+    store(journal, purchase("c"), purchase("d", state=PurchaseState.REFUSED))
+    store(journal, purchase("e", account="other", state=PurchaseState.BOUGHT, orders=(bought,)))
     assert journal.totals(ACCOUNT) == Totals(purchases=2, charged=570, refunded=200)
     assert journal.totals("other") == Totals(purchases=1, charged=500, refunded=200)
     assert journal.totals("nobody's") == Totals()
@@ -396,7 +400,7 @@ def test_queries_find_their_rows_by_an_index(query: str) -> None:
 def test_a_write_that_is_queued_twice_is_applied_once(journal: SQLiteJournal, disk: Disk) -> None:
     applied: list[int] = []
 
-    def count(before: Record | None, living: Living) -> tuple[Record | None, None]:
+    def count(before: PurchaseRecord | None, living: Living) -> tuple[PurchaseRecord | None, None]:
         applied.append(1)
         return before, None
 

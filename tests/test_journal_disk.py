@@ -18,7 +18,7 @@ from smscode import ClientStateError, _sqlite
 from smscode._journal import store as store_module
 from smscode._journal import thread
 from smscode._journal.writes import Read
-from smscode.core.purchase_records import BoughtOrder, Living, Record, State
+from smscode.core.purchases.records import BoughtOrder, Living, PurchaseRecord, PurchaseState
 from smscode.errors import JournalError
 from smscode.journal import SQLiteJournal, Totals, Write, shared
 
@@ -192,7 +192,7 @@ def test_a_write_that_is_abandoned_just_as_a_lock_is_met_is_never_applied(
 def test_a_write_that_has_begun_cannot_be_abandoned(journal: SQLiteJournal) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
-    def slow(before: Record | None, living: Living) -> tuple[Record | None, str]:
+    def slow(before: PurchaseRecord | None, living: Living) -> tuple[PurchaseRecord | None, str]:
         begun.set()
         assert go_on.wait(LONG)
         return purchase(), "applied"
@@ -426,7 +426,7 @@ def test_an_error_of_sqlite_while_an_owner_is_looked_up_concerns_the_whole_commi
     def broken(self: object, owner: str) -> bool:
         raise sqlite3_error("disk I/O error", sqlite3.SQLITE_IOERR)
 
-    def step(before: Record | None, living: Living) -> tuple[Record | None, bool]:
+    def step(before: PurchaseRecord | None, living: Living) -> tuple[PurchaseRecord | None, bool]:
         return before, living("somebody")
 
     with monkeypatch.context() as patched:
@@ -593,18 +593,18 @@ def test_closed_purchases_are_deleted_after_some_time_and_what_they_cost_is_kept
     monkeypatch.setattr(store_module, "_CHUNK", 2)
     cost = (BoughtOrder(1, charged=100, refunded=40),)
     closed = [
-        purchase(f"closed-{number}", state=State.BOUGHT, orders=cost, closed_at=8_000.0)
+        purchase(f"closed-{number}", state=PurchaseState.BOUGHT, orders=cost, closed_at=8_000.0)
         for number in range(5)
     ]
     kept = [
         purchase("open"),
-        purchase("bought", state=State.BOUGHT, orders=cost),
-        purchase("young", state=State.BOUGHT, orders=cost, closed_at=9_500.0),
+        purchase("bought", state=PurchaseState.BOUGHT, orders=cost),
+        purchase("young", state=PurchaseState.BOUGHT, orders=cost, closed_at=9_500.0),
     ]
     with SQLiteJournal(path) as journal:
         store(journal, *closed, *kept)
-        store(journal, purchase("refused", state=State.REFUSED, answered_at=1001.0))
-        store(journal, purchase("withdrawn", state=State.WITHDRAWN))
+        store(journal, purchase("refused", state=PurchaseState.REFUSED, answered_at=1001.0))
+        store(journal, purchase("withdrawn", state=PurchaseState.WITHDRAWN))
         store(journal, purchase("dismissed", closed_at=1500.0))
         store(journal, evolve(closed[0], account="other"))
         before = journal.totals(ACCOUNT)
@@ -727,7 +727,7 @@ def test_a_journal_that_is_dropped_without_closing_it_is_closed(path: Path) -> N
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="there are no such signals on Windows")
 def test_signals_are_left_to_the_threads_of_the_program(journal: SQLiteJournal) -> None:
-    def blocked(before: Record | None, living: Living) -> tuple[Record | None, bool]:
+    def blocked(before: PurchaseRecord | None, living: Living) -> tuple[PurchaseRecord | None, bool]:
         return before, signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
     assert do(journal, "key-1", blocked).result is True
@@ -793,7 +793,7 @@ def test_a_write_that_the_thread_has_is_not_refused_by_its_caller() -> None:
 
 
 def fill(
-    journal: SQLiteJournal, go: threading.Barrier, writes: list[tuple[Write[Record | None], Waiter]]
+    journal: SQLiteJournal, go: threading.Barrier, writes: list[tuple[Write[PurchaseRecord | None], Waiter]]
 ) -> None:
     go.wait()
     writes += [begin(journal, f"key-{number}", put(purchase(f"key-{number}"))) for number in range(50)]
@@ -803,7 +803,7 @@ def test_what_is_queued_while_the_journal_is_closing_is_stored_or_refused(path: 
     for _ in range(20):
         journal = SQLiteJournal(path)
         go = threading.Barrier(3)
-        writes: list[tuple[Write[Record | None], Waiter]] = []
+        writes: list[tuple[Write[PurchaseRecord | None], Waiter]] = []
 
         threads = [threading.Thread(target=fill, args=(journal, go, writes)) for _ in range(2)]
         for each in threads:

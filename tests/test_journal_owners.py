@@ -18,7 +18,7 @@ from attrs import evolve
 from smscode import ClientStateError, ConfigurationError
 from smscode import journal as journal_module
 from smscode._journal import owners, thread
-from smscode.core.purchase_records import Living, Record
+from smscode.core.purchases.records import Living, PurchaseRecord
 from smscode.journal import SQLiteJournal, Write, shared
 
 from .journal_tools import (
@@ -54,7 +54,7 @@ def journal(path: Path) -> Iterator[SQLiteJournal]:
 def living(journal: SQLiteJournal, owner: str) -> bool:
     """Ask whether an owner lives, as a step does."""
 
-    def step(before: Record | None, living: Living) -> tuple[Record | None, bool]:
+    def step(before: PurchaseRecord | None, living: Living) -> tuple[PurchaseRecord | None, bool]:
         return before, living(owner)
 
     result = do(journal, "key-1", step).result
@@ -301,7 +301,7 @@ def test_files_are_swept_only_when_the_transaction_is_committed(
 ) -> None:
     ended = leave_behind(path, "key-1")
 
-    def step(before: Record | None, living: Living) -> tuple[Record | None, bool]:
+    def step(before: PurchaseRecord | None, living: Living) -> tuple[PurchaseRecord | None, bool]:
         result = living(ended)
         if monkeypatch_once:
             monkeypatch_once.pop()
@@ -335,7 +335,7 @@ def test_a_claim_of_one_open_purchase_does_not_touch_the_history_of_its_owner(pa
         store(first, purchase("open"), purchase("of-another", account="other"))
     with SQLiteJournal(path, keep=float("inf")) as second:
 
-        def claim(before: Record | None, living: Living) -> tuple[Record | None, str | None]:
+        def claim(before: PurchaseRecord | None, living: Living) -> tuple[PurchaseRecord | None, str | None]:
             assert before is not None
             if living(before.owner):
                 return before, None

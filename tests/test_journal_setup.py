@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from smscode import ConfigurationError, InvalidArgumentError, calls
-from smscode.core.intents import OrderIntent
-from smscode.core.purchase_records import BoughtOrder, Record, State
+from smscode.core.purchases.intents import OrderIntent
+from smscode.core.purchases.records import BoughtOrder, PurchaseRecord, PurchaseState
 from smscode.journal import SQLiteJournal, Totals, shared
 
 from .journal_tools import (
@@ -301,19 +301,19 @@ def test_a_file_of_format_1_is_carried_over(path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("time.time", lambda: TIME)
     load("journal-format-1.sql", path)
 
-    def old(at: float, intent: OrderIntent, account: str = "one", **facts: Any) -> Record:
+    def old(at: float, intent: OrderIntent, account: str = "one", **facts: Any) -> PurchaseRecord:
         usual: dict[str, Any] = {
             "account": account,
             "credential": "",
             "owner": OLD_OWNER,
             "written_at": TIME + at,
         }
-        return Record(**usual, intent=intent, **facts)
+        return PurchaseRecord(**usual, intent=intent, **facts)
 
-    def bought(at: float, intent: OrderIntent, *ids: int, closed_at: float | None) -> Record:
+    def bought(at: float, intent: OrderIntent, *ids: int, closed_at: float | None) -> PurchaseRecord:
         orders = tuple(BoughtOrder(id_) for id_ in ids)
         when: dict[str, Any] = {"answered_at": TIME + at, "handed_at": TIME + at, "closed_at": closed_at}
-        return old(at, intent, state=State.BOUGHT, orders=orders, **when)
+        return old(at, intent, state=PurchaseState.BOUGHT, orders=orders, **when)
 
     in_doubt = old(-200_000.5, create("in-doubt-old", catalog_product_id=87))
     open_one = bought(
@@ -337,7 +337,7 @@ def test_a_file_of_format_1_is_carried_over(path: Path, monkeypatch: pytest.Monk
             assert found(journal, "refused", "one") == old(
                 -90_000,
                 create("refused", catalog_product_id=87),
-                state=State.REFUSED,
+                state=PurchaseState.REFUSED,
                 answered_at=TIME - 90_000,
                 closed_at=TIME - 90_000,
             )
@@ -389,7 +389,7 @@ def test_a_process_of_the_older_version_fails_safely_on_a_file_that_was_carried_
 
 GOLDEN = (
     purchase(
-        state=State.BOUGHT,
+        state=PurchaseState.BOUGHT,
         cap=20_000,
         written_at=TIME,
         open_until=TIME + 90.25,
@@ -402,7 +402,12 @@ GOLDEN = (
     ),
     purchase("key-2", written_at=TIME),
     purchase(
-        "key-3", written_at=TIME, state=State.REFUSED, answered_at=TIME, closed_at=TIME, account="other"
+        "key-3",
+        written_at=TIME,
+        state=PurchaseState.REFUSED,
+        answered_at=TIME,
+        closed_at=TIME,
+        account="other",
     ),
 )
 

@@ -16,12 +16,13 @@ import pytest
 import trio
 from attrs import define, field
 
-from smscode import AsyncClient, Client, NetworkError, RateLimitError, RateLimits, RetryPolicy, _budgets
+from smscode import AsyncClient, Client, NetworkError, RateLimitError, RateLimits, RetryPolicy
 from smscode._concurrency import AsyncSignal
-from smscode.core.bucket import Bucket, Lease
-from smscode.core.limits import RateLimits as Options
-from smscode.core.slots import Ending
-from smscode.core.wire import Group
+from smscode._ratelimit import registry
+from smscode.core.api.call import EndpointGroup
+from smscode.core.ratelimit.limiter import GroupLimiter, Lease
+from smscode.core.ratelimit.options import RateLimits as Options
+from smscode.core.ratelimit.slots import RequestEnding
 
 ONE = RateLimits(balance=1)
 ONCE = RetryPolicy(max_attempts=1)
@@ -51,8 +52,8 @@ class Service(httpx.AsyncBaseTransport, httpx.BaseTransport):
 
 def waiting() -> int:
     """Tell how many wait for the balance's limit in all accounts."""
-    held = list(_budgets._registry._budgets.values())
-    return sum(len(budget.buckets[Group.BALANCE]._waiting) for budget in held)
+    held = list(registry._registry._budgets.values())
+    return sum(len(budget.buckets[EndpointGroup.BALANCE]._waiting) for budget in held)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -93,7 +94,7 @@ def balance_bucket(client: AsyncClient) -> tuple[int, int]:
     """Give how many of the balance's slots are busy, and how many cool."""
     limits = client._driver._limits
     assert limits is not None
-    slots = limits._budget.buckets[Group.BALANCE]._slots
+    slots = limits._budget.buckets[EndpointGroup.BALANCE]._slots
     return slots.busy, slots.cooling
 
 
@@ -167,7 +168,7 @@ async def test_a_pause_ends_the_waits_that_it_makes_hopeless() -> None:
             tasks.start_soon(ask)
             while not waiting():
                 await anyio.lowlevel.checkpoint()
-            limits._budget.buckets[Group.BALANCE].pause(None, limits._clock(), 2000)
+            limits._budget.buckets[EndpointGroup.BALANCE].pause(None, limits._clock(), 2000)
 
 
 def test_an_ended_event_loop_has_nobody_to_wake() -> None:
@@ -215,8 +216,8 @@ class Holder:
 HELD = Holder()
 
 
-def budget(account: str, now: float = 0.0, holder: Holder | None = None) -> _budgets.Budget:
-    return _budgets.budget_of(account, None, holder or Holder(), Options(), 90.0, Clock(now))
+def budget(account: str, now: float = 0.0, holder: Holder | None = None) -> registry.AccountLimits:
+    return registry.budget_of(account, None, holder or Holder(), Options(), 90.0, Clock(now))
 
 
 def others(now: float) -> None:
@@ -225,21 +226,21 @@ def others(now: float) -> None:
         budget(f"other {number}", now)
 
 
-def send_one(held: _budgets.Budget) -> Bucket:
+def send_one(held: registry.AccountLimits) -> GroupLimiter:
     """Let a request begin and end at the time 0."""
-    bucket = held.buckets[Group.CREATE]
+    bucket = held.buckets[EndpointGroup.CREATE]
     lease = bucket.ask(0.0, 1.0)
     assert isinstance(lease, Lease)
-    bucket.end(lease, 0.0, Ending.ANSWERED)
+    bucket.end(lease, 0.0, RequestEnding.ANSWERED)
     return bucket
 
 
 def test_a_budget_stays_while_its_requests_count_and_goes_afterwards() -> None:
     bucket = send_one(budget("a"))
     others(now=30.0)
-    assert budget("a").buckets[Group.CREATE] is bucket
+    assert budget("a").buckets[EndpointGroup.CREATE] is bucket
     others(now=100.0)
-    assert budget("a", now=100.0).buckets[Group.CREATE] is not bucket
+    assert budget("a", now=100.0).buckets[EndpointGroup.CREATE] is not bucket
 
 
 def test_a_budget_that_a_client_holds_stays_and_so_does_what_it_sends_last() -> None:
@@ -250,25 +251,25 @@ def test_a_budget_that_a_client_holds_stays_and_so_does_what_it_sends_last() -> 
     del client, held
     gc.collect()
     others(now=30.0)
-    assert budget("a").buckets[Group.CREATE] is bucket
+    assert budget("a").buckets[EndpointGroup.CREATE] is bucket
 
 
 def test_budgets_that_nobody_needs_do_not_pile_up() -> None:
     budget("a", holder=HELD)
     for _ in range(20):
         others(now=0.0)
-    assert len(_budgets._registry._budgets) <= 100
+    assert len(registry._registry._budgets) <= 100
 
 
 def test_a_forked_process_has_the_same_budgets_with_nothing_under_way() -> None:
     held = budget("a", holder=HELD)
     held.tighten(Options(create=7))
     send_one(held)
-    _budgets._registry.hold()
-    _budgets._registry.begin_anew()  # as in the child
+    registry._registry.hold()
+    registry._registry.begin_anew()  # as in the child
     assert budget("a") is held
-    assert held.buckets[Group.CREATE].limit == 7
-    assert held.buckets[Group.CREATE].idle(0.0)
+    assert held.buckets[EndpointGroup.CREATE].limit == 7
+    assert held.buckets[EndpointGroup.CREATE].idle(0.0)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -290,7 +291,7 @@ def test_a_fork_waits_for_other_threads_to_be_done_with_the_budgets() -> None:
             child = os.fork()
             if child == 0:  # pragma: no cover
                 free = held.lock.acquire(timeout=5)
-                os._exit(0 if free and held.buckets[Group.CREATE].idle(0.0) else 1)
+                os._exit(0 if free and held.buckets[EndpointGroup.CREATE].idle(0.0) else 1)
             done.result(10)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        assert not held.buckets[Group.CREATE].idle(0.0)
+        assert not held.buckets[EndpointGroup.CREATE].idle(0.0)

@@ -5,28 +5,28 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.windows import LATENCIES, saturate
-from smscode.core.slots import Ending, Slots
+from smscode.core.ratelimit.slots import RequestEnding, SlotWindow
 
 LIMIT, WINDOW = 100, 60.0
 
 
-class Log(Slots):
+class Log(SlotWindow):
     """Counts a request from when it was sent: a sliding log."""
 
     def take(self, now: float, holder: object) -> None:
         super().take(now, holder)
-        super().give_back(now, holder, Ending.ANSWERED)
+        super().give_back(now, holder, RequestEnding.ANSWERED)
         super().take(now, holder)
 
     def free(self, now: float, limit: int) -> int:
         return super().free(now, limit + self.busy)
 
-    def give_back(self, now: float, holder: object, ending: Ending) -> bool:
+    def give_back(self, now: float, holder: object, ending: RequestEnding) -> bool:
         self.holders.pop(holder)
         return False
 
 
-class Tokens(Slots):
+class Tokens(SlotWindow):
     """Refills steadily whatever was sent: a token bucket of the documented size."""
 
     def __init__(self, window: float) -> None:
@@ -42,7 +42,7 @@ class Tokens(Slots):
         super().take(now, holder)
         self._tokens -= 1
 
-    def give_back(self, now: float, holder: object, ending: Ending) -> bool:
+    def give_back(self, now: float, holder: object, ending: RequestEnding) -> bool:
         self.holders.pop(holder)
         return False
 
@@ -53,21 +53,23 @@ class Tokens(Slots):
         return now
 
 
-class Forgetful(Slots):
+class Forgetful(SlotWindow):
     """Takes a request that was given up for one that never was."""
 
-    def give_back(self, now: float, holder: object, ending: Ending) -> bool:
-        return super().give_back(now, holder, Ending.UNSENT if ending is Ending.LOST else ending)
+    def give_back(self, now: float, holder: object, ending: RequestEnding) -> bool:
+        return super().give_back(
+            now, holder, RequestEnding.UNSENT if ending is RequestEnding.LOST else ending
+        )
 
 
-class Hasty(Slots):
+class Hasty(SlotWindow):
     """Lets slots cool for a little less than the window."""
 
     def __init__(self, window: float) -> None:
         super().__init__(window * 0.99)
 
 
-class Lazy(Slots):
+class Lazy(SlotWindow):
     """Lets slots cool for longer than it takes."""
 
     def __init__(self, window: float) -> None:
@@ -90,7 +92,7 @@ def test_leased_slots_keep_the_limit_and_use_it(latency: str) -> None:
         (Hasty, "constant 50 ms"),
     ],
 )
-def test_a_limiter_that_breaks_the_limit_is_caught(slots: type[Slots], latency: str) -> None:
+def test_a_limiter_that_breaks_the_limit_is_caught(slots: type[SlotWindow], latency: str) -> None:
     assert saturate(LIMIT, WINDOW, LATENCIES[latency], 6, slots).sliding > LIMIT
 
 

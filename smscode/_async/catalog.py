@@ -6,14 +6,14 @@ from collections.abc import AsyncGenerator
 from functools import partial
 
 from .._concurrency import AsyncAhead
-from ..core import catalog
-from ..core.finding import Wanted, Wish
+from ..core.api import catalog
+from ..core.api.prices import Price
 from ..core.paging import ProductWalk
-from ..core.prices import Price
+from ..core.product_search import NameOrId, ProductFilter
 from ..models import Country, ExchangeRate, Operator, Product, ProductPage, ProductSort, Service
 from .driver import AsyncDriver
-from .finding import AsyncFinder
-from .pager import AsyncPrefetch, next_rows, products_of, walk_pages, walk_rows
+from .pagination import AsyncPrefetch, next_rows, products_of, walk_pages, walk_rows
+from .product_search import AsyncProductSearch
 
 
 class AsyncCatalog:
@@ -21,7 +21,7 @@ class AsyncCatalog:
 
     def __init__(self, driver: AsyncDriver) -> None:
         self._driver = driver
-        self._finder = AsyncFinder(driver)
+        self._finder = AsyncProductSearch(driver)
 
     async def countries(self, *, timeout: float | None = None) -> list[Country]:
         """List the countries."""
@@ -167,9 +167,9 @@ class AsyncCatalog:
         that come closest.
         """
         return await self._finder.find(
-            Wanted.of("service", service, Service),
-            Wanted.of("country", country, Country),
-            Wanted.of("operator", operator, Operator),
-            Wish.of(self._driver.version, max_price, in_stock),
+            NameOrId.of("service", service, Service),
+            NameOrId.of("country", country, Country),
+            NameOrId.of("operator", operator, Operator),
+            ProductFilter.of(self._driver.version, max_price, in_stock),
             timeout,
         )

@@ -9,30 +9,31 @@ from typing import Literal, NoReturn, Self, SupportsIndex, TypeVar, cast
 
 import httpx
 
-from .._budgets import budget_of
 from .._concurrency import AsyncRuntime
-from .._lanes import AsyncLane, AsyncLaneTransport
-from .._observing import Observer
-from ..core import arguments, balance, table
-from ..core.intents import OrderIntent
-from ..core.limits import RateLimits
+from .._http.connection import AsyncLane, AsyncLaneTransport
+from .._observer import Observer
+from .._ratelimit.registry import budget_of
+from ..core.api import arguments, balance
+from ..core.api.call import Answer, Call, CallKind
+from ..core.decoding import rows
+from ..core.purchases.intents import OrderIntent
+from ..core.ratelimit.options import RateLimits
 from ..core.retry import RetryPolicy
 from ..core.settings import Settings
 from ..core.timeouts import Timeouts, check_seconds
-from ..core.wire import Answer, Call, Kind
 from ..errors import InvalidArgumentError
 from ..events import ClientEvent
 from ..journal import SQLiteJournal, shared
 from ..models import Balance, CreatedOrders
 from ..webhooks import Event, OrderEvent
 from .catalog import AsyncCatalog
-from .connections import AsyncClientLane, AsyncConnections, AsyncOwnTransportLane
+from .connection_pool import AsyncClientLane, AsyncConnectionPool, AsyncOwnTransportLane
 from .driver import AsyncDriver
-from .limits import AsyncLimits
 from .orders import AsyncOrders
 from .purchases import AsyncDelivery, AsyncPurchases
+from .rate_limiter import AsyncRateLimiter
 from .recovery import AsyncRecovery
-from .waiting import AsyncWaits
+from .sms_waits import AsyncSmsWaits
 from .webhook import AsyncWebhook
 
 T = TypeVar("T")
@@ -102,9 +103,9 @@ class AsyncClient:
         if rate_limits is not None:
             arguments.instance("rate_limits", rate_limits, RateLimits)
         timeouts = Timeouts.of(timeout)
-        table.prepare(settings.version)
+        rows.prepare(settings.version)
         runtime = self._runtime()
-        connections = AsyncConnections(
+        connections = AsyncConnectionPool(
             settings,
             timeouts,
             runtime,
@@ -119,10 +120,10 @@ class AsyncClient:
             budget = budget_of(
                 settings.account, origin, connections, rate_limits, timeouts.longest, runtime.clock
             )
-            limits = AsyncLimits(budget, runtime)
+            limits = AsyncRateLimiter(budget, runtime)
         observer = Observer(on_event, settings.version, settings.base_url)
         self._driver = AsyncDriver(connections, runtime, settings.version, retry, timeouts, limits, observer)
-        self._waits = AsyncWaits(self._driver, check_seconds("poll_interval", poll_interval))
+        self._waits = AsyncSmsWaits(self._driver, check_seconds("poll_interval", poll_interval))
         self.catalog = AsyncCatalog(self._driver)
         self._journal, self._owns_journal = _journal(journal)
         self._purchases = AsyncPurchases(self._driver, self._journal, settings.account, settings.credential)
@@ -143,7 +144,7 @@ class AsyncClient:
 
         The answer holds the result with the request id, the HTTP status, the rate and the attempts.
         """
-        if call.endpoint.kind is not Kind.CREATE:
+        if call.endpoint.kind is not CallKind.CREATE:
             return await self._driver.run(call, timeout)
         purchase = cast(Call[CreatedOrders], call)
 

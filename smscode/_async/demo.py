@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from .._concurrency import AsyncRuntime
-from ..demo.report import Progress, Rental, Rentals, choose
+from ..demo.report import DemoProgress, Rental, Rentals, choose
 from ..errors import SmscodeError
 from ..models import OrderStatus, Product
 from .client import AsyncClient
@@ -13,7 +13,7 @@ from .client import AsyncClient
 _PATIENCE = 60.0
 
 
-async def rent_all(client: AsyncClient, progress: Progress) -> Rentals:
+async def rent_all(client: AsyncClient, progress: DemoProgress) -> Rentals:
     """Rent the numbers at once, wait for every code and finish every order."""
     rentals: list[Rental] = []
     errors: list[SmscodeError] = []
@@ -31,7 +31,7 @@ async def rent_all(client: AsyncClient, progress: Progress) -> Rentals:
     return Rentals(tuple(rentals), tuple(errors), before, after)
 
 
-async def rent_one(client: AsyncClient, product: Product, progress: Progress) -> Rental:
+async def rent_one(client: AsyncClient, product: Product, progress: DemoProgress) -> Rental:
     """Rent a number, wait for its code and finish its order."""
     began = time.monotonic()
     created = await client.orders.create(

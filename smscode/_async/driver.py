@@ -5,34 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from .._concurrency import AsyncCaller, AsyncHome, AsyncRuntime
-from .._observing import Observer
-from ..core.ban import Ban
-from ..core.bucket import Lease, NoRoom
-from ..core.codec import Version
+from .._concurrency import AsyncCaller, AsyncLoopAffinity, AsyncRuntime
+from .._observer import Observer
+from ..core.api.call import Answer, Call, CallKind, EndpointGroup, Response
+from ..core.decoding.converter import ApiVersion
 from ..core.flow import (
     Acquire,
+    CallTerms,
+    EffectReply,
     Failure,
     HeldUp,
     Pause,
     Release,
-    Reply,
     Send,
     Sleep,
-    Terms,
     ending,
     flow,
     never_banned,
 )
 from ..core.open_rentals import OpenRentals
-from ..core.purchases import Doubt
+from ..core.purchases.states import Doubt
+from ..core.ratelimit.ban import Ban
+from ..core.ratelimit.limiter import Lease, NoRoom
+from ..core.ratelimit.slots import RequestEnding
 from ..core.retry import RetryPolicy
-from ..core.slots import Ending
 from ..core.timeouts import Timeouts
-from ..core.wire import Answer, Call, Group, Kind, Response
 from ..errors import ClientStateError, TempBannedError
-from .connections import AsyncConnections
-from .limits import AsyncLimits
+from .connection_pool import AsyncConnectionPool
+from .rate_limiter import AsyncRateLimiter
 
 T = TypeVar("T")
 
@@ -42,16 +42,16 @@ class AsyncDriver:
 
     def __init__(
         self,
-        connections: AsyncConnections,
+        connections: AsyncConnectionPool,
         runtime: AsyncRuntime,
-        version: Version,
+        version: ApiVersion,
         policy: RetryPolicy,
         timeouts: Timeouts,
-        limits: AsyncLimits | None,
+        limits: AsyncRateLimiter | None,
         observer: Observer,
     ) -> None:
         """Set up; without ``limits`` none are kept."""
-        self.version: Version = version
+        self.version: ApiVersion = version
         self.runtime = runtime
         self.open_rentals: OpenRentals = OpenRentals()
         self._connections = connections
@@ -59,7 +59,7 @@ class AsyncDriver:
         self._timeouts = timeouts
         self._limits = limits
         self._observer = observer
-        self._home = AsyncHome()
+        self._home = AsyncLoopAffinity()
         self.seen: Callable[[Answer[object]], None] | None = None
         self._ban = Ban()
         self._closed = False
@@ -70,7 +70,7 @@ class AsyncDriver:
             raise ClientStateError("This client is closed.")
         self._home.check()
 
-    def deadline(self, kind: Kind, timeout: float | None) -> float:
+    def deadline(self, kind: CallKind, timeout: float | None) -> float:
         """Return when a call has to be over that begins now; ``timeout`` overrides the client's limit."""
         return self.runtime.now() + self._timeouts.budget(kind, timeout)
 
@@ -92,8 +92,8 @@ class AsyncDriver:
         began = self.runtime.now()
         watch = self._observer.watch(call, began)
         limited = self._limits is not None
-        banned = self._banned if call.endpoint.group is Group.CREATE else never_banned
-        terms = Terms(
+        banned = self._banned if call.endpoint.group is EndpointGroup.CREATE else never_banned
+        terms = CallTerms(
             self.version, self._policy, began, deadline, self.runtime.chance, limited, watch, banned
         )
         steps = flow(call, terms, doubt)
@@ -109,7 +109,7 @@ class AsyncDriver:
                     result = None
                 else:
                     result = await self._perform(effect, caller)
-                effect = steps.send(Reply(self.runtime.now(), result))
+                effect = steps.send(EffectReply(self.runtime.now(), result))
         except StopIteration as end:
             answer: Answer[T] = end.value
             if self.seen is not None:
@@ -159,7 +159,9 @@ class AsyncDriver:
             return result
         finally:
             assert self._limits is not None, "a lease without limits"
-            self._limits.end(effect.lease, end or (Ending.LOST if effect.lease.sent else Ending.UNSENT))
+            self._limits.end(
+                effect.lease, end or (RequestEnding.LOST if effect.lease.sent else RequestEnding.UNSENT)
+            )
             caller.lease = None
 
     async def aclose(self) -> None:

@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 from typing import cast
 
 from .._concurrency import AsyncSignal
-from ..core import bulk, orders, purchase_records
-from ..core.intents import OrderIntent
-from ..core.purchase_records import Claimant, Record, State
-from ..core.purchases import Purchase, Recovered, adopted, recovered
-from ..core.wire import Answer
+from ..core.api import orders
+from ..core.api.call import Answer
+from ..core.purchases import bulk, records
+from ..core.purchases.intents import OrderIntent
+from ..core.purchases.records import Claimant, PurchaseRecord, PurchaseState
+from ..core.purchases.states import Purchase, Recovered, adopted, recovered
 from ..errors import ClientStateError, ConfigurationError, JournalError, NotFoundError, SmscodeError
 from ..journal import Sweep
 from ..models import ActiveOrder, CanceledOrder, FinishedOrder, Order, OrderPage, OrderStatus
@@ -41,7 +42,7 @@ class AsyncRecovery:
         self._runtime = driver.runtime
         self._purchases = purchases
         self._book = purchases.book
-        self._claims: list[Sweep[Record]] = []
+        self._claims: list[Sweep[PurchaseRecord]] = []
         self._date: tuple[datetime, float] | None = None  # what the service said last, and when
         self._sweep_at = -math.inf
         driver.seen = self.see
@@ -58,7 +59,7 @@ class AsyncRecovery:
     def dismiss(self, intent: OrderIntent) -> None:
         """Close the books on a purchase, whatever is known of it."""
         self._book.dismiss(intent.idempotency_key)
-        self._purchases.change(intent.idempotency_key, purchase_records.close(time.time()))
+        self._purchases.change(intent.idempotency_key, records.close(time.time()))
 
     def see(self, answer: Answer[object]) -> None:
         """Take in what an answer of the service shows of orders that were bought here."""
@@ -100,7 +101,7 @@ class AsyncRecovery:
 
     def _end(self, ended: Mapping[Purchase, Mapping[int, int | None]]) -> None:
         for purchase, refunds in ended.items():
-            self._purchases.change(purchase.key, purchase_records.end_orders(refunds, time.time()))
+            self._purchases.change(purchase.key, records.end_orders(refunds, time.time()))
 
     async def recover(self, max_age: float, timeout: float | None) -> list[Recovered]:
         """Return the unfinished business of ended processes, once; see `orders.recover`."""
@@ -113,7 +114,7 @@ class AsyncRecovery:
                 delivery.labelled = error
                 error.outcome = "unknown"  # of whatever is in doubt in the journal
                 raise
-            in_doubt = [(row, self._unsettled(row)) for row in claimed if row.state is State.WRITTEN]
+            in_doubt = [(row, self._unsettled(row)) for row in claimed if row.state is PurchaseState.WRITTEN]
             foreign = [(row, why) for row, why in in_doubt if why is not None]
             own = [row for row, why in in_doubt if why is None]
             intents = list(dict.fromkeys(row.intent for row in own))
@@ -131,7 +132,7 @@ class AsyncRecovery:
             raise ConfigurationError("orders.recover: this client has no journal; give it journal=.")
         return await self._purchases.deliver(work, timeout, None)
 
-    async def _claimed(self, delivery: AsyncDelivery) -> list[Record]:
+    async def _claimed(self, delivery: AsyncDelivery) -> list[PurchaseRecord]:
         """Take over the rows of ended processes and store them in the book; return them, oldest first.
 
         Those of a claim whose call was interrupted come along: they belong to this process already.
@@ -145,7 +146,7 @@ class AsyncRecovery:
 
         who = Claimant(journal.owner, purchases.account, purchases.credential, under_way)
         signal = AsyncSignal()
-        claim = Sweep(purchase_records.claim(who), durable=True, wake=signal.wake)
+        claim = Sweep(records.claim(who), durable=True, wake=signal.wake)
         self._claims.append(claim)
         journal.apply(claim)
         await purchases.done(signal, claim, delivery.deadline)
@@ -162,7 +163,7 @@ class AsyncRecovery:
         del self._claims[: len(claims)]
         return sorted(rows.values(), key=lambda row: row.written_at)
 
-    def _unsettled(self, record: Record) -> SmscodeError | None:
+    def _unsettled(self, record: PurchaseRecord) -> SmscodeError | None:
         """Return the error for a purchase in doubt that is not sent because of its token."""
         if record.credential in ("", self._purchases.credential):
             return None

@@ -6,8 +6,9 @@ import math
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
-from ..core import arguments, exact, release
-from ..core.release import Ending, Known, Released, Step
+from ..core import release
+from ..core.api import arguments, exact
+from ..core.release import KnownMessages, Released, ReleaseEnding, ReleaseStep
 from ..errors import (
     ClientStateError,
     InvalidArgumentError,
@@ -28,7 +29,7 @@ _LAST_CALLS = 5.0  # ... and for all of them
 _LEAST = 0.001  # ... and for one whose time is over already, so that it fails as a call does
 
 
-class Purchase(Protocol):
+class BuyNumber(Protocol):
     """What buys the number of a rental."""
 
     async def __call__(self) -> CreatedOrders:
@@ -48,7 +49,7 @@ class AsyncRental:
         self,
         orders: AsyncOrders,
         driver: AsyncDriver,
-        source: Purchase | Attachment,
+        source: BuyNumber | Attachment,
         release_timeout: float,
         read_timeout: float | None = None,
     ) -> None:
@@ -62,7 +63,7 @@ class AsyncRental:
         self._entered = False
         self._exited = False
         self._order: CreatedOrder | Order | None = None
-        self._known = Known()
+        self._known = KnownMessages()
         self._after: tuple[int | None, str | None] = None, None
         self.released: Released | None = None
         self.release_error: SmscodeError | None = None
@@ -143,7 +144,7 @@ class AsyncRental:
         self._hold(order)
         return self
 
-    async def _buy(self, purchase: Purchase) -> CreatedOrder:
+    async def _buy(self, purchase: BuyNumber) -> CreatedOrder:
         created = await purchase()
         if not created.orders:
             raise ProviderError(
@@ -167,7 +168,7 @@ class AsyncRental:
         self._open.add(order.id, order.expires_at, self._runtime.today())
         self._known.see(order)
         if self._known.ended:
-            self._store(Ending(Released.ALREADY_RELEASED))
+            self._store(ReleaseEnding(Released.ALREADY_RELEASED))
             error = OrderTerminalError(f"Order {order.id} has ended as {order.status}.")
             error.order_id, error.status, error.order = order.id, str(order.status), order
             raise error
@@ -200,19 +201,19 @@ class AsyncRental:
             " known. Read the order, or use orders.attach.",
             outcome="unknown",
         )
-        ending = Ending(None, error)
+        ending = ReleaseEnding(None, error)
         with self._runtime.shield(_LAST_CALLS):
             ending = await self._release(_LAST_CALL, 0.0, until)
         self._store(ending)
 
-    def _store(self, ending: Ending) -> None:
+    def _store(self, ending: ReleaseEnding) -> None:
         """Store how the block ended, in an order that is true after each line."""
         self.release_error = ending.error
         self.released = ending.released
         if self._known.ended:
             self._open.remove(self.order_id)
 
-    async def _release(self, timeout: float | None, patience: float, until: float) -> Ending:
+    async def _release(self, timeout: float | None, patience: float, until: float) -> ReleaseEnding:
         """Give the number back; ``patience`` is the seconds until that must be allowed.
 
         ``timeout`` is in seconds for each call, None for the client's; with it none lasts beyond ``until``.
@@ -229,10 +230,10 @@ class AsyncRental:
                     failure = error
                 step = steps.send(failure)
         except StopIteration as end:
-            ending: Ending = end.value
+            ending: ReleaseEnding = end.value
             return ending
 
-    async def _take(self, step: Step, timeout: float | None, patience: float) -> None:
+    async def _take(self, step: ReleaseStep, timeout: float | None, patience: float) -> None:
         if step == "finish":
             await self._orders.finish(self.order_id, timeout=timeout)
         elif step == "read":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..core import webhook_config
+from ..core.api import webhook
 from ..errors import InvalidArgumentError
 from ..models import WebhookConfig, WebhookTestResult
 from .driver import AsyncDriver
@@ -16,13 +16,13 @@ class AsyncWebhook:
 
     async def get(self, *, timeout: float | None = None) -> WebhookConfig:
         """Read where webhooks go."""
-        return (await self._driver.run(webhook_config.get(), timeout)).data
+        return (await self._driver.run(webhook.get(), timeout)).data
 
     async def update(
         self, *, url: str | None = None, secret: str | None = None, timeout: float | None = None
     ) -> WebhookConfig:
         """Set where webhooks go and what signs them; "" clears a field, None leaves it as it is."""
-        return (await self._driver.run(webhook_config.update(url=url, secret=secret), timeout)).data
+        return (await self._driver.run(webhook.update(url=url, secret=secret), timeout)).data
 
     async def ensure(self, url: str, *, replace: bool = False, timeout: float | None = None) -> WebhookConfig:
         """See to it that webhooks go to ``url``, and switch delivery on again if it was disabled.
@@ -30,7 +30,7 @@ class AsyncWebhook:
         An account has one webhook. If it is set to another URL, that is left alone and
         `InvalidArgumentError` raised, unless ``replace`` is true.
         """
-        wanted = webhook_config.update(url=url)
+        wanted = webhook.update(url=url)
         config = await self.get(timeout=timeout)
         if config.webhook_url == url and config.webhook_disabled_at is None:
             return config
@@ -42,4 +42,4 @@ class AsyncWebhook:
 
     async def test(self, *, timeout: float | None = None) -> WebhookTestResult:
         """Have the service send a test event, and read how the endpoint answered it."""
-        return (await self._driver.run(webhook_config.test(), timeout)).data
+        return (await self._driver.run(webhook.test(), timeout)).data

@@ -11,7 +11,7 @@ import anyio
 from .ahead import Ahead, AsyncAhead
 from .callers import AsyncCaller, Caller
 from .events import AsyncEvent, AsyncSignal, AsyncWakes, Event, Signal, Wakes
-from .home import AsyncHome, Home
+from .loop_affinity import AsyncLoopAffinity, LoopAffinity
 from .runtime import AsyncRuntime, Runtime
 
 __all__ = [
@@ -20,13 +20,13 @@ __all__ = [
     "AsyncAhead",
     "AsyncCaller",
     "AsyncEvent",
-    "AsyncHome",
+    "AsyncLoopAffinity",
     "AsyncRuntime",
     "AsyncSignal",
     "AsyncWakes",
     "Caller",
     "Event",
-    "Home",
+    "LoopAffinity",
     "Runtime",
     "Signal",
     "Wakes",

@@ -17,12 +17,12 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from .backend import run_here, run_is_over
 from .crew import Crew, here
-from .loops import run_here, run_is_over
 
 if TYPE_CHECKING:
-    from .._lanes import AsyncTransportLane, TransportLane
-    from ..core.bucket import Lease
+    from .._http.connection import AsyncHttpConnection, HttpConnection
+    from ..core.ratelimit.limiter import Lease
 
 _unfinished: dict[Caller | _Generator, None] = {}
 """The calls of the main thread that have not given everything back; all others run their ``finally``."""
@@ -52,7 +52,7 @@ class AsyncCaller:
         if _unfinished:
             heal()  # limits are shared with the synchronous clients of the process
         self.lease: Lease | None = None
-        self.lane: AsyncTransportLane | None = None
+        self.lane: AsyncHttpConnection | None = None
         self._run = run_here()
         self._finished = False
 
@@ -97,7 +97,7 @@ class Caller:
         if _unfinished:
             heal()
         self.lease: Lease | None = None
-        self.lane: TransportLane | None = None
+        self.lane: HttpConnection | None = None
         self._give_back = give_back
         self._break_off = break_off
         self._finished = False

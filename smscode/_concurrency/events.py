@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 import anyio
 import anyio.lowlevel
 
-from .loops import trio_lowlevel
+from .backend import trio_lowlevel
 
 
 class AsyncEvent:

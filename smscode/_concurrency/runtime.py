@@ -16,10 +16,10 @@ from typing import TypeVar, TypeVarTuple
 import anyio
 import anyio.to_thread
 
+from .backend import trio_lowlevel
 from .callers import Caller, heal
 from .crew import LOOK, Crew, InterruptedCall, Shield, here
 from .events import AsyncEvent, AsyncSignal, Event, Signal
-from .loops import trio_lowlevel
 
 T = TypeVar("T")
 R = TypeVar("R")

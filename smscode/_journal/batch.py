@@ -9,12 +9,12 @@ from typing import Any, Final, TypeAlias
 
 from attrs import frozen
 
-from ..core.purchase_records import Living, Record
+from ..core.purchases.records import Living, PurchaseRecord
 from ..errors import JournalError, SmscodeError
-from .rows import COLUMNS, OPEN, Row, placeholders, record_of, row_of
+from .rows import COLUMNS, OPEN, JournalRow, placeholders, record_of, row_of
 from .writes import Write
 
-Place: TypeAlias = tuple[str, str]
+JournalPlace: TypeAlias = tuple[str, str]
 """An account and an idempotency key."""
 
 _log = logging.getLogger("smscode.journal")
@@ -34,7 +34,7 @@ _UPSERT: Final = (
 
 
 @frozen
-class Unreadable:
+class UnreadableRecord:
     """A row that cannot be read; what it holds is left as it is."""
 
     why: str
@@ -47,8 +47,8 @@ class Batch:
         self._path = path
         self._connection = connection
         self._living = living
-        self._now: dict[Place, Record | Unreadable | None] = {}
-        self._changed: dict[Place, Row | None] = {}
+        self._now: dict[JournalPlace, PurchaseRecord | UnreadableRecord | None] = {}
+        self._changed: dict[JournalPlace, JournalRow | None] = {}
         self.stored: bool = False
 
     def fetch(self, writes: Iterable[Write[Any]]) -> None:
@@ -68,7 +68,7 @@ class Batch:
         """Apply a step; return its result and None, or None and why nothing changed."""
         account, key = write.account, write.key
         places = self._open(account) if account is None or key is None else [(account, key)]
-        changes: dict[Place, tuple[Record | None, Row | None]] = {}
+        changes: dict[JournalPlace, tuple[PurchaseRecord | None, JournalRow | None]] = {}
         results: list[Any] = []
         try:
             for place in places:
@@ -103,7 +103,7 @@ class Batch:
         self.stored = self.stored or bool(self._changed)
         self._changed.clear()
 
-    def _open(self, account: str | None) -> list[Place]:
+    def _open(self, account: str | None) -> list[JournalPlace]:
         """Return the places of an account's open rows, or of all open rows, oldest first."""
         self.store()  # so that one query sees what was changed before
         which, values = ("", ()) if account is None else ("account = ? AND", (account,))
@@ -111,15 +111,15 @@ class Batch:
         rows = self._connection.execute(query, values).fetchall()
         found = {(str(row[0]), str(row[2])): read(self._path, row) for row in rows}
         self._now.update(found)
-        return [place for place, record in found.items() if isinstance(record, Record)]
+        return [place for place, record in found.items() if isinstance(record, PurchaseRecord)]
 
-    def _record(self, place: Place) -> Record | None:
+    def _record(self, place: JournalPlace) -> PurchaseRecord | None:
         record = self._now[place]
-        if isinstance(record, Unreadable):
+        if isinstance(record, UnreadableRecord):
             raise JournalError(record.why)
         return record
 
-    def _row(self, place: Place, record: Record | None) -> Row | None:
+    def _row(self, place: JournalPlace, record: PurchaseRecord | None) -> JournalRow | None:
         if record is None:
             return None
         if (record.account, record.intent.idempotency_key) != place:
@@ -135,14 +135,14 @@ class Batch:
         return error
 
 
-def read(path: str, row: Row) -> Record | Unreadable:
+def read(path: str, row: JournalRow) -> PurchaseRecord | UnreadableRecord:
     """Return the record of a row. One that cannot be read concerns only itself, and is logged."""
     try:
         return record_of(row)
     except (TypeError, ValueError) as error:
         why = f"journal: {path}: the row of key {row[2]} cannot be read ({error}); it is left as it is."
         _log.error("%s", why)
-        return Unreadable(why)
+        return UnreadableRecord(why)
 
 
 def _portions(items: Sequence[Any], sizes: tuple[int, ...]) -> Iterable[Sequence[Any]]:

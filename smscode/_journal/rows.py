@@ -12,12 +12,12 @@ from typing import Any, Final, TypeAlias, get_args
 from attrs import asdict
 
 from .. import _sqlite
-from ..core.codec import Version
-from ..core.intents import Operation, OrderIntent
-from ..core.purchase_records import BoughtOrder, Record, State
+from ..core.decoding.converter import ApiVersion
+from ..core.purchases.intents import Operation, OrderIntent
+from ..core.purchases.records import BoughtOrder, PurchaseRecord, PurchaseState
 from . import owners
 
-Row: TypeAlias = tuple[Any, ...]
+JournalRow: TypeAlias = tuple[Any, ...]
 
 _FORGOTTEN: Final = 86_400.0  # seconds after which no order is open any more
 
@@ -42,7 +42,7 @@ COLUMNS: Final = (
 )
 
 OPEN: Final = "closed_at IS NULL AND state IN ('written', 'bought')"
-"""`Record.open` in SQL; the indexes serve queries that say it in these very words."""
+"""`PurchaseRecord.open` in SQL; the indexes serve queries that say it in these very words."""
 
 ENDED_AT: Final = "coalesce(closed_at, answered_at, written_at)"
 
@@ -79,7 +79,7 @@ CREATE TABLE total (
 {owners.SCHEMA}"""
 
 
-def row_of(record: Record) -> Row:
+def row_of(record: PurchaseRecord) -> JournalRow:
     """Return a record's values in the order of `COLUMNS`. Raises `ValueError` for one that has no place."""
     intent = record.intent
     row = (
@@ -106,22 +106,22 @@ def row_of(record: Record) -> Row:
     return row
 
 
-def record_of(row: Row) -> Record:
+def record_of(row: JournalRow) -> PurchaseRecord:
     """Return the record of a row, in the order of `COLUMNS`. Raises `ValueError` for a damaged one."""
     account, credential, key, operation, version, body, state, owner, cap = row[:9]
-    if operation not in get_args(Operation) or version not in get_args(Version):
+    if operation not in get_args(Operation) or version not in get_args(ApiVersion):
         raise ValueError(f"operation {operation!r} of version {version!r}")
     try:
         orders = tuple(BoughtOrder(**facts) for facts in json.loads(row[14]))
     except TypeError as error:
         raise ValueError(str(error)) from error
-    return Record(
+    return PurchaseRecord(
         account=account,
         credential=credential,
         intent=OrderIntent.restore(key, operation, version, body),
         owner=owner,
         cap=cap,
-        state=State(state),
+        state=PurchaseState(state),
         written_at=row[9],
         open_until=row[10],
         answered_at=row[11],

@@ -14,9 +14,9 @@ from typing import Any, Final
 from attrs import frozen
 
 from .. import _sqlite
-from ..core.purchase_records import Record
+from ..core.purchases.records import PurchaseRecord
 from ..errors import ConfigurationError, JournalError
-from .batch import Batch, Unreadable, read
+from .batch import Batch, UnreadableRecord, read
 from .owners import Census, Owner
 from .rows import COLUMNS, ENDED_AT, FORMAT, OPEN
 from .writes import Write
@@ -170,23 +170,23 @@ class Store:
                 pruned = connection.execute(f"DELETE FROM purchase WHERE number IN ({old})", before).rowcount
         return pruned == _CHUNK
 
-    def records(self, account: str, *, ended: bool) -> list[Record]:
+    def records(self, account: str, *, ended: bool) -> list[PurchaseRecord]:
         """Return an account's open records, oldest first; with ``ended`` only those of ended processes."""
         query = f"SELECT {', '.join(COLUMNS)} FROM purchase WHERE account = ? AND {OPEN} ORDER BY number"
         with self._failing():
             connection = self._in_place()
             rows = connection.execute(query, (account,)).fetchall()
             census = Census(self.path, connection)
-            found = [record for row in rows if isinstance(record := read(self.path, row), Record)]
+            found = [record for row in rows if isinstance(record := read(self.path, row), PurchaseRecord)]
             return [record for record in found if not (ended and census.lives(record.owner))]
 
-    def find(self, account: str, key: str) -> Record | None:
+    def find(self, account: str, key: str) -> PurchaseRecord | None:
         """Return the record of a purchase, open or closed."""
         query = f"SELECT {', '.join(COLUMNS)} FROM purchase WHERE account = ? AND idempotency_key = ?"
         with self._failing():
             row = self._in_place().execute(query, (account, key)).fetchone()
         record = None if row is None else read(self.path, row)
-        if isinstance(record, Unreadable):
+        if isinstance(record, UnreadableRecord):
             raise JournalError(record.why)
         return record
 

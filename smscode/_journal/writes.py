@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
-from ..core.purchase_records import Step
+from ..core.purchases.records import PurchaseStep
 from ..errors import SmscodeError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Write(Generic[R]):
         self,
         account: str | None,
         key: str | None,
-        step: Step[R],
+        step: PurchaseStep[R],
         *,
         durable: bool,
         lasting: bool = False,
@@ -60,7 +60,7 @@ class Write(Generic[R]):
     ) -> None:
         self.account: str | None = account
         self.key: str | None = key
-        self.step: Step[R] = step
+        self.step: PurchaseStep[R] = step
         self.durable: bool = durable
         self.lasting: bool = lasting
         self.wake: Callable[[], object] | None = wake
@@ -128,9 +128,9 @@ class Sweep(Write[list[R]]):
     __slots__ = ()
 
     def __init__(
-        self, step: Step[R | None], *, durable: bool, wake: Callable[[], object] | None = None
+        self, step: PurchaseStep[R | None], *, durable: bool, wake: Callable[[], object] | None = None
     ) -> None:
-        super().__init__(None, None, cast("Step[list[R]]", step), durable=durable, wake=wake)
+        super().__init__(None, None, cast("PurchaseStep[list[R]]", step), durable=durable, wake=wake)
 
 
 class Read(Generic[R]):

@@ -8,14 +8,14 @@ from collections.abc import Generator
 from functools import partial
 
 from .._concurrency import Ahead
-from ..core import catalog
-from ..core.finding import Wanted, Wish
+from ..core.api import catalog
+from ..core.product_search import NameOrId, ProductFilter
 from ..core.paging import ProductWalk
-from ..core.prices import Price
+from ..core.api.prices import Price
 from ..models import Country, ExchangeRate, Operator, Product, ProductPage, ProductSort, Service
 from .driver import Driver
-from .finding import Finder
-from .pager import Prefetch, next_rows, products_of, walk_pages, walk_rows
+from .product_search import ProductSearch
+from .pagination import Prefetch, next_rows, products_of, walk_pages, walk_rows
 
 
 class Catalog:
@@ -23,7 +23,7 @@ class Catalog:
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
-        self._finder = Finder(driver)
+        self._finder = ProductSearch(driver)
 
     def countries(self, *, timeout: float | None = None) -> list[Country]:
         """List the countries."""
@@ -169,9 +169,9 @@ class Catalog:
         that come closest.
         """
         return self._finder.find(
-            Wanted.of("service", service, Service),
-            Wanted.of("country", country, Country),
-            Wanted.of("operator", operator, Operator),
-            Wish.of(self._driver.version, max_price, in_stock),
+            NameOrId.of("service", service, Service),
+            NameOrId.of("country", country, Country),
+            NameOrId.of("operator", operator, Operator),
+            ProductFilter.of(self._driver.version, max_price, in_stock),
             timeout,
         )

@@ -11,30 +11,31 @@ from typing import Literal, NoReturn, Self, SupportsIndex, TypeVar, cast
 
 import httpx
 
-from .._budgets import budget_of
+from .._ratelimit.registry import budget_of
 from .._concurrency import Runtime
-from .._lanes import Lane, LaneTransport
-from .._observing import Observer
-from ..core import arguments, balance, table
-from ..core.intents import OrderIntent
-from ..core.limits import RateLimits
+from .._http.connection import Lane, LaneTransport
+from .._observer import Observer
+from ..core.api import arguments, balance
+from ..core.decoding import rows
+from ..core.purchases.intents import OrderIntent
+from ..core.ratelimit.options import RateLimits
 from ..core.retry import RetryPolicy
 from ..core.settings import Settings
 from ..core.timeouts import Timeouts, check_seconds
-from ..core.wire import Answer, Call, Kind
+from ..core.api.call import Answer, Call, CallKind
 from ..errors import InvalidArgumentError
 from ..events import ClientEvent
 from ..journal import SQLiteJournal, shared
 from ..models import Balance, CreatedOrders
 from ..webhooks import Event, OrderEvent
 from .catalog import Catalog
-from .connections import ClientLane, Connections, OwnTransportLane
+from .connection_pool import ClientLane, ConnectionPool, OwnTransportLane
 from .driver import Driver
-from .limits import Limits
+from .rate_limiter import RateLimiter
 from .orders import Orders
 from .purchases import Delivery, Purchases
 from .recovery import Recovery
-from .waiting import Waits
+from .sms_waits import SmsWaits
 from .webhook import Webhook
 
 T = TypeVar("T")
@@ -104,9 +105,9 @@ class Client:
         if rate_limits is not None:
             arguments.instance("rate_limits", rate_limits, RateLimits)
         timeouts = Timeouts.of(timeout)
-        table.prepare(settings.version)
+        rows.prepare(settings.version)
         runtime = self._runtime()
-        connections = Connections(
+        connections = ConnectionPool(
             settings,
             timeouts,
             runtime,
@@ -121,10 +122,10 @@ class Client:
             budget = budget_of(
                 settings.account, origin, connections, rate_limits, timeouts.longest, runtime.clock
             )
-            limits = Limits(budget, runtime)
+            limits = RateLimiter(budget, runtime)
         observer = Observer(on_event, settings.version, settings.base_url)
         self._driver = Driver(connections, runtime, settings.version, retry, timeouts, limits, observer)
-        self._waits = Waits(self._driver, check_seconds("poll_interval", poll_interval))
+        self._waits = SmsWaits(self._driver, check_seconds("poll_interval", poll_interval))
         self.catalog = Catalog(self._driver)
         self._journal, self._owns_journal = _journal(journal)
         self._purchases = Purchases(self._driver, self._journal, settings.account, settings.credential)
@@ -145,7 +146,7 @@ class Client:
 
         The answer holds the result with the request id, the HTTP status, the rate and the attempts.
         """
-        if call.endpoint.kind is not Kind.CREATE:
+        if call.endpoint.kind is not CallKind.CREATE:
             return self._driver.run(call, timeout)
         purchase = cast(Call[CreatedOrders], call)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 
 from .._concurrency import Runtime
-from ..demo.report import Progress, Rental, Rentals, choose
+from ..demo.report import DemoProgress, Rental, Rentals, choose
 from ..errors import SmscodeError
 from ..models import OrderStatus, Product
 from .client import Client
@@ -15,7 +15,7 @@ from .client import Client
 _PATIENCE = 60.0
 
 
-def rent_all(client: Client, progress: Progress) -> Rentals:
+def rent_all(client: Client, progress: DemoProgress) -> Rentals:
     """Rent the numbers at once, wait for every code and finish every order."""
     rentals: list[Rental] = []
     errors: list[SmscodeError] = []
@@ -33,7 +33,7 @@ def rent_all(client: Client, progress: Progress) -> Rentals:
     return Rentals(tuple(rentals), tuple(errors), before, after)
 
 
-def rent_one(client: Client, product: Product, progress: Progress) -> Rental:
+def rent_one(client: Client, product: Product, progress: DemoProgress) -> Rental:
     """Rent a number, wait for its code and finish its order."""
     began = time.monotonic()
     created = client.orders.create(

@@ -7,34 +7,34 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from .._concurrency import Caller, Home, Runtime
-from .._observing import Observer
-from ..core.ban import Ban
-from ..core.bucket import Lease, NoRoom
-from ..core.codec import Version
+from .._concurrency import Caller, LoopAffinity, Runtime
+from .._observer import Observer
+from ..core.ratelimit.ban import Ban
+from ..core.ratelimit.limiter import Lease, NoRoom
+from ..core.decoding.converter import ApiVersion
 from ..core.flow import (
     Acquire,
     Failure,
     HeldUp,
     Pause,
     Release,
-    Reply,
+    EffectReply,
     Send,
     Sleep,
-    Terms,
+    CallTerms,
     ending,
     flow,
     never_banned,
 )
 from ..core.open_rentals import OpenRentals
-from ..core.purchases import Doubt
+from ..core.purchases.states import Doubt
 from ..core.retry import RetryPolicy
-from ..core.slots import Ending
+from ..core.ratelimit.slots import RequestEnding
 from ..core.timeouts import Timeouts
-from ..core.wire import Answer, Call, Group, Kind, Response
+from ..core.api.call import Answer, Call, EndpointGroup, CallKind, Response
 from ..errors import ClientStateError, TempBannedError
-from .connections import Connections
-from .limits import Limits
+from .connection_pool import ConnectionPool
+from .rate_limiter import RateLimiter
 
 T = TypeVar("T")
 
@@ -44,16 +44,16 @@ class Driver:
 
     def __init__(
         self,
-        connections: Connections,
+        connections: ConnectionPool,
         runtime: Runtime,
-        version: Version,
+        version: ApiVersion,
         policy: RetryPolicy,
         timeouts: Timeouts,
-        limits: Limits | None,
+        limits: RateLimiter | None,
         observer: Observer,
     ) -> None:
         """Set up; without ``limits`` none are kept."""
-        self.version: Version = version
+        self.version: ApiVersion = version
         self.runtime = runtime
         self.open_rentals: OpenRentals = OpenRentals()
         self._connections = connections
@@ -61,7 +61,7 @@ class Driver:
         self._timeouts = timeouts
         self._limits = limits
         self._observer = observer
-        self._home = Home()
+        self._home = LoopAffinity()
         self.seen: Callable[[Answer[object]], None] | None = None
         self._ban = Ban()
         self._closed = False
@@ -72,7 +72,7 @@ class Driver:
             raise ClientStateError("This client is closed.")
         self._home.check()
 
-    def deadline(self, kind: Kind, timeout: float | None) -> float:
+    def deadline(self, kind: CallKind, timeout: float | None) -> float:
         """Return when a call has to be over that begins now; ``timeout`` overrides the client's limit."""
         return self.runtime.now() + self._timeouts.budget(kind, timeout)
 
@@ -94,8 +94,8 @@ class Driver:
         began = self.runtime.now()
         watch = self._observer.watch(call, began)
         limited = self._limits is not None
-        banned = self._banned if call.endpoint.group is Group.CREATE else never_banned
-        terms = Terms(
+        banned = self._banned if call.endpoint.group is EndpointGroup.CREATE else never_banned
+        terms = CallTerms(
             self.version, self._policy, began, deadline, self.runtime.chance, limited, watch, banned
         )
         steps = flow(call, terms, doubt)
@@ -111,7 +111,7 @@ class Driver:
                     result = None
                 else:
                     result = self._perform(effect, caller)
-                effect = steps.send(Reply(self.runtime.now(), result))
+                effect = steps.send(EffectReply(self.runtime.now(), result))
         except StopIteration as end:
             answer: Answer[T] = end.value
             if self.seen is not None:
@@ -161,7 +161,7 @@ class Driver:
             return result
         finally:
             assert self._limits is not None, "a lease without limits"
-            self._limits.end(effect.lease, end or (Ending.LOST if effect.lease.sent else Ending.UNSENT))
+            self._limits.end(effect.lease, end or (RequestEnding.LOST if effect.lease.sent else RequestEnding.UNSENT))
             caller.lease = None
 
     def close(self) -> None:

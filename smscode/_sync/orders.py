@@ -9,16 +9,17 @@ import math
 from collections.abc import Generator, Iterable
 from functools import partial
 
-from ..core import arguments, bulk, catalog, orders
-from ..core.bulk import BulkResult
+from ..core.api import arguments, catalog, orders
+from ..core.purchases import bulk
+from ..core.purchases.bulk import BulkResult
 from ..core.cancelable import seconds_until
-from ..core.intents import OrderIntent
-from ..core.otp import OtpOutcome, Watch
+from ..core.purchases.intents import OrderIntent
+from ..core.waiting.sms_wait import OtpOutcome, SmsWait
 from ..core.paging import OrderWalk
-from ..core.prices import Price, needs_rate
-from ..core.purchases import Recovered
+from ..core.api.prices import Price, needs_rate
+from ..core.purchases.states import Recovered
 from ..core.timeouts import check_seconds, check_wait
-from ..core.wire import Call
+from ..core.api.call import Call
 from ..errors import CancelTooEarlyError, SmscodeError
 from ..models import (
     ActiveOrder,
@@ -35,18 +36,18 @@ from ..models import (
     Sms,
 )
 from .driver import Driver
-from .pager import items_of, walk_pages
+from .pagination import items_of, walk_pages
 from .purchases import MAX_AGE, Delivery, Purchases
 from .recovery import Recovery
 from .rental import Rental, Attachment, checked
-from .waiting import Waits
+from .sms_waits import SmsWaits
 
 
 class Orders:
     """The order endpoints; ``timeout`` is in seconds, all in all, instead of the client's."""
 
     def __init__(
-        self, driver: Driver, purchases: Purchases, recovery: Recovery, waits: Waits
+        self, driver: Driver, purchases: Purchases, recovery: Recovery, waits: SmsWaits
     ) -> None:
         self._driver = driver
         self._purchases = purchases
@@ -449,8 +450,8 @@ class Orders:
         return self._waits.wait(watch, math.inf if timeout is None else check_wait(timeout))
 
     @staticmethod
-    def _watch(order_id: int, needs_code: bool, after_revision: int | None, after_code: str | None) -> Watch:
-        return Watch(order_id, needs_code=needs_code, after_revision=after_revision, after_code=after_code)
+    def _watch(order_id: int, needs_code: bool, after_revision: int | None, after_code: str | None) -> SmsWait:
+        return SmsWait(order_id, needs_code=needs_code, after_revision=after_revision, after_code=after_code)
 
     def _rate(self, delivery: Delivery, *limits: Price | None) -> FxRate | None:
         """Return the exchange rate if writing these price limits takes it."""

@@ -17,11 +17,11 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from .._concurrency import Caller, Runtime, Signal, Wakes
-from ..core import bulk, purchase_records
-from ..core.intents import OrderIntent
-from ..core.parameters import KEY_PATTERN
-from ..core.purchase_records import Known, Record, State, Step, Writing
-from ..core.purchases import (
+from ..core.purchases import bulk, records
+from ..core.purchases.intents import OrderIntent
+from ..core.api.parameters import KEY_PATTERN
+from ..core.purchases.records import KnownKeys, PurchaseRecord, PurchaseState, PurchaseStep, Writing
+from ..core.purchases.states import (
     FOUND_HERE,
     VERDICTS,
     Purchase,
@@ -31,7 +31,7 @@ from ..core.purchases import (
     kind_of,
     row_after,
 )
-from ..core.wire import Answer, Kind
+from ..core.api.call import Answer, CallKind
 from ..errors import ClientStateError, JournalError, SmscodeError
 from ..journal import Read, SQLiteJournal, Write
 from ..models import CreatedOrders
@@ -118,7 +118,7 @@ class Purchases:
         caller = delivery.caller = Caller(lambda _: self._let_go(delivery))
         try:
             self._deliveries[delivery] = None
-            delivery.deadline = self._driver.deadline(Kind.CREATE, timeout)
+            delivery.deadline = self._driver.deadline(CallKind.CREATE, timeout)
             value = make(delivery)
             self._hand_over(delivery)
             self._end(delivery)
@@ -157,13 +157,13 @@ class Purchases:
         for purchase in tuple(delivery.purchases):
             if purchase.bought:
                 delivery.handed[purchase] = None
-                self.change(purchase.key, purchase_records.hand_over(now))
+                self.change(purchase.key, records.hand_over(now))
                 self.book.hand_over(purchase, done=True)
 
     def _take_back(self, delivery: Delivery) -> None:
         for purchase in tuple(delivery.handed):
             self.book.hand_over(purchase, done=False)
-            self.change(purchase.key, purchase_records.hand_over(None))
+            self.change(purchase.key, records.hand_over(None))
 
     def _end(self, delivery: Delivery) -> None:
         if self.journal is not None:
@@ -254,7 +254,7 @@ class Purchases:
 
         for start in range(0, len(intents), bulk.AT_ONCE):
             if timeout is None:
-                delivery.deadline = self._driver.deadline(Kind.CREATE, None)
+                delivery.deadline = self._driver.deadline(CallKind.CREATE, None)
             self._runtime.for_each(submit, intents[start : start + bulk.AT_ONCE])
         return results
 
@@ -265,7 +265,7 @@ class Purchases:
             if self.journal is not None:
                 holder = self.journal.holders.get(place, delivery)
                 if holder is not delivery and not holder.over:
-                    raise purchase_records.under_way("another call of this process")
+                    raise records.under_way("another call of this process")
             purchase = self.book.begin(intent, delivery)
             purchase.doubt.forbidden = None
             delivery.purchases[purchase] = threading.get_ident()
@@ -279,9 +279,9 @@ class Purchases:
         if purchase.certain or purchase.written_at is None:
             purchase.written_at = now
             return
-        age = purchase_records.age_of(purchase.written_at, now)
+        age = records.age_of(purchase.written_at, now)
         if age > max_age:
-            raise purchase_records.too_old(age, max_age)
+            raise records.too_old(age, max_age)
 
     def _write(
         self, journal: SQLiteJournal, purchase: Purchase, writing: Writing, deadline: float, *, fresh: bool
@@ -303,7 +303,7 @@ class Purchases:
         if known.state is not None and not purchase.doubt.raised:
             self._learn(purchase, known)
 
-    def _learn(self, purchase: Purchase, known: Known) -> None:
+    def _learn(self, purchase: Purchase, known: KnownKeys) -> None:
         """Take in what an earlier process left of a purchase: its attempts may still be open."""
         ago = 0.0 if known.open_until is None else max(time.time() - known.open_until, 0.0)
         purchase.doubt.ended = self._runtime.now() - ago
@@ -330,9 +330,9 @@ class Purchases:
         assert result is not None
         return result
 
-    def _record(self, journal: SQLiteJournal, purchase: Purchase, deadline: float) -> Record:
+    def _record(self, journal: SQLiteJournal, purchase: Purchase, deadline: float) -> PurchaseRecord:
         now, left = time.time(), deadline - self._runtime.now()
-        return Record(
+        return PurchaseRecord(
             account=self.account_of(purchase.key),
             credential=self.credential,
             intent=purchase.intent,
@@ -347,9 +347,9 @@ class Purchases:
         ended = self.book.buy(purchase, created)
         if purchase.writing is not None:
             new, bought = purchase.writing.new, bought_orders(as_order(order) for order in created.orders)
-            self.change(purchase.key, purchase_records.buy(new, bought, time.time()))
+            self.change(purchase.key, records.buy(new, bought, time.time()))
             if ended:
-                self.change(purchase.key, purchase_records.end_orders(ended, time.time()))
+                self.change(purchase.key, records.end_orders(ended, time.time()))
 
     def _leave(self, purchase: Purchase) -> None:
         """Leave a purchase as a cancellation or an interrupt finds it; nothing is waited for."""
@@ -371,13 +371,13 @@ class Purchases:
 
     def _leave_open(self, purchase: Purchase) -> None:
         if self.journal is not None:
-            self.change(purchase.key, purchase_records.leave(self.journal.owner, time.time()))
+            self.change(purchase.key, records.leave(self.journal.owner, time.time()))
 
     def _abandon(self, writing: Writing) -> bool:
         write = writing.operation
         return self.journal is not None and write is not None and self.journal.abandon(write)
 
-    def change(self, key: str, step: Step[object], *, durable: bool = False) -> None:
+    def change(self, key: str, step: PurchaseStep[object], *, durable: bool = False) -> None:
         """Queue a change of a purchase's row; it is tried until the journal is closed."""
         if self.journal is not None:
             self.journal.apply(Write(self.account_of(key), key, step, durable=durable, lasting=True))
@@ -401,13 +401,13 @@ class Purchases:
                 self.book.drop(purchase)  # another call or process has it
             elif VERDICTS[error.trouble].opens:
                 self._leave_open(purchase)
-        elif self._store_end(purchase, State(row), deadline):
+        elif self._store_end(purchase, PurchaseState(row), deadline):
             self.book.drop(purchase)
         else:
             error.outcome = "unknown"
             purchase.doubt.raised = True
 
-    def _store_end(self, purchase: Purchase, state: State, deadline: float) -> bool:
+    def _store_end(self, purchase: Purchase, state: PurchaseState, deadline: float) -> bool:
         """Store a withdrawal or refusal; return True once it is on disk and nothing contradicts it."""
         writing = purchase.writing
         if self.journal is None or writing is None or self._abandon(writing):
@@ -416,10 +416,10 @@ class Purchases:
             self._take_out(purchase, writing)  # in case the disk has it after all
             return True
         now = time.time()
-        if state is State.WITHDRAWN:
+        if state is PurchaseState.WITHDRAWN:
             step = writing.withdraw(now)
         else:
-            step = purchase_records.end_unbought(self.journal.owner, state, now)
+            step = records.end_unbought(self.journal.owner, state, now)
         signal = Signal()
         account = self.account_of(purchase.key)
         write = Write(account, purchase.key, step, durable=True, lasting=True, wake=self._waking(signal))
@@ -482,7 +482,7 @@ class Purchases:
             (record,) = self.done(signal, found, delivery.deadline)
         except SmscodeError:
             return True  # nothing can be ruled out
-        return record is not None and record.state in (State.WRITTEN, State.BOUGHT)
+        return record is not None and record.state in (PurchaseState.WRITTEN, PurchaseState.BOUGHT)
 
 
 def _valid(key: object) -> str | None:

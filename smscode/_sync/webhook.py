@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ..core import webhook_config
+from ..core.api import webhook
 from ..errors import InvalidArgumentError
 from ..models import WebhookConfig, WebhookTestResult
 from .driver import Driver
@@ -18,13 +18,13 @@ class Webhook:
 
     def get(self, *, timeout: float | None = None) -> WebhookConfig:
         """Read where webhooks go."""
-        return (self._driver.run(webhook_config.get(), timeout)).data
+        return (self._driver.run(webhook.get(), timeout)).data
 
     def update(
         self, *, url: str | None = None, secret: str | None = None, timeout: float | None = None
     ) -> WebhookConfig:
         """Set where webhooks go and what signs them; "" clears a field, None leaves it as it is."""
-        return (self._driver.run(webhook_config.update(url=url, secret=secret), timeout)).data
+        return (self._driver.run(webhook.update(url=url, secret=secret), timeout)).data
 
     def ensure(self, url: str, *, replace: bool = False, timeout: float | None = None) -> WebhookConfig:
         """See to it that webhooks go to ``url``, and switch delivery on again if it was disabled.
@@ -32,7 +32,7 @@ class Webhook:
         An account has one webhook. If it is set to another URL, that is left alone and
         `InvalidArgumentError` raised, unless ``replace`` is true.
         """
-        wanted = webhook_config.update(url=url)
+        wanted = webhook.update(url=url)
         config = self.get(timeout=timeout)
         if config.webhook_url == url and config.webhook_disabled_at is None:
             return config
@@ -44,4 +44,4 @@ class Webhook:
 
     def test(self, *, timeout: float | None = None) -> WebhookTestResult:
         """Have the service send a test event, and read how the endpoint answered it."""
-        return (self._driver.run(webhook_config.test(), timeout)).data
+        return (self._driver.run(webhook.test(), timeout)).data

@@ -10,8 +10,8 @@ from typing import Annotated, cast
 import typer
 
 from .._version import VERSION
-from . import catalog, doctor, local, orders, rent, webhook
-from .command import Group, command, paragraphs
+from . import catalog, doctor, offline, orders, rent, webhook
+from .command import CommandGroup, command, paragraphs
 from .exits import Exit
 from .session import Session
 
@@ -22,7 +22,7 @@ _TRY = "Try and check"
 
 app: typer.Typer = typer.Typer(
     name="smscode",
-    cls=Group,
+    cls=CommandGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -58,21 +58,21 @@ app.callback(help=paragraphs(_start))(_start)
 @command(app, "demo", panel=_TRY)
 def demo(
     session: Session,
-    count: Annotated[int, typer.Option(min=1, max=local.MOST_NUMBERS, help="How many numbers.")] = 50,
+    count: Annotated[int, typer.Option(min=1, max=offline.MOST_NUMBERS, help="How many numbers.")] = 50,
     sync: Annotated[bool, typer.Option("--sync", help="Use threads and Client instead of asyncio.")] = False,
 ) -> int:
     """Rent numbers on a sandbox and watch their codes arrive."""
-    return local.demo(count, session.version, sync, session.screen.as_json, sys.stdout)
+    return offline.demo(count, session.version, sync, session.screen.as_json, sys.stdout)
 
 
 @command(app, "sandbox", panel=_TRY, versioned=False)
 def sandbox(
     session: Session,
-    port: Annotated[int, typer.Option(min=0, max=local.LAST_PORT, help="0 takes any free one.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=offline.LAST_PORT, help="0 takes any free one.")] = 0,
     otp_after: Annotated[float, typer.Option(metavar="SECONDS", help="How soon an SMS arrives.")] = 2.0,
-    generation: Annotated[local.Generation, typer.Option(help="How much it sends.")] = "current",
+    generation: Annotated[offline.Generation, typer.Option(help="How much it sends.")] = "current",
     balance: Annotated[
-        int, typer.Option(min=0, max=local.MOST_FUNDS, metavar="IDR", help="What the account holds.")
+        int, typer.Option(min=0, max=offline.MOST_FUNDS, metavar="IDR", help="What the account holds.")
     ] = 1_000_000,
     scenario: Annotated[
         list[str] | None,
@@ -99,7 +99,7 @@ def sandbox(
     It answers only requests whose Host is this machine, or one of --host. With --host 0.0.0.0 other
     machines and containers reach it.
     """
-    return local.sandbox(
+    return offline.sandbox(
         port,
         otp_after,
         generation,
@@ -117,11 +117,11 @@ def sandbox(
 @command(app, "openapi", panel=_TRY, versioned=False)
 def openapi(
     session: Session,
-    generation: Annotated[local.Generation, typer.Option(help="Of which service.")] = "current",
-    api_version: Annotated[local.Versions, typer.Option(help="Of which API version.")] = "both",
+    generation: Annotated[offline.Generation, typer.Option(help="Of which service.")] = "current",
+    api_version: Annotated[offline.Versions, typer.Option(help="Of which API version.")] = "both",
 ) -> int:
     """Print the OpenAPI document of what the sandbox serves."""
-    return local.openapi(generation, api_version, sys.stdout)
+    return offline.openapi(generation, api_version, sys.stdout)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..core.finding import Wanted
+from ..core.product_search import NameOrId
 from ..models import Country as CountryRow
 from .command import command
 from .session import Session
@@ -49,7 +49,7 @@ def services(session: Session, country: Country = None) -> None:
     with session.client() as client:
         country_id = None
         if country is not None:
-            country_id = Wanted.of("country", country, CountryRow).among(client.catalog.countries()).id
+            country_id = NameOrId.of("country", country, CountryRow).among(client.catalog.countries()).id
         found = client.catalog.services(country_id=country_id)
     session.screen.rows(found, (">id", "=code", "name"), [(row.id, row.code, row.name) for row in found])
 

@@ -11,20 +11,20 @@ from typing import Annotated, Any, cast, get_type_hints
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ..core.codec import Version
+from ..core.decoding.converter import ApiVersion
 from ..errors import SmscodeError
-from . import streams
+from . import stdio
+from .error_report import ErrorReport
 from .exits import Exit
 from .screen import Declined, Screen
 from .session import Session
-from .trouble import Trouble
 
 Body = Callable[..., int | None]
 
 _PANEL = "Everywhere"
 
 
-class Group(TyperGroup):
+class CommandGroup(TyperGroup):
     """A group of commands; see `Command`."""
 
     def get_params(self, ctx: Any) -> list[Any]:
@@ -55,7 +55,7 @@ def _shared(
         bool, typer.Option("--sandbox", help="Use a sandbox inside this command.", rich_help_panel=_PANEL)
     ] = False,
     api_version: Annotated[
-        Version, typer.Option(help="v1: rupiah, v2: dollars.", rich_help_panel=_PANEL)
+        ApiVersion, typer.Option(help="v1: rupiah, v2: dollars.", rich_help_panel=_PANEL)
     ] = "v2",
 ) -> None:
     """Hold the options that every command has."""
@@ -72,7 +72,7 @@ def command(
     def decorate(body: Body) -> Body:
         def run(**options: Any) -> None:
             screen = Screen(as_json=options.pop("as_json"))
-            version: Version = options.pop("api_version") if versioned else "v2"
+            version: ApiVersion = options.pop("api_version") if versioned else "v2"
             session = Session(screen, version, options.pop("sandbox"))
             raise typer.Exit(_run(body, session, options))
 
@@ -110,13 +110,13 @@ def _run(body: Body, session: Session, options: dict[str, Any]) -> int:
         screen.warn(f"Interrupted. {doubt}")
         return Exit.INTERRUPTED
     except SmscodeError as error:
-        trouble = Trouble(error, session.doubt, session.rented)
+        trouble = ErrorReport(error, session.doubt, session.rented)
     except OSError as error:
         # Of a connection or a file it would have been an error of this package.
         code = Exit.UNKNOWN if session.changed else Exit.FAILED
-        return streams.lost(error, code, session.doubt or session.afterwards)
+        return stdio.lost(error, code, session.doubt or session.afterwards)
     except Exception as error:
-        trouble = Trouble(_defect(error), session.doubt or session.afterwards, session.rented)
+        trouble = ErrorReport(_defect(error), session.doubt or session.afterwards, session.rented)
     screen.fail(trouble)
     return trouble.exit
 

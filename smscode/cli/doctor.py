@@ -13,7 +13,7 @@ import typer
 from attrs import asdict, frozen
 
 from .. import calls
-from .._http import environment_proxy
+from .._http.messages import environment_proxy
 from .._sync.client import Client
 from .._version import DISTRIBUTION, VERSION
 from ..errors import (
@@ -25,13 +25,13 @@ from ..errors import (
 )
 from . import tls
 from .command import command
+from .error_report import ErrorReport
 from .exits import Exit
 from .orders import JournalPath
 from .screen import day
 from .session import Session
-from .trouble import Trouble
 
-State: TypeAlias = Literal["ok", "warn", "fail"]
+CheckState: TypeAlias = Literal["ok", "warn", "fail"]
 
 app: typer.Typer = typer.Typer()
 
@@ -44,7 +44,7 @@ _VENDOR = "smscode"
 class Finding:
     """What a check found, and what to do about it."""
 
-    state: State
+    state: CheckState
     check: str
     message: str
 
@@ -68,7 +68,7 @@ def _findings(session: Session, journal: Path | None) -> Iterator[Finding]:
     try:
         base_url = session.settings.base_url
     except SmscodeError as error:
-        yield Finding("fail", "token", " ".join(Trouble(error, "").lines))
+        yield Finding("fail", "token", " ".join(ErrorReport(error, "").lines))
         return
     yield _tls(session, base_url)
     with session.client() as client:
@@ -80,7 +80,7 @@ def _findings(session: Session, journal: Path | None) -> Iterator[Finding]:
                 refused.append(error)
             except SmscodeError as error:
                 name = "token" if isinstance(error, UnauthorizedError) else check.__name__.strip("_")
-                yield Finding("fail", name, " ".join(Trouble(error, "").lines))
+                yield Finding("fail", name, " ".join(ErrorReport(error, "").lines))
                 return
         yield _limits(refused)
     yield _journal(session, journal)

@@ -7,17 +7,17 @@ from typing import Annotated
 
 import typer
 
-from ..core import jsontext
-from ..core.intents import OrderIntent
-from ..core.purchase_records import Record, State
+from ..core.decoding import strict_json
+from ..core.purchases.intents import OrderIntent
+from ..core.purchases.records import PurchaseRecord, PurchaseState
 from ..journal import SQLiteJournal
 from ..models import Order, OrderStatus, Sms
 from .command import command
+from .error_report import ErrorReport
 from .exits import Exit
 from .renting import IN_DOUBT
 from .screen import day, masked, moment
 from .session import Session
-from .trouble import Trouble
 
 PANEL = "Rent"
 app: typer.Typer = typer.Typer()
@@ -141,7 +141,7 @@ def recover(session: Session, journal: JournalPath = None, max_age: MaxAge = 24.
     screen = session.screen
     with session.journal(journal) as opened, session.client(opened) as client:
         found = [] if opened is None else unfinished(opened, session)
-        in_doubt = sum(record.state is State.WRITTEN for record in found)
+        in_doubt = sum(record.state is PurchaseState.WRITTEN for record in found)
         if in_doubt:
             screen.confirm(f"Settle {in_doubt} purchase(s)? What never arrived is bought now.", yes=yes)
         with session.changing(IN_DOUBT):
@@ -150,7 +150,7 @@ def recover(session: Session, journal: JournalPath = None, max_age: MaxAge = 24.
     cells: list[tuple[str, str, str]] = []
     worst = Exit.OK
     for result in done:
-        trouble = None if result.error is None else Trouble(result.error, IN_DOUBT)
+        trouble = None if result.error is None else ErrorReport(result.error, IN_DOUBT)
         key = result.intent.idempotency_key
         failure = None if trouble is None else trouble.record
         values.append(
@@ -163,7 +163,7 @@ def recover(session: Session, journal: JournalPath = None, max_age: MaxAge = 24.
     return worst
 
 
-def unfinished(journal: SQLiteJournal, session: Session) -> list[Record]:
+def unfinished(journal: SQLiteJournal, session: Session) -> list[PurchaseRecord]:
     """Return the purchases in a journal that are in doubt, or whose orders have not ended."""
     return journal.records(session.settings.account, ended=True)
 
@@ -179,13 +179,13 @@ def _look(order_id: int) -> str:
 def _show_unresolved(session: Session, path: Path | None) -> None:
     with session.journal(path) as journal:
         found = [] if journal is None else unfinished(journal, session)
-    found = [record for record in found if record.state is State.WRITTEN]
+    found = [record for record in found if record.state is PurchaseState.WRITTEN]
     values = [
         {
             "idempotency_key": record.intent.idempotency_key,
             "operation": record.intent.operation,
             "api_version": record.intent.version,
-            "request": jsontext.parse(record.intent.body),
+            "request": strict_json.parse(record.intent.body),
             "created_at": moment(record.written_at),
         }
         for record in found
@@ -204,7 +204,7 @@ def _show_unresolved(session: Session, path: Path | None) -> None:
 
 
 def _wish(intent: OrderIntent) -> str:
-    body = jsontext.parse(intent.body)
+    body = strict_json.parse(intent.body)
     assert isinstance(body, dict)
     product = body.get("catalog_product_id") or body.get("product_id") or body.get("id")
     return f"{intent.operation.removeprefix('orders.')} {product}"

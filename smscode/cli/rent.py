@@ -13,7 +13,7 @@ from ..models import Product, RoutingPolicy
 from .catalog import Country, MaxPrice, Operator, Service, price_limit
 from .command import command
 from .orders import PANEL, JournalPath, Patience, Yes
-from .renting import Renting, Wish
+from .renting import Renting, RentRequest
 from .session import Session
 
 app: typer.Typer = typer.Typer()
@@ -50,7 +50,7 @@ def rent(
         screen.note(f"{chosen.available:,} in stock; your balance is {funds}")
         name = f"{chosen.name}, {chosen.operator_name}" if chosen.operator_name else chosen.name
         screen.confirm(f"Rent a number for {name} for at most {chosen.price}?", yes=yes)
-        wish = Wish(
+        wish = RentRequest(
             catalog_product_id=chosen.catalog_product_id,
             operator_id=chosen.operator_id,
             max_price=chosen.price,

@@ -12,14 +12,14 @@ from ..errors import OrderTerminalError, OtpTimeoutError, SmscodeError
 from ..models import CreatedOrder, Order, OrderStatus, RoutingPolicy, Sms
 from ..money import Money
 from .exits import Exit
+from .interrupts import Stop
 from .screen import when
 from .session import Session
-from .stop import Stop
 
 IN_DOUBT = "`smscode orders --unresolved` shows it, and `smscode recover` settles it."
 
 
-class Wish(TypedDict):
+class RentRequest(TypedDict):
     """What to rent: arguments of `orders.rent`."""
 
     catalog_product_id: int | None
@@ -33,7 +33,7 @@ class Renting:
     """One number from its purchase to its end; ``patience`` is in seconds, None until the order ends."""
 
     session: Session
-    wish: Wish
+    wish: RentRequest
     patience: float | None
     order: CreatedOrder | Order | None = field(default=None, init=False)
     sms: Sms | None = field(default=None, init=False)

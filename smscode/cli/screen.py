@@ -21,9 +21,9 @@ from rich.prompt import Confirm
 from rich.table import Table
 from rich.text import Text
 
-from ..core.plain import plain as record
+from .._serialization import plain as record
 from ..models import mask
-from .trouble import Trouble
+from .error_report import ErrorReport
 
 _NARROW = 40  # columns; on less, lines are not broken but left to the terminal
 _GAP = 2  # columns between those of a table
@@ -188,7 +188,7 @@ class Screen:
         table.add_row(state, name, Text(said))
         self._out.print(table)
 
-    def fail(self, trouble: Trouble) -> None:
+    def fail(self, trouble: ErrorReport) -> None:
         """Say what went wrong."""
         first, *rest = trouble.lines
         try:

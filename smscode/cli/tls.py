@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from .._http import ssl_context
+from .._http.messages import ssl_context
 
 _PATIENCE = 10.0
 _DAY = 86_400

@@ -11,17 +11,17 @@ import typer
 from ..errors import ConfigurationError, InvalidArgumentError
 from ..models import WebhookConfig
 from ..webhooks import secret_keys
-from .command import Group, command
+from .command import CommandGroup, command
 from .exits import Exit
-from .listening import listen as listen_for_events
 from .orders import Yes
 from .screen import day
 from .session import Session
+from .webhook_listener import listen as listen_for_events
 
 SECRET = "SMSCODE_WEBHOOK_SECRET"
 
 app: typer.Typer = typer.Typer(
-    cls=Group, help="Show, set, try and receive the account's webhook.", no_args_is_help=True
+    cls=CommandGroup, help="Show, set, try and receive the account's webhook.", no_args_is_help=True
 )
 
 

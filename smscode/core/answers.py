@@ -11,10 +11,10 @@ from typing import TypeVar
 
 from ..errors import API_ERRORS, STATUS_ERRORS, APIError, InvalidResponseError, JsonValue, SmscodeError
 from ..money import FxRate
-from . import jsontext, table
-from .codec import Envelope, Mismatch, Version
-from .retry import TABLE, trouble
-from .wire import Answer, Call, Response
+from .api.call import Answer, Call, Response
+from .decoding import rows, strict_json
+from .decoding.converter import ApiVersion, Envelope, Mismatch
+from .retry import TABLE, failure_kind
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ _BEARER = re.compile(r"(?i)bearer\s+\S+")
 _LONGEST_MESSAGE = 300
 
 
-def read(call: Call[T], response: Response, version: Version) -> Generator[None, None, Answer[T]]:
+def read(call: Call[T], response: Response, version: ApiVersion) -> Generator[None, None, Answer[T]]:
     """Give the result of a call, or raise the error its response means, pausing in a long answer.
 
     The body decides, not the content type: a success is a JSON object with ``success`` true and
@@ -34,9 +34,9 @@ def read(call: Call[T], response: Response, version: Version) -> Generator[None,
     endpoint, found, later = call.endpoint, None, None
     if endpoint.rows is not None and response.status_code // 100 == 2:
         if endpoint.later:
-            later = table.read_later(response.body, version, endpoint.rows)
+            later = rows.read_later(response.body, version, endpoint.rows)
         else:
-            found = yield from table.read(response.body, version, endpoint.rows)
+            found = yield from rows.read(response.body, version, endpoint.rows)
     read_before = later or found
     # Error reporters print the variables of every frame of an exception and of its context. Those of decoding
     # hold phone numbers and codes, so an error is raised outside of handlers and after they are deleted.
@@ -83,8 +83,8 @@ def _rate(envelope: Envelope) -> FxRate | None:
 
 
 def _labelled(error: SmscodeError, what: str | None = None) -> SmscodeError:
-    """Write on an error which trouble it is, and what that says about the request."""
-    error.trouble = what or trouble(error)
+    """Write on an error which failure_kind it is, and what that says about the request."""
+    error.trouble = what or failure_kind(error)
     error.outcome = TABLE[error.trouble].outcome
     return error
 
@@ -93,17 +93,17 @@ def _parse(response: Response) -> dict[str, JsonValue]:
     if response.status_code // 100 == 3:
         raise Mismatch("$", "expected an answer, got a redirect, which is never followed")
     try:
-        envelope = jsontext.parse(response.body)
+        envelope = strict_json.parse(response.body)
     except ValueError as error:
         media = clean(response.headers.get("content-type", "no content type"))
         what = f"{len(response.body)} bytes of {media}" if response.body else "an empty body"
         raise Mismatch("$", f"expected a JSON object, got {what} ({error})") from None
     if type(envelope) is not dict:
-        raise Mismatch("$", f"expected a JSON object, got {jsontext.type_name(envelope)}")
+        raise Mismatch("$", f"expected a JSON object, got {strict_json.type_name(envelope)}")
     if "success" not in envelope:
         raise Mismatch("$", "the field 'success' is missing")
     if type(envelope["success"]) is not bool:
-        raise Mismatch("$.success", f"expected a boolean, got {jsontext.type_name(envelope['success'])}")
+        raise Mismatch("$.success", f"expected a boolean, got {strict_json.type_name(envelope['success'])}")
     return envelope
 
 

@@ -1,6 +1,6 @@
 """One call from start to end, as a generator: it decides, a driver performs.
 
-The flow yields an effect, the driver carries it out and sends back a `Reply` with the time, in
+The flow yields an effect, the driver carries it out and sends back a `EffectReply` with the time, in
 seconds of any clock that only goes forward. The flow neither waits nor sends, so every rule is
 tested without either.
 """
@@ -23,13 +23,13 @@ from ..errors import (
     TempBannedError,
 )
 from . import answers, reconcile
-from .bucket import Lease, NoRoom
-from .codec import Version
-from .purchases import Doubt, judge
+from .api.call import Answer, Call, CallKind, EndpointGroup, Request, Response
+from .call_events import CallReporter
+from .decoding.converter import ApiVersion
+from .purchases.states import Doubt, judge
+from .ratelimit.limiter import Lease, NoRoom
+from .ratelimit.slots import RequestEnding
 from .retry import TABLE, Action, RetryPolicy, counted
-from .slots import Ending
-from .watch import Watch
-from .wire import Answer, Call, Group, Kind, Request, Response
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ class Acquire:
     The reply is a `Lease`, or `NoRoom` at once where that cannot be. ``urgent`` goes first.
     """
 
-    group: Group
+    group: EndpointGroup
     deadline: float
     urgent: bool
 
@@ -138,26 +138,26 @@ class Failure:
         return error
 
 
-def ending(result: Response | Failure | HeldUp) -> Ending:
+def ending(result: Response | Failure | HeldUp) -> RequestEnding:
     """Tell how a request ended for the rate limit that it counted in."""
     if isinstance(result, HeldUp):
-        return Ending.UNSENT
+        return RequestEnding.UNSENT
     if isinstance(result, Response) or result.kind in ("answer too large", "unreadable answer"):
-        return Ending.ANSWERED
+        return RequestEnding.ANSWERED
     if result.kind in ("not sent", "cannot be sent"):
-        return Ending.UNSENT
-    return Ending.LOST
+        return RequestEnding.UNSENT
+    return RequestEnding.LOST
 
 
 @frozen
-class Reply:
+class EffectReply:
     """What an effect came to, and when; ``result`` is None for an effect that gives nothing."""
 
     now: float
     result: Response | Failure | HeldUp | Lease | NoRoom | None = None
 
 
-Flow: TypeAlias = Generator[Effect, Reply, T]
+Flow: TypeAlias = Generator[Effect, EffectReply, T]
 
 
 def never_banned() -> None:
@@ -165,7 +165,7 @@ def never_banned() -> None:
 
 
 @frozen
-class Terms:
+class CallTerms:
     """What all attempts of a call share.
 
     ``began`` and ``deadline`` are the call's first and last moment; ``chance`` returns random numbers of
@@ -174,17 +174,17 @@ class Terms:
     ``banned`` returns the error to end with while the account may not send this.
     """
 
-    version: Version
+    version: ApiVersion
     policy: RetryPolicy
     began: float
     deadline: float
     chance: Callable[[], float]
     limited: bool = False
-    watch: Watch | None = None
+    watch: CallReporter | None = None
     banned: Callable[[], TempBannedError | None] = never_banned
 
 
-def flow(call: Call[T], terms: Terms, doubt: Doubt | None = None) -> Flow[Answer[T]]:
+def flow(call: Call[T], terms: CallTerms, doubt: Doubt | None = None) -> Flow[Answer[T]]:
     """Make a call, repeating it as the retry table allows, and give its answer or raise its error.
 
     The request is built once: every attempt sends the same bytes under the same idempotency key. A
@@ -266,7 +266,7 @@ def flow(call: Call[T], terms: Terms, doubt: Doubt | None = None) -> Flow[Answer
         fresh = what == "kept-alive connection broke"
 
 
-def _tell(watch: Watch, call: Call[object], sent: int, reply: Reply) -> None:
+def _tell(watch: CallReporter, call: Call[object], sent: int, reply: EffectReply) -> None:
     """Tell what an attempt came to."""
     if isinstance(reply.result, Response):
         watch.received(call, sent, reply.now, reply.result)
@@ -287,7 +287,7 @@ def _left_out(
     return error
 
 
-def _read(call: Call[T], reply: Reply, version: Version) -> Flow[Answer[T]]:
+def _read(call: Call[T], reply: EffectReply, version: ApiVersion) -> Flow[Answer[T]]:
     """Read the answer, a long one in steps between which others get their turn; then release its lane."""
     if not isinstance(reply.result, Response):
         raise cast(Failure, reply.result).error()
@@ -323,11 +323,11 @@ def _label(
     error.trouble = what
     error.attempts = sent
     error.idempotency_key = call.idempotency_key
-    if call.endpoint.kind is Kind.CREATE:
+    if call.endpoint.kind is CallKind.CREATE:
         error.outcome = judge(what, doubt, before=before, sent_at=sent_at, now=now)
         return
     error.outcome = TABLE[what].outcome
-    if call.endpoint.kind is Kind.READ:
+    if call.endpoint.kind is CallKind.READ:
         doubt.raised = False
         return
     doubt.raised = before or error.outcome == "unknown"
@@ -335,12 +335,12 @@ def _label(
         error.outcome = "unknown"
 
 
-def _spent(terms: Terms, kind: Kind, troubles: Mapping[str, int]) -> bool:
+def _spent(terms: CallTerms, kind: CallKind, troubles: Mapping[str, int]) -> bool:
     tried = sum(times for what, times in troubles.items() if counted(TABLE[what].pace))
     return tried >= terms.policy.attempts(kind)
 
 
-def _reconciled(call: Call[T], terms: Terms, error: SmscodeError) -> Flow[Answer[T] | None]:
+def _reconciled(call: Call[T], terms: CallTerms, error: SmscodeError) -> Flow[Answer[T] | None]:
     """Read the order to learn what became of a cancel or finish.
 
     Gives its answer if it was carried out, None if the order still waits for it. Raises `ConflictError`

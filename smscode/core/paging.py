@@ -15,9 +15,9 @@ import attrs
 
 from ..errors import InvalidResponseError
 from ..models import OrderPage, OrderStatus, Product, ProductPage, ProductSort
-from . import arguments, catalog, orders
-from .catalog import ProductRows
-from .wire import Call
+from .api import arguments, catalog, orders
+from .api.call import Call
+from .api.catalog import ProductRows
 
 P = TypeVar("P")
 T = TypeVar("T")

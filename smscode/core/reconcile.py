@@ -6,8 +6,8 @@ from typing import Literal
 
 from ..errors import ConflictError, SmscodeError
 from ..models import Balance, CanceledOrder, FinishedOrder, Order, OrderStatus
-from . import balance, orders
-from .wire import Answer, Call
+from .api import balance, orders
+from .api.call import Answer, Call
 
 _TARGETS = {
     orders.CANCEL.name: OrderStatus.CANCELED,

@@ -17,9 +17,9 @@ from ..errors import (
     SmscodeError,
 )
 from ..models import ActiveOrder, CreatedOrder, Order, OrderStatus, Sms
-from .otp import Watch
+from .waiting.sms_wait import SmsWait
 
-Step: TypeAlias = Literal["cancel", "finish", "read", "look"]
+ReleaseStep: TypeAlias = Literal["cancel", "finish", "read", "look"]
 """What to send: cancel or finish the order, read it, or look it up among the active orders."""
 
 
@@ -37,7 +37,7 @@ class Released(StrEnum):
 
 
 @frozen
-class Ending:
+class ReleaseEnding:
     """How giving a number back ended: ``released``, or None and the ``error`` that prevented it."""
 
     released: Released | None
@@ -45,7 +45,7 @@ class Ending:
 
 
 @define
-class Known:
+class KnownMessages:
     """What a rental knows of its order.
 
     ``sms`` is the last message; ``received`` is True as soon as any came, also one whose text is not
@@ -58,7 +58,7 @@ class Known:
     asked_again: bool = False
     ended: bool = False
     status: OrderStatus | None = None
-    tried: set[Step] = field(factory=set[Step])
+    tried: set[ReleaseStep] = field(factory=set[ReleaseStep])
 
     def take(self, sms: Sms) -> None:
         """Store the message that a wait returned."""
@@ -73,7 +73,7 @@ class Known:
         if isinstance(order, CreatedOrder):
             order = _as_active(order)
         last = self.sms
-        watch = Watch(
+        watch = SmsWait(
             order.id,
             needs_code=False,
             after_revision=None if last is None else last.revision,
@@ -93,27 +93,27 @@ class Known:
         """Store that the order has ended; ``status`` is None where only that much is known."""
         self.ended, self.status = True, status
 
-    def copy(self) -> Known:
+    def copy(self) -> KnownMessages:
         """Return the same knowledge for another rental of the order."""
         return evolve(self, tried=set(self.tried))
 
-    def ending(self) -> Ending:
+    def ending(self) -> ReleaseEnding:
         """Return how the order ended: by this rental, or before."""
         if self.status is OrderStatus.CANCELED and "cancel" in self.tried:
-            return Ending(Released.CANCELED)
+            return ReleaseEnding(Released.CANCELED)
         if self.status is OrderStatus.COMPLETED and "finish" in self.tried:
-            return Ending(Released.FINISHED)
-        return Ending(Released.ALREADY_RELEASED)
+            return ReleaseEnding(Released.FINISHED)
+        return ReleaseEnding(Released.ALREADY_RELEASED)
 
 
-Steps: TypeAlias = Generator[Step, SmscodeError | None, Ending]
+Steps: TypeAlias = Generator[ReleaseStep, SmscodeError | None, ReleaseEnding]
 
 # A service that refuses a cancel for one of these reasons may do so because an SMS came, or before it
 # looks for one: which check comes first is not documented.
 _MAY_HIDE_AN_SMS = (ConflictError, CancelTooEarlyError, ProviderError, RateLimitError)
 
 
-def giving_back(known: Known) -> Steps:
+def giving_back(known: KnownMessages) -> Steps:
     """Yield each step to send, and return how it ended.
 
     The reply to a step is None if it succeeded, else its error. What a "read" or "look" showed is stored
@@ -126,23 +126,23 @@ def giving_back(known: Known) -> Steps:
     elif known.received and (known.asked_again or codeless) and not known.ended:
         failure = yield from _reading(known)
         if failure is not None and (known.asked_again or known.sms is None) and not known.ended:
-            return Ending(None, failure)
+            return ReleaseEnding(None, failure)
     if not known.received and not known.ended:
         refusal, unread = yield from _trying(known, "cancel", OrderStatus.CANCELED)
         if isinstance(refusal, CancelTooEarlyError) and not known.received and not known.ended:
-            return Ending(Released.LEFT_TO_EXPIRE)
+            return ReleaseEnding(Released.LEFT_TO_EXPIRE)
         if refusal is not None and not known.ended and (unread or not known.received):
-            return Ending(None, refusal)
+            return ReleaseEnding(None, refusal)
     if not known.ended:
         refusal, _ = yield from _trying(known, "finish", OrderStatus.COMPLETED)
         if refusal is not None and not known.ended:
-            return Ending(None, refusal)
+            return ReleaseEnding(None, refusal)
     return known.ending()
 
 
 def _trying(
-    known: Known, step: Step, status: OrderStatus
-) -> Generator[Step, SmscodeError | None, tuple[SmscodeError | None, bool]]:
+    known: KnownMessages, step: ReleaseStep, status: OrderStatus
+) -> Generator[ReleaseStep, SmscodeError | None, tuple[SmscodeError | None, bool]]:
     """Try a step and learn why it was refused; return the refusal, and whether reading failed then.
 
     The error of a failed reading is the refusal's ``__cause__``.
@@ -165,7 +165,7 @@ def _trying(
     return refusal, unread
 
 
-def _reading(known: Known) -> Generator[Step, SmscodeError | None, SmscodeError | None]:
+def _reading(known: KnownMessages) -> Generator[ReleaseStep, SmscodeError | None, SmscodeError | None]:
     """Read the order; return the error if that fails.
 
     The order of an older server has no text, so that of a message without a code is looked up among the

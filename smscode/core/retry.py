@@ -1,7 +1,7 @@
 """What to do after a failed attempt, as data.
 
-`TABLE` has a rule for every kind of trouble: for each kind of call whether the same bytes are sent
-again, the order is read first, or the error is raised; how long to wait; and what the trouble says
+`TABLE` has a rule for every kind of failure_kind: for each kind of call whether the same bytes are sent
+again, the order is read first, or the error is raised; how long to wait; and what the failure_kind says
 about the request. Whether a repetition can do anything twice is the only thing that decides: reads
 change nothing, a purchase carries its idempotency key, cancel and finish can be checked by reading the
 order, a resend cannot.
@@ -15,16 +15,9 @@ from enum import Enum
 
 from attrs import frozen
 
-from ..errors import (
-    API_ERRORS,
-    APIError,
-    InvalidArgumentError,
-    InvalidResponseError,
-    Outcome,
-    SmscodeError,
-)
+from ..errors import API_ERRORS, APIError, InvalidArgumentError, InvalidResponseError, Outcome, SmscodeError
+from .api.call import CallKind
 from .timeouts import check_seconds
-from .wire import Kind
 
 
 class Action(Enum):
@@ -40,7 +33,7 @@ class Action(Enum):
     """Read the order if an earlier attempt may have been carried out, else raise the error."""
 
 
-class Pace(Enum):
+class RetryPace(Enum):
     """How long to wait before sending again, where the service does not say it."""
 
     AT_ONCE = "at once"
@@ -55,7 +48,7 @@ class Pace(Enum):
 
 @frozen
 class Rule:
-    """What to do about one kind of trouble."""
+    """What to do about one kind of failure_kind."""
 
     read: Action
     create: Action
@@ -64,9 +57,9 @@ class Rule:
     config: Action
     test: Action
     outcome: Outcome
-    pace: Pace = Pace.BACKOFF
+    pace: RetryPace = RetryPace.BACKOFF
 
-    def action(self, kind: Kind) -> Action:
+    def action(self, kind: CallKind) -> Action:
         """Give what to do for a kind of call."""
         found: Action = getattr(self, kind.value)
         return found
@@ -75,11 +68,11 @@ class Rule:
 _STOP, _RESEND, _RECONCILE, _CHECK = Action.STOP, Action.RESEND, Action.RECONCILE, Action.CHECK
 
 
-def _always(action: Action, outcome: Outcome, pace: Pace = Pace.BACKOFF) -> Rule:
+def _always(action: Action, outcome: Outcome, pace: RetryPace = RetryPace.BACKOFF) -> Rule:
     return Rule(action, action, action, action, action, action, outcome, pace)
 
 
-def _in_doubt(pace: Pace = Pace.BACKOFF) -> Rule:
+def _in_doubt(pace: RetryPace = RetryPace.BACKOFF) -> Rule:
     """The request may have been carried out: repeat only what cannot be done twice."""
     return Rule(_RESEND, _RESEND, _RECONCILE, _STOP, _RESEND, _STOP, "unknown", pace)
 
@@ -93,11 +86,11 @@ TABLE: Mapping[str, Rule] = {
     "cannot be sent": _always(_STOP, "not_sent"),
     "transport failed": _always(_STOP, "unknown"),
     "connection broke": _in_doubt(),
-    "kept-alive connection broke": _in_doubt(Pace.AT_ONCE),
+    "kept-alive connection broke": _in_doubt(RetryPace.AT_ONCE),
     # An answer without the envelope of the API.
     "unreadable answer": _in_doubt(),
     "unavailable": _in_doubt(),
-    "throttled": _always(_RESEND, "rejected", Pace.THROTTLED),
+    "throttled": _always(_RESEND, "rejected", RetryPace.THROTTLED),
     "body too large": _always(_STOP, "rejected"),
     "refused by something else": _always(_STOP, "unknown"),
     "redirect": _always(_STOP, "unknown"),
@@ -111,12 +104,12 @@ TABLE: Mapping[str, Rule] = {
     "CONFLICT": Rule(_STOP, _STOP, _CHECK, _STOP, _STOP, _STOP, "rejected"),
     "INSUFFICIENT_BALANCE": _REFUSED,
     "CANCEL_TOO_EARLY": _REFUSED,
-    "REQUEST_IN_PROGRESS": Rule(_STOP, _RESEND, _STOP, _STOP, _STOP, _STOP, "unknown", Pace.POLL),
+    "REQUEST_IN_PROGRESS": Rule(_STOP, _RESEND, _STOP, _STOP, _STOP, _STOP, "unknown", RetryPace.POLL),
     "VALIDATION_ERROR": _REFUSED,
     "PROVIDER_ERROR": _always(_STOP, "failed"),
     "NO_OFFER_AVAILABLE": _REFUSED,
     "IDEMPOTENCY_KEY_REUSED": _REFUSED,
-    "RATE_LIMIT_EXCEEDED": _always(_RESEND, "rejected", Pace.THROTTLED),
+    "RATE_LIMIT_EXCEEDED": _always(_RESEND, "rejected", RetryPace.THROTTLED),
     "TEMP_BANNED_ABUSE_GUARD": _REFUSED,
     "INTERNAL_ERROR": _in_doubt(),
     "SERVICE_UNAVAILABLE": _in_doubt(),
@@ -127,11 +120,11 @@ TABLE: Mapping[str, Rule] = {
     "unknown code": _always(_STOP, "unknown"),
     "unknown code of a failing service": _in_doubt(),
 }
-"""Every kind of trouble and its rule."""
+"""Every kind of failure_kind and its rule."""
 
 
-def trouble(error: SmscodeError) -> str:
-    """Name the kind of trouble that an error of an attempt means; see `TABLE`."""
+def failure_kind(error: SmscodeError) -> str:
+    """Name the kind of failure_kind that an error of an attempt means; see `TABLE`."""
     if isinstance(error, InvalidResponseError):
         return _unreadable(error.status_code or 0)
     if error.code is not None and error.code in API_ERRORS:
@@ -157,12 +150,12 @@ def _unreadable(status: int) -> str:
 
 
 _ATTEMPTS = {
-    Kind.READ: 4,
-    Kind.CREATE: 8,
-    Kind.TRANSITION: 5,
-    Kind.RESEND: 3,
-    Kind.CONFIG: 4,
-    Kind.TEST: 1,
+    CallKind.READ: 4,
+    CallKind.CREATE: 8,
+    CallKind.TRANSITION: 5,
+    CallKind.RESEND: 3,
+    CallKind.CONFIG: 4,
+    CallKind.TEST: 1,
 }
 _MOST_ATTEMPTS = 50
 _SHORTEST = 1.0
@@ -194,11 +187,11 @@ class RetryPolicy:
             if math.isinf(check_seconds(f"retry.{name}", getattr(self, name))):
                 raise InvalidArgumentError(f"retry.{name}: expected a finite number of seconds.")
 
-    def attempts(self, kind: Kind) -> int:
+    def attempts(self, kind: CallKind) -> int:
         """Give how often a call of this kind may be tried."""
         return _ATTEMPTS[kind] if self.max_attempts is None else self.max_attempts
 
-    def pause(self, pace: Pace, times: int, retry_after: float | None, chance: float) -> float:
+    def pause(self, pace: RetryPace, times: int, retry_after: float | None, chance: float) -> float:
         """Return the seconds to wait after the same failure has come ``times`` times (from 1).
 
         What the service asked for is a floor, with up to a tenth more. So is one second for what is not
@@ -209,16 +202,16 @@ class RetryPolicy:
             floor = max(floor, _SHORTEST)
         return max(self._own_pause(pace, times, retry_after, chance), floor * (1 + _JITTER * chance))
 
-    def _own_pause(self, pace: Pace, times: int, retry_after: float | None, chance: float) -> float:
-        if pace is Pace.THROTTLED:
+    def _own_pause(self, pace: RetryPace, times: int, retry_after: float | None, chance: float) -> float:
+        if pace is RetryPace.THROTTLED:
             unasked = times > 1 and retry_after is None
             return _WINDOW * (1 + _JITTER * chance) if unasked else 0.0
-        if pace is Pace.AT_ONCE and times == 1:
+        if pace is RetryPace.AT_ONCE and times == 1:
             return 0.0
-        cap = min(self.cap, _LONGEST_POLL) if pace is Pace.POLL else self.cap
+        cap = min(self.cap, _LONGEST_POLL) if pace is RetryPace.POLL else self.cap
         return chance * min(cap, self.base * 2.0 ** (times - 1))
 
 
-def counted(pace: Pace) -> bool:
-    """Tell whether trouble of this pace uses up an attempt; the rest only the deadline bounds."""
-    return pace in (Pace.BACKOFF, Pace.AT_ONCE)
+def counted(pace: RetryPace) -> bool:
+    """Tell whether failure_kind of this pace uses up an attempt; the rest only the deadline bounds."""
+    return pace in (RetryPace.BACKOFF, RetryPace.AT_ONCE)

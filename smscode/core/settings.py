@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from attrs import field, frozen
 
 from ..errors import ConfigurationError, InvalidArgumentError
-from . import arguments, exact
-from .codec import Version
+from .api import arguments, exact
+from .decoding.converter import ApiVersion
 
 DEFAULT_BASE_URL = "https://api.smscode.gg"
 _LONGEST_TOKEN = 4096
@@ -88,7 +88,7 @@ class Settings:
 
     token: Token
     base_url: str
-    version: Version = field()
+    version: ApiVersion = field()
     name: str | None = None
 
     @property
@@ -130,9 +130,9 @@ class Settings:
         """
         if type(allow_http) is not bool:
             raise arguments.wrong("allow_http", "True or False", allow_http)
-        if api_version not in get_args(Version):
+        if api_version not in get_args(ApiVersion):
             raise InvalidArgumentError("api_version: expected 'v1' or 'v2'.")
-        version: Version = "v1" if api_version == "v1" else "v2"
+        version: ApiVersion = "v1" if api_version == "v1" else "v2"
         if token is not None:
             found = Token(token)
         elif environ.get("SMSCODE_TOKEN"):

@@ -7,8 +7,8 @@ import math
 from attrs import frozen
 
 from ..errors import InvalidArgumentError
-from . import exact
-from .wire import Kind
+from .api import exact
+from .api.call import CallKind
 
 
 def check_seconds(name: str, value: object) -> float:
@@ -56,8 +56,8 @@ class Timeouts:
         longest = max(self.total, self.create)
         return 600.0 if math.isinf(longest) else longest
 
-    def budget(self, kind: Kind, asked: float | None) -> float:
+    def budget(self, kind: CallKind, asked: float | None) -> float:
         """Give the seconds a call may take: what its caller ``asked`` for, else the client's limit."""
         if asked is not None:
             return check_seconds("timeout", asked)
-        return self.create if kind is Kind.CREATE else self.total
+        return self.create if kind is CallKind.CREATE else self.total

@@ -17,7 +17,7 @@ from .._async.demo import rent_all as rent_all_async
 from .._sync.client import Client
 from .._sync.demo import rent_all
 from ..sandbox import Sandbox
-from .report import Progress, Rentals, Report
+from .report import DemoProgress, Rentals, Report
 
 _OTP_AFTER = 2.0
 _POLL_INTERVAL = 0.5
@@ -32,7 +32,7 @@ def run(count: int, version: Literal["v1", "v2"], sync: bool, out: TextIO, *, as
     shows all of it at the end, for programs.
     """
     sandbox = Sandbox(otp_after=_OTP_AFTER, balance=count * _FUNDS_PER_NUMBER)
-    progress = Progress(count, io.StringIO() if as_json else out)
+    progress = DemoProgress(count, io.StringIO() if as_json else out)
     began = time.monotonic()
     with sandbox.serve() as server:
         how = "threads" if sync else "asyncio"
@@ -49,11 +49,11 @@ def run(count: int, version: Literal["v1", "v2"], sync: bool, out: TextIO, *, as
     return 0 if report.adds_up else 1
 
 
-async def _with_tasks(token: str, url: str, version: Literal["v1", "v2"], progress: Progress) -> Rentals:
+async def _with_tasks(token: str, url: str, version: Literal["v1", "v2"], progress: DemoProgress) -> Rentals:
     async with AsyncClient(token, base_url=url, api_version=version, poll_interval=_POLL_INTERVAL) as client:
         return await rent_all_async(client, progress)
 
 
-def _with_threads(token: str, url: str, version: Literal["v1", "v2"], progress: Progress) -> Rentals:
+def _with_threads(token: str, url: str, version: Literal["v1", "v2"], progress: DemoProgress) -> Rentals:
     with Client(token, base_url=url, api_version=version, poll_interval=_POLL_INTERVAL) as client:
         return rent_all(client, progress)

@@ -7,7 +7,7 @@ from typing import TextIO
 
 from attrs import define, field, frozen
 
-from ..core.plain import to_dict
+from .._serialization import to_dict
 from ..errors import SmscodeError
 from ..models import CreatedOrder, Product
 from ..money import Money
@@ -26,7 +26,7 @@ class Rental:
 
 
 @define
-class Progress:
+class DemoProgress:
     """How far the rentals are; shown while it changes, but only on a terminal."""
 
     count: int

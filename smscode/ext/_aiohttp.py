@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Protocol
 import httpcore
 import httpx
 
-from .. import _http, _mocking
-from .._lanes import KEEPALIVE_EXPIRY, AsyncLaneTransport
+from .._http import messages, mocking
+from .._http.connection import KEEPALIVE_EXPIRY, AsyncLaneTransport
 from ..errors import ConfigurationError
 
 try:
@@ -122,10 +122,10 @@ class _Lane:
 
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
         """Send a request, once; a redirect is an answer like others, and the body comes as it was sent."""
-        if _mocking.async_mocked() or _mocking.replaced(aiohttp.ClientSession._request, ("aiohttp",)):
-            raise ConfigurationError(_mocking.NOT_THROUGH_HERE)
+        if mocking.async_mocked() or mocking.replaced(aiohttp.ClientSession._request, ("aiohttp",)):
+            raise ConfigurationError(mocking.NOT_THROUGH_HERE)
         written = _written(request, await _body(request))
-        extensions = _http.extensions_of(request)
+        extensions = messages.extensions_of(request)
         limits: Mapping[str, float | None] = extensions.get("timeout", {})
         tell: _Tell = extensions.get("trace", _ignore)
         try:
@@ -140,7 +140,7 @@ class _Lane:
         except _FAILURES as error:
             failure = _failure(error)
         else:
-            return _http.LaneResponse(message.code, list(message.raw_headers), _Body(connection, payload))
+            return messages.LaneResponse(message.code, list(message.raw_headers), _Body(connection, payload))
         raise failure
 
     async def _connect(self, url: httpcore.URL, tell: _Tell, seconds: float | None) -> Connection:
@@ -164,7 +164,7 @@ class _Lane:
         scheme, host = url.scheme.decode("ascii"), url.host.decode("ascii")
         shown = f"[{host}]" if ":" in host else host
         origin = f"{scheme}://{shown}" if url.port is None else f"{scheme}://{shown}:{url.port}"
-        proxy = self._proxy or _http.environment_proxy(origin, _PROXY_SCHEMES)
+        proxy = self._proxy or messages.environment_proxy(origin, _PROXY_SCHEMES)
         if proxy is not None and not (proxy.startswith(("http://", "https://")) and scheme == "https"):
             raise ConfigurationError(
                 "aiohttp only speaks to HTTP proxies, and here only for https: leave its transport out."
@@ -177,7 +177,7 @@ class _Lane:
             self._connector = _Connector(
                 limit=0,  # the client's own gate stands in front
                 keepalive_timeout=KEEPALIVE_EXPIRY,
-                ssl=self._ssl_context or _http.ssl_context(origin),
+                ssl=self._ssl_context or messages.ssl_context(origin),
             )
         address = URL.build(scheme=scheme, host=host, port=url.port)
         way = aiohttp.ClientRequest("GET", address, loop=loop, proxy=None if proxy is None else URL(proxy))
@@ -208,7 +208,7 @@ class _Connector(aiohttp.TCPConnector):
 
 async def _body(request: httpcore.Request) -> bytes:
     content = request.stream
-    if isinstance(content, _http.Content):
+    if isinstance(content, messages.Content):
         return content.body
     assert isinstance(content, AsyncIterable)
     return b"".join([chunk async for chunk in content])

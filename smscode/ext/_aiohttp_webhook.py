@@ -12,7 +12,7 @@ from ..core.timeouts import check_seconds
 from ..errors import ConfigurationError
 from ..receiver import WebhookReceiver
 from ..webhooks import LARGEST_BODY
-from ._audience import DEFAULT_PATH, Audience, Callback
+from ._webhook_listeners import DEFAULT_PATH, Audience, Callback
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -10,13 +10,13 @@ from .._async.client import AsyncClient
 from .._sync.client import Client
 from ..receiver import WebhookAnswer, WebhookReceiver
 from ..webhooks import LARGEST_BODY
-from ._audience import Audience, Callback
+from ._webhook_listeners import Audience, Callback
 
 __all__ = ["WebhookApp", "webhook_app"]
 
-Message: TypeAlias = MutableMapping[str, object]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
+AsgiMessage: TypeAlias = MutableMapping[str, object]
+AsgiReceive: TypeAlias = Callable[[], Awaitable[AsgiMessage]]
+AsgiSend: TypeAlias = Callable[[AsgiMessage], Awaitable[None]]
 
 
 class WebhookApp:
@@ -26,7 +26,7 @@ class WebhookApp:
         self._receiver = receiver
         self._audience = audience
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiMessage, receive: AsgiReceive, send: AsgiSend) -> None:
         """Serve one request; the application's start and end are nothing to it."""
         if scope["type"] == "lifespan":
             await _live(receive, send)
@@ -35,7 +35,7 @@ class WebhookApp:
         else:
             await send({"type": "websocket.close"})
 
-    async def _serve(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def _serve(self, scope: AsgiMessage, receive: AsgiReceive, send: AsgiSend) -> None:
         headers = list(cast("Iterable[tuple[bytes, bytes]]", scope["headers"]))
         answer = self._receiver.refuse(str(scope["method"]), headers)
         if answer is None:
@@ -52,7 +52,7 @@ class WebhookApp:
             await self._audience.tell(event)
 
 
-async def _live(receive: Receive, send: Send) -> None:
+async def _live(receive: AsgiReceive, send: AsgiSend) -> None:
     ending = False
     while not ending:
         kind = str((await receive())["type"])
@@ -60,7 +60,7 @@ async def _live(receive: Receive, send: Send) -> None:
         await send({"type": f"{kind}.complete"})
 
 
-async def _read(receive: Receive) -> bytes | None:
+async def _read(receive: AsgiReceive) -> bytes | None:
     """Read the body, of one that is too large only enough to tell; None: the sender left."""
     body = bytearray()
     while len(body) <= LARGEST_BODY:
@@ -73,7 +73,7 @@ async def _read(receive: Receive) -> bytes | None:
     return bytes(body)
 
 
-async def _answer(send: Send, answer: WebhookAnswer) -> None:
+async def _answer(send: AsgiSend, answer: WebhookAnswer) -> None:
     body = answer.reason.encode()
     headers = [(name.encode(), value.encode()) for name, value in answer.headers]
     if answer.status != 204:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .._async.client import AsyncClient
 from .._sync.client import Client
 from ..errors import ConfigurationError
-from ._audience import DEFAULT_PATH, Callback
+from ._webhook_listeners import DEFAULT_PATH, Callback
 from .asgi import webhook_app
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
-from .._budgets import Budget
-from ..core.bucket import Bucket
-from ..core.leased import Grant, LeasedBucket, LeasedSlots, Terms, Trip
-from ..core.limits import RateLimits
-from ..core.slots import MARGIN
-from ..core.wire import Group
+from .._ratelimit.registry import AccountLimits
+from ..core.api.call import EndpointGroup
+from ..core.ratelimit.limiter import GroupLimiter
+from ..core.ratelimit.options import RateLimits
+from ..core.ratelimit.shared import Grant, LeaseTerms, SharedGroupLimiter, SharedSlots, Trip
+from ..core.ratelimit.slots import MARGIN
 from ..errors import ConfigurationError
 
 try:
@@ -110,7 +110,7 @@ class _Script(Protocol):
     def __call__(self, keys: Sequence[str], args: Sequence[str | float]) -> object: ...
 
 
-class RedisBudget(Budget):
+class RedisBudget(AccountLimits):
     """The buckets of an account whose slots are leased from Redis.
 
     A thread goes to Redis while there is something to ask or to tell, and ends when there is not; calls
@@ -125,8 +125,8 @@ class RedisBudget(Budget):
         ``account`` names the account in Redis, without its token; ``url`` is where Redis is; ``longest``
         are the seconds that a request may take, and ``clock`` gives the time.
         """
-        self._terms = Terms(longest, limits.redis_fallback)
-        self._leased: list[LeasedBucket] = []
+        self._terms = LeaseTerms(longest, limits.redis_fallback)
+        self._leased: list[SharedGroupLimiter] = []
         super().__init__(limits)
         self._clock = clock
         self._account = account
@@ -154,8 +154,8 @@ class RedisBudget(Budget):
         """Whether a thread goes to Redis. One that was not started, because of an interrupt, does not."""
         return self._worker is not None and self._worker.is_alive()
 
-    def _bucket(self, group: Group, limit: int, window: float) -> Bucket:
-        bucket = LeasedBucket(group.value, limit, LeasedSlots(window, self._terms, self._kick))
+    def _bucket(self, group: EndpointGroup, limit: int, window: float) -> GroupLimiter:
+        bucket = SharedGroupLimiter(group.value, limit, SharedSlots(window, self._terms, self._kick))
         self._leased.append(bucket)
         return bucket
 
@@ -187,7 +187,7 @@ class RedisBudget(Budget):
                 self._connection.close()
                 self._worker = None
 
-    def _next(self) -> LeasedBucket | None:
+    def _next(self) -> SharedGroupLimiter | None:
         """Wait until a bucket has something to do in Redis; None when none has for a while."""
         idle_until = self._clock() + _IDLE
         while True:
@@ -199,7 +199,7 @@ class RedisBudget(Budget):
                 return bucket
             self._changed.wait(when - now)
 
-    def _go(self, bucket: LeasedBucket) -> None:
+    def _go(self, bucket: SharedGroupLimiter) -> None:
         """Go to Redis for a bucket, without the lock while on the way."""
         left = self._clock()
         trip = bucket.trip(left)
@@ -219,7 +219,7 @@ class RedisBudget(Budget):
             self._away = False
             _log.warning("Redis is back: the rate limits are shared again.")
 
-    def _fail(self, reason: str, bucket: LeasedBucket | None = None, trip: Trip | None = None) -> None:
+    def _fail(self, reason: str, bucket: SharedGroupLimiter | None = None, trip: Trip | None = None) -> None:
         """Go on without Redis, which the ``trip`` for a ``bucket`` may have reached or not."""
         now = self._clock()
         for other in self._leased:
@@ -228,7 +228,7 @@ class RedisBudget(Budget):
             self._away = True
             _log.warning("Redis cannot be reached (%s): %s", reason, _ALONE)
 
-    def _ask(self, bucket: LeasedBucket, trip: Trip) -> Grant:
+    def _ask(self, bucket: SharedGroupLimiter, trip: Trip) -> Grant:
         tag = f"smscode:{{{self._account}:{bucket.group}}}:"  # in braces: one node of a cluster has it all
         told = [number for slot, left in trip.free for number in (slot, left * 1000)]
         granted, wait, paused, settled = cast(

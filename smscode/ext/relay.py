@@ -25,7 +25,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from .._async.client import AsyncClient
 from .._sync.client import Client
-from ..core import arguments
+from ..core.api import arguments
 from ..errors import (
     ClientStateError,
     ConfigurationError,
@@ -33,16 +33,7 @@ from ..errors import (
     WebhookPayloadError,
     WebhookSignatureError,
 )
-from ..webhooks import (
-    ORDER_EVENTS,
-    Event,
-    OrderEvent,
-    UnknownEvent,
-    WebhookTest,
-    receive,
-    secret_keys,
-    sign,
-)
+from ..webhooks import ORDER_EVENTS, Event, OrderEvent, UnknownEvent, WebhookTest, receive, secret_keys, sign
 
 try:
     from redis.asyncio import BlockingConnectionPool, Redis

@@ -13,7 +13,7 @@ from .._sync.client import Client
 from ..errors import InvalidArgumentError
 from ..receiver import WebhookAnswer, WebhookReceiver
 from ..webhooks import LARGEST_BODY, Event
-from ._audience import Audience, Callback, is_async, report
+from ._webhook_listeners import Audience, Callback, is_async, report
 
 if TYPE_CHECKING:
     from typing import Protocol

@@ -1,10 +1,10 @@
 """A sandbox: the whole service in one process, for demos and for tests."""
 
-from .abuse import AbuseGuard
-from .audit import Audit, AuditLine
-from .behaviour import Behaviour, Message
+from .control.audit import Audit, AuditLine
 from .sandbox import Sandbox
-from .scenario import Scenario
-from .webhooks import Delivery
+from .scenarios.scenario import Scenario
+from .service.abuse import AbuseGuard
+from .service.suppliers import Behaviour, Message
+from .service.webhooks import Delivery
 
 __all__ = ["AbuseGuard", "Audit", "AuditLine", "Behaviour", "Delivery", "Message", "Sandbox", "Scenario"]

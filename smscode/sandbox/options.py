@@ -10,14 +10,14 @@ import attrs
 from attrs import field, frozen
 
 from ..errors import ConfigurationError, InvalidArgumentError
-from .abuse import AbuseGuard
-from .catalog import Catalog
 from .checks import check_seconds, check_whole
-from .history import DEFAULT_LIMIT
-from .limits import RateLimits, read_limits
-from .register import Rules
-from .render import Generation
-from .world import World
+from .control.history import DEFAULT_LIMIT
+from .http.limits import ServiceLimits, read_limits
+from .http.render import Generation
+from .service.abuse import AbuseGuard
+from .service.catalog import Catalog
+from .service.order_book import Rules
+from .service.world import World
 
 
 @frozen(kw_only=True)
@@ -69,7 +69,7 @@ class Options:
         """Make a new account."""
         return World(self.rules(), catalog, balance=self.balance, rate=self.rate, now=now)
 
-    def limits(self) -> RateLimits:
+    def limits(self) -> ServiceLimits:
         """Give the rate limits, with nothing used up yet."""
         return read_limits(self.rate_limits)[0]
 

@@ -14,8 +14,8 @@ import pytest
 
 from .. import AsyncClient, Client
 from .sandbox import Sandbox
-from .virtual import AsyncVirtualClient, VirtualClient, VirtualTime
-from .webhooks import Delivery
+from .service.webhooks import Delivery
+from .transports.virtual import AsyncVirtualClient, VirtualClient, VirtualTime
 
 MARKER: Final = "smscode_sandbox"
 _SHOWN: Final = 100

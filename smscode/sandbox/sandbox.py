@@ -13,30 +13,30 @@ from typing import TYPE_CHECKING, Self
 from attrs import evolve
 
 from ..errors import InvalidArgumentError
-from . import control, playing
-from .abuse import AbuseGuard
-from .addresses import resolve_by_system, resolve_nothing
-from .app import App
-from .asgi import Receive, Scope, Send, asgi_app
-from .audit import Audit, audit
-from .behaviour import Behaviour
 from .checks import check_seconds, check_whole
 from .clock import Clock, utc_now
-from .history import DEFAULT_LIMIT, Entry, ScenarioChosen, SettingChanged, TimeAdvanced
-from .hosts import LOOPBACK
-from .ledger import Movement
+from .control import routes
+from .control.audit import Audit, audit
+from .control.history import DEFAULT_LIMIT, Entry, ScenarioChosen, SettingChanged, TimeAdvanced
+from .http.api_error import Json, Problem
+from .http.app import App
+from .http.render import Generation
 from .options import Options
-from .refusal import Json, Problem
-from .render import Generation
-from .scenario import Scenario
-from .scenarios import BEHAVIOUR
-from .seed import seed_catalog
-from .serving import Server, serve
-from .transport import SandboxTransport
-from .webhooks import Delivery
+from .scenarios import BEHAVIOUR, choices
+from .scenarios.scenario import Scenario
+from .service.abuse import AbuseGuard
+from .service.catalogue_data import seed_catalog
+from .service.ledger import Movement
+from .service.suppliers import Behaviour
+from .service.webhooks import Delivery
+from .transports.addresses import resolve_by_system, resolve_nothing
+from .transports.asgi import Receive, Scope, Send, asgi_app
+from .transports.hosts import LOOPBACK
+from .transports.serving import Server, serve
+from .transports.transport import SandboxTransport
 
 if TYPE_CHECKING:
-    from .state import State
+    from .storage.state import SavedState
 
 
 class Sandbox:
@@ -110,11 +110,11 @@ class Sandbox:
         self._clock = Clock(clock or utc_now)
         now = self._clock()
         with ExitStack() as opened:
-            kept: State | None = None
+            kept: SavedState | None = None
             if state is not None:
-                from .state import State  # with SQLite and cattrs, for those who ask for it
+                from .storage.state import SavedState  # with SQLite and cattrs, for those who ask for it
 
-                kept = State(state)
+                kept = SavedState(state)
                 opened.callback(kept.close)
                 options = kept.options(options)
             self._options = options
@@ -127,7 +127,7 @@ class Sandbox:
                 resolve=resolve,
                 allow_local_webhooks=options.allow_local_webhooks,
                 limits=options.limits(),
-                steer=partial(control.begin, self),
+                steer=partial(routes.begin, self),
                 history_limit=options.history_limit,
             )
             if kept is not None:
@@ -214,7 +214,7 @@ class Sandbox:
 
     @property
     def history(self) -> tuple[Entry, ...]:
-        """What happened, oldest first: see `smscode.sandbox.history`; ``str()`` of an entry is for people."""
+        """What happened, oldest first: see `smscode.sandbox.control.history`; ``str()`` of an entry is for people."""
         with self._app.lock:
             self._app.settle()
             return tuple(self._app.history.entries)
@@ -246,15 +246,15 @@ class Sandbox:
         other. Else they take the place of those chosen before for the same. Where several say something
         the narrower choice counts. Raises `InvalidArgumentError` for what there is not.
         """
-        found = playing.read(scenarios)
-        choice = playing.Choice(
+        found = choices.read(scenarios)
+        choice = choices.ChoiceReader(
             catalog_product_id=catalog_product_id,
             product_id=product_id,
             order_id=order_id,
             operation=operation,
             times=times,
         )
-        self._change(partial(playing.play, self._app, found, choice))
+        self._change(partial(choices.play, self._app, found, choice))
 
     def clear_scenarios(
         self,
@@ -264,10 +264,10 @@ class Sandbox:
         order_id: int | None = None,
     ) -> None:
         """Take back all scenarios, or those of one product or order; what has come of them stays."""
-        choice = playing.Choice(
+        choice = choices.ChoiceReader(
             catalog_product_id=catalog_product_id, product_id=product_id, order_id=order_id
         )
-        self._change(partial(playing.clear, self._app, choice))
+        self._change(partial(choices.clear, self._app, choice))
 
     def set_balance(self, balance: int) -> None:
         """Make the balance so many rupiah; the ledger calls it an adjustment."""
@@ -350,7 +350,7 @@ class Sandbox:
         idempotency key, as that of a real supplier is.
         """
         self.play(
-            playing.fault(operation, code, message, details, retry_after, status),
+            choices.fault(operation, code, message, details, retry_after, status),
             operation=operation,
             times=times,
         )

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from smscode import AsyncClient, OtpTimeoutError, UnauthorizedError
-from smscode.demo.report import Progress
+from smscode.demo.report import DemoProgress
 from smscode.sandbox import Sandbox
 
 from ..concurrency import AsyncDemo, AsyncVirtualClient
@@ -34,7 +34,7 @@ async def test_all_numbers_are_rented_awaited_and_finished(version: Version) -> 
     sandbox = Sandbox(otp_after=0.01)
     terminal = Terminal()
     async with quick_client(sandbox, version) as client:
-        done = await AsyncDemo.rent_all(client, Progress(12, terminal))
+        done = await AsyncDemo.rent_all(client, DemoProgress(12, terminal))
     assert len({rental.order.id for rental in done.rentals}) == 12
     assert all(rental.code and rental.finished and rental.seconds > 0 for rental in done.rentals)
     assert done.errors == ()
@@ -46,7 +46,7 @@ async def test_a_number_that_fails_is_reported_and_the_others_go_on(version: Ver
     sandbox = Sandbox(otp_after=0.01)
     sandbox.fail_next("orders.create", "UNAUTHORIZED", times=2)
     async with quick_client(sandbox, version) as client:
-        done = await AsyncDemo.rent_all(client, Progress(5, io.StringIO()))
+        done = await AsyncDemo.rent_all(client, DemoProgress(5, io.StringIO()))
     assert (len(done.rentals), len(done.errors)) == (3, 2)
     assert {type(error) for error in done.errors} == {UnauthorizedError}
     assert done.spent == done.charged
@@ -54,7 +54,7 @@ async def test_a_number_that_fails_is_reported_and_the_others_go_on(version: Ver
 
 async def test_one_number_is_waited_for_a_minute(version: Version) -> None:
     sandbox = still_sandbox(otp_after=None)
-    progress = Progress(1, Terminal())
+    progress = DemoProgress(1, Terminal())
     async with AsyncVirtualClient(sandbox, api_version=version) as client:
         product = (await client.catalog.products()).items[0]
         began = client.runtime.now()
@@ -69,7 +69,7 @@ async def test_one_number_costs_at_most_what_was_shown(version: Version) -> None
     script = AsyncScript([], sandbox.transport())
     async with AsyncVirtualClient(sandbox, transport=script, api_version=version) as client:
         product = (await client.catalog.products()).items[-1]
-        rental = await AsyncDemo.rent_one(client, product, Progress(1, io.StringIO()))
+        rental = await AsyncDemo.rent_one(client, product, DemoProgress(1, io.StringIO()))
     limit = product.price.as_max_price()
     assert body_of(script.requests[1])["max_price"] == (limit if version == "v1" else str(limit))
     assert rental.order.amount is not None
@@ -91,5 +91,5 @@ async def test_a_number_counts_as_finished_only_if_the_service_says_so() -> None
     undecided = AsyncUndecided([], sandbox.transport())
     async with AsyncVirtualClient(sandbox, transport=undecided) as client:
         product = (await client.catalog.products()).items[0]
-        rental = await AsyncDemo.rent_one(client, product, Progress(1, io.StringIO()))
+        rental = await AsyncDemo.rent_one(client, product, DemoProgress(1, io.StringIO()))
     assert not rental.finished

@@ -18,7 +18,7 @@ from smscode import (
     webhooks,
 )
 from smscode._concurrency import AsyncRuntime
-from smscode.core.otp import OtpOutcome
+from smscode.core.waiting.sms_wait import OtpOutcome
 from smscode.sandbox import Delivery, Sandbox
 
 from ..concurrency import AsyncVirtualClient

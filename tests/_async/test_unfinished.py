@@ -29,7 +29,7 @@ from smscode import (
     webhooks,
 )
 from smscode import journal as journal_module
-from smscode.core.purchase_records import close
+from smscode.core.purchases.records import close
 from smscode.core.settings import Settings
 from smscode.journal import SQLiteJournal
 from smscode.sandbox import Sandbox

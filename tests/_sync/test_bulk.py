@@ -9,13 +9,7 @@ from contextlib import suppress
 import httpx
 import pytest
 
-from smscode import (
-    InvalidArgumentError,
-    Money,
-    NetworkError,
-    NoOfferAvailableError,
-    ProviderError,
-)
+from smscode import InvalidArgumentError, Money, NetworkError, NoOfferAvailableError, ProviderError
 from smscode.sandbox import Sandbox
 
 from ..concurrency import VirtualClient

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from smscode import Client, OtpTimeoutError, UnauthorizedError
-from smscode.demo.report import Progress
+from smscode.demo.report import DemoProgress
 from smscode.sandbox import Sandbox
 
 from ..concurrency import Demo, VirtualClient
@@ -36,7 +36,7 @@ def test_all_numbers_are_rented_awaited_and_finished(version: Version) -> None:
     sandbox = Sandbox(otp_after=0.01)
     terminal = Terminal()
     with quick_client(sandbox, version) as client:
-        done = Demo.rent_all(client, Progress(12, terminal))
+        done = Demo.rent_all(client, DemoProgress(12, terminal))
     assert len({rental.order.id for rental in done.rentals}) == 12
     assert all(rental.code and rental.finished and rental.seconds > 0 for rental in done.rentals)
     assert done.errors == ()
@@ -48,7 +48,7 @@ def test_a_number_that_fails_is_reported_and_the_others_go_on(version: Version) 
     sandbox = Sandbox(otp_after=0.01)
     sandbox.fail_next("orders.create", "UNAUTHORIZED", times=2)
     with quick_client(sandbox, version) as client:
-        done = Demo.rent_all(client, Progress(5, io.StringIO()))
+        done = Demo.rent_all(client, DemoProgress(5, io.StringIO()))
     assert (len(done.rentals), len(done.errors)) == (3, 2)
     assert {type(error) for error in done.errors} == {UnauthorizedError}
     assert done.spent == done.charged
@@ -56,7 +56,7 @@ def test_a_number_that_fails_is_reported_and_the_others_go_on(version: Version) 
 
 def test_one_number_is_waited_for_a_minute(version: Version) -> None:
     sandbox = still_sandbox(otp_after=None)
-    progress = Progress(1, Terminal())
+    progress = DemoProgress(1, Terminal())
     with VirtualClient(sandbox, api_version=version) as client:
         product = (client.catalog.products()).items[0]
         began = client.runtime.now()
@@ -71,7 +71,7 @@ def test_one_number_costs_at_most_what_was_shown(version: Version) -> None:
     script = Script([], sandbox.transport())
     with VirtualClient(sandbox, transport=script, api_version=version) as client:
         product = (client.catalog.products()).items[-1]
-        rental = Demo.rent_one(client, product, Progress(1, io.StringIO()))
+        rental = Demo.rent_one(client, product, DemoProgress(1, io.StringIO()))
     limit = product.price.as_max_price()
     assert body_of(script.requests[1])["max_price"] == (limit if version == "v1" else str(limit))
     assert rental.order.amount is not None
@@ -93,5 +93,5 @@ def test_a_number_counts_as_finished_only_if_the_service_says_so() -> None:
     undecided = Undecided([], sandbox.transport())
     with VirtualClient(sandbox, transport=undecided) as client:
         product = (client.catalog.products()).items[0]
-        rental = Demo.rent_one(client, product, Progress(1, io.StringIO()))
+        rental = Demo.rent_one(client, product, DemoProgress(1, io.StringIO()))
     assert not rental.finished

@@ -19,7 +19,7 @@ from smscode import (
     RetryPolicy,
     SmscodeError,
 )
-from smscode.core.wire import Group
+from smscode.core.api.call import EndpointGroup
 from smscode.events import (
     CallEnded,
     CallStarted,
@@ -128,7 +128,7 @@ def test_a_refusal_for_the_rate_limit_pauses_the_group() -> None:
     paused, waited = told[3], told[5]
     assert isinstance(paused, GroupPaused)
     assert isinstance(waited, Waited)
-    assert paused.group is Group.BALANCE
+    assert paused.group is EndpointGroup.BALANCE
     assert waited.reason == "rate limit"
     assert paused.seconds == pytest.approx(waited.seconds, abs=0.5)
     assert 5 <= paused.seconds <= 6
@@ -316,6 +316,6 @@ def test_a_client_that_nobody_watches_tells_nothing(monkeypatch: pytest.MonkeyPa
     def never(*arguments: object) -> None:
         raise AssertionError("watched")
 
-    monkeypatch.setattr("smscode._observing.Watch", never)
+    monkeypatch.setattr("smscode._observer.Watch", never)
     with VirtualClient(still_sandbox()) as client:
         client.balance()

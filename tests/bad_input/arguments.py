@@ -7,14 +7,7 @@ from decimal import Decimal
 from enum import IntEnum, StrEnum
 from typing import Any
 
-from smscode import (
-    ConfigurationError,
-    Money,
-    NotFoundError,
-    OrderTerminalError,
-    OtpTimeoutError,
-    Timeouts,
-)
+from smscode import ConfigurationError, Money, NotFoundError, OrderTerminalError, OtpTimeoutError, Timeouts
 
 from .table import (
     ACTIVE,

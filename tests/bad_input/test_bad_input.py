@@ -38,19 +38,7 @@ from . import webhooks as deliveries
 from .arguments import ARGUMENTS
 from .data import DATA
 from .payloads import GOOD, HTML, PAYLOADS
-from .table import (
-    CANARY,
-    FLAVOURS,
-    ONCE,
-    TOKEN,
-    Case,
-    Flavour,
-    Reply,
-    Script,
-    StillClient,
-    reply,
-    run,
-)
+from .table import CANARY, FLAVOURS, ONCE, TOKEN, Case, Flavour, Reply, Script, StillClient, reply, run
 from .webhooks import DELIVERIES, Delivery
 from .wire import BODY as BALANCE
 from .wire import WIRE, http
@@ -229,7 +217,7 @@ def test_a43_a_client_belongs_to_its_process_and_ends_when_it_is_closed() -> Non
     script = Script()
     client = scripted(script)
     client.balance()
-    with mock.patch("smscode._concurrency.home.os.getpid", return_value=-1):
+    with mock.patch("smscode._concurrency.loop_affinity.os.getpid", return_value=-1):
         with pytest.raises(ClientStateError, match="before the process forked"):
             client.balance()
     client.close()

@@ -21,7 +21,7 @@ import smscode
 from smscode import Client
 from smscode.__main__ import main
 from smscode.cli import app as commands
-from smscode.cli import local, plain
+from smscode.cli import fallback, offline
 from smscode.cli.exits import Exit
 from smscode.sandbox import Sandbox, openapi
 
@@ -59,7 +59,7 @@ def test_every_command_has_the_shared_options(command: list[str]) -> None:
 
 
 def test_the_commands_that_need_the_extra_are_known_without_it() -> None:
-    assert set(plain.EXTRA_COMMANDS) == {command[0] for command in COMMANDS}
+    assert set(fallback.EXTRA_COMMANDS) == {command[0] for command in COMMANDS}
 
 
 def test_the_help_and_the_documentation_have_every_exit_code() -> None:
@@ -195,11 +195,11 @@ def test_the_commands_that_need_no_account_are_the_same_as_without_the_extra(
         calls.append(given)
         return len(given) % 2
 
-    monkeypatch.setattr(local, "demo", note)
-    monkeypatch.setattr(local, "sandbox", note)
+    monkeypatch.setattr(offline, "demo", note)
+    monkeypatch.setattr(offline, "sandbox", note)
     options = ["--otp-after", "1", "--generation", "documented", "--balance", "5", "--state", "kept.db"]
     options += ["--host", "0.0.0.0", "--host", "sandbox", "--token", "mine", "--local-webhooks"]
-    runs: list[Callable[[list[str]], int]] = [main, lambda arguments: plain.main(arguments, sys.stdout)]
+    runs: list[Callable[[list[str]], int]] = [main, lambda arguments: fallback.main(arguments, sys.stdout)]
     for run in runs:
         assert run(["demo", "--count", "3", "--sync", "--api-version", "v1", "--sandbox"]) == 1
         assert run(["sandbox", *options, "--scenario", "never", "--scenario", "ban(60)"]) == 1

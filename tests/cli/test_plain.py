@@ -17,7 +17,7 @@ import pytest
 
 import smscode
 from smscode import ConfigurationError, __main__
-from smscode.cli import local, plain
+from smscode.cli import fallback, offline
 from smscode.cli.exits import Exit
 from smscode.demo import command as demo
 from smscode.sandbox import Sandbox, openapi
@@ -34,7 +34,7 @@ def test_the_demo_adds_up(version: str, sync: bool, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(demo, "_POLL_INTERVAL", 0.05)
     out = io.StringIO()
     command = ["demo", "--count", "12", "--api-version", version, *(["--sync"] if sync else [])]
-    assert plain.main(command, out) == 0
+    assert fallback.main(command, out) == 0
     text = out.getvalue()
     assert len(re.findall(r"^ +\d+  \+\d+ +\d{6} +\d+\.\d\d$", text, re.MULTILINE)) == 12
     assert "finished  12 of 12" in text
@@ -46,7 +46,7 @@ def test_the_demo_adds_up(version: str, sync: bool, monkeypatch: pytest.MonkeyPa
 def test_the_demo_can_be_read_by_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "_OTP_AFTER", 0.0)
     out = io.StringIO()
-    assert plain.main(["demo", "--count", "3", "--json"], out) == 0
+    assert fallback.main(["demo", "--count", "3", "--json"], out) == 0
     told = json.loads(out.getvalue())
     assert told["adds_up"] is True
     assert [len(rental["code"]) for rental in told["rentals"]] == [6, 6, 6]
@@ -99,7 +99,7 @@ def test_the_demo_fails_when_a_rental_fails(monkeypatch: pytest.MonkeyPatch) -> 
 )
 def test_a_wrong_command_line_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as refused:
-        plain.main(arguments, io.StringIO())
+        fallback.main(arguments, io.StringIO())
     assert refused.value.code == 2
     assert "usage: python -m smscode" in capsys.readouterr().err
 
@@ -111,7 +111,7 @@ def test_a_failing_command_says_why(
         raise ConfigurationError("uvicorn is missing")
 
     monkeypatch.setattr(Sandbox, "serve", serve)
-    assert plain.main(["sandbox"], io.StringIO()) == Exit.SETUP
+    assert fallback.main(["sandbox"], io.StringIO()) == Exit.SETUP
     assert capsys.readouterr().err == "smscode: uvicorn is missing\n"
 
 
@@ -125,12 +125,12 @@ def test_the_sandbox_command_says_where_it_listens_first(
             if ending is not None:
                 raise ending
 
-    monkeypatch.setattr(local, "_stop", Stop())
+    monkeypatch.setattr(offline, "_stop", Stop())
     out = io.StringIO()
-    assert plain.main(["sandbox", "--balance", "5"], out) == code
+    assert fallback.main(["sandbox", "--balance", "5"], out) == code
     assert re.fullmatch(r"listening on http://127\.0\.0\.1:\d+ token \S+\n", out.getvalue())
     out = io.StringIO()
-    assert plain.main(["sandbox", "--json"], out) == code
+    assert fallback.main(["sandbox", "--json"], out) == code
     assert set(json.loads(out.getvalue())) == {"event", "url", "token"}
 
 
@@ -140,8 +140,8 @@ def test_an_interrupt_ends_the_demo(
     def interrupt(*arguments: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(local, "demo", interrupt)
-    assert plain.main(["demo"], io.StringIO()) == Exit.INTERRUPTED
+    monkeypatch.setattr(offline, "demo", interrupt)
+    assert fallback.main(["demo"], io.StringIO()) == Exit.INTERRUPTED
     assert capsys.readouterr().err == "Interrupted. Nothing was changed.\n"
 
 
@@ -149,7 +149,7 @@ def test_an_interrupt_ends_the_demo(
 def test_a_port_that_is_taken_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     with Sandbox().serve() as server:
         port = server.url.rpartition(":")[2]
-        assert plain.main(["sandbox", "--port", port], io.StringIO()) == Exit.SETUP
+        assert fallback.main(["sandbox", "--port", port], io.StringIO()) == Exit.SETUP
     assert re.match(
         rf"smscode: Cannot listen on 127\.0\.0\.1:{port} \(.*[Aa]ddress already in use",
         capsys.readouterr().err,
@@ -192,18 +192,18 @@ def test_the_sandbox_command_plays_scenarios(monkeypatch: pytest.MonkeyPatch) ->
                 with pytest.raises(smscode.TempBannedError):
                     client.orders.create(catalog_product_id=87)
 
-    monkeypatch.setattr(local, "_stop", Stop())
-    assert plain.main(["sandbox", "--scenario", "never", "--scenario", "ban(60)"], out) == 0
+    monkeypatch.setattr(offline, "_stop", Stop())
+    assert fallback.main(["sandbox", "--scenario", "never", "--scenario", "ban(60)"], out) == 0
 
 
 def test_a_scenario_that_there_is_not_is_refused_with_the_closest(capsys: pytest.CaptureFixture[str]) -> None:
-    assert plain.main(["sandbox", "--scenario", "lost_respones"], io.StringIO()) == Exit.USAGE
+    assert fallback.main(["sandbox", "--scenario", "lost_respones"], io.StringIO()) == Exit.USAGE
     assert "nothing is called 'lost_respones'; the closest are lost_response" in capsys.readouterr().err
 
 
 def test_the_openapi_command_prints_the_document() -> None:
     out = io.StringIO()
-    assert plain.main(["openapi", "--generation", "documented", "--api-version", "v1"], out) == 0
+    assert fallback.main(["openapi", "--generation", "documented", "--api-version", "v1"], out) == 0
     assert out.getvalue() == openapi.text("documented", "v1")
 
 
@@ -227,7 +227,7 @@ def test_without_the_extra_the_commands_that_need_no_account_are_there(
 
 
 @pytest.mark.usefixtures("without_the_extra")
-@pytest.mark.parametrize("name", plain.EXTRA_COMMANDS)
+@pytest.mark.parametrize("name", fallback.EXTRA_COMMANDS)
 def test_without_the_extra_the_others_say_how_to_install_it(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

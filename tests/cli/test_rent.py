@@ -17,11 +17,11 @@ import httpx
 
 import smscode
 from smscode import Client
-from smscode.cli import streams
+from smscode.cli import stdio
 from smscode.cli.renting import IN_DOUBT
 from smscode.cli.screen import Screen
 from smscode.sandbox import Sandbox
-from smscode.sandbox.transport import SandboxTransport
+from smscode.sandbox.transports.transport import SandboxTransport
 
 from .harness import Shell, always
 
@@ -174,7 +174,7 @@ def test_a_late_code_that_cannot_be_shown_can_be_looked_up(
         event(self, name, data, pairs)
 
     monkeypatch.setattr(Screen, "event", fail)
-    monkeypatch.setattr(streams, "lost", always(1))
+    monkeypatch.setattr(stdio, "lost", always(1))
     happen["/orders/cancel"] = [lambda: shell.sandbox.deliver_sms(1001, code="123456")]
     done = shell.run(*WHATSAPP, "--yes", "--timeout", 0)
     assert done.code == 1

@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("typer")
 
 from smscode import Client, ConfigurationError, webhooks
-from smscode.cli import bodies, listening
+from smscode.cli import request_body, webhook_listener
 from smscode.cli.screen import Screen
 from smscode.receiver import WebhookAnswer, WebhookReceiver
 from smscode.sandbox import Sandbox
@@ -183,12 +183,12 @@ def test_listening_on_a_port_that_is_taken_says_so(shell: Shell) -> None:
     def again(url: str) -> None:
         port = int(url.rpartition(":")[2].rstrip("/"))
         with pytest.raises(ConfigurationError, match="Cannot listen on 127"):
-            listening.listen(screen, SECRET, ("127.0.0.1", port), 1, lambda url: None)
+            webhook_listener.listen(screen, SECRET, ("127.0.0.1", port), 1, lambda url: None)
         raise KeyboardInterrupt
 
     screen = Screen(as_json=False)
     with pytest.raises(KeyboardInterrupt):
-        listening.listen(screen, SECRET, ("127.0.0.1", 0), 1, again)
+        webhook_listener.listen(screen, SECRET, ("127.0.0.1", 0), 1, again)
 
 
 class Sender:
@@ -215,7 +215,7 @@ def signed(body: bytes) -> tuple[bytes, str]:
 def test_only_what_the_service_signed_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     forged = (BODY, webhooks.sign(BODY, "wrong"))
     sender = Sender((BODY, None), forged, signed(b"[]"), signed(BODY), signed(BODY), signed(NO_CODE))
-    listening.listen(Screen(as_json=False), SECRET, ("127.0.0.1", 0), 2, sender)
+    webhook_listener.listen(Screen(as_json=False), SECRET, ("127.0.0.1", 0), 2, sender)
     streams = capsys.readouterr()
     assert sender.statuses == [401, 401, 400, 204, 204, 204]
     first, _ = streams.out.splitlines()
@@ -224,7 +224,7 @@ def test_only_what_the_service_signed_is_printed(capsys: pytest.CaptureFixture[s
 
 
 def test_events_without_a_code_and_of_an_unknown_kind_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    listening.listen(
+    webhook_listener.listen(
         Screen(as_json=False), SECRET, ("127.0.0.1", 0), 2, Sender(signed(NO_CODE), signed(NEW_KIND))
     )
     first, second = capsys.readouterr().out.splitlines()
@@ -233,7 +233,7 @@ def test_events_without_a_code_and_of_an_unknown_kind_are_printed(capsys: pytest
 
 
 def test_as_json_an_event_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    listening.listen(Screen(as_json=True), SECRET, ("127.0.0.1", 0), 1, Sender(signed(BODY)))
+    webhook_listener.listen(Screen(as_json=True), SECRET, ("127.0.0.1", 0), 1, Sender(signed(BODY)))
     line = json.loads(capsys.readouterr().out)
     assert line["event"] == "order.otp_received"
     assert line["data"]["otp_code"] == "123456"
@@ -255,7 +255,7 @@ def test_a_body_that_is_too_large_or_of_no_length_is_not_read(length: str | None
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        listening.listen(Screen(as_json=False), SECRET, ("127.0.0.1", 0), None, send)
+        webhook_listener.listen(Screen(as_json=False), SECRET, ("127.0.0.1", 0), None, send)
     assert found == [status]
 
 
@@ -301,7 +301,7 @@ def test_a_body_in_chunks_is_read_to_its_end_or_refused_with_what_is_wrong_with_
     headers["Transfer-Encoding"] = coding
     if length is not None:
         headers["Content-Length"] = length  # chunks count before a length
-    found = bodies.read_body(headers, io.BytesIO(sent))
+    found = request_body.read_body(headers, io.BytesIO(sent))
     if not isinstance(found, WebhookAnswer):
         signature = [(webhooks.SIGNATURE_HEADER, webhooks.sign(BODY, SECRET))]
         found = WebhookReceiver(SECRET).receive(signature, found)
@@ -328,6 +328,6 @@ def test_what_a_tunnel_sends_in_chunks_is_received(
             raise KeyboardInterrupt
 
     with contextlib.suppress(KeyboardInterrupt):
-        listening.listen(Screen(as_json=False), SECRET, ("127.0.0.1", 0), 1, send)
+        webhook_listener.listen(Screen(as_json=False), SECRET, ("127.0.0.1", 0), 1, send)
     assert found == [status]
     assert ("code 123456" in capsys.readouterr().out) == (status == 204)

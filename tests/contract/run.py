@@ -17,8 +17,8 @@ from typing import Any
 from attrs import frozen
 
 from smscode.sandbox import Sandbox
+from smscode.sandbox.http.render import Generation
 from smscode.sandbox.openapi import text
-from smscode.sandbox.render import Generation
 
 _CONFIG = Path(__file__).resolve().with_name("schemathesis.toml")
 _EXAMPLES = 10

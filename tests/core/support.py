@@ -16,9 +16,9 @@ from hypothesis import settings
 
 from smscode import ActiveOrder, OrderStatus, SmscodeError, calls
 from smscode.core import answers
-from smscode.core.codec import Version
-from smscode.core.inflate import BodyError
-from smscode.core.wire import Answer, Call, Response
+from smscode.core.api.call import Answer, Call, Response
+from smscode.core.decoding.body import BodyError
+from smscode.core.decoding.converter import ApiVersion
 
 settings.register_profile("core", deadline=None, derandomize=True, database=None)
 settings.load_profile("core")
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 KEY = "key-1"
 REQUEST_ID = "req-7f3a"
-VERSIONS: tuple[Version, ...] = ("v1", "v2")
+VERSIONS: tuple[ApiVersion, ...] = ("v1", "v2")
 
 CALLS: Mapping[str, Call[Any]] = {
     "catalog.countries": calls.catalog.countries(),
@@ -59,7 +59,7 @@ class Sample:
 
     name: str
     kind: str
-    version: Version
+    version: ApiVersion
     operation: str
     status: int
     headers: Mapping[str, str]
@@ -126,7 +126,7 @@ def finish(steps: Generator[object, None, T]) -> T:
             return cast("T", end.value)
 
 
-def read(operation: str, response: Response, version: Version = "v2") -> Answer[Any]:
+def read(operation: str, response: Response, version: ApiVersion = "v2") -> Answer[Any]:
     """Read a response to an operation, asked about the order that the response is about."""
     call = CALLS[operation]
     named = re.search(rb'"(?:order_)?id":\s*(\d+)', response.body)
@@ -135,7 +135,7 @@ def read(operation: str, response: Response, version: Version = "v2") -> Answer[
     return finish(answers.read(call, response, version))
 
 
-def error_of(operation: str, response: Response, version: Version = "v2") -> SmscodeError:
+def error_of(operation: str, response: Response, version: ApiVersion = "v2") -> SmscodeError:
     """Read a response that is no result, and give its error."""
     with pytest.raises(SmscodeError) as caught:
         read(operation, response, version)

@@ -27,8 +27,8 @@ from smscode import (
     errors,
 )
 from smscode.core import answers
+from smscode.core.api.call import Response
 from smscode.core.retry import TABLE
-from smscode.core.wire import Response
 from smscode.errors import API_ERRORS, Outcome
 
 from .support import CALLS, error_of, read, refusal, respond, success

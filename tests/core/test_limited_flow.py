@@ -8,27 +8,27 @@ from typing import Any
 import pytest
 
 from smscode import calls
-from smscode.core.bucket import Bucket, Lease, NoRoom
+from smscode.core.api.call import Call, EndpointGroup, Response
 from smscode.core.flow import (
     Acquire,
+    CallTerms,
     Effect,
+    EffectReply,
     Failure,
     HeldUp,
     Pause,
     Release,
-    Reply,
     Send,
     Sleep,
-    Terms,
     ending,
     flow,
     never_banned,
 )
-from smscode.core.limits import RateLimits
-from smscode.core.purchases import Doubt
+from smscode.core.purchases.states import Doubt
+from smscode.core.ratelimit.limiter import GroupLimiter, Lease, NoRoom
+from smscode.core.ratelimit.options import RateLimits
+from smscode.core.ratelimit.slots import RequestEnding, SlotWindow
 from smscode.core.retry import TABLE, RetryPolicy
-from smscode.core.slots import Ending, Slots
-from smscode.core.wire import Call, Group, Response
 from smscode.errors import InvalidArgumentError, RateLimitError, SmscodeError, TempBannedError
 
 from .test_retry import CALLS, ORDER_ID, TROUBLES, answer, order, refusal, success
@@ -49,39 +49,39 @@ def drive(
 ) -> tuple[list[Effect], SmscodeError | None]:
     """Drive a flow that keeps limits; `NoRoom` in the script is what asking for a slot comes to."""
     results, effects, now = iter(script), list[Effect](), 0.0
-    bucket = Bucket("any", 10**6, Slots(60.0))
+    bucket = GroupLimiter("any", 10**6, SlotWindow(60.0))
     ahead: list[Answered] = []
-    terms = Terms("v2", RetryPolicy(), 0.0, deadline, lambda: 0.5, limited=True, banned=banned)
+    terms = CallTerms("v2", RetryPolicy(), 0.0, deadline, lambda: 0.5, limited=True, banned=banned)
     steps = flow(call, terms, doubt)
     reply = None
     try:
         while True:
             effect = next(steps) if reply is None else steps.send(reply)
             if isinstance(effect, Release):
-                reply = Reply(now)
+                reply = EffectReply(now)
                 continue
             effects.append(effect)
             if isinstance(effect, Acquire):
                 ahead.append(next(results))
                 lease = bucket.ask(now, deadline)
-                reply = Reply(now, ahead.pop() if isinstance(ahead[0], NoRoom) else lease)
+                reply = EffectReply(now, ahead.pop() if isinstance(ahead[0], NoRoom) else lease)
             elif isinstance(effect, Send):
                 assert isinstance(effect.lease, Lease)
                 result = ahead.pop()
                 assert not isinstance(result, NoRoom)
-                if ending(result) is not Ending.UNSENT:
+                if ending(result) is not RequestEnding.UNSENT:
                     effect.doubt.raised = True
-                reply = Reply(now, result)
+                reply = EffectReply(now, result)
             else:
                 now += effect.seconds if isinstance(effect, Sleep) else 0.0
-                reply = Reply(now)
+                reply = EffectReply(now)
     except StopIteration:
         return effects, None
     except SmscodeError as error:
         return effects, error
 
 
-def groups(effects: list[Effect]) -> list[tuple[Group, bool]]:
+def groups(effects: list[Effect]) -> list[tuple[EndpointGroup, bool]]:
     return [(effect.group, effect.urgent) for effect in effects if isinstance(effect, Acquire)]
 
 
@@ -92,7 +92,11 @@ def pauses(effects: list[Effect]) -> list[tuple[float, bool]]:
 def test_every_attempt_takes_a_slot_and_only_repetitions_are_urgent() -> None:
     effects, error = drive(calls.balance.get(), [TROUBLES["unavailable"], TROUBLES["not sent"], GOOD])
     assert error is None
-    assert groups(effects) == [(Group.BALANCE, False), (Group.BALANCE, True), (Group.BALANCE, True)]
+    assert groups(effects) == [
+        (EndpointGroup.BALANCE, False),
+        (EndpointGroup.BALANCE, True),
+        (EndpointGroup.BALANCE, True),
+    ]
     kinds = [type(effect) for effect in effects]
     assert kinds == [Acquire, Send, Sleep, Acquire, Send, Sleep, Acquire, Send]
 
@@ -101,13 +105,13 @@ def test_a_submitted_purchase_in_doubt_is_urgent() -> None:
     create = calls.orders.create(catalog_product_id=87, idempotency_key="key-1")
     bought = success({"orders": [{"id": ORDER_ID, "status": "ACTIVE"}], "failed_count": 0})
     effects, _ = drive(create, [bought], doubt=Doubt(raised=True))
-    assert groups(effects) == [(Group.CREATE, True)]
+    assert groups(effects) == [(EndpointGroup.CREATE, True)]
 
 
 def test_reading_the_order_takes_a_slot_of_its_own_group() -> None:
     script = [TROUBLES["connection broke"], order("FINISHED"), GOOD]
     effects, _ = drive(calls.orders.cancel(ORDER_ID), script)
-    assert [group for group, _ in groups(effects)][:2] == [Group.CANCEL, Group.ORDER_QUERIES]
+    assert [group for group, _ in groups(effects)][:2] == [EndpointGroup.CANCEL, EndpointGroup.ORDER_QUERIES]
 
 
 def test_without_room_nothing_is_sent() -> None:
@@ -161,7 +165,11 @@ def test_a_ban_that_begins_meanwhile_ends_a_call_and_says_what_is_known_of_it(
 def test_what_a_pause_held_up_was_no_attempt_and_goes_first_afterwards() -> None:
     effects, error = drive(calls.balance.get(), [HeldUp(), HeldUp(), GOOD])
     assert error is None
-    assert groups(effects) == [(Group.BALANCE, False), (Group.BALANCE, True), (Group.BALANCE, True)]
+    assert groups(effects) == [
+        (EndpointGroup.BALANCE, False),
+        (EndpointGroup.BALANCE, True),
+        (EndpointGroup.BALANCE, True),
+    ]
     _, error = drive(calls.orders.create(catalog_product_id=87), [HeldUp(), FULL])
     assert error is not None
     assert (error.outcome, error.attempts, error.trouble) == ("not_sent", 0, "no room")
@@ -206,23 +214,23 @@ def test_a_busy_service_is_no_pause() -> None:
 @pytest.mark.parametrize("what", TROUBLES)
 def test_what_surely_was_not_sent_does_not_count(what: str) -> None:
     trouble = TROUBLES[what]
-    expected = Ending.UNSENT if TABLE[what].outcome == "not_sent" else Ending.ANSWERED
+    expected = RequestEnding.UNSENT if TABLE[what].outcome == "not_sent" else RequestEnding.ANSWERED
     lost = {"transport failed", "connection broke", "kept-alive connection broke"}
-    assert ending(trouble) is (Ending.LOST if what in lost else expected)
+    assert ending(trouble) is (RequestEnding.LOST if what in lost else expected)
 
 
 def test_every_kind_of_call_has_documented_limits() -> None:
     documented = {
-        Group.CATALOG: 5000,
-        Group.BALANCE: 600,
-        Group.ORDER_QUERIES: 5000,
-        Group.CREATE: 3000,
-        Group.CANCEL: 1000,
-        Group.ORDER_ACTIONS: 1000,
-        Group.WEBHOOK_CONFIG: 600,
-        Group.WEBHOOK_TEST: 10,
+        EndpointGroup.CATALOG: 5000,
+        EndpointGroup.BALANCE: 600,
+        EndpointGroup.ORDER_QUERIES: 5000,
+        EndpointGroup.CREATE: 3000,
+        EndpointGroup.CANCEL: 1000,
+        EndpointGroup.ORDER_ACTIONS: 1000,
+        EndpointGroup.WEBHOOK_CONFIG: 600,
+        EndpointGroup.WEBHOOK_TEST: 10,
     }
-    assert {group: RateLimits().of(group) for group in Group} == {
+    assert {group: RateLimits().of(group) for group in EndpointGroup} == {
         group: (limit, 60.0) for group, limit in documented.items()
     }
     assert {call().endpoint.group for call in CALLS.values()} <= documented.keys()
@@ -230,8 +238,8 @@ def test_every_kind_of_call_has_documented_limits() -> None:
 
 def test_a_share_is_rounded_down_and_less_than_one_takes_longer() -> None:
     limits = RateLimits(share=1 / 16)
-    assert limits.of(Group.CREATE) == (187, 60.0)
-    assert limits.of(Group.WEBHOOK_TEST) == (1, 96.0)
+    assert limits.of(EndpointGroup.CREATE) == (187, 60.0)
+    assert limits.of(EndpointGroup.WEBHOOK_TEST) == (1, 96.0)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +247,7 @@ def test_a_share_is_rounded_down_and_less_than_one_takes_longer() -> None:
     [
         *(("share", bad) for bad in (0, -0.5, 1.01, float("nan"), "1", True, None)),
         *(("window", bad) for bad in (0, float("inf"), float("nan"), "60")),
-        *((group.value, bad) for group in Group for bad in (0, 1.5, "5", True, 10**10)),
+        *((group.value, bad) for group in EndpointGroup for bad in (0, 1.5, "5", True, 10**10)),
     ],
 )
 def test_numbers_out_of_range_are_refused(name: str, value: Any) -> None:

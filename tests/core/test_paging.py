@@ -21,8 +21,8 @@ from smscode import (
     ProductPage,
 )
 from smscode.core import paging
+from smscode.core.api.call import Call
 from smscode.core.paging import OrderWalk, ProductWalk, Walk
-from smscode.core.wire import Call
 
 from .support import NULLABLE
 

@@ -31,8 +31,8 @@ from smscode import (
     to_json,
     webhooks,
 )
-from smscode.core.codec import structure
-from smscode.core.plain import Model
+from smscode._serialization import Model
+from smscode.core.decoding.converter import structure
 
 ALL: list[Any] = [
     found

@@ -27,7 +27,7 @@ from smscode import (
     SmscodeError,
 )
 from smscode.core import release
-from smscode.core.release import Ending, Known, Released, Step
+from smscode.core.release import KnownMessages, Released, ReleaseEnding, ReleaseStep
 
 AT = datetime(2026, 6, 14, 4, 0, 12, tzinfo=UTC)
 ORDER = Order(
@@ -58,19 +58,19 @@ def ended(order: Order, status: OrderStatus) -> Order:
     return attrs.evolve(order, status=status)
 
 
-def knowing(*, received: bool) -> Known:
-    known = Known()
+def knowing(*, received: bool) -> KnownMessages:
+    known = KnownMessages()
     if received:
         known.take(MESSAGE)
     return known
 
 
 def given_back(
-    known: Known, *replies: SmscodeError | Order | ActiveOrder | None
-) -> tuple[list[Step], Ending]:
+    known: KnownMessages, *replies: SmscodeError | Order | ActiveOrder | None
+) -> tuple[list[ReleaseStep], ReleaseEnding]:
     """Play the replies to what is sent; an order is what a reading shows. All of them must be used."""
     left = list(replies)
-    sent: list[Step] = []
+    sent: list[ReleaseStep] = []
     steps = release.giving_back(known)
     try:
         step = next(steps)
@@ -87,39 +87,39 @@ def given_back(
 
 
 def test_an_order_with_an_sms_is_finished_and_another_cancelled() -> None:
-    assert given_back(Known(), None) == (["cancel"], Ending(Released.CANCELED))
-    known = Known()
+    assert given_back(KnownMessages(), None) == (["cancel"], ReleaseEnding(Released.CANCELED))
+    known = KnownMessages()
     known.take(MESSAGE)
-    assert given_back(known, None) == (["finish"], Ending(Released.FINISHED))
+    assert given_back(known, None) == (["finish"], ReleaseEnding(Released.FINISHED))
 
 
 @pytest.mark.parametrize(
     "refusal", [ConflictError("x"), CancelTooEarlyError("x"), ProviderError("x"), RateLimitError("x")]
 )
 def test_an_sms_behind_a_refused_cancel_is_read_before_the_order_is_finished(refusal: SmscodeError) -> None:
-    known = Known()
+    known = KnownMessages()
     assert given_back(known, refusal, RECEIVED, None) == (
         ["cancel", "read", "finish"],
-        Ending(Released.FINISHED),
+        ReleaseEnding(Released.FINISHED),
     )
     assert known.sms == MESSAGE
 
 
 def test_an_order_that_is_too_new_and_has_no_sms_is_left_to_expire() -> None:
     for reading in (ORDER, NetworkError("x")):
-        sent, ending = given_back(Known(), CancelTooEarlyError("x"), reading)
-        assert (sent, ending) == (["cancel", "read"], Ending(Released.LEFT_TO_EXPIRE))
+        sent, ending = given_back(KnownMessages(), CancelTooEarlyError("x"), reading)
+        assert (sent, ending) == (["cancel", "read"], ReleaseEnding(Released.LEFT_TO_EXPIRE))
 
 
 def test_an_order_whose_sms_cannot_be_read_is_not_finished() -> None:
     refusal, failure = ConflictError("x"), NetworkError("y")
-    assert given_back(Known(), refusal, failure) == (["cancel", "read"], Ending(None, refusal))
+    assert given_back(KnownMessages(), refusal, failure) == (["cancel", "read"], ReleaseEnding(None, refusal))
     assert refusal.__cause__ is failure
 
 
 def test_an_order_without_an_sms_is_not_finished_whatever_a_cancel_is_told() -> None:
     refusal = ConflictError("x")
-    assert given_back(Known(), refusal, ORDER) == (["cancel", "read"], Ending(None, refusal))
+    assert given_back(KnownMessages(), refusal, ORDER) == (["cancel", "read"], ReleaseEnding(None, refusal))
 
 
 def test_the_text_of_a_message_without_a_code_is_looked_up_where_the_order_has_none() -> None:
@@ -133,59 +133,59 @@ def test_the_text_of_a_message_without_a_code_is_looked_up_where_the_order_has_n
         expires_at=None,
         failed_reason=None,
     )
-    known = Known()
+    known = KnownMessages()
     sent, ending = given_back(known, ConflictError("x"), older, active, None)
-    assert (sent, ending) == (["cancel", "read", "look", "finish"], Ending(Released.FINISHED))
+    assert (sent, ending) == (["cancel", "read", "look", "finish"], ReleaseEnding(Released.FINISHED))
     assert known.sms == Sms(7, None, "Welcome!", None, AT)
     refusal = ConflictError("x")
-    sent, ending = given_back(Known(), refusal, older, NetworkError("y"))
-    assert (sent, ending) == (["cancel", "read", "look"], Ending(None, refusal))
-    sent, ending = given_back(Known(), ConflictError("x"), older, None, None)
-    assert ending == Ending(Released.FINISHED), "there is no more to be learned"
+    sent, ending = given_back(KnownMessages(), refusal, older, NetworkError("y"))
+    assert (sent, ending) == (["cancel", "read", "look"], ReleaseEnding(None, refusal))
+    sent, ending = given_back(KnownMessages(), ConflictError("x"), older, None, None)
+    assert ending == ReleaseEnding(Released.FINISHED), "there is no more to be learned"
 
 
 @pytest.mark.parametrize("status", [OrderStatus.COMPLETED, OrderStatus.CANCELED, OrderStatus.EXPIRED])
 def test_an_order_that_ended_otherwise_is_released_already_and_its_sms_is_known(status: OrderStatus) -> None:
     order = ended(RECEIVED, status)
     refusal = ConflictError("x", outcome="rejected")
-    known = Known()
-    assert given_back(known, refusal, order) == (["cancel", "read"], Ending(Released.ALREADY_RELEASED))
+    known = KnownMessages()
+    assert given_back(known, refusal, order) == (["cancel", "read"], ReleaseEnding(Released.ALREADY_RELEASED))
     assert known.sms == MESSAGE
-    refusal.order, known = order, Known()
-    assert given_back(known, refusal) == (["cancel"], Ending(Released.ALREADY_RELEASED))
+    refusal.order, known = order, KnownMessages()
+    assert given_back(known, refusal) == (["cancel"], ReleaseEnding(Released.ALREADY_RELEASED))
     assert known.sms == MESSAGE
-    assert given_back(known) == ([], Ending(Released.ALREADY_RELEASED))
+    assert given_back(known) == ([], ReleaseEnding(Released.ALREADY_RELEASED))
 
 
 @pytest.mark.parametrize("received", [False, True])
 def test_an_order_that_the_account_does_not_have_is_released_already(received: bool) -> None:
     gone = NotFoundError("x")
     known = knowing(received=received)
-    assert given_back(known.copy(), gone)[1] == Ending(Released.ALREADY_RELEASED)
-    assert given_back(known, ConflictError("x"), gone)[1] == Ending(Released.ALREADY_RELEASED)
+    assert given_back(known.copy(), gone)[1] == ReleaseEnding(Released.ALREADY_RELEASED)
+    assert given_back(known, ConflictError("x"), gone)[1] == ReleaseEnding(Released.ALREADY_RELEASED)
 
 
 @pytest.mark.parametrize("received", [False, True])
 @pytest.mark.parametrize("error", [NetworkError("x"), ForbiddenError("x")])
 def test_any_other_error_is_reported(received: bool, error: SmscodeError) -> None:
-    assert given_back(knowing(received=received), error)[1] == Ending(None, error)
+    assert given_back(knowing(received=received), error)[1] == ReleaseEnding(None, error)
 
 
 def test_a_finish_that_is_refused_for_an_open_order_is_reported() -> None:
     refusal = ConflictError("x")
-    known = Known()
+    known = KnownMessages()
     known.take(MESSAGE)
-    assert given_back(known, refusal, RECEIVED) == (["finish", "read"], Ending(None, refusal))
+    assert given_back(known, refusal, RECEIVED) == (["finish", "read"], ReleaseEnding(None, refusal))
 
 
 def test_an_order_of_which_only_is_known_that_a_message_came_is_read_before_it_is_finished() -> None:
-    known = Known(received=True)
-    assert given_back(known, RECEIVED, None) == (["read", "finish"], Ending(Released.FINISHED))
+    known = KnownMessages(received=True)
+    assert given_back(known, RECEIVED, None) == (["read", "finish"], ReleaseEnding(Released.FINISHED))
     assert known.sms == MESSAGE
 
 
 def test_after_a_resend_the_order_is_read_before_it_is_finished() -> None:
-    known = Known()
+    known = KnownMessages()
     known.take(MESSAGE)
     known.asked_again = True
     newer = attrs.evolve(RECEIVED, otp_code="654321", otp_message="Your code is 654321", sms_revision=2)
@@ -193,9 +193,9 @@ def test_after_a_resend_the_order_is_read_before_it_is_finished() -> None:
     known.see(newer)
     assert (known.asked_again, known.sms) == (False, Sms(7, "654321", "Your code is 654321", 2, AT))
     known.asked_again, failure = True, NetworkError("x")
-    assert given_back(known.copy(), failure) == (["read"], Ending(None, failure))
+    assert given_back(known.copy(), failure) == (["read"], ReleaseEnding(None, failure))
     over = ended(newer, OrderStatus.COMPLETED)
-    assert given_back(known.copy(), over) == (["read"], Ending(Released.ALREADY_RELEASED))
+    assert given_back(known.copy(), over) == (["read"], ReleaseEnding(Released.ALREADY_RELEASED))
 
 
 @pytest.mark.parametrize(
@@ -206,16 +206,16 @@ def test_after_a_resend_the_order_is_read_before_it_is_finished() -> None:
     ],
 )
 def test_what_an_interrupted_attempt_has_done_is_not_taken_for_what_somebody_else_did(
-    step: Step, status: OrderStatus, released: Released
+    step: ReleaseStep, status: OrderStatus, released: Released
 ) -> None:
     known = knowing(received=step == "finish")
     assert next(release.giving_back(known)) == step  # and its answer never came
     refusal = ConflictError("x", outcome="rejected")
-    assert given_back(known, refusal, ended(ORDER, status)) == ([step, "read"], Ending(released))
+    assert given_back(known, refusal, ended(ORDER, status)) == ([step, "read"], ReleaseEnding(released))
 
 
 def test_a_message_that_is_known_already_is_not_a_new_one() -> None:
-    known = Known()
+    known = KnownMessages()
     known.see(RECEIVED)
     first = known.sms
     known.see(RECEIVED)
@@ -230,7 +230,7 @@ def test_a_message_that_is_known_already_is_not_a_new_one() -> None:
 
 
 def test_a_created_order_shows_its_message_too() -> None:
-    known = Known()
+    known = KnownMessages()
     known.see(CreatedOrder(id=7))
     assert (known.sms, known.received, known.ended) == (None, False, False)
     known.see(CreatedOrder(id=7, status=OrderStatus.OTP_RECEIVED, otp_code="123456"))
@@ -257,7 +257,7 @@ class Service:
                 arrived = self.order.sms_revision is not None
                 self.order = ended(self.order, OrderStatus.COMPLETED if arrived else OrderStatus.EXPIRED)
 
-    def carry_out(self, step: Step) -> SmscodeError | None:
+    def carry_out(self, step: ReleaseStep) -> SmscodeError | None:
         status = self.order.status
         if step == "cancel":
             if status != OrderStatus.ACTIVE:
@@ -278,9 +278,9 @@ TURNS = tuple(product(EVENTS, FAULTS))
 Turn = tuple[str, str]
 
 
-def played(turns: tuple[Turn, ...], *, new: bool) -> tuple[Known, Service, Ending] | None:
+def played(turns: tuple[Turn, ...], *, new: bool) -> tuple[KnownMessages, Service, ReleaseEnding] | None:
     """Give a number back, with an event before each step and a fault in it; None if there are more steps."""
-    service, known, left = Service(new=new), Known(), list(turns)
+    service, known, left = Service(new=new), KnownMessages(), list(turns)
     steps = release.giving_back(known)
     try:
         step = next(steps)

@@ -12,11 +12,11 @@ import pytest
 from attrs import define, field
 
 from smscode import calls
-from smscode.core.codec import Version
-from smscode.core.flow import Effect, Failure, Release, Reply, Send, Sleep, Terms, flow
-from smscode.core.purchases import Doubt
-from smscode.core.retry import TABLE, Action, Pace, RetryPolicy
-from smscode.core.wire import Answer, Call, Kind, Request, Response
+from smscode.core.api.call import Answer, Call, CallKind, Request, Response
+from smscode.core.decoding.converter import ApiVersion
+from smscode.core.flow import CallTerms, Effect, EffectReply, Failure, Release, Send, Sleep, flow
+from smscode.core.purchases.states import Doubt
+from smscode.core.retry import TABLE, Action, RetryPace, RetryPolicy
 from smscode.errors import (
     API_ERRORS,
     ConflictError,
@@ -29,33 +29,33 @@ from smscode.errors import (
 )
 from smscode.models import CanceledOrder, FinishedOrder
 
-from .test_purchases import TABLE as PURCHASES
+from .purchases.test_states import TABLE as PURCHASES
 
 T = TypeVar("T")
 Result = Response | Failure
 
 ORDER_ID = 1001
-CALLS: dict[Kind, Callable[[], Call[Any]]] = {
-    Kind.READ: calls.balance.get,
-    Kind.CREATE: lambda: calls.orders.create(catalog_product_id=87, idempotency_key="key-1"),
-    Kind.TRANSITION: lambda: calls.orders.cancel(ORDER_ID),
-    Kind.RESEND: lambda: calls.orders.resend(ORDER_ID),
-    Kind.CONFIG: lambda: calls.webhook.update(secret="s"),
-    Kind.TEST: calls.webhook.test,
+CALLS: dict[CallKind, Callable[[], Call[Any]]] = {
+    CallKind.READ: calls.balance.get,
+    CallKind.CREATE: lambda: calls.orders.create(catalog_product_id=87, idempotency_key="key-1"),
+    CallKind.TRANSITION: lambda: calls.orders.cancel(ORDER_ID),
+    CallKind.RESEND: lambda: calls.orders.resend(ORDER_ID),
+    CallKind.CONFIG: lambda: calls.webhook.update(secret="s"),
+    CallKind.TEST: calls.webhook.test,
 }
 MONEY = {"amount": "0.92", "currency": "USD", "canonical_amount": 15000, "canonical_currency": "IDR"}
-SUCCESSES: dict[Kind, dict[str, Any]] = {
-    Kind.READ: {"balance": MONEY},
-    Kind.CREATE: {"orders": [{"id": ORDER_ID, "status": "ACTIVE"}], "failed_count": 0},
-    Kind.TRANSITION: {
+SUCCESSES: dict[CallKind, dict[str, Any]] = {
+    CallKind.READ: {"balance": MONEY},
+    CallKind.CREATE: {"orders": [{"id": ORDER_ID, "status": "ACTIVE"}], "failed_count": 0},
+    CallKind.TRANSITION: {
         "order_id": ORDER_ID,
         "status": "CANCELED",
         "refund_amount": MONEY,
         "new_balance": MONEY,
     },
-    Kind.RESEND: {"order_id": ORDER_ID, "status": "ACTIVE", "resent": True},
-    Kind.CONFIG: {"webhook_url": None, "webhook_secret": "s"},
-    Kind.TEST: {"status_code": 200},
+    CallKind.RESEND: {"order_id": ORDER_ID, "status": "ACTIVE", "resent": True},
+    CallKind.CONFIG: {"webhook_url": None, "webhook_secret": "s"},
+    CallKind.TEST: {"status_code": 200},
 }
 
 
@@ -123,7 +123,7 @@ def drive(
     call: Call[T],
     script: Iterable[Result],
     *,
-    version: Version = "v2",
+    version: ApiVersion = "v2",
     policy: RetryPolicy = RetryPolicy(),
     deadline: float = 1e9,
     chance: float = 0.5,
@@ -132,24 +132,24 @@ def drive(
     """Drive a call's flow: every attempt gets the next result of the script, and sleeping takes time."""
     results: Iterator[Result] = iter(script)
     run, now = Run(), 0.0
-    steps = flow(call, Terms(version, policy, now, deadline, lambda: chance), doubt)
+    steps = flow(call, CallTerms(version, policy, now, deadline, lambda: chance), doubt)
     try:
         effect = next(steps)
         while True:
             if isinstance(effect, Release):
                 run.kept.append(effect.keep)
-                effect = steps.send(Reply(now))
+                effect = steps.send(EffectReply(now))
                 continue
             run.effects.append(effect)
             if isinstance(effect, Sleep):
                 now += effect.seconds
-                effect = steps.send(Reply(now))
+                effect = steps.send(EffectReply(now))
             else:
                 assert isinstance(effect, Send)
                 result = next(results)
                 if not isinstance(result, Failure) or result.kind not in ("not sent", "cannot be sent"):
                     effect.doubt.raised = True
-                effect = steps.send(Reply(now, result))
+                effect = steps.send(EffectReply(now, result))
     except StopIteration as end:
         run.answer = end.value
     except SmscodeError as error:
@@ -164,7 +164,7 @@ def test_every_trouble_has_a_sample_here() -> None:
 
 @pytest.mark.parametrize("what", TROUBLES)
 def test_a_connection_is_kept_after_an_answer_of_the_service_only(what: str) -> None:
-    run = drive(CALLS[Kind.CREATE](), [TROUBLES[what]], policy=RetryPolicy(max_attempts=1))
+    run = drive(CALLS[CallKind.CREATE](), [TROUBLES[what]], policy=RetryPolicy(max_attempts=1))
     foreign = {
         "unreadable answer",
         "unavailable",
@@ -182,9 +182,9 @@ def test_every_documented_code_has_a_rule() -> None:
     assert API_ERRORS.keys() <= TABLE.keys()
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", CallKind)
 @pytest.mark.parametrize("what", TROUBLES)
-def test_the_table_is_what_happens(what: str, kind: Kind) -> None:
+def test_the_table_is_what_happens(what: str, kind: CallKind) -> None:
     rule = TABLE[what]
     call = CALLS[kind]()
     policy = RetryPolicy(max_attempts=2)
@@ -199,7 +199,7 @@ def test_the_table_is_what_happens(what: str, kind: Kind) -> None:
         case Action.STOP | Action.CHECK:
             assert run.sent == [call.request("v2")]
             assert run.error is not None
-            outcome = PURCHASES[what][0].split()[0] if kind is Kind.CREATE else rule.outcome
+            outcome = PURCHASES[what][0].split()[0] if kind is CallKind.CREATE else rule.outcome
             assert run.error.outcome == outcome
             assert (run.error.trouble, run.error.attempts) == (what, 1)
 
@@ -209,7 +209,7 @@ def test_a_call_that_cannot_be_repeated_safely_is_sent_once(what: str) -> None:
     harmless = {"not sent", "throttled", "RATE_LIMIT_EXCEEDED", "FX_RATE_UNAVAILABLE"}
     repeated = {what for what in TABLE if TABLE[what].resend is not Action.STOP}
     assert repeated == harmless
-    run = drive(CALLS[Kind.RESEND](), [TROUBLES[what]] * 10)
+    run = drive(CALLS[CallKind.RESEND](), [TROUBLES[what]] * 10)
     assert (len(run.sent) > 1) == (what in harmless)
 
 
@@ -217,7 +217,7 @@ def test_a_call_that_cannot_be_repeated_safely_is_sent_once(what: str) -> None:
 @pytest.mark.parametrize("first", [what for what in TROUBLES if TABLE[what].create is Action.RESEND])
 def test_doubt_about_a_purchase_stays(first: str, last: str) -> None:
     doubt = Doubt()
-    run = drive(CALLS[Kind.CREATE](), [TROUBLES[first], TROUBLES[last]], doubt=doubt)
+    run = drive(CALLS[CallKind.CREATE](), [TROUBLES[first], TROUBLES[last]], doubt=doubt)
     assert run.error is not None
     unsure = "unknown" in PURCHASES[first][0]
     expected = PURCHASES[last][unsure].split()[0]
@@ -230,14 +230,14 @@ def test_doubt_about_a_purchase_stays(first: str, last: str) -> None:
 @pytest.mark.parametrize("first", [what for what in TROUBLES if TABLE[what].create is Action.RESEND])
 def test_an_answer_leaves_the_doubt_to_whoever_stores_its_orders(first: str) -> None:
     doubt = Doubt(raised=True)
-    run = drive(CALLS[Kind.CREATE](), [TROUBLES[first], success(SUCCESSES[Kind.CREATE])], doubt=doubt)
+    run = drive(CALLS[CallKind.CREATE](), [TROUBLES[first], success(SUCCESSES[CallKind.CREATE])], doubt=doubt)
     assert run.answer is not None
     assert doubt.raised
 
 
 def test_doubt_of_an_earlier_try_of_the_purchase_stays() -> None:
     doubt = Doubt(raised=True)
-    run = drive(CALLS[Kind.CREATE](), [TROUBLES["UNAUTHORIZED"]], doubt=doubt)
+    run = drive(CALLS[CallKind.CREATE](), [TROUBLES["UNAUTHORIZED"]], doubt=doubt)
     assert run.error is not None
     assert run.error.outcome == "unknown"
     assert doubt.raised
@@ -245,22 +245,22 @@ def test_doubt_of_an_earlier_try_of_the_purchase_stays() -> None:
 
 def test_a_read_leaves_no_doubt() -> None:
     doubt = Doubt()
-    drive(CALLS[Kind.READ](), [TROUBLES["connection broke"]] * 9, doubt=doubt)
+    drive(CALLS[CallKind.READ](), [TROUBLES["connection broke"]] * 9, doubt=doubt)
     assert not doubt.raised
 
 
 @pytest.mark.parametrize(
     ("kind", "times"),
     [
-        (Kind.READ, 4),
-        (Kind.CREATE, 8),
-        (Kind.TRANSITION, 5),
-        (Kind.RESEND, 3),
-        (Kind.CONFIG, 4),
-        (Kind.TEST, 1),
+        (CallKind.READ, 4),
+        (CallKind.CREATE, 8),
+        (CallKind.TRANSITION, 5),
+        (CallKind.RESEND, 3),
+        (CallKind.CONFIG, 4),
+        (CallKind.TEST, 1),
     ],
 )
-def test_a_call_is_tried_as_often_as_its_kind_allows(kind: Kind, times: int) -> None:
+def test_a_call_is_tried_as_often_as_its_kind_allows(kind: CallKind, times: int) -> None:
     run = drive(CALLS[kind](), [TROUBLES["not sent"]] * 20)
     assert len(run.sent) == times
     assert run.error is not None
@@ -271,7 +271,7 @@ def test_a_call_is_tried_as_often_as_its_kind_allows(kind: Kind, times: int) -> 
 def test_waiting_for_the_service_is_no_attempt(what: str) -> None:
     policy = RetryPolicy(max_attempts=1)
     run = drive(
-        CALLS[Kind.CREATE](), [*[TROUBLES[what]] * 12, success(SUCCESSES[Kind.CREATE])], policy=policy
+        CALLS[CallKind.CREATE](), [*[TROUBLES[what]] * 12, success(SUCCESSES[CallKind.CREATE])], policy=policy
     )
     assert run.answer is not None
     assert run.answer.attempts == 13
@@ -279,7 +279,7 @@ def test_waiting_for_the_service_is_no_attempt(what: str) -> None:
 
 def test_an_order_in_progress_is_polled_until_the_deadline() -> None:
     forever = itertools.repeat(TROUBLES["REQUEST_IN_PROGRESS"])
-    run = drive(CALLS[Kind.CREATE](), forever, deadline=90)
+    run = drive(CALLS[CallKind.CREATE](), forever, deadline=90)
     assert run.error is not None
     assert run.error.outcome == "unknown"
     assert 85 < sum(run.slept) < 90
@@ -289,13 +289,15 @@ def test_an_order_in_progress_is_polled_until_the_deadline() -> None:
 
 @pytest.mark.parametrize("chance", [0.0, 0.25, 1.0])
 def test_backoff_is_a_random_part_of_a_time_that_doubles(chance: float) -> None:
-    run = drive(CALLS[Kind.CREATE](), [TROUBLES["connection broke"]] * 9, chance=chance)
+    run = drive(CALLS[CallKind.CREATE](), [TROUBLES["connection broke"]] * 9, chance=chance)
     full = [0.25, 0.5, 1, 2, 4, 8, 8]
     assert run.slept == [seconds * chance for seconds in full if chance]
 
 
 def test_a_kept_alive_connection_that_broke_is_replaced_at_once() -> None:
-    run = drive(CALLS[Kind.READ](), [TROUBLES["kept-alive connection broke"], success(SUCCESSES[Kind.READ])])
+    run = drive(
+        CALLS[CallKind.READ](), [TROUBLES["kept-alive connection broke"], success(SUCCESSES[CallKind.READ])]
+    )
     assert run.slept == []
     assert [effect.fresh for effect in run.effects if isinstance(effect, Send)] == [False, True]
 
@@ -303,12 +305,14 @@ def test_a_kept_alive_connection_that_broke_is_replaced_at_once() -> None:
 @pytest.mark.parametrize("chance", [0.0, 1.0])
 def test_retry_after_is_a_floor(chance: float) -> None:
     refused = refusal(429, "RATE_LIMIT_EXCEEDED", retry_after="7")
-    run = drive(CALLS[Kind.READ](), [refused, success(SUCCESSES[Kind.READ])], chance=chance)
+    run = drive(CALLS[CallKind.READ](), [refused, success(SUCCESSES[CallKind.READ])], chance=chance)
     assert run.slept == [pytest.approx(7 + 0.7 * chance)]
 
 
 def test_a_second_refusal_without_a_time_waits_for_a_whole_window() -> None:
-    run = drive(CALLS[Kind.READ](), [TROUBLES["throttled"]] * 2 + [success(SUCCESSES[Kind.READ])], chance=0)
+    run = drive(
+        CALLS[CallKind.READ](), [TROUBLES["throttled"]] * 2 + [success(SUCCESSES[CallKind.READ])], chance=0
+    )
     assert run.slept == [1.0, 60.0]
 
 
@@ -319,22 +323,22 @@ def test_what_is_not_counted_as_an_attempt_is_at_least_a_second_apart(
 ) -> None:
     headers = {} if hint is None else {"retry_after": hint}
     forever = itertools.repeat(refusal(409, "REQUEST_IN_PROGRESS", **headers))
-    run = drive(CALLS[Kind.CREATE](), forever, deadline=30, chance=chance)
+    run = drive(CALLS[CallKind.CREATE](), forever, deadline=30, chance=chance)
     assert 1.0 <= min(run.slept) <= max(run.slept) <= 2.0
     throttled = itertools.repeat(refusal(429, "RATE_LIMIT_EXCEEDED", retry_after="0"))
-    run = drive(CALLS[Kind.CREATE](), throttled, deadline=30, chance=chance)
+    run = drive(CALLS[CallKind.CREATE](), throttled, deadline=30, chance=chance)
     assert set(run.slept) == {1.0 + 0.1 * chance}
 
 
 def test_a_hint_is_a_floor_and_never_shortens_a_pause() -> None:
     policy = RetryPolicy(base=4.0)
-    assert policy.pause(Pace.BACKOFF, 1, 1.0, 1.0) == 4.0
-    assert policy.pause(Pace.BACKOFF, 1, 10.0, 1.0) == 11.0
-    assert policy.pause(Pace.BACKOFF, 1, 0.0, 0.5) == 2.0
+    assert policy.pause(RetryPace.BACKOFF, 1, 1.0, 1.0) == 4.0
+    assert policy.pause(RetryPace.BACKOFF, 1, 10.0, 1.0) == 11.0
+    assert policy.pause(RetryPace.BACKOFF, 1, 0.0, 0.5) == 2.0
 
 
 def test_a_wait_beyond_the_deadline_is_not_begun() -> None:
-    run = drive(CALLS[Kind.READ](), [refusal(429, "RATE_LIMIT_EXCEEDED", retry_after="31")], deadline=30)
+    run = drive(CALLS[CallKind.READ](), [refusal(429, "RATE_LIMIT_EXCEEDED", retry_after="31")], deadline=30)
     assert isinstance(run.error, RateLimitError)
     assert run.error.retry_after == 31
     assert run.slept == []
@@ -342,13 +346,13 @@ def test_a_wait_beyond_the_deadline_is_not_begun() -> None:
 
 def test_a_ban_is_never_slept_on() -> None:
     banned = refusal(429, "TEMP_BANNED_ABUSE_GUARD", retry_after="1")
-    run = drive(CALLS[Kind.CREATE](), [banned])
+    run = drive(CALLS[CallKind.CREATE](), [banned])
     assert (len(run.sent), run.slept) == (1, [])
 
 
 def test_what_was_not_sent_in_time_says_so() -> None:
     run = drive(
-        CALLS[Kind.READ](), [Failure("not sent", "No connection in time.", timed_out=True)], deadline=0
+        CALLS[CallKind.READ](), [Failure("not sent", "No connection in time.", timed_out=True)], deadline=0
     )
     assert isinstance(run.error, RequestTimeoutError)
     assert isinstance(run.error, TimeoutError)
@@ -357,7 +361,7 @@ def test_what_was_not_sent_in_time_says_so() -> None:
 
 def test_the_cause_of_a_failure_is_kept() -> None:
     cause = OSError("broken")
-    run = drive(CALLS[Kind.RESEND](), [Failure("connection broke", "No answer.", cause=cause)])
+    run = drive(CALLS[CallKind.RESEND](), [Failure("connection broke", "No answer.", cause=cause)])
     assert isinstance(run.error, NetworkError)
     assert run.error.__cause__ is cause
 
@@ -455,8 +459,8 @@ def test_the_attempts_of_a_policy_are_1_to_50(attempts: Any) -> None:
         RetryPolicy(max_attempts=attempts)
 
 
-@pytest.mark.parametrize("pace", Pace)
-def test_a_pause_is_never_negative_and_never_endless(pace: Pace) -> None:
+@pytest.mark.parametrize("pace", RetryPace)
+def test_a_pause_is_never_negative_and_never_endless(pace: RetryPace) -> None:
     policy = RetryPolicy()
     pauses = [policy.pause(pace, times, None, chance) for times in range(1, 60) for chance in (0.0, 1.0)]
     assert all(0 <= seconds <= 66 for seconds in pauses)

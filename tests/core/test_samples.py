@@ -34,8 +34,8 @@ from smscode import (
     UnauthorizedError,
     webhooks,
 )
-from smscode.core.codec import Version, structure
-from smscode.core.wire import Answer
+from smscode.core.api.call import Answer
+from smscode.core.decoding.converter import ApiVersion, structure
 from smscode.errors import Outcome
 
 from .support import CALLS, KEY, REQUEST_ID, Sample, error_of, exactly, places, read, rows, sample_id, samples
@@ -63,7 +63,7 @@ EVENTS = {
 }
 
 
-def same(name: str, raw: Any, value: object, version: Version) -> None:
+def same(name: str, raw: Any, value: object, version: ApiVersion) -> None:
     """Assert that a decoded value says what the JSON says, whatever the codec thinks."""
     if raw is None:
         assert value is None, name
@@ -82,7 +82,7 @@ def same(name: str, raw: Any, value: object, version: Version) -> None:
         assert exactly(value) == exactly(raw), name
 
 
-def same_money(name: str, raw: Any, value: object, version: Version) -> None:
+def same_money(name: str, raw: Any, value: object, version: ApiVersion) -> None:
     """Assert an amount: v1 states whole rupiah, v2 both currencies."""
     assert isinstance(value, Money), name
     stated = (
@@ -99,7 +99,7 @@ def same_money(name: str, raw: Any, value: object, version: Version) -> None:
         assert stated == (Decimal(raw["amount"]), *wire), name
 
 
-def same_object(name: str, raw: dict[str, Any], value: object, version: Version) -> None:
+def same_object(name: str, raw: dict[str, Any], value: object, version: ApiVersion) -> None:
     """Assert every field that was sent, and that every other field of the model is None."""
     fields = {field.name for field in attrs.fields(cast("type[attrs.AttrsInstance]", type(value)))}
     for key, item in raw.items():
@@ -109,7 +109,7 @@ def same_object(name: str, raw: dict[str, Any], value: object, version: Version)
         assert getattr(value, key) is None, f"{name}.{key} was not sent"
 
 
-def same_rows(raw: list[dict[str, Any]], values: object, version: Version) -> None:
+def same_rows(raw: list[dict[str, Any]], values: object, version: ApiVersion) -> None:
     assert isinstance(values, (list, tuple))
     found = list(cast("Iterable[object]", values))
     assert len(found) == len(raw)
@@ -117,7 +117,7 @@ def same_rows(raw: list[dict[str, Any]], values: object, version: Version) -> No
         same_object(f"[{number}]", row, value, version)
 
 
-def same_answer(body: Mapping[str, Any], answer: Answer[Any], version: Version) -> None:
+def same_answer(body: Mapping[str, Any], answer: Answer[Any], version: ApiVersion) -> None:
     """Assert a whole answer against the envelope it came in."""
     data, meta = body["data"], body.get("meta", {})
     result: object = answer.data

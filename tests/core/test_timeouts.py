@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from smscode import InvalidArgumentError, Timeouts
+from smscode.core.api.call import CallKind
 from smscode.core.timeouts import check_seconds, check_wait
-from smscode.core.wire import Kind
 
 WRONG: list[Any] = [-1, -0.5, math.nan, -math.inf, True, False, "5", b"5", Decimal(5), [5]]
 
@@ -45,10 +45,10 @@ def test_a_number_is_the_limit_of_every_call_and_none_is_no_limit() -> None:
             Timeouts.of(wrong)
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_buying_may_take_longer_and_the_caller_decides(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", CallKind)
+def test_buying_may_take_longer_and_the_caller_decides(kind: CallKind) -> None:
     timeouts = Timeouts(total=10.0, create=20.0)
-    assert timeouts.budget(kind, None) == (20.0 if kind is Kind.CREATE else 10.0)
+    assert timeouts.budget(kind, None) == (20.0 if kind is CallKind.CREATE else 10.0)
     assert timeouts.budget(kind, 7) == 7.0
     for wrong in (0, *WRONG):
         with pytest.raises(InvalidArgumentError, match=r"\Atimeout: expected"):

@@ -22,7 +22,7 @@ from smscode import (
     calls,
     webhooks,
 )
-from smscode.core import arguments
+from smscode.core.api import arguments
 from smscode.errors import JsonValue
 from smscode.ext import asgi, wsgi
 from smscode.receiver import WebhookReceiver

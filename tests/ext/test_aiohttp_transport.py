@@ -442,9 +442,9 @@ async def test_an_answer_has_a_largest_size_unpacked(
     packed = http(gzip.compress(body), "200 OK", "content-encoding: gzip") if is_packed else http(body)
     with raw_server(lambda number, request: (packed, False)) as server:
         async with aiohttp_client(server.url) as client:
-            monkeypatch.setattr("smscode._http.LARGEST_BODY", len(body))
+            monkeypatch.setattr("smscode._http.messages.LARGEST_BODY", len(body))
             assert await balance(client) == 5
-            monkeypatch.setattr("smscode._http.LARGEST_BODY", len(body) - 1)
+            monkeypatch.setattr("smscode._http.messages.LARGEST_BODY", len(body) - 1)
             with pytest.raises(InvalidResponseError, match=f"larger than {len(body) - 1} bytes"):
                 await client.balance()
 

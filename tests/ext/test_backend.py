@@ -25,8 +25,9 @@ pytest.importorskip("uvicorn")
 import aiohttp
 
 from smscode import Client, OrderStatus
-from smscode.sandbox import Delivery, Sandbox, serving
-from smscode.sandbox.asgi import asgi_app
+from smscode.sandbox import Delivery, Sandbox
+from smscode.sandbox.transports import serving
+from smscode.sandbox.transports.asgi import asgi_app
 
 from .redis_server import RedisServer
 

@@ -16,26 +16,19 @@ import pytest
 
 pytest.importorskip("redis")
 
-from smscode import (
-    Client,
-    ConfigurationError,
-    InvalidArgumentError,
-    NetworkError,
-    RateLimits,
-    RetryPolicy,
-    _budgets,
-)
-from smscode.core import leased
-from smscode.core.bucket import Lease, NoRoom
-from smscode.core.slots import Ending
-from smscode.core.wire import Group
+from smscode import Client, ConfigurationError, InvalidArgumentError, NetworkError, RateLimits, RetryPolicy
+from smscode._ratelimit import registry
+from smscode.core.api.call import EndpointGroup
+from smscode.core.ratelimit import shared
+from smscode.core.ratelimit.limiter import Lease, NoRoom
+from smscode.core.ratelimit.slots import RequestEnding
 from smscode.ext.redis import RedisBudget
 
 from .redis_server import RedisServer, redis_server
 
 redis: Any = importlib.import_module("redis")  # its types are not complete
 
-GROUP = Group.BALANCE
+GROUP = EndpointGroup.BALANCE
 ONCE = RetryPolicy(max_attempts=1)
 
 
@@ -43,7 +36,7 @@ ONCE = RetryPolicy(max_attempts=1)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let everything that takes seconds take less, so that it can be waited for here."""
     for name, seconds in (("LINGER", 0.1), ("_USE", 0.2), ("_FIRST_RETRY", 0.05), ("_LONGEST_RETRY", 0.2)):
-        monkeypatch.setattr(leased, name, seconds)
+        monkeypatch.setattr(shared, name, seconds)
 
 
 @pytest.fixture
@@ -109,7 +102,7 @@ class Process:
         with self.budget.lock:
             self.bucket.leave(lease, time.monotonic())
 
-    def end(self, lease: Lease, ending: Ending = Ending.ANSWERED) -> None:
+    def end(self, lease: Lease, ending: RequestEnding = RequestEnding.ANSWERED) -> None:
         with self.budget.lock:
             self.bucket.end(lease, time.monotonic(), ending)
 
@@ -136,7 +129,7 @@ def test_processes_share_one_limit(server: RedisServer) -> None:
     leases = [one.get(), one.get(), other.get(), other.get()]
     assert not any(lease.granted for lease in (one.ask(), other.ask()) if isinstance(lease, Lease))
     assert used(server) == 4
-    one.end(leases[0], Ending.UNSENT)
+    one.end(leases[0], RequestEnding.UNSENT)
     until(lambda: used(server) == 4 and bool(one.bucket.waiting + other.bucket.waiting == 1))
 
 
@@ -174,8 +167,8 @@ def test_who_did_not_get_all_is_remembered_until_it_asks_again(server: RedisServ
         [(_, until_then)] = connection.zrange(hungry, 0, 0, withscores=True)
         seconds, micros = connection.time()
     left = until_then / 1000 - (seconds + micros / 1e6)
-    assert isinstance(process.bucket, leased.LeasedBucket)
-    assert left > leased._POLL * process.bucket._leased.pace
+    assert isinstance(process.bucket, shared.SharedGroupLimiter)
+    assert left > shared._POLL * process.bucket._leased.pace
 
 
 def test_a_redis_that_is_away_leaves_a_share_and_comes_back(
@@ -198,7 +191,7 @@ def test_a_redis_that_is_away_leaves_a_share_and_comes_back(
         "Redis is back: the rate limits are shared again.",
     ]
     for lease in (*leases, third):
-        process.end(lease, Ending.UNSENT)
+        process.end(lease, RequestEnding.UNSENT)
     until(lambda: used(server) == 0)
 
 
@@ -239,7 +232,7 @@ def test_whatever_goes_wrong_with_redis_calls_go_on(
         lease = process.get()
     assert "Redis cannot be reached (ZeroDivisionError)" in caplog.text
     until(lambda: not process.budget._away)
-    process.end(lease, Ending.UNSENT)
+    process.end(lease, RequestEnding.UNSENT)
 
 
 def test_without_threads_there_is_a_share(
@@ -256,7 +249,7 @@ def test_without_threads_there_is_a_share(
     assert [lease.granted for lease in leases if isinstance(lease, Lease)] == [True, True, False]
     assert "Redis cannot be reached (RuntimeError)" in caplog.text
     assert isinstance(leases[0], Lease)
-    process.end(leases[0], Ending.UNSENT)
+    process.end(leases[0], RequestEnding.UNSENT)
     until(lambda: not process.budget._away)
 
 
@@ -271,7 +264,7 @@ def test_only_the_thread_that_is_the_budgets_goes_to_redis(server: RedisServer) 
 
 def test_a_budget_that_begins_anew_has_another_name(server: RedisServer) -> None:
     process = Process(server.url, 4, fallback=1.0)
-    process.end(process.get(), Ending.UNSENT)
+    process.end(process.get(), RequestEnding.UNSENT)
     until(lambda: not process.budget._working)
     name = process.budget._holder
     with process.budget.lock:
@@ -293,7 +286,7 @@ def test_a_forked_process_has_a_name_and_a_thread_of_its_own(server: RedisServer
         until(lambda: not budget.buckets[GROUP].waiting)
 
     holder = Process(server.url, 1)
-    budget = _budgets.budget_of("account", None, holder, limits, 20.0, time.monotonic)
+    budget = registry.budget_of("account", None, holder, limits, 20.0, time.monotonic)
     assert isinstance(budget, RedisBudget)
     ask(budget)
     child = os.fork()
@@ -345,7 +338,7 @@ def test_clients_of_one_account_share_what_they_lease(server: RedisServer) -> No
         Client("token", base_url="http://127.0.0.1:1", rate_limits=limits, retry=ONCE) as one,
         Client("token", base_url="http://127.0.0.1:1", rate_limits=limits, retry=ONCE) as same,
     ):
-        budget = _budgets.budget_of(one._settings.account, None, one, limits, 1.0, time.monotonic)
+        budget = registry.budget_of(one._settings.account, None, one, limits, 1.0, time.monotonic)
         assert isinstance(budget, RedisBudget)
         for client in (one, same):
             with pytest.raises(NetworkError):

@@ -21,7 +21,7 @@ from typing import Literal
 import anyio
 
 from smscode import SmscodeError
-from smscode.core.slots import Slots
+from smscode.core.ratelimit.slots import SlotWindow
 from tests.faults import storms
 from tests.purchases import operations
 from tests.purchases.lives import FOLDER, Flavour, Life, Program
@@ -275,7 +275,7 @@ async def _press_in_each(operation: str, each: int, measured: int, seed: str, li
     program.ident = ident
     await _settle(life)
     life.returned(await life.orders.create(catalog_product_id=412, idempotency_key=program.key("z")))
-    busy = [len(slots.holders) for slots in gc.get_objects() if isinstance(slots, Slots) and slots.busy]
+    busy = [len(slots.holders) for slots in gc.get_objects() if isinstance(slots, SlotWindow) and slots.busy]
     if busy:
         life.diary.write("stuck", error=f"slots that are busy with nothing under way: {busy}")
     if keyboard.late:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from smscode.core import bulk
+from smscode.core.purchases import bulk
 from tests.faults.ledger import WITH_SMS
 from tests.purchases.lives import Life, Program
 

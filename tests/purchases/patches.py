@@ -18,8 +18,8 @@ from smscode._journal import owners
 from smscode._journal.owners import Census
 from smscode._journal.writes import Write
 from smscode._sync.purchases import Purchases
-from smscode.core import purchase_records, purchases
-from smscode.core.purchase_records import Known, State
+from smscode.core.purchases import records, states
+from smscode.core.purchases.records import KnownKeys, PurchaseState
 from smscode.errors import JournalError
 
 _BOTH: tuple[Any, ...] = (AsyncPurchases, Purchases)
@@ -55,10 +55,10 @@ def write_goes_on() -> None:
 def not_sent_stays_open() -> None:
     """An error says that nothing was sent, and the purchase stays open on disk."""
 
-    async def later(self: Any, purchase: Any, state: State, deadline: float) -> bool:
+    async def later(self: Any, purchase: Any, state: PurchaseState, deadline: float) -> bool:
         return True
 
-    def now(self: Any, purchase: Any, state: State, deadline: float) -> bool:
+    def now(self: Any, purchase: Any, state: PurchaseState, deadline: float) -> bool:
         return True
 
     _on_each("_store_end", later, now)
@@ -70,7 +70,7 @@ def refused_when_left() -> None:
     def leave(self: Any, purchase: Any) -> None:
         if not purchase.bought:
             if self.journal is not None:
-                end = purchase_records.end_unbought(self.journal.owner, State.REFUSED, time.time())
+                end = records.end_unbought(self.journal.owner, PurchaseState.REFUSED, time.time())
                 self.change(purchase.key, end)
             self.book.drop(purchase)
 
@@ -83,7 +83,7 @@ def settled_at_once() -> None:
     def make(real: Any) -> Any:
         def buy(self: Any, purchase: Any, created: Any) -> None:
             real(self, purchase, created)
-            self.change(purchase.key, purchase_records.close(time.time()))
+            self.change(purchase.key, records.close(time.time()))
             self.book.hand_over(purchase, done=True)
             self.book._close(purchase)
 
@@ -118,12 +118,12 @@ def refusals_end_doubt() -> None:
 
 def conflict_is_a_refusal() -> None:
     """CONFLICT, which a duplicate request gets, counts as a refusal."""
-    purchases.VERDICTS["CONFLICT"] = purchases.VERDICTS["UNAUTHORIZED"]  # type: ignore[index]
+    states.VERDICTS["CONFLICT"] = states.VERDICTS["UNAUTHORIZED"]  # type: ignore[index]
     _verdict("CONFLICT", settles="always")
 
 
 def _verdict(code: str, **changes: Any) -> None:
-    verdicts: Any = purchases.VERDICTS
+    verdicts: Any = states.VERDICTS
     verdicts[code] = evolve(verdicts[code], **changes)
 
 
@@ -141,17 +141,17 @@ def errors_speak_of_the_request() -> None:
 
 def future_is_recent() -> None:
     """An age below zero counts as recent."""
-    purchase_records.age_of = lambda written_at, now: now - written_at
+    records.age_of = lambda written_at, now: now - written_at
 
 
 def past_is_recent() -> None:
     """No purchase is too old."""
-    purchase_records.age_of = lambda written_at, now: 0.0
+    records.age_of = lambda written_at, now: 0.0
 
 
 def claim_takes_all() -> None:
     """Recovering one account takes the rows of all."""
-    real = purchase_records.claim
+    real = records.claim
 
     def claim(who: Any) -> Any:
         step = real(who)
@@ -163,12 +163,12 @@ def claim_takes_all() -> None:
 
         return all_of
 
-    purchase_records.claim = claim
+    records.claim = claim
 
 
 def other_tokens_unseen() -> None:
     """What was written under another token is not mentioned."""
-    real = purchase_records.claim
+    real = records.claim
 
     def claim(who: Any) -> Any:
         step = real(who)
@@ -178,7 +178,7 @@ def other_tokens_unseen() -> None:
 
         return own
 
-    purchase_records.claim = claim
+    records.claim = claim
 
 
 def living_owner_ignored() -> None:
@@ -221,9 +221,9 @@ def sent_before_written() -> None:
     """A purchase is sent while it is still being written."""
 
     def queue(self: Any, file: Any, purchase: Any, writing: Any, deadline: float, *, fresh: bool) -> None:
-        writing.known = Known()
+        writing.known = KnownKeys()
         account = self.account_of(purchase.key)
-        write: Write[Known] = Write(account, purchase.key, writing.write, durable=True)
+        write: Write[KnownKeys] = Write(account, purchase.key, writing.write, durable=True)
         writing.operation = file.apply(write)
         purchase.written_at = writing.new.written_at
 
@@ -240,14 +240,14 @@ def said_before_written() -> None:
 
     def queue(self: Any, purchase: Any) -> bool:
         if self.journal is not None:
-            end = purchase_records.end_unbought(self.journal.owner, State.REFUSED, time.time())
+            end = records.end_unbought(self.journal.owner, PurchaseState.REFUSED, time.time())
             self.change(purchase.key, end, durable=True)
         return True
 
-    async def later(self: Any, purchase: Any, state: State, deadline: float) -> bool:
+    async def later(self: Any, purchase: Any, state: PurchaseState, deadline: float) -> bool:
         return queue(self, purchase)
 
-    def now(self: Any, purchase: Any, state: State, deadline: float) -> bool:
+    def now(self: Any, purchase: Any, state: PurchaseState, deadline: float) -> bool:
         return queue(self, purchase)
 
     _on_each("_store_end", later, now)

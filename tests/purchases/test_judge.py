@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from smscode.core import arguments
+from smscode.core.api import arguments
 from tests.faults.harness import Book, Purchase
 from tests.faults.keyed import plan_of, step_of
 from tests.purchases import lines

@@ -11,10 +11,10 @@ import httpx
 import pytest
 from attrs import field, frozen
 
-from smscode.core.endpoints import ENDPOINTS
+from smscode.core.api.registry import ENDPOINTS
 from smscode.errors import API_ERRORS
+from smscode.sandbox.http.render import Generation
 from smscode.sandbox.openapi import document
-from smscode.sandbox.render import Generation
 
 jsonschema = pytest.importorskip("jsonschema")
 referencing = pytest.importorskip("referencing")

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from smscode.sandbox import Sandbox
-from smscode.sandbox.addresses import resolve_by_system, resolve_nothing
+from smscode.sandbox.transports.addresses import resolve_by_system, resolve_nothing
 
 from .harness import START, URL, Api, wrong_fields
 

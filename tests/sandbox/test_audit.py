@@ -10,8 +10,8 @@ from attrs import evolve
 
 from smscode.models import OrderStatus
 from smscode.sandbox import Audit, AuditLine
-from smscode.sandbox.ledger import Ledger, Movement
-from smscode.sandbox.world import World
+from smscode.sandbox.service.ledger import Ledger, Movement
+from smscode.sandbox.service.world import World
 
 from .harness import START, Api
 

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import httpx
 import pytest
 
-from smscode.core.endpoints import ENDPOINTS
+from smscode.core.api.registry import ENDPOINTS
 from smscode.errors import API_ERRORS
 from smscode.sandbox import AbuseGuard, Behaviour
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from smscode.sandbox import Sandbox
-from smscode.sandbox.control import ROUTES
+from smscode.sandbox.control.routes import ROUTES
 from smscode.sandbox.openapi import document
 from smscode.sandbox.scenarios import SCENARIOS, described
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from smscode.models import OrderStatus
-from smscode.sandbox.history import (
+from smscode.sandbox.control.history import (
     Entry,
     History,
     OrderEnded,

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from smscode import AsyncClient, Client, InvalidArgumentError
-from smscode.cli import local, plain
+from smscode.cli import fallback, offline
 from smscode.cli.exits import Exit
 from smscode.sandbox import Sandbox
-from smscode.sandbox.hosts import Hosts, url_of
+from smscode.sandbox.transports.hosts import Hosts, url_of
 
 serves = pytest.mark.skipif(importlib.util.find_spec("uvicorn") is None, reason="needs the sandbox extra")
 
@@ -132,9 +132,9 @@ class Stop:
 
 def started(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[str, str]:
     """Run the command until it listens; return its address and token."""
-    monkeypatch.setattr(local, "_stop", Stop())
+    monkeypatch.setattr(offline, "_stop", Stop())
     out = io.StringIO()
-    assert plain.main(["sandbox", *arguments], out) == Exit.OK
+    assert fallback.main(["sandbox", *arguments], out) == Exit.OK
     found = re.fullmatch(r"listening on (\S+) token (\S+)\n", out.getvalue())
     assert found
     return found[1], found[2]
@@ -162,17 +162,17 @@ def test_a_host_can_be_named_and_one_that_is_not_here_is_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert started(monkeypatch, "--host", "localhost", "--host", "sandbox")[0].startswith("http://localhost:")
-    assert plain.main(["sandbox", "--host", "nobody.invalid"], io.StringIO()) == Exit.SETUP
+    assert fallback.main(["sandbox", "--host", "nobody.invalid"], io.StringIO()) == Exit.SETUP
     assert "Cannot listen on nobody.invalid:0 (" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("token", ["", "two words", "Bearer x", "é"])
 def test_a_token_that_no_client_can_send_is_refused(token: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert plain.main(["sandbox", "--token", token], io.StringIO()) == Exit.USAGE
+    assert fallback.main(["sandbox", "--token", token], io.StringIO()) == Exit.USAGE
     assert "--token: expected" in capsys.readouterr().err
 
 
 def test_the_error_of_a_wrong_token_does_not_show_it() -> None:
     with pytest.raises(InvalidArgumentError) as caught:
-        local.sandbox(0, 1, "current", 1, [], None, [], "two s3cr3t", False, False, io.StringIO())
+        offline.sandbox(0, 1, "current", 1, [], None, [], "two s3cr3t", False, False, io.StringIO())
     assert "s3cr3t" not in str(caught.value)

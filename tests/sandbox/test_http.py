@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from smscode.core.endpoints import ENDPOINTS
+from smscode.core.api.registry import ENDPOINTS
 from smscode.sandbox import Sandbox
 
 from .harness import START, Api, refusal, wrong_fields

@@ -17,14 +17,15 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from smscode.core.wire import Response
+from smscode.core.api.call import Response
 from smscode.models import OrderStatus
-from smscode.sandbox import AbuseGuard, Behaviour, Delivery, Message, Sandbox, register
-from smscode.sandbox.app import App
-from smscode.sandbox.audit import audit
-from smscode.sandbox.later import Later
-from smscode.sandbox.orders import Order
-from smscode.sandbox.refusal import Problem
+from smscode.sandbox import AbuseGuard, Behaviour, Delivery, Message, Sandbox
+from smscode.sandbox.control.audit import audit
+from smscode.sandbox.http.api_error import Problem
+from smscode.sandbox.http.app import App
+from smscode.sandbox.http.deferred import Later
+from smscode.sandbox.service import order_book
+from smscode.sandbox.service.orders import ServiceOrder
 
 from .harness import START, URL
 
@@ -70,7 +71,7 @@ WISHES: list[dict[str, Any]] = [
 ]
 
 
-class Watched(Order):
+class Watched(ServiceOrder):
     """An order that remembers each change of its status; what it begins with is no change."""
 
     steps: ClassVar[dict[int, list[Step]]] = {}
@@ -302,7 +303,7 @@ class Service(RuleBasedStateMachine):
 
 
 def test_the_ledger_adds_up_and_orders_do_what_they_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(register, "Order", Watched)
+    monkeypatch.setattr(order_book, "ServiceOrder", Watched)
     run_state_machine_as_test(
         Service,
         settings=settings(

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from smscode.core.endpoints import ENDPOINTS
-from smscode.core.wire import Group
+from smscode.core.api.call import EndpointGroup
+from smscode.core.api.registry import ENDPOINTS
 from smscode.errors import InvalidArgumentError
 from smscode.sandbox import Sandbox
-from smscode.sandbox.limits import LIMITS, RateLimits
-from smscode.sandbox.refusal import Refusal
+from smscode.sandbox.http.api_error import Refusal
+from smscode.sandbox.http.limits import LIMITS, ServiceLimits
 
 from .harness import START, URL, Api, refusal
 
@@ -29,15 +29,15 @@ DOCUMENTED = {
 
 def test_the_numbers_are_those_of_the_documentation() -> None:
     assert {group.value: number for group, number in LIMITS.items()} == DOCUMENTED
-    assert set(LIMITS) == set(Group)
+    assert set(LIMITS) == set(EndpointGroup)
 
 
-@pytest.mark.parametrize("group", Group)
-def test_each_group_admits_its_number_in_any_minute(group: Group) -> None:
-    limits = RateLimits(LIMITS)
+@pytest.mark.parametrize("group", EndpointGroup)
+def test_each_group_admits_its_number_in_any_minute(group: EndpointGroup) -> None:
+    limits = ServiceLimits(LIMITS)
     for _ in range(DOCUMENTED[group]):
         limits.take(group, START)
-    for other in set(Group) - {group}:
+    for other in set(EndpointGroup) - {group}:
         limits.take(other, START)
     with pytest.raises(Refusal) as caught:
         limits.take(group, START)

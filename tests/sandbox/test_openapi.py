@@ -8,10 +8,10 @@ from typing import Any, cast
 import pytest
 
 from smscode import InvalidArgumentError
-from smscode.core.endpoints import ENDPOINTS
+from smscode.core.api.registry import ENDPOINTS
 from smscode.errors import API_ERRORS
+from smscode.sandbox.http.render import Generation
 from smscode.sandbox.openapi import Versions, document, text
-from smscode.sandbox.render import Generation
 
 from ..core.support import Sample, rows, sample_id, samples
 from .contract import contract, operation_of

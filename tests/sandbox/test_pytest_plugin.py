@@ -329,7 +329,9 @@ def test_it_has_a_short_name_and_may_be_asked_for_by_both(pytester: pytest.Pytes
 def test_nothing_of_it_is_imported_unless_asked_for() -> None:
     program = "import sys, smscode, smscode.sandbox; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert not {"pytest", "smscode.sandbox.pytest", "smscode.sandbox.virtual"} & set(done.stdout.split())
+    assert not {"pytest", "smscode.sandbox.pytest", "smscode.sandbox.transports.virtual"} & set(
+        done.stdout.split()
+    )
 
 
 def _dedent(test: str) -> str:

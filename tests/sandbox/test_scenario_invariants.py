@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 
 from smscode.models import OrderStatus
-from smscode.sandbox import register
+from smscode.sandbox.service import order_book
 
 from .test_invariants import RUNS, Service, Watched
 
@@ -59,7 +59,7 @@ class Scripted(Service):
 
 
 def test_whatever_scenarios_play_the_ledger_adds_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(register, "Order", Watched)
+    monkeypatch.setattr(order_book, "Order", Watched)
     run_state_machine_as_test(
         Scripted,
         settings=settings(

@@ -9,12 +9,12 @@ import pytest
 from cattrs.gen import make_dict_structure_fn, override
 from cattrs.preconf.json import make_converter
 
-from smscode.core.endpoints import ENDPOINTS
+from smscode.core.api.registry import ENDPOINTS
 from smscode.errors import InvalidArgumentError
 from smscode.sandbox import Behaviour, Message, Sandbox, scenarios
-from smscode.sandbox.refusal import Problem
+from smscode.sandbox.http.api_error import Problem
 from smscode.sandbox.scenarios import SCENARIOS, described, parse
-from smscode.sandbox.stage import Cue, Stage
+from smscode.sandbox.scenarios.selection import ScenarioChoice, Stage
 
 from .harness import Api, refusal, wrong_fields
 
@@ -453,7 +453,7 @@ def test_what_was_chosen_is_plain_values_that_can_be_kept() -> None:
     converter = make_converter()
     details = override(struct_hook=lambda value, _: value)
     converter.register_structure_hook(Problem, make_dict_structure_fn(Problem, converter, details=details))
-    kept = converter.loads(converter.dumps(stage.all()), list[Cue])
+    kept = converter.loads(converter.dumps(stage.all()), list[ScenarioChoice])
     again = Stage()
     again.restore(kept)
     assert again == stage

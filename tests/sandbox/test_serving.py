@@ -16,7 +16,7 @@ pytest.importorskip("uvicorn")
 from smscode import Client
 from smscode.errors import ConfigurationError
 from smscode.sandbox import Delivery, Sandbox
-from smscode.sandbox.asgi import asgi_app
+from smscode.sandbox.transports.asgi import asgi_app
 
 from .harness import URL
 

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from smscode.sandbox import Behaviour, Message, Sandbox
-from smscode.sandbox.refusal import Problem
-from smscode.sandbox.waiting import TooSlow, complete
+from smscode.sandbox.http.api_error import Problem
+from smscode.sandbox.http.waiting import TooSlow, complete
 
 from .harness import START, URL, Api, refusal
 

@@ -29,13 +29,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 
 from smscode import Client, ClientStateError, ConfigurationError
-from smscode.core.wire import Response
+from smscode.core.api.call import Response
 from smscode.journal import SQLiteJournal
-from smscode.sandbox import AbuseGuard, Behaviour, Delivery, Message, Sandbox, register, scenarios
+from smscode.sandbox import AbuseGuard, Behaviour, Delivery, Message, Sandbox, scenarios
+from smscode.sandbox.http.api_error import Problem
 from smscode.sandbox.options import Options
-from smscode.sandbox.orders import Order
-from smscode.sandbox.refusal import Problem
-from smscode.sandbox.state import Saving, StateFile
+from smscode.sandbox.service import order_book
+from smscode.sandbox.service.orders import ServiceOrder
+from smscode.sandbox.storage.state import Saving, StateFile
 
 from ..programs import ROOT
 from .harness import START, URL, Api
@@ -177,7 +178,7 @@ def saving(sandbox: Sandbox) -> Saving:
 
 
 def test_a_kept_sandbox_behaves_as_one_that_was_never_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(register, "Order", Watched)
+    monkeypatch.setattr(order_book, "ServiceOrder", Watched)
     run_state_machine_as_test(
         Kept,
         settings=settings(
@@ -292,12 +293,12 @@ def test_without_a_file_nothing_is_tracked() -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert "smscode.sandbox.world" in done.stdout.split()
-    assert not {"smscode.sandbox.state", "sqlite3"} & set(done.stdout.split())
+    assert "smscode.sandbox.service.world" in done.stdout.split()
+    assert not {"smscode.sandbox.storage.state", "sqlite3"} & set(done.stdout.split())
     app = Sandbox().transport().app
     assert type(app.world.orders) is dict
     assert type(app.world.keys.records) is dict
-    assert app.world.order_type is Order
+    assert app.world.order_type is ServiceOrder
     assert type(app.world.conduct.ended) is deque
 
 
@@ -560,7 +561,7 @@ def test_a_forked_process_cannot_go_on_with_it(path: Path) -> None:
 def test_another_process_is_noticed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Sandbox(state=path) as sandbox:
         with monkeypatch.context() as forked:
-            forked.setattr("smscode.sandbox.state.os.getpid", lambda: -1)
+            forked.setattr("smscode.sandbox.storage.state.os.getpid", lambda: -1)
             with pytest.raises(ClientStateError, match="forked"):
                 sandbox.set_rate(5)
 

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from smscode.sandbox import Delivery
-from smscode.sandbox.webhooks import Webhook
+from smscode.sandbox.service.webhooks import Webhook
 
 from .harness import START, URL, Api, refusal, wrong_fields
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Final, Literal, TypeAlias, get_args
 
 from ..._version import VERSION
-from ...core.endpoints import ENDPOINTS
+from ...core.api.registry import ENDPOINTS
 from ...errors import InvalidArgumentError
-from ..refusal import Json
-from ..render import Generation, Version
+from ..http.api_error import Json
+from ..http.render import Generation, Version
 from .events import events
 from .operations import operation
 from .schemas import Schema, Schemas

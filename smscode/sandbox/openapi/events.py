@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final, get_args
 
 from ... import webhooks
-from ..refusal import Json
-from ..webhooks import OrderEvent
+from ..http.api_error import Json
+from ..service.webhooks import OrderEventName
 from .schemas import Schema, Schemas, closed, prose
 
 _SIGNATURE: Final[Schema] = {
@@ -29,7 +29,7 @@ def events(schemas: Schemas) -> dict[str, Json]:
     order = schemas.model(webhooks.OrderEvent, "v1")
     test = closed({"message": {"type": "string"}})
     return {
-        **{name: _event(name, order) for name in get_args(OrderEvent)},
+        **{name: _event(name, order) for name in get_args(OrderEventName)},
         "webhook.test": _event("webhook.test", test),
     }
 

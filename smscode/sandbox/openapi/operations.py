@@ -6,19 +6,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from ... import calls
-from ...core.endpoints import ENDPOINTS
-from ...core.parameters import ORDER_ID
-from ...core.wire import Endpoint, Kind
+from ...core.api.call import CallKind, Endpoint
+from ...core.api.parameters import ORDER_ID
+from ...core.api.registry import ENDPOINTS
 from ...errors import API_ERRORS
-from ...models import (
-    Balance,
-    CreatedOrder,
-    CreatedOrders,
-    ExchangeRate,
-    ProductPage,
-)
-from ..refusal import Json
-from ..render import Version
+from ...models import Balance, CreatedOrder, CreatedOrders, ExchangeRate, ProductPage
+from ..http.api_error import Json
+from ..http.render import Version
 from .requests import body, parameters
 from .schemas import Schema, Schemas, closed, prose, reference
 
@@ -137,7 +131,7 @@ def _links(endpoint: Endpoint[object], version: Version, schemas: Schemas) -> Sc
     """Say what can be done with the first order of a purchase."""
     bought = "$response.body#/data/orders/0/id"
     links: Schema = {}
-    for other in ENDPOINTS.values() if endpoint.kind is Kind.CREATE else ():
+    for other in ENDPOINTS.values() if endpoint.kind is CallKind.CREATE else ():
         link: Schema = {"operationId": _id(other, version)}
         if other.newer and schemas.generation == "documented":
             continue

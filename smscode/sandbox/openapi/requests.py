@@ -7,12 +7,12 @@ from typing import Final
 
 from attrs import evolve
 
-from ...core.parameters import INT32, KEY_PATTERN, ORDER_ID, Choice, Parameter, Text, Whole
-from ...core.wire import Endpoint
-from ...core.wire import Kind as Effect
-from ..params import USD
-from ..refusal import Json
-from ..render import Version
+from ...core.api.call import CallKind as Effect
+from ...core.api.call import Endpoint
+from ...core.api.parameters import INT32, KEY_PATTERN, ORDER_ID, OneOf, Parameter, Text, Whole
+from ..http.api_error import Json
+from ..http.params import USD
+from ..http.render import Version
 from .schemas import Schema, Schemas, closed, members, nullable
 
 _EXAMPLES: Final[Mapping[str, Mapping[Version, Json]]] = {
@@ -90,7 +90,7 @@ def value(parameter: Parameter, version: Version) -> Schema:
             schema["maxLength"] = kind.longest
         if kind.pattern is not None:
             schema["pattern"] = kind.pattern
-    elif isinstance(kind, Choice):
+    elif isinstance(kind, OneOf):
         schema = members(kind.members)
         if kind.open:
             schema = {"anyOf": [schema, {"type": "string"}]}
@@ -115,9 +115,9 @@ def _about(parameter: Parameter) -> str:
     kind = parameter.kind
     if isinstance(kind, Whole) and kind.moved:
         return f"{parameter.about} Moved into {kind.low}..{kind.high}."
-    if isinstance(kind, Choice) and kind.any_case:
+    if isinstance(kind, OneOf) and kind.any_case:
         return f"{parameter.about} In any case of letters."
-    if isinstance(kind, Choice) and kind.open:
+    if isinstance(kind, OneOf) and kind.open:
         return f"{parameter.about} Anything else means the default."
     return parameter.about
 

@@ -13,8 +13,8 @@ from ...errors import API_ERRORS
 from ...models import ActiveOrder, CreatedOrder, ExchangeRate, Order, OrderStatus, Product, WebhookConfig
 from ...money import BALANCE_PLACES, PRICE_PLACES, FxRate, Money
 from ...webhooks import OrderEvent
-from ..refusal import Json
-from ..render import ORDER_FIELDS, Generation, Shape, Version
+from ..http.api_error import Json
+from ..http.render import ORDER_FIELDS, Generation, Shape, Version
 
 Schema: TypeAlias = dict[str, Json]
 

@@ -1,0 +1,95 @@
+"""A list that is read once for all who need it, and kept for a while."""
+
+from __future__ import annotations
+
+import copy
+import math
+import threading
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from .._concurrency import AsyncCaller, AsyncEvent
+from ..core.api.call import Call
+from ..errors import RateLimitError, RequestTimeoutError, SmscodeError
+from .driver import AsyncDriver
+
+T = TypeVar("T")
+
+_OWN_TIME = (RequestTimeoutError, RateLimitError)  # another's may be longer
+
+
+class _Flight:
+    """One reading by a ``caller``, for all who wait for it.
+
+    When it has ``landed`` without an ``error``, there are rows, or the caller gave up.
+    """
+
+    def __init__(self, caller: AsyncCaller) -> None:
+        self.caller = caller
+        self.landed = AsyncEvent()
+        self.error: SmscodeError | None = None
+
+
+class AsyncCachedList(Generic[T]):
+    """The rows of a list. Who needs them first reads them; the others wait for that.
+
+    If the reader is cancelled or its time is over, another of those who wait reads. Any other failure is
+    everybody's. Nothing is read in the background.
+    """
+
+    def __init__(self, driver: AsyncDriver, call: Callable[[], Call[list[T]]], kept: float) -> None:
+        """Set up without reading; ``kept`` is for how many seconds the rows are good."""
+        self._driver = driver
+        self._runtime = driver.runtime
+        self._call = call
+        self._kept = kept
+        self._lock = threading.RLock()
+        self._flight: _Flight | None = None
+        self._rows: Sequence[T] | None = None
+        self._good_until = -math.inf
+
+    async def rows(self, left: Callable[[], float | None]) -> Sequence[T]:
+        """Give the rows; ``left`` tells the seconds that are left for it, None for the client's."""
+        caller = AsyncCaller(self._give_back)
+        try:
+            while True:
+                with self._lock:
+                    if self._rows is not None and self._runtime.now() < self._good_until:
+                        return self._rows
+                    flight = self._flight
+                    leads = flight is None or flight.landed.is_set()
+                    if flight is None or leads:
+                        self._flight = flight = _Flight(caller)
+                if leads:
+                    return await self._read(flight, left())
+                seconds = left()
+                if not await self._runtime.wait(flight.landed, math.inf if seconds is None else seconds):
+                    raise RequestTimeoutError(
+                        "Another task's answer did not come in time.", outcome="not_sent"
+                    )
+                if flight.error is not None:
+                    raise copy.copy(flight.error) from flight.error.__cause__
+        finally:
+            self._give_back(caller)
+            caller.finish()
+
+    async def _read(self, flight: _Flight, timeout: float | None) -> Sequence[T]:
+        try:
+            rows = (await self._driver.run(self._call(), timeout)).data
+        except SmscodeError as error:
+            if not isinstance(error, _OWN_TIME):
+                flight.error = error
+            raise
+        with self._lock:
+            self._good_until = -math.inf  # until the rows are there, too
+            self._rows = rows
+            self._good_until = self._runtime.now() + self._kept
+        return rows
+
+    def _give_back(self, caller: AsyncCaller) -> None:
+        """End the reading of a call, if it has one, so that another one may read."""
+        with self._lock:
+            flight = self._flight
+            if flight is not None and flight.caller is caller:
+                flight.landed.set()  # from now on it is over
+                self._flight = None

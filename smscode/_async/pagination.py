@@ -1,0 +1,140 @@
+"""Goes through a list page by page."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Generic, TypeVar
+
+from .._concurrency import AsyncAhead
+from ..core.api.catalog import ProductRows
+from ..core.decoding.rows import UnreadableRows
+from ..core.paging import ProductWalk, Walk
+from ..models import Product
+from .driver import AsyncDriver
+
+P = TypeVar("P")
+T = TypeVar("T")
+
+_TURN = 1_000  # rows that are given out before others have a turn
+
+
+async def walk_pages(driver: AsyncDriver, walk: Walk[P], timeout: float | None) -> AsyncGenerator[P]:
+    """Give the pages of a walk; ``timeout`` is for each of them."""
+    while (page := await next_page(driver, walk, timeout)) is not None:
+        yield page
+        del page  # or it would stay until the next one is there
+
+
+async def next_page(driver: AsyncDriver, walk: Walk[P], timeout: float | None) -> P | None:
+    """Give the next page of a walk that has new rows, None at the end."""
+    while (call := walk.next_call()) is not None:
+        answer = await driver.run(call, timeout)
+        page = walk.feed(answer.data)
+        if page is not None:
+            return page
+    return None
+
+
+async def items_of(driver: AsyncDriver, pages: AsyncGenerator[Iterable[T]]) -> AsyncGenerator[T]:
+    """Give the rows of pages one by one; closing this closes the pages, too."""
+    try:
+        async for page in pages:
+            for number, item in enumerate(page):
+                if number % _TURN == 0:  # the rows of a page come without any waiting in between
+                    await driver.runtime.sleep(0)
+                yield item
+            del page
+    finally:
+        await pages.aclose()
+
+
+async def next_rows(driver: AsyncDriver, walk: ProductWalk, timeout: float | None) -> ProductRows | None:
+    """Give the next page of products, to go through bit by bit; None at the end."""
+    call = walk.next_rows()
+    if call is None:
+        return None
+    page = (await driver.run(call, timeout)).data
+    walk.turn(page.limit, page.count)
+    return page
+
+
+async def walk_rows(
+    driver: AsyncDriver, walk: ProductWalk, timeout: float | None
+) -> AsyncGenerator[ProductRows]:
+    """Give the pages of a walk through products; ``timeout`` is for each of them."""
+    while (page := await next_rows(driver, walk, timeout)) is not None:
+        yield page
+        del page  # or it would stay until the next one is there
+
+
+def _bits(parts: Iterable[Sequence[Product]]) -> Iterator[Sequence[Product]]:
+    return (part[start : start + _TURN] for part in parts for start in range(0, len(part), _TURN))
+
+
+async def products_of(
+    driver: AsyncDriver, walk: ProductWalk, timeout: float | None, pages: AsyncGenerator[ProductRows]
+) -> AsyncGenerator[Product]:
+    """Give the products of pages one by one, reading each page bit by bit; closing this closes the pages.
+
+    What was read is dropped again before the next bit: were all of a page kept until its end, Python's
+    garbage collector would look at everything in the process about once for each page.
+    """
+    try:
+        async for page in pages:
+            bits = _bits(page.parts)
+            new = False
+            while True:
+                await driver.runtime.sleep(0)  # between two bits there is no waiting otherwise
+                try:
+                    bit = next(bits, None)
+                except UnreadableRows:
+                    whole = (await driver.run(page.whole, timeout)).data
+                    bits = _bits([whole.items])
+                    continue
+                if bit is None:
+                    break
+                for product in walk.fresh(bit):
+                    new = True
+                    yield product
+            del page, bits
+            if not new:
+                walk.stop()
+                return
+    finally:
+        await pages.aclose()
+
+
+class AsyncPrefetch(Generic[T]):
+    """The rows of a list, the next page of which is read while those of the page before are used.
+
+    A context manager that gives an iterator. Leaving it, however that comes, ends what is under way.
+    """
+
+    def __init__(
+        self,
+        ahead: AsyncAhead[ProductRows],
+        rows_of: Callable[[AsyncGenerator[ProductRows]], AsyncGenerator[T]],
+    ) -> None:
+        self._ahead = ahead
+        self._items = rows_of(self._pages())
+
+    async def _pages(self) -> AsyncGenerator[ProductRows]:
+        while (page := await self._ahead.take()) is not None:
+            yield page
+            del page
+
+    async def __aenter__(self) -> AsyncGenerator[T]:
+        await self._ahead.__aenter__()
+        return self._items
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await self._ahead.__aexit__(exc_type, exc_value, traceback)
+        finally:
+            await self._items.aclose()

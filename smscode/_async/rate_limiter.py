@@ -1,0 +1,80 @@
+"""Waits for the rate limits."""
+
+from __future__ import annotations
+
+import logging
+
+from .._concurrency import AsyncCaller, AsyncRuntime, AsyncSignal
+from .._ratelimit.registry import AccountLimits
+from ..core.flow import Acquire, Pause
+from ..core.ratelimit.limiter import Lease, NoRoom
+from ..core.ratelimit.slots import RequestEnding
+
+_log = logging.getLogger("smscode")
+_SHARED = (
+    "The service refused a request of the group %s although it is within the rate limit, so something else "
+    "seems to use this account. From now on less of the limit is used."
+)
+
+
+class AsyncRateLimiter:
+    """The rate limits that a client keeps, perhaps together with others."""
+
+    def __init__(self, budget: AccountLimits, runtime: AsyncRuntime) -> None:
+        self._budget = budget
+        self._buckets = budget.buckets
+        self._lock = budget.lock
+        self._runtime = runtime
+        self._clock = runtime.clock
+
+    async def acquire(self, effect: Acquire, seconds: float, caller: AsyncCaller) -> Lease | NoRoom:
+        """Wait for a lease of the caller's, at most so long; without hope, not at all."""
+        bucket = self._buckets[effect.group]
+        with self._lock:
+            now = self._clock()
+            lease = bucket.ask(now, now + seconds, effect.urgent, caller)
+        if isinstance(lease, NoRoom) or lease.granted:
+            return lease
+        return await self._wait(lease)
+
+    async def _wait(self, lease: Lease) -> Lease | NoRoom:
+        bucket = lease.bucket
+        try:
+            while True:
+                with self._lock:
+                    pause = bucket.look(lease, self._clock())
+                    lease.signal = signal = AsyncSignal()
+                    if lease.granted:
+                        return lease
+                if isinstance(pause, NoRoom):
+                    return pause
+                await self._runtime.wait(signal, pause)
+        except BaseException:
+            with self._lock:
+                bucket.leave(lease, self._clock())
+            raise
+
+    def end(self, lease: Lease, ending: RequestEnding) -> None:
+        """Give a lease back."""
+        with self._lock:
+            lease.bucket.end(lease, self._clock(), ending)
+
+    def give_back(self, caller: AsyncCaller) -> None:
+        """Take back what an interrupted call holds, or its place in a queue."""
+        lease = caller.lease
+        if lease is not None:
+            with self._lock:
+                lease.bucket.leave(lease, self._clock())
+            caller.lease = None
+
+    def pause(self, effect: Pause) -> None:
+        """Let nobody of a group go on for a time, or nobody at all."""
+        refused = effect.lease.bucket
+        lease = None if effect.everywhere else effect.lease
+        with self._lock:
+            now = self._clock()
+            suspicious = False
+            for bucket in self._buckets.values() if effect.everywhere else [refused]:
+                suspicious |= bucket.pause(lease, now, effect.seconds)
+        if suspicious:
+            _log.warning(_SHARED, refused.group)

@@ -1,0 +1,196 @@
+"""Waits for SMS: whoever waits first polls for all, the others follow."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import AsyncGenerator, Iterable
+from functools import partial
+
+from .. import webhooks
+from .._concurrency import AsyncCaller, AsyncSignal
+from ..core.api import arguments, orders
+from ..core.waiting.shared_poll import SharedPoll, Waiter
+from ..core.waiting.sms_wait import OtpOutcome, SmsWait, rides_out
+from ..errors import NotFoundError, SmscodeError
+from ..models import Sms
+from .driver import AsyncDriver
+
+
+class AsyncSmsWaits:
+    """The waits of one client. There is no background task: a client nobody waits on is silent."""
+
+    def __init__(self, driver: AsyncDriver, interval: float) -> None:
+        """Set up; ``interval`` is the seconds between two polls for all the waits together."""
+        self._driver = driver
+        self._runtime = driver.runtime
+        self._board: SharedPoll[AsyncSignal] = SharedPoll(interval)
+        self._lock = threading.RLock()  # a garbage collection can end an abandoned wait anywhere
+
+    def notify(self, event: object) -> None:
+        """Tell the waits what a webhook said."""
+        if not isinstance(event, webhooks.OrderEvent | webhooks.WebhookTest | webhooks.UnknownEvent):
+            raise arguments.wrong("event", "an event of smscode.webhooks", event)
+        if isinstance(event, webhooks.OrderEvent):
+            with self._lock:
+                self._board.notify(event)
+
+    async def wait(self, watch: SmsWait, timeout: float) -> Sms:
+        """Wait until the watch ends; 0 looks once."""
+        self._driver.check()
+        waiter = Waiter([watch], AsyncSignal())
+        caller = AsyncCaller(lambda _: self._leave(waiter))
+        try:
+            self._join(waiter)
+            await self._until_one_ends(waiter, self._runtime.now() + timeout, looked=timeout > 0)
+        finally:
+            self._leave(waiter)
+            caller.finish()
+        if not watch.ended:
+            raise watch.timed_out()
+        return watch.result()
+
+    def each(self, watches: Iterable[SmsWait], timeout: float) -> AsyncGenerator[OtpOutcome]:
+        """Give how the watches end, as they do; 0 looks once.
+
+        Between two of them nothing is waited for: the poll goes on for others, however slowly somebody
+        goes through this.
+        """
+        joined: list[Waiter[AsyncSignal]] = []
+
+        outcomes = self._each(watches, timeout, joined)
+        AsyncCaller.attend(outcomes, partial(self._leave_all, joined))
+        return outcomes
+
+    async def _each(
+        self, watches: Iterable[SmsWait], timeout: float, joined: list[Waiter[AsyncSignal]]
+    ) -> AsyncGenerator[OtpOutcome]:
+        self._driver.check()
+        deadline = self._runtime.now() + timeout
+        looked = timeout > 0
+        waiter = Waiter(watches, AsyncSignal())
+        joined.append(waiter)
+        try:
+            self._join(waiter)
+            while waiter.open or waiter.ended:
+                await self._until_one_ends(waiter, deadline, looked)
+                looked = True
+                if not waiter.ended:
+                    break
+                while waiter.ended:
+                    watch = waiter.ended.popleft()
+                    waiter.open.pop(watch.order_id, None)  # still there if another thread was interrupted
+                    yield OtpOutcome(watch.order_id, watch.sms, watch.error)
+        finally:
+            self._leave(waiter)
+        for watch in waiter.open.values():
+            yield OtpOutcome(watch.order_id, error=watch.timed_out())
+
+    def _join(self, waiter: Waiter[AsyncSignal]) -> None:
+        with self._lock:
+            self._board.join(waiter)
+
+    def _leave(self, waiter: Waiter[AsyncSignal]) -> None:
+        with self._lock:
+            self._board.leave(waiter)
+
+    def _leave_all(self, waiters: Iterable[Waiter[AsyncSignal]]) -> None:
+        for waiter in waiters:
+            self._leave(waiter)
+
+    async def _until_one_ends(self, waiter: Waiter[AsyncSignal], deadline: float, looked: bool) -> None:
+        """Wait until one of the watches ends, or the time is over and the service was looked at."""
+        waiter.resting = False
+        try:
+            while True:
+                remaining = deadline - self._runtime.now()
+                with self._lock:
+                    if waiter.ended:
+                        return
+                    if waiter.failure is not None:
+                        raise waiter.failure
+                    waiter.signal = signal = AsyncSignal()
+                    reads = self._board.begin_reading(waiter)
+                    leads = not reads and remaining > 0 and self._board.leads(waiter)
+                if reads:
+                    await self._read_all(waiter, reads, remaining)
+                elif leads:
+                    await self._lead(waiter, signal, remaining)
+                elif remaining > 0:
+                    await self._runtime.wait(signal, remaining)
+                elif not looked:
+                    looked = True
+                    await self._poll(waiter, AsyncSignal(), 0.0)  # being woken to lead must not stop it
+                else:
+                    return
+        finally:
+            with self._lock:
+                self._board.rest(waiter)
+
+    async def _lead(self, waiter: Waiter[AsyncSignal], signal: AsyncSignal, remaining: float) -> None:
+        """Wait for the next poll's time, or do that poll."""
+        with self._lock:
+            pause = self._board.until_due(self._runtime.now())
+        if pause > 0:
+            await self._runtime.wait(signal, min(pause, remaining))
+        else:
+            await self._poll(waiter, signal, remaining)
+
+    async def _poll(self, waiter: Waiter[AsyncSignal], signal: AsyncSignal, remaining: float) -> None:
+        """Look at all active orders, until the signal tells that there is something else to do.
+
+        A failure that stays concerns all who wait. It is raised, unless a webhook has ended a watch of this
+        waiter meanwhile.
+        """
+        with self._lock:
+            asked = self._board.polling(self._runtime.now())
+        try:
+            with self._runtime.unless(signal):
+                active = (await self._driver.run(orders.active(), _timeout(remaining))).data
+                with self._lock:
+                    self._board.feed(active, asked)
+        except SmscodeError as error:
+            with self._lock:
+                if rides_out(error):
+                    self._board.postpone(self._runtime.now(), error.retry_after or 0)
+                    return
+                waiter.resting = True
+                self._board.fail(error)
+                if not waiter.ended:
+                    raise
+
+    async def _read_all(self, waiter: Waiter[AsyncSignal], reads: list[int], remaining: float) -> None:
+        """Look at orders that left the list, or were never on it."""
+
+        async def read(order_id: int) -> None:
+            await self._read(waiter, order_id, _timeout(remaining))
+
+        try:
+            if len(reads) == 1:
+                await read(reads[0])
+            else:
+                await self._runtime.for_each(read, reads)
+        finally:
+            with self._lock:
+                for order_id in reads:
+                    self._board.end_reading(order_id)
+
+    async def _read(self, waiter: Waiter[AsyncSignal], order_id: int, timeout: float | None) -> None:
+        """Look at one order; a failure that stays is the end of this waiter's watch for it."""
+        try:
+            order = (await self._driver.run(orders.get(order_id), timeout)).data
+        except NotFoundError as error:
+            with self._lock:
+                self._board.missing(order_id, error)
+        except SmscodeError as error:
+            with self._lock:
+                if not rides_out(error):
+                    self._board.unreadable(waiter, order_id, error)
+        else:
+            with self._lock:
+                self._board.show(order)
+
+
+def _timeout(remaining: float) -> float | None:
+    """Give the time for a call; who looks once has as much as any call."""
+    return remaining if 0 < remaining < math.inf else None

@@ -1,0 +1,1 @@
+"""The seam to HTTP: connections, translation, failures, and what the environment says."""

@@ -1,0 +1,251 @@
+"""A lane: one connection of httpx's stack, without its pool. By hand in both flavours with equal names."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol, cast
+
+import httpcore
+import httpx
+
+from . import messages, mocking
+
+KEEPALIVE_EXPIRY: Final = 30.0
+"""Seconds that a connection is kept without use: longer than a poll interval, so that polling does not
+reconnect each time."""
+
+_LIMITS = httpx.Limits(keepalive_expiry=KEEPALIVE_EXPIRY)
+
+
+class AsyncLane(Protocol):
+    """A way for requests. One that is ``bounded`` can be left at the deadline, whatever it does just then."""
+
+    @property
+    def bounded(self) -> bool:
+        """Whether a request needs no limits of its own to end at the deadline."""
+        ...
+
+    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
+        """Send the request; the response's body is still to be read."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give up its connections."""
+        ...
+
+
+class Lane(Protocol):
+    """A way for requests. One that is ``bounded`` looks at the deadline by itself."""
+
+    @property
+    def bounded(self) -> bool:
+        """Whether a request needs no limits of its own to end at the deadline."""
+        ...
+
+    def handle_request(self, request: httpcore.Request) -> httpcore.Response:
+        """Send the request; the response's body is still to be read."""
+        ...
+
+    def close(self) -> None:
+        """Give up its connections."""
+        ...
+
+
+class AsyncLaneTransport(httpx.AsyncBaseTransport):
+    """A transport of this package that has a lane below, which is used without httpx's values between."""
+
+    lane: AsyncLane
+
+
+class LaneTransport(httpx.BaseTransport):
+    """A transport of this package that has a lane below, which is used without httpx's values between."""
+
+    lane: Lane
+
+
+class AsyncHttpConnection:
+    """One connection, for one request at a time.
+
+    ``owner`` is the call that uses it, or that lost it; None while it is free.
+    """
+
+    bounded = True
+
+    def __init__(
+        self, origin: httpcore.Origin, context: ssl.SSLContext, proxy: str | None, now: Callable[[], float]
+    ) -> None:
+        # The transport knows how to get through each kind of proxy; its pool is only asked to make the
+        # connection, and never sees a request.
+        self.owner: object = None
+        self._transport = httpx.AsyncHTTPTransport(verify=context, proxy=proxy, limits=_LIMITS)
+        self._connection = self._transport._pool.create_connection(origin)
+        self._mocked = False
+
+    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
+        """Send the request; the response's body is still to be read."""
+        if mocking.async_mocked():
+            self._mocked = True
+            response = await self._transport.handle_async_request(messages.for_caller(request))
+            return messages.LaneResponse(response.status_code, response.headers.raw, response.stream)
+        return await self._connection.handle_async_request(request)
+
+    def until(self, deadline: float) -> None:
+        """Do nothing: whoever sends on this lane is cancelled at its deadline."""
+
+    def break_off(self) -> None:
+        """Do nothing: a task that is to stop is cancelled."""
+
+    @property
+    def clean(self) -> bool:
+        """Whether the exchange ended so that a next request gets its own answer and no other."""
+        return self._connection.is_idle() and not _left_over(self._connection)
+
+    @property
+    def gone(self) -> bool:
+        """Whether the server closed the connection, or it was not used for long."""
+        return self._connection.has_expired()
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._connection.aclose()
+        if self._mocked:  # a stand-in may let a request pass, on a connection of the transport's pool
+            await self._transport.aclose()
+
+
+class HttpConnection:
+    """One connection, for one request at a time, that keeps to a deadline by itself.
+
+    httpx's time limits are for each read, so a server that drips can hold a thread for as long as it
+    likes; here every read may take only what is left of the whole.
+
+    ``owner`` is the call that uses it, or that lost it; None while it is free.
+    """
+
+    bounded = True
+
+    def __init__(
+        self, origin: httpcore.Origin, context: ssl.SSLContext, proxy: str | None, now: Callable[[], float]
+    ) -> None:
+        self.owner: object = None
+        self._deadline = _Deadline(now)
+        self._transport = httpx.HTTPTransport(verify=context, proxy=proxy, limits=_LIMITS)
+        self._mocked = False
+        # httpx has no argument for the network backend of the pool that it makes.
+        pool: Any = self._transport._pool
+        pool._network_backend = _DeadlineBackend(pool._network_backend, self._deadline)
+        self._connection = self._transport._pool.create_connection(origin)
+
+    def handle_request(self, request: httpcore.Request) -> httpcore.Response:
+        """Send the request; the response's body is still to be read."""
+        if mocking.sync_mocked():
+            self._mocked = True
+            response = self._transport.handle_request(messages.for_caller(request))
+            return messages.LaneResponse(
+                response.status_code, response.headers.raw, cast(Any, response.stream)
+            )
+        return self._connection.handle_request(request)
+
+    def until(self, deadline: float) -> None:
+        """Let nothing on this connection take longer than until then."""
+        self._deadline.at = deadline
+
+    def break_off(self) -> None:
+        """End the exchange under way, from another thread: it fails as if the connection broke."""
+        self._deadline.at = float("-inf")  # also for what is only begun after this
+        connected = self._deadline.socket
+        if connected is not None:
+            # Not by the method of an SSL socket, which would go on in plain text.
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(connected, socket.SHUT_RDWR)
+
+    @property
+    def clean(self) -> bool:
+        """Whether the exchange ended so that a next request gets its own answer and no other."""
+        return self._connection.is_idle() and not _left_over(self._connection)
+
+    @property
+    def gone(self) -> bool:
+        """Whether the server closed the connection, or it was not used for long."""
+        return self._connection.has_expired()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+        if self._mocked:  # a stand-in may let a request pass, on a connection of the transport's pool
+            self._transport.close()
+
+
+def _left_over(connection: object) -> bool:
+    """Tell whether bytes came after the end of an answer.
+
+    A server or proxy that sends one answer too many would otherwise answer the next request with it.
+    """
+    inner: Any = connection
+    while not hasattr(inner, "_h11_state"):
+        inner = inner._connection
+    return bool(inner._h11_state.trailing_data[0])
+
+
+class _Deadline:
+    """When a connection has to be done with what it does, and the socket that it uses by now."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.at = float("inf")
+        self.socket: socket.socket | None = None
+        self._now = now
+
+    def left(self, timeout: float | None, error: type[Exception]) -> float | None:
+        remaining = self.at - self._now()
+        if remaining <= 0:
+            raise error("the deadline of the call has passed")
+        if remaining == float("inf"):
+            return timeout
+        return remaining if timeout is None else min(timeout, remaining)
+
+
+class _DeadlineStream(httpcore.NetworkStream):
+    def __init__(self, stream: httpcore.NetworkStream, deadline: _Deadline) -> None:
+        self._stream = stream
+        self._deadline = deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, self._deadline.left(timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, self._deadline.left(timeout, httpcore.WriteTimeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        left = self._deadline.left(timeout, httpcore.ConnectTimeout)
+        stream = self._stream.start_tls(ssl_context, server_hostname, left)
+        self._deadline.socket = stream.get_extra_info("socket")
+        return _DeadlineStream(stream, self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _DeadlineBackend(httpcore.NetworkBackend):
+    def __init__(self, backend: httpcore.NetworkBackend, deadline: _Deadline) -> None:
+        self._backend = backend
+        self._deadline = deadline
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        left = self._deadline.left(timeout, httpcore.ConnectTimeout)
+        stream = self._backend.connect_tcp(host, port, left, local_address, socket_options)
+        self._deadline.socket = stream.get_extra_info("socket")
+        return _DeadlineStream(stream, self._deadline)

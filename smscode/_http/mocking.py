@@ -1,0 +1,55 @@
+"""Whether a library for tests stands in for the network below httpx.
+
+This package sends on connections of httpx's stack, not through its clients, so what replaces a method of
+those would not see its requests: a test that believes to be offline would buy.
+"""
+
+from __future__ import annotations
+
+import httpcore
+import httpx
+
+from ..errors import ConfigurationError
+
+_OWN = ("httpx", "httpcore")
+
+NOT_THROUGH_HERE = (
+    "A library for tests stands in for the network (pytest-httpx, respx, aioresponses or the like), and "
+    "cannot see the requests of this client. Nothing is sent: use another of its modes, or give the client "
+    "transport= or http_client=."
+)
+
+
+def replaced(method: object, packages: tuple[str, ...] = _OWN) -> bool:
+    """Return True if a method is not its package's own.
+
+    One that was wrapped by an instrumentation keeps the module of what it wraps, and calls it.
+    """
+    module: object = getattr(method, "__module__", None)
+    return not (isinstance(module, str) and module.partition(".")[0] in packages)
+
+
+def async_mocked() -> bool:
+    """Return True if async requests have to pass through httpx's transport to be seen by a stand-in.
+
+    Raises `ConfigurationError` if they would not be seen there either.
+    """
+    _check(httpx.AsyncClient)
+    return replaced(httpx.AsyncHTTPTransport.handle_async_request) or replaced(
+        httpcore.AsyncConnectionPool.handle_async_request
+    )
+
+
+def sync_mocked() -> bool:
+    """Return True if requests have to pass through httpx's transport to be seen by a stand-in.
+
+    Raises `ConfigurationError` if they would not be seen there either.
+    """
+    _check(httpx.Client)
+    return replaced(httpx.HTTPTransport.handle_request) or replaced(httpcore.ConnectionPool.handle_request)
+
+
+def _check(client: type[httpx.Client | httpx.AsyncClient]) -> None:
+    # What respx replaces with using="httpx".
+    if replaced(getattr(client, "_transport_for_url", client.__init__)):
+        raise ConfigurationError(NOT_THROUGH_HERE)

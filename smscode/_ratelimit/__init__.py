@@ -1,0 +1,1 @@
+"""The rate limits in force in this process."""

@@ -1,0 +1,142 @@
+# Generated from smscode/_async/pagination.py by `nox -s generate`: change that file, not this one.
+
+"""Goes through a list page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Callable, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Generic, TypeVar
+
+from .._concurrency import Ahead
+from ..core.api.catalog import ProductRows
+from ..core.paging import ProductWalk, Walk
+from ..core.decoding.rows import UnreadableRows
+from ..models import Product
+from .driver import Driver
+
+P = TypeVar("P")
+T = TypeVar("T")
+
+_TURN = 1_000  # rows that are given out before others have a turn
+
+
+def walk_pages(driver: Driver, walk: Walk[P], timeout: float | None) -> Generator[P]:
+    """Give the pages of a walk; ``timeout`` is for each of them."""
+    while (page := next_page(driver, walk, timeout)) is not None:
+        yield page
+        del page  # or it would stay until the next one is there
+
+
+def next_page(driver: Driver, walk: Walk[P], timeout: float | None) -> P | None:
+    """Give the next page of a walk that has new rows, None at the end."""
+    while (call := walk.next_call()) is not None:
+        answer = driver.run(call, timeout)
+        page = walk.feed(answer.data)
+        if page is not None:
+            return page
+    return None
+
+
+def items_of(driver: Driver, pages: Generator[Iterable[T]]) -> Generator[T]:
+    """Give the rows of pages one by one; closing this closes the pages, too."""
+    try:
+        for page in pages:
+            for number, item in enumerate(page):
+                if number % _TURN == 0:  # the rows of a page come without any waiting in between
+                    driver.runtime.sleep(0)
+                yield item
+            del page
+    finally:
+        pages.close()
+
+
+def next_rows(driver: Driver, walk: ProductWalk, timeout: float | None) -> ProductRows | None:
+    """Give the next page of products, to go through bit by bit; None at the end."""
+    call = walk.next_rows()
+    if call is None:
+        return None
+    page = (driver.run(call, timeout)).data
+    walk.turn(page.limit, page.count)
+    return page
+
+
+def walk_rows(
+    driver: Driver, walk: ProductWalk, timeout: float | None
+) -> Generator[ProductRows]:
+    """Give the pages of a walk through products; ``timeout`` is for each of them."""
+    while (page := next_rows(driver, walk, timeout)) is not None:
+        yield page
+        del page  # or it would stay until the next one is there
+
+
+def _bits(parts: Iterable[Sequence[Product]]) -> Iterator[Sequence[Product]]:
+    return (part[start : start + _TURN] for part in parts for start in range(0, len(part), _TURN))
+
+
+def products_of(
+    driver: Driver, walk: ProductWalk, timeout: float | None, pages: Generator[ProductRows]
+) -> Generator[Product]:
+    """Give the products of pages one by one, reading each page bit by bit; closing this closes the pages.
+
+    What was read is dropped again before the next bit: were all of a page kept until its end, Python's
+    garbage collector would look at everything in the process about once for each page.
+    """
+    try:
+        for page in pages:
+            bits = _bits(page.parts)
+            new = False
+            while True:
+                driver.runtime.sleep(0)  # between two bits there is no waiting otherwise
+                try:
+                    bit = next(bits, None)
+                except UnreadableRows:
+                    whole = (driver.run(page.whole, timeout)).data
+                    bits = _bits([whole.items])
+                    continue
+                if bit is None:
+                    break
+                for product in walk.fresh(bit):
+                    new = True
+                    yield product
+            del page, bits
+            if not new:
+                walk.stop()
+                return
+    finally:
+        pages.close()
+
+
+class Prefetch(Generic[T]):
+    """The rows of a list, the next page of which is read while those of the page before are used.
+
+    A context manager that gives an iterator. Leaving it, however that comes, ends what is under way.
+    """
+
+    def __init__(
+        self,
+        ahead: Ahead[ProductRows],
+        rows_of: Callable[[Generator[ProductRows]], Generator[T]],
+    ) -> None:
+        self._ahead = ahead
+        self._items = rows_of(self._pages())
+
+    def _pages(self) -> Generator[ProductRows]:
+        while (page := self._ahead.take()) is not None:
+            yield page
+            del page
+
+    def __enter__(self) -> Generator[T]:
+        self._ahead.__enter__()
+        return self._items
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            self._ahead.__exit__(exc_type, exc_value, traceback)
+        finally:
+            self._items.close()

@@ -1,0 +1,198 @@
+# Generated from smscode/_async/sms_waits.py by `nox -s generate`: change that file, not this one.
+
+"""Waits for SMS: whoever waits first polls for all, the others follow."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Generator, Iterable
+from functools import partial
+
+from .. import webhooks
+from .._concurrency import Caller, Signal
+from ..core.api import arguments, orders
+from ..core.waiting.shared_poll import Waiter, SharedPoll
+from ..core.waiting.sms_wait import OtpOutcome, SmsWait, rides_out
+from ..errors import NotFoundError, SmscodeError
+from ..models import Sms
+from .driver import Driver
+
+
+class SmsWaits:
+    """The waits of one client. There is no background task: a client nobody waits on is silent."""
+
+    def __init__(self, driver: Driver, interval: float) -> None:
+        """Set up; ``interval`` is the seconds between two polls for all the waits together."""
+        self._driver = driver
+        self._runtime = driver.runtime
+        self._board: SharedPoll[Signal] = SharedPoll(interval)
+        self._lock = threading.RLock()  # a garbage collection can end an abandoned wait anywhere
+
+    def notify(self, event: object) -> None:
+        """Tell the waits what a webhook said."""
+        if not isinstance(event, webhooks.OrderEvent | webhooks.WebhookTest | webhooks.UnknownEvent):
+            raise arguments.wrong("event", "an event of smscode.webhooks", event)
+        if isinstance(event, webhooks.OrderEvent):
+            with self._lock:
+                self._board.notify(event)
+
+    def wait(self, watch: SmsWait, timeout: float) -> Sms:
+        """Wait until the watch ends; 0 looks once."""
+        self._driver.check()
+        waiter = Waiter([watch], Signal())
+        caller = Caller(lambda _: self._leave(waiter))
+        try:
+            self._join(waiter)
+            self._until_one_ends(waiter, self._runtime.now() + timeout, looked=timeout > 0)
+        finally:
+            self._leave(waiter)
+            caller.finish()
+        if not watch.ended:
+            raise watch.timed_out()
+        return watch.result()
+
+    def each(self, watches: Iterable[SmsWait], timeout: float) -> Generator[OtpOutcome]:
+        """Give how the watches end, as they do; 0 looks once.
+
+        Between two of them nothing is waited for: the poll goes on for others, however slowly somebody
+        goes through this.
+        """
+        joined: list[Waiter[Signal]] = []
+
+        outcomes = self._each(watches, timeout, joined)
+        Caller.attend(outcomes, partial(self._leave_all, joined))
+        return outcomes
+
+    def _each(
+        self, watches: Iterable[SmsWait], timeout: float, joined: list[Waiter[Signal]]
+    ) -> Generator[OtpOutcome]:
+        self._driver.check()
+        deadline = self._runtime.now() + timeout
+        looked = timeout > 0
+        waiter = Waiter(watches, Signal())
+        joined.append(waiter)
+        try:
+            self._join(waiter)
+            while waiter.open or waiter.ended:
+                self._until_one_ends(waiter, deadline, looked)
+                looked = True
+                if not waiter.ended:
+                    break
+                while waiter.ended:
+                    watch = waiter.ended.popleft()
+                    waiter.open.pop(watch.order_id, None)  # still there if another thread was interrupted
+                    yield OtpOutcome(watch.order_id, watch.sms, watch.error)
+        finally:
+            self._leave(waiter)
+        for watch in waiter.open.values():
+            yield OtpOutcome(watch.order_id, error=watch.timed_out())
+
+    def _join(self, waiter: Waiter[Signal]) -> None:
+        with self._lock:
+            self._board.join(waiter)
+
+    def _leave(self, waiter: Waiter[Signal]) -> None:
+        with self._lock:
+            self._board.leave(waiter)
+
+    def _leave_all(self, waiters: Iterable[Waiter[Signal]]) -> None:
+        for waiter in waiters:
+            self._leave(waiter)
+
+    def _until_one_ends(self, waiter: Waiter[Signal], deadline: float, looked: bool) -> None:
+        """Wait until one of the watches ends, or the time is over and the service was looked at."""
+        waiter.resting = False
+        try:
+            while True:
+                remaining = deadline - self._runtime.now()
+                with self._lock:
+                    if waiter.ended:
+                        return
+                    if waiter.failure is not None:
+                        raise waiter.failure
+                    waiter.signal = signal = Signal()
+                    reads = self._board.begin_reading(waiter)
+                    leads = not reads and remaining > 0 and self._board.leads(waiter)
+                if reads:
+                    self._read_all(waiter, reads, remaining)
+                elif leads:
+                    self._lead(waiter, signal, remaining)
+                elif remaining > 0:
+                    self._runtime.wait(signal, remaining)
+                elif not looked:
+                    looked = True
+                    self._poll(waiter, Signal(), 0.0)  # being woken to lead must not stop it
+                else:
+                    return
+        finally:
+            with self._lock:
+                self._board.rest(waiter)
+
+    def _lead(self, waiter: Waiter[Signal], signal: Signal, remaining: float) -> None:
+        """Wait for the next poll's time, or do that poll."""
+        with self._lock:
+            pause = self._board.until_due(self._runtime.now())
+        if pause > 0:
+            self._runtime.wait(signal, min(pause, remaining))
+        else:
+            self._poll(waiter, signal, remaining)
+
+    def _poll(self, waiter: Waiter[Signal], signal: Signal, remaining: float) -> None:
+        """Look at all active orders, until the signal tells that there is something else to do.
+
+        A failure that stays concerns all who wait. It is raised, unless a webhook has ended a watch of this
+        waiter meanwhile.
+        """
+        with self._lock:
+            asked = self._board.polling(self._runtime.now())
+        try:
+            with self._runtime.unless(signal):
+                active = (self._driver.run(orders.active(), _timeout(remaining))).data
+                with self._lock:
+                    self._board.feed(active, asked)
+        except SmscodeError as error:
+            with self._lock:
+                if rides_out(error):
+                    self._board.postpone(self._runtime.now(), error.retry_after or 0)
+                    return
+                waiter.resting = True
+                self._board.fail(error)
+                if not waiter.ended:
+                    raise
+
+    def _read_all(self, waiter: Waiter[Signal], reads: list[int], remaining: float) -> None:
+        """Look at orders that left the list, or were never on it."""
+
+        def read(order_id: int) -> None:
+            self._read(waiter, order_id, _timeout(remaining))
+
+        try:
+            if len(reads) == 1:
+                read(reads[0])
+            else:
+                self._runtime.for_each(read, reads)
+        finally:
+            with self._lock:
+                for order_id in reads:
+                    self._board.end_reading(order_id)
+
+    def _read(self, waiter: Waiter[Signal], order_id: int, timeout: float | None) -> None:
+        """Look at one order; a failure that stays is the end of this waiter's watch for it."""
+        try:
+            order = (self._driver.run(orders.get(order_id), timeout)).data
+        except NotFoundError as error:
+            with self._lock:
+                self._board.missing(order_id, error)
+        except SmscodeError as error:
+            with self._lock:
+                if not rides_out(error):
+                    self._board.unreadable(waiter, order_id, error)
+        else:
+            with self._lock:
+                self._board.show(order)
+
+
+def _timeout(remaining: float) -> float | None:
+    """Give the time for a call; who looks once has as much as any call."""
+    return remaining if 0 < remaining < math.inf else None

@@ -1,0 +1,139 @@
+"""What the command line says of an error: what happened, whether money may have moved, what to do."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from .._http.failures import causes
+from .._http.messages import PROXY_REFUSED
+from ..errors import (
+    CancelTooEarlyError,
+    ConfigurationError,
+    ConflictError,
+    FxRateUnavailableError,
+    IdempotencyKeyReuseError,
+    InsufficientBalanceError,
+    InvalidArgumentError,
+    JournalError,
+    NetworkError,
+    NoOfferAvailableError,
+    OrderTerminalError,
+    OtpTimeoutError,
+    Outcome,
+    ProviderError,
+    SmscodeError,
+    UnauthorizedError,
+)
+from .exits import Exit
+
+_ADVICE: Mapping[type[SmscodeError], str] = {
+    UnauthorizedError: "Check SMSCODE_TOKEN: a token is made in the account settings.",
+    InsufficientBalanceError: "Top up first.",
+    CancelTooEarlyError: "Give --wait to cancel it as soon as that is allowed.",
+    ConflictError: "`smscode order ID` shows its state.",
+    NoOfferAvailableError: "Raise --max-price, or try later or another country.",
+    ProviderError: "Try again, or another country or operator.",
+    FxRateUnavailableError: "Try later, or with --api-version v1, which needs no rate.",
+    IdempotencyKeyReuseError: "Start the command again.",
+    NetworkError: "Is the network there, and SMSCODE_BASE_URL right, if it is set?",
+}
+_MOST_DETAILS = 300
+_MONEY: Mapping[Outcome, str] = {
+    "not_sent": "Nothing was sent, so nothing was bought or changed.",
+    "rejected": "Nothing was bought or changed.",
+    "failed": "It was tried and failed; nothing was bought.",
+    "unknown": "It may have been carried out.",
+}
+
+
+def _advice_by_cause(error: SmscodeError) -> str:
+    """Return what to do about a way to the service that is there, but closed; empty for anything else."""
+    if isinstance(error, NetworkError):
+        for cause in causes(error):
+            if isinstance(cause, PROXY_REFUSED):
+                return "Is HTTPS_PROXY right, with user name and password if the proxy wants them?"
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                return "Is the clock right, and SSL_CERT_FILE, if the certificate is a proxy's or your own?"
+    return ""
+
+
+@frozen
+class ErrorReport:
+    """An error of a command.
+
+    ``doubt`` is what to do where the request may have been carried out; it is empty for a command that
+    only reads, which changes nothing however it ends. ``rented`` tells that a number was rented before.
+    """
+
+    error: SmscodeError
+    doubt: str
+    rented: bool = False
+
+    @property
+    def exit(self) -> Exit:
+        """The exit code it ends with."""
+        if self.doubt and self.error.outcome == "unknown":  # whatever the error: it is about the money first
+            return Exit.NO_CODE if self.rented else Exit.UNKNOWN
+        if isinstance(self.error, InvalidArgumentError):
+            return Exit.USAGE
+        if isinstance(self.error, ConfigurationError | JournalError):
+            return Exit.SETUP
+        if self.rented or isinstance(self.error, OtpTimeoutError | OrderTerminalError):
+            return Exit.NO_CODE
+        return Exit.FAILED
+
+    @property
+    def advice(self) -> str:
+        """What can be done next."""
+        advice = _advice_by_cause(self.error) or _ADVICE.get(type(self.error), self.error.advice)
+        if self.error.retry_after is None:
+            return advice
+        return f"{advice} Wait {self.error.retry_after:.0f} s.".lstrip()
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What to tell people: one to three lines."""
+        facts = ", ".join(
+            fact
+            for fact in (
+                self.error.code,
+                self.error.request_id and f"request {self.error.request_id}",
+                self.exit is Exit.UNKNOWN
+                and self.error.idempotency_key
+                and f"key {self.error.idempotency_key}",
+            )
+            if fact
+        )
+        first = f"{self.error.message} [{facts}]" if facts else self.error.message
+        money = ""
+        if self.doubt and self.exit in (Exit.FAILED, Exit.UNKNOWN):
+            money = _MONEY[self.error.outcome]
+        todo = self.doubt if self.exit is Exit.UNKNOWN else self.advice
+        return tuple(line for line in (first, self._details, f"{money} {todo}".strip()) if line)
+
+    @property
+    def _details(self) -> str:
+        """What the service adds, such as which parameter is wrong: JSON of no documented shape."""
+        return json.dumps(self.error.details)[:_MOST_DETAILS] if self.error.details else ""
+
+    @property
+    def record(self) -> dict[str, object]:
+        """What to tell programs."""
+        error = self.error
+        return {
+            "error": type(error).__name__,
+            "message": error.message,
+            "code": error.code,
+            "status_code": error.status_code,
+            "details": error.details,
+            "request_id": error.request_id,
+            "retry_after": error.retry_after,
+            "idempotency_key": error.idempotency_key,
+            "outcome": error.outcome,
+            "advice": self.doubt if self.exit is Exit.UNKNOWN else self.advice,
+            "exit_code": int(self.exit),
+        }

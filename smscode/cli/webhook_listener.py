@@ -1,0 +1,93 @@
+"""A small receiver of webhooks on this machine: prints what the service signed, and refuses the rest."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from .. import webhooks
+from ..errors import ConfigurationError
+from ..receiver import WebhookAnswer, WebhookReceiver
+from .request_body import read_body
+from .screen import Screen, masked, when
+
+_PATIENCE = 10.0  # seconds for a sender to send
+_NAP = 0.05  # seconds until a server that is to end notices
+
+
+def listen(
+    screen: Screen, secret: str, address: tuple[str, int], count: int | None, ready: Callable[[str], None]
+) -> None:
+    """Print events until interrupted or ``count`` of them came; ``ready`` is called with the URL."""
+    receiver = WebhookReceiver(secret)
+    enough = threading.Event()
+    left = [count]
+    turn = threading.Lock()
+
+    def take(event: webhooks.Event) -> None:
+        show(event, screen)
+        left[0] = None if left[0] is None else left[0] - 1
+        if left[0] == 0:
+            enough.set()
+
+    class Handler(BaseHTTPRequestHandler):
+        """Serves one delivery."""
+
+        timeout = _PATIENCE
+
+        def do_POST(self) -> None:
+            headers = self.headers.items()
+            answer = receiver.refuse("POST", headers)
+            if answer is not None:
+                self._answer(answer)
+                return
+            body = read_body(self.headers, self.rfile)
+            if isinstance(body, WebhookAnswer):
+                self._answer(body)
+                return
+            with turn:
+                answer = receiver.receive(headers, body)
+                # The answer first, so that the service has it in time; the next one waits for both.
+                self._answer(answer)
+                if answer.event is not None:
+                    take(answer.event)
+
+        def _answer(self, answer: WebhookAnswer) -> None:
+            body = answer.reason.encode()
+            self.send_response_only(answer.status)
+            for name, value in (*answer.headers, ("content-length", str(len(body)))):
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+            if answer.reason:
+                screen.warn(f"refused with {answer.status}: {answer.reason}")
+
+    try:
+        server = ThreadingHTTPServer(address, Handler)
+    except OSError as error:
+        raise ConfigurationError(f"Cannot listen on {address[0]}:{address[1]} ({error.strerror}).") from error
+    server.daemon_threads = True
+    serving = threading.Thread(target=server.serve_forever, args=(_NAP,), daemon=True)
+    serving.start()
+    try:
+        ready(f"http://{address[0]}:{server.server_port}/")
+        enough.wait()
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def show(event: webhooks.Event, screen: Screen) -> None:
+    """Print an event on a line."""
+    name = next((name for name, kind in webhooks.ORDER_EVENTS.items() if type(event) is kind), "")
+    if isinstance(event, webhooks.OrderEvent):
+        said = f"order {event.order_id}  {masked(event.phone_number)}"
+        if event.otp_code is not None:
+            said += f"  code {event.otp_code}"
+    elif isinstance(event, webhooks.WebhookTest):
+        name, said = "webhook.test", event.message or ""
+    else:
+        name, said = event.event, ""
+    pairs = {"received": f"{when(event.timestamp)}  {name}  {said}".rstrip()}
+    screen.event(name, {"data": event}, pairs)

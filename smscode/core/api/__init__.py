@@ -1,0 +1,1 @@
+"""The endpoints, described once, and what a call to one is made of."""

@@ -1,0 +1,118 @@
+"""Price limits: what callers may give as ``max_price`` and ``min_price``, and what the wire wants.
+
+Version 1 takes whole rupiah, version 2 a decimal string of dollars. The documentation's own v2
+sample sends the rupiah number where dollars are meant, so a bare int is refused on v2: nobody may
+buy with a 20,000-dollar cap by mistake.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Literal, TypeAlias
+
+from attrs import field, frozen
+
+from ...errors import InvalidArgumentError
+from ...money import FxRate, Money
+from . import exact
+
+Price: TypeAlias = int | str | Decimal | Money
+"""An int of rupiah (v1), dollars as a `Decimal` or decimal string (v2), or a `Money` (either)."""
+
+# Twelve digits keep the rupiah value inside the service's 64-bit integers at any plausible rate.
+_MOST_DIGITS = 100
+_DOLLARS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,8})?")
+_LARGEST = 2**63 - 1
+
+
+def _exact(value: Price) -> Price:
+    """Return a price as exactly one of the types that it may have; anything else as it is, to be refused."""
+    if isinstance(value, Money) and type(value) is not Money:
+        return Money(value.amount, value.currency, value.canonical_amount, value.canonical_currency)
+    for copy in (exact.whole, exact.text, exact.decimal):
+        found = copy(value)
+        if found is not None:
+            return found
+    return value
+
+
+@frozen
+class PriceLimit:
+    """A checked price limit that has not met an API version yet."""
+
+    name: Literal["max_price", "min_price"]
+    value: Price = field(converter=_exact)
+
+    def __attrs_post_init__(self) -> None:
+        if type(self.value) is int:
+            self._refuse_size(self.value)
+        elif type(self.value) is Money:
+            self._refuse_size(self.value.canonical_amount)
+        elif type(self.value) is str or type(self.value) is Decimal:
+            self._refuse_size(self._dollars(self.value))
+        else:
+            raise self._error(
+                f"expected an int of rupiah (v1), a Decimal or decimal string of dollars (v2) or a Money, "
+                f"got {type(self.value).__name__}"
+            )
+
+    def for_v1(self) -> int:
+        """Write the limit in whole rupiah."""
+        if type(self.value) is int:
+            return self.value
+        if type(self.value) is Money:
+            return self.value.canonical_amount
+        raise self._error("v1 counts in rupiah: expected an int or a Money, not dollars")
+
+    def for_v2(self, fx: FxRate | None) -> str:
+        """Write the limit in dollars; a `Money` is widened so that its own price stays inside.
+
+        ``fx`` makes that exact, and is needed for a `Money` of v1, which names no dollars.
+        """
+        if type(self.value) is Money:
+            return format(self._widened(self.value, fx), "f")
+        if type(self.value) is int:
+            raise self._error(
+                "an int is ambiguous on v2 (rupiah or dollars?): give a Decimal or a string of "
+                "dollars, such as '0.50', or a Money"
+            )
+        assert isinstance(self.value, (str, Decimal))
+        return format(self._dollars(self.value), "f")
+
+    def _widened(self, money: Money, fx: FxRate | None) -> Decimal:
+        if fx is not None:
+            exact = fx.smallest_cap if self.name == "max_price" else fx.largest_floor
+            return exact(money.canonical_amount)
+        limit = money.as_max_price() if self.name == "max_price" else money.as_min_price()
+        if isinstance(limit, int):
+            raise self._error("a Money of v1 needs a rate on v2: give fx=, or an amount in dollars")
+        return limit
+
+    def _dollars(self, value: str | Decimal) -> Decimal:
+        text = value if isinstance(value, str) else self._written_out(value)
+        if not _DOLLARS.fullmatch(text):
+            raise self._error(
+                "expected a positive decimal number of dollars such as '0.50', "
+                "with at most 8 digits after the point"
+            )
+        return Decimal(text)
+
+    @staticmethod
+    def _written_out(value: Decimal) -> str:
+        """Write a number without an exponent; one that would fill the memory is left as it is."""
+        return format(value, "f") if abs(value.adjusted()) < _MOST_DIGITS else str(value)
+
+    def _refuse_size(self, number: int | Decimal) -> None:
+        if number < 0 or (number == 0 and self.name == "max_price"):
+            raise self._error("expected a positive price")
+        if number > _LARGEST:
+            raise self._error("expected a price that fits into 64 bits")
+
+    def _error(self, reason: str) -> InvalidArgumentError:
+        return InvalidArgumentError(f"{self.name}: {reason}.")
+
+
+def needs_rate(version: str, *limits: Price | None) -> bool:
+    """Tell whether writing these limits takes a rate: a `Money` of v1 names no dollars."""
+    return version == "v2" and any(isinstance(limit, Money) and limit.currency != "USD" for limit in limits)

@@ -1,0 +1,77 @@
+"""The webhook configuration endpoints: get, update, test."""
+
+from __future__ import annotations
+
+from ...errors import InvalidArgumentError
+from ...models import WebhookConfig, WebhookTestResult
+from . import arguments
+from .call import Call, CallKind, Endpoint, EndpointGroup
+from .parameters import Parameter, Text
+
+GET = Endpoint(
+    "webhook.get",
+    "GET",
+    "/webhook",
+    EndpointGroup.WEBHOOK_CONFIG,
+    CallKind.READ,
+    WebhookConfig,
+    refusals=("NOT_FOUND",),
+)
+UPDATE = Endpoint(
+    "webhook.update",
+    "PATCH",
+    "/webhook",
+    EndpointGroup.WEBHOOK_CONFIG,
+    CallKind.CONFIG,
+    WebhookConfig,
+    fields=(
+        Parameter(
+            name="webhook_url",
+            kind=Text(arguments.URL_LENGTH, "^$|^https://."),
+            about='Where events go: a public https address; "" clears it.',
+            nullable=True,
+        ),
+        Parameter(
+            name="webhook_secret",
+            kind=Text(arguments.SECRET_LENGTH),
+            about='What events are signed with; "" clears it.',
+            nullable=True,
+        ),
+    ),
+    refusals=("NOT_FOUND", "VALIDATION_ERROR"),
+)
+TEST = Endpoint(
+    "webhook.test",
+    "POST",
+    "/webhook/test",
+    EndpointGroup.WEBHOOK_TEST,
+    CallKind.TEST,
+    WebhookTestResult,
+    refusals=("VALIDATION_ERROR",),
+)
+
+
+def get() -> Call[WebhookConfig]:
+    """Read where the account's webhooks go."""
+    return Call(GET, GET.path)
+
+
+def update(*, url: str | None = None, secret: str | None = None) -> Call[WebhookConfig]:
+    """Set where webhooks go and what signs them; "" clears a field, None leaves it as it is.
+
+    ``url`` is https, at most 2,048 characters; ``secret`` at most 256. The service makes a secret
+    when a URL is first set without one.
+    """
+    fields: dict[str, object] = {}
+    if url is not None:
+        fields["webhook_url"] = arguments.webhook_url("url", url)
+    if secret is not None:
+        fields["webhook_secret"] = arguments.webhook_secret("secret", secret)
+    if not fields:
+        raise InvalidArgumentError("webhook.update: expected url, secret or both.")
+    return Call(UPDATE, UPDATE.path, fields=fields)
+
+
+def test() -> Call[WebhookTestResult]:
+    """Have the service send a test event to the configured URL."""
+    return Call(TEST, TEST.path)

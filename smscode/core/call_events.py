@@ -1,0 +1,126 @@
+"""Tells what happens to one call; a flow that nobody watches has none of this."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any, Literal, TypedDict
+
+from attrs import define, field
+
+from ..errors import SmscodeError
+from ..events import (
+    CallEnded,
+    CallStarted,
+    ClientEvent,
+    GroupPaused,
+    RequestFailed,
+    RequestSent,
+    ResponseReceived,
+    Retrying,
+    Waited,
+)
+from .answers import find_request_id
+from .api.call import Answer, Call, EndpointGroup, Response
+from .decoding.converter import ApiVersion
+
+_ids = itertools.count(1)
+_HARDLY = 0.001  # seconds that are no wait
+
+
+class _What(TypedDict):
+    call_id: int
+    operation: str
+    method: str
+    path: str
+    attempt: int
+
+
+@define
+class CallReporter:
+    """Watches one call and the reads it may need, and tells events about it.
+
+    ``now`` is the time of what happened last; ``tell`` must not raise.
+    """
+
+    tell: Callable[[ClientEvent], None]
+    version: ApiVersion
+    now: float
+    call_id: int = field(factory=lambda: next(_ids))
+    began: float = 0.0
+    attempt: int = 0
+
+    def started(self, call: Call[Any], base_url: str) -> None:
+        """Tell that the call begins."""
+        self.began = self.now
+        self.tell(CallStarted(**self._what(call, 0), base_url=base_url))
+
+    def sent(self, call: Call[Any], attempt: int) -> None:
+        """Tell that a request is sent."""
+        self.attempt = attempt
+        self.tell(RequestSent(**self._what(call, attempt)))
+
+    def received(self, call: Call[Any], attempt: int, now: float, response: Response) -> None:
+        """Tell of an answer."""
+        what = self._what(call, attempt)
+        request_id, seconds = find_request_id(response), self._passed(now)
+        self.tell(
+            ResponseReceived(**what, status_code=response.status_code, request_id=request_id, seconds=seconds)
+        )
+
+    def failed(self, call: Call[Any], attempt: int, now: float, trouble: str, timed_out: bool) -> None:
+        """Tell that no answer came."""
+        what, seconds = self._what(call, attempt), self._passed(now)
+        self.tell(RequestFailed(**what, trouble=trouble, timed_out=timed_out, seconds=seconds))
+
+    def retrying(self, call: Call[Any], attempt: int, error: SmscodeError, seconds: float) -> None:
+        """Tell that the attempt is to be repeated."""
+        what = self._what(call, attempt)
+        trouble, status = error.trouble or "unknown code", error.status_code
+        self.tell(Retrying(**what, trouble=trouble, status_code=status, seconds=seconds))
+
+    def waited(
+        self, call: Call[Any], attempt: int, now: float, reason: Literal["rate limit", "retry"]
+    ) -> None:
+        """Tell how long the call was held up before an attempt, unless it hardly was."""
+        seconds = self._passed(now)
+        if seconds >= _HARDLY:
+            self.tell(Waited(**self._what(call, attempt), reason=reason, seconds=seconds))
+
+    def paused(self, call: Call[Any], attempt: int, seconds: float, *, everywhere: bool) -> None:
+        """Tell that the service asked for a pause."""
+        group: EndpointGroup | None = None if everywhere else call.endpoint.group
+        self.tell(GroupPaused(**self._what(call, attempt), group=group, seconds=seconds))
+
+    def ended(self, call: Call[Any], now: float, end: Answer[Any] | BaseException) -> None:
+        """Tell how the call ended; what is no error of this package is a cancellation."""
+        error = end if isinstance(end, SmscodeError) else None
+        known = end if isinstance(end, Answer) else error
+        result: Literal["done", "cancelled"] = "done" if isinstance(end, Answer) else "cancelled"
+        self.tell(
+            CallEnded(
+                **self._what(call, self.attempt),
+                result=result if error is None else error.outcome,
+                trouble=None if error is None else error.trouble,
+                code=None if error is None else error.code,
+                status_code=None if known is None else known.status_code,
+                request_id=None if known is None else known.request_id,
+                seconds=now - self.began,
+            )
+        )
+
+    def _passed(self, now: float) -> float:
+        """Give the seconds since what happened last."""
+        seconds = now - self.now
+        self.now = now
+        return seconds
+
+    def _what(self, call: Call[Any], attempt: int) -> _What:
+        endpoint = call.endpoint
+        return _What(
+            call_id=self.call_id,
+            operation=endpoint.name,
+            method=endpoint.method,
+            path=f"/{self.version}{endpoint.path}",
+            attempt=attempt,
+        )

@@ -1,0 +1,1 @@
+"""From bytes to models: strict JSON, one converter per API version, rows."""

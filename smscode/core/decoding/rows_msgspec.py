@@ -1,0 +1,120 @@
+"""Rows decoded by msgspec, the ``fast`` extra: from bytes straight into the slots of the models.
+
+msgspec is as strict as `codec` about types, numbers and text, with these exceptions, each of which is
+met here: it takes the last of two fields with one name, and it skips unknown fields without looking
+inside. So every field of the first row is required of all, and the names in the text are counted: with
+no more than were required, there is neither. Times and amounts are converted by `codec`'s own functions.
+Whatever msgspec refuses or the count does not prove is read again without it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import repeat
+from operator import attrgetter
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Union, cast
+
+import attrs
+
+from . import strict_json
+
+if TYPE_CHECKING:
+    from .rows import Column
+
+M = TypeVar("M")
+Reader: TypeAlias = Callable[[bytes], list[M] | None]
+
+_SHAPES = 32  # sets of fields that a decoder is kept for; a server sends one for each model
+
+
+_relabel: Callable[[object, object], None] = vars(object)["__class__"].__set__
+
+
+@functools.cache
+def library() -> ModuleType | None:
+    """Give msgspec, None where it is not installed."""
+    try:
+        import msgspec
+    except ImportError:
+        return None
+    return msgspec
+
+
+def reader(model: type[M], columns: Mapping[str, Column], names: tuple[str, ...]) -> Reader[M] | None:
+    """Give what reads an array of rows with exactly the fields ``names``; None where msgspec cannot.
+
+    The reader gives None for an array that has to be read otherwise. Raises KeyError, TypeError or
+    ValueError where a value does not fit.
+    """
+    msgspec = library()
+    required = {name for name, column in columns.items() if column.default is attrs.NOTHING}
+    if msgspec is None or not required <= set(names) <= columns.keys():
+        return None
+    decoder = _decoder(
+        cast(Any, model),
+        tuple((name, columns[name].json, tuple(columns[name].parts.items())) for name in names),
+    )
+    refusals = (msgspec.MsgspecError, ValueError, RecursionError)
+    used = [columns[name] for name in names]
+    fields = sum(1 + len(column.parts) for column in used)
+    astuple = msgspec.structs.astuple
+
+    def read(array: bytes) -> list[M] | None:
+        try:
+            rows: list[Any] = decoder.decode(array)
+        except refusals:
+            return None
+        if not strict_json.names_once(array, fields * len(rows), _texts(rows, used)):
+            return None
+        for column in used:
+            if column.convert is not None:
+                values = map(attrgetter(column.name), rows)
+                column.fill(rows, map(column.convert, map(astuple, values) if column.parts else values))
+        return finished(rows, model)
+
+    return read
+
+
+def finished(rows: list[Any], model: type[M]) -> list[M]:
+    """Make instances of a class that is derived from a model, without slots of its own, the model's own."""
+    deque(map(_relabel, rows, repeat(model)), maxlen=0)
+    return rows
+
+
+def _texts(rows: Collection[object], columns: list[Column]) -> Iterator[str]:
+    """Give the strings among the values of rows."""
+    for column in columns:
+        if str in column.json:
+            yield from filter(None, map(attrgetter(column.name), rows))
+
+
+@functools.lru_cache(_SHAPES)
+def _decoder(
+    model: type[Any], fields: tuple[tuple[str, frozenset[type], tuple[tuple[str, type], ...]], ...]
+) -> Any:
+    """Make a decoder of arrays of a model that has all these fields.
+
+    It makes instances of a class with the model's slots and no rules, which become the model's own by a
+    change of their ``__class__``.
+    """
+    import msgspec
+
+    types = {
+        name: msgspec.defstruct("Parts", parts, gc=False) if parts else cast(Any, Union)[tuple(json)]
+        for name, json, parts in fields
+    }
+    row: Any = attrs.make_class(
+        f"Raw{model.__name__}",
+        {name: attrs.field(type=type_) for name, type_ in types.items()},
+        bases=(model,),
+        class_body={"__setattr__": object.__setattr__},
+        slots=True,
+        kw_only=True,
+        init=False,
+        eq=False,
+        repr=False,
+    )
+    return msgspec.json.Decoder(list.__class_getitem__(row))

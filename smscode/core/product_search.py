@@ -1,0 +1,158 @@
+"""Finding products by the names that people use, and the cheapest of them first.
+
+A name is a code ("wa", "ID") or a name ("WhatsApp", "Indonesia"), whatever its case, accents, spaces and
+punctuation. It has to fit one row exactly: who rents a number by a name gets what is called that, or
+nothing.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from difflib import get_close_matches
+from typing import TypeAlias, TypeVar
+
+from attrs import frozen
+
+from ..errors import InvalidArgumentError
+from ..models import Country, Operator, Product, Service
+from ..money import FxRate, Money
+from .api import arguments, exact
+from .api.prices import Price, PriceLimit
+from .decoding.converter import ApiVersion
+
+KEPT = 600.0
+"""Seconds that the lists of countries and services are used again: they hardly ever change."""
+
+NamedRow: TypeAlias = Country | Service | Operator
+R = TypeVar("R", Country, Service, Operator)
+
+_LONGEST_NAME = 100
+_MOST_NAMED = 5
+
+
+@frozen
+class NameOrId:
+    """One of the things to find by: an id, or a text that names it; None for any."""
+
+    name: str
+    id: int | None = None
+    text: str | None = None
+
+    @classmethod
+    def of(cls, name: str, value: object, row: type[NamedRow]) -> NameOrId:
+        """Check what a caller gave for the argument ``name``: an id, a text, or a row itself."""
+        if isinstance(value, row):
+            return cls(name, _identity(value))
+        if isinstance(value, str):
+            return cls(name, text=arguments.text(name, value, _LONGEST_NAME).strip())
+        if value is None:
+            return cls(name)
+        if exact.whole(value) is None:
+            raise arguments.wrong(name, f"an id, a code, a name or a {row.__name__}", value)
+        return cls(name, arguments.identity(name, value))
+
+    def among(self, rows: Sequence[R]) -> R:
+        """Give the row that the text names.
+
+        One that is not active counts only where no active one is called that. Raises
+        `InvalidArgumentError`, with what is called similarly, when none or several fit.
+        """
+        assert self.text is not None
+        key = _key(self.text)
+        fitting = [row for row in rows if key in _keys(row)]
+        fitting = [row for row in fitting if _active(row)] or fitting
+        if not fitting and self.text.isascii() and self.text.isdigit():
+            fitting = [row for row in rows if _identity(row) == int(self.text)]
+        if len(fitting) == 1:
+            return fitting[0]
+        if fitting:
+            raise InvalidArgumentError(
+                f"{self.name}: {self.text!r} names several: {_listed(fitting)}; give the id of one."
+            )
+        close = _close(key, rows)
+        help_ = f"the closest are {_listed(close)}" if close else f"none of the {len(rows)} comes close"
+        raise InvalidArgumentError(f"{self.name}: nothing is called {self.text!r}; {help_}.")
+
+
+def _identity(row: NamedRow) -> int | None:
+    return row.operator_id if isinstance(row, Operator) else row.id
+
+
+def _active(row: NamedRow) -> bool:
+    return isinstance(row, Operator) or row.active
+
+
+def _names(row: NamedRow) -> list[str]:
+    names = [row.code, row.name, row.local_name if isinstance(row, Operator) else None]
+    return [name for name in names if name]
+
+
+def _keys(row: NamedRow) -> set[str]:
+    return {_key(name) for name in _names(row)}
+
+
+def _key(text: str) -> str:
+    """Reduce a name to its letters and digits; one that has none stays as it is."""
+    letters = [c for c in unicodedata.normalize("NFKD", text.casefold()) if c.isalnum()]
+    return "".join(letters) or text.strip()
+
+
+def _close(key: str, rows: Sequence[R]) -> list[R]:
+    """Give the rows whose names hold the text, or are spelled much like it."""
+    named = {name: row for row in rows for name in sorted(_keys(row))}
+    close = get_close_matches(key, named, _MOST_NAMED)
+    close += sorted((name for name in named if len(key) > 1 and key in name), key=len)
+    found = {id(named[name]): named[name] for name in close}
+    return list(found.values())[:_MOST_NAMED]
+
+
+def _listed(rows: Iterable[NamedRow]) -> str:
+    return ", ".join(f"{' / '.join(dict.fromkeys(_names(row)))} (id {_identity(row)})" for row in rows)
+
+
+@frozen
+class ProductFilter:
+    """What a product must be like: in stock, and within a price that is checked for an API version."""
+
+    version: ApiVersion
+    max_price: PriceLimit | None
+    in_stock: bool
+
+    @classmethod
+    def of(cls, version: ApiVersion, max_price: Price | None, in_stock: bool) -> ProductFilter:
+        """Check what a caller asked for."""
+        limit = None if max_price is None else PriceLimit("max_price", max_price)
+        if limit is not None and not isinstance(limit.value, Money):
+            # Refuses the amounts of the other version, before anything is sent.
+            _ = limit.for_v1() if version == "v1" else limit.for_v2(None)
+        return cls(version, limit, in_stock)
+
+    def grants(self, products: Iterable[Product], fx: FxRate | None) -> list[Product]:
+        """Give those that are as wished; ``fx`` is the rate their prices were shown at."""
+        return [
+            product
+            for product in products
+            if (not self.in_stock or (product.active and product.available > 0))
+            and self._affords(product.price, fx)
+        ]
+
+    def _affords(self, price: Money, fx: FxRate | None) -> bool:
+        if self.max_price is None:
+            return True
+        value = self.max_price.value
+        if isinstance(value, Money):
+            return price <= value
+        if isinstance(value, int):
+            return price.canonical_amount <= value
+        dollars = Decimal(value)
+        if fx is None:
+            return price.amount <= dollars
+        # As the service reads a max_price, so that what is found here can be bought with it.
+        return price.canonical_amount <= fx.to_idr(dollars, rounding="ROUND_FLOOR")
+
+
+def cheapest_first(products: Iterable[Product]) -> list[Product]:
+    """Sort by price, and those of one price by stock, the largest first."""
+    return sorted(products, key=lambda product: (product.price, -product.available, product.id))

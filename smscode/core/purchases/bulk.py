@@ -1,0 +1,79 @@
+"""Renting more numbers than one call may: how they are split, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from attrs import frozen
+
+from ...errors import InvalidArgumentError, SmscodeError
+from ...models import CreatedOrder, CreatedOrders
+from ..api import arguments
+from ..api.orders import LARGEST_QUANTITY
+from .intents import OrderIntent
+
+AT_ONCE = 10
+_MOST_NUMBERS = 10_000
+_MOST_CALLS = _MOST_NUMBERS // LARGEST_QUANTITY
+_LONGEST_KEY = 128
+
+
+@frozen
+class BulkResult:
+    """What `create_many` rented; ``len()`` and iteration give the orders.
+
+    ``failed_count`` of the asked numbers are not among the ``orders``. ``errors`` are those of the calls
+    that failed, and each has its call's idempotency key; the ``intents`` are all calls, as they were
+    sent. A failed call whose outcome is "unknown" may have rented numbers: `submit` settles its intent.
+    """
+
+    orders: tuple[CreatedOrder, ...]
+    failed_count: int
+    errors: tuple[SmscodeError, ...]
+    intents: tuple[OrderIntent, ...]
+
+    def __len__(self) -> int:
+        return len(self.orders)
+
+    def __iter__(self) -> Iterator[CreatedOrder]:
+        return iter(self.orders)
+
+
+def split(count: object, key: str | None) -> list[tuple[int, str | None]]:
+    """Give the quantity and the idempotency key of each call; only the last one is smaller.
+
+    The keys are the caller's, numbered, so that the same ``key`` always gives the same; None leaves it
+    to the calls to make up theirs.
+    """
+    number = arguments.integer("count", count, 1, _MOST_NUMBERS)
+    calls = -(-number // LARGEST_QUANTITY)
+    quantities = [min(LARGEST_QUANTITY, number - LARGEST_QUANTITY * index) for index in range(calls)]
+    if key is None:
+        return [(quantity, None) for quantity in quantities]
+    key = arguments.idempotency_key(key)
+    longest = _LONGEST_KEY - len(f"-{calls}")
+    if len(key) > longest:
+        raise InvalidArgumentError(f"idempotency_key: expected 1..{longest} characters, to number them.")
+    return [(quantity, f"{key}-{index}") for index, quantity in enumerate(quantities, 1)]
+
+
+def keys(key: str | None) -> list[str | None]:
+    """Return all keys that calls under a caller's key can have had, None for keys that are made up."""
+    return [None] if key is None else [f"{key}-{index}" for index in range(1, _MOST_CALLS + 1)]
+
+
+def collect(
+    count: int,
+    intents: tuple[OrderIntent, ...],
+    results: Mapping[OrderIntent, CreatedOrders | SmscodeError],
+) -> BulkResult:
+    """Put the results of the calls together, in the order of the calls."""
+    ends = [results[intent] for intent in intents]
+    orders = tuple(order for end in ends if isinstance(end, CreatedOrders) for order in end)
+    errors = tuple(end for end in ends if isinstance(end, SmscodeError))
+    return BulkResult(orders, max(count - len(orders), 0), errors, intents)
+
+
+def bought(results: Mapping[OrderIntent, CreatedOrders | SmscodeError]) -> list[OrderIntent]:
+    """Give the calls that rented numbers."""
+    return [intent for intent, end in results.items() if isinstance(end, CreatedOrders) and len(end)]

@@ -1,0 +1,327 @@
+"""The rate limit of one group of endpoints: who waits, in which order, and when they may send.
+
+Only arithmetic and order are here: the shell holds the lock, waits, and wakes.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Protocol, cast
+
+from attrs import frozen
+
+from ...errors import RateLimitError
+from .adaptive_share import AdaptiveShare
+from .slots import LINGER, RequestEnding, SlotWindow
+
+_PATIENCE = 5.0
+_RECLAIM = 0.1  # seconds between two looks for leases whose calls are gone
+_UNSENT, _ANSWERED, _LOST = (
+    RequestEnding.UNSENT,
+    RequestEnding.ANSWERED,
+    RequestEnding.LOST,
+)  # an enumeration is slow to look up
+
+
+class WaiterSignal(Protocol):
+    """Wakes one that waits, from any thread."""
+
+    def wake(self) -> bool:
+        """Wake it; tell whether there is still anybody to wake."""
+        ...
+
+
+class LeaseHolder(Protocol):
+    """A call that waits for slots and uses them, one after the other.
+
+    Its ``lease`` is written before it is asked for, so that it can be given back for a call that ended
+    without doing so.
+    """
+
+    lease: Lease | None
+
+    @property
+    def over(self) -> bool:
+        """Whether the call has ended."""
+        ...
+
+
+class Lease:
+    """The right to send one request, from the moment it is wanted until the request has ended.
+
+    ``sent`` is set when the first byte of the request is written. ``signal`` wakes whoever waits for it,
+    and ``holder`` is the call.
+    """
+
+    __slots__ = ("_epoch", "bucket", "deadline", "holder", "sent", "signal", "urgent")
+
+    def __init__(
+        self, bucket: GroupLimiter, deadline: float, urgent: bool, holder: LeaseHolder | None = None
+    ) -> None:
+        self.bucket: GroupLimiter = bucket
+        self.deadline: float = deadline
+        self.urgent: bool = urgent
+        self.holder: LeaseHolder | None = holder
+        self.sent: bool = False
+        self.signal: WaiterSignal | None = None
+        self._epoch = 0
+
+    @property
+    def granted(self) -> bool:
+        """Whether the request may be sent: whether the lease has a slot."""
+        return self in self.bucket._slots.holders
+
+
+@frozen
+class NoRoom:
+    """That a request cannot be sent in time without breaking a limit; it could in ``seconds``.
+
+    ``paused`` tells that the service itself asked for that.
+    """
+
+    group: str
+    limit: int
+    window: float
+    seconds: float
+    paused: bool = False
+
+    def error(self) -> RateLimitError:
+        """Make the error that the caller sees."""
+        reason = f"The rate limit of {self.group} ({self.limit} per {self.window:g} s) leaves no room"
+        if self.paused:
+            reason = f"The service asked for a pause of the group {self.group}"
+        error = RateLimitError(
+            f"{reason} for another {self.seconds:.1f} s, longer than this call may take. Nothing was sent.",
+            outcome="not_sent",
+            retry_after=self.seconds,
+        )
+        error.trouble = "no room"
+        return error
+
+
+class GroupLimiter:
+    """The slots of one group and the queue for them; every method is to be called under a lock.
+
+    A lease that has a slot is granted, whatever else an interrupted change left undone: the next change
+    does that, too.
+    """
+
+    def __init__(self, group: str, limit: int, slots: SlotWindow) -> None:
+        """Set up; at most ``limit`` requests are to be counted in any window of the ``slots``."""
+        self.group = group
+        self.limit: int = limit
+        self._slots = slots
+        self._share = AdaptiveShare()
+        self._urgent: OrderedDict[Lease, None] = OrderedDict()
+        self._waiting: OrderedDict[Lease, None] = OrderedDict()
+        self._paused_until = float("-inf")
+        self._epoch = 0
+        self._ramp: int | None = None
+        self._probes: dict[Lease, None] = {}
+        self._suspected = False
+        self._reclaim_at = float("-inf")
+
+    @property
+    def window(self) -> float:
+        """The seconds in which at most ``limit`` requests are to be counted."""
+        return self._slots.window
+
+    def tighten(self, limit: int, window: float) -> None:
+        """Keep to these numbers as well from now on."""
+        self.limit = min(self.limit, limit)
+        self._slots.window = max(self._slots.window, window)
+
+    def idle(self, now: float) -> bool:
+        """Tell whether it would make no difference if it were new."""
+        full = self._share.of(self.limit, now) == self.limit
+        untouched = full and self._ramp is None and now >= self._paused_until
+        return untouched and self._slots.unused(now) and not self.waiting
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._urgent) + len(self._waiting)
+
+    def ask(
+        self, now: float, deadline: float, urgent: bool = False, holder: LeaseHolder | None = None
+    ) -> Lease | NoRoom:
+        """Ask for a slot: it is granted now or later, in the order of asking, ``urgent`` ones first.
+
+        A wait that cannot end before the ``deadline`` is not begun. The ``holder`` has the lease from the
+        beginning.
+        """
+        lease = Lease(self, deadline, urgent, holder)
+        if holder is not None:
+            holder.lease = lease
+        if not self._urgent and (urgent or not self._waiting) and self._room(now) > 0:
+            self._grant(lease, now)
+            return lease
+        self._reclaim(now)
+        place = len(self._urgent) + (0 if urgent else len(self._waiting)) + 1
+        ready = self._earliest(now, place)
+        if ready > deadline:
+            return self._no_room(now, ready)
+        self._queue(lease)[lease] = None
+        self._pump(now)
+        self._slots.kick()
+        return lease
+
+    def look(self, lease: Lease, now: float) -> float | NoRoom:
+        """Let time pass for a waiting lease: give the seconds until it should look again.
+
+        The first in the queue looks when something becomes free; the others are woken, and look by
+        themselves only in case the first is held up. What was granted just before a pause is taken back.
+        """
+        self._pump(now)
+        if lease.granted:
+            self._queue(lease).pop(lease, None)  # still there if another thread was interrupted
+            if now >= self._paused_until:
+                return 0.0
+            self._take_back(lease, now)
+            lease.urgent = True  # it had its turn
+            self._urgent[lease] = None
+        self._reclaim(now)
+        first = lease is self._first()
+        place = 1 if first else 2 if lease.urgent else len(self._urgent) + 1  # at best
+        ready = self._earliest(now, place)
+        if ready > lease.deadline or now >= lease.deadline:
+            self.leave(lease, now)
+            return self._no_room(now, ready)
+        again = self._next(now) if first else ready + _PATIENCE
+        return max(min(again, lease.deadline) - now, 0.0)
+
+    def leave(self, lease: Lease, now: float) -> None:
+        """Give up a wait or a slot, wherever it got to; a second time only wakes who is first now."""
+        self._urgent.pop(lease, None)  # first, so that it is not granted again
+        self._waiting.pop(lease, None)
+        if lease.granted:
+            self.end(lease, now, _LOST if lease.sent else _UNSENT)
+        self._probes.pop(lease, None)
+        self._pump(now)
+        self._wake_first()
+
+    def end(self, lease: Lease, now: float, ending: RequestEnding) -> None:
+        """Give a slot back when its request has ended; a second time does nothing."""
+        if not lease.granted:
+            return
+        first_to_cool = self._slots.give_back(now, lease, ending)
+        if lease in self._probes:
+            self._probes.pop(lease)
+            if ending is _ANSWERED and self._ramp is not None:
+                self._ramp *= 2
+                if self._ramp >= self.limit:
+                    self._ramp, self._probes = None, {}
+            self._pump(now)
+        elif ending is _UNSENT:
+            self._pump(now)
+        elif first_to_cool:
+            self._wake_first()  # now there is a time to wait for
+
+    def _reclaim(self, now: float) -> None:
+        """End the leases whose calls can no longer do so, because their event loop was closed.
+
+        A request whose call's time is long over has ended as well, although nothing said so.
+        """
+        if now < self._reclaim_at:
+            return
+        self._reclaim_at = now + _RECLAIM
+        for lease in (*self._urgent, *self._waiting):
+            if lease.holder is not None and lease.holder.over:
+                self._queue(lease).pop(lease, None)
+        for lease in cast("tuple[Lease, ...]", tuple(self._slots.holders)):
+            if lease.deadline + LINGER < now or (lease.holder is not None and lease.holder.over):
+                self.end(lease, now, _LOST if lease.sent else _UNSENT)  # after its deadline nothing is sent
+
+    def pause(self, lease: Lease | None, now: float, seconds: float) -> bool:
+        """Grant nothing for so long, and then begin with one request at a time; only time lifts it.
+
+        A ``lease`` is of this group and was refused although the limit admitted it, so somebody else
+        must be using the limit: the share of it shrinks. The many refusals that can follow on one are no
+        news. Tell whether this is the first time ever.
+        """
+        before = self._paused_until
+        news = now >= before if lease is None else lease._epoch == self._epoch
+        self._paused_until = max(before, now + seconds)
+        first = self._first() if news else None  # it is to keep the time of the end
+        for waiting in (*self._urgent, *self._waiting):
+            if waiting is first or before <= waiting.deadline < self._paused_until:  # in vain from now on
+                self._wake(waiting)
+        if not news:
+            return False
+        self._epoch += 1
+        self._ramp, self._probes = 1, {}
+        if lease is None:
+            return False
+        self._share.shrink(now)
+        new, self._suspected = not self._suspected, True
+        return new
+
+    def paused(self, now: float) -> bool:
+        """Tell whether nothing may be sent now, not even with a lease in hand."""
+        return now < self._paused_until
+
+    def _room(self, now: float) -> int:
+        if now < self._paused_until:
+            return 0
+        free = self._slots.free(now, self._share.of(self.limit, now))
+        return free if self._ramp is None else min(free, self._ramp - len(self._probes))
+
+    def _grant(self, lease: Lease, now: float) -> None:
+        lease._epoch = self._epoch
+        if self._ramp is not None:
+            self._probes[lease] = None
+        self._slots.take(now, lease)
+
+    def _pump(self, now: float) -> None:
+        """Grant what is free to those who have waited longest, and let the next one keep the time."""
+        room = self._room(now)
+        moved = False
+        while (lease := self._first()) is not None:
+            if not lease.granted:  # else it was, and was not told
+                if room <= 0:
+                    break
+                self._grant(lease, now)
+                room -= 1
+            moved = True
+            there = self._wake(lease)
+            self._queue(lease).pop(lease, None)
+            if not there:  # its event loop is gone without having ended its tasks
+                self._take_back(lease, now)
+                room += 1
+        if moved:
+            self._wake_first()
+
+    def _take_back(self, lease: Lease, now: float) -> None:
+        self._slots.give_back(now, lease, _UNSENT)
+        self._probes.pop(lease, None)
+
+    def _queue(self, lease: Lease) -> OrderedDict[Lease, None]:
+        return self._urgent if lease.urgent else self._waiting
+
+    def _first(self) -> Lease | None:
+        return next(iter(self._urgent), None) or next(iter(self._waiting), None)
+
+    def _wake_first(self) -> None:
+        first = self._first()
+        if first is not None:
+            self._wake(first)
+
+    def _wake(self, lease: Lease) -> bool:
+        return lease.signal is None or lease.signal.wake()
+
+    def _next(self, now: float) -> float:
+        """Give the time when more may be granted, infinity where that hangs on a request's end."""
+        if now < self._paused_until:
+            return self._paused_until
+        # A request whose end nobody will tell must not be waited for without looking.
+        reclaim = now + _PATIENCE if self._slots.holders else None
+        times = (self._slots.next_free(), self._share.grows(self.limit, now), reclaim)
+        return min((time for time in times if time is not None), default=float("inf"))
+
+    def _earliest(self, now: float, place: int) -> float:
+        limit = self._share.of(self.limit, now)
+        return max(self._slots.earliest(now, place, limit), self._paused_until)
+
+    def _no_room(self, now: float, ready: float) -> NoRoom:
+        paused = now < self._paused_until
+        return NoRoom(self.group, self.limit, self.window, max(ready - now, 0.0), paused)

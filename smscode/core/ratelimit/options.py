@@ -1,0 +1,68 @@
+"""The documented rate limits, as options."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from attrs import field, frozen
+
+from ...errors import InvalidArgumentError
+from ..api import arguments, exact
+from ..api.call import EndpointGroup
+from ..timeouts import check_seconds
+
+_MOST = 10**9
+
+
+@frozen(kw_only=True)
+class RateLimits:
+    """How many requests a client may send per ``window`` seconds, by group of endpoints.
+
+    The numbers are those of the documentation. ``share`` is the part of all of them that is for this
+    process, above 0 and at most 1: with four processes on one account, give each 1/4. Clients of one
+    process on the same account share the limits by themselves; where their numbers differ, the
+    strictest hold for all of them.
+
+    ``redis`` is the URL of a Redis server ("redis://...", the ``redis`` extra) through which all processes
+    and machines on the account that name it share the limits exactly. Should it be away, each process
+    uses ``redis_fallback`` of the limits by itself until it is back: with four processes, 1/4.
+
+    Raises `InvalidArgumentError` for a number out of range.
+    """
+
+    share: float = 1.0
+    window: float = 60.0
+    catalog: int = 5000
+    balance: int = 600
+    order_queries: int = 5000
+    create: int = 3000
+    cancel: int = 1000
+    order_actions: int = 1000
+    webhook_config: int = 600
+    webhook_test: int = 10
+    redis: str | None = field(default=None, repr=False)  # it may hold a password
+    redis_fallback: float = 0.25
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("share", "redis_fallback"):
+            part = exact.number(getattr(self, name))
+            if part is None or not 0 < part <= 1:
+                raise InvalidArgumentError(f"rate_limits.{name}: expected a number above 0, at most 1.")
+        if check_seconds("rate_limits.window", self.window) == float("inf"):
+            raise InvalidArgumentError("rate_limits.window: expected a finite number of seconds.")
+        if self.redis is not None and (
+            not isinstance(cast(object, self.redis), str)
+            or not self.redis.startswith(("redis://", "rediss://", "unix://"))
+        ):
+            # Not shown: it may hold a password.
+            raise InvalidArgumentError("rate_limits.redis: expected a redis://, rediss:// or unix:// URL.")
+        for group in EndpointGroup:
+            arguments.integer(f"rate_limits.{group.value}", getattr(self, group.value), 1, _MOST)
+
+    def of(self, group: EndpointGroup) -> tuple[int, float]:
+        """Give how many requests of a group are allowed, and in how many seconds.
+
+        A share of less than one request per window is one request in so much longer a window.
+        """
+        allowed: float = getattr(self, group.value) * self.share
+        return (int(allowed), self.window) if allowed >= 1 else (1, self.window / allowed)

@@ -1,0 +1,1 @@
+"""The sandbox's own routes, its history and its audit."""

@@ -1,0 +1,240 @@
+"""What happened in a sandbox, in the order in which it did, for people and for tests.
+
+Entries are plain values, stamped with the sandbox's time. None of them holds a token, a webhook's
+secret, or what a URL may carry of either: its query.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from enum import Enum
+from itertools import islice
+from typing import Final, TypeAlias, cast
+from urllib.parse import urlsplit
+
+from attrs import asdict, frozen
+
+from ...models import OrderStatus
+from ...money import Money
+from ..http.api_error import Json
+
+DEFAULT_LIMIT: Final = 10_000
+"""How many entries a sandbox keeps unless told otherwise."""
+_PATH_SHOWN: Final = 200
+
+
+@frozen
+class RequestAnswered:
+    """A request: ``operation`` is its endpoint's name, ``status`` None while there is no answer.
+
+    ``code`` is the error's, ``order_ids`` are the orders that it was about, ``scenarios`` those that
+    played in it. ``lost``: the connection broke in place of the answer.
+    """
+
+    at: datetime
+    request_id: str
+    method: str
+    path: str
+    status: int | None
+    operation: str | None = None
+    code: str | None = None
+    order_ids: tuple[int, ...] = ()
+    scenarios: tuple[str, ...] = ()
+    lost: bool = False
+
+    def __str__(self) -> str:
+        shown = f"{_time(self.at)} {self.method} {self.path} -> "
+        if self.status is None:
+            shown += "lost" if self.lost else "not yet"
+        else:
+            shown += f"{self.status} {self.code}" if self.code else str(self.status)
+            shown += ", which is lost" if self.lost else ""
+        if self.order_ids:
+            some = ", ".join(map(str, self.order_ids[:3]))
+            left = len(self.order_ids) - 3
+            shown += f", order {some}" + (f" and {left} more" if left > 0 else "")
+        played = f" [{', '.join(self.scenarios)}]" if self.scenarios else ""
+        return f"{shown} ({self.request_id}){played}"
+
+
+@frozen
+class OrderRented:
+    """A number was rented; ``price`` is in whole rupiah, ``parent_id`` the order that had it before."""
+
+    at: datetime
+    order_id: int
+    product_id: int
+    phone_number: str
+    price: int
+    parent_id: int | None = None
+
+    def __str__(self) -> str:
+        again = "" if self.parent_id is None else f", again after order {self.parent_id}"
+        price = Money.idr(self.price)
+        return (
+            f"{_time(self.at)} order {self.order_id}: rented {self.phone_number}, "
+            f"product {self.product_id}, for {price}{again}"
+        )
+
+
+@frozen
+class SmsReceived:
+    """An SMS arrived; ``code`` is what the service found in its ``text``."""
+
+    at: datetime
+    order_id: int
+    revision: int
+    code: str | None
+    text: str
+
+    def __str__(self) -> str:
+        found = "no code" if self.code is None else f"code {self.code}"
+        return f"{_time(self.at)} order {self.order_id}: SMS {self.revision}, {found}: {self.text!r}"
+
+
+@frozen
+class OrderEnded:
+    """An order ended, and ``refund`` rupiah were given back for it."""
+
+    at: datetime
+    order_id: int
+    status: OrderStatus
+    refund: int
+
+    def __str__(self) -> str:
+        back = f", {Money.idr(self.refund)} refunded" if self.refund else ""
+        return f"{_time(self.at)} order {self.order_id}: {self.status.value}{back}"
+
+
+@frozen
+class WebhookSent:
+    """A webhook was sent: ``status`` is what its endpoint answered, None when it could not be reached."""
+
+    at: datetime
+    url: str
+    event: str
+    order_id: int | None
+    attempt: int
+    status: int | None
+
+    def __str__(self) -> str:
+        order = "" if self.order_id is None else f" of order {self.order_id}"
+        answer = "not reached" if self.status is None else str(self.status)
+        return f"{_time(self.at)} webhook {self.event}{order}, attempt {self.attempt}: {self.url} -> {answer}"
+
+
+@frozen
+class TimeAdvanced:
+    """The sandbox's time was moved forward by ``seconds``, to ``at``."""
+
+    at: datetime
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{_time(self.at)} time: {self.seconds:g} seconds ahead"
+
+
+@frozen
+class ScenarioChosen:
+    """Scenarios were chosen for a ``place``; none of them: what was chosen there is over."""
+
+    at: datetime
+    scenarios: tuple[str, ...]
+    place: str
+
+    def __str__(self) -> str:
+        return f"{_time(self.at)} scenario for {self.place}: {', '.join(self.scenarios) or 'none any more'}"
+
+
+@frozen
+class SettingChanged:
+    """Something about the account or the service was set to a ``value``."""
+
+    at: datetime
+    name: str
+    value: float | str | None
+
+    def __str__(self) -> str:
+        return f"{_time(self.at)} set {self.name}: {'none' if self.value is None else self.value}"
+
+
+Entry: TypeAlias = (
+    RequestAnswered
+    | OrderRented
+    | SmsReceived
+    | OrderEnded
+    | WebhookSent
+    | TimeAdvanced
+    | ScenarioChosen
+    | SettingChanged
+)
+"""Anything that a history tells of."""
+
+
+class History:
+    """The last ``limit`` entries; ``total`` counts also those that it has forgotten."""
+
+    def __init__(self, limit: int) -> None:
+        self.entries: deque[Entry] = deque(maxlen=limit)
+        self.total: int = 0
+
+    def add(self, *entries: Entry) -> None:
+        """Take note of what happened."""
+        self.extend(entries)
+
+    def extend(self, entries: Sequence[Entry]) -> None:
+        """Take note of all that happened since the last time."""
+        self.total += len(entries)
+        self.entries.extend(entries)
+
+    @property
+    def forgotten(self) -> int:
+        """How many entries there were before those that it holds."""
+        return self.total - len(self.entries)
+
+    def clear(self) -> None:
+        """Forget all entries; they still count."""
+        self.entries.clear()
+
+    def since(self, number: int, limit: int) -> tuple[Entry, ...]:
+        """Give at most ``limit`` entries after the first ``number`` of all that there were."""
+        begin = max(0, number - self.forgotten)
+        return tuple(islice(self.entries, begin, begin + limit))
+
+
+def as_json(entry: Entry) -> Json:
+    """Show an entry: its kind, what it says to people, and all that it holds."""
+    held: Mapping[str, object] = asdict(entry)
+    return {
+        "kind": type(entry).__name__,
+        "summary": str(entry),
+        **{name: _plain(value) for name, value in held.items()},
+    }
+
+
+def shown_path(path: str, token: str) -> str:
+    """Shorten a path that nobody would read whole; a token that got into it is left out."""
+    path = path.replace(token, "***") if token else path
+    return path if len(path) <= _PATH_SHOWN else f"{path[:_PATH_SHOWN]}..."
+
+
+def shown_url(url: str) -> str:
+    """Give a webhook's URL without what may be secret: user, query and fragment."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _plain(value: object) -> Json:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Enum):
+        return str(value.value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in cast(Iterable[object], value)]
+    return cast(Json, value)
+
+
+def _time(at: datetime) -> str:
+    return at.isoformat(sep=" ", timespec="milliseconds")[:23]

@@ -1,0 +1,306 @@
+"""The scenarios by name: each is made by the function of its name, in Python and wherever it is written.
+
+Written out they look as in Python, ``otp_after(5)`` or ``rate_limited(retry_after=10)``, several of
+them separated by commas. Their times are in seconds.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from difflib import get_close_matches
+from functools import wraps
+from typing import Final, NoReturn, ParamSpec
+
+from attrs import evolve, frozen
+
+from ...errors import API_ERRORS, InvalidArgumentError
+from ..checks import check_seconds, check_whole
+from ..http.api_error import Problem
+from ..service.suppliers import Behaviour, Message
+from .scenario import PURCHASES, Fault, Scenario
+
+P = ParamSpec("P")
+
+SCENARIOS: Final[dict[str, Callable[..., Scenario]]] = {}
+"""All of them, by name."""
+
+BEHAVIOUR: Final = "behaviour"
+"""What a behaviour that has no name is called."""
+
+_WITHOUT_CODE: Final = "Tap to confirm: https://example.com/c/7f3a"
+_FORM: Final = re.compile(r"\s*(?P<name>\w+)\s*(?:\((?P<arguments>[^()]*)\))?\s*(?:,|$)")
+_CANCEL: Final = "orders.cancel"
+_MOST_NAMED: Final = 3
+
+
+@frozen
+class Described:
+    """A scenario as it is written, with its defaults, and what it is about."""
+
+    form: str
+    about: str
+
+
+def _named(make: Callable[P, Scenario]) -> Callable[P, Scenario]:
+    """Put a scenario into the table; its name then tells its arguments, which are checked."""
+    name, signature = make.__name__, inspect.signature(make)
+
+    @wraps(make)
+    def made(*args: P.args, **kwargs: P.kwargs) -> Scenario:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        for argument, value in bound.arguments.items():
+            if signature.parameters[argument].annotation == "int":
+                check_whole(argument, value, 0)
+            else:
+                check_seconds(argument, value)
+        given = ", ".join(map(_shown, bound.arguments.values()))
+        return evolve(make(*args, **kwargs), name=f"{name}({given})" if given else name)
+
+    SCENARIOS[name] = made
+    return made
+
+
+def _messages(*messages: Message) -> Scenario:
+    return Scenario(name="", operations=PURCHASES, behaviour=Behaviour(messages=messages))
+
+
+def _problem(code: str, message: str) -> Problem:
+    return Problem(code, message, API_ERRORS[code][1])
+
+
+def _fault(code: str, message: str, lasts: float | None = None) -> Scenario:
+    problem = _problem(code, message)
+    return Scenario(name="", fault=Fault(problem.status, problem=problem), lasts=lasts)
+
+
+@_named
+def usual() -> Scenario:
+    """Nothing goes wrong, whatever was chosen for more than this."""
+    return Scenario(name="", alone=True)
+
+
+@_named
+def otp_after(seconds: float = 2.0) -> Scenario:
+    """The SMS comes after so many seconds."""
+    return _messages(Message(seconds))
+
+
+@_named
+def text_only(seconds: float = 2.0) -> Scenario:
+    """The SMS has no code in it."""
+    return _messages(Message(seconds, _WITHOUT_CODE))
+
+
+@_named
+def text_then_code(first: float = 2.0, second: float = 30.0) -> Scenario:
+    """An SMS without a code comes, and later one with it."""
+    return _messages(Message(first, _WITHOUT_CODE), Message(second))
+
+
+@_named
+def two_messages(first: float = 2.0, second: float = 30.0) -> Scenario:
+    """Two SMS come, each with a code of its own."""
+    return _messages(Message(first), Message(second))
+
+
+@_named
+def never() -> Scenario:
+    """No SMS comes, so the order expires and its price is given back."""
+    return _messages()
+
+
+@_named
+def expires_soon(seconds: float = 10.0) -> Scenario:
+    """The order ends after so many seconds."""
+    return Scenario(name="", operations=PURCHASES, behaviour=Behaviour(lifetime=seconds))
+
+
+@_named
+def partial(numbers: int = 1) -> Scenario:
+    """Only so many of the numbers asked for can be had."""
+    return Scenario(name="", operations=("orders.create",), behaviour=Behaviour(at_most=numbers))
+
+
+@_named
+def no_stock() -> Scenario:
+    """Nobody has the number, although the catalogue still shows it."""
+    return Scenario(name="", operations=("orders.create",), behaviour=Behaviour(sold_out=True))
+
+
+@_named
+def provider_error() -> Scenario:
+    """The suppliers refuse: a purchase, a cancel, a resend."""
+    behaviour = Behaviour(outcome="provider_error", cancel="provider_error", resend="provider_error")
+    operations = (*PURCHASES, "orders.reactivate_options", _CANCEL, "orders.resend")
+    return Scenario(name="", operations=operations, behaviour=behaviour)
+
+
+@_named
+def insufficient_balance() -> Scenario:
+    """The balance is too low for any purchase."""
+    problem = _problem("INSUFFICIENT_BALANCE", "Balance too low")
+    return Scenario(name="", operations=PURCHASES, behaviour=Behaviour(problem=problem))
+
+
+@_named
+def slow_create(seconds: float = 5.0) -> Scenario:
+    """A purchase settles after so many seconds, and its idempotency key is in use until then."""
+    return Scenario(name="", operations=PURCHASES, behaviour=Behaviour(takes=seconds))
+
+
+@_named
+def ban(seconds: float = 14_400.0) -> Scenario:
+    """The abuse guard has paused ordering for so long."""
+    return Scenario(name="", operations=("orders.create",), ban=True, lasts=seconds)
+
+
+@_named
+def too_early(seconds: float = 600.0) -> Scenario:
+    """An order cannot be cancelled in its first so many seconds."""
+    return Scenario(name="", operations=(*PURCHASES, _CANCEL), behaviour=Behaviour(cancel_after=seconds))
+
+
+@_named
+def cancel_refused() -> Scenario:
+    """The supplier refuses to cancel."""
+    return Scenario(name="", operations=(_CANCEL,), behaviour=Behaviour(cancel="provider_error"))
+
+
+@_named
+def resend_refused() -> Scenario:
+    """The supplier refuses to send another SMS."""
+    behaviour = Behaviour(resend="provider_error")
+    return Scenario(name="", operations=("orders.resend",), behaviour=behaviour)
+
+
+@_named
+def fx_down() -> Scenario:
+    """There is no USD/IDR rate, so v2 shows no money and sells nothing."""
+    return Scenario(name="", no_rate=True)
+
+
+@_named
+def rate_limited(retry_after: int = 30) -> Scenario:
+    """Too many requests were sent; it is over after so many seconds."""
+    return _fault("RATE_LIMIT_EXCEEDED", "Too many requests", retry_after)
+
+
+@_named
+def maintenance(seconds: float = 60.0) -> Scenario:
+    """The service is closed for so long."""
+    return _fault("SERVICE_UNAVAILABLE", "Down for maintenance", seconds)
+
+
+@_named
+def unauthorized() -> Scenario:
+    """The token is not valid any more."""
+    return _fault("UNAUTHORIZED", "Token missing or not valid")
+
+
+@_named
+def suspended() -> Scenario:
+    """The account is forbidden everything."""
+    return _fault("FORBIDDEN", "The account is suspended")
+
+
+@_named
+def internal_error() -> Scenario:
+    """The service fails, and nothing was done."""
+    return _fault("INTERNAL_ERROR", "Something went wrong")
+
+
+@_named
+def bad_gateway() -> Scenario:
+    """A proxy in between answers with a bare 502, and nothing was done."""
+    return Scenario(name="", fault=Fault(502))
+
+
+@_named
+def slow_answer(seconds: float = 5.0) -> Scenario:
+    """What was asked for is done at once, and answered after so many seconds."""
+    return Scenario(name="", delay=seconds)
+
+
+@_named
+def lost_response() -> Scenario:
+    """What was asked for is done, and the connection breaks before the answer."""
+    return Scenario(name="", lost=True)
+
+
+@_named
+def lost_request() -> Scenario:
+    """The connection breaks, and nothing was done."""
+    return Scenario(name="", fault=Fault(0, lost=True))
+
+
+def parse(text: str) -> tuple[Scenario, ...]:
+    """Make scenarios of how they are written; raises `InvalidArgumentError` for what is not one."""
+    found: list[Scenario] = []
+    place = 0
+    while place < len(text) or not found:
+        match = _FORM.match(text, place)
+        if match is None:
+            _refuse(f"expected names as 'otp_after(5), lost_response', not {text[:200]!r}")
+        found.append(_make(match["name"], match["arguments"] or ""))
+        place = match.end()
+    return tuple(found)
+
+
+def of_behaviour(behaviour: Behaviour) -> Scenario:
+    """Make a scenario of a behaviour; it plays in purchases, and in cancels and resends it speaks of."""
+    operations = [*PURCHASES, "orders.reactivate_options"]
+    operations += [_CANCEL] if behaviour.cancel != "ok" or behaviour.cancel_after is not None else []
+    operations += ["orders.resend"] if behaviour.resend != "ok" else []
+    return Scenario(name=BEHAVIOUR, operations=tuple(operations), behaviour=behaviour)
+
+
+def described() -> tuple[Described, ...]:
+    """Give all scenarios as they are written and what each is about."""
+    return tuple(Described(_form(name), inspect.getdoc(make) or "") for name, make in SCENARIOS.items())
+
+
+def _form(name: str) -> str:
+    parameters = inspect.signature(SCENARIOS[name]).parameters.values()
+    arguments = ", ".join(f"{parameter.name}={_shown(parameter.default)}" for parameter in parameters)
+    return f"{name}({arguments})" if arguments else name
+
+
+def _make(name: str, arguments: str) -> Scenario:
+    make = SCENARIOS.get(name)
+    if make is None:
+        close = get_close_matches(name, SCENARIOS, _MOST_NAMED) or sorted(SCENARIOS)
+        known = "the closest are" if len(close) <= _MOST_NAMED else "there are"
+        _refuse(f"nothing is called {name!r}; {known} {', '.join(close)}")
+    args: list[float] = []
+    kwargs: dict[str, float] = {}
+    for given in filter(None, map(str.strip, arguments.split(","))):
+        key, _, value = given.rpartition("=")
+        if key:
+            kwargs[key.strip()] = _number(value)
+        else:
+            args.append(_number(value))
+    try:
+        inspect.signature(make).bind(*args, **kwargs)
+    except TypeError:
+        _refuse(f"what is called {name} is {_form(name)}")
+    return make(*args, **kwargs)
+
+
+def _shown(number: float) -> str:
+    return str(int(number)) if number == int(number) else str(number)
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        _refuse(f"{text.strip()!r} is not a number")
+    # What is written without a fraction may also be a count.
+    return int(number) if number.is_integer() else number
+
+
+def _refuse(problem: str) -> NoReturn:
+    raise InvalidArgumentError(f"scenario: {problem}.")

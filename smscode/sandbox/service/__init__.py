@@ -1,0 +1,1 @@
+"""The service as a state machine: no clock, no I/O, no threads."""

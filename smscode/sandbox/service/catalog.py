@@ -1,0 +1,155 @@
+"""What the service sells: countries, services, operators, and the price tiers of each pair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
+
+from attrs import define, frozen
+
+
+@frozen
+class CatalogCountry:
+    """A country; ``prefix`` and ``digits`` are how its mobile numbers go on after the dial code."""
+
+    id: int
+    code: str
+    name: str
+    dial_code: str
+    emoji: str
+    prefix: str
+    digits: int
+
+
+@frozen
+class CatalogService:
+    """A service that sends codes."""
+
+    id: int
+    code: str
+    name: str
+
+
+@frozen
+class CatalogOperator:
+    """A mobile operator of a country."""
+
+    id: int
+    code: str
+    name: str
+
+
+@frozen
+class Provider:
+    """A supplier of numbers; ``repeats`` tells whether it can resend an SMS and rent a number again.
+
+    ``past`` is how many orders it had on each day before the sandbox began, and how many of them got
+    a code.
+    """
+
+    code: str
+    past: tuple[int, int] = (0, 0)
+    repeats: bool = True
+
+
+@define(eq=False)
+class Tier:
+    """A product: one supplier's price for one service in one country. Only ``stock`` changes."""
+
+    id: int
+    catalog_product_id: int
+    country: CatalogCountry
+    service: CatalogService
+    provider: Provider
+    operator: CatalogOperator | None
+    price: int
+    stock: int
+
+    @property
+    def name(self) -> str:
+        """The name that the product list shows."""
+        return f"{self.service.name} {self.country.name}"
+
+
+_Key: TypeAlias = Callable[[Tier], tuple[int | str, ...]]
+
+SORTS: dict[str, _Key] = {
+    "price_asc": lambda tier: (tier.price, tier.id),
+    "price_desc": lambda tier: (-tier.price, tier.id),
+    "available_asc": lambda tier: (tier.stock, tier.id),
+    "available_desc": lambda tier: (-tier.stock, tier.id),
+    "name_asc": lambda tier: (tier.name, tier.price, tier.id),
+}
+"""The sort orders; ``name_desc`` is not a key but a reversed list, see `Catalog.products`."""
+
+
+class Catalog:
+    """The tiers, and the questions that the catalog endpoints ask about them.
+
+    A missing ``operator_id`` means the tiers of no particular operator, as the service has it.
+    """
+
+    def __init__(
+        self, countries: Iterable[CatalogCountry], services: Iterable[CatalogService], tiers: Iterable[Tier]
+    ) -> None:
+        self.countries: tuple[CatalogCountry, ...] = tuple(countries)
+        self.services: tuple[CatalogService, ...] = tuple(services)
+        self.tiers: dict[int, Tier] = {tier.id: tier for tier in tiers}
+        self.providers: tuple[Provider, ...] = tuple(
+            {tier.provider.code: tier.provider for tier in self.tiers.values()}.values()
+        )
+        self._routed: dict[int, list[Tier]] = {}
+        for tier in self.tiers.values():
+            self._routed.setdefault(tier.catalog_product_id, []).append(tier)
+
+    def services_in(self, country_id: int | None) -> list[CatalogService]:
+        """Give all services, or those with stock in one country."""
+        if country_id is None:
+            return list(self.services)
+        stocked = {
+            tier.service.id for tier in self.tiers.values() if tier.stock and tier.country.id == country_id
+        }
+        return [service for service in self.services if service.id in stocked]
+
+    def operators(self, country_id: int, platform_id: int) -> list[CatalogOperator | None]:
+        """Give the operators with stock for a pair; None, which comes first, is any of them.
+
+        The list is empty where there is nothing to choose.
+        """
+        found = {
+            tier.operator.id if tier.operator else 0: tier.operator
+            for tier in self.tiers.values()
+            if tier.stock and tier.country.id == country_id and tier.service.id == platform_id
+        }
+        return [] if found.keys() == {0} else [found[key] for key in sorted(found)]
+
+    def products(
+        self, country_id: int | None, platform_id: int | None, operator_id: int | None, sort: str
+    ) -> list[Tier]:
+        """Give the tiers with stock that pass the filters; an unknown ``sort`` is ``price_asc``."""
+        found = [
+            tier
+            for tier in self.tiers.values()
+            if tier.stock
+            and (country_id is None or tier.country.id == country_id)
+            and (platform_id is None or tier.service.id == platform_id)
+            and operator_id == (tier.operator.id if tier.operator else None)
+        ]
+        if sort == "name_desc":
+            found.sort(key=SORTS["price_asc"])
+            found.sort(key=lambda tier: tier.name, reverse=True)
+        else:
+            found.sort(key=SORTS.get(sort, SORTS["price_asc"]))
+        return found
+
+    def routed(self, catalog_product_id: int | None) -> Sequence[Tier]:
+        """Give the tiers that belong to a ``catalog_product_id``, with or without stock."""
+        return self._routed.get(catalog_product_id or 0, ())
+
+    def offers(self, catalog_product_id: int, operator_id: int | None) -> list[Tier]:
+        """Give the tiers with stock that a routed order may be filled from."""
+        return [
+            tier
+            for tier in self.routed(catalog_product_id)
+            if tier.stock and operator_id == (tier.operator.id if tier.operator else None)
+        ]

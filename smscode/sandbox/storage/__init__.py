@@ -1,0 +1,1 @@
+"""A sandbox that is kept in a file."""

@@ -1,0 +1,1 @@
+"""Ways to the sandbox and from it: transports, TCP, webhooks."""

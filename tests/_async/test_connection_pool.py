@@ -1,0 +1,726 @@
+"""What goes over the wire and what may come back: respx between httpx and the network, then sockets."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import ssl
+import sys
+import threading
+import traceback
+from typing import Any, Literal
+
+import httpx
+import pytest
+import respx
+
+from smscode import (
+    AsyncClient,
+    ConfigurationError,
+    InvalidResponseError,
+    Money,
+    NetworkError,
+    NotFoundError,
+    RequestTimeoutError,
+    RetryPolicy,
+    SmscodeError,
+    Timeouts,
+    calls,
+)
+from smscode._concurrency import AsyncCaller, AsyncEvent, AsyncRuntime, AsyncSignal
+from smscode._version import DISTRIBUTION, VERSION
+from smscode.core.api.call import EndpointGroup
+from smscode.core.flow import Acquire
+from smscode.core.ratelimit.limiter import Lease
+from smscode.core.waiting.shared_poll import Waiter
+from smscode.core.waiting.sms_wait import SmsWait
+from smscode.sandbox import Sandbox
+
+from ..concurrency import AsyncFairSemaphore, raw_server
+from .helpers import BALANCE_V1, AsyncScript, idle_lanes, until
+
+pytestmark = pytest.mark.anyio
+
+Version = Literal["v1", "v2"]
+
+TOKEN = "canary-7Qx9-token"
+HERE = "http://127.0.0.1:9"
+ONCE = RetryPolicy(max_attempts=1)
+QUICK = RetryPolicy(base=0.001, cap=0.001)
+BALANCE = Money.idr(1_000_000)
+OK = httpx.Response(200, content=BALANCE_V1)
+# Leaving an answer in the middle leaves httpx's generators behind, of which trio warns as they go.
+LEFT_IN_THE_MIDDLE = pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
+
+
+def lanes_client(**options: Any) -> AsyncClient:
+    """Make a client on connections of its own."""
+    defaults: dict[str, Any] = {"api_version": "v1", "base_url": HERE, "retry": ONCE}
+    return AsyncClient(TOKEN, **(defaults | options))
+
+
+def packed(body: bytes) -> httpx.Response:
+    return httpx.Response(200, headers={"content-encoding": "gzip"}, stream=httpx.ByteStream(body))
+
+
+def http(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
+    """Give an answer as it goes over the wire."""
+    head = "\r\n".join([f"HTTP/1.1 {status}", f"content-length: {len(body)}", *headers])
+    return head.encode() + b"\r\n\r\n" + body
+
+
+GOOD = http(BALANCE_V1)
+
+
+# -- requests --------------------------------------------------------------------------------------
+
+
+async def test_a_request_has_these_headers_and_no_others() -> None:
+    with respx.mock(base_url="https://api.smscode.gg") as router:
+        route = router.get("/v1/balance").mock(return_value=OK)
+        async with AsyncClient(TOKEN, api_version="v1") as client:
+            assert (await client.balance()).balance == BALANCE
+        request = route.calls.last.request
+    assert dict(request.headers) == {
+        "host": "api.smscode.gg",
+        "accept": "application/json",
+        "accept-encoding": "gzip",
+        "user-agent": f"{DISTRIBUTION}/{VERSION}",
+        "authorization": f"Bearer {TOKEN}",
+    }
+    assert request.content == b""
+
+
+async def test_a_purchase_has_its_body_key_and_length() -> None:
+    created = {"success": True, "data": {"orders": [{"id": 7}], "failed_count": 0}}
+    with respx.mock(base_url=HERE) as router:
+        route = router.post("/v2/orders/create").mock(return_value=httpx.Response(200, json=created))
+        async with lanes_client(api_version="v2") as client:
+            await client.orders.create(product_id=142, max_price="0.50", idempotency_key="key-1")
+        request = route.calls.last.request
+    assert request.content == b'{"product_id":142,"quantity":1,"max_price":"0.50"}'
+    assert request.headers["content-length"] == str(len(request.content))
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["idempotency-key"] == "key-1"
+
+
+async def test_a_query_is_escaped() -> None:
+    rate = {"pair": "USD/IDR", "rate": 16_250, "base_currency": "USD", "quote_currency": "IDR"}
+    with respx.mock() as router:
+        answer = httpx.Response(200, json={"success": True, "data": rate})
+        route = router.get(url__startswith=f"{HERE}/api/v1/catalog/").mock(return_value=answer)
+        async with lanes_client(base_url=f"{HERE}/api/") as client:
+            await client.catalog.exchange_rate()
+        assert str(route.calls.last.request.url) == f"{HERE}/api/v1/catalog/exchange-rate?pair=USD%2FIDR"
+
+
+async def test_no_cookie_is_kept() -> None:
+    with respx.mock(base_url=HERE) as router:
+        answer = httpx.Response(200, headers={"set-cookie": "session=1; Path=/"}, content=BALANCE_V1)
+        route = router.get("/v1/balance").mock(return_value=answer)
+        async with lanes_client() as client:
+            await client.balance()
+            await client.balance()
+        assert "cookie" not in route.calls.last.request.headers
+
+
+# -- answers ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_not_followed(status: int) -> None:
+    with respx.mock(base_url=HERE) as router:
+        answer = httpx.Response(status, headers={"location": "https://elsewhere.example.net/"})
+        route = router.get("/v1/balance").mock(return_value=answer)
+        async with lanes_client(retry=QUICK) as client:
+            with pytest.raises(InvalidResponseError, match="redirect") as caught:
+                await client.balance()
+        assert route.call_count == 1
+    assert caught.value.status_code == status
+
+
+async def test_a_packed_answer_is_unpacked() -> None:
+    with respx.mock(base_url=HERE) as router:
+        router.get("/v1/balance").mock(return_value=packed(gzip.compress(BALANCE_V1)))
+        async with lanes_client() as client:
+            assert (await client.balance()).balance == BALANCE
+
+
+async def test_an_encoding_that_was_not_asked_for_is_refused() -> None:
+    with respx.mock(base_url=HERE) as router:
+        answer = httpx.Response(200, headers={"content-encoding": "br"}, content=b"...")
+        route = router.get("/v1/balance").mock(return_value=answer)
+        async with lanes_client(retry=QUICK) as client:
+            with pytest.raises(InvalidResponseError, match="content encoding") as caught:
+                await client.balance()
+            assert idle_lanes(client) == []
+        assert route.call_count == 4
+    assert (caught.value.outcome, caught.value.attempts) == ("unknown", 4)
+
+
+@LEFT_IN_THE_MIDDLE
+@pytest.mark.parametrize("body", [gzip.compress(BALANCE_V1)[:-9], b"this is not gzip"])
+async def test_a_packed_answer_that_is_cut_or_damaged_is_like_a_broken_connection(body: bytes) -> None:
+    bad = http(body, "200 OK", "content-encoding: gzip")
+    with raw_server(lambda number, request: (bad if number == 1 else GOOD, False)) as server:
+        async with lanes_client(base_url=server.url) as client:
+            with pytest.raises(NetworkError, match="compression") as caught:
+                await client.balance()
+            assert caught.value.outcome == "unknown"
+            assert idle_lanes(client) == []
+            assert (await client.balance()).balance == BALANCE
+    assert server.connections == 2
+
+
+@LEFT_IN_THE_MIDDLE
+@pytest.mark.parametrize("is_packed", [False, True])
+async def test_an_answer_has_a_largest_size_unpacked(
+    is_packed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = BALANCE_V1 + b" " * 5000
+    answer = packed(gzip.compress(body)) if is_packed else httpx.Response(200, content=body)
+    with respx.mock(base_url=HERE) as router:
+        router.get("/v1/balance").mock(return_value=answer)
+        async with lanes_client() as client:
+            monkeypatch.setattr("smscode._http.messages.LARGEST_BODY", len(body))
+            assert (await client.balance()).balance == BALANCE
+            monkeypatch.setattr("smscode._http.messages.LARGEST_BODY", len(body) - 1)
+            with pytest.raises(InvalidResponseError, match=f"larger than {len(body) - 1} bytes"):
+                await client.balance()
+            assert idle_lanes(client) == []
+
+
+# -- failures --------------------------------------------------------------------------------------
+
+FAILURES: list[tuple[Exception, type[NetworkError], str]] = [
+    (httpx.ConnectError("no"), NetworkError, "not_sent"),
+    (httpx.ConnectTimeout("no"), RequestTimeoutError, "not_sent"),
+    (httpx.PoolTimeout("no"), RequestTimeoutError, "not_sent"),
+    (httpx.ProxyError("no"), NetworkError, "not_sent"),
+    (httpx.ReadError("no"), NetworkError, "unknown"),
+    (httpx.WriteError("no"), NetworkError, "unknown"),
+    (httpx.CloseError("no"), NetworkError, "unknown"),
+    (httpx.ReadTimeout("no"), RequestTimeoutError, "unknown"),
+    (httpx.WriteTimeout("no"), RequestTimeoutError, "unknown"),
+    (httpx.RemoteProtocolError("no"), NetworkError, "unknown"),
+    (httpx.LocalProtocolError("no"), NetworkError, "not_sent"),
+    (httpx.UnsupportedProtocol("no"), NetworkError, "not_sent"),
+    (ConnectionResetError("no"), NetworkError, "unknown"),
+    (ssl.SSLError("no"), NetworkError, "unknown"),
+]
+
+
+@pytest.mark.parametrize(("failure", "class_", "outcome"), FAILURES)
+async def test_a_failure_says_what_became_of_the_request(
+    failure: Exception, class_: type[NetworkError], outcome: str
+) -> None:
+    with respx.mock(base_url=HERE) as router:
+        router.get("/v1/balance").mock(side_effect=failure)
+        async with lanes_client() as client:
+            with pytest.raises(NetworkError) as caught:
+                await client.balance()
+            assert idle_lanes(client) == []
+    assert type(caught.value) is class_
+    assert (caught.value.outcome, caught.value.attempts) == (outcome, 1)
+    assert type(failure).__name__ in str(caught.value)
+
+
+async def test_a_certificate_that_cannot_be_verified_stays_that_way() -> None:
+    failure = httpx.ConnectError("TLS")
+    failure.__cause__ = ssl.SSLCertVerificationError("self-signed certificate")
+    script = AsyncScript([failure, OK])
+    async with lanes_client(transport=script, retry=QUICK) as client:
+        with pytest.raises(NetworkError, match="certificate cannot be verified") as caught:
+            await client.balance()
+    assert len(script.requests) == 1
+    assert caught.value.outcome == "not_sent"
+    assert caught.value.__cause__ is failure
+
+
+async def test_an_exception_that_quotes_the_headers_is_not_passed_on() -> None:
+    with respx.mock(base_url=HERE) as router:
+        route = router.get("/v1/balance").mock(
+            side_effect=httpx.LocalProtocolError(f"Illegal header value b'Bearer {TOKEN}'")
+        )
+        async with lanes_client(retry=QUICK) as client:
+            with pytest.raises(NetworkError) as caught:
+                await client.balance()
+        assert route.call_count == 1
+    error = caught.value
+    assert (error.__cause__, error.__context__) == (None, None)
+    assert TOKEN not in f"{error} {error!r}"
+
+
+async def test_a_defect_below_is_not_tried_again_and_can_be_found() -> None:
+    with respx.mock(base_url=HERE) as router:
+        route = router.get("/v1/balance").mock(side_effect=[ZeroDivisionError("a defect"), OK])
+        async with lanes_client(max_connections=1, retry=QUICK) as client:
+            with pytest.raises(NetworkError, match=r"transport failed \(ZeroDivisionError\)") as caught:
+                await client.balance()
+            assert route.call_count == 1
+            assert (await client.balance()).balance == BALANCE
+    assert (caught.value.outcome, caught.value.trouble) == ("unknown", "transport failed")
+    cause = caught.value.__cause__
+    assert isinstance(cause, ZeroDivisionError)
+    frames = [frame.filename for frame in traceback.extract_tb(cause.__traceback__)]
+    assert any("respx" in name for name in frames)
+    assert not any("httpcore" in name for name in frames)
+
+
+async def test_a_socks_proxy_without_its_package_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    async with lanes_client(base_url="https://api.smscode.gg") as client:
+        with pytest.raises(ConfigurationError, match=r"ALL_PROXY: .*httpx\[socks\]"):
+            await client.balance()
+
+
+async def test_passing_failures_are_repeated_on_new_lanes() -> None:
+    with respx.mock(base_url=HERE) as router:
+        route = router.get("/v1/balance").mock(
+            side_effect=[httpx.ReadError("no"), httpx.ConnectTimeout("no"), OK]
+        )
+        async with lanes_client(retry=QUICK, max_connections=1) as client:
+            assert (await client.send(calls.balance.get())).attempts == 3
+        assert route.call_count == 3
+
+
+# -- lanes and the gate ----------------------------------------------------------------------------
+
+
+async def test_a_lane_is_used_again() -> None:
+    with raw_server(lambda connection, request: (GOOD, False)) as server:
+        async with lanes_client(base_url=server.url) as client:
+            for _ in range(3):
+                assert (await client.balance()).balance == BALANCE
+                assert len(idle_lanes(client)) == 1
+        await until(lambda: not server.open)
+    assert (server.connections, server.requests) == (1, 3)
+
+
+async def test_the_lane_used_last_is_used_first() -> None:
+    both_asked = threading.Barrier(2)
+
+    def respond(number: int, request: int) -> tuple[bytes, bool]:
+        if request == 1:
+            both_asked.wait(10)
+        return GOOD, False
+
+    with raw_server(respond) as server:
+        async with lanes_client(base_url=server.url) as client:
+
+            async def ask(number: int) -> None:
+                await client.balance()
+
+            await AsyncRuntime().for_each(ask, [0, 1])
+            cold, warm = idle_lanes(client)
+            for _ in range(3):
+                await client.balance()
+                assert idle_lanes(client) == [cold, warm]
+    assert server.connections == 2
+
+
+async def test_no_more_lanes_than_allowed_are_opened() -> None:
+    with raw_server(lambda connection, request: (GOOD, False)) as server:
+        async with lanes_client(base_url=server.url, max_connections=4) as client:
+
+            async def ask(number: int) -> None:
+                assert (await client.balance()).balance == BALANCE
+
+            await AsyncRuntime().for_each(ask, range(20))
+            opened = server.connections
+            for _ in range(5):
+                await client.balance()
+            assert server.connections == opened
+    assert 1 <= opened <= 4
+    assert server.requests == 25
+
+
+@pytest.mark.parametrize(
+    ("answer", "close"),
+    [
+        (b"", True),
+        (GOOD[:30], True),
+        (GOOD[:-5], True),
+        (b"this is not HTTP\r\n\r\n", False),
+        (http(b"<html>", "502 Bad Gateway"), False),
+    ],
+)
+async def test_after_a_failure_the_call_is_repeated(answer: bytes, close: bool) -> None:
+    def respond(number: int, request: int) -> tuple[bytes, bool]:
+        return (answer, close) if server.requests == 1 else (GOOD, False)
+
+    with raw_server(respond) as server:
+        async with lanes_client(base_url=server.url, retry=QUICK) as client:
+            assert (await client.send(calls.balance.get())).attempts == 2
+    assert server.requests == 2
+
+
+@pytest.mark.parametrize("answer", [b"", GOOD[:-5]])
+async def test_a_lane_that_broke_is_not_used_again(answer: bytes) -> None:
+    with raw_server(lambda number, request: (answer if number == 1 else GOOD, number == 1)) as server:
+        async with lanes_client(base_url=server.url) as client:
+            with pytest.raises(NetworkError) as caught:
+                await client.balance()
+            assert caught.value.outcome == "unknown"
+            assert idle_lanes(client) == []
+            assert (await client.balance()).balance == BALANCE
+            assert len(idle_lanes(client)) == 1
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        ("200 OK", b'{"success": true, "data": "POISON!"}'),
+        ("200 OK", b'{"data": {}}'),
+        ("200 OK", b"<html>Welcome to the hotel</html>"),
+        ("302 Found", b""),
+        ("408 Request Timeout", b'{"success": false, "error": {}}'),
+        ("429 Too Many Requests", b"<html>Slow down</html>"),
+    ],
+)
+async def test_no_call_gets_the_answer_to_another_one_after_an_answer_too_many(
+    status: str, body: bytes
+) -> None:
+    """The service's answers are one behind on a connection where something sent an answer too many."""
+    behind = http(BALANCE_V1.replace(b"1000000", b"7"), "200 OK")
+
+    def respond(connection: int, request: int) -> tuple[bytes, bool]:
+        if connection > 1 or request == 1:
+            return GOOD, False
+        return (http(body, status) if request == 2 else behind), False
+
+    with raw_server(respond) as server:
+        async with lanes_client(base_url=server.url) as client:
+            assert (await client.balance()).balance == BALANCE
+            with pytest.raises(SmscodeError):
+                await client.balance()
+            assert idle_lanes(client) == []
+            for _ in range(2):
+                assert (await client.balance()).balance == BALANCE
+    assert server.connections == 2
+
+
+async def test_a_refusal_of_the_service_costs_no_connection() -> None:
+    refused = b'{"success": false, "error": {"code": "NOT_FOUND", "message": "no"}}'
+    with raw_server(lambda number, request: (http(refused, "404 Not Found"), False)) as server:
+        async with lanes_client(base_url=server.url) as client:
+            for _ in range(3):
+                with pytest.raises(NotFoundError):
+                    await client.balance()
+    assert server.connections == 1
+
+
+async def test_a_call_that_is_left_while_it_reads_its_answer_gives_everything_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def leave(runtime: AsyncRuntime, seconds: float) -> None:
+        raise KeyError(seconds)
+
+    rows = b",".join([b'{"id": 1, "code": "ID", "name": "Indonesia", "active": true}'] * 2_000)
+    page = http(b'{"success": true, "data": [' + rows + b"]}", "200 OK")
+    with raw_server(lambda number, request: (page if number == 1 else GOOD, False)) as server:
+        async with lanes_client(base_url=server.url, max_connections=1) as client:
+            with monkeypatch.context() as patch:
+                patch.setattr(AsyncRuntime, "sleep", leave)
+                with pytest.raises(KeyError):
+                    await client.catalog.countries()
+            assert idle_lanes(client) == []
+            assert (await client.balance()).balance == BALANCE
+    assert server.connections == 2
+
+
+async def test_an_answer_that_does_not_come_is_not_waited_for() -> None:
+    with raw_server(lambda number, request: (b"" if number == 1 else GOOD, False)) as server:
+        async with lanes_client(base_url=server.url, timeout=Timeouts(read=0.02)) as client:
+            with pytest.raises(RequestTimeoutError, match="No answer in time") as caught:
+                await client.balance()
+            assert caught.value.outcome == "unknown"
+            await until(lambda: not server.open)
+            assert (await client.balance()).balance == BALANCE
+
+
+async def test_a_server_that_nobody_runs_is_no_connection() -> None:
+    with raw_server(lambda number, request: (GOOD, False)) as server:
+        url = server.url
+    async with lanes_client(base_url=url) as client:
+        with pytest.raises(NetworkError, match="No connection") as caught:
+            await client.balance()
+        assert caught.value.outcome == "not_sent"
+        assert idle_lanes(client) == []
+
+
+@pytest.mark.parametrize("header", [[], ["connection: close"]])
+async def test_a_server_may_close_connections_between_calls(header: list[str]) -> None:
+    with raw_server(lambda number, request: (http(BALANCE_V1, "200 OK", *header), True)) as server:
+        async with lanes_client(base_url=server.url, retry=QUICK) as client:
+            for _ in range(5):
+                assert (await client.balance()).balance == BALANCE
+    assert server.connections >= 5
+
+
+async def test_a_lane_that_comes_back_after_the_end_is_closed() -> None:
+    may_answer = threading.Event()
+
+    def respond(number: int, request: int) -> tuple[bytes, bool]:
+        assert may_answer.wait(10)
+        return GOOD, False
+
+    with raw_server(respond) as server:
+        client = lanes_client(base_url=server.url)
+
+        async def use(part: int) -> None:
+            if part == 0:
+                assert (await client.balance()).balance == BALANCE
+            else:
+                await until(lambda: server.requests)
+                await client.aclose()
+                may_answer.set()
+
+        await AsyncRuntime().for_each(use, [0, 1])
+        await until(lambda: not server.open)
+        assert idle_lanes(client) == []
+
+
+class AsyncHeld(AsyncScript):
+    """Answers the first request only when it is let go, and the others at once."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+        self.go = AsyncEvent()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        if len(self.requests) == 1:
+            await self.go.wait(10)
+        return httpx.Response(200, content=BALANCE_V1)
+
+
+async def test_calls_beyond_the_connections_wait_in_their_order() -> None:
+    held = AsyncHeld()
+    client = lanes_client(transport=held, max_connections=1)
+    gate = client._driver._connections._gate
+
+    async def use(place: int) -> None:
+        if place == 5:
+            await until(lambda: len(gate._waiters) == 4)
+            held.go.set()
+            return
+        # One after the other: the first holds the connection, each other one queues up behind.
+        await until(lambda: len(held.requests) + len(gate._waiters) >= place)
+        await client.balance(timeout=100 + place)
+
+    async with client:
+        await AsyncRuntime().for_each(use, range(6))
+    left = [request.extensions["timeout"]["pool"] for request in held.requests]
+    assert len(left) == 5
+    assert left == sorted(left)
+
+
+async def test_waiting_for_a_connection_ends_with_the_time_of_the_call() -> None:
+    held = AsyncHeld()
+    client = lanes_client(transport=held, max_connections=1)
+
+    async def use(place: int) -> None:
+        if place == 0:
+            await client.balance()
+            return
+        await until(lambda: held.requests)
+        with pytest.raises(RequestTimeoutError, match="No connection became free in time") as caught:
+            await client.balance(timeout=0.01)
+        assert (caught.value.outcome, caught.value.attempts) == ("not_sent", 1)
+        held.go.set()
+
+    async with client:
+        await AsyncRuntime().for_each(use, [0, 1])
+        assert (await client.balance()).balance == BALANCE
+    assert len(held.requests) == 2
+
+
+async def test_a_gate_lets_nobody_overtake() -> None:
+    gate = AsyncFairSemaphore(2, AsyncRuntime())
+    one, two, three, four = (AsyncCaller(lambda _: None) for _ in range(4))
+    assert [await gate.enter(caller, 0) for caller in (one, two, three)] == [True, True, False]
+    gate.leave(one)
+    assert await gate.enter(three, 0)
+    assert not await gate.enter(four, 0)
+    gate.leave(one)  # again, which gives nobody a second place
+    assert not await gate.enter(four, 0)
+
+
+# -- what the caller brings ------------------------------------------------------------------------
+
+
+async def test_a_callers_transport_is_closed_with_the_client() -> None:
+    script = AsyncScript([httpx.ReadError("no"), OK])
+    async with lanes_client(transport=script) as client:
+        with pytest.raises(NetworkError):
+            await client.balance()
+        assert script.closed == 0  # a failure is no reason to take it away
+        await client.balance()
+    assert script.closed == 1
+
+
+async def test_a_callers_http_client_is_used_as_it_is_and_stays_open() -> None:
+    script = AsyncScript([httpx.Response(302, headers={"location": HERE}), httpx.ReadError("no"), OK])
+    http_client = httpx.AsyncClient(
+        transport=script,
+        follow_redirects=True,
+        auth=("user", "password"),
+        headers={"x-mine": "1", "authorization": "Basic nothing"},
+        base_url="https://elsewhere.example.net",
+    )
+    async with http_client:
+        async with lanes_client(http_client=http_client) as client:
+            with pytest.raises(InvalidResponseError, match="redirect"):
+                await client.balance()
+            with pytest.raises(NetworkError):
+                await client.balance()
+            assert (await client.balance()).balance == BALANCE
+        assert not http_client.is_closed
+    assert len(script.requests) == 3
+    for request in script.requests:
+        assert request.headers["authorization"] == f"Bearer {TOKEN}"
+        assert str(request.url) == f"{HERE}/v1/balance"
+
+
+async def test_a_callers_http_client_that_was_closed_meanwhile_fails_each_call() -> None:
+    http_client = httpx.AsyncClient(transport=AsyncScript([]))
+    async with lanes_client(http_client=http_client) as client:
+        await http_client.aclose()
+        with pytest.raises(NetworkError, match="transport failed") as caught:
+            await client.balance()
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+async def test_a_client_may_be_closed_without_having_been_used() -> None:
+    await lanes_client().aclose()
+
+
+# -- sockets ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("api_version", ["v1", "v2"])
+async def test_twenty_rentals_go_over_five_connections(api_version: Version) -> None:
+    pytest.importorskip("uvicorn")
+    sandbox = Sandbox(otp_after=0.02)
+    codes: dict[int, str | None] = {}
+    with sandbox.serve() as server:
+        client = AsyncClient(
+            sandbox.token,
+            api_version=api_version,
+            base_url=server.url,
+            max_connections=5,
+            poll_interval=0.02,
+        )
+
+        async def use(product_id: int) -> None:
+            created = await client.orders.create(catalog_product_id=product_id)
+            sms = await client.orders.wait_for_otp(created.orders[0].id)
+            codes[sms.order_id] = sms.code
+            await client.orders.finish(sms.order_id)
+
+        async with client:
+            await AsyncRuntime().for_each(use, [87 + number % 6 for number in range(20)])
+            assert 1 <= len(idle_lanes(client)) <= 5
+            orders = [order async for order in client.orders.iter(status="COMPLETED")]
+            balance = (await client.balance()).balance
+    assert {order.id: order.otp_code for order in orders} == codes
+    assert len(codes) == 20
+    assert balance.canonical_amount == 1_000_000 - sum(order.amount.canonical_amount for order in orders)
+    assert sandbox.requests["POST /orders/create"] == 20
+
+
+async def test_a_service_that_was_away_is_found_again() -> None:
+    pytest.importorskip("uvicorn")
+    sandbox = Sandbox(token=TOKEN)
+    with sandbox.serve() as server:
+        client = lanes_client(base_url=server.url)
+        assert (await client.balance()).balance == BALANCE
+    with pytest.raises(SmscodeError) as caught:
+        await client.balance()
+    assert caught.value.outcome == "not_sent"
+    with sandbox.serve(server.port):
+        assert (await client.balance()).balance == BALANCE
+        await client.aclose()
+
+
+async def test_what_an_interrupted_call_holds_can_be_given_back_by_others_and_more_than_once() -> None:
+    async with lanes_client(max_connections=1) as client:
+        driver = client._driver
+        connections, limits = driver._connections, driver._limits
+        assert limits is not None
+        caller, other = (AsyncCaller(lambda _: None) for _ in range(2))
+        acquire = Acquire(EndpointGroup.BALANCE, math.inf, urgent=False)
+        lease = await limits.acquire(acquire, 1.0, caller)
+        assert isinstance(lease, Lease)
+        assert await connections._gate.enter(caller, 0)
+        lane = connections._take(caller, fresh=False)
+        connections.break_off(other)  # which has no lane
+        connections.break_off(caller)
+        for _ in range(2):
+            driver._give_back(caller)
+            assert (caller.lane, caller.lease, lease.granted) == (None, None, False)
+        assert list(connections._unwanted) == [lane]
+        assert await connections._gate.enter(other, 0)
+        driver._give_back(other)
+        caller.finish()
+        other.finish()
+    assert not connections._unwanted
+
+
+async def test_a_lane_that_an_interrupted_call_took_is_not_used_by_another_one() -> None:
+    """The call was interrupted after it had the lane, and before the lane was off the list of idle ones."""
+    async with lanes_client() as client:
+        connections = client._driver._connections
+        lost, other = (AsyncCaller(lambda _: None) for _ in range(2))
+        lane = connections._take(lost, fresh=False)
+        connections._idle.append((client._driver.runtime.now(), lane))
+        assert connections._take(other, fresh=False) is not lane
+        assert not connections._idle
+        connections._idle.append((client._driver.runtime.now(), lane))
+        client._driver._give_back(lost)
+        client._driver._give_back(other)
+        lost.finish()
+        other.finish()
+    assert not connections._unwanted
+
+
+async def test_a_client_without_limits_gives_back_its_connections_alone() -> None:
+    async with lanes_client(max_connections=1, rate_limits=None) as client:
+        caller = AsyncCaller(lambda _: None)
+        gate = client._driver._connections._gate
+        assert await gate.enter(caller, 0)
+        client._driver._give_back(caller)
+        caller.finish()
+        assert not gate._inside
+
+
+async def test_a_wait_that_is_collected_just_as_its_turn_comes_keeps_no_place() -> None:
+    """A garbage collection can end an abandoned wait between any two instructions."""
+
+    class Inside(dict[AsyncCaller, None]):
+        def __setitem__(self, caller: AsyncCaller, place: None) -> None:
+            if caller is abandoned:
+                gate._waiters.pop(caller, None)  # as its `leave` does
+            super().__setitem__(caller, place)
+
+    gate = AsyncFairSemaphore(1, AsyncRuntime())
+    first, abandoned, third = (AsyncCaller(lambda _: None) for _ in range(3))
+    gate._inside = Inside()
+    assert await gate.enter(first, 0)
+    gate._waiters[abandoned] = AsyncEvent()
+    gate.leave(first)
+    assert not gate._inside
+    assert await gate.enter(third, 0)
+
+
+async def test_the_waits_of_a_generator_are_left_for_it() -> None:
+    async with lanes_client() as client:
+        waits = client._waits
+        waiter = Waiter([SmsWait(1001, needs_code=True, after_revision=None, after_code=None)], AsyncSignal())
+        waits._join(waiter)
+        for _ in range(2):
+            waits._leave_all([waiter])
+        assert (len(waits._board._waiters), len(waits._board._by_order)) == (0, 0)

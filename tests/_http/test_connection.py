@@ -1,0 +1,283 @@
+"""The connections themselves, on real sockets: deadlines, TLS, leftovers, and where they belong."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import multiprocessing
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpcore
+import pytest
+import trio
+import trustme
+
+from smscode import AsyncClient, Client, ClientStateError, NetworkError, RequestTimeoutError, RetryPolicy
+from smscode._concurrency import AsyncCaller
+from smscode._http.connection import KEEPALIVE_EXPIRY, HttpConnection
+from smscode._http.messages import ssl_context
+
+from ..concurrency import raw_server
+
+ONCE = RetryPolicy(max_attempts=1)
+BODY = b'{"success":true,"data":{"currency":"IDR","balance":5}}'
+GOOD = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(BODY), BODY)
+OTHER = GOOD.replace(b'"balance":5', b'"balance":6')
+
+
+def options(url: str, **more: Any) -> dict[str, Any]:
+    return {"token": "token", "base_url": url, "api_version": "v1", "retry": ONCE, **more}
+
+
+@contextmanager
+def talking(talk: Callable[[socket.socket], None], context: ssl.SSLContext | None = None) -> Generator[int]:
+    """Serve connections one after the other with a function; give the port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with contextlib.suppress(OSError):
+                if context is not None:
+                    connection = context.wrap_socket(connection, server_side=True)
+                with connection:
+                    talk(connection)
+            connection.close()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+
+
+def drip(answer: bytes) -> Callable[[socket.socket], None]:
+    """Send an answer byte by byte, slowly enough that it never ends in time."""
+
+    def talk(connection: socket.socket) -> None:
+        connection.recv(65536)
+        for number in range(len(answer)):
+            connection.sendall(answer[number : number + 1])
+            time.sleep(0.02)
+
+    return talk
+
+
+def chatter(connection: socket.socket) -> None:
+    """Announce an answer again and again without ever giving it."""
+    connection.recv(65536)
+    while True:
+        connection.sendall(b"HTTP/1.1 102 Processing\r\n\r\n" * 20)
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("talk", [drip(GOOD), chatter], ids=["drip", "endless 1xx"])
+def test_a_thread_is_not_held_beyond_its_deadline(talk: Callable[[socket.socket], None]) -> None:
+    with talking(talk) as port, Client(**options(f"http://127.0.0.1:{port}")) as client:
+        with pytest.raises(RequestTimeoutError) as late:
+            client.balance(timeout=0.5)
+    assert late.value.outcome == "unknown"
+
+
+@pytest.mark.parametrize("talk", [drip(GOOD), chatter], ids=["drip", "endless 1xx"])
+@pytest.mark.anyio
+async def test_a_task_is_not_held_beyond_its_deadline(talk: Callable[[socket.socket], None]) -> None:
+    with talking(talk) as port:
+        async with AsyncClient(**options(f"http://127.0.0.1:{port}")) as client:
+            with pytest.raises(RequestTimeoutError) as late:
+                await client.balance(timeout=0.5)
+    assert late.value.outcome == "unknown"
+
+
+def answer(connection: socket.socket) -> None:
+    while connection.recv(65536):
+        connection.sendall(GOOD)
+
+
+@pytest.fixture
+def trusted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ssl.SSLContext:
+    """Give the TLS side of a server that the machine trusts."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate: Any = authority.issue_cert("localhost")
+    certificate.configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    return context
+
+
+def test_a_thread_speaks_tls(trusted: ssl.SSLContext) -> None:
+    with talking(answer, trusted) as port, Client(**options(f"https://localhost:{port}")) as client:
+        assert client.balance().balance.canonical_amount == 5
+        assert client.balance().balance.canonical_amount == 5
+
+
+@pytest.mark.anyio
+async def test_a_task_speaks_tls(trusted: ssl.SSLContext) -> None:
+    with talking(answer, trusted) as port:
+        async with AsyncClient(**options(f"https://localhost:{port}")) as client:
+            assert (await client.balance()).balance.canonical_amount == 5
+
+
+def test_an_untrusted_certificate_is_refused_at_once(
+    trusted: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    with talking(answer, trusted) as port:
+        url = f"https://localhost:{port}"
+        with Client(**options(url, retry=RetryPolicy())) as client:
+            with pytest.raises(NetworkError, match="certificate cannot be verified") as refused:
+                client.balance()
+    assert (refused.value.outcome, refused.value.attempts) == ("not_sent", 1)
+
+
+def test_a_thread_without_a_limit_waits_as_long_as_it_takes() -> None:
+    with talking(answer) as port, Client(**options(f"http://127.0.0.1:{port}", timeout=None)) as client:
+        assert client.balance().balance.canonical_amount == 5
+
+
+def test_time_that_is_over_before_connecting_is_a_timeout() -> None:
+    with talking(answer) as port, Client(**options(f"http://127.0.0.1:{port}")) as client:
+        with pytest.raises(RequestTimeoutError) as late:
+            client.balance(timeout=1e-9)
+    assert late.value.outcome == "not_sent"
+
+
+def test_nothing_begins_at_its_deadline() -> None:
+    with talking(answer) as port:
+        url = httpcore.URL(f"http://127.0.0.1:{port}/")
+        lane = HttpConnection(url.origin, ssl_context("http://127.0.0.1"), None, now=lambda: 5.0)
+        lane.until(5.0)
+        with pytest.raises(httpcore.ConnectTimeout, match="deadline of the call has passed"):
+            lane.handle_request(httpcore.Request("GET", url))
+
+
+@pytest.mark.parametrize("flavour", ["threads", "asyncio", "trio"])
+def test_an_answer_too_many_is_not_the_next_answer(flavour: str) -> None:
+    with raw_server(lambda connection, request: (GOOD + OTHER, False)) as server:
+        found: list[int] = []
+
+        def sync() -> None:
+            with Client(**options(server.url)) as client:
+                found.extend(client.balance().balance.canonical_amount for _ in range(3))
+
+        async def tasks() -> None:
+            async with AsyncClient(**options(server.url)) as client:
+                found.extend([(await client.balance()).balance.canonical_amount for _ in range(3)])
+
+        if flavour == "threads":
+            sync()
+        else:
+            anyio.run(tasks, backend=flavour)
+        assert found == [5, 5, 5]
+        assert server.connections == 3
+
+
+@pytest.mark.anyio
+async def test_connections_that_nobody_used_for_long_are_closed() -> None:
+    with raw_server(lambda connection, request: (GOOD, False)) as server:
+        async with AsyncClient(**options(server.url)) as client:
+            connections = client._driver._connections
+            await client.balance()
+            one, two = (AsyncCaller(lambda _: None) for _ in range(2))
+            first = connections._take(one, fresh=False)
+            await client.balance()
+            second = connections._take(two, fresh=False)
+            now = client._driver.runtime.now()
+            connections._put_back(one, first, now)
+            assert not connections._unwanted
+            connections._put_back(two, second, now + KEEPALIVE_EXPIRY + 1)
+            assert list(connections._unwanted) == [first]
+            await connections._close_unwanted(one)
+            assert not connections._unwanted
+            assert [lane for _, lane in connections._idle] == [second]
+
+
+def test_a_client_belongs_to_one_event_loop() -> None:
+    with raw_server(lambda connection, request: (GOOD, False)) as server:
+        client = AsyncClient(**options(server.url))
+
+        async def use() -> None:
+            await client.balance()
+
+        async def close() -> None:
+            await client.aclose()
+
+        with asyncio.Runner() as runner:
+            runner.run(use())
+            with pytest.raises(ClientStateError, match="another event loop"):
+                trio.run(use)
+            with pytest.raises(ClientStateError, match="another event loop"):
+                in_another_loop(use)
+            runner.run(close())
+
+
+def in_another_loop(use: Callable[[], Any]) -> None:
+    """Run a coroutine in the event loop of another thread, and raise what it raises."""
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            asyncio.run(use())
+        except ClientStateError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    raise raised[0]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the server here has threads
+@pytest.mark.parametrize("used", [True, False])
+def test_a_used_client_does_not_survive_a_fork(used: bool) -> None:
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    with raw_server(lambda connection, request: (GOOD, False)) as server:
+        with Client(**options(server.url)) as client:
+
+            def child() -> None:
+                try:
+                    sender.send(client.balance().balance.canonical_amount)
+                except ClientStateError as error:
+                    sender.send(error.message)
+
+            if used:
+                client.balance()
+            process = context.Process(target=child)
+            process.start()
+            process.join(30)
+            told = receiver.recv()
+    receiver.close()
+    sender.close()
+    process.close()
+    assert ("forked" in told) if used else (told == 5)
+
+
+@pytest.mark.asyncio
+async def test_another_process_is_noticed_by_both_flavours(monkeypatch: pytest.MonkeyPatch) -> None:
+    with raw_server(lambda connection, request: (GOOD, False)) as server:
+        async with AsyncClient(**options(server.url)) as client:
+            await client.balance()
+            with Client(**options(server.url)) as sync_client, monkeypatch.context() as forked:
+                sync_client.balance()
+                forked.setattr("smscode._concurrency.loop_affinity.os.getpid", lambda: -1)
+                with pytest.raises(ClientStateError, match="forked"):
+                    await client.balance()
+                with pytest.raises(ClientStateError, match="forked"):
+                    sync_client.balance()
+                forked.undo()

@@ -1,0 +1,194 @@
+"""Libraries for tests that stand in for the network: no request of this package goes past them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
+
+import httpcore
+import httpx
+import pytest
+import respx
+
+from smscode import AsyncClient, Client, ConfigurationError, NetworkError, RetryPolicy
+from smscode._http.mocking import replaced
+
+from ..concurrency import RawServer, raw_server
+
+BODY = b'{"success":true,"data":{"currency":"IDR","balance":5}}'
+GOOD = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(BODY), BODY)
+OPTIONS: dict[str, Any] = {"token": "token-4711", "api_version": "v1", "retry": RetryPolicy(max_attempts=1)}
+Ask = Callable[[Client], int]
+
+
+@pytest.fixture
+def server() -> Iterator[RawServer]:
+    """Serve what no test here may reach, unless it says so."""
+    with raw_server(lambda connection, request: (GOOD, False)) as server:
+        yield server
+
+
+def ask(client: Client) -> int:
+    return client.balance().balance.canonical_amount
+
+
+async def ask_async(client: AsyncClient) -> int:
+    return (await client.balance()).balance.canonical_amount
+
+
+def stand_in(answer: httpx.Response | Exception, passes: bool = False) -> mock._patch[Any]:
+    """Do to httpx what pytest-httpx does."""
+    real = httpx.HTTPTransport.handle_request
+
+    def handle_request(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+        if passes:
+            return real(transport, request)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return mock.patch.object(httpx.HTTPTransport, "handle_request", handle_request)
+
+
+def stand_in_async(answer: httpx.Response | Exception, passes: bool = False) -> mock._patch[Any]:
+    real = httpx.AsyncHTTPTransport.handle_async_request
+
+    async def handle(transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+        if passes:
+            return await real(transport, request)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return mock.patch.object(httpx.AsyncHTTPTransport, "handle_async_request", handle)
+
+
+def answer() -> httpx.Response:
+    return httpx.Response(200, content=BODY.replace(b"5", b"7"))
+
+
+def test_what_replaces_httpx_s_transport_answers_a_client_that_is_connected_already(
+    server: RawServer,
+) -> None:
+    with Client(**OPTIONS, base_url=server.url) as client:
+        assert ask(client) == 5
+        with stand_in(answer()):
+            assert ask(client) == 7
+        with stand_in(RuntimeError("the network is off in tests")), pytest.raises(NetworkError):
+            client.orders.create(product_id=1)
+        assert server.requests == 1
+        assert ask(client) == 5
+
+
+@pytest.mark.anyio
+async def test_what_replaces_httpx_s_transport_answers_tasks_too(server: RawServer) -> None:
+    async with AsyncClient(**OPTIONS, base_url=server.url) as client:
+        assert await ask_async(client) == 5
+        with stand_in_async(answer()):
+            assert await ask_async(client) == 7
+        with stand_in_async(RuntimeError("the network is off in tests")), pytest.raises(NetworkError):
+            await client.orders.create(product_id=1)
+        assert server.requests == 1
+        assert await ask_async(client) == 5
+
+
+def test_a_purchase_that_a_stand_in_refuses_to_connect_is_not_in_doubt() -> None:
+    with Client(**OPTIONS, base_url="http://127.0.0.1:9") as client:
+        with stand_in(httpx.ConnectError("no")), pytest.raises(NetworkError) as caught:
+            client.orders.create(product_id=1)
+        assert caught.value.outcome == "not_sent"
+        assert client.orders.unresolved() == ()
+
+
+@pytest.mark.anyio
+async def test_what_a_stand_in_lets_pass_is_sent(server: RawServer) -> None:
+    with stand_in(answer(), passes=True), Client(**OPTIONS, base_url=server.url) as client:
+        assert ask(client) == 5
+    with stand_in_async(answer(), passes=True):
+        async with AsyncClient(**OPTIONS, base_url=server.url) as tasks:
+            assert await ask_async(tasks) == 5
+    assert server.requests == 2
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("proxy", ["", "http://127.0.0.1:9", "socks5://127.0.0.1:9"])
+async def test_respx_is_asked_whatever_proxy_there_is(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    if proxy.startswith("socks"):
+        pytest.importorskip("socksio")
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with respx.mock() as router:
+        route = router.get("https://api.smscode.gg/v1/balance").mock(return_value=answer())
+        with Client(**OPTIONS) as client:
+            assert ask(client) == 7
+        async with AsyncClient(**OPTIONS) as tasks:
+            assert await ask_async(tasks) == 7
+    assert route.call_count == 2
+
+
+def refused(error: ConfigurationError) -> bool:
+    return (error.outcome, error.attempts, "Nothing is sent" in error.message) == ("not_sent", 1, True)
+
+
+@pytest.mark.anyio
+async def test_a_stand_in_that_cannot_see_the_requests_lets_none_out(server: RawServer) -> None:
+    with respx.mock(using="httpx"):
+        with Client(**OPTIONS, base_url=server.url) as client:
+            with pytest.raises(ConfigurationError) as caught:
+                client.orders.create(product_id=1)
+            assert refused(caught.value)
+            assert client.orders.unresolved() == ()
+        async with AsyncClient(**OPTIONS, base_url=server.url) as tasks:
+            with pytest.raises(ConfigurationError) as caught:
+                await tasks.orders.create(product_id=1)
+            assert refused(caught.value)
+    assert server.requests == 0
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.anyio
+async def test_aiohttp_sends_nothing_past_a_stand_in(server: RawServer) -> None:
+    aiohttp = pytest.importorskip("aiohttp")
+    through = pytest.importorskip("smscode.ext.aiohttp")
+    patches = [
+        stand_in_async(answer()),
+        mock.patch.object(aiohttp.ClientSession, "_request", mock.AsyncMock()),
+    ]
+    for patch in patches:
+        async with AsyncClient(**OPTIONS, base_url=server.url, transport=through.transport()) as client:
+            with patch, pytest.raises(ConfigurationError) as caught:
+                await client.orders.create(product_id=1)
+            assert refused(caught.value)
+            assert await ask_async(client) == 5
+    assert server.requests == 2
+
+
+def test_an_instrumentation_is_no_stand_in(server: RawServer) -> None:
+    real, calls = httpx.HTTPTransport.handle_request, list[object]()
+
+    @functools.wraps(real)
+    def traced(*arguments: Any) -> httpx.Response:
+        calls.append(arguments)
+        return real(*arguments)
+
+    with mock.patch.object(httpx.HTTPTransport, "handle_request", traced):
+        with Client(**OPTIONS, base_url=server.url) as client:
+            assert ask(client) == 5
+    assert calls == []
+    assert server.requests == 1
+
+
+def test_what_is_replaced_is_known_by_where_it_comes_from() -> None:
+    own = [httpx.HTTPTransport.handle_request, httpcore.ConnectionPool.handle_request]
+    assert not any(map(replaced, own))
+    assert all(map(replaced, [mock.Mock(), mock.AsyncMock(), lambda: None, None, functools.partial(print)]))
+
+
+def test_pytest_httpx_itself_is_asked(server: RawServer, request: pytest.FixtureRequest) -> None:
+    pytest.importorskip("pytest_httpx")
+    stand_in = request.getfixturevalue("httpx_mock")
+    stand_in.add_response(content=BODY.replace(b"5", b"7"))
+    with Client(**OPTIONS, base_url=server.url) as client:
+        assert ask(client) == 7
+    assert server.requests == 0

@@ -1,0 +1,750 @@
+"""What a purchase goes through, without a loop: the table, the steps, the book."""
+
+from __future__ import annotations
+
+import pickle
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from attrs import evolve
+
+from smscode import (
+    APIError,
+    ClientStateError,
+    CreatedOrders,
+    InvalidArgumentError,
+    JournalError,
+    Money,
+    Order,
+    OrderIntent,
+    OrderStatus,
+    PurchaseTooOldError,
+    SmscodeError,
+    calls,
+)
+from smscode.core import retry
+from smscode.core.purchases import records as records
+from smscode.core.purchases.records import (
+    BoughtOrder,
+    Claimant,
+    KnownKeys,
+    PurchaseRecord,
+    PurchaseState,
+    Writing,
+)
+from smscode.core.purchases.states import (
+    FOUND_HERE,
+    VERDICTS,
+    Doubt,
+    Purchase,
+    PurchaseBook,
+    adopted,
+    bought_orders,
+    judge,
+    kind_of,
+    recovered,
+    row_after,
+)
+from smscode.models import ActiveOrder, CreatedOrder
+from smscode.money import FxRate
+
+# Written out once more on purpose: the package's table is what is tested.
+# kind: (outcome and row without an open attempt, outcome and row with one)
+UNKNOWN = ("unknown stays", "unknown stays")
+NOT_SENT = ("not_sent withdrawn", "unknown stays")
+REJECTED = ("rejected refused", "unknown stays")
+TABLE = {
+    "argument": NOT_SENT,
+    "another order": UNKNOWN,
+    "under way": UNKNOWN,
+    "too old": UNKNOWN,
+    "another token": UNKNOWN,
+    "settled meanwhile": UNKNOWN,
+    "journal": NOT_SENT,
+    "closed": NOT_SENT,
+    "banned here": NOT_SENT,
+    "no room": NOT_SENT,
+    "not sent": NOT_SENT,
+    "cannot be sent": NOT_SENT,
+    "transport failed": UNKNOWN,
+    "connection broke": UNKNOWN,
+    "kept-alive connection broke": UNKNOWN,
+    "unreadable answer": UNKNOWN,
+    "unavailable": UNKNOWN,
+    "throttled": REJECTED,
+    "body too large": REJECTED,
+    "refused by something else": UNKNOWN,
+    "redirect": UNKNOWN,
+    "answer too large": UNKNOWN,
+    "unexpected data": UNKNOWN,
+    "UNAUTHORIZED": REJECTED,
+    "FORBIDDEN": REJECTED,
+    "NOT_FOUND": REJECTED,
+    "CONFLICT": UNKNOWN,
+    "INSUFFICIENT_BALANCE": REJECTED,
+    "CANCEL_TOO_EARLY": UNKNOWN,
+    "REQUEST_IN_PROGRESS": UNKNOWN,
+    "VALIDATION_ERROR": REJECTED,
+    "PROVIDER_ERROR": ("failed refused", "failed refused"),
+    "NO_OFFER_AVAILABLE": REJECTED,
+    "IDEMPOTENCY_KEY_REUSED": ("unknown refused", "unknown refused"),
+    "RATE_LIMIT_EXCEEDED": REJECTED,
+    "TEMP_BANNED_ABUSE_GUARD": REJECTED,
+    "INTERNAL_ERROR": UNKNOWN,
+    "SERVICE_UNAVAILABLE": UNKNOWN,
+    "FX_RATE_UNAVAILABLE": REJECTED,
+    "unknown refusal": REJECTED,
+    "unknown code": UNKNOWN,
+    "unknown code of a failing service": UNKNOWN,
+}
+NOTHING_SENT = {
+    *("argument", "another order", "under way", "too old", "another token", "settled meanwhile", "journal"),
+    "closed",
+}
+STILL_NOTHING_SENT = {"banned here", "no room", "not sent", "cannot be sent"}
+NEVER_OPEN = NOTHING_SENT | STILL_NOTHING_SENT | {"IDEMPOTENCY_KEY_REUSED"}
+NOW = 1_000_000.0
+
+
+def intent(key: str = "sale-17", **wish: object) -> OrderIntent:
+    options: dict[str, object] = {"catalog_product_id": 87}
+    return OrderIntent.of(calls.orders.create(**(options | wish), idempotency_key=key), "v2")  # type: ignore[arg-type]  # a test's options
+
+
+def row(state: PurchaseState = PurchaseState.WRITTEN, **fields: object) -> PurchaseRecord:
+    facts: dict[str, object] = {
+        "account": "mine",
+        "credential": "here:token",
+        "intent": intent(),
+        "owner": "me",
+        "written_at": NOW,
+    }
+    return PurchaseRecord(state=state, **(facts | fields))  # type: ignore[arg-type]  # a test's options
+
+
+def nobody(owner: str) -> bool:
+    return False
+
+
+def everybody(owner: str) -> bool:
+    return True
+
+
+def test_every_kind_of_failure_of_a_purchase_has_a_verdict() -> None:
+    assert set(VERDICTS) == set(TABLE)
+    assert set(retry.TABLE) <= set(TABLE)
+    assert FOUND_HERE == NOTHING_SENT
+
+
+@pytest.mark.parametrize("kind", TABLE)
+def test_the_verdicts_are_those_of_the_table(kind: str) -> None:
+    clear, doubtful = TABLE[kind]
+    for before, expected in ((False, clear), (True, doubtful)):
+        doubt = Doubt(raised=before, ended=NOW if before else float("-inf"))
+        outcome = judge(kind, doubt, before=before, sent_at=NOW + 1, now=NOW + 2)
+        assert f"{outcome} {row_after(kind, outcome)}" == expected
+
+
+@pytest.mark.parametrize("kind", TABLE)
+def test_doubt_stays_until_the_key_was_looked_up(kind: str) -> None:
+    for before in (False, True):
+        doubt = Doubt(raised=before, ended=NOW)
+        judge(kind, doubt, before=before, sent_at=NOW + 1, now=NOW + 2)
+        opens = TABLE[kind] == UNKNOWN and kind not in NEVER_OPEN
+        settles = kind in ("PROVIDER_ERROR", "IDEMPOTENCY_KEY_REUSED")
+        assert doubt.raised == (opens or (before and not settles))
+        assert doubt.ended == (NOW + 2 if opens else NOW)
+
+
+@pytest.mark.parametrize("kind", ["NO_OFFER_AVAILABLE", "INSUFFICIENT_BALANCE"])
+@pytest.mark.parametrize(("seconds", "outcome"), [(59.999, "unknown"), (60.0, "rejected")])
+def test_a_released_key_is_free_once_the_last_open_attempt_cannot_arrive_any_more(
+    kind: str, seconds: float, outcome: str
+) -> None:
+    doubt = Doubt(raised=True, ended=NOW)
+    assert judge(kind, doubt, before=True, sent_at=NOW + seconds, now=NOW + 100) == outcome
+    assert doubt.raised == (outcome == "unknown")
+
+
+def test_errors_found_here_are_kinds_of_the_table() -> None:
+    assert kind_of(ClientStateError("closed")) == "closed"
+    assert kind_of(JournalError("busy")) == "journal"
+    assert kind_of(InvalidArgumentError("quantity")) == "argument"
+    assert kind_of(records.too_old(5.0, 1.0)) == "too old"
+    assert kind_of(records.under_way("it")) == "under way"
+
+
+# --- Intents
+
+
+def test_an_intent_is_the_same_after_it_was_pickled() -> None:
+    one = intent()
+    again = pickle.loads(pickle.dumps(one))
+    assert again == one
+    assert again.call.request("v2") == one.request
+    assert b"sale-17" not in repr(one.body).encode()
+
+
+@pytest.mark.parametrize(
+    ("pickled", "expected"),
+    [
+        (
+            b"\x80\x02csmscode.core.intents\nOrderIntent\nq\x00)\x81q\x01}q\x02(X\x0f\x00\x00\x00idempotency_key"
+            b"q\x03X\x06\x00\x00\x00goldenq\x04X\t\x00\x00\x00operationq\x05X\r\x00\x00\x00orders.createq\x06X"
+            b"\x07\x00\x00\x00versionq\x07X\x02\x00\x00\x00v2q\x08X\x04\x00\x00\x00bodyq\tc_codecs\nencode\nq\n"
+            b'X9\x00\x00\x00{"catalog_product_id":87,"quantity":1,"max_price":"1.50"}q\x0bX\x06\x00\x00\x00'
+            b"latin1q\x0c\x86q\rRq\x0eub.",
+            intent("golden", max_price="1.50"),
+        ),
+        (
+            b"\x80\x04\x95\x8d\x00\x00\x00\x00\x00\x00\x00\x8c\x14smscode.core.intents\x94\x8c\x0bOrderIntent"
+            b"\x94\x93\x94)\x81\x94}\x94(\x8c\x0fidempotency_key\x94\x8c\x07golden2\x94\x8c\toperation\x94\x8c"
+            b'\x11orders.reactivate\x94\x8c\x07version\x94\x8c\x02v1\x94\x8c\x04body\x94C\x08{"id":5}\x94ub.',
+            OrderIntent.of(calls.orders.reactivate(5, idempotency_key="golden2"), "v1"),
+        ),
+    ],
+)
+def test_pickles_of_the_first_version_are_read(pickled: bytes, expected: OrderIntent) -> None:
+    assert pickle.loads(pickled) == expected
+
+
+def test_an_intent_of_another_version_is_refused_with_what_to_do() -> None:
+    with pytest.raises(InvalidArgumentError, match="api_version='v2'"):
+        intent().call.request("v1")
+
+
+def test_a_cap_is_in_rupiah_for_the_whole_quantity() -> None:
+    rate = FxRate("USD/IDR", 16_000, None)
+    assert intent(max_price="0.50", quantity=3).cap(rate) == 24_000
+    assert intent(max_price="0.50").cap(None) is None
+    assert intent().cap(rate) is None
+    call = calls.orders.create(catalog_product_id=87, quantity=2, max_price=7_000)
+    assert OrderIntent.of(call, "v1").cap(None) == 14_000
+
+
+# --- Writing
+
+
+def test_a_new_purchase_is_written() -> None:
+    writing = Writing(row(), 10)
+    assert writing.write(None, nobody) == (row(), KnownKeys())
+
+
+@pytest.mark.parametrize("state", [PurchaseState.REFUSED, PurchaseState.WITHDRAWN])
+def test_a_key_under_which_nothing_was_bought_is_free_for_another_order(state: PurchaseState) -> None:
+    before = row(state, intent=intent(quantity=5), owner="other", closed_at=NOW)
+    assert Writing(row(), 10).write(before, everybody) == (row(), KnownKeys())
+
+
+@pytest.mark.parametrize("state", [PurchaseState.WRITTEN, PurchaseState.BOUGHT])
+def test_a_key_that_may_have_bought_is_not_for_another_order(state: PurchaseState) -> None:
+    with pytest.raises(InvalidArgumentError, match="another order"):
+        Writing(row(intent=intent(quantity=5)), 10).write(row(state), nobody)
+
+
+def test_a_purchase_that_a_living_process_has_under_way_is_left_to_it() -> None:
+    with pytest.raises(ClientStateError, match="under way"):
+        Writing(row(), 10).write(row(owner="other"), everybody)
+
+
+def test_a_purchase_of_an_ended_process_is_taken_over_in_doubt() -> None:
+    before = row(owner="other", open_until=NOW - 5, closed_at=NOW, credential="here:old")
+    stored, known = Writing(row(open_until=NOW + 9), 10).write(before, nobody)
+    assert stored == evolve(before, owner="me", open_until=NOW + 9, closed_at=None)
+    assert known == KnownKeys(PurchaseState.WRITTEN, NOW - 5, NOW)
+
+
+def test_a_call_without_an_end_has_no_end_in_the_journal() -> None:
+    stored, _ = Writing(row(open_until=None), 10).write(row(open_until=NOW), nobody)
+    assert stored is not None
+    assert stored.open_until is None
+
+
+def test_a_purchase_that_was_made_stays_with_whoever_has_it() -> None:
+    before = row(PurchaseState.BOUGHT, owner="other")
+    stored, known = Writing(row(), 10).write(before, everybody)
+    assert stored is before
+    assert known.state is PurchaseState.BOUGHT
+
+
+@pytest.mark.parametrize(
+    ("age", "sent"),
+    [(0.0, True), (10.0, True), (10.001, False), (-60.0, True), (-60.001, False), (-30 * 86_400.0, False)],
+)
+def test_ages_are_kept_and_a_clock_that_was_set_back_is_not_believed(age: float, sent: bool) -> None:
+    writing = Writing(row(written_at=NOW + age), 10)
+    if sent:
+        assert writing.write(row(), nobody)[1].state is PurchaseState.WRITTEN
+        return
+    with pytest.raises(PurchaseTooOldError):
+        writing.write(row(), nobody)
+
+
+# --- Withdrawals and refusals
+
+
+def test_only_what_this_call_wrote_is_withdrawn() -> None:
+    made, joined = Writing(row(), 10), Writing(row(), 10)
+    stored, _ = made.write(None, nobody)
+    assert made.withdraw(NOW + 1)(stored, nobody) == (
+        row(PurchaseState.WITHDRAWN, answered_at=NOW + 1, closed_at=NOW + 1),
+        True,
+    )
+    stored, _ = joined.write(row(), nobody)
+    assert joined.withdraw(NOW + 1)(stored, nobody) == (stored, False)
+
+
+def test_what_was_never_written_need_not_be_withdrawn() -> None:
+    assert Writing(row(), 10).withdraw(NOW)(None, nobody) == (None, True)
+    other = row(owner="other")
+    assert Writing(row(), 10).withdraw(NOW)(other, nobody) == (other, False)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        None,
+        row(owner="other"),
+        row(PurchaseState.BOUGHT),
+        row(PurchaseState.WITHDRAWN),
+        row(PurchaseState.REFUSED),
+    ],
+)
+def test_a_refusal_changes_no_row_that_is_not_this_owners_open_one(stored: PurchaseRecord | None) -> None:
+    assert records.end_unbought("me", PurchaseState.REFUSED, NOW)(stored, nobody) == (stored, False)
+
+
+def test_a_refusal_closes_the_row() -> None:
+    refused, done = records.end_unbought("me", PurchaseState.REFUSED, NOW)(row(), nobody)
+    assert done
+    assert refused is not None
+    assert (refused.state, refused.closed_at, refused.open) == (PurchaseState.REFUSED, NOW, False)
+
+
+def test_leaving_a_purchase_in_doubt_stores_when_its_attempt_ended() -> None:
+    assert records.leave("me", NOW + 3)(row(), nobody)[0] == row(open_until=NOW + 3)
+    for other in (None, row(owner="other"), row(PurchaseState.BOUGHT)):
+        assert records.leave("me", NOW + 3)(other, nobody)[0] is other
+
+
+# --- Bought
+
+
+ORDERS = (BoughtOrder(7, NOW + 1200, 15_000), BoughtOrder(8, None, 9_000))
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        None,
+        row(),
+        row(owner="other"),
+        row(PurchaseState.REFUSED, closed_at=NOW),
+        row(PurchaseState.WITHDRAWN),
+    ],
+)
+def test_bought_overwrites_any_state(stored: PurchaseRecord | None) -> None:
+    bought, _ = records.buy(row(), ORDERS, NOW + 1)(stored, nobody)
+    assert bought is not None
+    assert (bought.state, bought.orders, bought.open) == (PurchaseState.BOUGHT, ORDERS, True)
+    assert (bought.charged, bought.refunded, bought.answered_at) == (24_000, 0, NOW + 1)
+
+
+def test_buying_again_keeps_what_is_known() -> None:
+    stored = row(PurchaseState.BOUGHT, orders=ORDERS, handed_at=NOW)
+    assert records.buy(row(), (), NOW)(stored, nobody)[0] is stored
+
+
+def test_a_purchase_of_no_number_is_over() -> None:
+    bought, _ = records.buy(row(), (), NOW)(row(), nobody)
+    assert bought is not None
+    assert not bought.open
+    assert records.hand_over(None)(bought, nobody)[0] == bought
+
+
+def test_a_row_closes_when_its_orders_have_ended_and_its_caller_had_them() -> None:
+    stored: PurchaseRecord | None = row(PurchaseState.BOUGHT, orders=ORDERS)
+    stored, _ = records.end_orders({7: 15_000, 99: 0}, NOW + 2)(stored, nobody)
+    stored, _ = records.end_orders({7: 0, 8: 0}, NOW + 3)(stored, nobody)
+    assert stored is not None
+    assert [(order.refunded, order.ended_at) for order in stored.orders] == [(15_000, NOW + 2), (0, NOW + 3)]
+    assert (stored.refunded, stored.open) == (15_000, True)
+    stored, _ = records.hand_over(NOW + 4)(stored, nobody)
+    assert stored is not None
+    assert stored.closed_at == NOW + 4
+    stored, _ = records.hand_over(None)(stored, nobody)
+    assert stored is not None
+    assert stored.open
+
+
+def test_a_row_that_was_handed_over_closes_with_its_last_order() -> None:
+    stored, _ = records.hand_over(NOW)(row(PurchaseState.BOUGHT, orders=ORDERS), nobody)
+    stored, _ = records.end_orders({7: None}, NOW + 1)(stored, nobody)
+    assert stored is not None
+    assert stored.open
+    stored, _ = records.end_orders({8: None}, NOW + 2)(stored, nobody)
+    assert stored is not None
+    assert stored.closed_at == NOW + 2
+
+
+def test_steps_on_rows_that_are_not_there_change_nothing() -> None:
+    assert records.end_orders({7: None}, NOW)(None, nobody)[0] is None
+    assert records.hand_over(NOW)(None, nobody)[0] is None
+    assert records.hand_over(NOW)(row(), nobody)[0] == row()
+    assert records.close(NOW)(None, nobody)[0] is None
+    assert records.close(NOW)(row(), nobody)[0] == row(closed_at=NOW)
+
+
+# --- Claims
+
+
+ME = Claimant("me", "mine", "here:token", nobody)
+
+
+def test_rows_of_ended_processes_are_taken_over() -> None:
+    for state, handed_at in (
+        (PurchaseState.WRITTEN, None),
+        (PurchaseState.BOUGHT, None),
+        (PurchaseState.BOUGHT, NOW),
+    ):
+        left = row(state, owner="gone", handed_at=handed_at)
+        assert records.claim(ME)(left, nobody) == (evolve(left, owner="me"), evolve(left, owner="me"))
+        assert records.claim(ME)(left, everybody) == (left, None)
+
+
+def test_what_this_owner_left_unfinished_comes_along() -> None:
+    for unfinished in (row(), row(PurchaseState.BOUGHT)):
+        assert records.claim(ME)(unfinished, nobody) == (unfinished, unfinished)
+        assert records.claim(evolve(ME, under_way=everybody))(unfinished, nobody) == (unfinished, None)
+    handed = row(PurchaseState.BOUGHT, handed_at=NOW)
+    assert records.claim(ME)(handed, nobody) == (handed, None)
+
+
+def test_no_row_of_another_account_is_moved() -> None:
+    shown = row(account="theirs", owner="gone", credential="here:other")
+    assert records.claim(ME)(shown, nobody) == (shown, shown)
+    assert records.claim(ME)(shown, everybody) == (shown, None)
+    for hidden in (
+        row(PurchaseState.BOUGHT, account="theirs", owner="gone", credential="here:other"),
+        row(account="theirs", owner="gone", credential="elsewhere:token"),
+        row(account="here:named", owner="gone", credential="here:other"),
+        row(account="theirs", owner="gone", credential=""),
+    ):
+        assert records.claim(ME)(hidden, nobody) == (hidden, None)
+
+
+def test_what_the_same_token_wrote_under_another_name_of_the_account_is_taken_over() -> None:
+    left = row(account="here:named", owner="gone", credential="here:token")
+    assert records.claim(ME)(left, nobody) == (evolve(left, owner="me"), evolve(left, owner="me"))
+
+
+def test_what_another_token_wrote_under_this_name_stays_with_it() -> None:
+    left = row(owner="gone", credential="here:other")
+    assert records.claim(ME)(left, nobody) == (left, left)
+    bought = row(PurchaseState.BOUGHT, owner="gone", credential="here:other")
+    assert records.claim(ME)(bought, nobody) == (evolve(bought, owner="me"), evolve(bought, owner="me"))
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [row(PurchaseState.REFUSED), row(PurchaseState.WITHDRAWN), row(PurchaseState.BOUGHT), row(closed_at=NOW)],
+)
+def test_what_is_recovered_is_written_only_while_it_is_in_doubt(stored: PurchaseRecord) -> None:
+    with pytest.raises(ClientStateError, match="settled meanwhile"):
+        Writing(row(), 10, only_open=True).write(stored, nobody)
+    assert Writing(row(), 10, only_open=True).write(row(), nobody)[1].state is PurchaseState.WRITTEN
+
+
+def test_a_repeated_purchase_is_taken_over_from_a_process_that_has_ended() -> None:
+    before = row(PurchaseState.BOUGHT, owner="gone", orders=ORDERS)
+    assert Writing(row(), 10).write(before, nobody)[0] == evolve(before, owner="me")
+
+
+# --- The book
+
+
+class Call:
+    over = False
+
+    def forbid(self, why: BaseException) -> None:
+        raise AssertionError("no journal is closed here")
+
+
+def created(*ids: int, **fields: object) -> CreatedOrders:
+    facts: dict[str, object] = {"status": OrderStatus.ACTIVE, "product_id": 5, "amount": Money.idr(15_000)}
+    orders = tuple(CreatedOrder(id=one, **(facts | fields)) for one in ids)  # type: ignore[arg-type]  # as above
+    return CreatedOrders(orders, 0)
+
+
+def bought(book: PurchaseBook, *ids: int, key: str = "sale-17", handed: bool = True) -> Purchase:
+    call = Call()
+    purchase = book.begin(intent(key), call)
+    book.buy(purchase, created(*ids))
+    if handed:
+        book.hand_over(purchase, done=True)
+    call.over = True
+    return purchase
+
+
+def test_a_purchase_is_one_calls_at_a_time() -> None:
+    book, call = PurchaseBook(), Call()
+    purchase = book.begin(intent(), call)
+    assert book.begin(intent(), call) is purchase
+    with pytest.raises(ClientStateError, match="under way"):
+        book.begin(intent(), Call())
+    with pytest.raises(InvalidArgumentError, match="another order"):
+        book.begin(intent(quantity=9), Call())
+    assert book.knows("sale-17")
+    assert book.unresolved() == ()
+    call.over = True
+    assert not book.knows("sale-17")
+    assert book.begin(intent(quantity=9), Call()) is not purchase
+
+
+def test_a_purchase_in_doubt_is_unresolved_and_keeps_its_key() -> None:
+    book, call = PurchaseBook(), Call()
+    purchase = book.begin(intent(), call)
+    purchase.doubt.raised = True
+    assert book.unresolved() == ()
+    call.over = True
+    assert book.unresolved() == (intent(),)
+    assert book.knows("sale-17")
+    with pytest.raises(InvalidArgumentError, match="another order"):
+        book.begin(intent(quantity=9), Call())
+    assert book.begin(intent(), Call()) is purchase
+
+
+def test_a_key_whose_purchase_is_over_is_still_known() -> None:
+    book = PurchaseBook()
+    bought(book, 7)
+    book.end_order(7, OrderStatus.CANCELED, 0)
+    assert book.bought() == ()
+    assert book.knows("sale-17")
+    assert not book.knows("sale-18")
+    with pytest.raises(InvalidArgumentError, match="another order"):
+        book.begin(intent(quantity=9), Call())
+
+
+def test_a_key_under_which_nothing_was_bought_is_forgotten() -> None:
+    book = PurchaseBook()
+    purchase = book.begin(intent(), Call())
+    book.drop(purchase)
+    book.drop(purchase)
+    assert not book.knows("sale-17")
+    other = book.begin(intent(quantity=9), Call())
+    book.drop(purchase)
+    assert book.begin(intent(quantity=9), other.holder or Call()) is other
+
+
+def test_old_keys_are_forgotten_once_there_are_ten_thousand_newer_ones() -> None:
+    book = PurchaseBook()
+    bought(book, 1, key="first")
+    book.dismiss("first")
+    book.dismiss("first")
+    assert book.knows("first")
+    for number in range(10_000):
+        book.drop(book.begin(intent("x"), Call()))
+        purchase = bought(book, number + 2, key=f"key-{number}")
+        book.dismiss(purchase.key)
+    assert not book.knows("first")
+    assert book.knows("key-9999")
+
+
+def test_bought_purchases_are_there_until_their_orders_have_ended() -> None:
+    book = PurchaseBook()
+    purchase = bought(book, 7, 8)
+    assert [(one.state, [order.id for order in one.orders]) for one in book.bought()] == [("open", [7, 8])]
+    assert book.unresolved() == ()
+    assert book.end_order(7, OrderStatus.CANCELED, 500) == {purchase: {7: 500}}
+    assert book.end_order(7, OrderStatus.CANCELED, 500) == {}
+    assert book.end_order(1, OrderStatus.CANCELED, 500) == {}
+    assert not book.empty
+    assert book.end_order(8, OrderStatus.CANCELED, None) == {purchase: {8: 15_000}}
+    assert book.bought() == ()
+    assert book.empty
+
+
+def test_orders_that_no_caller_has_are_unresolved_also_when_they_have_ended() -> None:
+    book = PurchaseBook()
+    purchase = bought(book, 7, handed=False)
+    book.end_order(7, OrderStatus.CANCELED, 0)
+    assert [one.state for one in book.bought()] == ["undelivered"]
+    assert book.unresolved() == (intent(),)
+    assert book.undelivered() == [purchase]
+    book.hand_over(purchase, done=True)
+    assert book.bought() == ()
+    book.hand_over(purchase, done=False)
+    assert book.unresolved() == (intent(),)
+
+
+def test_a_purchase_of_no_number_needs_nobody() -> None:
+    book = PurchaseBook()
+    bought(book, handed=False)
+    assert book.unresolved() == ()
+
+
+def test_a_replayed_purchase_keeps_what_was_seen_of_it() -> None:
+    book = PurchaseBook()
+    purchase = bought(book, 7, 8)
+    book.end_order(7, OrderStatus.CANCELED, 0)
+    book.buy(purchase, created(7, 8))
+    assert purchase.living == {8}
+
+
+def seen(order_id: int, status: OrderStatus | str) -> ActiveOrder:
+    return ActiveOrder(
+        id=order_id,
+        status=status,
+        otp_code=None,
+        otp_message=None,
+        otp_received_at=None,
+        expires_at=None,
+        failed_reason=None,
+    )
+
+
+def test_what_is_seen_of_orders_ends_them() -> None:
+    book = PurchaseBook()
+    purchase = bought(book, 7, 8, 9)
+    order = evolve(purchase.orders[8], status=OrderStatus.CANCELED)
+    rows: list[Order | ActiveOrder] = [
+        seen(7, OrderStatus.ACTIVE),
+        order,
+        seen(9, OrderStatus.COMPLETED),
+        seen(5, OrderStatus.EXPIRED),
+    ]
+    assert book.see(rows) == {purchase: {8: 15_000, 9: 0}}
+    assert book.see(rows) == {}
+    assert purchase.orders[8] == order
+    assert book.see([seen(7, "FROZEN")]) == {}
+
+
+def test_orders_end_by_the_services_date() -> None:
+    book, now = PurchaseBook(), datetime(2026, 6, 14, tzinfo=UTC)
+    call = Call()
+    purchase = book.begin(intent(), call)
+    book.begin(intent("in-doubt"), call)
+    purchase.written_at = now.timestamp()
+    book.buy(purchase, created(7, expires_at=now + timedelta(minutes=20)))
+    unknown = book.begin(intent("unknown"), call)
+    unknown.written_at = now.timestamp()
+    book.buy(unknown, created(8))
+    assert book.expire(now + timedelta(minutes=19)) == {}
+    assert book.expire(now + timedelta(minutes=20)) == {purchase: {7: None}}
+    assert book.expire(now + timedelta(hours=24)) == {unknown: {8: None}}
+
+
+def test_purchases_of_ended_processes_are_adopted_once() -> None:
+    book = PurchaseBook()
+    left = row(PurchaseState.BOUGHT, orders=(*ORDERS, BoughtOrder(9, ended_at=NOW)), handed_at=NOW)
+    purchase = book.adopt(adopted(left, 0.0))
+    assert book.adopt(adopted(left, 0.0)) is purchase
+    assert (purchase.returned, purchase.living) == (True, {7, 8})
+    assert purchase.orders[7].amount == Money.idr(15_000)
+    assert purchase.orders[7].expires_at == datetime.fromtimestamp(NOW + 1200, UTC)
+    assert [one.state for one in book.bought()] == ["open"]
+    doubtful = book.adopt(adopted(row(intent=intent("other")), 5.0))
+    assert doubtful.doubt == Doubt(raised=True, ended=5.0)
+    assert book.unresolved() == (intent("other"),)
+
+
+def test_what_is_adopted_settles_a_doubt_of_this_client() -> None:
+    book, call = PurchaseBook(), Call()
+    book.begin(intent(), call).doubt.raised = True
+    call.over = True
+    purchase = book.adopt(adopted(row(PurchaseState.BOUGHT, orders=ORDERS), 0.0))
+    assert (purchase.bought, purchase.doubt.raised, purchase.living) == (True, False, {7, 8})
+    assert book.undelivered() == [purchase]
+
+
+def test_times_that_no_date_can_say_are_left_out() -> None:
+    left = row(PurchaseState.BOUGHT, orders=(BoughtOrder(7, 1e18), BoughtOrder(8, -1e18)))
+    assert [order.expires_at for order in adopted(left, 0.0).orders.values()] == [None, None]
+
+
+def test_an_end_that_is_heard_of_before_the_purchase_is_answered_counts() -> None:
+    book, call = PurchaseBook(), Call()
+    assert book.end_order(7, OrderStatus.CANCELED, 9_000) == {}
+    for number in range(2_000):
+        book.end_order(100 + number, OrderStatus.CANCELED, None)
+    book.end_order(8, OrderStatus.CANCELED, 9_000)
+    purchase = book.begin(intent(), call)
+    assert book.buy(purchase, created(7, 8)) == {8: 9_000}, "the first was forgotten among so many"
+    assert purchase.living == {7}
+
+
+def test_an_order_that_has_ended_when_it_is_answered_is_over() -> None:
+    book = PurchaseBook()
+    purchase = book.begin(intent(), Call())
+    assert book.buy(purchase, created(7, status=OrderStatus.CANCELED)) == {7: 15_000}
+    assert purchase.living == set()
+    other = book.begin(intent("other"), Call())
+    assert book.buy(other, created(8, status=OrderStatus.COMPLETED)) == {8: 0}
+
+
+def test_a_purchase_that_is_over_is_known_with_its_age() -> None:
+    book = PurchaseBook()
+    purchase = bought(book, 7)
+    purchase.written_at = NOW
+    book.end_order(7, OrderStatus.COMPLETED, 0)
+    again = book.begin(intent(), Call())
+    assert (again.finished, again.certain, again.written_at) == (True, False, NOW)
+    book.drop(again)
+    assert book.knows("sale-17")
+    again = book.begin(intent(), Call())
+    assert book.buy(again, created(7)) == {}
+    assert book.bought() == ()
+    assert book.knows("sale-17")
+
+
+def test_a_purchase_under_way_is_not_dismissed() -> None:
+    book = PurchaseBook()
+    book.begin(intent(), Call())
+    with pytest.raises(ClientStateError, match="under way"):
+        book.dismiss("sale-17")
+
+
+def test_an_absurd_price_fits_into_a_row() -> None:
+    orders = tuple(BoughtOrder(number, None, 2**62, 2**62) for number in range(4))
+    assert (row(orders=orders).charged, row(orders=orders).refunded) == (2**63 - 1, 2**63 - 1)
+    huge = adopted(row(PurchaseState.BOUGHT, orders=(BoughtOrder(7, None, 2**70),)), 0.0).orders.values()
+    assert bought_orders(huge)[0].charged == 2**62
+
+
+def test_what_was_recovered_is_told_oldest_first() -> None:
+    refused, doubtful = APIError("no", outcome="rejected"), APIError("no", outcome="unknown")
+    a, b, c, d, e, f = (intent(key) for key in "abcdef")
+    order: Order = adopted(row(PurchaseState.BOUGHT, orders=ORDERS), 0.0).orders[7]
+    gone = records.settled_meanwhile()
+    in_doubt: list[tuple[PurchaseRecord, CreatedOrders | SmscodeError]] = [
+        (row(intent=a, written_at=6.0), refused),
+        (row(intent=b, written_at=5.0), doubtful),
+        (row(intent=c, written_at=4.0), created(7)),
+        (row(intent=intent("g"), written_at=7.0), gone),
+    ]
+
+    def purchase(whose: OrderIntent, at: float, *, returned: bool = False, living: bool = True) -> Purchase:
+        return Purchase(
+            whose,
+            written_at=at,
+            bought=True,
+            returned=returned,
+            orders={7: order},
+            living={7} if living else set(),
+        )
+
+    bought = [
+        purchase(c, 4.0),
+        purchase(d, 3.0, returned=True),
+        purchase(e, 2.0, living=False),
+        purchase(f, 1.0, returned=True, living=False),
+    ]
+    told = recovered(in_doubt, bought)
+    assert [(one.intent, one.state, one.error) for one in told] == [
+        (e, "undelivered", None),
+        (d, "open", None),
+        (c, "settled", None),
+        (b, "unsettled", doubtful),
+        (a, "settled", refused),
+    ]
+    assert {one.orders for one in told} == {(order,), ()}

@@ -1,0 +1,1 @@
+"""Tests of smscode/core/ratelimit."""

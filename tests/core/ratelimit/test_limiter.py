@@ -1,0 +1,567 @@
+"""The queue for a rate limit: order, pauses, deadlines, and that nothing is lost by giving up."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from smscode.core.ratelimit.limiter import GroupLimiter, Lease, NoRoom
+from smscode.core.ratelimit.slots import LINGER, MARGIN, RequestEnding, SlotWindow
+from smscode.errors import RateLimitError
+
+FOREVER = float("inf")
+PERIOD = 60.0 + MARGIN
+
+
+class Bell:
+    """Stands for somebody who waits: remembers that it was woken; ``there`` is False for a dead loop."""
+
+    def __init__(self, *, there: bool = True) -> None:
+        self.woken = 0
+        self.there = there
+
+    def wake(self) -> bool:
+        self.woken += 1
+        return self.there
+
+
+def ask(bucket: GroupLimiter, now: float = 0.0, deadline: float = FOREVER, *, urgent: bool = False) -> Lease:
+    lease = bucket.ask(now, deadline, urgent)
+    assert isinstance(lease, Lease)
+    lease.signal = Bell()
+    return lease
+
+
+def used_up(limit: int = 2, now: float = 0.0) -> tuple[GroupLimiter, list[Lease]]:
+    bucket = GroupLimiter("create", limit, SlotWindow(60.0))
+    leases = [ask(bucket, now) for _ in range(limit)]
+    assert all(lease.granted for lease in leases)
+    return bucket, leases
+
+
+def bell(lease: Lease) -> Bell:
+    assert isinstance(lease.signal, Bell)
+    return lease.signal
+
+
+def test_slots_are_granted_in_the_order_of_asking() -> None:
+    bucket, busy = used_up()
+    waiting = [ask(bucket) for _ in range(3)]
+    for lease in busy:
+        bucket.end(lease, 1.0, RequestEnding.ANSWERED)
+    assert bucket.look(waiting[0], 1.0) == PERIOD
+    assert bucket.look(waiting[0], 1.0 + PERIOD) == 0
+    assert [lease.granted for lease in waiting] == [True, True, False]
+    assert bell(waiting[1]).woken == 1
+
+
+def test_nobody_overtakes_those_who_wait() -> None:
+    bucket, busy = used_up()
+    first = ask(bucket)
+    bucket.end(busy[0], 0.0, RequestEnding.ANSWERED)
+    late = ask(bucket, PERIOD + 1)
+    assert (first.granted, late.granted) == (True, False)
+
+
+def test_urgent_ones_go_first_in_their_own_order() -> None:
+    bucket, busy = used_up()
+    ordinary = ask(bucket)
+    urgent = [ask(bucket, urgent=True) for _ in range(2)]
+    for lease in busy:
+        bucket.end(lease, 0.0, RequestEnding.UNSENT)
+    assert [urgent[0].granted, urgent[1].granted, ordinary.granted] == [True, True, False]
+
+
+def test_whoever_gives_up_makes_room_for_the_next() -> None:
+    bucket, busy = used_up()
+    first, second = ask(bucket), ask(bucket)
+    bucket.leave(first, 0.0)
+    assert bell(second).woken == 1  # it keeps the time now
+    bucket.end(busy[0], 0.0, RequestEnding.UNSENT)
+    assert second.granted
+
+
+def test_a_slot_granted_to_one_who_just_gave_up_goes_to_the_next() -> None:
+    bucket, busy = used_up()
+    first, second = ask(bucket), ask(bucket)
+    bucket.end(busy[0], 0.0, RequestEnding.UNSENT)
+    assert first.granted
+    bucket.leave(first, 0.0)
+    assert second.granted
+
+
+def test_a_slot_is_not_lost_on_one_whose_event_loop_is_gone() -> None:
+    bucket, busy = used_up()
+    gone, there = ask(bucket), ask(bucket)
+    gone.signal = Bell(there=False)
+    bucket.end(busy[0], 0.0, RequestEnding.UNSENT)
+    assert (gone.granted, there.granted) == (False, True)
+    bucket.end(busy[1], 0.0, RequestEnding.UNSENT)
+    bucket.end(there, 0.0, RequestEnding.UNSENT)
+    assert bucket.idle(0.0)
+
+
+def test_one_whose_event_loop_is_gone_does_not_probe() -> None:
+    bucket = GroupLimiter("create", 2, SlotWindow(60.0))
+    bucket.pause(None, 0.0, 1.0)
+    gone, there = ask(bucket), ask(bucket)
+    gone.signal = Bell(there=False)
+    bucket.look(there, 1.0)
+    assert (gone.granted, there.granted) == (False, True)
+
+
+def test_a_slot_is_given_back_once() -> None:
+    bucket, busy = used_up()
+    bucket.end(busy[0], 0.0, RequestEnding.UNSENT)
+    bucket.end(busy[0], 0.0, RequestEnding.UNSENT)
+    assert ask(bucket).granted
+    assert not ask(bucket).granted
+
+
+def test_a_wait_without_hope_is_not_begun() -> None:
+    bucket, busy = used_up()
+    bucket.end(busy[0], 0.0, RequestEnding.ANSWERED)
+    refused = bucket.ask(10.0, 30.0)
+    assert refused == NoRoom("create", 2, 60.0, PERIOD - 10.0)
+    ask(bucket, 10.0, PERIOD)
+    behind = bucket.ask(10.0, PERIOD + 1)  # the other slot is busy, and cools for a window
+    assert behind == NoRoom("create", 2, 60.0, PERIOD)
+
+
+def test_the_error_says_how_long_it_would_take() -> None:
+    error = NoRoom("create", 3000, 60.0, 12.34).error()
+    assert isinstance(error, RateLimitError)
+    assert (error.retry_after, error.outcome, error.trouble) == (12.34, "not_sent", "no room")
+    assert str(error).startswith("The rate limit of create (3000 per 60 s) leaves no room for another 12.3 s")
+
+
+def test_the_error_says_that_the_service_asked_for_a_pause() -> None:
+    message = NoRoom("create", 3000, 60.0, 90.0, paused=True).error().message
+    assert message.startswith("The service asked for a pause of the group create for another 90.0 s")
+
+
+def test_a_wait_that_turns_out_too_long_ends_at_its_deadline() -> None:
+    bucket, _ = used_up()
+    waiting = ask(bucket, 0.0, PERIOD)  # the busy ones might have ended at once, but did not
+    assert bucket.look(waiting, PERIOD - 1) == NoRoom("create", 2, 60.0, PERIOD)
+    behind = ask(bucket, 0.0, PERIOD)
+    assert bucket.look(behind, PERIOD) == NoRoom("create", 2, 60.0, PERIOD)
+
+
+def test_those_behind_the_first_look_by_themselves_only_if_it_is_held_up() -> None:
+    bucket, busy = used_up()
+    for lease in busy:
+        bucket.end(lease, 0.0, RequestEnding.ANSWERED)
+    first, second = ask(bucket), ask(bucket)
+    assert bucket.look(first, 0.0) == PERIOD
+    assert bucket.look(second, 0.0) == PERIOD + 5
+    assert bucket.look(second, PERIOD + 5) == 0  # the first never looked, and has its slot all the same
+    assert first.granted
+
+
+def test_an_urgent_one_is_not_taken_for_the_last_of_the_urgent_ones() -> None:
+    bucket, busy = used_up()
+    urgent = [ask(bucket, 0.0, deadline, urgent=True) for deadline in (FOREVER, PERIOD + 20.0, FOREVER)]
+    bucket.end(busy[0], 0.0, RequestEnding.ANSWERED)
+    assert bucket.look(urgent[1], 10.0) == PERIOD + 5.0  # the other slot may come in time
+
+
+def test_the_first_waits_for_an_end_where_nothing_cools() -> None:
+    bucket, busy = used_up()
+    first = ask(bucket)
+    assert bucket.look(first, 0.0) == 5.0  # it looks in between, for requests that will never end
+    bucket.end(busy[0], 1.0, RequestEnding.ANSWERED)
+    assert bell(first).woken == 1
+    bucket.end(busy[1], 1.0, RequestEnding.ANSWERED)
+    assert bucket.look(first, 1.0) == PERIOD
+
+
+def test_a_refusal_pauses_everybody_until_its_time_and_only_time_lifts_that() -> None:
+    bucket = GroupLimiter("create", 10, SlotWindow(60.0))
+    busy = [ask(bucket) for _ in range(3)]
+    assert bucket.pause(busy[0], 0.0, 7.0)
+    bucket.end(busy[0], 0.0, RequestEnding.ANSWERED)
+    waiting = ask(bucket, 1.0)
+    assert bucket.look(waiting, 1.0) == 6.0
+    bucket.pause(busy[1], 2.0, 1.0)  # a shorter one does not lift the longer
+    bucket.end(busy[1], 2.0, RequestEnding.ANSWERED)
+    bucket.end(busy[2], 3.0, RequestEnding.UNSENT)
+    bucket.look(waiting, 6.9)
+    assert not waiting.granted
+    bucket.look(waiting, 7.0)
+    assert waiting.granted
+
+
+def test_a_pause_beyond_a_deadline_is_told_at_once() -> None:
+    bucket, busy = used_up()
+    waiting = ask(bucket, 0.0, 65.0)
+    bucket.pause(busy[0], 0.0, 90.0)
+    assert bell(waiting).woken == 1
+    assert bucket.look(waiting, 0.0) == NoRoom("create", 2, 60.0, 90.0, paused=True)
+    assert bucket.ask(0.0, 89.0) == NoRoom("create", 2, 60.0, 90.0, paused=True)
+
+
+def test_a_pause_takes_back_what_was_granted_but_is_not_on_its_way() -> None:
+    bucket, busy = used_up()
+    first, second, last = (ask(bucket, deadline=65.0), ask(bucket), ask(bucket))
+    for lease in busy:
+        bucket.end(lease, 0.0, RequestEnding.UNSENT)
+    assert (first.granted, second.granted) == (True, True)
+    bucket.pause(None, 0.0, 7.0)
+    assert [bucket.look(lease, 0.0) for lease in (first, second)] == [7.0, 12.0]
+    assert not first.granted
+    assert bucket.paused(6.9)
+    assert not bucket.paused(7.0)
+    bucket.pause(None, 7.0, 60.0)
+    assert bell(first).woken == 2  # when it was granted, and now that there is no hope
+    assert bucket.look(first, 7.0) == NoRoom("create", 2, 60.0, 60.0, paused=True)
+    bucket.look(last, 67.0)
+    assert (second.granted, last.granted) == (True, False)  # in their order, one at a time
+    bucket.end(second, 67.0, RequestEnding.ANSWERED)
+    assert last.granted
+
+
+def test_a_pause_that_is_prolonged_tells_those_who_wait_in_vain_by_that() -> None:
+    bucket, busy = used_up()
+    waiting = [ask(bucket, 0.0, deadline) for deadline in (70.0, 80.0, 200.0)]
+    bucket.pause(busy[0], 0.0, 75.0)
+    assert [bell(lease).woken for lease in waiting] == [1, 0, 0]
+    bucket.pause(busy[1], 1.0, 90.0)
+    assert [bell(lease).woken for lease in waiting] == [1, 1, 0]
+
+
+def test_after_a_pause_one_probes_and_answers_let_more_through() -> None:
+    bucket = GroupLimiter("create", 10, SlotWindow(60.0))
+    bucket.pause(ask(bucket), 0.0, 5.0)
+    waiting = [ask(bucket) for _ in range(8)]
+    bucket.look(waiting[0], 5.0)
+    assert [lease.granted for lease in waiting] == [True] + [False] * 7
+    bucket.end(waiting[0], 5.0, RequestEnding.ANSWERED)
+    assert [lease.granted for lease in waiting[1:]] == [True] * 2 + [False] * 5
+    bucket.end(waiting[1], 5.0, RequestEnding.LOST)  # no answer is no news, but its place is free
+    assert [lease.granted for lease in waiting[2:]] == [True] * 2 + [False] * 4
+    bucket.end(waiting[2], 5.0, RequestEnding.ANSWERED)
+    # Only eight of the ten may be used by now: two are busy, and three cool.
+    assert [lease.granted for lease in waiting[3:]] == [True] * 4 + [False]
+
+
+def test_the_ramp_ends_with_the_limit() -> None:
+    bucket = GroupLimiter("create", 4, SlotWindow(60.0))
+    bucket.pause(None, 0.0, 1.0)
+    now = 1.0
+    for _ in range(3):
+        lease = ask(bucket, now)
+        assert lease.granted
+        bucket.end(lease, now, RequestEnding.ANSWERED)
+    now += PERIOD
+    assert all(ask(bucket, now).granted for _ in range(4))
+
+
+def test_those_who_still_probe_when_the_ramp_ends_are_forgotten_with_it() -> None:
+    bucket = GroupLimiter("create", 4, SlotWindow(60.0))
+    bucket.pause(None, 0.0, 1.0)
+    waiting = [ask(bucket, 0.0) for _ in range(3)]
+    bucket.look(waiting[0], 1.0)
+    for lease in waiting:  # the first lets two more go, the second the rest
+        bucket.end(lease, 1.0, RequestEnding.ANSWERED)
+    assert (bucket._ramp, bucket._probes) == (None, {})
+
+
+def test_a_refusal_within_the_limit_shrinks_it_once_for_all_that_were_under_way() -> None:
+    bucket, busy = used_up(10)
+    assert [bucket.pause(lease, 0.0, 1.0) for lease in busy] == [True] + [False] * 9
+    for lease in busy:
+        bucket.end(lease, 0.0, RequestEnding.UNSENT)
+    assert not bucket.idle(1.0)
+    assert bucket._share.of(10, 0.0) == 8
+    again = ask(bucket, 1.0)
+    assert not bucket.pause(again, 1.0, 1.0)  # it shrinks again, but that was said before
+    assert bucket._share.of(10, 1.0) == 6
+    bucket.end(again, 1.0, RequestEnding.UNSENT)
+
+
+def test_a_limit_that_grows_back_is_noticed() -> None:
+    bucket, busy = used_up(10)
+    bucket.pause(busy[0], 0.0, 0.0)
+    for lease in busy[:3]:
+        bucket.end(lease, 0.0, RequestEnding.UNSENT)
+    bucket.pause(None, 0.0, 0.0)
+    probe = ask(bucket, 0.0)
+    assert probe.granted  # the eighth of eight
+    bucket.end(probe, 0.0, RequestEnding.LOST)
+    waiting = ask(bucket, 1.0)
+    assert bucket.look(waiting, 1.0) == 5.0  # now and then it looks for requests that will never end
+    for lease in busy[3:]:
+        bucket.end(lease, 1000.0, RequestEnding.UNSENT)
+    assert waiting.granted
+
+
+def test_a_pause_for_everything_shrinks_nothing() -> None:
+    bucket = GroupLimiter("create", 10, SlotWindow(60.0))
+    assert not bucket.pause(None, 0.0, 5.0)
+    assert not bucket.pause(None, 1.0, 5.0)
+    assert bucket._share.of(10, 0.0) == 10
+    waiting = ask(bucket, 5.0)
+    assert bucket.look(waiting, 5.5) == 0.5
+
+
+def test_the_strictest_numbers_hold() -> None:
+    bucket = GroupLimiter("create", 10, SlotWindow(60.0))
+    bucket.tighten(20, 30.0)
+    assert (bucket.limit, bucket.window) == (10, 60.0)
+    bucket.tighten(5, 90.0)
+    assert (bucket.limit, bucket.window) == (5, 90.0)
+
+
+class Call:
+    """Holds a lease."""
+
+    lease: Lease | None = None
+    over = False
+
+
+def call(lease: Lease) -> Call:
+    assert isinstance(lease.holder, Call)
+    return lease.holder
+
+
+class Queue(RuleBasedStateMachine):
+    """Drives a bucket as tasks would, beside a model that knows every holder of a slot."""
+
+    LIMIT = 5
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bucket = GroupLimiter("create", self.LIMIT, SlotWindow(60.0))
+        self.now = 0.0
+        self.numbers: Iterator[int] = itertools.count()
+        self.waiting: dict[Lease, tuple[bool, int]] = {}  # urgency and number, the order of granting
+        self.busy: list[Lease] = []
+        self.alarms: dict[Lease, float] = {}
+        self.cooling: list[float] = []
+        self.paused_until = 0.0
+        self.gone: list[Lease] = []
+        self.unknown = False  # whether a slot may cool for longer than is kept account of here
+
+    def holders(self) -> int:
+        return len(self.busy) + sum(until > self.now for until in self.cooling)
+
+    @rule(urgent=st.booleans(), patience=st.sampled_from([0.5, 30.0, 70.0, 200.0, FOREVER]))
+    def ask(self, urgent: bool, patience: float) -> None:
+        if self.ghosts:  # else those who wait already may get their slots before this one is there
+            self.bucket._reclaim(self.now)
+            self.settle()
+        lease = self.bucket.ask(self.now, self.now + patience, urgent, Call())
+        if isinstance(lease, NoRoom):
+            assert lease.seconds > patience
+            busy = self.holders() >= self.LIMIT or self.ghosts
+            assert busy or self.now < self.paused_until or self.waiting or self.shrunk
+            return
+        lease.signal = Bell()
+        self.waiting[lease] = (not urgent, next(self.numbers))
+        self.alarms[lease] = self.now  # it looks at once, as the shell does
+        self.settle()
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def give_up(self, data: st.DataObject) -> None:
+        lease = data.draw(st.sampled_from(sorted(self.waiting, key=lambda one: self.waiting[one])))
+        del self.waiting[lease], self.alarms[lease]
+        self.bucket.leave(lease, self.now)
+        self.settle()
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def lose_its_event_loop(self, data: st.DataObject) -> None:
+        """Let one that waits never look again, without having given up; its place goes with its turn."""
+        lease = data.draw(st.sampled_from(sorted(self.waiting, key=lambda one: self.waiting[one])))
+        bell(lease).there = False
+        call(lease).over = True
+        del self.waiting[lease], self.alarms[lease]
+        self.gone.append(lease)
+
+    @precondition(lambda self: self.busy)
+    @rule(data=st.data(), sent=st.booleans(), known=st.booleans())
+    def lose_a_request(self, data: st.DataObject, sent: bool, known: bool) -> None:
+        """Let nobody ever end a request, because its event loop is closed or, unknown to all, stopped."""
+        lease = data.draw(st.sampled_from(self.busy))
+        self.busy.remove(lease)
+        lease.sent, call(lease).over = sent, known
+        self.gone.append(lease)
+        self.unknown = self.unknown or sent or not known  # it cools from when that is noticed
+        if sent:  # it may still arrive for a while
+            self.cooling.append(self.now + PERIOD + LINGER)
+
+    @property
+    def ghosts(self) -> bool:
+        """Whether a slot or a place is still kept for those who are gone, or may be."""
+        queued = {*self.bucket._urgent, *self.bucket._waiting}
+        return self.unknown or any(lease.granted or lease in queued for lease in self.gone)
+
+    @precondition(lambda self: self.busy)
+    @rule(
+        data=st.data(),
+        ending=st.sampled_from(RequestEnding),
+        meanwhile=st.sampled_from(["", "leave", "pause"]),
+    )
+    def end(self, data: st.DataObject, ending: RequestEnding, meanwhile: str) -> None:
+        """End a request; before those notice that this lets go, one of them gives up, or a pause begins."""
+        lease = data.draw(st.sampled_from(self.busy))
+        self.busy.remove(lease)
+        if ending is not RequestEnding.UNSENT:
+            self.cooling.append(self.now + PERIOD + (LINGER if ending is RequestEnding.LOST else 0.0))
+        self.bucket.end(lease, self.now, ending)
+        granted = [one for one in self.waiting if one.granted]
+        if granted and meanwhile == "leave":
+            left = data.draw(st.sampled_from(granted))
+            del self.waiting[left], self.alarms[left]
+            self.bucket.leave(left, self.now)
+        if meanwhile == "pause":
+            self.bucket.pause(None, self.now, 5.0)
+            self.paused_until = max(self.paused_until, self.now + 5.0)
+            for one in sorted(granted, key=lambda one: self.waiting[one]):  # back, behind the urgent ones
+                self.waiting[one] = (False, next(self.numbers))
+        self.settle()
+
+    @precondition(lambda self: self.busy)
+    @rule(data=st.data(), seconds=st.sampled_from([0.0, 1.0, 20.0, 100.0]))
+    def refused(self, data: st.DataObject, seconds: float) -> None:
+        self.bucket.pause(data.draw(st.sampled_from(self.busy)), self.now, seconds)
+        self.paused_until = max(self.paused_until, self.now + seconds)
+        self.settle()
+
+    @rule(seconds=st.sampled_from([0.0, 1.0, 1.0]))
+    def refused_by_a_proxy(self, seconds: float) -> None:
+        self.bucket.pause(None, self.now, seconds)
+        self.paused_until = max(self.paused_until, self.now + seconds)
+        self.settle()
+
+    @rule(seconds=st.sampled_from([0.1, 5.0, 60.0, 70.0, 400.0]))
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass, with everybody looking when they said they would."""
+        until = self.now + seconds
+        while (moment := min([*self.alarms.values(), *self.deadlines()], default=FOREVER)) <= until:
+            self.now = max(moment, self.now)
+            for lease in [one for one in self.busy if one.deadline <= self.now]:  # no request lasts longer
+                self.busy.remove(lease)
+                self.cooling.append(self.now + PERIOD + LINGER)
+                self.bucket.end(lease, self.now, RequestEnding.LOST)
+            self.settle()
+        self.now = until
+        self.settle()
+
+    def deadlines(self) -> list[float]:
+        return [lease.deadline for lease in self.busy]
+
+    def settle(self) -> None:
+        """Let all look who were woken or have reached their time, until nothing happens any more."""
+        for _ in range(1000):
+            due = [
+                lease
+                for lease in self.waiting
+                if bell(lease).woken or lease.granted or self.alarms[lease] <= self.now
+            ]
+            if not due:
+                return
+            for lease in sorted(due, key=lambda one: self.waiting[one]):
+                self.look(lease)
+        raise AssertionError("they look again and again")
+
+    def look(self, lease: Lease) -> None:
+        bell(lease).woken = 0
+        again = self.bucket.look(lease, self.now)
+        if isinstance(again, NoRoom):
+            assert self.now >= lease.deadline or self.now + again.seconds > lease.deadline
+            del self.waiting[lease], self.alarms[lease]
+            return
+        if not lease.granted:
+            assert again > 0
+            self.alarms[lease] = self.now + again
+            return
+        assert self.now >= self.paused_until
+        earlier = [one for one in self.waiting if self.waiting[one] < self.waiting[lease]]
+        assert all(one.granted for one in earlier), "overtaken"
+        self.busy.append(lease)
+        assert self.holders() <= self.LIMIT
+        del self.waiting[lease], self.alarms[lease]
+
+    @property
+    def shrunk(self) -> bool:
+        ramp = self.bucket._ramp is not None
+        return ramp or self.bucket._share.of(self.LIMIT, self.now) < self.LIMIT
+
+    @invariant()
+    def nobody_waits_for_nothing(self) -> None:
+        if self.waiting and not self.shrunk and not self.ghosts and self.now >= self.paused_until:
+            assert self.holders() >= self.LIMIT
+
+    def teardown(self) -> None:
+        for lease in list(self.waiting):
+            self.bucket.leave(lease, self.now)
+        for lease in self.busy:
+            self.bucket.end(lease, self.now, RequestEnding.UNSENT)
+        later = max([self.now, *(lease.deadline for lease in self.gone if lease.deadline < FOREVER)]) + 20.0
+        self.bucket._reclaim(later)
+        assert not any(lease.granted for lease in self.gone if call(lease).over or lease.deadline < FOREVER)
+        for lease in self.gone:
+            self.bucket.leave(lease, later)
+        assert self.bucket._slots.free(later + 10_000, self.LIMIT) == self.LIMIT
+        assert not self.bucket._probes
+
+
+TestQueue = Queue.TestCase
+TestQueue.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+
+
+# -- interrupts ------------------------------------------------------------------------------------
+
+
+class Alarm(Bell):
+    """Raises `KeyboardInterrupt` the first time that it is rung."""
+
+    rung = False
+
+    def wake(self) -> bool:
+        if not self.rung:
+            self.rung = True
+            raise KeyboardInterrupt
+        return super().wake()
+
+
+def test_who_was_granted_a_slot_by_an_interrupted_call_is_told_by_the_next_change() -> None:
+    bucket, busy = used_up()
+    waiting, behind = ask(bucket), ask(bucket)
+    waiting.signal = Alarm()
+    with pytest.raises(KeyboardInterrupt):
+        bucket.end(busy[0], 0.0, RequestEnding.UNSENT)
+    assert (waiting.granted, busy[0].granted, bucket.waiting) == (True, False, 2)
+    bucket.leave(busy[0], 0.0)  # the interrupted call gives back again
+    assert (bucket._slots.busy, bucket.waiting, behind.granted) == (2, 1, False)
+    assert bell(waiting).woken == 1
+
+
+def test_who_was_granted_a_slot_by_an_interrupted_call_finds_it_when_looking() -> None:
+    bucket, busy = used_up()
+    waiting = ask(bucket)
+    waiting.signal = Alarm()
+    with pytest.raises(KeyboardInterrupt):
+        bucket.end(busy[0], 0.0, RequestEnding.UNSENT)
+    urgent = ask(bucket, urgent=True)
+    assert bucket.look(waiting, 0.0) == 0.0
+    assert (bucket.waiting, urgent.granted) == (1, False)
+
+
+def test_who_leaves_after_an_interrupt_is_not_granted_the_slot_again() -> None:
+    bucket, busy = used_up()
+    lease = ask(bucket)
+    lease.signal = Alarm()
+    with pytest.raises(KeyboardInterrupt):
+        bucket.end(busy[0], 0.0, RequestEnding.UNSENT)
+    for _ in range(2):
+        bucket.leave(lease, 0.0)
+        assert (bucket._slots.busy, bucket.waiting) == (1, 0)

@@ -1,0 +1,465 @@
+"""Slots leased from a store, with several processes, a store that goes away or forgets, and kills.
+
+The store here follows the rules of the script that runs in Redis; that one itself is tried in ``tests/ext``.
+"""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from attrs import define, field
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from smscode.core.ratelimit.limiter import Lease, NoRoom
+from smscode.core.ratelimit.shared import Grant, LeaseTerms, SharedGroupLimiter, SharedSlots, Trip
+from smscode.core.ratelimit.slots import LINGER, MARGIN, RequestEnding
+
+WINDOW, LONGEST = 60.0, 20.0
+PERIOD = WINDOW + MARGIN
+FOREVER = float("inf")
+
+
+@define
+class Store:
+    """Counts the slots in use, by when each is free at the latest."""
+
+    limit: int = 9
+    slots: dict[tuple[str, int], float] = field(factory=dict[tuple[str, int], float])
+    hungry: set[str] = field(factory=set[str])
+    paused_until: float = 0.0
+    born: float | None = None
+
+    def visit(self, holder: str, trip: Trip, now: float) -> Grant:
+        for number, left in trip.free:
+            self.slots[holder, number] = now + left
+        self.slots = {slot: until for slot, until in self.slots.items() if until > now}
+        self.paused_until = max(self.paused_until, now + trip.pause)
+        self.born = now if self.born is None else self.born
+        settled = self.born + trip.hold
+        most = trip.want if now >= settled else min(trip.want, max(trip.fallback - trip.own, 0))
+        free = max(min(trip.limit, self.limit) - len(self.slots), 0)
+        share = math.ceil(free / (len(self.hungry - {holder}) + 1))
+        granted = 0 if now < self.paused_until else min(most, share)
+        for number in range(trip.start, trip.start + granted):
+            self.slots[holder, number] = now + trip.hold
+        (self.hungry.add if granted < trip.want else self.hungry.discard)(holder)
+        wait = 0.0
+        if granted < trip.want:
+            wait = min(self.slots.values(), default=now) - now if free <= granted else settled - now
+        paused = max(self.paused_until - now, 0.0)
+        return Grant(granted, max(wait, paused), paused, now >= settled)
+
+
+class Process:
+    def __init__(self, name: str, limit: int, fallback: float = 1 / 3) -> None:
+        self.name = name
+        self.kicks = 0
+        self.slots = SharedSlots(WINDOW, LeaseTerms(LONGEST, fallback), self.kick)
+        self.bucket = SharedGroupLimiter("create", limit, self.slots)
+        self.busy: dict[Lease, float] = {}
+
+    def kick(self) -> None:
+        self.kicks += 1
+
+    def ask(self, now: float, deadline: float = FOREVER) -> Lease | NoRoom:
+        return self.bucket.ask(now, deadline)
+
+    def visit(self, store: Store | None, now: float) -> Trip:
+        trip = self.bucket.trip(now)
+        if store is None:
+            self.bucket.failed(trip, now)
+        else:
+            self.bucket.landed(trip, store.visit(self.name, trip, now), now, now)
+        return trip
+
+
+def waiting(process: Process, now: float = 0.0) -> Lease:
+    lease = process.ask(now)
+    assert isinstance(lease, Lease)
+    return lease
+
+
+def settled_store(limit: int = 9) -> Store:
+    return Store(limit, born=-1000.0)
+
+
+def test_a_request_waits_for_a_visit_and_the_next_ones_have_a_batch() -> None:
+    store, process = settled_store(200), Process("a", 200)
+    first = waiting(process)
+    assert (first.granted, process.kicks) == (False, 1)
+    assert process.bucket.due(0.0) == 0.0
+    visits = 0
+    for _ in range(100):
+        lease = waiting(process)
+        while not lease.granted:
+            process.visit(store, 0.0)
+            visits += 1
+    assert first.granted
+    assert visits < 40
+
+
+def test_a_batch_that_is_not_used_goes_back() -> None:
+    store, process = settled_store(200), Process("a", 200)
+    waiting(process)
+    for _ in range(4):
+        process.visit(store, 0.0)
+    assert len(store.slots) > 1
+    assert process.slots.free(1.0, 200) == 0
+    process.visit(store, 1.0)
+    assert len(store.slots) == 1
+
+
+def test_what_ended_is_told_together_and_not_late() -> None:
+    store, process = settled_store(200), Process("a", 200)
+    lease = waiting(process)
+    process.visit(store, 0.0)
+    process.slots._batch = 8
+    process.bucket.end(lease, 5.0, RequestEnding.ANSWERED)
+    assert process.slots._untold_since == 5.0
+    assert min(process.slots._untold_since + 1.0, process.slots._next_at) <= (process.bucket.due(5.0) or 0.0)
+    process.visit(store, 6.0)
+    assert max(store.slots.values()) >= 5.0 + PERIOD
+    assert (("a", 0), 5.0 + PERIOD) in store.slots.items()
+
+
+def test_a_request_that_takes_long_stays_known() -> None:
+    store, process = settled_store(), Process("a", 9)
+    waiting(process)
+    process.visit(store, 0.0)
+    stale, hold = (1.0 + LONGEST) / 2, process.slots.hold
+    assert process.bucket.due(1.0) == stale
+    process.visit(store, stale)
+    assert store.slots["a", 0] == stale + hold
+    # Killed before it can tell again, with its request on the way for so long: that still counts a window.
+    assert stale + LINGER + WINDOW <= hold
+
+
+def test_what_is_free_is_divided_among_the_hungry() -> None:
+    store = settled_store(9)
+    store.hungry = {"b", "c"}
+    process = Process("a", 9)
+    leases = [waiting(process) for _ in range(9)]
+    process.visit(store, 0.0)
+    assert sum(lease.granted for lease in leases) == 3
+
+
+def test_a_limit_that_is_used_up_is_asked_for_again_and_waits_say_how_long() -> None:
+    store = settled_store(1)
+    one, other = Process("a", 1), Process("b", 1)
+    lease = waiting(one)
+    one.visit(store, 0.0)
+    one.bucket.end(lease, 0.0, RequestEnding.ANSWERED)
+    one.visit(store, 0.0)
+    waiting(other)
+    other.visit(store, 0.0)
+    assert other.bucket.due(0.0) == 5.0  # something might be given back unused
+    refused = other.ask(0.0, 30.0)
+    assert isinstance(refused, NoRoom)
+    assert refused.seconds == pytest.approx(2 * PERIOD)
+
+
+def test_a_pause_reaches_the_others_by_the_store() -> None:
+    store = settled_store()
+    one, other = Process("a", 9), Process("b", 9)
+    lease = waiting(one)
+    one.visit(store, 0.0)
+    one.bucket.pause(lease, 0.0, 30.0)
+    assert one.bucket.due(0.0) == 0.0
+    one.visit(store, 0.0)
+    late = waiting(other)
+    other.visit(store, 1.0)
+    assert not late.granted
+    assert isinstance(other.ask(1.0, 20.0), NoRoom)
+
+
+def test_a_pause_holds_up_what_was_already_leased() -> None:
+    store, process = settled_store(200), Process("a", 200)
+    waiting(process)
+    for _ in range(3):
+        process.visit(store, 0.0)
+    assert process.slots._pool
+    process.bucket.pause(None, 0.0, 0.5)
+    late = waiting(process)
+    assert process.bucket.look(late, 0.0) == 0.5
+    assert process.bucket.look(late, 0.5) == 0
+    assert late.granted
+
+
+def test_a_pause_is_told_when_the_store_is_back() -> None:
+    store, process = settled_store(), Process("a", 9)
+    process.bucket.pause(None, 0.0, 30.0)
+    process.visit(None, 0.0)
+    process.visit(store, 10.0)
+    assert store.paused_until == 30.0
+
+
+def test_without_the_store_a_share_is_used() -> None:
+    process = Process("a", 9)
+    leases = [waiting(process) for _ in range(4)]
+    process.visit(None, 0.0)
+    assert sum(lease.granted for lease in leases) == 3
+    assert process.bucket.look(leases[3], 0.0) == 5.0  # nothing cools; it only looks now and then
+    for lease in leases[:3]:
+        process.bucket.end(lease, 1.0, RequestEnding.ANSWERED)
+    assert process.bucket.look(leases[3], 1.0) == PERIOD
+    assert process.bucket.due(1.0) == 0.5
+    process.visit(None, 0.5)
+    assert process.bucket.due(1.0) == 1.5
+
+
+def test_a_store_that_goes_away_leaves_what_is_in_use_and_takes_back_the_batch() -> None:
+    store, process = settled_store(200), Process("a", 200)
+    waiting(process)
+    for _ in range(3):
+        process.visit(store, 0.0)
+    process.visit(None, 0.5)
+    assert not process.slots._pool
+    assert waiting(process, 0.5).granted
+    process.visit(store, 1.0)
+    assert len(store.slots) == 2
+
+
+def test_a_wait_without_the_store_knows_how_long_it_takes() -> None:
+    process = Process("a", 3)
+    lease = waiting(process)
+    process.visit(None, 0.0)
+    assert lease.granted
+    process.bucket.end(lease, 1.0, RequestEnding.ANSWERED)
+    refused = process.ask(1.0, 30.0)
+    assert isinstance(refused, NoRoom)
+    assert refused.seconds == PERIOD
+
+
+def test_a_process_at_rest_stops_looking_for_the_store() -> None:
+    process = Process("a", 9)
+    lease = waiting(process)
+    process.visit(None, 0.0)
+    process.bucket.end(lease, 1.0, RequestEnding.UNSENT)
+    now = 1.0
+    while (due := process.bucket.due(now)) is not None:
+        now = max(now, due)
+        process.visit(None, now)
+    assert process.slots.hold <= now <= process.slots.hold + 10.0
+    assert process.bucket.idle(now)
+
+
+def test_an_outage_of_any_length_takes_no_more_memory() -> None:
+    store, process = settled_store(200), Process("a", 200)
+    waiting(process)
+    process.visit(store, 0.0)
+    most, now = 0, 0.0
+    for _ in range(500):
+        now += 5.0
+        process.visit(None, now)
+        lease = waiting(process, now)
+        process.bucket.end(lease, now, RequestEnding.ANSWERED)
+        most = max(most, len(process.slots._untold))
+    assert most <= 2 * (process.slots.hold + PERIOD) / 5.0 + 10
+
+
+def test_what_was_granted_while_the_answer_was_lost_is_given_back() -> None:
+    store, process = settled_store(), Process("a", 9)
+    for _ in range(5):
+        waiting(process)
+    trip = process.bucket.trip(0.0)
+    store.visit("a", trip, 0.0)
+    process.bucket.failed(trip, 0.5)
+    assert len(store.slots) == 5
+    process.visit(store, 1.0)
+    assert len(store.slots) == len(process.slots._out) == 3  # its share, which it used by itself
+
+
+def test_the_longest_pause_of_all_holds() -> None:
+    store = settled_store()
+    one, other = Process("a", 9), Process("b", 9)
+    one.bucket.pause(None, 0.0, 30.5)
+    one.visit(store, 0.0)
+    other.bucket.pause(None, 0.0, 30.0)
+    other.visit(store, 0.0)
+    assert other.bucket.paused(30.4)
+    assert not other.bucket.paused(30.5)
+
+
+def test_a_store_that_forgot_is_told_everything() -> None:
+    store, process = settled_store(), Process("a", 9)
+    leases = [waiting(process) for _ in range(3)]
+    process.visit(store, 0.0)
+    process.bucket.end(leases[0], 1.0, RequestEnding.ANSWERED)
+    process.visit(store, 1.0)
+    fresh = Store()
+    process.visit(None, 2.0)
+    process.visit(fresh, 3.0)
+    assert {slot for slot, until in fresh.slots.items() if until == 1.0 + PERIOD} == {("a", 0)}
+    assert len(fresh.slots) == 3
+
+
+class Fleet(RuleBasedStateMachine):
+    """Three processes and a store; whatever happens, never more than the limit count at once."""
+
+    LIMIT = 9
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0
+        self.store: Store = settled_store(self.LIMIT)
+        self.reachable = True
+        self.processes = [Process(name, self.LIMIT) for name in "abc"]
+        self.counting: list[tuple[Process, float]] = []  # until when requests that have ended count
+        self.names = 0
+        self.asked: dict[str, list[Lease]] = {}
+        for process in self.processes:  # all have met the store before
+            self.visit_of(process)
+
+    def counted(self) -> int:
+        busy = sum(len(process.busy) for process in self.processes)
+        return busy + sum(until > self.now for _, until in self.counting)
+
+    def pick(self, data: st.DataObject) -> Process:
+        return data.draw(st.sampled_from(self.processes))
+
+    def visit_of(self, process: Process) -> None:
+        process.visit(self.store if self.reachable else None, self.now)
+        self.collect(process)
+
+    def collect(self, process: Process) -> None:
+        for lease in self.asked.get(process.name, []):
+            if lease.granted and lease not in process.busy:
+                process.busy[lease] = self.now
+        self.asked[process.name] = [
+            lease for lease in self.asked.get(process.name, []) if lease not in process.busy
+        ]
+
+    @rule(data=st.data(), count=st.integers(1, 4))
+    def ask(self, data: st.DataObject, count: int) -> None:
+        process = self.pick(data)
+        for _ in range(count):
+            lease = process.ask(self.now)
+            assert isinstance(lease, Lease)
+            self.asked.setdefault(process.name, []).append(lease)
+        self.collect(process)
+
+    @rule(data=st.data())
+    def visit(self, data: st.DataObject) -> None:
+        self.visit_of(self.pick(data))
+
+    @precondition(lambda self: any(process.busy for process in self.processes))
+    @rule(data=st.data(), ending=st.sampled_from(RequestEnding))
+    def end(self, data: st.DataObject, ending: RequestEnding) -> None:
+        process = data.draw(st.sampled_from([one for one in self.processes if one.busy]))
+        self.finish(process, data.draw(st.sampled_from(list(process.busy))), ending)
+
+    def finish(self, process: Process, lease: Lease, ending: RequestEnding) -> None:
+        del process.busy[lease]
+        if ending is not RequestEnding.UNSENT:
+            linger = LINGER if ending is RequestEnding.LOST else 0.0
+            self.counting.append((process, self.now + WINDOW + linger))
+        process.bucket.end(lease, self.now, ending)
+        self.collect(process)
+
+    @rule(data=st.data())
+    def kill(self, data: st.DataObject) -> None:
+        process = self.pick(data)
+        if process.slots._away:  # nobody can know any more what it sent without the store
+            self.counting = [(owner, until) for owner, until in self.counting if owner is not process]
+        else:
+            self.counting += [(process, self.now + WINDOW + LINGER) for _ in process.busy]
+        self.processes.remove(process)
+        self.asked.pop(process.name, None)
+        self.names += 1
+        if (
+            self.reachable
+            and self.store.born is not None
+            and self.now >= self.store.born + process.slots.hold
+        ):
+            fresh = Process(f"{process.name}{self.names}", self.LIMIT)
+            self.processes.append(fresh)
+            self.visit_of(fresh)
+        elif not self.processes:
+            self.processes.append(process)
+            process.busy.clear()
+            process.bucket = SharedGroupLimiter("create", self.LIMIT, process.slots)
+
+    @rule()
+    def go_away(self) -> None:
+        self.reachable = False
+
+    @rule(forgetful=st.booleans())
+    def come_back(self, forgetful: bool) -> None:
+        if forgetful and not self.reachable:
+            self.store = Store(self.LIMIT)
+        self.reachable = True
+
+    @rule(seconds=st.sampled_from([0.1, 1.0, 7.0, 30.0, 61.0, 200.0]))
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass, while every process goes to the store when it is due to."""
+        until = self.now + seconds
+        while self.now < until:
+            dues = [process.bucket.due(self.now) for process in self.processes]
+            ends = [since + LONGEST for process in self.processes for since in process.busy.values()]
+            next_ = min([*ends, *(due for due in dues if due is not None)], default=until)
+            self.now = min(max(next_, self.now + 0.01), until)
+            for process in self.processes:
+                for lease, since in list(process.busy.items()):
+                    if self.now >= since + LONGEST:
+                        self.finish(process, lease, RequestEnding.LOST)
+                due = process.bucket.due(self.now)
+                if due is not None and due <= self.now:
+                    self.visit_of(process)
+
+    @invariant()
+    def never_more_than_the_limit_counts(self) -> None:
+        assert self.counted() <= self.LIMIT
+
+
+TestFleet = Fleet.TestCase
+TestFleet.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+
+
+# -- interrupts ------------------------------------------------------------------------------------
+
+
+class Interrupted(dict[object, int | None]):
+    """Holders of which the next one is interrupted before it is in here."""
+
+    def __setitem__(self, holder: object, number: int | None) -> None:
+        raise KeyboardInterrupt
+
+
+def supplied() -> tuple[Store, Process]:
+    store, process = settled_store(200), Process("a", 200)
+    process.bucket.end(waiting(process), 0.0, RequestEnding.UNSENT)
+    for _ in range(4):
+        waiting(process)
+        process.visit(store, 0.0)
+    assert len(process.slots._pool) > 2
+    return store, process
+
+
+def test_a_slot_that_an_interrupted_call_did_not_get_is_told_to_the_store_later() -> None:
+    store, process = supplied()
+    holders, process.slots.holders = process.slots.holders, Interrupted(process.slots.holders)
+    (number, *_) = process.slots._pool
+    with pytest.raises(KeyboardInterrupt):
+        waiting(process)
+    process.slots.holders = holders
+    assert number in process.slots._out
+    before = len(process.slots._pool)
+    assert process.slots.free(0.0, 200) == before - 1, "nobody else gets it"
+    trip = process.visit(store, process.slots._stale + 1.0)
+    assert (number, 0.0) in trip.free
+    assert number not in process.slots._out
+
+
+def test_a_slot_in_use_is_given_to_no_other_call_after_an_interrupt() -> None:
+    """The call was interrupted when it had the slot, before that was off the list of unused ones."""
+    _, process = supplied()
+    (number, *_) = process.slots._pool
+    lease = waiting(process)
+    process.slots._pool = {number: 1.0, **process.slots._pool}
+    assert process.slots.holders[lease] == number
+    other = waiting(process)
+    assert process.slots.holders[other] not in (number, None)
+    assert number not in process.slots._pool

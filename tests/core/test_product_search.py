@@ -1,0 +1,190 @@
+"""Finding by names: what fits, what is close, and what a price limit lets through."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smscode import Country, FxRate, InvalidArgumentError, Money, Operator, Product, Service
+from smscode.core.api.prices import Price
+from smscode.core.product_search import NameOrId, ProductFilter, cheapest_first
+
+INDONESIA = Country(6, "Indonesia", True, "ID")
+INDIA = Country(22, "India", True, "IN")
+KINGDOM = Country(16, "United Kingdom", True, "GB")
+IVORY = Country(27, "Côte d'Ivoire", True, "CI")
+GONE = Country(99, "India", False, "I2")
+NAMELESS = Country(100, "中国", True, None)
+COUNTRIES = [INDONESIA, INDIA, KINGDOM, IVORY, GONE, NAMELESS]
+SERVICES = [
+    Service(3, "wa", "WhatsApp", True),
+    Service(7, "go", "Google", True),
+    Service(9, "12", "Go", True),
+]
+ANY = Operator(None, "any", "Any operator")
+VIVO = Operator(31, "vivo", "Vivo", "ВИВО")
+
+
+def country(text: str) -> Country:
+    return NameOrId.of("country", text, Country).among(COUNTRIES)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Indonesia", INDONESIA),
+        ("iNDONESIA", INDONESIA),
+        ("id", INDONESIA),
+        ("ID", INDONESIA),
+        (" Indonesia ", INDONESIA),
+        ("united-kingdom", KINGDOM),
+        ("UnitedKingdom", KINGDOM),
+        ("gb", KINGDOM),
+        ("Cote d Ivoire", IVORY),
+        ("CÔTE D.IVOIRE", IVORY),
+        ("中国", NAMELESS),
+        ("India", INDIA),
+        ("i2", GONE),
+        ("99", GONE),
+        ("6", INDONESIA),
+    ],
+)
+def test_a_name_is_found_however_it_is_written(text: str, found: Country) -> None:
+    assert country(text) is found
+
+
+@pytest.mark.parametrize(
+    ("text", "closest"),
+    [
+        ("Indonesai", "Indonesia (id 6)"),
+        ("Indo", "Indonesia"),
+        ("kingdom", "GB / United Kingdom (id 16)"),
+        ("Ind", "India"),
+        ("98", "none of the 6 comes close"),
+        ("Atlantis", "none of the 6 comes close"),
+        ("²", "the closest are I2"),
+        ("!!", "none of the 6 comes close"),
+    ],
+)
+def test_a_name_that_nothing_has_is_refused_with_the_closest(text: str, closest: str) -> None:
+    with pytest.raises(InvalidArgumentError) as refused:
+        country(text)
+    assert str(refused.value).startswith(f"country: nothing is called {text!r}; ")
+    assert closest in str(refused.value)
+
+
+def test_a_name_that_several_have_is_refused() -> None:
+    with pytest.raises(
+        InvalidArgumentError, match=r"'go' names several: go / Google \(id 7\), 12 / Go \(id 9\)"
+    ):
+        NameOrId.of("service", "go", Service).among(SERVICES)
+
+
+def test_a_code_of_digits_comes_before_an_id() -> None:
+    assert NameOrId.of("service", "12", Service).among([*SERVICES, Service(12, "x", "X", True)]).id == 9
+
+
+def test_an_operator_is_found_by_any_of_its_names() -> None:
+    for text in ("VIVO", "vivo", "виво", "31"):
+        assert NameOrId.of("operator", text, Operator).among([ANY, VIVO]) is VIVO
+    assert NameOrId.of("operator", "ANY", Operator).among([ANY, VIVO]) is ANY
+
+
+def test_ids_and_rows_are_taken_as_they_are() -> None:
+    assert NameOrId.of("country", 5, Country) == NameOrId("country", 5)
+    assert NameOrId.of("country", INDIA, Country) == NameOrId("country", 22)
+    assert NameOrId.of("operator", ANY, Operator) == NameOrId("operator", None)
+    assert NameOrId.of("country", None, Country) == NameOrId("country")
+
+
+@pytest.mark.parametrize("value", [0, -1, True, 1.0, "", "  ", "a\n", "x" * 101, b"id", SERVICES[0], [6]])
+def test_what_is_no_name_is_refused(value: object) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"^country: expected"):
+        NameOrId.of("country", value, Country)
+
+
+@given(st.text(min_size=1, max_size=30))
+def test_every_text_is_found_or_refused(text: str) -> None:
+    refused: InvalidArgumentError | None = None
+    try:
+        assert country(text) in COUNTRIES
+    except InvalidArgumentError as error:
+        refused = error
+    assert refused is None or str(refused).startswith("country: ")
+
+
+@given(st.sampled_from(COUNTRIES), st.randoms(use_true_random=False))
+def test_case_and_spaces_never_matter(row: Country, random: Any) -> None:
+    text = "".join(random.choice((c.upper(), c.lower(), f"{c} ", f"-{c}")) for c in row.name)
+    assert country(text).name == row.name
+
+
+# -- products --------------------------------------------------------------------------------------
+
+FX = FxRate("USD/IDR", 16_250)
+
+
+def product(row: int, idr: int, available: int = 5, active: bool = True, fx: FxRate | None = FX) -> Product:
+    price = Money.idr(idr) if fx is None else Money(fx.to_usd(idr, places=4), "USD", idr)
+    return Product(row, available, price, active)
+
+
+def granted(wish: ProductFilter, fx: FxRate | None = FX) -> list[int]:
+    rows = [product(idr, idr, fx=fx) for idr in (9_999, 10_000, 10_001)]
+    return [row.id for row in wish.grants(rows, fx)]
+
+
+def test_what_cannot_be_had_is_left_out() -> None:
+    rows = [product(1, 5), product(2, 5, available=0), product(3, 5, active=False)]
+    assert [row.id for row in ProductFilter.of("v2", None, True).grants(rows, FX)] == [1]
+    assert [row.id for row in ProductFilter.of("v2", None, False).grants(rows, FX)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("max_price", "ids"),
+    [
+        (10_000, [9_999, 10_000]),
+        (Money.idr(10_000), [9_999, 10_000]),
+        (9_998, []),
+        (20_000, [9_999, 10_000, 10_001]),
+    ],
+)
+def test_a_limit_in_rupiah_includes_itself(max_price: Price, ids: list[int]) -> None:
+    assert granted(ProductFilter.of("v1", max_price, True), None) == ids
+
+
+@pytest.mark.parametrize(
+    ("max_price", "ids"),
+    [
+        ("0.6154", [9_999, 10_000]),  # 10,000.25 rupiah
+        (Decimal("0.61538"), [9_999]),  # 9,999.925
+        (FX.smallest_cap(10_000), [9_999, 10_000]),
+        (Money(Decimal("0.6154"), "USD", 10_000), [9_999, 10_000]),
+        (Money.idr(10_000), [9_999, 10_000]),
+    ],
+)
+def test_a_limit_in_dollars_is_read_as_the_service_reads_it(max_price: Price, ids: list[int]) -> None:
+    assert granted(ProductFilter.of("v2", max_price, True)) == ids
+
+
+def test_without_a_rate_dollars_are_compared_as_they_are_shown() -> None:
+    rows = [product(idr, idr) for idr in (9_000, 10_000, 11_000)]
+    assert [row.id for row in ProductFilter.of("v2", "0.6154", True).grants(rows, None)] == [9_000, 10_000]
+
+
+@pytest.mark.parametrize(
+    ("version", "max_price"),
+    [("v1", "0.50"), ("v1", Decimal(1)), ("v2", 20_000), ("v2", "x"), ("v2", 0.5), ("v1", 0)],
+)
+def test_a_limit_of_the_other_version_is_refused(version: Any, max_price: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"^max_price: "):
+        ProductFilter.of(version, max_price, True)
+
+
+def test_the_cheapest_come_first_and_the_best_stocked_of_them() -> None:
+    rows = [product(1, 7), product(2, 5, 3), product(3, 5, 8), product(5, 5, 3), product(4, 6)]
+    assert [row.id for row in cheapest_first(rows)] == [3, 2, 5, 4, 1]

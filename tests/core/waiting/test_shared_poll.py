@@ -1,0 +1,594 @@
+"""Who waits for which orders: strict matching, one poll for all, and a lead that is never lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from smscode import (
+    ActiveOrder,
+    Money,
+    NotFoundError,
+    Order,
+    OrderStatus,
+    OrderTerminalError,
+    Sms,
+    UnauthorizedError,
+)
+from smscode.core.waiting.shared_poll import READS_AT_ONCE, SharedPoll, Waiter
+from smscode.core.waiting.sms_wait import SmsWait
+from smscode.webhooks import OrderCompleted, OrderExpired, OtpReceived
+
+from ..support import NULLABLE, order_event
+from ..support import active_order as active
+
+
+class Flag:
+    """A signal that remembers being set."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+
+    def wake(self) -> None:
+        self.is_set = True
+
+
+class One(SmsWait):
+    """A watch, and whoever waits for it alone."""
+
+    def __init__(self, order_id: int, **options: Any) -> None:
+        super().__init__(order_id, **options)
+        self.waiter = Waiter([self], Flag())
+
+    @property
+    def woken(self) -> bool:
+        return self.waiter.signal.is_set
+
+    @property
+    def reads(self) -> list[int]:
+        return list(self.waiter.to_read)
+
+
+def watch(
+    order_id: int = 1, *, needs_code: bool = True, after_revision: Any = None, after_code: Any = None
+) -> One:
+    return One(order_id, needs_code=needs_code, after_revision=after_revision, after_code=after_code)
+
+
+def full(order_id: int, code: str | None, status: OrderStatus | str) -> Order:
+    blank: dict[str, Any] = {**dict.fromkeys(NULLABLE), "otp_code": code}
+    return Order(id=order_id, status=status, product_id=1, amount=Money.idr(1), **blank)
+
+
+def board(*watches: One, interval: float = 3.0) -> SharedPoll[Flag]:
+    made: SharedPoll[Flag] = SharedPoll(interval)
+    for one in watches:
+        join(made, one)
+    return made
+
+
+def join(made: SharedPoll[Flag], one: One) -> None:
+    made.join(one.waiter)
+    one.waiter.resting = False
+
+
+def test_a_poll_ends_exactly_the_waits_for_its_orders() -> None:
+    first, twin, other = watch(1), watch(1), watch(11)
+    made = board(first, twin, other)
+    made.feed([active(1, "111"), active(111, "999")], made.polling(0))
+    assert (first.result().code, twin.result().code) == ("111", "111")
+    assert list(first.waiter.ended) == [first]
+    assert not other.ended
+    assert [one.woken for one in (first, twin)] == [True, True]
+    assert [one.reads for one in (first, twin, other)] == [[], [], [11]]
+
+
+def test_an_order_that_was_asked_for_and_not_shown_is_to_be_read_by_who_waits_for_it() -> None:
+    one, shown, late = watch(5), watch(2), watch(3)
+    made = board(one, shown)
+    asked = made.polling(0)
+    assert asked == {5, 2}
+    join(made, late)
+    made.feed([active(2)], asked)
+    assert (one.reads, one.woken) == ([5], True)
+    assert (shown.reads, late.reads) == ([], []), "the late one was not asked for"
+    assert made.begin_reading(one.waiter) == [5]
+    made.show(full(5, None, OrderStatus.CANCELED))
+    made.end_reading(5)
+    assert isinstance(one.error, OrderTerminalError)
+    assert made.polling(3) == {2, 3}, "who ended is not asked for any more"
+
+
+def test_an_order_that_several_wait_for_is_read_by_one_of_them() -> None:
+    first, twin = watch(9), watch(9)
+    made = board(first, twin)
+    made.feed([], made.polling(0))
+    assert made.begin_reading(first.waiter) == [9]
+    made.feed([], made.polling(3))
+    assert (first.reads, twin.reads) == ([], []), "it is being read"
+    made.end_reading(9)
+    made.feed([], made.polling(6))
+    assert (first.reads, twin.reads) == ([9], []), "the reading failed"
+    made.leave(first.waiter)
+    made.feed([], made.polling(9))
+    assert twin.reads == [9]
+    assert made.begin_reading(twin.waiter) == [9]
+
+
+def test_what_ended_or_is_being_read_by_now_is_not_read() -> None:
+    first, twin = watch(9), watch(9)
+    made = board(first, twin)
+    made.feed([], made.polling(0))
+    first.waiter.resting = True
+    made.feed([], made.polling(3))
+    assert (first.reads, twin.reads) == ([9], [9])
+    assert made.begin_reading(twin.waiter) == [9]
+    assert made.begin_reading(first.waiter) == []
+    other = watch(8)
+    join(made, other)
+    made.feed([], made.polling(6))
+    made.notify(order_event(OtpReceived, 8, code="1"))
+    assert made.begin_reading(other.waiter) == []
+
+
+def test_many_orders_are_read_a_few_at_once_while_another_one_leads() -> None:
+    many = Waiter(
+        [
+            SmsWait(number, needs_code=True, after_revision=None, after_code=None)
+            for number in range(1, 2 * READS_AT_ONCE)
+        ],
+        Flag(),
+    )
+    made = board(follower := watch(1000))
+    made.join(many)
+    many.resting = False
+    assert made.leads(many)
+    made.feed([active(1000)], made.polling(0))
+    assert made.begin_reading(many) == list(range(1, READS_AT_ONCE + 1))
+    assert follower.woken
+    assert made.leads(follower.waiter)
+    assert made.begin_reading(many) == list(range(READS_AT_ONCE + 1, 2 * READS_AT_ONCE))
+    assert made.begin_reading(many) == []
+
+
+def test_a_wait_that_left_is_not_asked_for() -> None:
+    one, other = watch(1), watch(2)
+    made = board(one, other)
+    asked = made.polling(0)
+    made.leave(one.waiter)
+    made.feed([], asked)
+    assert (one.reads, other.reads) == ([], [2])
+
+
+def test_an_order_that_does_not_exist_ends_the_waits_for_it() -> None:
+    one, twin, other, done = watch(1), watch(1), watch(2), watch(1)
+    done.see(active(code="5"))
+    made = board(one, twin, other, done)
+    error = NotFoundError("Order not found", code="NOT_FOUND", status_code=404)
+    made.missing(1, error)
+    for ended in (one, twin):
+        assert ended.woken
+        with pytest.raises(NotFoundError) as caught:
+            ended.result()
+        assert caught.value is error
+    assert not other.ended
+    assert done.result().code == "5"
+
+
+def test_an_order_that_cannot_be_read_ends_only_the_wait_that_read_it() -> None:
+    one, twin = watch(1), watch(1)
+    made = board(one, twin)
+    error = UnauthorizedError("no")
+    made.unreadable(one.waiter, 1, error)
+    made.unreadable(one.waiter, 1, error)
+    assert (one.error, twin.error) == (error, None)
+
+
+def test_a_failure_that_concerns_all_is_told_to_all_who_wait() -> None:
+    one, two, done, resting = watch(1), watch(2), watch(3), watch(4)
+    made = board(one, two, done, resting)
+    made.show(active(3, "5"))
+    resting.waiter.resting = True
+    error = UnauthorizedError("no", code="UNAUTHORIZED", status_code=401)
+    made.fail(error)
+    for failed in (one, two):
+        assert failed.woken
+        assert isinstance(failed.waiter.failure, UnauthorizedError)
+        assert failed.waiter.failure is not error
+        assert failed.waiter.failure.status_code == 401
+    assert (done.waiter.failure, resting.waiter.failure) == (None, None)
+
+
+def test_the_first_to_ask_leads_and_the_others_follow() -> None:
+    one, two = watch(1), watch(2)
+    made = board(one, two)
+    assert made.leads(two.waiter)
+    assert not made.leads(one.waiter)
+    assert made.leads(two.waiter)
+
+
+def test_a_leader_that_leaves_wakes_the_first_that_still_waits() -> None:
+    leader, done, failed, resting, follower, last = (watch(number) for number in range(1, 7))
+    made = board(leader, done, failed, resting, follower, last)
+    assert made.leads(leader.waiter)
+    made.show(active(2, "5"))
+    failed.waiter.failure = UnauthorizedError("no")
+    resting.waiter.resting = True
+    made.leave(leader.waiter)
+    assert [one.woken for one in (failed, resting, follower, last)] == [False, False, True, False]
+    assert made.leads(follower.waiter)
+
+
+def test_a_follower_that_leaves_disturbs_nobody() -> None:
+    leader, follower, other = watch(1), watch(2), watch(3)
+    made = board(leader, follower, other)
+    assert made.leads(leader.waiter)
+    made.leave(follower.waiter)
+    assert not leader.woken
+    assert not other.woken
+    assert made.leads(leader.waiter)
+
+
+def test_the_lead_is_not_lost_with_a_follower_that_leaves_before_it_takes_it() -> None:
+    leader, woken, other = watch(1), watch(2), watch(3)
+    made = board(leader, woken, other)
+    assert made.leads(leader.waiter)
+    made.leave(leader.waiter)
+    assert woken.woken
+    made.leave(woken.waiter)
+    assert other.woken
+
+
+def test_the_last_one_leaves_an_empty_board_to_the_next() -> None:
+    one, next_one = watch(1), watch(2)
+    made = board(one)
+    assert made.leads(one.waiter)
+    made.leave(one.waiter)
+    join(made, next_one)
+    assert made.leads(next_one.waiter)
+
+
+def test_the_time_of_the_next_poll_belongs_to_the_board() -> None:
+    one, two = watch(1), watch(2)
+    made = board(one, two, interval=3.0)
+    assert made.until_due(100) == 0
+    assert made.leads(one.waiter)
+    made.polling(100)
+    assert made.until_due(101) == 2
+    made.leave(one.waiter)
+    assert made.leads(two.waiter)
+    assert made.until_due(101) == 2, "a new leader polls no sooner"
+    assert made.until_due(104) == 0
+
+
+def test_a_service_that_asks_for_patience_gets_it() -> None:
+    made = board(watch(), interval=3.0)
+    made.polling(100)
+    made.postpone(100, 10)
+    assert made.until_due(100) == 10
+    made.postpone(100, 5)
+    made.postpone(100, 0)
+    assert made.until_due(100) == 10
+    made.polling(110)
+    assert made.until_due(110) == 3
+
+
+def test_a_webhook_ends_the_waits_for_its_order_at_once() -> None:
+    one, twin, other = watch(1), watch(1), watch(2)
+    made = board(one, twin, other)
+    event = order_event(OtpReceived, 1, code="1", text="Code 1", revision=1)
+    made.notify(event)
+    assert one.result() == twin.result() == Sms(1, "1", "Code 1", 1, event.timestamp)
+    assert [each.woken for each in (one, twin, other)] == [True, True, False]
+    assert made.polling(0) == {2}
+
+
+def test_a_webhook_that_came_before_the_wait_is_found_by_it() -> None:
+    made = board()
+    made.notify(order_event(OtpReceived, 1, code="1"))
+    made.notify(order_event(OrderExpired, 2))
+    one, over = watch(1), watch(2)
+    join(made, one)
+    join(made, over)
+    assert one.result().code == "1"
+    assert isinstance(over.error, OrderTerminalError)
+
+
+def test_a_webhook_that_says_nothing_new_ends_nothing() -> None:
+    made = board()
+    for revision in (2, 1, 2):
+        made.notify(order_event(OtpReceived, code=str(revision), revision=revision))
+    one, newer = watch(), watch(after_revision=2)
+    join(made, one)
+    join(made, newer)
+    assert one.result().code == "2"
+    made.notify(order_event(OtpReceived, code="9", revision=1))
+    assert not newer.ended
+    made.notify(order_event(OtpReceived, code="3", revision=3))
+    assert newer.result().code == "3"
+
+
+def test_a_message_without_a_code_is_told_to_who_waits_for_one() -> None:
+    one, any_one = watch(), watch(needs_code=False)
+    made = board(one, any_one)
+    made.notify(order_event(OtpReceived, text="Confirm", revision=1))
+    assert any_one.result().text == "Confirm"
+    error = one.timed_out()
+    assert (one.ended, error.text) == (False, "Confirm")
+    assert isinstance(error.order, ActiveOrder)
+    assert error.order.status == OrderStatus.OTP_RECEIVED
+
+
+def test_an_order_that_a_webhook_ended_with_its_code_gives_the_code() -> None:
+    one, old = watch(), watch(after_code="1")
+    made = board(one, old)
+    made.notify(order_event(OrderCompleted, code="1"))
+    assert one.result().code == "1"
+    assert isinstance(old.error, OrderTerminalError)
+    assert old.error.status == "COMPLETED"
+
+
+@pytest.mark.parametrize(
+    ("after", "event", "end"),
+    [
+        ({"after_revision": 1}, {"code": "1"}, "nothing"),
+        ({"after_revision": 1}, {"text": "hello"}, "nothing"),
+        ({"after_revision": 1, "after_code": "1"}, {"code": "1"}, "nothing"),
+        ({"after_revision": 1, "after_code": "1"}, {"code": "2"}, "code"),
+        ({"after_revision": 1}, {"code": "2", "revision": 2}, "code"),
+        ({"after_revision": 1}, {"code": "2", "revision": 1}, "error"),
+        ({"after_revision": 1}, {}, "error"),
+    ],
+)
+def test_an_end_whose_code_may_be_old_is_left_to_the_next_poll(
+    after: dict[str, Any], event: dict[str, Any], end: str
+) -> None:
+    one = watch(**after)
+    board(one).notify(order_event(OrderCompleted, **event))
+    assert (one.sms is not None, one.error is not None) == (end == "code", end == "error")
+
+
+def test_a_poll_that_a_webhook_overtook_changes_nothing() -> None:
+    one = watch()
+    made = board(one)
+    made.notify(order_event(OtpReceived, text="newer", revision=2))
+    made.feed([active(code="1", text="older", revision=1)], frozenset())
+    assert not one.ended
+    assert (one.text, one.timed_out().text) == ("newer", "newer")
+    made.feed([active(revision=1, status=OrderStatus.EXPIRED)], frozenset())
+    assert isinstance(one.error, OrderTerminalError)
+
+
+ORDERS = st.integers(1, 4)  # the account does not have the last one
+
+
+class Waiting(RuleBasedStateMachine):
+    """Waiters that come and go while messages arrive, beside a plain model of who should know what.
+
+    They do what the shell does: whoever is awake takes what ended, reads what it is to read, or asks for
+    the lead and polls when that is due; else it sleeps until it is woken. Every poll and every read can be
+    left in the middle, or fail.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.board: SharedPoll[Flag] = SharedPoll(3.0)
+        self.waiters: list[Waiter[Flag]] = []
+        self.asleep: set[Waiter[Flag]] = set()
+        self.reads: dict[int, Waiter[Flag]] = {}
+        self.poller: tuple[Waiter[Flag], frozenset[int]] | None = None
+        self.codes: dict[int, str] = {}
+        self.told: set[int] = set()  # by webhooks
+        self.over: set[int] = set()
+        self.now = 100.0
+        self.polls: list[float] = []
+
+    def busy(self, waiter: Waiter[Flag]) -> bool:
+        return waiter in self.reads.values() or (self.poller is not None and self.poller[0] is waiter)
+
+    def ready(self) -> list[Waiter[Flag]]:
+        return [
+            one
+            for one in self.waiters
+            if not self.busy(one) and (one not in self.asleep or one.signal.is_set)
+        ]
+
+    def go(self, waiter: Waiter[Flag]) -> None:
+        self.waiters.remove(waiter)
+        self.asleep.discard(waiter)
+        for order_id in [one for one, reader in self.reads.items() if reader is waiter]:
+            del self.reads[order_id]
+            self.board.end_reading(order_id)
+        if self.poller is not None and self.poller[0] is waiter:
+            self.poller = None
+        self.board.leave(waiter)
+
+    def check(self, watch: SmsWait) -> None:
+        """Check that what a watch ended with is about its own order."""
+        if watch.sms is not None:
+            assert (watch.sms.order_id, watch.sms.code) == (watch.order_id, self.codes[watch.order_id])
+        elif isinstance(watch.error, OrderTerminalError):
+            assert watch.order_id in self.over
+        else:
+            assert isinstance(watch.error, NotFoundError)
+            assert watch.order_id == 4
+
+    def knows(self, waiter: Waiter[Flag], order_id: int) -> bool:
+        """Tell whether a waiter that waited for an order has been told of its end."""
+        return order_id not in waiter.open and (waiter not in self.asleep or waiter.signal.is_set)
+
+    @rule(order_ids=st.sets(ORDERS, min_size=1))
+    def join(self, order_ids: set[int]) -> None:
+        watches = [
+            SmsWait(one, needs_code=True, after_revision=None, after_code=None) for one in sorted(order_ids)
+        ]
+        waiter = Waiter(watches, Flag())
+        self.waiters.append(waiter)
+        self.board.join(waiter)
+        for one in watches:
+            assert one.ended == (one.order_id in self.told), "what webhooks said is not lost"
+        waiter.resting = False
+
+    @precondition(lambda self: self.waiters)
+    @rule(data=st.data())
+    def give_up(self, data: st.DataObject) -> None:
+        self.go(data.draw(st.sampled_from(self.waiters)))
+
+    @precondition(lambda self: self.ready())
+    @rule(data=st.data())
+    def step(self, data: st.DataObject) -> None:
+        """Let one that is awake go on as far as it can without waiting."""
+        waiter = data.draw(st.sampled_from(self.ready()))
+        self.asleep.discard(waiter)
+        while waiter.ended:
+            self.check(waiter.ended.popleft())
+        if waiter.failure is not None or not waiter.open:
+            self.go(waiter)
+            return
+        waiter.signal = Flag()
+        reads = self.board.begin_reading(waiter)
+        if reads:
+            assert not self.reads.keys() & set(reads), "read twice"
+            self.reads |= dict.fromkeys(reads, waiter)
+        elif not self.board.leads(waiter):
+            self.asleep.add(waiter)
+        elif self.board.until_due(self.now) == 0:
+            self.polls.append(self.now)
+            self.poller = waiter, self.board.polling(self.now)
+
+    @precondition(lambda self: self.poller)
+    @rule()
+    def feed(self) -> None:
+        assert self.poller is not None
+        (_, asked), self.poller = self.poller, None
+        listed = {1, 2, 3} - self.over
+        self.board.feed([active(one, self.codes.get(one)) for one in listed], asked)
+        for waiter in self.waiters:
+            for order_id in asked & waiter.open.keys():
+                assert order_id not in self.codes.keys() & listed
+        for order_id in asked - listed - self.reads.keys():
+            waiting = [one for one in self.waiters if order_id in one.open]
+            assert not waiting or sum(order_id in one.to_read for one in waiting) == 1
+
+    @precondition(lambda self: self.poller)
+    @rule(passing=st.booleans())
+    def fail(self, passing: bool) -> None:
+        assert self.poller is not None
+        (poller, _), self.poller = self.poller, None
+        if passing:
+            self.board.postpone(self.now, 5.0)
+            return
+        poller.resting = True
+        self.board.fail(UnauthorizedError("no"))
+        for one in self.waiters:
+            if one is not poller and not one.ended:
+                assert isinstance(one.failure, UnauthorizedError)
+                assert one.signal.is_set or one not in self.asleep
+        self.go(poller)
+
+    @precondition(lambda self: self.reads)
+    @rule(data=st.data(), works=st.booleans())
+    def read(self, data: st.DataObject, works: bool) -> None:
+        order_id = data.draw(st.sampled_from(sorted(self.reads)))
+        if works:
+            if order_id == 4:
+                self.board.missing(4, NotFoundError("no"))
+            else:
+                status = OrderStatus.EXPIRED if order_id in self.over else OrderStatus.ACTIVE
+                self.board.show(full(order_id, self.codes.get(order_id), status))
+            if order_id == 4 or order_id in self.over:
+                assert not any(order_id in one.open for one in self.waiters)
+        del self.reads[order_id]
+        self.board.end_reading(order_id)
+
+    @rule(order_id=st.integers(1, 3), code=st.sampled_from(["1", "2"]))
+    def message(self, order_id: int, code: str) -> None:
+        if order_id not in self.over:
+            self.codes.setdefault(order_id, code)
+
+    @rule(order_id=st.integers(1, 3), told=st.booleans())
+    def expire(self, order_id: int, told: bool) -> None:
+        if order_id in self.codes:
+            return
+        self.over.add(order_id)
+        if told:
+            waited = [one for one in self.waiters if order_id in one.open]
+            self.told.add(order_id)
+            self.board.notify(order_event(OrderExpired, order_id))
+            assert all(self.knows(one, order_id) for one in waited)
+
+    @precondition(lambda self: self.codes)
+    @rule(data=st.data())
+    def notify(self, data: st.DataObject) -> None:
+        order_id = data.draw(st.sampled_from(sorted(self.codes)))
+        waited = [one for one in self.waiters if order_id in one.open]
+        self.told.add(order_id)
+        self.board.notify(order_event(OtpReceived, order_id, code=self.codes[order_id]))
+        assert all(self.knows(one, order_id) for one in waited)
+
+    @rule(seconds=st.sampled_from([0.5, 3.0]))
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+
+    @invariant()
+    def somebody_is_awake(self) -> None:
+        """Nobody waits for a poll that no one will make."""
+        assert not self.waiters or any(one not in self.asleep or one.signal.is_set for one in self.waiters)
+
+    @invariant()
+    def polls_keep_their_distance(self) -> None:
+        assert all(b - a >= 3.0 for a, b in zip(self.polls, self.polls[1:], strict=False))
+
+    def teardown(self) -> None:
+        for waiter in list(self.waiters):
+            self.go(waiter)
+        board = self.board
+        assert (len(board._waiters), len(board._by_order), len(board._reading)) == (0, 0, 0)
+        assert board._leader is None
+
+
+TestWaiting = Waiting.TestCase
+TestWaiting.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+
+
+# -- interrupts ------------------------------------------------------------------------------------
+
+
+class Interrupted(SharedPoll[Flag]):
+    """Is interrupted once, when it has told a waiter of an end, and not yet taken the order off its list."""
+
+    interrupted = False
+
+    def _forget(self, waiter: Waiter[Flag], order_id: int) -> None:
+        if not self.interrupted:
+            self.interrupted = True
+            raise KeyboardInterrupt
+        super()._forget(waiter, order_id)
+
+
+def test_an_order_whose_reader_was_interrupted_is_read_by_another_one() -> None:
+    reader, other = watch(1), watch(1)
+    made = board(reader, other)
+    for one in (reader, other):
+        one.waiter.resting = False
+    made.feed([], made.polling(0.0))
+    assert made.begin_reading(reader.waiter) == [1]
+    for _ in range(2):
+        made.leave(reader.waiter)
+    made.feed([], made.polling(3.0))
+    assert made.begin_reading(other.waiter) == [1]
+
+
+def test_a_wait_whose_end_was_told_half_way_ends_once() -> None:
+    one = watch(1)
+    made = Interrupted(3.0)
+    join(made, one)
+    with pytest.raises(KeyboardInterrupt):
+        made.show(full(1, "123456", OrderStatus.OTP_RECEIVED))
+    assert (list(one.waiter.ended), list(one.waiter.open)) == ([one], [1])
+    made.show(full(1, "123456", OrderStatus.OTP_RECEIVED))
+    assert (list(one.waiter.ended), list(one.waiter.open), one.woken) == ([one], [], True)
