@@ -190,19 +190,19 @@ _HOMES = {
     "_sync.orders": ("Orders",),
     "_sync.rental": ("Rental",),
     "_sync.webhook": ("Webhook",),
-    "core.bulk": ("BulkResult",),
-    "core.intents": ("OrderIntent",),
-    "core.limits": ("RateLimits",),
-    "core.otp": ("OtpOutcome",),
-    "core.plain": (
+    "core.purchases.bulk": ("BulkResult",),
+    "core.purchases.intents": ("OrderIntent",),
+    "core.ratelimit.options": ("RateLimits",),
+    "core.waiting.sms_wait": ("OtpOutcome",),
+    "_serialization": (
         "to_dict",
         "to_json",
     ),
-    "core.purchases": ("Recovered",),
+    "core.purchases.states": ("Recovered",),
     "core.release": ("Released",),
     "core.retry": ("RetryPolicy",),
     "core.timeouts": ("Timeouts",),
-    "core.wire": (
+    "core.api.call": (
         "Answer",
         "Call",
     ),

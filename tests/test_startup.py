@@ -38,7 +38,7 @@ def test_a_client_imports_neither_the_other_flavour_nor_the_sandbox() -> None:
 
 
 def test_every_module_can_be_the_first_to_be_imported() -> None:
-    paths = [*PACKAGE.glob("*.py"), *(PACKAGE / "core").glob("*.py"), *(PACKAGE / "_async").glob("*.py")]
+    paths = [*PACKAGE.glob("*.py"), *(PACKAGE / "core").rglob("*.py"), *(PACKAGE / "_async").glob("*.py")]
     names = [
         ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
         for path in paths

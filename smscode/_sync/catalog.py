@@ -9,13 +9,13 @@ from functools import partial
 
 from .._concurrency import Ahead
 from ..core.api import catalog
-from ..core.product_search import NameOrId, ProductFilter
-from ..core.paging import ProductWalk
 from ..core.api.prices import Price
+from ..core.paging import ProductWalk
+from ..core.product_search import NameOrId, ProductFilter
 from ..models import Country, ExchangeRate, Operator, Product, ProductPage, ProductSort, Service
 from .driver import Driver
-from .product_search import ProductSearch
 from .pagination import Prefetch, next_rows, products_of, walk_pages, walk_rows
+from .product_search import ProductSearch
 
 
 class Catalog:

@@ -11,18 +11,18 @@ from typing import Literal, NoReturn, Self, SupportsIndex, TypeVar, cast
 
 import httpx
 
-from .._ratelimit.registry import budget_of
 from .._concurrency import Runtime
 from .._http.connection import Lane, LaneTransport
 from .._observer import Observer
+from .._ratelimit.registry import budget_of
 from ..core.api import arguments, balance
+from ..core.api.call import Answer, Call, CallKind
 from ..core.decoding import rows
 from ..core.purchases.intents import OrderIntent
 from ..core.ratelimit.options import RateLimits
 from ..core.retry import RetryPolicy
 from ..core.settings import Settings
 from ..core.timeouts import Timeouts, check_seconds
-from ..core.api.call import Answer, Call, CallKind
 from ..errors import InvalidArgumentError
 from ..events import ClientEvent
 from ..journal import SQLiteJournal, shared
@@ -31,9 +31,9 @@ from ..webhooks import Event, OrderEvent
 from .catalog import Catalog
 from .connection_pool import ClientLane, ConnectionPool, OwnTransportLane
 from .driver import Driver
-from .rate_limiter import RateLimiter
 from .orders import Orders
 from .purchases import Delivery, Purchases
+from .rate_limiter import RateLimiter
 from .recovery import Recovery
 from .sms_waits import SmsWaits
 from .webhook import Webhook

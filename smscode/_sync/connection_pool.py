@@ -19,14 +19,14 @@ from typing import cast
 import httpcore
 import httpx
 
-from .._http import messages
 from .._concurrency import Caller, Runtime
-from .._http.connection import KEEPALIVE_EXPIRY, Lane, HttpConnection
-from ..core.flow import Failure, HeldUp, Send
+from .._http import messages
+from .._http.connection import KEEPALIVE_EXPIRY, HttpConnection, Lane
+from ..core.api.call import Response
 from ..core.decoding.body import BodyReader
+from ..core.flow import Failure, HeldUp, Send
 from ..core.settings import Settings
 from ..core.timeouts import Timeouts
-from ..core.api.call import Response
 from ..errors import SmscodeError
 from .semaphore import FairSemaphore
 

@@ -9,29 +9,29 @@ from typing import TypeVar
 
 from .._concurrency import Caller, LoopAffinity, Runtime
 from .._observer import Observer
-from ..core.ratelimit.ban import Ban
-from ..core.ratelimit.limiter import Lease, NoRoom
+from ..core.api.call import Answer, Call, CallKind, EndpointGroup, Response
 from ..core.decoding.converter import ApiVersion
 from ..core.flow import (
     Acquire,
+    CallTerms,
+    EffectReply,
     Failure,
     HeldUp,
     Pause,
     Release,
-    EffectReply,
     Send,
     Sleep,
-    CallTerms,
     ending,
     flow,
     never_banned,
 )
 from ..core.open_rentals import OpenRentals
 from ..core.purchases.states import Doubt
-from ..core.retry import RetryPolicy
+from ..core.ratelimit.ban import Ban
+from ..core.ratelimit.limiter import Lease, NoRoom
 from ..core.ratelimit.slots import RequestEnding
+from ..core.retry import RetryPolicy
 from ..core.timeouts import Timeouts
-from ..core.api.call import Answer, Call, EndpointGroup, CallKind, Response
 from ..errors import ClientStateError, TempBannedError
 from .connection_pool import ConnectionPool
 from .rate_limiter import RateLimiter
@@ -161,7 +161,9 @@ class Driver:
             return result
         finally:
             assert self._limits is not None, "a lease without limits"
-            self._limits.end(effect.lease, end or (RequestEnding.LOST if effect.lease.sent else RequestEnding.UNSENT))
+            self._limits.end(
+                effect.lease, end or (RequestEnding.LOST if effect.lease.sent else RequestEnding.UNSENT)
+            )
             caller.lease = None
 
     def close(self) -> None:

@@ -10,16 +10,16 @@ from collections.abc import Generator, Iterable
 from functools import partial
 
 from ..core.api import arguments, catalog, orders
+from ..core.api.call import Call
+from ..core.api.prices import Price, needs_rate
+from ..core.cancelable import seconds_until
+from ..core.paging import OrderWalk
 from ..core.purchases import bulk
 from ..core.purchases.bulk import BulkResult
-from ..core.cancelable import seconds_until
 from ..core.purchases.intents import OrderIntent
-from ..core.waiting.sms_wait import OtpOutcome, SmsWait
-from ..core.paging import OrderWalk
-from ..core.api.prices import Price, needs_rate
 from ..core.purchases.states import Recovered
 from ..core.timeouts import check_seconds, check_wait
-from ..core.api.call import Call
+from ..core.waiting.sms_wait import OtpOutcome, SmsWait
 from ..errors import CancelTooEarlyError, SmscodeError
 from ..models import (
     ActiveOrder,
@@ -450,7 +450,9 @@ class Orders:
         return self._waits.wait(watch, math.inf if timeout is None else check_wait(timeout))
 
     @staticmethod
-    def _watch(order_id: int, needs_code: bool, after_revision: int | None, after_code: str | None) -> SmsWait:
+    def _watch(
+        order_id: int, needs_code: bool, after_revision: int | None, after_code: str | None
+    ) -> SmsWait:
         return SmsWait(order_id, needs_code=needs_code, after_revision=after_revision, after_code=after_code)
 
     def _rate(self, delivery: Delivery, *limits: Price | None) -> FxRate | None:

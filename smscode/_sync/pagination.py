@@ -10,8 +10,8 @@ from typing import Generic, TypeVar
 
 from .._concurrency import Ahead
 from ..core.api.catalog import ProductRows
-from ..core.paging import ProductWalk, Walk
 from ..core.decoding.rows import UnreadableRows
+from ..core.paging import ProductWalk, Walk
 from ..models import Product
 from .driver import Driver
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..core.api import catalog
-from ..core.product_search import KEPT, NameOrId, ProductFilter, cheapest_first
 from ..core.paging import ProductWalk
+from ..core.product_search import KEPT, NameOrId, ProductFilter, cheapest_first
 from ..core.timeouts import check_seconds
 from ..errors import InvalidArgumentError
 from ..models import Country, Product, Service
-from .driver import Driver
 from .cached_list import CachedList
+from .driver import Driver
 
 _HARDLY_ANY = 1e-9
 
@@ -27,7 +27,12 @@ class ProductSearch:
         self._services: CachedList[Service] = CachedList(driver, catalog.services, KEPT)
 
     def find(
-        self, service: NameOrId, country: NameOrId, operator: NameOrId, wish: ProductFilter, timeout: float | None
+        self,
+        service: NameOrId,
+        country: NameOrId,
+        operator: NameOrId,
+        wish: ProductFilter,
+        timeout: float | None,
     ) -> list[Product]:
         """Find the products of a service in a country, by an operator, that are as wished."""
         if operator.text is not None and None in (service.text or service.id, country.text or country.id):

@@ -17,9 +17,10 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from .._concurrency import Caller, Runtime, Signal, Wakes
+from ..core.api.call import Answer, CallKind
+from ..core.api.parameters import KEY_PATTERN
 from ..core.purchases import bulk, records
 from ..core.purchases.intents import OrderIntent
-from ..core.api.parameters import KEY_PATTERN
 from ..core.purchases.records import KnownKeys, PurchaseRecord, PurchaseState, PurchaseStep, Writing
 from ..core.purchases.states import (
     FOUND_HERE,
@@ -31,7 +32,6 @@ from ..core.purchases.states import (
     kind_of,
     row_after,
 )
-from ..core.api.call import Answer, CallKind
 from ..errors import ClientStateError, JournalError, SmscodeError
 from ..journal import Read, SQLiteJournal, Write
 from ..models import CreatedOrders

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import logging
 
-from .._ratelimit.registry import AccountLimits
 from .._concurrency import Caller, Runtime, Signal
-from ..core.ratelimit.limiter import Lease, NoRoom
+from .._ratelimit.registry import AccountLimits
 from ..core.flow import Acquire, Pause
+from ..core.ratelimit.limiter import Lease, NoRoom
 from ..core.ratelimit.slots import RequestEnding
 
 _log = logging.getLogger("smscode")

@@ -8,9 +8,9 @@ import math
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
-from ..core.api import arguments, exact
 from ..core import release
-from ..core.release import ReleaseEnding, KnownMessages, Released, ReleaseStep
+from ..core.api import arguments, exact
+from ..core.release import KnownMessages, Released, ReleaseEnding, ReleaseStep
 from ..errors import (
     ClientStateError,
     InvalidArgumentError,

@@ -12,7 +12,7 @@ from functools import partial
 from .. import webhooks
 from .._concurrency import Caller, Signal
 from ..core.api import arguments, orders
-from ..core.waiting.shared_poll import Waiter, SharedPoll
+from ..core.waiting.shared_poll import SharedPoll, Waiter
 from ..core.waiting.sms_wait import OtpOutcome, SmsWait, rides_out
 from ..errors import NotFoundError, SmscodeError
 from ..models import Sms

@@ -214,7 +214,7 @@ class Sandbox:
 
     @property
     def history(self) -> tuple[Entry, ...]:
-        """What happened, oldest first: see `smscode.sandbox.control.history`; ``str()`` of an entry is for people."""
+        """What happened, oldest first; ``str()`` of an entry is for people."""
         with self._app.lock:
             self._app.settle()
             return tuple(self._app.history.entries)

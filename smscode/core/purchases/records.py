@@ -1,8 +1,8 @@
 """What is stored of a purchase, and the only ways in which that changes (design of purchases, rules 1 to 6).
 
-A `PurchaseRecord` is one row of a journal. A `PurchaseStep` is a pure function from the record as it is stored, or None,
-to the record that takes its place and a result; a journal applies steps one after the other and stores
-what they return, so no rule about money lives in it.
+A `PurchaseRecord` is one row of a journal. A `PurchaseStep` is a pure function from the record as it is
+stored, or None, to the record that takes its place and a result; a journal applies steps one after the
+other and stores what they return, so no rule about money lives in it.
 """
 
 from __future__ import annotations

@@ -130,9 +130,9 @@ def never(*arguments: object) -> Any:
 def test_healthy_rows_are_read_the_fast_way_and_to_the_same_end(
     operation: str, version: ApiVersion, newer: bool, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = [row(operation, version, number, newer) for number in range(40)]
+    sent = [row(operation, version, number, newer) for number in range(40)]
     for ascii_only in (True, False):
-        body = compact(envelope(version, rows), ascii_only=ascii_only)
+        body = compact(envelope(version, sent), ascii_only=ascii_only)
         expected = in_one_go(operation, body, version)
         assert not isinstance(expected[0], type), expected
         with monkeypatch.context() as patch:
@@ -391,17 +391,17 @@ def test_amounts_are_forgotten_when_they_are_too_many(
 ) -> None:
     monkeypatch.setattr(rows, "_MOST_PRICES", 3)
     for version in VERSIONS:
-        rows = [row("catalog.products", version, number) for number in range(40)]
-        rows = [{**shown, "price": price(version, 9_000 + number)} for number, shown in enumerate(rows)]
-        body = compact(envelope(version, rows))
+        shown = [row("catalog.products", version, number) for number in range(40)]
+        shown = [{**one, "price": price(version, 9_000 + number)} for number, one in enumerate(shown)]
+        body = compact(envelope(version, shown))
         assert outcome("catalog.products", body, version) == in_one_go("catalog.products", body, version)
 
 
 def test_fields_to_come_do_not_make_it_slow(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "_one_by_one", never)
     for version in VERSIONS:
-        rows = [row("catalog.products", version, number) | {"tags": [{"new": 1}]} for number in range(40)]
-        body = compact(envelope(version, rows))
+        shown = [row("catalog.products", version, number) | {"tags": [{"new": 1}]} for number in range(40)]
+        body = compact(envelope(version, shown))
         found = finish(rows.read(body, version, Product))
         assert found is not None
         assert [product.id for product in found[1]] == list(range(40))
@@ -409,8 +409,8 @@ def test_fields_to_come_do_not_make_it_slow(engine: Engine, monkeypatch: pytest.
 
 
 def test_rows_of_different_fields_are_still_read_in_slices(engine: Engine) -> None:
-    rows = [row("catalog.products", "v1", number, newer=number % 2 == 0) for number in range(40)]
-    found = finish(rows.read(compact(envelope("v1", rows)), "v1", Product))
+    shown = [row("catalog.products", "v1", number, newer=number % 2 == 0) for number in range(40)]
+    found = finish(rows.read(compact(envelope("v1", shown)), "v1", Product))
     assert found is not None
     assert [product.id for product in found[1]] == list(range(40))
 
