@@ -19,9 +19,14 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
-PAIRS = (("smscode/_async", "smscode/_sync"), ("tests/_async", "tests/_sync"))
+PAIRS = (
+    ("smscode/_async", "smscode/_sync"),
+    ("smscode/demo/_async", "smscode/demo/_sync"),
+    ("tests/_async", "tests/_sync"),
+)
 
 RULES = {
+    "_async": "_sync",  # in imports of a client's modules
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
     "aclose": "close",

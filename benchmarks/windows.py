@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from attrs import frozen
 
 from smscode import RateLimits
-from smscode.core.api.call import EndpointGroup
 from smscode.core.ratelimit.limiter import GroupLimiter, Lease
 from smscode.core.ratelimit.slots import LINGER, RequestEnding, SlotWindow
+from smscode.models import EndpointGroup
 from tests.ext.redis_server import redis_server
 
 from . import machine

@@ -11,10 +11,10 @@ import attrs
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticSerializationUnexpectedValue, core_schema
 
-from ._serialization import Model, plain
+from ._plain import plain
 
 
-def core_schema_of(model: type[Model], handler: GetCoreSchemaHandler) -> CoreSchema:
+def core_schema_of(model: type[Any], handler: GetCoreSchemaHandler) -> CoreSchema:
     """Return how a model is checked and written.
 
     A model passes as it is, or is made from an object of its fields. It is written as `to_dict` does, but for
@@ -27,7 +27,7 @@ def core_schema_of(model: type[Model], handler: GetCoreSchemaHandler) -> CoreSch
         for field, hint in _fields(model)
     }
 
-    def make(values: dict[str, Any]) -> Model:
+    def make(values: dict[str, Any]) -> object:
         return model(**values)
 
     made = core_schema.no_info_after_validator_function(make, core_schema.typed_dict_schema(fields))
@@ -39,13 +39,13 @@ def core_schema_of(model: type[Model], handler: GetCoreSchemaHandler) -> CoreSch
     )
 
 
-def json_schema_of(model: type[Model], schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+def json_schema_of(model: type[Any], schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
     """Describe the object of a model's fields, both as it is taken and as it is written."""
     made = cast(Any, schema)["json_schema"]["schema"]
     return {**handler(made), "title": model.__name__}
 
 
-def _fields(model: type[Model]) -> list[tuple[attrs.Attribute[Any], Any]]:
+def _fields(model: type[Any]) -> list[tuple[attrs.Attribute[Any], Any]]:
     # What an unknown event holds is any JSON, a type too deep for pydantic to follow.
     hints = get_type_hints(model, localns={"JsonValue": object})
     return [(field, hints[field.name]) for field in attrs.fields(cast("type[attrs.AttrsInstance]", model))]
@@ -76,7 +76,7 @@ def _checked(hint: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
     return core_schema.no_info_after_validator_function(known, schema)
 
 
-def _written(model: type[Model]) -> core_schema.WrapSerializerFunctionSerSchema:
+def _written(model: type[Any]) -> core_schema.WrapSerializerFunctionSerSchema:
     """Return how a model is written: at every depth pydantic leaves out of its fields what it is told to."""
     fields = _fields(model)
     schema = core_schema.typed_dict_schema(
@@ -111,7 +111,7 @@ def _with_default(field: attrs.Attribute[Any], schema: CoreSchema) -> CoreSchema
 def _writing(hint: Any) -> CoreSchema:
     """Return how a field is written, after `_shallow`: models by their fields, the rest as it is."""
     for choice in _choices(hint):
-        if isinstance(choice, type) and issubclass(choice, Model):
+        if isinstance(choice, type) and attrs.has(choice):
             return core_schema.nullable_schema(core_schema.any_schema(serialization=_written(choice)))
         if get_origin(choice) is tuple:
             return core_schema.list_schema(_writing(get_args(choice)[0]))
@@ -120,7 +120,7 @@ def _writing(hint: Any) -> CoreSchema:
 
 def _shallow(value: object) -> object:
     """Return a field's value as plain values, but with the models in it as they are."""
-    if isinstance(value, Model):
+    if attrs.has(type(value)):
         return value
     if isinstance(value, tuple):
         return [_shallow(item) for item in cast("tuple[object, ...]", value)]

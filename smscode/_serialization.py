@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from datetime import datetime
-from decimal import Decimal
-from enum import Enum
 from typing import Any, cast
 
-import attrs
-
+from ._plain import plain_fields
 from .errors import InvalidArgumentError, JsonValue
 
 
@@ -43,8 +39,7 @@ def to_dict(model: Model) -> dict[str, JsonValue]:
     """
     if not isinstance(cast(object, model), Model):
         raise InvalidArgumentError(f"model: expected a model of smscode, got {type(model).__name__}.")
-    fields = attrs.fields(cast("type[attrs.AttrsInstance]", type(model)))
-    return {field.name: plain(getattr(model, field.name)) for field in fields}
+    return plain_fields(model)
 
 
 def to_json(models: Model | Iterable[Model], *, indent: int | None = None) -> str:
@@ -54,20 +49,3 @@ def to_json(models: Model | Iterable[Model], *, indent: int | None = None) -> st
     """
     written = to_dict(models) if isinstance(models, Model) else [to_dict(model) for model in models]
     return json.dumps(written, ensure_ascii=False, indent=indent)
-
-
-def plain(value: object) -> JsonValue:
-    """Return what a model holds as plain values; see `to_dict`."""
-    if isinstance(value, Model):
-        return to_dict(value)
-    if isinstance(value, Enum):
-        return str(value)
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, tuple | list):
-        return [plain(item) for item in cast("tuple[object, ...]", value)]
-    if isinstance(value, dict):
-        return {name: plain(item) for name, item in cast("dict[str, object]", value).items()}
-    return cast(JsonValue, value)

@@ -13,8 +13,8 @@ from typing import Literal, TypeAlias
 
 from attrs import frozen
 
-from .core.api.call import EndpointGroup
 from .errors import Outcome
+from .models import EndpointGroup
 
 __all__ = [
     "CallEnded",

@@ -45,6 +45,19 @@ __all__ = [
 ]
 
 
+class EndpointGroup(StrEnum):
+    """The endpoint groups that the documentation limits, each by itself, per 60 seconds."""
+
+    CATALOG = "catalog"
+    BALANCE = "balance"
+    ORDER_QUERIES = "order_queries"
+    CREATE = "create"
+    CANCEL = "cancel"
+    ORDER_ACTIONS = "order_actions"
+    WEBHOOK_CONFIG = "webhook_config"
+    WEBHOOK_TEST = "webhook_test"
+
+
 class OrderStatus(StrEnum):
     """Where an order is in its life."""
 

@@ -12,8 +12,8 @@ from typing import Final, Literal
 
 from attrs import field, frozen
 
+from . import _exact
 from ._serialization import Model
-from .core.api import exact
 from .errors import InvalidArgumentError
 
 BALANCE_PLACES: Final = 2
@@ -30,21 +30,21 @@ def _shift(number: int, places: int) -> Decimal:
 
 
 def _amount(value: Decimal) -> Decimal:
-    found = exact.decimal(value)
+    found = _exact.decimal(value)
     if found is None or not found.is_finite():
         raise InvalidArgumentError(f"Money.amount: expected a finite Decimal, got {type(value).__name__}.")
     return found
 
 
 def _canonical_amount(value: int) -> int:
-    found = exact.whole(value)
+    found = _exact.whole(value)
     if found is None:
         raise InvalidArgumentError(f"Money.canonical_amount: expected an int, got {type(value).__name__}.")
     return found
 
 
 def _rate(value: int) -> int:
-    found = exact.whole(value)
+    found = _exact.whole(value)
     if found is None or found <= 0:
         raise InvalidArgumentError("FxRate.rate: expected a positive int.")
     return found
@@ -68,7 +68,7 @@ class Money(Model):
     @classmethod
     def idr(cls, amount: int) -> Money:
         """Make an amount of whole rupiah, as v1 has them."""
-        rupiah = exact.whole(amount)
+        rupiah = _exact.whole(amount)
         if rupiah is None:
             raise InvalidArgumentError(f"amount: expected an int of rupiah, got {type(amount).__name__}.")
         return cls(Decimal(rupiah), "IDR", rupiah, "IDR")
@@ -127,7 +127,7 @@ class FxRate(Model):
         costs. The nearest value is taken, ties away from zero; a positive amount is never shown as
         zero but as one unit of the last digit.
         """
-        rupiah, digits = exact.whole(idr), exact.whole(places)
+        rupiah, digits = _exact.whole(idr), _exact.whole(places)
         if rupiah is None:
             raise InvalidArgumentError(f"idr: expected an int, got {type(idr).__name__}.")
         if digits is None or not 0 <= digits <= 12:
@@ -143,7 +143,7 @@ class FxRate(Model):
         ``rounding`` is "ROUND_FLOOR" (as the service reads ``max_price``), "ROUND_CEILING" (as it
         reads ``min_price``) or "ROUND_HALF_UP".
         """
-        dollars = exact.decimal(usd)
+        dollars = _exact.decimal(usd)
         if dollars is None or not dollars.is_finite():
             raise InvalidArgumentError(f"usd: expected a finite Decimal, got {type(usd).__name__}.")
         numerator, denominator = dollars.as_integer_ratio()

@@ -8,18 +8,28 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TypeAlias, cast
+from typing import cast
 
-from attrs import field, frozen
+from attrs import frozen
 
-from ._serialization import Model
-from .core.api import arguments, exact
+from . import _exact
+from .core.api import arguments
 from .core.decoding import strict_json
 from .core.decoding.converter import Mismatch, salvage
 from .errors import InvalidArgumentError, JsonValue, WebhookPayloadError, WebhookSignatureError
-from .models import Capabilities, mask, not_blank
+from .webhook_events import (
+    ORDER_EVENTS,
+    Event,
+    OrderCanceled,
+    OrderCompleted,
+    OrderEvent,
+    OrderExpired,
+    OtpReceived,
+    UnknownEvent,
+    WebhookTest,
+)
 
 __all__ = [
     "LARGEST_BODY",
@@ -43,76 +53,6 @@ LARGEST_BODY = 1024 * 1024
 """The most bytes that a delivery may have; the service's have less than a thousand."""
 
 _PREFIX = "sha256="
-
-
-@frozen(kw_only=True)
-class OrderEvent(Capabilities):
-    """What happened to an order. ``country`` and ``platform`` are names.
-
-    Only the order's id is certain: any other field that is missing or cannot be read is None, and so is a
-    blank code or message. ``sms_revision`` is None on the events that end an order, and from servers
-    without it.
-    """
-
-    timestamp: datetime | None = None
-    order_id: int
-    phone_number: str | None = field(default=None, repr=mask)
-    otp_code: str | None = field(default=None, repr=mask, converter=not_blank)
-    otp_message: str | None = field(default=None, repr=mask, converter=not_blank)
-    product_id: int | None = None
-    catalog_product_id: int | None = None
-    country: str | None = None
-    platform: str | None = None
-    sms_revision: int | None = None
-
-
-@frozen(kw_only=True)
-class OtpReceived(OrderEvent):
-    """An SMS arrived; ``otp_code`` is None when the service found no code in it."""
-
-
-@frozen(kw_only=True)
-class OrderCompleted(OrderEvent):
-    """The order was finished, by its owner or at the end of its time."""
-
-
-@frozen(kw_only=True)
-class OrderExpired(OrderEvent):
-    """The order's time ended without any SMS; it was refunded."""
-
-
-@frozen(kw_only=True)
-class OrderCanceled(OrderEvent):
-    """The order was cancelled and refunded."""
-
-
-@frozen
-class WebhookTest(Model):
-    """The service tried the endpoint out."""
-
-    timestamp: datetime | None = None
-    message: str | None = None
-
-
-@frozen
-class UnknownEvent(Model):
-    """An event this version of the package does not know; ``data`` is as it came."""
-
-    # The data may be an object, which has no hash: events that differ only in it are told apart by ``==``.
-
-    event: str
-    timestamp: datetime | None
-    data: JsonValue = field(repr=False, hash=False)
-
-
-Event: TypeAlias = OtpReceived | OrderCompleted | OrderExpired | OrderCanceled | WebhookTest | UnknownEvent
-
-ORDER_EVENTS: Mapping[str, type[OtpReceived | OrderCompleted | OrderExpired | OrderCanceled]] = {
-    "order.otp_received": OtpReceived,
-    "order.completed": OrderCompleted,
-    "order.expired": OrderExpired,
-    "order.canceled": OrderCanceled,
-}
 
 
 def sign(body: bytes, secret: str) -> str:
@@ -214,7 +154,7 @@ def _refusal(
         return WebhookPayloadError(f"The webhook's body is larger than {LARGEST_BODY} bytes.")
     if signature is None:
         return WebhookSignatureError("The webhook is not signed.")
-    given = exact.text(signature)
+    given = _exact.text(signature)
     if given is None:
         raise InvalidArgumentError(f"signature: expected a string, got {type(signature).__name__}.")
     try:
@@ -241,7 +181,7 @@ def secret_keys(secret: object, name: str = "secret") -> Sequence[bytes]:
         secrets = (secret,)
     elif isinstance(secret, Sequence):
         secrets = cast("Sequence[object]", secret)
-    texts = [known for known in map(exact.text, secrets) if known]
+    texts = [known for known in map(_exact.text, secrets) if known]
     if not texts or len(texts) != len(secrets):
         raise InvalidArgumentError(f"{name}: expected the webhook secret, or several, none of them empty.")
     return [arguments.sound_secret(name, known).encode("utf-8") for known in texts]

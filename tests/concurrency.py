@@ -19,13 +19,13 @@ import anyio.lowlevel
 import httpx
 
 from smscode import AsyncClient, Client, demo  # the package first: its two flavours import it
-from smscode._async import demo as async_demo
 from smscode._async.purchases import AsyncDelivery
 from smscode._async.semaphore import AsyncFairSemaphore
 from smscode._concurrency import AsyncEvent, AsyncRuntime, Event, Runtime
-from smscode._sync import demo as sync_demo
 from smscode._sync.purchases import Delivery
 from smscode._sync.semaphore import FairSemaphore
+from smscode.demo._async import rentals as async_demo
+from smscode.demo._sync import rentals as sync_demo
 from smscode.sandbox import Sandbox
 
 __all__ = [

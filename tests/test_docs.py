@@ -18,9 +18,9 @@ import pytest
 import smscode
 from smscode import AsyncClient, Client, RateLimits, errors, webhooks
 from smscode.__main__ import main
-from smscode.core.api.call import EndpointGroup
 from smscode.core.purchases.states import LATE, VERDICTS
 from smscode.core.retry import TABLE, Action
+from smscode.models import EndpointGroup
 from smscode.sandbox import Sandbox
 from smscode.sandbox.control.history import OrderRented
 from smscode.sandbox.control.routes import ROUTES

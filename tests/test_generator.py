@@ -29,6 +29,8 @@ SOURCE = '''"""A shell."""
 
 from collections.abc import AsyncIterator
 
+from .._async.lane import AsyncLane
+
 
 class AsyncShell:
     """Does things."""
@@ -58,6 +60,8 @@ TWIN = '''# Generated from smscode/_async/shell.py by `nox -s generate`: change 
 """A shell."""
 
 from collections.abc import Iterator
+
+from .._sync.lane import Lane
 
 
 class Shell:

@@ -20,7 +20,7 @@ import trio
 from smscode import AsyncClient, Client, NetworkError, RetryPolicy
 from smscode._concurrency import AsyncCaller, Caller, Event, Runtime
 from smscode._http.connection import HttpConnection
-from smscode.core.api.call import EndpointGroup
+from smscode.models import EndpointGroup
 from tests.concurrency import raw_server
 from tests.interrupts import (
     Call,

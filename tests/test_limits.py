@@ -19,10 +19,11 @@ from attrs import define, field
 from smscode import AsyncClient, Client, NetworkError, RateLimitError, RateLimits, RetryPolicy
 from smscode._concurrency import AsyncSignal
 from smscode._ratelimit import registry
-from smscode.core.api.call import EndpointGroup
+from smscode._ratelimit.budget import AccountLimits
 from smscode.core.ratelimit.limiter import GroupLimiter, Lease
 from smscode.core.ratelimit.options import RateLimits as Options
 from smscode.core.ratelimit.slots import RequestEnding
+from smscode.models import EndpointGroup
 
 ONE = RateLimits(balance=1)
 ONCE = RetryPolicy(max_attempts=1)
@@ -216,7 +217,7 @@ class Holder:
 HELD = Holder()
 
 
-def budget(account: str, now: float = 0.0, holder: Holder | None = None) -> registry.AccountLimits:
+def budget(account: str, now: float = 0.0, holder: Holder | None = None) -> AccountLimits:
     return registry.budget_of(account, None, holder or Holder(), Options(), 90.0, Clock(now))
 
 
@@ -226,7 +227,7 @@ def others(now: float) -> None:
         budget(f"other {number}", now)
 
 
-def send_one(held: registry.AccountLimits) -> GroupLimiter:
+def send_one(held: AccountLimits) -> GroupLimiter:
     """Let a request begin and end at the time 0."""
     bucket = held.buckets[EndpointGroup.CREATE]
     lease = bucket.ask(0.0, 1.0)

@@ -12,7 +12,7 @@ import ssl
 import threading
 from collections import deque
 from collections.abc import AsyncIterable, Mapping
-from typing import cast
+from typing import Any, cast
 
 import httpcore
 import httpx
@@ -130,9 +130,9 @@ class AsyncConnectionPool:
         or a proxy's page, would give the next call the answer to this one. A second time changes nothing.
         """
         try:
-            if caller.lane is not None:
+            if (lane := _lane_of(caller)) is not None:
                 if keep:
-                    self._put_back(caller, caller.lane, self._runtime.now())
+                    self._put_back(caller, lane, self._runtime.now())
                 else:
                     self._give_up(caller)
             await self._close_unwanted(caller)
@@ -148,8 +148,8 @@ class AsyncConnectionPool:
     def break_off(self, caller: AsyncCaller) -> None:
         """End the exchange that a call in another thread has under way."""
         with self._lock:
-            if caller.lane is not None and caller.lane.owner is caller:
-                caller.lane.break_off()
+            if (lane := _lane_of(caller)) is not None and lane.owner is caller:
+                lane.break_off()
 
     async def _on_lane(self, effect: Send, progress: messages.SendProgress, caller: AsyncCaller) -> Response:
         """Send a request on a lane of its own, which is the caller's until it is released."""
@@ -233,7 +233,7 @@ class AsyncConnectionPool:
     def _give_up(self, caller: AsyncCaller) -> None:
         """Let the lane of a call be closed, if it has one."""
         with self._lock:
-            lane = caller.lane
+            lane = _lane_of(caller)
             if lane is not None and lane.owner is caller:
                 self._unwanted[lane] = None
             caller.lane = None
@@ -260,3 +260,8 @@ class AsyncConnectionPool:
             self._unwanted.pop(lane, None)
         if self._shared is not None:
             await self._shared.aclose()
+
+
+def _lane_of(caller: AsyncCaller) -> AsyncHttpConnection | None:
+    lane: AsyncHttpConnection | None = cast(Any, caller.lane)
+    return lane

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from .._concurrency import AsyncCaller, AsyncLoopAffinity, AsyncRuntime
 from .._observer import Observer
-from ..core.api.call import Answer, Call, CallKind, EndpointGroup, Response
+from ..core.api.call import Answer, Call, CallKind, Response
 from ..core.decoding.converter import ApiVersion
 from ..core.flow import (
     Acquire,
@@ -31,6 +31,7 @@ from ..core.ratelimit.slots import RequestEnding
 from ..core.retry import RetryPolicy
 from ..core.timeouts import Timeouts
 from ..errors import ClientStateError, TempBannedError
+from ..models import EndpointGroup
 from .connection_pool import AsyncConnectionPool
 from .rate_limiter import AsyncRateLimiter
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
+from typing import Protocol, Self, TypeAlias
 
+from .. import _exact
 from ..core import release
-from ..core.api import arguments, exact
+from ..core.api import arguments
 from ..core.release import KnownMessages, Released, ReleaseEnding, ReleaseStep
 from ..errors import (
     ClientStateError,
@@ -18,15 +19,56 @@ from ..errors import (
     RequestTimeoutError,
     SmscodeError,
 )
-from ..models import ActiveOrder, CreatedOrder, CreatedOrders, Order, ResendResult, Sms
+from ..models import (
+    ActiveOrder,
+    CanceledOrder,
+    CreatedOrder,
+    CreatedOrders,
+    FinishedOrder,
+    Order,
+    ResendResult,
+    Sms,
+)
 from .driver import AsyncDriver
-
-if TYPE_CHECKING:
-    from .orders import AsyncOrders
 
 _LAST_CALL = 4.0  # seconds for a call made while everything is being cancelled
 _LAST_CALLS = 5.0  # ... and for all of them
 _LEAST = 0.001  # ... and for one whose time is over already, so that it fails as a call does
+
+
+class AsyncOrderActions(Protocol):
+    """What a rental does with its order: methods of the client's ``orders``."""
+
+    async def get(self, order_id: int, *, timeout: float | None = None) -> Order:
+        """Read the order."""
+        ...
+
+    async def active(self, *, timeout: float | None = None) -> list[ActiveOrder]:
+        """Read all orders that have not ended."""
+        ...
+
+    async def cancel(
+        self, order_id: int, *, wait: bool = False, timeout: float | None = None
+    ) -> CanceledOrder:
+        """Cancel the order."""
+        ...
+
+    async def finish(self, order_id: int, *, timeout: float | None = None) -> FinishedOrder:
+        """Finish the order."""
+        ...
+
+    async def resend(self, order_id: int, *, timeout: float | None = None) -> ResendResult:
+        """Ask for another SMS."""
+        ...
+
+    async def _wait(
+        self,
+        order_id: int,
+        needs_code: bool,
+        timeout: float | None,
+        after_revision: int | None,
+        after_code: str | None,
+    ) -> Sms: ...
 
 
 class BuyNumber(Protocol):
@@ -47,7 +89,7 @@ class AsyncRental:
 
     def __init__(
         self,
-        orders: AsyncOrders,
+        orders: AsyncOrderActions,
         driver: AsyncDriver,
         source: BuyNumber | Attachment,
         release_timeout: float,
@@ -257,7 +299,7 @@ def checked(order: Attachment) -> Attachment:
     if isinstance(order, AsyncRental):
         arguments.identity("order", order.order_id)
     elif not isinstance(order, Order | ActiveOrder | CreatedOrder):
-        if exact.whole(order) is None:
+        if _exact.whole(order) is None:
             raise InvalidArgumentError(
                 "order: expected an order's id, an order, or a rental of this kind of client,"
                 f" got {type(order).__name__}."

@@ -21,7 +21,6 @@ from .backend import run_here, run_is_over
 from .crew import Crew, here
 
 if TYPE_CHECKING:
-    from .._http.connection import AsyncHttpConnection, HttpConnection
     from ..core.ratelimit.limiter import Lease
 
 _unfinished: dict[Caller | _Generator, None] = {}
@@ -52,7 +51,7 @@ class AsyncCaller:
         if _unfinished:
             heal()  # limits are shared with the synchronous clients of the process
         self.lease: Lease | None = None
-        self.lane: AsyncHttpConnection | None = None
+        self.lane: object = None
         self._run = run_here()
         self._finished = False
 
@@ -97,7 +96,7 @@ class Caller:
         if _unfinished:
             heal()
         self.lease: Lease | None = None
-        self.lane: HttpConnection | None = None
+        self.lane: object = None
         self._give_back = give_back
         self._break_off = break_off
         self._finished = False

@@ -10,12 +10,9 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from .events import Event
-
-if TYPE_CHECKING:
-    from .callers import Caller
 
 LOOK = 0.1
 """Seconds between two looks, in a thread that waits for something, at whether it was interrupted."""
@@ -34,11 +31,19 @@ class _Here(threading.local):
 here = _Here()
 
 
+class Interruptible(Protocol):
+    """A call that a thread of a crew makes."""
+
+    def break_off(self) -> None:
+        """End the exchange under way, from another thread."""
+        ...
+
+
 class Crew:
     """Some threads, and the calls they make."""
 
     def __init__(self) -> None:
-        self.callers: dict[Caller, None] = {}
+        self.callers: dict[Interruptible, None] = {}
         self._interrupted = Event()
         self._working: dict[threading.Thread, None] = {}
         self._idle = Event()

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
 from ..core.purchases.records import PurchaseStep
 from ..errors import SmscodeError
-
-if TYPE_CHECKING:
-    from .store import Store
 
 R = TypeVar("R")
 
@@ -134,13 +131,13 @@ class Sweep(Write[list[R]]):
 
 
 class Read(Generic[R]):
-    """A question to the file, for which no lock is needed.
+    """A question to the file, for which no lock is needed: ``read`` is called with the `Store`.
 
     When ``done``, ``error`` is None and ``result`` is the answer, or ``error`` says why there is none. The
     journal's thread calls ``wake`` then; what that raises is ignored.
     """
 
-    def __init__(self, read: Callable[[Store], R], wake: Callable[[], object]) -> None:
+    def __init__(self, read: Callable[[Any], R], wake: Callable[[], object]) -> None:
         self.read = read
         self.wake = wake
         self.done: bool = False
@@ -148,7 +145,7 @@ class Read(Generic[R]):
         self.error: SmscodeError | None = None
         self._attempts = _READS
 
-    def answer(self, store: Store) -> None:
+    def answer(self, store: Any) -> None:
         """Read, and answer. What the store raises is the caller's to handle."""
         self.result = self.read(store)
         self._end()

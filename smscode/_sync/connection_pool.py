@@ -14,7 +14,7 @@ import ssl
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
-from typing import cast
+from typing import Any, cast
 
 import httpcore
 import httpx
@@ -132,9 +132,9 @@ class ConnectionPool:
         or a proxy's page, would give the next call the answer to this one. A second time changes nothing.
         """
         try:
-            if caller.lane is not None:
+            if (lane := _lane_of(caller)) is not None:
                 if keep:
-                    self._put_back(caller, caller.lane, self._runtime.now())
+                    self._put_back(caller, lane, self._runtime.now())
                 else:
                     self._give_up(caller)
             self._close_unwanted(caller)
@@ -150,8 +150,8 @@ class ConnectionPool:
     def break_off(self, caller: Caller) -> None:
         """End the exchange that a call in another thread has under way."""
         with self._lock:
-            if caller.lane is not None and caller.lane.owner is caller:
-                caller.lane.break_off()
+            if (lane := _lane_of(caller)) is not None and lane.owner is caller:
+                lane.break_off()
 
     def _on_lane(self, effect: Send, progress: messages.SendProgress, caller: Caller) -> Response:
         """Send a request on a lane of its own, which is the caller's until it is released."""
@@ -235,7 +235,7 @@ class ConnectionPool:
     def _give_up(self, caller: Caller) -> None:
         """Let the lane of a call be closed, if it has one."""
         with self._lock:
-            lane = caller.lane
+            lane = _lane_of(caller)
             if lane is not None and lane.owner is caller:
                 self._unwanted[lane] = None
             caller.lane = None
@@ -262,3 +262,8 @@ class ConnectionPool:
             self._unwanted.pop(lane, None)
         if self._shared is not None:
             self._shared.close()
+
+
+def _lane_of(caller: Caller) -> HttpConnection | None:
+    lane: HttpConnection | None = cast(Any, caller.lane)
+    return lane

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from .._concurrency import Caller, LoopAffinity, Runtime
 from .._observer import Observer
-from ..core.api.call import Answer, Call, CallKind, EndpointGroup, Response
+from ..core.api.call import Answer, Call, CallKind, Response
 from ..core.decoding.converter import ApiVersion
 from ..core.flow import (
     Acquire,
@@ -33,6 +33,7 @@ from ..core.ratelimit.slots import RequestEnding
 from ..core.retry import RetryPolicy
 from ..core.timeouts import Timeouts
 from ..errors import ClientStateError, TempBannedError
+from ..models import EndpointGroup
 from .connection_pool import ConnectionPool
 from .rate_limiter import RateLimiter
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 
 from .._concurrency import Caller, Runtime, Signal
-from .._ratelimit.registry import AccountLimits
+from .._ratelimit.budget import AccountLimits
 from ..core.flow import Acquire, Pause
 from ..core.ratelimit.limiter import Lease, NoRoom
 from ..core.ratelimit.slots import RequestEnding

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import math
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
+from typing import Protocol, Self, TypeAlias
 
+from .. import _exact
 from ..core import release
-from ..core.api import arguments, exact
+from ..core.api import arguments
 from ..core.release import KnownMessages, Released, ReleaseEnding, ReleaseStep
 from ..errors import (
     ClientStateError,
@@ -20,15 +21,56 @@ from ..errors import (
     RequestTimeoutError,
     SmscodeError,
 )
-from ..models import ActiveOrder, CreatedOrder, CreatedOrders, Order, ResendResult, Sms
+from ..models import (
+    ActiveOrder,
+    CanceledOrder,
+    CreatedOrder,
+    CreatedOrders,
+    FinishedOrder,
+    Order,
+    ResendResult,
+    Sms,
+)
 from .driver import Driver
-
-if TYPE_CHECKING:
-    from .orders import Orders
 
 _LAST_CALL = 4.0  # seconds for a call made while everything is being cancelled
 _LAST_CALLS = 5.0  # ... and for all of them
 _LEAST = 0.001  # ... and for one whose time is over already, so that it fails as a call does
+
+
+class OrderActions(Protocol):
+    """What a rental does with its order: methods of the client's ``orders``."""
+
+    def get(self, order_id: int, *, timeout: float | None = None) -> Order:
+        """Read the order."""
+        ...
+
+    def active(self, *, timeout: float | None = None) -> list[ActiveOrder]:
+        """Read all orders that have not ended."""
+        ...
+
+    def cancel(
+        self, order_id: int, *, wait: bool = False, timeout: float | None = None
+    ) -> CanceledOrder:
+        """Cancel the order."""
+        ...
+
+    def finish(self, order_id: int, *, timeout: float | None = None) -> FinishedOrder:
+        """Finish the order."""
+        ...
+
+    def resend(self, order_id: int, *, timeout: float | None = None) -> ResendResult:
+        """Ask for another SMS."""
+        ...
+
+    def _wait(
+        self,
+        order_id: int,
+        needs_code: bool,
+        timeout: float | None,
+        after_revision: int | None,
+        after_code: str | None,
+    ) -> Sms: ...
 
 
 class BuyNumber(Protocol):
@@ -49,7 +91,7 @@ class Rental:
 
     def __init__(
         self,
-        orders: Orders,
+        orders: OrderActions,
         driver: Driver,
         source: BuyNumber | Attachment,
         release_timeout: float,
@@ -259,7 +301,7 @@ def checked(order: Attachment) -> Attachment:
     if isinstance(order, Rental):
         arguments.identity("order", order.order_id)
     elif not isinstance(order, Order | ActiveOrder | CreatedOrder):
-        if exact.whole(order) is None:
+        if _exact.whole(order) is None:
             raise InvalidArgumentError(
                 "order: expected an order's id, an order, or a rental of this kind of client,"
                 f" got {type(order).__name__}."

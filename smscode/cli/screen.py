@@ -21,7 +21,7 @@ from rich.prompt import Confirm
 from rich.table import Table
 from rich.text import Text
 
-from .._serialization import plain as record
+from .._plain import plain as record
 from ..models import mask
 from .error_report import ErrorReport
 

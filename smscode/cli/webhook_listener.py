@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from .. import webhooks
+from .. import webhook_events, webhooks
 from ..errors import ConfigurationError
 from ..receiver import WebhookAnswer, WebhookReceiver
 from .request_body import read_body
@@ -80,7 +80,7 @@ def listen(
 
 def show(event: webhooks.Event, screen: Screen) -> None:
     """Print an event on a line."""
-    name = next((name for name, kind in webhooks.ORDER_EVENTS.items() if type(event) is kind), "")
+    name = next((name for name, kind in webhook_events.ORDER_EVENTS.items() if type(event) is kind), "")
     if isinstance(event, webhooks.OrderEvent):
         said = f"order {event.order_id}  {masked(event.phone_number)}"
         if event.otp_code is not None:

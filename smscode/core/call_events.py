@@ -20,8 +20,9 @@ from ..events import (
     Retrying,
     Waited,
 )
+from ..models import EndpointGroup
 from .answers import find_request_id
-from .api.call import Answer, Call, EndpointGroup, Response
+from .api.call import Answer, Call, Response
 from .decoding.converter import ApiVersion
 
 _ids = itertools.count(1)

@@ -22,8 +22,9 @@ from ..errors import (
     SmscodeError,
     TempBannedError,
 )
+from ..models import EndpointGroup
 from . import answers, reconcile
-from .api.call import Answer, Call, CallKind, EndpointGroup, Request, Response
+from .api.call import Answer, Call, CallKind, Request, Response
 from .call_events import CallReporter
 from .decoding.converter import ApiVersion
 from .purchases.states import Doubt, judge

@@ -15,10 +15,11 @@ from typing import TypeAlias, TypeVar
 
 from attrs import frozen
 
+from .. import _exact
 from ..errors import InvalidArgumentError
 from ..models import Country, Operator, Product, Service
 from ..money import FxRate, Money
-from .api import arguments, exact
+from .api import arguments
 from .api.prices import Price, PriceLimit
 from .decoding.converter import ApiVersion
 
@@ -49,7 +50,7 @@ class NameOrId:
             return cls(name, text=arguments.text(name, value, _LONGEST_NAME).strip())
         if value is None:
             return cls(name)
-        if exact.whole(value) is None:
+        if _exact.whole(value) is None:
             raise arguments.wrong(name, f"an id, a code, a name or a {row.__name__}", value)
         return cls(name, arguments.identity(name, value))
 

@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
+from .. import _exact
 from ..errors import ConfigurationError, InvalidArgumentError
-from .api import arguments, exact
+from .api import arguments
 from .decoding.converter import ApiVersion
 
 DEFAULT_BASE_URL = "https://api.smscode.gg"
@@ -48,7 +49,7 @@ class Token:
 
     def __init__(self, given: object, name: str = "token") -> None:
         """Check a token; ``name`` is where it came from. No message ever shows the value."""
-        value = exact.text(given)
+        value = _exact.text(given)
         if value is None:
             raise InvalidArgumentError(f"{name}: expected a string, got {type(given).__name__}.")
         if not value:

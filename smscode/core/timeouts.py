@@ -6,14 +6,14 @@ import math
 
 from attrs import frozen
 
+from .. import _exact
 from ..errors import InvalidArgumentError
-from .api import exact
 from .api.call import CallKind
 
 
 def check_seconds(name: str, value: object) -> float:
     """Check a number of seconds above zero; infinity means no limit."""
-    seconds = exact.number(value)
+    seconds = _exact.number(value)
     if seconds is None or not seconds > 0:  # written so that NaN is refused, too
         raise InvalidArgumentError(f"{name}: expected a number of seconds above 0.")
     return seconds
@@ -21,7 +21,7 @@ def check_seconds(name: str, value: object) -> float:
 
 def check_wait(value: object, name: str = "timeout") -> float:
     """Check the seconds to wait for something; 0 means one look."""
-    return 0.0 if exact.number(value) == 0 else check_seconds(name, value)
+    return 0.0 if _exact.number(value) == 0 else check_seconds(name, value)
 
 
 @frozen

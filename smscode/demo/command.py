@@ -1,6 +1,6 @@
 """The demonstration: numbers rented, codes awaited and orders finished, on a sandbox over real TCP.
 
-``python -m smscode demo`` runs it. What it does with the clients is in ``smscode/_async/demo.py``.
+``python -m smscode demo`` runs it. What it does with the clients is in ``smscode/demo/_async/rentals.py``.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Literal, TextIO
 import anyio
 
 from .._async.client import AsyncClient
-from .._async.demo import rent_all as rent_all_async
 from .._sync.client import Client
-from .._sync.demo import rent_all
 from ..sandbox import Sandbox
+from ._async.rentals import rent_all as rent_all_async
+from ._sync.rentals import rent_all
 from .report import DemoProgress, Rentals, Report
 
 _OTP_AFTER = 2.0

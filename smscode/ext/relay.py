@@ -33,7 +33,8 @@ from ..errors import (
     WebhookPayloadError,
     WebhookSignatureError,
 )
-from ..webhooks import ORDER_EVENTS, Event, OrderEvent, UnknownEvent, WebhookTest, receive, secret_keys, sign
+from ..webhook_events import ORDER_EVENTS
+from ..webhooks import Event, OrderEvent, UnknownEvent, WebhookTest, receive, secret_keys, sign
 
 try:
     from redis.asyncio import BlockingConnectionPool, Redis

@@ -8,19 +8,20 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from attrs import evolve
 
 from ..errors import InvalidArgumentError
 from .checks import check_seconds, check_whole
 from .clock import Clock, utc_now
-from .control import routes
 from .control.audit import Audit, audit
 from .control.history import DEFAULT_LIMIT, Entry, ScenarioChosen, SettingChanged, TimeAdvanced
 from .http.api_error import Json, Problem
 from .http.app import App
+from .http.deferred import Later
 from .http.render import Generation
+from .http.routes import MethodNotAllowed
 from .options import Options
 from .scenarios import BEHAVIOUR, choices
 from .scenarios.scenario import Scenario
@@ -66,6 +67,9 @@ class Sandbox:
     with, its token included; an argument that says otherwise raises `ConfigurationError`, as does a file
     that another sandbox is using, or that is none of this version's. `close` it, or use ``with``.
     """
+
+    control: ClassVar[Callable[[Sandbox, str, str, str, bytes], Later | MethodNotAllowed]]
+    """Begins what a request to the sandbox's own routes asks; the package puts it here."""
 
     def __init__(
         self,
@@ -127,7 +131,7 @@ class Sandbox:
                 resolve=resolve,
                 allow_local_webhooks=options.allow_local_webhooks,
                 limits=options.limits(),
-                steer=partial(routes.begin, self),
+                steer=partial(Sandbox.control, self),
                 history_limit=options.history_limit,
             )
             if kept is not None:

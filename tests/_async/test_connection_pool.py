@@ -29,11 +29,11 @@ from smscode import (
 )
 from smscode._concurrency import AsyncCaller, AsyncEvent, AsyncRuntime, AsyncSignal
 from smscode._version import DISTRIBUTION, VERSION
-from smscode.core.api.call import EndpointGroup
 from smscode.core.flow import Acquire
 from smscode.core.ratelimit.limiter import Lease
 from smscode.core.waiting.shared_poll import Waiter
 from smscode.core.waiting.sms_wait import SmsWait
+from smscode.models import EndpointGroup
 from smscode.sandbox import Sandbox
 
 from ..concurrency import AsyncFairSemaphore, raw_server

@@ -17,7 +17,6 @@ from smscode import (
     RetryPolicy,
     SmscodeError,
 )
-from smscode.core.api.call import EndpointGroup
 from smscode.events import (
     CallEnded,
     CallStarted,
@@ -29,6 +28,7 @@ from smscode.events import (
     Retrying,
     Waited,
 )
+from smscode.models import EndpointGroup
 
 from ..concurrency import AsyncVirtualClient, coroutine_function
 from .helpers import AsyncScript, refusal, rent, still_sandbox, success

@@ -19,7 +19,6 @@ from smscode import (
     RetryPolicy,
     SmscodeError,
 )
-from smscode.core.api.call import EndpointGroup
 from smscode.events import (
     CallEnded,
     CallStarted,
@@ -31,6 +30,7 @@ from smscode.events import (
     Retrying,
     Waited,
 )
+from smscode.models import EndpointGroup
 
 from ..concurrency import VirtualClient, coroutine_function
 from .helpers import Script, refusal, rent, still_sandbox, success

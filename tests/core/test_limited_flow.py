@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from smscode import calls
-from smscode.core.api.call import Call, EndpointGroup, Response
+from smscode.core.api.call import Call, Response
 from smscode.core.flow import (
     Acquire,
     CallTerms,
@@ -30,6 +30,7 @@ from smscode.core.ratelimit.options import RateLimits
 from smscode.core.ratelimit.slots import RequestEnding, SlotWindow
 from smscode.core.retry import TABLE, RetryPolicy
 from smscode.errors import InvalidArgumentError, RateLimitError, SmscodeError, TempBannedError
+from smscode.models import EndpointGroup
 
 from .test_retry import CALLS, ORDER_ID, TROUBLES, answer, order, refusal, success
 

@@ -20,6 +20,7 @@ from smscode import (
     WebhookPayloadError,
     WebhookSignatureError,
     calls,
+    webhook_events,
     webhooks,
 )
 from smscode.core.api import arguments
@@ -272,7 +273,7 @@ SIDE_FIELDS = [field for field in attrs.fields(OtpReceived) if field.name != "or
 ODD: list[object] = [..., None, [], {}, [[1]], {"a": 1}, True, 1.5, 2**70, "", "x", "2026-02-25"]
 
 
-@pytest.mark.parametrize("kind", sorted(webhooks.ORDER_EVENTS))
+@pytest.mark.parametrize("kind", sorted(webhook_events.ORDER_EVENTS))
 @pytest.mark.parametrize("field", SIDE_FIELDS, ids=lambda field: field.name)
 def test_a_side_field_that_is_missing_or_odd_is_none_and_takes_nothing_with_it(field: Any, kind: str) -> None:
     plain = parse(event(event=kind))
@@ -285,11 +286,11 @@ def test_a_side_field_that_is_missing_or_odd_is_none_and_takes_nothing_with_it(f
     assert getattr(parse(event(event=kind, **{field.name: ...})), field.name) is None
 
 
-@pytest.mark.parametrize("kind", sorted(webhooks.ORDER_EVENTS))
+@pytest.mark.parametrize("kind", sorted(webhook_events.ORDER_EVENTS))
 def test_the_event_and_the_id_of_its_order_are_all_that_must_be_there(kind: str) -> None:
     least = json.dumps({"event": kind, "data": {"order_id": 7}}).encode()
     found = parse(least)
-    assert found == webhooks.ORDER_EVENTS[kind](order_id=7)
+    assert found == webhook_events.ORDER_EVENTS[kind](order_id=7)
     fields = {field.name: [17] for field in attrs.fields(OtpReceived)}
     most_odd = json.dumps({"event": kind, "timestamp": {}, "data": {**fields, "order_id": 7}}).encode()
     assert parse(most_odd) == found
@@ -369,7 +370,11 @@ def test_each_order_event_has_its_class_and_masks_what_is_private(name: str, cla
 
 
 def test_every_event_can_be_put_into_a_set() -> None:
-    bodies = [*EVENTS, event(event="webhook.test"), *(event(event=kind) for kind in webhooks.ORDER_EVENTS)]
+    bodies = [
+        *EVENTS,
+        event(event="webhook.test"),
+        *(event(event=kind) for kind in webhook_events.ORDER_EVENTS),
+    ]
     payloads: list[JsonValue] = [None, 1, "x", [], [1], {}, {"a": [{"b": 1}]}, {"a": [{"b": 2}]}]
     for data in payloads:
         bodies.append(json.dumps({"event": "order.new", "timestamp": None, "data": data}).encode())

@@ -18,11 +18,11 @@ pytest.importorskip("redis")
 
 from smscode import Client, ConfigurationError, InvalidArgumentError, NetworkError, RateLimits, RetryPolicy
 from smscode._ratelimit import registry
-from smscode.core.api.call import EndpointGroup
+from smscode._ratelimit.redis import RedisBudget
 from smscode.core.ratelimit import shared
 from smscode.core.ratelimit.limiter import Lease, NoRoom
 from smscode.core.ratelimit.slots import RequestEnding
-from smscode.ext.redis import RedisBudget
+from smscode.models import EndpointGroup
 
 from .redis_server import RedisServer, redis_server
 
@@ -351,6 +351,6 @@ def test_clients_of_one_account_share_what_they_lease(server: RedisServer) -> No
 
 def test_without_the_package_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis", None)
-    monkeypatch.delitem(sys.modules, "smscode.ext.redis")
+    monkeypatch.delitem(sys.modules, "smscode._ratelimit.redis")
     with pytest.raises(ConfigurationError, match=r'pip install "smscode-async\[redis\]"'):
         Client("token", rate_limits=RateLimits(redis="redis://localhost"))

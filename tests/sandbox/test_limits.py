@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from smscode.core.api.call import EndpointGroup
 from smscode.core.api.registry import ENDPOINTS
 from smscode.errors import InvalidArgumentError
+from smscode.models import EndpointGroup
 from smscode.sandbox import Sandbox
 from smscode.sandbox.http.api_error import Refusal
 from smscode.sandbox.http.limits import LIMITS, ServiceLimits

@@ -12,8 +12,8 @@ from enum import StrEnum
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from ... import _exact
 from ...errors import InvalidArgumentError
-from . import exact
 from .parameters import INT64, KEY_PATTERN
 
 # The service's schema says 32 bits for ids. What it gave is to be given back to it even if it outgrows them.
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 def wrong(name: str, expected: str, value: object) -> InvalidArgumentError:
     """Make the error for an argument of the wrong type, or an int out of range."""
-    found, whole = type(value).__name__, exact.whole(value)
+    found, whole = type(value).__name__, _exact.whole(value)
     if whole is not None:
         found = str(whole) if abs(whole) < 2**64 else "a huge int"
     return InvalidArgumentError(f"{name}: expected {expected}, got {found}.")
@@ -38,7 +38,7 @@ def wrong(name: str, expected: str, value: object) -> InvalidArgumentError:
 
 def integer(name: str, value: object, low: int, high: int) -> int:
     """Check an int of ``low..high``; bools, floats and strings of digits are not ints."""
-    whole = exact.whole(value)
+    whole = _exact.whole(value)
     if whole is None or not low <= whole <= high:
         raise wrong(name, f"an int of {low}..{high}", value)
     return whole
@@ -46,7 +46,7 @@ def integer(name: str, value: object, low: int, high: int) -> int:
 
 def identity(name: str, value: object) -> int:
     """Check an id: a positive int of at most 64 bits."""
-    whole = exact.whole(value)
+    whole = _exact.whole(value)
     if whole is None or not 1 <= whole <= _LARGEST_ID:
         raise wrong(name, f"a positive int of at most {_LARGEST_ID}", value)
     return whole
@@ -54,7 +54,7 @@ def identity(name: str, value: object) -> int:
 
 def text(name: str, value: object, longest: int) -> str:
     """Check a non-empty string that is printable and can be written as UTF-8."""
-    given = exact.text(value)
+    given = _exact.text(value)
     if given is None:
         raise wrong(name, "a string", value)
     if not given.strip() or len(given) > longest or not given.isprintable():
@@ -71,7 +71,7 @@ def instance(name: str, value: object, type_: type[T]) -> T:
 
 def member(name: str, value: object, choices: type[E]) -> E:
     """Check a member of an enumeration, given as itself or as its text in any case."""
-    given = exact.text(value)
+    given = _exact.text(value)
     found = next((c for c in choices if given is not None and c.casefold() == given.casefold()), None)
     if found is None:
         raise InvalidArgumentError(f"{name}: expected one of {', '.join(choices)}.")
@@ -80,7 +80,7 @@ def member(name: str, value: object, choices: type[E]) -> E:
 
 def currency_pair(name: str, value: object) -> str:
     """Check a currency pair such as "USD/IDR"."""
-    given = exact.text(value)
+    given = _exact.text(value)
     if given is None or not _PAIR.fullmatch(given):
         raise InvalidArgumentError(f"{name}: expected a currency pair such as 'USD/IDR'.")
     return given.upper()
@@ -88,7 +88,7 @@ def currency_pair(name: str, value: object) -> str:
 
 def idempotency_key(value: object) -> str:
     """Check an idempotency key by the documentation's rule."""
-    key = exact.text(value)
+    key = _exact.text(value)
     if key is None or not KEY_PATTERN.fullmatch(key):
         raise InvalidArgumentError(
             "idempotency_key: expected 1..128 characters of A-Z, a-z, 0-9, '-' and '_'."
@@ -118,7 +118,7 @@ def web_address(name: str, value: object, *, allow_http: bool | None = None) -> 
     (``127.1``, ``localhost.example.com``) are refused; with ``allow_http`` plain http may go to any host. It
     is None where the caller has no such choice.
     """
-    url = exact.text(value)
+    url = _exact.text(value)
     if url is None:
         raise wrong(name, "a URL", value)
     if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
@@ -142,7 +142,7 @@ def web_address(name: str, value: object, *, allow_http: bool | None = None) -> 
 
 def webhook_url(name: str, value: object) -> str:
     """Check where webhooks go; an empty string clears it."""
-    if exact.text(value) == "":
+    if _exact.text(value) == "":
         return ""
     url = web_address(name, value)
     if len(url) > URL_LENGTH:
@@ -172,7 +172,7 @@ def sound_secret(name: str, secret: str) -> str:
 
 def webhook_secret(name: str, value: object) -> str:
     """Check a webhook secret; an empty string clears it. The message never shows it."""
-    secret = exact.text(value)
+    secret = _exact.text(value)
     if secret is None:
         raise InvalidArgumentError(f"{name}: expected a string, got {type(value).__name__}.")
     return "" if secret == "" else text(name, sound_secret(name, secret), SECRET_LENGTH)

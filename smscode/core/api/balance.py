@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from ...models import Balance
+from ...models import Balance, EndpointGroup
 from ...money import Money
 from ..decoding.converter import Envelope, Mismatch
-from .call import Call, CallKind, Endpoint, EndpointGroup
+from .call import Call, CallKind, Endpoint
 
 
 @frozen

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from enum import Enum, StrEnum
+from enum import Enum
 from typing import Generic, Literal, TypeAlias, TypeVar, cast
 
 from attrs import field, frozen
 
 from ...errors import InvalidArgumentError
+from ...models import EndpointGroup
 from ...money import FxRate
 from ..decoding.converter import ApiVersion, Envelope, encode_body
 from .parameters import Parameter
@@ -18,19 +19,6 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 Method: TypeAlias = Literal["GET", "POST", "PATCH"]
-
-
-class EndpointGroup(StrEnum):
-    """The endpoint groups that the documentation limits, each by itself, per 60 seconds."""
-
-    CATALOG = "catalog"
-    BALANCE = "balance"
-    ORDER_QUERIES = "order_queries"
-    CREATE = "create"
-    CANCEL = "cancel"
-    ORDER_ACTIONS = "order_actions"
-    WEBHOOK_CONFIG = "webhook_config"
-    WEBHOOK_TEST = "webhook_test"
 
 
 class CallKind(Enum):

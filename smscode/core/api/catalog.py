@@ -7,10 +7,19 @@ from typing import Any, cast
 
 from attrs import evolve, frozen
 
-from ...models import Country, ExchangeRate, Operator, Product, ProductPage, ProductSort, Service
+from ...models import (
+    Country,
+    EndpointGroup,
+    ExchangeRate,
+    Operator,
+    Product,
+    ProductPage,
+    ProductSort,
+    Service,
+)
 from ..decoding.converter import Envelope
 from . import arguments
-from .call import Call, CallKind, Endpoint, EndpointGroup
+from .call import Call, CallKind, Endpoint
 from .parameters import INT32, INT64, OneOf, Parameter, Text, Whole
 
 LARGEST_PAGE = 10_000

@@ -13,6 +13,7 @@ from ...models import (
     ActiveOrder,
     CanceledOrder,
     CreatedOrders,
+    EndpointGroup,
     FinishedOrder,
     Order,
     OrderPage,
@@ -24,7 +25,7 @@ from ...models import (
 from ...money import FxRate
 from ..decoding.converter import Envelope
 from . import arguments
-from .call import Call, CallKind, Endpoint, EndpointGroup
+from .call import Call, CallKind, Endpoint
 from .created import created_orders
 from .parameters import INT32, INT64, ORDER_ID, Limit, OneOf, Parameter, Text, Whole
 from .prices import Price, PriceLimit

@@ -13,9 +13,9 @@ from typing import Literal, TypeAlias
 
 from attrs import field, frozen
 
+from ... import _exact
 from ...errors import InvalidArgumentError
 from ...money import FxRate, Money
-from . import exact
 
 Price: TypeAlias = int | str | Decimal | Money
 """An int of rupiah (v1), dollars as a `Decimal` or decimal string (v2), or a `Money` (either)."""
@@ -26,11 +26,11 @@ _DOLLARS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,8})?")
 _LARGEST = 2**63 - 1
 
 
-def _exact(value: Price) -> Price:
+def _plain_price(value: Price) -> Price:
     """Return a price as exactly one of the types that it may have; anything else as it is, to be refused."""
     if isinstance(value, Money) and type(value) is not Money:
         return Money(value.amount, value.currency, value.canonical_amount, value.canonical_currency)
-    for copy in (exact.whole, exact.text, exact.decimal):
+    for copy in (_exact.whole, _exact.text, _exact.decimal):
         found = copy(value)
         if found is not None:
             return found
@@ -42,7 +42,7 @@ class PriceLimit:
     """A checked price limit that has not met an API version yet."""
 
     name: Literal["max_price", "min_price"]
-    value: Price = field(converter=_exact)
+    value: Price = field(converter=_plain_price)
 
     def __attrs_post_init__(self) -> None:
         if type(self.value) is int:

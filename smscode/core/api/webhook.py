@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ...errors import InvalidArgumentError
-from ...models import WebhookConfig, WebhookTestResult
+from ...models import EndpointGroup, WebhookConfig, WebhookTestResult
 from . import arguments
-from .call import Call, CallKind, Endpoint, EndpointGroup
+from .call import Call, CallKind, Endpoint
 from .parameters import Parameter, Text
 
 GET = Endpoint(

@@ -6,9 +6,10 @@ from typing import cast
 
 from attrs import field, frozen
 
+from ... import _exact
 from ...errors import InvalidArgumentError
-from ..api import arguments, exact
-from ..api.call import EndpointGroup
+from ...models import EndpointGroup
+from ..api import arguments
 from ..timeouts import check_seconds
 
 _MOST = 10**9
@@ -45,7 +46,7 @@ class RateLimits:
 
     def __attrs_post_init__(self) -> None:
         for name in ("share", "redis_fallback"):
-            part = exact.number(getattr(self, name))
+            part = _exact.number(getattr(self, name))
             if part is None or not 0 < part <= 1:
                 raise InvalidArgumentError(f"rate_limits.{name}: expected a number above 0, at most 1.")
         if check_seconds("rate_limits.window", self.window) == float("inf"):

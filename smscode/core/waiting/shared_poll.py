@@ -13,7 +13,7 @@ from typing import Generic, Protocol, TypeVar
 
 from ...errors import SmscodeError
 from ...models import ActiveOrder, Order
-from ...webhooks import OrderEvent
+from ...webhook_events import OrderEvent
 from .sms_wait import SmsWait
 from .webhook_inbox import WebhookInbox, order_of
 

@@ -8,7 +8,7 @@ import attrs
 from attrs import define
 
 from ...models import ActiveOrder, Capabilities, Order, OrderStatus
-from ...webhooks import OrderCanceled, OrderCompleted, OrderEvent, OrderExpired, OtpReceived
+from ...webhook_events import OrderCanceled, OrderCompleted, OrderEvent, OrderExpired, OtpReceived
 
 MOST_ORDERS = 10_000
 

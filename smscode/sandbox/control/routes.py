@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias, cast
+from typing import Any, Final, Literal, NoReturn, TypeAlias, cast
 from urllib.parse import parse_qsl
 
 from attrs import frozen
@@ -19,12 +19,10 @@ from ..checks import LONGEST
 from ..http.api_error import Json, Refusal
 from ..http.deferred import Errand, Later, Result
 from ..http.routes import MethodNotAllowed
+from ..sandbox import Sandbox
 from ..scenarios import described
 from ..scenarios.choices import ChoiceReader
 from .history import as_json
-
-if TYPE_CHECKING:
-    from ..sandbox import Sandbox
 
 ControlMethod: TypeAlias = Literal["GET", "POST", "PATCH", "DELETE"]
 Given: TypeAlias = Mapping[str, Any]

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from ...core.api.call import EndpointGroup
 from ...errors import InvalidArgumentError
+from ...models import EndpointGroup
 from .api_error import Refusal
 
 WINDOW: Final = timedelta(seconds=60)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
-from .._concurrency import AsyncRuntime
-from ..demo.report import DemoProgress, Rental, Rentals, choose
-from ..errors import SmscodeError
-from ..models import OrderStatus, Product
-from .client import AsyncClient
+from ..._async.client import AsyncClient
+from ..._concurrency import AsyncRuntime
+from ...errors import SmscodeError
+from ...models import OrderStatus, Product
+from ..report import DemoProgress, Rental, Rentals, choose
 
 _PATIENCE = 60.0
 

@@ -8,13 +8,13 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
-from .._ratelimit.registry import AccountLimits
-from ..core.api.call import EndpointGroup
 from ..core.ratelimit.limiter import GroupLimiter
 from ..core.ratelimit.options import RateLimits
 from ..core.ratelimit.shared import Grant, LeaseTerms, SharedGroupLimiter, SharedSlots, Trip
 from ..core.ratelimit.slots import MARGIN
 from ..errors import ConfigurationError
+from ..models import EndpointGroup
+from .budget import AccountLimits
 
 try:
     import redis

@@ -1,4 +1,4 @@
-# Generated from smscode/_async/demo.py by `nox -s generate`: change that file, not this one.
+# Generated from smscode/demo/_async/rentals.py by `nox -s generate`: change that file, not this one.
 
 """What the demonstration does with a client: rent, wait and finish, all numbers at once."""
 
@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import time
 
-from .._concurrency import Runtime
-from ..demo.report import DemoProgress, Rental, Rentals, choose
-from ..errors import SmscodeError
-from ..models import OrderStatus, Product
-from .client import Client
+from ..._sync.client import Client
+from ..._concurrency import Runtime
+from ...errors import SmscodeError
+from ...models import OrderStatus, Product
+from ..report import DemoProgress, Rental, Rentals, choose
 
 _PATIENCE = 60.0
 

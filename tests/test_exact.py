@@ -21,11 +21,12 @@ from smscode import (
     RateLimits,
     RoutingPolicy,
     Timeouts,
+    _exact,
     calls,
     webhooks,
 )
 from smscode._sync.rental import checked
-from smscode.core.api import arguments, exact
+from smscode.core.api import arguments
 from smscode.core.api.prices import PriceLimit, needs_rate
 from smscode.core.product_search import NameOrId, ProductFilter
 from smscode.core.settings import Token
@@ -139,7 +140,7 @@ NO_INTS: list[Any] = [
 @pytest.mark.parametrize("given", INTS, ids=type)
 def test_whatever_is_an_int_is_taken_as_exactly_that_int(given: Any) -> None:
     checks: list[Callable[[], object]] = [
-        lambda: exact.whole(given),
+        lambda: _exact.whole(given),
         lambda: arguments.integer("n", given, 1, 2000),
         lambda: arguments.identity("n", given),
         lambda: (calls.orders.cancel(given).fields or {})["id"],
@@ -165,7 +166,7 @@ def test_whatever_is_an_int_is_taken_as_exactly_that_int(given: Any) -> None:
 
 @pytest.mark.parametrize("given", NO_INTS, ids=lambda value: f"{type(value).__name__} {value!r}"[:40])
 def test_a_bool_a_float_and_what_only_looks_like_an_int_stay_refused(given: Any) -> None:
-    assert exact.whole(given) is None
+    assert _exact.whole(given) is None
     refusals: list[Callable[[], object]] = [
         lambda: arguments.integer("n", given, 0, 2000),
         lambda: arguments.identity("n", given),
@@ -191,7 +192,7 @@ def test_an_int_is_shown_as_what_it_is_and_a_huge_one_not_at_all() -> None:
 def test_whatever_is_a_text_is_taken_as_exactly_that_text(given: Any) -> None:
     created = calls.orders.create(product_id=1, idempotency_key=given, prefer_provider=given)
     found = [
-        exact.text(given),
+        _exact.text(given),
         arguments.text("n", given, 9),
         arguments.webhook_secret("n", given),
         created.idempotency_key,

@@ -1,0 +1,35 @@
+"""What models hold as plain values, as `to_dict` and pydantic write them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from typing import cast
+
+import attrs
+
+from .errors import JsonValue
+
+
+def plain_fields(model: object) -> dict[str, JsonValue]:
+    """Return the fields of a model as plain values."""
+    fields = attrs.fields(cast("type[attrs.AttrsInstance]", type(model)))
+    return {field.name: plain(getattr(model, field.name)) for field in fields}
+
+
+def plain(value: object) -> JsonValue:
+    """Return what a model holds as plain values; see `to_dict`."""
+    if attrs.has(type(value)):
+        return plain_fields(value)
+    if isinstance(value, Enum):
+        return str(value)
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in cast("tuple[object, ...]", value)]
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in cast("dict[str, object]", value).items()}
+    return cast(JsonValue, value)

@@ -1,0 +1,1 @@
+"""What the demonstration does with a client, written by hand."""
