@@ -12,8 +12,10 @@ from attrs import field, frozen
 from ...errors import InvalidArgumentError
 from ...models import EndpointGroup
 from ...money import FxRate
-from ..decoding.converter import ApiVersion, Envelope, encode_body
+from ..decoding import strict_json
+from ..decoding.converter import ApiVersion, Envelope
 from .parameters import Parameter
+from .prices import PriceLimit
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -147,7 +149,14 @@ class Call(Generic[T_co]):
         return Request(self.endpoint.method, f"/{version}{self.path}", query, tuple(headers), body)
 
     def _body(self, version: ApiVersion) -> bytes | None:
-        return None if self.fields is None else encode_body(self.fields, version, self.fx)
+        if self.fields is None:
+            return None
+        limits = {
+            name: limit.for_v1() if version == "v1" else limit.for_v2(self.fx)
+            for name, limit in self.fields.items()
+            if isinstance(limit, PriceLimit)
+        }
+        return strict_json.render({**self.fields, **limits})
 
 
 @frozen

@@ -20,7 +20,6 @@ from attrs import field, frozen
 from ...errors import InvalidArgumentError, JsonValue
 from ...models import OrderStatus
 from ...money import FxRate, Money
-from ..api.prices import PriceLimit
 from . import strict_json
 
 if TYPE_CHECKING:  # cattrs is imported for the first answer, or the first client: it takes a while
@@ -308,14 +307,3 @@ class Envelope:
             except (KeyError, TypeError, ValueError):
                 pass  # said with the place below
         return structure(self.version, fx, FxRate, "$.meta.fx")
-
-
-def encode_body(fields: Mapping[str, object], version: ApiVersion, fx: FxRate | None) -> bytes:
-    """Write the JSON body of a request, its price limits as the API version wants them."""
-
-    def wire(value: object) -> object:
-        if not isinstance(value, PriceLimit):
-            return value
-        return value.for_v1() if version == "v1" else value.for_v2(fx)
-
-    return strict_json.render({name: wire(value) for name, value in fields.items()})
