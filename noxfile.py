@@ -5,17 +5,28 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import nox
 
+nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "venv"
 nox.options.error_on_missing_interpreters = False
 nox.options.sessions = ["lint", "types", "tests"]
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 VENDOR_SDK = "smscode==1.2.0"
+PYPROJECT: dict[str, Any] = nox.project.load_toml("pyproject.toml")
+FOR_EXTRAS = ("smscode-async", "opentelemetry-sdk", "pydantic")  # what the tests of the extras need
+
+
+def install(session: nox.Session, extras: str = "", *groups: str) -> None:
+    """Install this checkout with extras, and dependency groups beside it, with any version of pip."""
+    needed = nox.project.dependency_groups(PYPROJECT, *groups) if groups else ()
+    session.install("-e", f".[{extras}]" if extras else ".", *needed)
 
 
 @nox.session(python=False)
@@ -27,7 +38,7 @@ def generate(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run the tests with branch coverage; it must be complete for what is written by hand."""
-    session.install("-e", ".[test]")
+    install(session, "test")
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", *session.posargs)
     if not session.posargs:
@@ -37,7 +48,7 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style, format, and that the generated files are as generated."""
-    session.install("-e", ".[lint]")
+    install(session, "", "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("python", ".ci/generate_sync.py", "--check")
@@ -46,7 +57,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types with mypy and pyright, both strict, and that the public surface is typed whole."""
-    session.install("-e", ".[types]")
+    install(session, "test", "types")
     session.run("mypy")
     session.run("pyright")
     session.run("pyright", "--ignoreexternal", "--verifytypes", "smscode")
@@ -81,7 +92,9 @@ def wheel(session: nox.Session) -> None:
 @nox.session
 def tests_min(session: nox.Session) -> None:
     """Run the tests on the oldest dependencies allowed, and without the extras."""
-    session.install("-e", ".[test-core]")
+    tests: list[str] = PYPROJECT["project"]["optional-dependencies"]["test"]
+    bare = [needed for needed in tests if re.split(r"[\[<>=]", needed)[0] not in FOR_EXTRAS]
+    session.install("-e", ".", *bare)
     session.install("httpx==0.28.0", "attrs==23.2.0", "cattrs==24.1.0", "anyio==4.5.0")
     session.run("pytest", *session.posargs)
 
@@ -89,21 +102,21 @@ def tests_min(session: nox.Session) -> None:
 @nox.session
 def faults(session: nox.Session) -> None:
     """Let a server that fails in every way try the clients; --short for less of it."""
-    session.install("-e", ".[test]")
+    install(session, "test")
     session.run("python", "-m", "tests.faults.run", *session.posargs)
 
 
 @nox.session
 def purchases(session: nox.Session) -> None:
     """Prove that no purchase is made twice, lost or denied; --short, --mutants, --seed N, --only NAME."""
-    session.install("-e", ".[test]")
+    install(session, "test")
     session.run("python", "-m", "tests.purchases.run", *session.posargs)
 
 
 @nox.session
 def invariants(session: nox.Session) -> None:
     """Do everything with the sandbox in any order, 5,000 times; a number may follow."""
-    session.install("-e", ".[test]")
+    install(session, "test")
     runs = session.posargs[0] if session.posargs else "5000"
     machines = ("test_invariants.py", "test_scenario_invariants.py", "test_state.py")
     files = [f"tests/sandbox/{name}" for name in machines]
@@ -125,21 +138,21 @@ def vendor_python(session: nox.Session) -> str:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure this package beside others; names of benchmarks, --quick and --json FILE may follow."""
-    session.install("-e", ".[bench]")
+    install(session, "test", "bench")
     session.run("python", "-m", "benchmarks", "--vendor", vendor_python(session), *session.posargs)
 
 
 @nox.session
 def contract(session: nox.Session) -> None:
     """Let Schemathesis try the sandbox by its own OpenAPI document; --long for ten times as much."""
-    session.install("-e", ".[contract]")
+    install(session, "sandbox", "contract")
     session.run("python", "-m", "tests.contract.run", *session.posargs)
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation into build/site; a warning is an error."""
-    session.install("-e", ".[cli,docs,lint]")  # ruff breaks the signatures into lines
+    install(session, "cli", "docs", "lint")  # ruff breaks the signatures into lines
     quiet = {"NO_MKDOCS_2_WARNING": "1"}
     session.run("mkdocs", "build", "--strict", "--config-file", "docs/mkdocs.yml", env=quiet)
 
@@ -147,7 +160,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def vendor(session: nox.Session) -> None:
     """Let the vendor's own SDK use the served sandbox; only the sandbox's process has this package."""
-    session.install("-e", ".[sandbox]")
+    install(session, "sandbox")
     python = vendor_python(session)
     for version in ("v1", "v2"):
         session.run("python", "tests/vendor/serve.py", python, "tests/vendor/use_sdk.py", version)

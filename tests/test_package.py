@@ -11,7 +11,8 @@ from typing import Any
 import smscode
 
 ROOT = Path(__file__).parent.parent
-PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+PROJECT: dict[str, Any] = PYPROJECT["project"]
 
 
 def test_the_public_names_are_sorted_and_exist() -> None:
@@ -22,6 +23,14 @@ def test_the_public_names_are_sorted_and_exist() -> None:
 def test_the_runtime_dependencies_are_exactly_four() -> None:
     names = {re.split(r"[<>=]", requirement)[0] for requirement in PROJECT["dependencies"]}
     assert names == {"httpx", "attrs", "cattrs", "anyio"}
+
+
+def test_the_extras_are_for_users_and_the_groups_for_developers() -> None:
+    extras, groups = PROJECT["optional-dependencies"], PYPROJECT["dependency-groups"]
+    assert {*extras} == {*("aiohttp", "cli", "fast", "fastapi", "otel", "redis", "sandbox"), "test"}
+    assert {*groups} == {"bench", "contract", "dev", "docs", "lint", "types"}
+    whole = f"smscode-async[{','.join(sorted({*extras} - {'test'}))}]"
+    assert whole in extras["test"], "the tests try all features"
 
 
 def test_the_version_is_stated_once() -> None:
