@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import pytest
 from attrs import evolve, frozen
@@ -17,6 +18,7 @@ from hypothesis import settings
 from smscode import ActiveOrder, OrderStatus, SmscodeError, calls
 from smscode.core import answers
 from smscode.core.api.call import Answer, Call, Response
+from smscode.core.api.registry import ENDPOINTS
 from smscode.core.decoding.body import BodyError
 from smscode.core.decoding.converter import ApiVersion
 
@@ -30,26 +32,39 @@ KEY = "key-1"
 REQUEST_ID = "req-7f3a"
 VERSIONS: tuple[ApiVersion, ...] = ("v1", "v2")
 
-CALLS: Mapping[str, Call[Any]] = {
-    "catalog.countries": calls.catalog.countries(),
-    "catalog.services": calls.catalog.services(country_id=6),
-    "catalog.operators": calls.catalog.operators(country_id=6, platform_id=3),
-    "catalog.products": calls.catalog.products(country_id=6, platform_id=3, limit=10),
-    "catalog.exchange_rate": calls.catalog.exchange_rate(),
-    "balance.get": calls.balance.get(),
-    "orders.list": calls.orders.list(limit=5, offset=15, status="ACTIVE"),
-    "orders.active": calls.orders.active(),
-    "orders.get": calls.orders.get(1001),
-    "orders.create": calls.orders.create(product_id=142, idempotency_key=KEY),
-    "orders.cancel": calls.orders.cancel(1001),
-    "orders.finish": calls.orders.finish(1001),
-    "orders.resend": calls.orders.resend(1001),
-    "orders.reactivate": calls.orders.reactivate(1001, idempotency_key=KEY),
-    "orders.reactivate_options": calls.orders.reactivate_options(1001),
-    "webhook.get": calls.webhook.get(),
-    "webhook.update": calls.webhook.update(url="https://example.com/webhook"),
-    "webhook.test": calls.webhook.test(),
+Builder: TypeAlias = Callable[..., Call[Any]]
+
+_NEEDED: Mapping[str, int] = {"country_id": 6, "platform_id": 3, "order_id": 1001}
+_OPTIONAL: Mapping[str, Mapping[str, Any]] = {
+    "catalog.services": {"country_id": 6},
+    "catalog.products": {"country_id": 6, "platform_id": 3, "limit": 10},
+    "orders.list": {"limit": 5, "offset": 15, "status": "ACTIVE"},
+    "orders.create": {"product_id": 142, "idempotency_key": KEY},
+    "orders.reactivate": {"idempotency_key": KEY},
+    "webhook.update": {"url": "https://example.com/webhook"},
 }
+
+
+def builder(operation: str) -> Builder:
+    """Return the function of `smscode.calls` that builds an operation's calls."""
+    area, _, action = operation.partition(".")
+    found: Builder = getattr(getattr(calls, area), action)
+    return found
+
+
+def arguments_of(build: Builder) -> Mapping[str, Any]:
+    """Return example values for the arguments that a builder must be given."""
+    parameters = inspect.signature(build).parameters.values()
+    return {one.name: _NEEDED[one.name] for one in parameters if one.default is one.empty}
+
+
+def example(operation: str) -> Call[Any]:
+    """Build a call of an operation."""
+    build = builder(operation)
+    return build(**arguments_of(build), **_OPTIONAL.get(operation, {}))
+
+
+CALLS: Mapping[str, Call[Any]] = {operation: example(operation) for operation in ENDPOINTS}
 """A call of every operation, with the arguments of the documentation's own examples."""
 
 
@@ -245,6 +260,3 @@ def order_event(
         sms_revision=revision,
         **capabilities,
     )
-
-
-Builder = Callable[..., Call[Any]]

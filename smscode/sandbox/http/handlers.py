@@ -1,4 +1,4 @@
-"""The 18 operations: each reads its parameters, asks the world, and shows the result."""
+"""The operations: each reads its parameters, asks the world, and shows the result."""
 
 from __future__ import annotations
 

@@ -1,0 +1,121 @@
+"""An endpoint is whole: whoever adds one and forgets a file is told which one.
+
+docs/pages/contributing/add-an-endpoint.md says what goes into each of them.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import TypeGuard, get_args
+
+import attrs
+import pytest
+
+import smscode
+from smscode import AsyncClient, calls, models
+from smscode.core.api.call import CallKind, Endpoint
+from smscode.core.api.registry import ENDPOINTS
+from smscode.models import EndpointGroup
+from smscode.sandbox.http.handlers import HANDLERS
+
+from .programs import ROOT
+
+README, CHANGELOG, OPERATIONS = (
+    (ROOT / name).read_text("utf-8")
+    for name in ("README.md", "CHANGELOG.md", "tests/_async/test_operations.py")
+)
+METHODS = {"balance.get": "balance"}
+"""The methods that do not have the name of their endpoint."""
+BASES = ("Capabilities", "Model")
+"""What other models are built from."""
+
+
+def has(owner: object, path: str) -> bool:
+    """Return True if an object has an attribute, given as a dotted path."""
+    return (
+        functools.reduce(lambda found, name: getattr(found, name, None), path.split("."), owner) is not None
+    )
+
+
+def has_method(path: str) -> bool:
+    """Return True if the client has a method, given as ``name`` or as ``resource.name``."""
+    resource, _, name = path.rpartition(".")
+    owner = getattr(smscode, AsyncClient.__annotations__[resource]) if resource else AsyncClient
+    return has(owner, name)
+
+
+def is_model(value: object) -> TypeGuard[type[object]]:
+    return isinstance(value, type) and attrs.has(value)
+
+
+def unexported(endpoint: Endpoint[object]) -> str:
+    """Return the names of the models in an endpoint's result that are not public, "" for none."""
+    named = [endpoint.result, endpoint.rows, *get_args(endpoint.result)]
+    names = {value.__name__ for value in named if is_model(value)}
+    return ", ".join(sorted(names.difference(smscode.__all__)))
+
+
+def missing(endpoint: Endpoint[object]) -> dict[str, str]:
+    """Return what an endpoint lacks, by the file that it belongs into."""
+    name, area = endpoint.name, endpoint.name.partition(".")[0]
+    method, route = METHODS.get(name, name), f"`{endpoint.method} {endpoint.path}`"
+    there = {
+        f"smscode/core/api/{area}.py": (has(calls, name), f"no builder {name}()"),
+        f"smscode/_async/{'client' if method == area else area}.py": (
+            has_method(method),
+            f"no method client.{method}()",
+        ),
+        "smscode/__init__.py": (not unexported(endpoint), f"no {unexported(endpoint)}"),
+        "smscode/sandbox/http/handlers.py": (name in HANDLERS, f"no handler of {name!r}"),
+        "tests/_async/test_operations.py": (f"client.{method}(" in OPERATIONS, f"no client.{method}(...)"),
+        "README.md": (route in README, f"no row of the table Methods has {route}"),
+        "CHANGELOG.md": (f"`{method}`" in CHANGELOG, f"no line names `{method}`"),
+    }
+    return {file: words for file, (found, words) in there.items() if not found}
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_every_file_that_an_endpoint_needs_has_it(name: str) -> None:
+    assert missing(ENDPOINTS[name]) == {}
+
+
+def test_every_handler_has_its_endpoint() -> None:
+    assert HANDLERS.keys() - ENDPOINTS.keys() == set(), "smscode/core/api: no Endpoint of this name"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name, value in inspect.getmembers(models)
+        if is_model(value) and value.__module__ == models.__name__
+    ],
+)
+def test_every_model_is_a_public_name(name: str) -> None:
+    assert name in (*smscode.__all__, *BASES), "smscode/__init__.py: the name is missing"
+
+
+def test_what_an_endpoint_lacks_is_named_by_its_file() -> None:
+    @attrs.frozen
+    class Message:
+        """A model that nobody exports."""
+
+    pretend = Endpoint(
+        "orders.messages",
+        "GET",
+        "/orders/{id}/messages",
+        EndpointGroup.ORDER_QUERIES,
+        CallKind.READ,
+        list[Message],
+        rows=Message,
+    )
+    assert missing(pretend) == {
+        "smscode/core/api/orders.py": "no builder orders.messages()",
+        "smscode/_async/orders.py": "no method client.orders.messages()",
+        "smscode/__init__.py": "no Message",
+        "smscode/sandbox/http/handlers.py": "no handler of 'orders.messages'",
+        "tests/_async/test_operations.py": "no client.orders.messages(...)",
+        "README.md": "no row of the table Methods has `GET /orders/{id}/messages`",
+        "CHANGELOG.md": "no line names `orders.messages`",
+    }
