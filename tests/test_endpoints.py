@@ -102,20 +102,20 @@ def test_what_an_endpoint_lacks_is_named_by_its_file() -> None:
         """A model that nobody exports."""
 
     pretend = Endpoint(
-        "orders.messages",
+        "orders.pretended",
         "GET",
-        "/orders/{id}/messages",
+        "/orders/{id}/pretended",
         EndpointGroup.ORDER_QUERIES,
         CallKind.READ,
         list[Message],
         rows=Message,
     )
     assert missing(pretend) == {
-        "smscode/core/api/orders.py": "no builder orders.messages()",
-        "smscode/_async/orders.py": "no method client.orders.messages()",
+        "smscode/core/api/orders.py": "no builder orders.pretended()",
+        "smscode/_async/orders.py": "no method client.orders.pretended()",
         "smscode/__init__.py": "no Message",
-        "smscode/sandbox/http/handlers.py": "no handler of 'orders.messages'",
-        "tests/_async/test_operations.py": "no client.orders.messages(...)",
-        "README.md": "no row of the table Methods has `GET /orders/{id}/messages`",
-        "CHANGELOG.md": "no line names `orders.messages`",
+        "smscode/sandbox/http/handlers.py": "no handler of 'orders.pretended'",
+        "tests/_async/test_operations.py": "no client.orders.pretended(...)",
+        "README.md": "no row of the table Methods has `GET /orders/{id}/pretended`",
+        "CHANGELOG.md": "no line names `orders.pretended`",
     }

@@ -30,11 +30,13 @@ def test_the_same_arguments_give_the_same_text() -> None:
     assert json.loads(text()) == document("current", "both")
 
 
-@pytest.mark.parametrize(("generation", "count"), [("documented", 15), ("current", 18)])
-def test_it_has_every_operation_of_its_generation_in_each_version(generation: Generation, count: int) -> None:
+@pytest.mark.parametrize("generation", ["documented", "current"])
+def test_it_has_every_operation_of_its_generation_in_each_version(generation: Generation) -> None:
     paths = cast("dict[str, Any]", document(generation)["paths"])
     found = [operation["operationId"] for item in paths.values() for operation in item.values()]
-    assert len(found) == len(set(found)) == 2 * count
+    there = [name for name, one in ENDPOINTS.items() if generation == "current" or not one.newer]
+    named = {f"{name.replace('.', '_')}_{version}" for name in there for version in ("v1", "v2")}
+    assert (len(found), {*found}) == (len(named), named)
     assert {path.split("/")[1] for path in paths} == {"v1", "v2"}
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from typing import Any, Literal, cast
+from datetime import datetime
+from typing import Any, Literal, cast, get_args, get_type_hints
 
 import pytest
 from attrs import field, fields, frozen, resolve_types, validators
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smscode import Money, Product, RetryPolicy, SmscodeError
+from smscode import Money, OrderStatus, Product, RetryPolicy, SmscodeError
 from smscode.core import answers
 from smscode.core.api.registry import ENDPOINTS
 from smscode.core.decoding import chunks, rows, rows_msgspec
@@ -76,7 +77,30 @@ def row(operation: str, version: ApiVersion, number: int, newer: bool = True) ->
             **more,
         },
     }
-    return rows[operation]
+    return rows.get(operation) or row_of(cast("type[Any]", ROWS[operation].rows), version, number)
+
+
+def row_of(model: type[Any], version: ApiVersion, number: int) -> dict[str, Any]:
+    """Make a row with every field of a model, for a list that is not in the table of `row`."""
+    values: dict[object, object] = {
+        bool: number % 2 == 0,
+        datetime: TIME,
+        int: number,
+        Money: price(version, number),
+        OrderStatus: "ACTIVE",
+        str: f"text {number}",
+    }
+    hints = get_type_hints(model)
+    kinds = {field.name: (get_args(hints[field.name]) or (hints[field.name],))[0] for field in fields(model)}
+    return {name: values[kind] for name, kind in kinds.items()}
+
+
+def test_a_row_can_be_made_of_every_model_of_a_list() -> None:
+    for version in VERSIONS:
+        for operation, endpoint in ROWS.items():
+            made = row_of(cast("type[Any]", endpoint.rows), version, 7)
+            body = compact(envelope(version, [made]))
+            assert finish(answers.read(CALLS[operation], respond(raw=body), version)).status_code == 200
 
 
 def envelope(version: ApiVersion, data: object) -> dict[str, object]:
