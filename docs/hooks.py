@@ -1,4 +1,4 @@
-"""Writes the reference of the command line from the commands themselves, when the pages are built."""
+"""Writes the reference of the command line and of the error codes from the code, when the pages are built."""
 
 from __future__ import annotations
 
@@ -9,14 +9,25 @@ from typing import Any
 import typer
 
 from smscode.cli.app import app
+from smscode.errors import API_ERRORS
 
-MARK = "<!-- commands -->"
 EVERYWHERE = ("as_json", "sandbox", "api_version", "help")  # the page tells of them once
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """Put the commands where a page wants them; MkDocs calls this for each page."""
-    return markdown.replace(MARK, "\n".join(commands())) if MARK in markdown else markdown
+    """Put what is made from the code where a page wants it; MkDocs calls this for each page."""
+    for mark, lines in (("<!-- commands -->", commands), ("<!-- codes -->", codes)):
+        if mark in markdown:
+            markdown = markdown.replace(mark, "\n".join(lines()))
+    return markdown
+
+
+def codes() -> Iterator[str]:
+    """Describe the classes of the service's error codes."""
+    yield "| Error | Code | When | What to do |\n|---|---|---|---|"
+    for code, (class_, status) in API_ERRORS.items():
+        when = " ".join(inspect.cleandoc(class_.__doc__ or "").partition("\n\n")[0].split())
+        yield f"| `{class_.__name__}` | {status} `{code}` | {when} | {class_.advice} |"
 
 
 def commands() -> Iterator[str]:

@@ -9,10 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from .programs import ROOT
+from .test_layers import LAYERS
 
 PAGES = ROOT / "docs" / "pages" / "contributing"
-ENDPOINT = (PAGES / "add-an-endpoint.md").read_text("utf-8")
 _CHANGE = re.compile(r'^```diff title="(.+?)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 
 
@@ -41,20 +43,66 @@ def in_a_copy(folder: Path, changes: dict[str, str]) -> None:
         file.write_text(changed(file.read_text("utf-8"), change), encoding="utf-8")
 
 
-def test_the_endpoint_of_the_page_is_complete(tmp_path: Path) -> None:
-    changes = dict(_CHANGE.findall(ENDPOINT))
-    assert [*changes] == re.findall(r"^\| `([\w/.]+)` \|", ENDPOINT, re.MULTILINE)
-    assert len(changes) == 8
-    in_a_copy(tmp_path, changes)
-    tests = ("tests/test_endpoints.py", "tests/_async/test_operations.py", "-k", "messages")
+def changes_of(page: str, folder: Path) -> None:
+    """Apply the changes of a page to a copy of the project, and check that its table lists their files."""
+    text = (PAGES / page).read_text("utf-8")
+    changes = dict(_CHANGE.findall(text))
+    assert [*changes] == re.findall(r"^\| `([\w/.]+)` \|", text, re.MULTILINE)
+    in_a_copy(folder, changes)
+
+
+def passed(folder: Path, *arguments: str) -> int:
+    """Run tests of a copy of the project; return how many passed, which are all."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stdout
-    assert "\n5 passed" in done.stdout, (
-        "its files are complete, and its test passes in both flavours and versions"
-    )
+    return int(re.findall(r"^(\d+) passed", done.stdout, re.MULTILINE)[0])
+
+
+def test_the_endpoint_of_the_page_is_complete(tmp_path: Path) -> None:
+    changes_of("add-an-endpoint.md", tmp_path)
+    tests = ("tests/test_endpoints.py", "tests/_async/test_operations.py")
+    # On asyncio and trio, in both API versions, and the check of its files.
+    assert passed(tmp_path, *tests, "-k", "messages") == 5
+
+
+def test_the_error_code_of_the_page_is_complete(tmp_path: Path) -> None:
+    changes_of("add-an-error-code.md", tmp_path)
+    tests = ("tests/core/test_answers.py", "tests/core/test_retry.py", "tests/sandbox/test_codes.py")
+    assert passed(tmp_path, *tests, "-k", "NUMBER_BLOCKED") > 5
+    assert passed(tmp_path, "tests/test_endpoints.py", "tests/sandbox/test_openapi.py") > 40
+
+
+def test_the_layers_of_the_page_are_those_that_are_enforced() -> None:
+    page = (PAGES / "architecture.md").read_text("utf-8")
+    _, _, section = page.partition("| Modules | What is there |\n|---|---|\n")
+    rows = section.partition("\n\n")[0].splitlines()
+    assert [tuple(re.findall(r"`(.+?)`", row.split(" | ")[0])) for row in rows] == [*LAYERS]
+
+
+def test_the_files_that_the_picture_of_a_call_names_are_there() -> None:
+    picture = (ROOT / "docs" / "pages" / "pictures" / "call.svg").read_text("utf-8")
+    named = re.findall(r">([\w/]+\.py|core/\w+)<", picture)
+    assert len(named) > 8
+    assert {name for name in named if not [*(ROOT / "smscode").glob(f"**/{name}")]} == set()
+
+
+def test_the_glossary_is_in_alphabetical_order() -> None:
+    words = re.findall(r"^\*\*(.+)\*\*\n:   \S", (PAGES / "glossary.md").read_text("utf-8"), re.MULTILINE)
+    assert len(words) > 40
+    assert words == sorted(words, key=str.casefold)
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "SECURITY.md", ".github/pull_request_template.md"])
+def test_every_session_file_and_link_that_a_guide_names_is_there(name: str) -> None:
+    text = (ROOT / name).read_text("utf-8")
+    sessions = {*re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text("utf-8"), re.MULTILINE)}
+    for names in re.findall(r"`nox -s ([\w ]+?)(?: --.*?)?`", text):
+        assert {*names.split()} <= sessions
+    files = [*re.findall(r"\]\(([^)#:]+)\)", text), *re.findall(r"`([\w.]+/[\w./]+)`", text)]
+    assert [file for file in files if not (ROOT / file).exists()] == []

@@ -13,9 +13,10 @@ import attrs
 import pytest
 
 import smscode
-from smscode import AsyncClient, calls, models
+from smscode import AsyncClient, calls, errors, models
 from smscode.core.api.call import CallKind, Endpoint
 from smscode.core.api.registry import ENDPOINTS
+from smscode.errors import API_ERRORS, STATUS_ERRORS
 from smscode.models import EndpointGroup
 from smscode.sandbox.http.handlers import HANDLERS
 
@@ -80,6 +81,20 @@ def test_every_file_that_an_endpoint_needs_has_it(name: str) -> None:
     assert missing(ENDPOINTS[name]) == {}
 
 
+def test_every_refusal_of_an_endpoint_is_a_code() -> None:
+    used = {code for endpoint in ENDPOINTS.values() for code in endpoint.refusals}
+    assert used - API_ERRORS.keys() == set(), "smscode/errors.py: API_ERRORS has no such code"
+
+
+def test_every_class_of_error_is_a_public_name_and_an_api_error_has_a_code_or_a_status() -> None:
+    classes = {value for value in vars(errors).values() if isinstance(value, type)}
+    raised = {one for one in classes if issubclass(one, errors.SmscodeError)}
+    unexported = {one.__name__ for one in raised}.difference(smscode.__all__)
+    assert unexported == set(), "smscode/__init__.py: the name is missing"
+    known = {errors.APIError, *STATUS_ERRORS.values(), *(class_ for class_, _ in API_ERRORS.values())}
+    assert {one for one in raised if issubclass(one, errors.APIError)} == known, "smscode/errors.py: no code"
+
+
 def test_every_handler_has_its_endpoint() -> None:
     assert HANDLERS.keys() - ENDPOINTS.keys() == set(), "smscode/core/api: no Endpoint of this name"
 
@@ -98,7 +113,7 @@ def test_every_model_is_a_public_name(name: str) -> None:
 
 def test_what_an_endpoint_lacks_is_named_by_its_file() -> None:
     @attrs.frozen
-    class Message:
+    class Pretended:
         """A model that nobody exports."""
 
     pretend = Endpoint(
@@ -107,13 +122,13 @@ def test_what_an_endpoint_lacks_is_named_by_its_file() -> None:
         "/orders/{id}/pretended",
         EndpointGroup.ORDER_QUERIES,
         CallKind.READ,
-        list[Message],
-        rows=Message,
+        list[Pretended],
+        rows=Pretended,
     )
     assert missing(pretend) == {
         "smscode/core/api/orders.py": "no builder orders.pretended()",
         "smscode/_async/orders.py": "no method client.orders.pretended()",
-        "smscode/__init__.py": "no Message",
+        "smscode/__init__.py": "no Pretended",
         "smscode/sandbox/http/handlers.py": "no handler of 'orders.pretended'",
         "tests/_async/test_operations.py": "no client.orders.pretended(...)",
         "README.md": "no row of the table Methods has `GET /orders/{id}/pretended`",

@@ -17,6 +17,7 @@ from attrs import frozen
 
 from ..errors import API_ERRORS, APIError, InvalidArgumentError, InvalidResponseError, Outcome, SmscodeError
 from .api.call import CallKind
+from .api.error_codes import for_every_code, kind_of_status
 from .timeouts import check_seconds
 
 
@@ -79,7 +80,7 @@ def _in_doubt(pace: RetryPace = RetryPace.BACKOFF) -> Rule:
 
 _REFUSED = _always(_STOP, "rejected")
 
-TABLE: Mapping[str, Rule] = {
+_ROWS: Mapping[str, Rule] = {
     # No answer.
     "no room": _always(_STOP, "not_sent"),
     "not sent": _always(_RESEND, "not_sent"),
@@ -114,12 +115,14 @@ TABLE: Mapping[str, Rule] = {
     "INTERNAL_ERROR": _in_doubt(),
     "SERVICE_UNAVAILABLE": _in_doubt(),
     "FX_RATE_UNAVAILABLE": _always(_RESEND, "rejected"),
-    # A refusal by the service with a code that this package does not know.
+    # A refusal by the service with any other code.
     "unknown refusal": _REFUSED,
     # An error without a code, or with a status that is no refusal, says nothing about what was done.
     "unknown code": _always(_STOP, "unknown"),
     "unknown code of a failing service": _in_doubt(),
 }
+
+TABLE: Mapping[str, Rule] = for_every_code(_ROWS)
 """Every kind of failure_kind and its rule."""
 
 
@@ -132,13 +135,7 @@ def failure_kind(error: SmscodeError) -> str:
     status = error.status_code or 0
     if isinstance(error, APIError) and error.code is None and status in (413, 429):
         return "body too large" if status == 413 else "throttled"
-    if status >= 500:
-        return "unknown code of a failing service"
-    refused = bool(error.code) and status >= 400 and status not in _NOT_REFUSALS
-    return "unknown refusal" if refused else "unknown code"
-
-
-_NOT_REFUSALS = (408, 409, 425, 429)  # they can be said of a request that was carried out, or will be
+    return kind_of_status(status) if error.code or status >= 500 else "unknown code"
 
 
 def _unreadable(status: int) -> str:

@@ -28,6 +28,7 @@ from smscode import (
 )
 from smscode.core import answers
 from smscode.core.api.call import Response
+from smscode.core.api.error_codes import for_every_code
 from smscode.core.retry import TABLE
 from smscode.errors import API_ERRORS, Outcome
 
@@ -77,10 +78,24 @@ def test_a_documented_code_has_its_own_class_status_and_outcome(code: str) -> No
     assert (error.retry_after, error.request_id, error.idempotency_key) == (None, None, None)
 
 
-def test_no_code_is_undocumented_and_no_two_share_a_class() -> None:
+def test_every_documented_code_is_known_and_no_two_share_a_class() -> None:
     known = {code: (row[0].__name__, row[1], TABLE[code].outcome) for code, row in API_ERRORS.items()}
-    assert known == DOCUMENTED
-    assert len({row[0] for row in API_ERRORS.values()}) == len(API_ERRORS) == 16
+    assert {code: known[code] for code in DOCUMENTED} == DOCUMENTED
+    assert len({row[0] for row in API_ERRORS.values()}) == len(API_ERRORS)
+
+
+def test_a_code_of_which_no_table_says_more_means_what_its_status_says() -> None:
+    statuses = {"A": 422, "B": 409, "C": 503, "D": 422}
+    rows = {"unknown refusal": 1, "unknown code": 2, "unknown code of a failing service": 3, "D": 4}
+    table = for_every_code(rows, {code: (APIError, status) for code, status in statuses.items()})
+    assert table == {**rows, "A": 1, "B": 2, "C": 3}
+
+
+@pytest.mark.parametrize("code", API_ERRORS)
+def test_a_code_is_found_by_its_class_status_and_outcome(code: str) -> None:
+    class_, status = API_ERRORS[code]
+    error = error_of("orders.create", refusal(code, status))
+    assert (type(error), error.outcome) == (class_, TABLE[code].outcome)
 
 
 @pytest.mark.parametrize("code", DOCUMENTED)

@@ -19,6 +19,7 @@ from attrs import define, evolve, field, frozen
 from ...errors import ClientStateError, JournalError, Outcome, SmscodeError
 from ...models import ActiveOrder, CreatedOrder, CreatedOrders, Order, OrderStatus
 from ...money import Money
+from ..api.error_codes import for_every_code
 from .intents import OrderIntent
 from .records import BoughtOrder, PurchaseRecord, PurchaseState, Writing, another_order, under_way
 
@@ -59,7 +60,7 @@ _RECORDED = Verdict("failed", "failed", "refused", "refused", settles="always")
 _OPEN = Verdict("unknown", "unknown", "stays", "stays", opens=True)
 _OTHERS = Verdict("unknown", "unknown", "stays", "stays")
 
-VERDICTS: Mapping[str, Verdict] = {
+_ROWS: Mapping[str, Verdict] = {
     # Found here, before anything was sent.
     "argument": _NOT_SENT,
     "another order": _OTHERS,
@@ -108,6 +109,8 @@ VERDICTS: Mapping[str, Verdict] = {
     "unknown code": _OPEN,
     "unknown code of a failing service": _OPEN,
 }
+
+VERDICTS: Mapping[str, Verdict] = for_every_code(_ROWS)
 """What every kind of failure says about a purchase: the table of the design, as data."""
 
 

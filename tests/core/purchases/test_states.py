@@ -23,6 +23,7 @@ from smscode import (
     calls,
 )
 from smscode.core import retry
+from smscode.core.api.error_codes import for_every_code
 from smscode.core.purchases import records as records
 from smscode.core.purchases.records import (
     BoughtOrder,
@@ -53,7 +54,7 @@ from smscode.money import FxRate
 UNKNOWN = ("unknown stays", "unknown stays")
 NOT_SENT = ("not_sent withdrawn", "unknown stays")
 REJECTED = ("rejected refused", "unknown stays")
-TABLE = {
+ROWS = {
     "argument": NOT_SENT,
     "another order": UNKNOWN,
     "under way": UNKNOWN,
@@ -97,6 +98,7 @@ TABLE = {
     "unknown code": UNKNOWN,
     "unknown code of a failing service": UNKNOWN,
 }
+TABLE = for_every_code(ROWS)
 NOTHING_SENT = {
     *("argument", "another order", "under way", "too old", "another token", "settled meanwhile", "journal"),
     "closed",
