@@ -23,7 +23,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "smscode/"
 VERSION_FILE = "smscode/_version.py"
-ALSO_IN_SOURCE = ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "noxfile.py", ".ci/run", "tests/")
+ALSO_IN_SOURCE = (
+    *("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
+    *("noxfile.py", ".ci/run", ".pre-commit-config.yaml", "tests/"),
+)
 
 
 def version() -> str:
