@@ -92,7 +92,7 @@ def processes(count: int, limit: int, window: float, seconds: float, killed_at: 
 
 
 def worst(arrivals: Sequence[float], window: float) -> int:
-    """Give the most arrivals in any half-open window; they have to be sorted."""
+    """Return the most arrivals in any half-open window; they have to be sorted."""
     return max(bisect_right(arrivals, start + window - 1e-9) - index for index, start in enumerate(arrivals))
 
 

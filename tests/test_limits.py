@@ -52,7 +52,7 @@ class Service(httpx.AsyncBaseTransport, httpx.BaseTransport):
 
 
 def waiting() -> int:
-    """Tell how many wait for the balance's limit in all accounts."""
+    """Return how many wait for the balance's limit in all accounts."""
     held = list(registry._registry._budgets.values())
     return sum(len(budget.buckets[EndpointGroup.BALANCE]._waiting) for budget in held)
 
@@ -92,7 +92,7 @@ def test_a_slot_freed_by_a_thread_wakes_a_waiting_event_loop(anyio_backend: str)
 
 
 def balance_bucket(client: AsyncClient) -> tuple[int, int]:
-    """Give how many of the balance's slots are busy, and how many cool."""
+    """Return how many of the balance's slots are busy, and how many cool."""
     limits = client._driver._limits
     assert limits is not None
     slots = limits._budget.buckets[EndpointGroup.BALANCE]._slots
@@ -222,13 +222,13 @@ def budget(account: str, now: float = 0.0, holder: Holder | None = None) -> Acco
 
 
 def others(now: float) -> None:
-    """Let so many accounts come and go that the registry looks through what it has."""
+    """Use and drop so many accounts that the registry looks through what it has."""
     for number in range(100):
         budget(f"other {number}", now)
 
 
 def send_one(held: AccountLimits) -> GroupLimiter:
-    """Let a request begin and end at the time 0."""
+    """Begin and end a request at the time 0."""
     bucket = held.buckets[EndpointGroup.CREATE]
     lease = bucket.ask(0.0, 1.0)
     assert isinstance(lease, Lease)

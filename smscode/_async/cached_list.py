@@ -49,7 +49,7 @@ class AsyncCachedList(Generic[T]):
         self._good_until = -math.inf
 
     async def rows(self, left: Callable[[], float | None]) -> Sequence[T]:
-        """Give the rows; ``left`` tells the seconds that are left for it, None for the client's."""
+        """Return the rows; ``left`` tells the seconds that are left for it, None for the client's."""
         caller = AsyncCaller(self._give_back)
         try:
             while True:

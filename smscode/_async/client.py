@@ -132,7 +132,7 @@ class AsyncClient:
         self.webhook = AsyncWebhook(self._driver)
 
     def _runtime(self) -> AsyncRuntime:
-        """Give the source of time and waiting; tests put one they control in its place."""
+        """Return the source of time and waiting; tests put one they control in its place."""
         return AsyncRuntime()
 
     async def balance(self, *, timeout: float | None = None) -> Balance:
@@ -155,7 +155,7 @@ class AsyncClient:
         return cast(Answer[T], await self._purchases.deliver(buy, timeout, call.idempotency_key))
 
     def notify(self, event: Event) -> None:
-        """Tell the waits what a webhook said; ``event`` is what `smscode.webhooks.receive` gives.
+        """Pass a webhook's event to the waits; ``event`` is what `smscode.webhooks.receive` gives.
 
         A wait for that order's SMS ends at once, without a poll; without one, the event is kept for the
         waits to come (of the 10,000 orders heard of last). Events that came before, older ones and those

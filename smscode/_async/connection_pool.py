@@ -124,7 +124,7 @@ class AsyncConnectionPool:
                 self._gate.leave(caller)
 
     async def release(self, caller: AsyncCaller, *, keep: bool) -> None:
-        """Let go of what a call holds: its lane, to be used again or closed, and its place in the gate.
+        """Release what a call holds: its lane, to be used again or closed, and its place in the gate.
 
         A lane is kept from others until its answer was read: one whose server has sent an answer too many,
         or a proxy's page, would give the next call the answer to this one. A second time changes nothing.
@@ -140,7 +140,7 @@ class AsyncConnectionPool:
             self._gate.leave(caller)
 
     def give_back(self, caller: AsyncCaller) -> None:
-        """Take back what an interrupted call holds; its lane is closed by the next call that ends."""
+        """Release what an interrupted call holds; its lane is closed by the next call that ends."""
         if caller.lane is not None:
             self._give_up(caller)
         self._gate.leave(caller)
@@ -231,7 +231,7 @@ class AsyncConnectionPool:
                 self._idle.popleft()
 
     def _give_up(self, caller: AsyncCaller) -> None:
-        """Let the lane of a call be closed, if it has one."""
+        """Mark the lane of a call to be closed, if it has one."""
         with self._lock:
             lane = _lane_of(caller)
             if lane is not None and lane.owner is caller:

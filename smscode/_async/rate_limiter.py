@@ -55,12 +55,12 @@ class AsyncRateLimiter:
             raise
 
     def end(self, lease: Lease, ending: RequestEnding) -> None:
-        """Give a lease back."""
+        """Return a lease."""
         with self._lock:
             lease.bucket.end(lease, self._clock(), ending)
 
     def give_back(self, caller: AsyncCaller) -> None:
-        """Take back what an interrupted call holds, or its place in a queue."""
+        """Release what an interrupted call holds, or its place in a queue."""
         lease = caller.lease
         if lease is not None:
             with self._lock:
@@ -68,7 +68,7 @@ class AsyncRateLimiter:
             caller.lease = None
 
     def pause(self, effect: Pause) -> None:
-        """Let nobody of a group go on for a time, or nobody at all."""
+        """Hold up the requests of a group for a time."""
         refused = effect.lease.bucket
         lease = None if effect.everywhere else effect.lease
         with self._lock:

@@ -256,7 +256,7 @@ class AsyncRental:
             self._open.remove(self.order_id)
 
     async def _release(self, timeout: float | None, patience: float, until: float) -> ReleaseEnding:
-        """Give the number back; ``patience`` is the seconds until that must be allowed.
+        """Return the number; ``patience`` is the seconds until that must be allowed.
 
         ``timeout`` is in seconds for each call, None for the client's; with it none lasts beyond ``until``.
         """

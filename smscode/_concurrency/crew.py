@@ -106,7 +106,7 @@ class Crew:
 
 
 class Shield:
-    """Lets a thread of a crew finish what it does in the block, also after an interrupt."""
+    """Allows a thread of a crew to finish what it does in the block, also after an interrupt."""
 
     def __init__(self) -> None:
         self._crew: Crew | None = None

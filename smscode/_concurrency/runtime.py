@@ -60,11 +60,11 @@ class AsyncRuntime:
     _scope: type[anyio.CancelScope] = anyio.CancelScope
 
     def now(self) -> float:
-        """Give the seconds of a clock that only goes forward."""
+        """Return the seconds of a clock that only goes forward."""
         return self._loop_now()
 
     def _loop_now(self) -> float:
-        """Give the time of the event loop."""
+        """Return the time of the event loop."""
         if self._loop_time is None:
             trio = trio_lowlevel()
             self._loop_time = asyncio.get_running_loop().time if trio is None else anyio.current_time
@@ -86,7 +86,7 @@ class AsyncRuntime:
         return await event.wait(seconds)
 
     def today(self) -> datetime:
-        """Give the date and time, for servers that do not send theirs."""
+        """Return the date and time, for servers that do not send theirs."""
         return datetime.now(UTC)
 
     def limit(self, seconds: float) -> AbstractContextManager[object]:
@@ -123,7 +123,7 @@ class Runtime:
     clock: Callable[[], float] = staticmethod(time.monotonic)  # the same for all loops and threads
 
     def now(self) -> float:
-        """Give the seconds of a clock that only goes forward."""
+        """Return the seconds of a clock that only goes forward."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
@@ -159,7 +159,7 @@ class Runtime:
         return Runtime.wait(self, event, seconds)
 
     def today(self) -> datetime:
-        """Give the date and time, for servers that do not send theirs."""
+        """Return the date and time, for servers that do not send theirs."""
         return datetime.now(UTC)
 
     def limit(self, seconds: float) -> AbstractContextManager[object]:
@@ -171,7 +171,7 @@ class Runtime:
         return contextlib.nullcontext()
 
     def shield(self, seconds: float) -> AbstractContextManager[object]:
-        """Let a helper thread finish the block although its caller was interrupted."""
+        """Allow a helper thread to finish the block although its caller was interrupted."""
         return contextlib.nullcontext() if here.crew is None else Shield()
 
     def in_thread(self, function: Callable[[*Ts], R], *arguments: *Ts) -> R:

@@ -33,7 +33,7 @@ class AsyncLane(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Give up its connections."""
+        """Return up its connections."""
         ...
 
 
@@ -50,7 +50,7 @@ class Lane(Protocol):
         ...
 
     def close(self) -> None:
-        """Give up its connections."""
+        """Return up its connections."""
         ...
 
 
@@ -149,7 +149,7 @@ class HttpConnection:
         return self._connection.handle_request(request)
 
     def until(self, deadline: float) -> None:
-        """Let nothing on this connection take longer than until then."""
+        """Limit everything on this connection than until then."""
         self._deadline.at = deadline
 
     def break_off(self) -> None:
@@ -179,7 +179,7 @@ class HttpConnection:
 
 
 def _left_over(connection: object) -> bool:
-    """Tell whether bytes came after the end of an answer.
+    """Return True if bytes came after the end of an answer.
 
     A server or proxy that sends one answer too many would otherwise answer the next request with it.
     """

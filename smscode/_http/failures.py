@@ -83,7 +83,7 @@ def proxy_answer(error: BaseException, secrets: Iterable[str]) -> str:
 
 
 def silence(error: BaseException, secrets: Iterable[str]) -> None:
-    """Take out of an exception and its causes what a server or proxy sent, which may repeat a secret."""
+    """Remove from an exception and its causes what a server or proxy sent, which may repeat a secret."""
     for cause in causes(error):
         if type(cause).__name__ in _QUOTING and cause.args:
             cause.args = (_clean(str(cause).partition(":")[0]),)

@@ -103,13 +103,13 @@ class SendProgress:
         self._proxy_secrets: tuple[str, ...] = ()
 
     def begin(self, *, reports: bool) -> None:
-        """Give the request to a transport that surely reports events, or perhaps does not."""
+        """Return the request to a transport that surely reports events, or perhaps does not."""
         self._own = reports
         if not reports:
             self._mark(sent=True, doubtful=True)
 
     def note(self, event: str, info: Mapping[str, object]) -> None:
-        """Take in an event; those of a proxy's CONNECT are not about the request itself."""
+        """Note an event; those of a proxy's CONNECT are not about the request itself."""
         if not self._noted:
             self._noted = True
             self._mark(sent=False, doubtful=self._before)
@@ -148,7 +148,7 @@ class SendProgress:
         return Failure("cannot be sent", error.message, raised=error)
 
     def failure(self, error: Exception) -> Failure:
-        """Say what an exception means for the request."""
+        """Return what an exception means for the request."""
         if isinstance(error, BodyError):
             return Failure(error.trouble, error.reason)
         if isinstance(error, _NEVER_POSSIBLE):
@@ -365,13 +365,13 @@ def _limit(seconds: float, remaining: float, rest: float) -> float | None:
 
 
 def extensions_of(request: httpcore.Request) -> MutableMapping[str, Any]:
-    """Give a request's time limits and trace, which httpcore annotates only in part."""
+    """Return a request's time limits and trace, which httpcore annotates only in part."""
     untyped: Any = request
     return cast("MutableMapping[str, Any]", untyped.extensions)
 
 
 def headers_of(response: httpcore.Response) -> dict[str, str]:
-    """Give the headers by their names in lower case; values of the same name are joined."""
+    """Return the headers by their names in lower case; values of the same name are joined."""
     headers: dict[str, str] = {}
     for raw_name, raw_value in response.headers:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")

@@ -40,6 +40,6 @@ class AccountLimits:
             self.buckets[group] = self._bucket(group, bucket.limit, bucket.window)
 
     def needed(self, now: float) -> bool:
-        """Tell whether it would make a difference if it were made anew."""
+        """Return True if it would make a difference if it were made anew."""
         with self.lock:
             return bool(self.holders) or not all(bucket.idle(now) for bucket in self.buckets.values())

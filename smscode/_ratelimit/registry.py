@@ -37,7 +37,7 @@ class _Registry:
             return budget
 
     def hold(self) -> None:
-        """Let nobody change anything until `let_go`: a fork leaves a lock taken that another thread holds."""
+        """Hold all locks until `let_go`: a fork leaves a lock taken that another thread holds."""
         self._lock.acquire()
         for budget in self._budgets.values():
             budget.lock.acquire()
@@ -65,7 +65,7 @@ def budget_of(
     longest: float,
     clock: Callable[[], float],
 ) -> AccountLimits:
-    """Give the budget of an account, which is the same one for all who ask while it is in use.
+    """Return the budget of an account, which is the same one for all who ask while it is in use.
 
     ``account`` names the account without its token, ``origin`` tells services behind one address apart,
     ``holder`` lives as long as the budget is used, and ``longest`` are the seconds that a request may take.

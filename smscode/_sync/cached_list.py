@@ -51,7 +51,7 @@ class CachedList(Generic[T]):
         self._good_until = -math.inf
 
     def rows(self, left: Callable[[], float | None]) -> Sequence[T]:
-        """Give the rows; ``left`` tells the seconds that are left for it, None for the client's."""
+        """Return the rows; ``left`` tells the seconds that are left for it, None for the client's."""
         caller = Caller(self._give_back)
         try:
             while True:

@@ -134,7 +134,7 @@ class Client:
         self.webhook = Webhook(self._driver)
 
     def _runtime(self) -> Runtime:
-        """Give the source of time and waiting; tests put one they control in its place."""
+        """Return the source of time and waiting; tests put one they control in its place."""
         return Runtime()
 
     def balance(self, *, timeout: float | None = None) -> Balance:
@@ -157,7 +157,7 @@ class Client:
         return cast(Answer[T], self._purchases.deliver(buy, timeout, call.idempotency_key))
 
     def notify(self, event: Event) -> None:
-        """Tell the waits what a webhook said; ``event`` is what `smscode.webhooks.receive` gives.
+        """Pass a webhook's event to the waits; ``event`` is what `smscode.webhooks.receive` gives.
 
         A wait for that order's SMS ends at once, without a poll; without one, the event is kept for the
         waits to come (of the 10,000 orders heard of last). Events that came before, older ones and those

@@ -126,7 +126,7 @@ class ConnectionPool:
                 self._gate.leave(caller)
 
     def release(self, caller: Caller, *, keep: bool) -> None:
-        """Let go of what a call holds: its lane, to be used again or closed, and its place in the gate.
+        """Release what a call holds: its lane, to be used again or closed, and its place in the gate.
 
         A lane is kept from others until its answer was read: one whose server has sent an answer too many,
         or a proxy's page, would give the next call the answer to this one. A second time changes nothing.
@@ -142,7 +142,7 @@ class ConnectionPool:
             self._gate.leave(caller)
 
     def give_back(self, caller: Caller) -> None:
-        """Take back what an interrupted call holds; its lane is closed by the next call that ends."""
+        """Release what an interrupted call holds; its lane is closed by the next call that ends."""
         if caller.lane is not None:
             self._give_up(caller)
         self._gate.leave(caller)
@@ -233,7 +233,7 @@ class ConnectionPool:
                 self._idle.popleft()
 
     def _give_up(self, caller: Caller) -> None:
-        """Let the lane of a call be closed, if it has one."""
+        """Mark the lane of a call to be closed, if it has one."""
         with self._lock:
             lane = _lane_of(caller)
             if lane is not None and lane.owner is caller:

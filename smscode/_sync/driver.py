@@ -133,7 +133,7 @@ class Driver:
             caller.finish()
 
     def _give_back(self, caller: Caller) -> None:
-        """Take back what a call still holds after its clean-up was interrupted."""
+        """Release what a call still holds after its clean-up was interrupted."""
         self._connections.give_back(caller)
         if self._limits is not None:
             self._limits.give_back(caller)

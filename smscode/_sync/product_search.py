@@ -57,7 +57,7 @@ class ProductSearch:
         return cheapest_first(found)
 
     def _countdown(self, timeout: float | None) -> Callable[[], float | None]:
-        """Give a function that tells the seconds left; one call after the end is the one that fails."""
+        """Return a function that tells the seconds left; one call after the end is the one that fails."""
         if timeout is None:
             return lambda: None
         deadline = self._driver.runtime.now() + check_seconds("timeout", timeout)

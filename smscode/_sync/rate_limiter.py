@@ -57,12 +57,12 @@ class RateLimiter:
             raise
 
     def end(self, lease: Lease, ending: RequestEnding) -> None:
-        """Give a lease back."""
+        """Return a lease."""
         with self._lock:
             lease.bucket.end(lease, self._clock(), ending)
 
     def give_back(self, caller: Caller) -> None:
-        """Take back what an interrupted call holds, or its place in a queue."""
+        """Release what an interrupted call holds, or its place in a queue."""
         lease = caller.lease
         if lease is not None:
             with self._lock:
@@ -70,7 +70,7 @@ class RateLimiter:
             caller.lease = None
 
     def pause(self, effect: Pause) -> None:
-        """Let nobody of a group go on for a time, or nobody at all."""
+        """Hold up the requests of a group for a time."""
         refused = effect.lease.bucket
         lease = None if effect.everywhere else effect.lease
         with self._lock:

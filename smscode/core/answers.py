@@ -25,7 +25,7 @@ _LONGEST_MESSAGE = 300
 
 
 def read(call: Call[T], response: Response, version: ApiVersion) -> Generator[None, None, Answer[T]]:
-    """Give the result of a call, or raise the error its response means, pausing in a long answer.
+    """Return the result of a call, or raise the error its response means, pausing in a long answer.
 
     The body decides, not the content type: a success is a JSON object with ``success`` true and
     ``data``. Anything else that is not the documented error envelope is `InvalidResponseError`,
@@ -75,7 +75,7 @@ def read(call: Call[T], response: Response, version: ApiVersion) -> Generator[No
 
 
 def _rate(envelope: Envelope) -> FxRate | None:
-    """Give the rate beside a result; one that cannot be read does not make the result any less done."""
+    """Return the rate beside a result; one that cannot be read does not make the result any less done."""
     try:
         return envelope.fx
     except Mismatch:
@@ -151,13 +151,13 @@ def _invalid(response: Response, mismatch: Mismatch) -> InvalidResponseError:
 
 
 def find_request_id(response: Response) -> str | None:
-    """Give the ``x-request-id``, the first where there are several, None where it is unusable."""
+    """Return the ``x-request-id``, the first where there are several, None where it is unusable."""
     first = response.headers.get("x-request-id", "").partition(",")[0].strip()
     return first if _REQUEST_ID.fullmatch(first) else None
 
 
 def find_retry_after(response: Response) -> float | None:
-    """Give ``Retry-After`` in seconds, at least 0; None where there is none or it makes no sense.
+    """Return ``Retry-After`` in seconds, at least 0; None where there is none or it makes no sense.
 
     The date form is measured against the response's own ``Date``, so the local clock need not be
     right; it stands in only where that is missing.

@@ -84,7 +84,7 @@ class Pause:
 
 @frozen
 class Release:
-    """Let go of the connection that the last answer came on, now that the answer has been read.
+    """Release the connection that the last answer came on, now that the answer has been read.
 
     Without ``keep`` it is closed. What is not the service's own answer may be one that nothing asked for, and
     then the next request on the same connection would get the answer to this one: somebody else's order.
@@ -140,7 +140,7 @@ class Failure:
 
 
 def ending(result: Response | Failure | HeldUp) -> RequestEnding:
-    """Tell how a request ended for the rate limit that it counted in."""
+    """Return how a request ended for the rate limit that it counted in."""
     if isinstance(result, HeldUp):
         return RequestEnding.UNSENT
     if isinstance(result, Response) or result.kind in ("answer too large", "unreadable answer"):
@@ -268,7 +268,7 @@ def flow(call: Call[T], terms: CallTerms, doubt: Doubt | None = None) -> Flow[An
 
 
 def _tell(watch: CallReporter, call: Call[object], sent: int, reply: EffectReply) -> None:
-    """Tell what an attempt came to."""
+    """Report what an attempt came to."""
     if isinstance(reply.result, Response):
         watch.received(call, sent, reply.now, reply.result)
     elif isinstance(reply.result, HeldUp):

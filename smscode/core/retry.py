@@ -60,7 +60,7 @@ class Rule:
     pace: RetryPace = RetryPace.BACKOFF
 
     def action(self, kind: CallKind) -> Action:
-        """Give what to do for a kind of call."""
+        """Return what to do for a kind of call."""
         found: Action = getattr(self, kind.value)
         return found
 
@@ -188,7 +188,7 @@ class RetryPolicy:
                 raise InvalidArgumentError(f"retry.{name}: expected a finite number of seconds.")
 
     def attempts(self, kind: CallKind) -> int:
-        """Give how often a call of this kind may be tried."""
+        """Return how often a call of this kind may be tried."""
         return _ATTEMPTS[kind] if self.max_attempts is None else self.max_attempts
 
     def pause(self, pace: RetryPace, times: int, retry_after: float | None, chance: float) -> float:
@@ -213,5 +213,5 @@ class RetryPolicy:
 
 
 def counted(pace: RetryPace) -> bool:
-    """Tell whether failure_kind of this pace uses up an attempt; the rest only the deadline bounds."""
+    """Return True if failure_kind of this pace uses up an attempt; the rest only the deadline bounds."""
     return pace in (RetryPace.BACKOFF, RetryPace.AT_ONCE)

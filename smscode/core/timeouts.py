@@ -57,7 +57,7 @@ class Timeouts:
         return 600.0 if math.isinf(longest) else longest
 
     def budget(self, kind: CallKind, asked: float | None) -> float:
-        """Give the seconds a call may take: what its caller ``asked`` for, else the client's limit."""
+        """Return the seconds a call may take: what its caller ``asked`` for, else the client's limit."""
         if asked is not None:
             return check_seconds("timeout", asked)
         return self.create if kind is CallKind.CREATE else self.total

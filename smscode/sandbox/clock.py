@@ -9,7 +9,7 @@ from ..errors import InvalidArgumentError
 
 
 def utc_now() -> datetime:
-    """Give the real time."""
+    """Return the real time."""
     return datetime.now(UTC)
 
 
@@ -25,7 +25,7 @@ class Clock:
         self.latest: datetime = datetime.min.replace(tzinfo=UTC)
 
     def __call__(self) -> datetime:
-        """Give the time, in UTC."""
+        """Return the time, in UTC."""
         now = self._base()
         if now.tzinfo is None:
             raise InvalidArgumentError("clock: expected an aware datetime.")

@@ -64,7 +64,7 @@ def packed(body: bytes) -> httpx.Response:
 
 
 def http(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
-    """Give an answer as it goes over the wire."""
+    """Return an answer as it goes over the wire."""
     head = "\r\n".join([f"HTTP/1.1 {status}", f"content-length: {len(body)}", *headers])
     return head.encode() + b"\r\n\r\n" + body
 

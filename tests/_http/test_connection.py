@@ -110,7 +110,7 @@ def answer(connection: socket.socket) -> None:
 
 @pytest.fixture
 def trusted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ssl.SSLContext:
-    """Give the TLS side of a server that the machine trusts."""
+    """Return the TLS side of a server that the machine trusts."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate: Any = authority.issue_cert("localhost")

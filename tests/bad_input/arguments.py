@@ -89,7 +89,7 @@ MANY_INTS = (HostileInt(1001), Index(1001), Numbered.ORDER)
 
 
 def about_orders(*order_ids: object) -> list[Step]:
-    """Give each to every method that is about an order: all decide alike."""
+    """Return each to every method that is about an order: all decide alike."""
     return [calling(method, order_id) for method in ABOUT_AN_ORDER for order_id in order_ids]
 
 

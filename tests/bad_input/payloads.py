@@ -77,7 +77,7 @@ def throttled(*headers: Header) -> Reply:
 
 
 def retry_after(seconds: float | None, *values: str) -> list[Case]:
-    """Say what each ``Retry-After`` comes to; None: nothing, so the client's own pace."""
+    """Return what each ``Retry-After`` comes to; None: nothing, so the client's own pace."""
     # Half of the largest jitter, a tenth, is added to what was asked for; it is at least a second.
     pause = max(seconds or 0.0, 1.0) * 1.05
     check = gives(5, "balance.canonical_amount", sent=2, slept=[pause])

@@ -26,7 +26,7 @@ REDIRECT = fails(InvalidResponseError, "got a redirect, which is never followed"
 
 
 def http(body: bytes, *headers: bytes, status: bytes = b"200 OK") -> bytes:
-    """Give an answer as it goes over the wire; without headers it states its length."""
+    """Return an answer as it goes over the wire; without headers it states its length."""
     return b"\r\n".join([b"HTTP/1.1 " + status, *(headers or [b"content-length: %d" % len(body)]), b"", body])
 
 

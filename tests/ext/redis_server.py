@@ -45,7 +45,7 @@ class RedisServer:
             time.sleep(0.01)
 
     def answers(self) -> bool:
-        """Tell whether it takes commands."""
+        """Return True if it takes commands."""
         with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), timeout=1) as asking:
             asking.sendall(b"PING\r\n")
             return asking.recv(16).startswith(b"+PONG")

@@ -51,7 +51,7 @@ CREATED = b'{"success":true,"data":{"orders":[{"id":7}],"failed_count":0}}'
 
 
 def http(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
-    """Give an answer as it goes over the wire."""
+    """Return an answer as it goes over the wire."""
     head = "\r\n".join([f"HTTP/1.1 {status}", f"content-length: {len(body)}", *headers])
     return head.encode() + b"\r\n\r\n" + body
 
@@ -294,7 +294,7 @@ async def test_a_connection_that_is_closed_before_the_first_byte_counts_as_sent(
 
 @pytest.fixture
 def server_context(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ssl.SSLContext:
-    """Give the TLS side of a server that the machine trusts."""
+    """Return the TLS side of a server that the machine trusts."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate: Any = authority.issue_cert("localhost")

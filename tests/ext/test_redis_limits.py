@@ -117,7 +117,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def used(server: RedisServer) -> int:
-    """Tell how many slots are in use, by Redis' own account."""
+    """Return how many slots are in use, by Redis' own account."""
     with redis.Redis.from_url(server.url) as connection:
         found = connection.zcard(f"smscode:{{account:{GROUP.value}}}:slots")
         assert isinstance(found, int)

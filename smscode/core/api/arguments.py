@@ -97,7 +97,7 @@ def idempotency_key(value: object) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a URL's host is this machine: only ``localhost`` or a canonical address literal."""
+    """Return True if a URL's host is this machine: only ``localhost`` or a canonical address literal."""
     if host == "localhost":
         return True
     try:

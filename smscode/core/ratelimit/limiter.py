@@ -132,7 +132,7 @@ class GroupLimiter:
         self._slots.window = max(self._slots.window, window)
 
     def idle(self, now: float) -> bool:
-        """Tell whether it would make no difference if it were new."""
+        """Return True if it would make no difference if it were new."""
         full = self._share.of(self.limit, now) == self.limit
         untouched = full and self._ramp is None and now >= self._paused_until
         return untouched and self._slots.unused(now) and not self.waiting
@@ -167,7 +167,7 @@ class GroupLimiter:
         return lease
 
     def look(self, lease: Lease, now: float) -> float | NoRoom:
-        """Let time pass for a waiting lease: give the seconds until it should look again.
+        """Advance the time of a waiting lease: return the seconds until it should look again.
 
         The first in the queue looks when something becomes free; the others are woken, and look by
         themselves only in case the first is held up. What was granted just before a pause is taken back.
@@ -191,7 +191,7 @@ class GroupLimiter:
         return max(min(again, lease.deadline) - now, 0.0)
 
     def leave(self, lease: Lease, now: float) -> None:
-        """Give up a wait or a slot, wherever it got to; a second time only wakes who is first now."""
+        """Return up a wait or a slot, wherever it got to; a second time only wakes who is first now."""
         self._urgent.pop(lease, None)  # first, so that it is not granted again
         self._waiting.pop(lease, None)
         if lease.granted:
@@ -201,7 +201,7 @@ class GroupLimiter:
         self._wake_first()
 
     def end(self, lease: Lease, now: float, ending: RequestEnding) -> None:
-        """Give a slot back when its request has ended; a second time does nothing."""
+        """Return a slot when its request has ended; a second time does nothing."""
         if not lease.granted:
             return
         first_to_cool = self._slots.give_back(now, lease, ending)
@@ -257,7 +257,7 @@ class GroupLimiter:
         return new
 
     def paused(self, now: float) -> bool:
-        """Tell whether nothing may be sent now, not even with a lease in hand."""
+        """Return True if nothing may be sent now, not even with a lease in hand."""
         return now < self._paused_until
 
     def _room(self, now: float) -> int:
@@ -310,7 +310,7 @@ class GroupLimiter:
         return lease.signal is None or lease.signal.wake()
 
     def _next(self, now: float) -> float:
-        """Give the time when more may be granted, infinity where that hangs on a request's end."""
+        """Return the time when more may be granted, infinity where that hangs on a request's end."""
         if now < self._paused_until:
             return self._paused_until
         # A request whose end nobody will tell must not be waited for without looking.

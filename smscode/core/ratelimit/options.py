@@ -61,7 +61,7 @@ class RateLimits:
             arguments.integer(f"rate_limits.{group.value}", getattr(self, group.value), 1, _MOST)
 
     def of(self, group: EndpointGroup) -> tuple[int, float]:
-        """Give how many requests of a group are allowed, and in how many seconds.
+        """Return how many requests of a group are allowed, and in how many seconds.
 
         A share of less than one request per window is one request in so much longer a window.
         """

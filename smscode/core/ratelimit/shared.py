@@ -119,11 +119,11 @@ class SharedSlots(SlotWindow):
         self._kick()
 
     def unused(self, now: float) -> bool:
-        """Tell whether no slot is in use and the store knows it."""
+        """Return True if no slot is in use and the store knows it."""
         return super().unused(now) and not self._pool and not self._untold
 
     def free(self, now: float, limit: int) -> int:
-        """Give how many requests may be sent now."""
+        """Return how many requests may be sent now."""
         if self._away:
             return super().free(now, self._alone(now, limit))
         while self._pool:
@@ -161,11 +161,11 @@ class SharedSlots(SlotWindow):
         return self._away
 
     def next_free(self) -> float | None:
-        """Give when there is more by itself; with a store that only the store knows."""
+        """Return when there is more by itself; with a store that only the store knows."""
         return super().next_free() if self._away else None
 
     def earliest(self, now: float, place: int, limit: int) -> float:
-        """Give the earliest time when the slot for the ``place``-th waiting request can be free."""
+        """Return the earliest time when the slot for the ``place``-th waiting request can be free."""
         if self._away:
             return super().earliest(now, place, max(self._alone(now, limit), 1))
         if place <= len(self._pool):
@@ -173,12 +173,12 @@ class SharedSlots(SlotWindow):
         return max(now, self._ready_at) + (place - 1) // limit * (self.window + MARGIN)
 
     def tell_pause(self, until: float) -> None:
-        """Let the other processes pause, too."""
+        """Pause the other processes, too."""
         self._pause_until = until
         self._kick()
 
     def due(self, now: float, waiting: int) -> float | None:
-        """Give when to go to the store, None when there is nothing to do there."""
+        """Return when to go to the store, None when there is nothing to do there."""
         times = [self._untold_since + (0.0 if len(self._untold) >= self._batch else self.pace)]
         times = times if self._untold else []
         if self._pause_until is not None:
@@ -233,7 +233,7 @@ class SharedSlots(SlotWindow):
         )
 
     def landed(self, trip: Trip, grant: Grant, left: float, now: float) -> None:
-        """Take in what a trip that ``left`` then came to."""
+        """Apply what a trip that ``left`` then came to."""
         if self._away:
             self._away = False
             self._modest_until = now + _LONGEST_RETRY + 2 * _FIRST_RETRY
@@ -251,7 +251,7 @@ class SharedSlots(SlotWindow):
             self._held = self.busy + self.cooling + len(self._pool)
 
     def failed(self, trip: Trip | None, now: float) -> None:
-        """Take in that the store cannot be reached, as a ``trip`` showed, of this limit or another."""
+        """Note that the store cannot be reached, as a ``trip`` showed, of this limit or another."""
         if trip is not None:
             # Perhaps only the answer was lost.
             self._untold.extend((number, now) for number in range(trip.start, trip.start + trip.want))
@@ -284,7 +284,7 @@ class SharedSlots(SlotWindow):
         return max(int(limit * self._terms.fallback), 1)
 
     def _alone(self, now: float, limit: int) -> int:
-        """Give how many slots to use while the store is away.
+        """Return how many slots to use while the store is away.
 
         At first they are no more than were in use before: the others may be using all the rest.
         """
@@ -310,7 +310,7 @@ class SharedGroupLimiter(GroupLimiter):
         return first
 
     def due(self, now: float) -> float | None:
-        """Give when to go to the store, None when there is nothing to do there."""
+        """Return when to go to the store, None when there is nothing to do there."""
         return self._leased.due(now, self.waiting)
 
     def trip(self, now: float) -> Trip:
@@ -318,14 +318,14 @@ class SharedGroupLimiter(GroupLimiter):
         return self._leased.trip(now, self.waiting, self._share.of(self.limit, now))
 
     def landed(self, trip: Trip, grant: Grant, left: float, now: float) -> None:
-        """Take in what a visit came to, and serve who waits."""
+        """Apply what a visit came to, and serve who waits."""
         self._leased.landed(trip, grant, left, now)
         if grant.paused:
             super().pause(None, now, grant.paused)
         self._pump(now)
 
     def failed(self, trip: Trip | None, now: float) -> None:
-        """Take in that the store cannot be reached, and serve who waits."""
+        """Note that the store cannot be reached, and serve who waits."""
         self._leased.failed(trip, now)
         self._pump(now)
         self._wake_first()  # from now on there is a time to keep here

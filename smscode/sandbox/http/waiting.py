@@ -29,7 +29,7 @@ class AnswerPace:
     longest_nap: float = 0.1
 
     def now(self) -> float:
-        """Give the seconds of a clock that only goes forward."""
+        """Return the seconds of a clock that only goes forward."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
@@ -45,7 +45,7 @@ REAL_PACE = AnswerPace()
 
 
 def _naps(app: App, exchange: Exchange, patience: float | None, pace: AnswerPace) -> Iterator[float]:
-    """Give the seconds to sleep, again and again, until an exchange can be completed."""
+    """Return the seconds to sleep, again and again, until an exchange can be completed."""
     nap, until = pace.first_nap, None if patience is None else pace.now() + patience
     while (left := app.until_settled(exchange)) > 0:
         if until is not None:
