@@ -9,7 +9,7 @@ from typing import Literal, NoReturn, Self, SupportsIndex, TypeVar, cast
 
 import httpx
 
-from .._concurrency import AsyncRuntime
+from .._concurrency import AsyncLoopAffinity, AsyncRuntime
 from .._http.connection import AsyncLane, AsyncLaneTransport
 from .._observer import Observer
 from .._ratelimit.registry import budget_of
@@ -113,16 +113,16 @@ class AsyncClient:
             shared=_shared_lane(transport, http_client),
         )
         self._settings = settings
+        home = AsyncLoopAffinity()
         limits = None
         if rate_limits is not None:
             # A sandbox is a service of its own, so its transport says which one it is.
             origin = getattr(transport, "origin", None)
-            budget = budget_of(
-                settings.account, origin, connections, rate_limits, timeouts.longest, runtime.clock
-            )
+            budget = budget_of(settings.account, origin, home, rate_limits, timeouts.longest, runtime.clock)
             limits = AsyncRateLimiter(budget, runtime)
         observer = Observer(on_event, settings.version, settings.base_url)
-        self._driver = AsyncDriver(connections, runtime, settings.version, retry, timeouts, limits, observer)
+        version = settings.version
+        self._driver = AsyncDriver(connections, runtime, version, retry, timeouts, limits, observer, home)
         self._waits = AsyncSmsWaits(self._driver, check_seconds("poll_interval", poll_interval))
         self.catalog = AsyncCatalog(self._driver)
         self._journal, self._owns_journal = _journal(journal)

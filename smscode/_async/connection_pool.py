@@ -87,7 +87,7 @@ class AsyncConnectionPool:
         self._gate = AsyncFairSemaphore(size, runtime)
         self._shared = shared
         self._idle: deque[tuple[float, AsyncHttpConnection]] = deque()
-        self._unwanted: dict[AsyncHttpConnection, AsyncCaller | None] = {}  # and who is closing it
+        self._unwanted: dict[AsyncLane, AsyncCaller | None] = {}  # and who is closing it
         self._lock = threading.RLock()
         self._closed = False
         self._ssl_context: ssl.SSLContext | None = None
@@ -248,18 +248,26 @@ class AsyncConnectionPool:
                 self._unwanted.pop(lane, None)
 
     async def aclose(self) -> None:
-        """Close the lanes that are not in use, or the shared one; the others as soon as they are free."""
+        """Close the lanes that are not in use, or the shared one; the others as soon as they are free.
+
+        That is done also where everything is being cancelled, or is cancelled or interrupted meanwhile.
+        """
         with self._lock:
             self._closed = True
             while self._idle:
                 if self._idle[0][1].owner is None:
                     self._unwanted[self._idle[0][1]] = None
                 self._idle.popleft()
-        for lane in tuple(self._unwanted):
-            await lane.aclose()
-            self._unwanted.pop(lane, None)
-        if self._shared is not None:
-            await self._shared.aclose()
+        interrupted: BaseException | None = None
+        for lane in tuple(self._unwanted) if self._shared is None else (self._shared,):
+            try:
+                with self._runtime.shield(_CLOSING_GRACE):
+                    await lane.aclose()
+                self._unwanted.pop(lane, None)
+            except BaseException as error:  # whatever it is, the others are closed
+                interrupted = interrupted or error
+        if interrupted is not None:
+            raise interrupted
 
 
 def _lane_of(caller: AsyncCaller) -> AsyncHttpConnection | None:

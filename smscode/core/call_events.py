@@ -20,7 +20,6 @@ from ..events import (
     Retrying,
     Waited,
 )
-from ..models import EndpointGroup
 from .answers import find_request_id
 from .api.call import Answer, Call, Response
 from .decoding.converter import ApiVersion
@@ -88,10 +87,9 @@ class CallReporter:
         if seconds >= _HARDLY:
             self.tell(Waited(**self._what(call, attempt), reason=reason, seconds=seconds))
 
-    def paused(self, call: Call[Any], attempt: int, seconds: float, *, everywhere: bool) -> None:
-        """Report that the service asked for a pause."""
-        group: EndpointGroup | None = None if everywhere else call.endpoint.group
-        self.tell(GroupPaused(**self._what(call, attempt), group=group, seconds=seconds))
+    def paused(self, call: Call[Any], attempt: int, seconds: float) -> None:
+        """Report that the call's group pauses because its request was refused."""
+        self.tell(GroupPaused(**self._what(call, attempt), group=call.endpoint.group, seconds=seconds))
 
     def ended(self, call: Call[Any], now: float, end: Answer[Any] | BaseException) -> None:
         """Report how the call ended; what is no error of this package is a cancellation."""

@@ -13,9 +13,11 @@ import threading
 import traceback
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 import trio
@@ -149,6 +151,29 @@ async def test_connections_are_used_again_and_closed_at_the_end() -> None:
             await asyncio.gather(*(client.balance() for _ in range(40)))
         assert server.connections <= 4
         assert server.requests == 40
+        async with asyncio.timeout(10):
+            while server.open:
+                await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("through_httpx", [False, True])
+async def test_connections_are_closed_also_where_everything_is_being_cancelled(through_httpx: bool) -> None:
+    together = threading.Barrier(3)
+
+    def respond(number: int, request: int) -> tuple[bytes, bool]:
+        together.wait(10)
+        return GOOD, False
+
+    with raw_server(respond) as server:
+        client: Any = (
+            httpx.AsyncClient(transport=transport()) if through_httpx else aiohttp_client(server.url)
+        )
+        ask = partial(client.get, server.url) if through_httpx else client.balance
+        await asyncio.gather(*(ask() for _ in range(3)))
+        assert server.open == 3
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await client.aclose()
         async with asyncio.timeout(10):
             while server.open:
                 await asyncio.sleep(0.001)

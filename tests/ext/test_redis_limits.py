@@ -17,6 +17,7 @@ import pytest
 pytest.importorskip("redis")
 
 from smscode import Client, ConfigurationError, InvalidArgumentError, NetworkError, RateLimits, RetryPolicy
+from smscode._concurrency import LoopAffinity
 from smscode._ratelimit import registry
 from smscode._ratelimit.redis import RedisBudget
 from smscode.core.ratelimit import shared
@@ -285,8 +286,8 @@ def test_a_forked_process_has_a_name_and_a_thread_of_its_own(server: RedisServer
             assert isinstance(budget.buckets[GROUP].ask(time.monotonic(), 1e9), Lease)
         until(lambda: not budget.buckets[GROUP].waiting)
 
-    holder = Process(server.url, 1)
-    budget = registry.budget_of("account", None, holder, limits, 20.0, time.monotonic)
+    home = LoopAffinity()
+    budget = registry.budget_of("account", None, home, limits, 20.0, time.monotonic)
     assert isinstance(budget, RedisBudget)
     ask(budget)
     child = os.fork()
@@ -338,7 +339,9 @@ def test_clients_of_one_account_share_what_they_lease(server: RedisServer) -> No
         Client("token", base_url="http://127.0.0.1:1", rate_limits=limits, retry=ONCE) as one,
         Client("token", base_url="http://127.0.0.1:1", rate_limits=limits, retry=ONCE) as same,
     ):
-        budget = registry.budget_of(one._settings.account, None, one, limits, 1.0, time.monotonic)
+        budget = registry.budget_of(
+            one._settings.account, None, one._driver._home, limits, 1.0, time.monotonic
+        )
         assert isinstance(budget, RedisBudget)
         for client in (one, same):
             with pytest.raises(NetworkError):

@@ -16,11 +16,14 @@ from .slots import LINGER, RequestEnding, SlotWindow
 
 _PATIENCE = 5.0
 _RECLAIM = 0.1  # seconds between two looks for leases whose calls are gone
-_UNSENT, _ANSWERED, _LOST = (
+_PROBE = 10.0  # seconds after which another request may go ahead beside one that has no answer yet
+# An enumeration is slow to look up.
+_UNSENT, _ANSWERED, _REFUSED, _LOST = (
     RequestEnding.UNSENT,
     RequestEnding.ANSWERED,
+    RequestEnding.REFUSED,
     RequestEnding.LOST,
-)  # an enumeration is slow to look up
+)
 
 
 class WaiterSignal(Protocol):
@@ -117,7 +120,7 @@ class GroupLimiter:
         self._paused_until = float("-inf")
         self._epoch = 0
         self._ramp: int | None = None
-        self._probes: dict[Lease, None] = {}
+        self._probes: dict[Lease, float] = {}  # and when each is too old to be waited for; the oldest first
         self._suspected = False
         self._reclaim_at = float("-inf")
 
@@ -126,10 +129,13 @@ class GroupLimiter:
         """The seconds in which at most ``limit`` requests are to be counted."""
         return self._slots.window
 
-    def tighten(self, limit: int, window: float) -> None:
-        """Keep to these numbers as well from now on."""
-        self.limit = min(self.limit, limit)
-        self._slots.window = max(self._slots.window, window)
+    def keep_to(self, limit: int, window: float) -> None:
+        """Set the numbers that hold from now on; what has ended cools for as long as it was to."""
+        self.limit, self._slots.window = limit, window
+
+    def look_again(self) -> None:
+        """Wake the first who waits, because it may have to keep to other numbers."""
+        self._wake_first()
 
     def idle(self, now: float) -> bool:
         """Return True if it would make no difference if it were new."""
@@ -205,9 +211,11 @@ class GroupLimiter:
         if not lease.granted:
             return
         first_to_cool = self._slots.give_back(now, lease, ending)
-        if lease in self._probes:
-            self._probes.pop(lease)
-            if ending is _ANSWERED and self._ramp is not None:
+        if self._ramp is not None and lease._epoch == self._epoch:  # it went ahead after the last pause
+            if ending is _REFUSED:
+                return  # it stays a probe, so that nothing follows it before the pause that it means begins
+            self._probes.pop(lease, None)
+            if ending is _ANSWERED:  # late or not
                 self._ramp *= 2
                 if self._ramp >= self.limit:
                     self._ramp, self._probes = None, {}
@@ -264,12 +272,20 @@ class GroupLimiter:
         if now < self._paused_until:
             return 0
         free = self._slots.free(now, self._share.of(self.limit, now))
-        return free if self._ramp is None else min(free, self._ramp - len(self._probes))
+        if self._ramp is None:
+            return free
+        while self._probe_over() <= now:
+            self._probes.pop(next(iter(self._probes)))
+        return min(free, self._ramp - len(self._probes))
+
+    def _probe_over(self) -> float:
+        """Return when the oldest probe is too old to be waited for, infinity without any."""
+        return next(iter(self._probes.values()), float("inf"))
 
     def _grant(self, lease: Lease, now: float) -> None:
         lease._epoch = self._epoch
         if self._ramp is not None:
-            self._probes[lease] = None
+            self._probes[lease] = now + _PROBE
         self._slots.take(now, lease)
 
     def _pump(self, now: float) -> None:
@@ -315,7 +331,7 @@ class GroupLimiter:
             return self._paused_until
         # A request whose end nobody will tell must not be waited for without looking.
         reclaim = now + _PATIENCE if self._slots.holders else None
-        times = (self._slots.next_free(), self._share.grows(self.limit, now), reclaim)
+        times = (self._slots.next_free(), self._share.grows(self.limit, now), self._probe_over(), reclaim)
         return min((time for time in times if time is not None), default=float("inf"))
 
     def _earliest(self, now: float, place: int) -> float:
@@ -324,4 +340,6 @@ class GroupLimiter:
 
     def _no_room(self, now: float, ready: float) -> NoRoom:
         paused = now < self._paused_until
+        if self._ramp is not None and len(self._probes) >= self._ramp:
+            ready, paused = max(ready, self._probe_over()), True
         return NoRoom(self.group, self.limit, self.window, max(ready - now, 0.0), paused)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import cast
 
 from attrs import field, frozen
@@ -13,16 +14,17 @@ from ..api import arguments
 from ..timeouts import check_seconds
 
 _MOST = 10**9
+_SHORTEST, _LONGEST = 0.0001, 86_400.0  # seconds; beyond them a number is meant otherwise
 
 
 @frozen(kw_only=True)
 class RateLimits:
-    """How many requests a client may send per ``window`` seconds, by group of endpoints.
+    """How many requests a client may send per ``window`` seconds (0.0001..86,400), by group of endpoints.
 
     The numbers are those of the documentation. ``share`` is the part of all of them that is for this
     process, above 0 and at most 1: with four processes on one account, give each 1/4. Clients of one
     process on the same account share the limits by themselves; where their numbers differ, the
-    strictest hold for all of them.
+    strictest hold for all of them, until the client that has them is closed.
 
     ``redis`` is the URL of a Redis server ("redis://...", the ``redis`` extra) through which all processes
     and machines on the account that name it share the limits exactly. Should it be away, each process
@@ -49,8 +51,10 @@ class RateLimits:
             part = _exact.number(getattr(self, name))
             if part is None or not 0 < part <= 1:
                 raise InvalidArgumentError(f"rate_limits.{name}: expected a number above 0, at most 1.")
-        if check_seconds("rate_limits.window", self.window) == float("inf"):
-            raise InvalidArgumentError("rate_limits.window: expected a finite number of seconds.")
+        if not _SHORTEST <= check_seconds("rate_limits.window", self.window) <= _LONGEST:
+            raise InvalidArgumentError(
+                f"rate_limits.window: expected seconds, {_SHORTEST:g} to {_LONGEST:,.0f} of them."
+            )
         if self.redis is not None and (
             not isinstance(cast(object, self.redis), str)
             or not self.redis.startswith(("redis://", "rediss://", "unix://"))
@@ -59,11 +63,17 @@ class RateLimits:
             raise InvalidArgumentError("rate_limits.redis: expected a redis://, rediss:// or unix:// URL.")
         for group in EndpointGroup:
             arguments.integer(f"rate_limits.{group.value}", getattr(self, group.value), 1, _MOST)
+            if self.of(group)[1] > _LONGEST:
+                raise InvalidArgumentError(
+                    f"rate_limits.share: leaves less than one request a day for {group.value}; give more."
+                )
 
     def of(self, group: EndpointGroup) -> tuple[int, float]:
         """Return how many requests of a group are allowed, and in how many seconds.
 
         A share of less than one request per window is one request in so much longer a window.
         """
-        allowed: float = getattr(self, group.value) * self.share
-        return (int(allowed), self.window) if allowed >= 1 else (1, self.window / allowed)
+        numbers = (_exact.number(value) for value in (getattr(self, group.value), self.share, self.window))
+        limit, share, window = cast("Iterator[float]", numbers)  # they were checked
+        allowed = limit * share
+        return (int(allowed), window) if allowed >= 1 else (1, window / allowed)

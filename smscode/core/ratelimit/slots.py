@@ -28,6 +28,8 @@ class RequestEnding(Enum):
     """Nothing of it left, so the service has nothing to count."""
     ANSWERED = "answered"
     """It was answered: whatever the service counts, it has counted."""
+    REFUSED = "refused"
+    """It was refused for being one too many; otherwise like ANSWERED."""
     LOST = "lost"
     """It was given up, and may still arrive."""
 
