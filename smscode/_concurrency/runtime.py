@@ -16,6 +16,7 @@ from typing import TypeVar, TypeVarTuple
 import anyio
 import anyio.to_thread
 
+from .._clock import RealTime
 from .backend import trio_lowlevel
 from .callers import Caller, heal
 from .crew import LOOK, Crew, InterruptedCall, Shield, here
@@ -53,7 +54,7 @@ class AsyncRuntime:
     """Time, waiting and chance. Tests replace it to have time under control."""
 
     chance: Callable[[], float] = staticmethod(random.random)
-    clock: Callable[[], float] = staticmethod(time.monotonic)  # the same for all loops and threads
+    clock: Callable[[], float] = staticmethod(RealTime.monotonic)  # the same for all loops and threads
 
     # A client belongs to one event loop: its clock and its scopes need not be found out for every call.
     _loop_time: Callable[[], float] | None = None
@@ -120,11 +121,11 @@ class Runtime:
     """Time, waiting and chance. Tests replace it to have time under control."""
 
     chance: Callable[[], float] = staticmethod(random.random)
-    clock: Callable[[], float] = staticmethod(time.monotonic)  # the same for all loops and threads
+    clock: Callable[[], float] = staticmethod(RealTime.monotonic)  # the same for all loops and threads
 
     def now(self) -> float:
         """Return the seconds of a clock that only goes forward."""
-        return time.monotonic()
+        return RealTime.monotonic()
 
     def sleep(self, seconds: float) -> None:
         """Wait. A helper thread whose caller is interrupted ends the wait by `InterruptedCall`."""
@@ -141,11 +142,11 @@ class Runtime:
         """
         crew = here.crew
         look = _HEAL if crew is None else LOOK
-        until = time.monotonic() + seconds
+        until = RealTime.monotonic() + seconds
         while not event.wait(min(seconds, look)):
             if crew is not None:
                 crew.check()
-            seconds = until - time.monotonic()
+            seconds = until - RealTime.monotonic()
             if seconds <= 0:
                 return False
             heal()

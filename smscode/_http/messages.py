@@ -6,7 +6,6 @@ import math
 import ssl
 from collections.abc import AsyncIterable, Iterable, Iterator, Mapping, MutableMapping
 from datetime import datetime
-from types import TracebackType
 from typing import Any, Literal, cast
 from urllib.parse import urlencode
 
@@ -26,8 +25,12 @@ from ..errors import ConfigurationError, SmscodeError
 from . import failures
 from .environment import environment_proxy as environment_proxy
 from .environment import ssl_context as ssl_context
+from .failures import forget_frames as forget_frames
 
 LARGEST_BODY = 16 * 1024 * 1024  # a full page of 10,000 products is about 4 MB
+LARGEST_HEAD = (
+    64 * 1024
+)  # what lies below looks at the size of headers only now and then, or has other limits
 
 _SHORTEST_SECRET = 8
 
@@ -43,9 +46,6 @@ _BROKEN: tuple[type[Exception], ...] = (
     *STREAM_ERRORS,
 )
 
-_LIBRARIES = frozenset(
-    {"smscode", "httpx", "httpcore", "h11", "anyio", "asyncio", "trio", "ssl", "socket", "aiohttp"}
-)
 _NEVER_SENT = (
     httpcore.ConnectError,
     httpcore.ConnectTimeout,
@@ -213,25 +213,6 @@ class SendProgress:
         return f"{proxy} refuses ({answer})." if answer else ""
 
 
-def forget_frames(error: BaseException) -> None:
-    """Drop the frames of the HTTP libraries from an exception and its causes.
-
-    Their local variables hold the request's bytes: whoever prints tracebacks with local variables would
-    print the token with them. The frames of a caller's own transport stay, to find its defects by.
-    """
-    for cause in failures.causes(error):
-        cause.__traceback__ = _without_libraries(cause.__traceback__)
-
-
-def _without_libraries(frames: TracebackType | None) -> TracebackType | None:
-    if frames is None:
-        return None
-    rest = _without_libraries(frames.tb_next)
-    if frames.tb_frame.f_globals.get("__name__", "").partition(".")[0] in _LIBRARIES:
-        return rest
-    return TracebackType(rest, frames.tb_frame, frames.tb_lasti, frames.tb_lineno)
-
-
 class Content(httpx.AsyncByteStream, httpx.SyncByteStream):
     """A request's body, for both flavours. httpx's own is a generator, which complains when abandoned."""
 
@@ -371,11 +352,18 @@ def extensions_of(request: httpcore.Request) -> MutableMapping[str, Any]:
 
 
 def headers_of(response: httpcore.Response) -> dict[str, str]:
-    """Return the headers by their names in lower case; values of the same name are joined."""
+    """Return the headers by their names in lower case; values of the same name are joined.
+
+    Raises `httpcore.RemoteProtocolError` if they are larger than `LARGEST_HEAD` together.
+    """
     headers: dict[str, str] = {}
+    size = 0
     for raw_name, raw_value in response.headers:
+        size += len(raw_name) + len(raw_value)
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    if size > LARGEST_HEAD:
+        raise httpcore.RemoteProtocolError("the headers are too large")
     return headers
 
 

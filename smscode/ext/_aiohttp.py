@@ -233,7 +233,12 @@ async def _exchange(
     protocol, stream = connection.protocol, connection.transport
     if protocol is None or stream is None:
         raise aiohttp.ServerDisconnectedError
-    protocol.set_response_params(read_until_eof=True, auto_decompress=False, read_timeout=seconds)
+    protocol.set_response_params(
+        read_until_eof=True,
+        auto_decompress=False,
+        read_timeout=seconds,
+        max_field_size=messages.LARGEST_HEAD,  # all headers together have the same limit, where they are read
+    )
     stream.write(written)
     protocol.start_timeout()
     message, payload = await protocol.read()

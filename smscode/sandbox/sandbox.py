@@ -14,7 +14,7 @@ from attrs import evolve
 
 from ..errors import InvalidArgumentError
 from .checks import check_seconds, check_whole
-from .clock import Clock, utc_now
+from .clock import Clock, running_clock
 from .control.audit import Audit, audit
 from .control.history import DEFAULT_LIMIT, Entry, ScenarioChosen, SettingChanged, TimeAdvanced
 from .http.api_error import Json, Problem
@@ -111,7 +111,7 @@ class Sandbox:
         )
         if resolve is None:
             resolve = resolve_by_system if deliver is None else resolve_nothing
-        self._clock = Clock(clock or utc_now)
+        self._clock = Clock(clock or running_clock())
         now = self._clock()
         with ExitStack() as opened:
             kept: SavedState | None = None

@@ -439,12 +439,18 @@ async def test_an_answer_that_does_not_come_is_not_waited_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "pieces", [[b"HTTP/1.1 102 Processing\r\n\r\n"] * 500, [bytes([byte]) for byte in GOOD]]
+    "pieces",
+    [
+        [b"HTTP/1.1 102 Processing\r\n\r\n"] * 5000,
+        [bytes([byte]) for byte in b"HTTP/1.1 200 OK\r\nx: " * 500],
+    ],
 )
 async def test_a_server_that_drips_does_not_hold_a_call_beyond_its_deadline(pieces: list[bytes]) -> None:
     over = threading.Event()
 
     def drip(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(GOOD)
         connection.recv(65536)
         for piece in pieces:
             connection.sendall(piece)
@@ -453,10 +459,17 @@ async def test_a_server_that_drips_does_not_hold_a_call_beyond_its_deadline(piec
 
     with talking(drip) as port:
         async with aiohttp_client(f"http://127.0.0.1:{port}") as client:
+            assert await balance(client) == 5  # so that the deadline is not over before it is connected
             with pytest.raises(RequestTimeoutError) as caught:
-                await client.balance(timeout=0.2)
+                await client.balance(timeout=0.4)
         over.set()
     assert caught.value.outcome == "unknown"
+
+
+async def test_a_header_may_be_as_long_as_elsewhere() -> None:
+    with raw_server(lambda number, request: (http(BODY, "200 OK", f"x: {'x' * 60_000}"), False)) as server:
+        async with aiohttp_client(server.url) as client:
+            assert await balance(client) == 5
 
 
 @pytest.mark.parametrize("is_packed", [False, True])

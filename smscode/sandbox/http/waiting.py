@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import anyio
 import anyio.to_thread
 
+from ..._clock import RealTime
 from ...core.api.call import Response
 from .app import App, Exchange
 
@@ -30,7 +31,7 @@ class AnswerPace:
 
     def now(self) -> float:
         """Return the seconds of a clock that only goes forward."""
-        return time.monotonic()
+        return RealTime.monotonic()
 
     def sleep(self, seconds: float) -> None:
         """Wait, in a thread."""
