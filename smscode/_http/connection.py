@@ -13,8 +13,7 @@ import httpcore
 import httpx
 from httpcore._backends.sync import SyncStream
 
-from .. import _tcp
-from . import messages, mocking
+from . import messages, mocking, tcp
 
 KEEPALIVE_EXPIRY: Final = 30.0
 """Seconds that a connection is kept without use: longer than a poll interval, so that polling does not
@@ -304,5 +303,5 @@ class _DeadlineBackend(httpcore.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         """Connect; ``local_address`` is never set here."""
-        connected = _tcp.connect(host, port, self._deadline.countdown(timeout), socket_options or ())
+        connected = tcp.connect(host, port, self._deadline.countdown(timeout), socket_options or ())
         return _DeadlineStream(SyncStream(connected), self._deadline)

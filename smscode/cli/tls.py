@@ -10,8 +10,7 @@ from urllib.parse import urlsplit
 import httpcore
 from attrs import frozen
 
-from .. import _tcp
-from .._http import failures
+from .._http import failures, tcp
 from .._http.messages import ssl_context
 
 _PATIENCE = 10.0
@@ -33,9 +32,9 @@ def look(base_url: str) -> Secured:
     """
     parts = urlsplit(base_url)
     host = parts.hostname or ""
-    left = _tcp.countdown(_PATIENCE)
+    left = tcp.countdown(_PATIENCE)
     try:
-        plain = _tcp.connect(host, parts.port or 443, left)
+        plain = tcp.connect(host, parts.port or 443, left)
     except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
         raise OSError(failures.reason(error) or str(error)) from error
     plain.settimeout(_PATIENCE)

@@ -15,14 +15,15 @@ import httpcore
 import pytest
 import trustme
 
-from smscode import AsyncClient, Client, NetworkError, RequestTimeoutError, RetryPolicy, Timeouts, _tcp
+from smscode import AsyncClient, Client, NetworkError, RequestTimeoutError, RetryPolicy, Timeouts
 from smscode._clock import RealTime
+from smscode._http import tcp
 from smscode._http.connection import HttpConnection
 from smscode._http.messages import ssl_context
 from smscode.cli import tls
 
-from ._http.test_connection import talking
-from .concurrency import RawServer, raw_server
+from ..concurrency import RawServer, raw_server
+from .test_connection import talking
 
 BODY = b'{"success":true,"data":{"currency":"IDR","balance":5}}'
 GOOD = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(BODY), BODY)
@@ -66,7 +67,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[Names]:
     yield made
     if made.hangs is not None:
         made.hangs.set()
-    for lookup in tuple(_tcp._under_way):
+    for lookup in tuple(tcp._under_way):
         lookup.thread.join()
 
 
@@ -181,7 +182,7 @@ def test_an_address_that_does_not_answer_leaves_time_for_the_others(
 
 
 def connected(left: Callable[[], float]) -> int:
-    with _tcp.connect(NAME, 80, left, ()) as found:
+    with tcp.connect(NAME, 80, left, ()) as found:
         assert found.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         port: int = found.getpeername()[1]
         return port
@@ -196,7 +197,7 @@ def test_the_connect_time_is_for_all_addresses_together(names: Names, dead: int)
 def test_a_countdown_ends_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(RealTime, "monotonic", lambda: now)
-    left = _tcp.countdown(3.0)
+    left = tcp.countdown(3.0)
     now += 2
     assert left() == 1.0
     now += 1
@@ -273,34 +274,34 @@ def test_a_name_that_cannot_be_looked_up_fails_at_once(
 def test_the_other_family_comes_second() -> None:
     four, six = socket.AF_INET, socket.AF_INET6
     found: list[Any] = [(six, 1), (six, 2), (four, 3), (four, 4)]
-    assert [address[1] for address in _tcp._in_turn(found)] == [1, 3, 2, 4]
-    assert [address[1] for address in _tcp._in_turn(found[:2])] == [1, 2]
-    assert not _tcp._in_turn([])
+    assert [address[1] for address in tcp._in_turn(found)] == [1, 3, 2, 4]
+    assert [address[1] for address in tcp._in_turn(found[:2])] == [1, 2]
+    assert not tcp._in_turn([])
 
 
 def test_who_looks_the_same_name_up_at_the_same_time_shares_the_lookup(names: Names) -> None:
     names.hangs = threading.Event()
-    assert _tcp._lookup(NAME, 80) is _tcp._lookup(NAME, 80)
-    assert _tcp._lookup(NAME, 80) is not _tcp._lookup(NAME, 81)
+    assert tcp._lookup(NAME, 80) is tcp._lookup(NAME, 80)
+    assert tcp._lookup(NAME, 80) is not tcp._lookup(NAME, 81)
     assert names.asked == 2
 
 
 def test_lookups_that_hang_for_long_are_not_relied_on_but_are_bounded_in_number(names: Names) -> None:
     names.hangs = threading.Event()
     for _ in range(50):
-        _tcp._lookup(NAME, 80).began -= _tcp._STALE
-    assert len(_tcp._under_way) == names.asked == _tcp._MOST
+        tcp._lookup(NAME, 80).began -= tcp._STALE
+    assert len(tcp._under_way) == names.asked == tcp._MOST
 
 
 def test_a_lookup_that_a_fork_cut_off_is_not_waited_for(names: Names) -> None:
-    cut_off = _tcp._Lookup(NAME, 80)  # its thread does not run
-    _tcp._under_way.append(cut_off)
+    cut_off = tcp._Lookup(NAME, 80)  # its thread does not run
+    tcp._under_way.append(cut_off)
     try:
-        found = _tcp._lookup(NAME, 80)
+        found = tcp._lookup(NAME, 80)
         assert found is not cut_off
         found.thread.join()
     finally:
-        _tcp._under_way.remove(cut_off)
+        tcp._under_way.remove(cut_off)
 
 
 def test_where_no_thread_can_be_started_the_caller_looks_the_name_up(
@@ -312,10 +313,10 @@ def test_where_no_thread_can_be_started_the_caller_looks_the_name_up(
     names.lead_to(port_of(server))
     with monkeypatch.context() as ending:
         ending.setattr(threading.Thread, "start", refuse)
-        lookup = _tcp._lookup(NAME, 80)
+        lookup = tcp._lookup(NAME, 80)
     assert lookup.done.is_set()
     assert [where for *_, where in lookup.found] == [("127.0.0.1", port_of(server))]
-    assert not _tcp._under_way
+    assert not tcp._under_way
 
 
 @pytest.mark.parametrize("where", ["setsockopt", "register", "select"])
@@ -433,7 +434,7 @@ def test_a_connection_whose_time_is_over_before_tls_begins_is_closed(monkeypatch
         now = 15.0
         return made
 
-    monkeypatch.setattr(_tcp, "connect", connect)
+    monkeypatch.setattr(tcp, "connect", connect)
     target = httpcore.URL(f"https://{NAME}/")
     lane = HttpConnection(target.origin, ssl_context("http://127.0.0.1"), None, now=lambda: now)
     lane.until(10.0)

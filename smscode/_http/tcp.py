@@ -17,8 +17,8 @@ from typing import Any, Final, TypeAlias, cast
 
 import httpcore
 
-from ._clock import RealTime
-from ._concurrency import Event
+from .._clock import RealTime
+from .._concurrency import Event
 
 _Address: TypeAlias = "tuple[int, int, int, str, Any]"
 
