@@ -30,14 +30,14 @@ ALSO_IN_SOURCE = (
 
 
 def version() -> str:
-    """Give the version, from the one place where it is stated."""
+    """Return the version, from the one place where it is stated."""
     found = re.search(r'^VERSION = "([^"]+)"$', (ROOT / VERSION_FILE).read_text("utf-8"), re.MULTILINE)
     assert found is not None
     return found[1]
 
 
 def tree() -> dict[str, bytes]:
-    """Give the files of the package as they are here."""
+    """Return the files of the package as they are here."""
     paths = (path for path in (ROOT / PACKAGE).rglob("*") if path.is_file())
     files = {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in paths}
     return {name: data for name, data in files.items() if "__pycache__" not in name}

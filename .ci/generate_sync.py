@@ -49,7 +49,7 @@ class Generator:
         self.used: set[str] = set()
 
     def convert(self, text: str, name: str) -> str:
-        """Give the twin of a source; ``name`` is its path, for the banner and for messages."""
+        """Return the twin of a source; ``name`` is its path, for the banner and for messages."""
         lines = text.splitlines(keepends=True)
         edits: list[tuple[int, int, int, str]] = []
         tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
@@ -108,7 +108,7 @@ class Generator:
 
 
 def wanted(root: Path) -> dict[Path, str]:
-    """Give the text of every generated file, by its path."""
+    """Return the text of every generated file, by its path."""
     generator = Generator()
     files = {}
     for source, target in PAIRS:
@@ -123,7 +123,7 @@ def wanted(root: Path) -> dict[Path, str]:
 
 
 def existing(root: Path) -> set[Path]:
-    """Give every file in the generated folders, whatever its name."""
+    """Return every file in the generated folders, whatever its name."""
     folders = [root / target for _, target in PAIRS]
     return {
         path

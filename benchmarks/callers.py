@@ -29,7 +29,7 @@ _tokens = itertools.count()
 
 
 def token() -> str:
-    """Give a token that no other client has: clients of one account share its rate limits."""
+    """Return a token that no other client has: clients of one account share its rate limits."""
     return f"{TOKEN}{next(_tokens)}"
 
 
@@ -136,7 +136,7 @@ class Contender:
 
 
 def contenders(*names: str) -> dict[str, Contender]:
-    """Give who can take part of those named, as far as what they need is installed."""
+    """Return who can take part of those named, as far as what they need is installed."""
     aiohttp, uvloop = frozenset({"aiohttp"}), frozenset({"uvloop"})
     known = {
         "this": Contender(this),

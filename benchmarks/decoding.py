@@ -91,7 +91,7 @@ def read_afresh(version: ApiVersion, body: bytes) -> None:
 
 
 def decoders(version: ApiVersion) -> Mapping[str, Callable[[bytes], object]]:
-    """Give what decodes a body, by name."""
+    """Return what decodes a body, by name."""
     classes: Any = envelope({"v1": int, "v2": Price}[version])
     converter = cattrs.Converter()
     converter.register_structure_hook(datetime, lambda value, _: datetime.fromisoformat(value))

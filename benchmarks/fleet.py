@@ -1,4 +1,4 @@
-"""Several processes on one account and one Redis, one of which is killed: what a service sees of them.
+"""Several processes on one account and one Redis, to which something happens: what a service sees of them.
 
 python -m benchmarks.fleet FLAVOUR URL_OF_THE_SERVICE URL_OF_REDIS PROCESSES LIMIT WINDOW
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle, islice
 from typing import Any
@@ -51,9 +51,19 @@ class _Service(asyncio.Protocol):
 
 
 async def watch(
-    redis_url: str, count: int, limit: int, window: float, seconds: float, killed_at: float
+    redis_url: str,
+    count: int,
+    limit: int,
+    window: float,
+    seconds: float,
+    happens_at: float,
+    event: Callable[[], None] | None = None,
+    visited: str | None = None,
 ) -> Sight:
-    """Let so many processes send all they may for so long; one of them is killed in between."""
+    """Let so many processes send all they may for so long. In between an event happens, else one is killed.
+
+    ``visited`` is the URL of the Redis that was visited at the end, where ``redis_url`` is that of others.
+    """
     arrivals: list[float] = []
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Service(arrivals), "127.0.0.1", 0)
@@ -68,8 +78,8 @@ async def watch(
         while not arrivals:  # noqa: ASYNC110  # they need a moment to start
             await asyncio.sleep(0.01)
         began = arrivals[0]
-        await asyncio.sleep(killed_at)
-        processes[0].kill()
+        await asyncio.sleep(happens_at)
+        (event or processes[0].kill)()
         await asyncio.sleep(began + seconds - loop.time())
         seen = [arrival for arrival in arrivals if arrival <= began + seconds]
     finally:
@@ -79,7 +89,7 @@ async def watch(
             await process.wait()
         server.close()
     client: Any = redis.Redis  # its types are not complete
-    with client.from_url(redis_url) as connection:
+    with client.from_url(visited or redis_url) as connection:
         visits: int = connection.info("commandstats")["cmdstat_evalsha"]["calls"]
     # From one request to the one as many limits later: a part of a cycle would make it look better or worse.
     cycles = (len(seen) - 1) // limit

@@ -46,7 +46,7 @@ async def one_page(client: AsyncClient) -> int:
 
 
 async def longest_hold(client: AsyncClient, walk: Walk) -> float:
-    """Give the longest that another task had to wait for its turn while a walk went on.
+    """Return the longest that another task had to wait for its turn while a walk went on.
 
     In seconds of CPU: what another process takes from this one is not the walk's doing.
     """
@@ -70,7 +70,7 @@ async def longest_hold(client: AsyncClient, walk: Walk) -> float:
 
 
 async def most_memory(client: AsyncClient, walk: Walk) -> int:
-    """Give the most bytes held at once while a walk went on, beyond those before."""
+    """Return the most bytes held at once while a walk went on, beyond those before."""
     rows.columns.cache_clear()
     tracemalloc.start()
     try:

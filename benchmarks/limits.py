@@ -93,7 +93,7 @@ def _contestant(runner: asyncio.Runner, make: Callable[[], Step], count: int) ->
 
 
 def _grants(waiters: int) -> float:
-    """Give the seconds of CPU for each grant to that many who wait, one grant at a time."""
+    """Return the seconds of CPU for each grant to that many who wait, one grant at a time."""
     slots = SlotWindow(60.0)
     bucket = GroupLimiter("create", 1, slots)
     bucket.ask(0.0, 1e9)

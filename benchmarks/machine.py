@@ -38,7 +38,7 @@ def pin(place: int) -> None:
 
 
 def has(library: str) -> bool:
-    """Tell whether a distribution is installed."""
+    """Return True if a distribution is installed."""
     try:
         importlib.metadata.version(library)
     except importlib.metadata.PackageNotFoundError:
@@ -47,12 +47,12 @@ def has(library: str) -> bool:
 
 
 def versions() -> dict[str, str]:
-    """Give the versions of everything that is compared."""
+    """Return the versions of everything that is compared."""
     return {name: importlib.metadata.version(name) for name in _LIBRARIES if has(name)}
 
 
 def describe() -> dict[str, str | int]:
-    """Give what a figure depends on besides the versions."""
+    """Return what a figure depends on besides the versions."""
     return {
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),

@@ -20,11 +20,11 @@ class Rounds:
     costs: Mapping[str, Sequence[float]]
 
     def median(self, name: str) -> float:
-        """Give a contestant's median."""
+        """Return a contestant's median."""
         return median(self.costs[name])
 
     def ratio(self, this: str, other: str) -> float:
-        """Give the median of the ratios of the rounds: what disturbs a round disturbs both."""
+        """Return the median of the ratios of the rounds: what disturbs a round disturbs both."""
         return median(one / two for one, two in zip(self.costs[this], self.costs[other], strict=True))
 
     def show(self, unit: str, factor: float = 1.0) -> dict[str, str]:
@@ -49,7 +49,7 @@ def interleave(contestants: Mapping[str, Contestant], rounds: int) -> Rounds:
 
 
 def cpu_of(function: Callable[[], object], times: int = 1) -> float:
-    """Give the seconds of CPU that one call takes, in this process with all its threads."""
+    """Return the seconds of CPU that one call takes, in this process with all its threads."""
     began = time.process_time()
     for _ in range(times):
         function()

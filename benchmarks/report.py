@@ -39,7 +39,7 @@ def bound(figure: Figure) -> str:
 
 
 def verdict(figure: Figure) -> str:
-    """Say whether a figure is what it should be."""
+    """Return whether a figure is what it should be."""
     return {None: "", True: "holds", False: "FAILS"}[figure.held]
 
 
@@ -53,7 +53,7 @@ def lines(figure: Figure) -> Iterable[str]:
 def record(
     results: Mapping[str, Iterable[Figure]], scale: Scale, command: str, vendor: str | None
 ) -> dict[str, Any]:
-    """Give everything that a later reader needs to believe the figures; ``vendor`` is that SDK's Python."""
+    """Return everything that a later reader needs to believe the figures; ``vendor`` is that SDK's Python."""
     versions = machine.versions() | ({} if vendor is None else {"the vendor's SDK": vendor_version(vendor)})
     return {
         "command": command,

@@ -45,7 +45,7 @@ def running(bodies: Mapping[str, bytes]) -> Generator[str]:
 
 
 def answer(body: bytes, status: str = "200 OK") -> bytes:
-    """Give an answer as it goes over the wire."""
+    """Return an answer as it goes over the wire."""
     return _HEAD.format(status=status, length=len(body)).encode("ascii") + body
 
 

@@ -63,7 +63,7 @@ class Figure:
 
     @property
     def held(self) -> bool | None:
-        """Tell whether the value is within its bound; None without one."""
+        """Return True if the value is within its bound; None without one."""
         if self.wanted is None:
             return None
         return self.value <= self.wanted if self.bound == "at most" else self.value >= self.wanted

@@ -36,7 +36,7 @@ def read(file: Path) -> dict[str, Any]:
 
 
 def figures_of(record: Mapping[str, Any], name: str) -> list[Figure]:
-    """Give the figures of a benchmark, none where it was not run."""
+    """Return the figures of a benchmark, none where it was not run."""
     return [cattrs.structure(figure, Figure) for figure in record["figures"].get(name, ())]
 
 
@@ -74,7 +74,7 @@ PAGES = (ROOT / "README.md", ROOT / "docs" / "pages" / "explanation" / "speed.md
 
 
 def renewed(text: str, record: Mapping[str, Any]) -> str:
-    """Give a page with its tables made of a recorded run."""
+    """Return a page with its tables made of a recorded run."""
 
     def part(found: re.Match[str]) -> str:
         table = "\n".join(PARTS[found[2]](record)).strip()

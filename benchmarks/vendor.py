@@ -12,7 +12,7 @@ SCRIPT = Path(__file__).with_name("vendor_sdk.py")
 
 
 def version(python: str) -> str:
-    """Give the version of the SDK in an environment."""
+    """Return the version of the SDK in an environment."""
     program = "import importlib.metadata as found; print(found.version('smscode'))"
     done = subprocess.run([python, "-I", "-c", program], stdout=subprocess.PIPE, text=True, check=True)
     return done.stdout.strip()

@@ -159,7 +159,7 @@ def _event(order_id: int) -> webhooks.OtpReceived:
 
 
 async def _notified(waits: int) -> list[float]:
-    """Tell as many waits of their codes, one after the other; give how long after that each ran."""
+    """Return as many waits of their codes, one after the other; give how long after that each ran."""
     sandbox = _service()
     transport: httpx.AsyncBaseTransport = sandbox.transport()
     delays: list[float] = []

@@ -9,6 +9,7 @@ import shutil
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from attrs import frozen
 
@@ -16,7 +17,7 @@ from smscode import RateLimits
 from smscode.core.ratelimit.limiter import GroupLimiter, Lease
 from smscode.core.ratelimit.slots import LINGER, RequestEnding, SlotWindow
 from smscode.models import EndpointGroup
-from tests.ext.redis_server import redis_server
+from tests.ext.redis_server import redis_sentinel, redis_server
 
 from . import machine
 from .suite import Figure, Setup
@@ -75,6 +76,9 @@ def run(setup: Setup) -> Iterator[Figure]:
     if shutil.which("redis-server") and machine.has("redis"):
         full, quick = (4, 400, 20.0, 80.0, 40.0), (4, 100, 4.0, 16.0, 8.0)
         yield from processes(*setup.pick(full, quick, (2, 20, 0.5, 1.0, 0.5)))
+        yield from disturbed(
+            *setup.pick((400, 20.0, 140.0, 50.0), (100, 2.0, 40.0, 10.0), (20, 0.5, 1.0, 0.5))
+        )
 
 
 def processes(count: int, limit: int, window: float, seconds: float, killed_at: float) -> Iterator[Figure]:
@@ -91,8 +95,30 @@ def processes(count: int, limit: int, window: float, seconds: float, killed_at: 
     yield Figure(f"{what}: part of what is permitted", sight.used, wanted, "at least")
 
 
+def disturbed(limit: int, window: float, seconds: float, happens_at: float) -> Iterator[Figure]:
+    """Let two processes share a limit while the clock of Redis' host is set, and while another takes over."""
+    from . import fleet  # it needs an extra
+
+    def figures(what: str, sight: fleet.Sight) -> Iterator[Figure]:
+        after = [at for at in sight.arrivals if at > sight.arrivals[0] + seconds - window]
+        parts = {"requests": f"{len(sight.arrivals)}", "in the last window": f"{len(after)}"}
+        yield Figure(
+            f"2 processes, 1 Redis, {what}: worst window", worst(sight.arrivals, window), limit, parts=parts
+        )
+
+    for step in (-600, 60):
+        with redis_server(clock=True) as server:
+            server.step_clock(0)
+            event = partial(server.step_clock, step)
+            sight = asyncio.run(fleet.watch(server.url, 2, limit, window, seconds, happens_at, event))
+        yield from figures(f"whose clock steps by {step:+d} s", sight)
+    with redis_sentinel() as (master, replica, sentinel):
+        watched = fleet.watch(sentinel.url, 2, limit, window, seconds, happens_at, master.stop, replica.url)
+        yield from figures("whose replica takes over", asyncio.run(watched))
+
+
 def worst(arrivals: Sequence[float], window: float) -> int:
-    """Give the most arrivals in any half-open window; they have to be sorted."""
+    """Return the most arrivals in any half-open window; they have to be sorted."""
     return max(bisect_right(arrivals, start + window - 1e-9) - index for index, start in enumerate(arrivals))
 
 

@@ -17,14 +17,14 @@ class Model:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: object) -> object:
-        """Tell pydantic how to check and write a model; only pydantic calls this, and so it is there."""
+        """Return how pydantic checks and writes a model; only pydantic calls this, and so it is there."""
         from . import _pydantic
 
         return _pydantic.core_schema_of(cls, cast(Any, handler))
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: object, handler: object) -> object:
-        """Tell pydantic how a model's JSON looks, for the documentation of a web service."""
+        """Return how a model's JSON looks, for the documentation of a web service."""
         from . import _pydantic
 
         return _pydantic.json_schema_of(cls, cast(Any, schema), cast(Any, handler))

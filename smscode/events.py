@@ -123,14 +123,13 @@ class Waited(CallEvent):
 
 @frozen(kw_only=True)
 class GroupPaused(CallEvent):
-    """The service refused a request, so a ``group`` of endpoints pauses, or, if None, every group."""
+    """A request was refused with HTTP 429, so its ``group`` of endpoints pauses, for five minutes at most."""
 
-    group: EndpointGroup | None
+    group: EndpointGroup
     seconds: float
 
     def _said(self) -> str:
-        group = "every group" if self.group is None else f"the group {self.group}"
-        return f"is refused, and {group} of this account pauses for {self.seconds:.3f} s"
+        return f"is refused, and the group {self.group} of this account pauses for {self.seconds:.3f} s"
 
 
 @frozen(kw_only=True)

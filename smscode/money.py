@@ -24,7 +24,7 @@ Rounding = Literal["ROUND_FLOOR", "ROUND_CEILING", "ROUND_HALF_UP"]
 
 
 def _shift(number: int, places: int) -> Decimal:
-    """Give ``number * 10**-places`` exactly, whatever the caller's decimal context is."""
+    """Return ``number * 10**-places`` exactly, whatever the caller's decimal context is."""
     digits = tuple(int(digit) for digit in str(abs(number)))
     return Decimal((int(number < 0), digits, -places))
 
@@ -83,7 +83,7 @@ class Money(Model):
         return f"{self.amount:,f} {self.currency}"
 
     def as_max_price(self, fx: FxRate | None = None) -> Decimal | int:
-        """Give the smallest ``max_price`` that surely still admits this price.
+        """Return the smallest ``max_price`` that surely still admits this price.
 
         A v1 amount gives its integer. A v2 amount is rounded for display and the service floors a
         cap to rupiah, so the displayed number itself may fall one rupiah short: the next step of its
@@ -95,13 +95,13 @@ class Money(Model):
         return self._beside(1) if fx is None else fx.smallest_cap(self.canonical_amount)
 
     def as_min_price(self, fx: FxRate | None = None) -> Decimal | int:
-        """Give the largest ``min_price`` that surely still admits this price; see `as_max_price`."""
+        """Return the largest ``min_price`` that surely still admits this price; see `as_max_price`."""
         if self.currency != "USD":
             return self.canonical_amount
         return self._beside(-1) if fx is None else fx.largest_floor(self.canonical_amount)
 
     def _beside(self, steps: int) -> Decimal:
-        """Give the amount ``steps`` units of its last digit away, but not below zero."""
+        """Return the amount ``steps`` units of its last digit away, but not below zero."""
         exponent = self.amount.as_tuple().exponent
         assert isinstance(exponent, int)  # the validator lets only finite amounts in
         places = max(0, -exponent)
@@ -158,9 +158,9 @@ class FxRate(Model):
         raise InvalidArgumentError("rounding: expected ROUND_FLOOR, ROUND_CEILING or ROUND_HALF_UP.")
 
     def smallest_cap(self, idr: int) -> Decimal:
-        """Give the smallest ``max_price`` in dollars that the service reads as at least ``idr``."""
+        """Return the smallest ``max_price`` in dollars that the service reads as at least ``idr``."""
         return _shift(-(-idr * 10**PRICE_PLACES // self.rate), PRICE_PLACES)
 
     def largest_floor(self, idr: int) -> Decimal:
-        """Give the largest ``min_price`` in dollars that the service reads as at most ``idr``."""
+        """Return the largest ``min_price`` in dollars that the service reads as at most ``idr``."""
         return _shift(idr * 10**PRICE_PLACES // self.rate, PRICE_PLACES)

@@ -107,7 +107,7 @@ class WebhookReceiver:
 
 
 def _values(headers: Iterable[Header], name: str) -> list[str]:
-    """Give the values of the headers of a name (in lower case)."""
+    """Return the values of the headers of a name (in lower case)."""
     pairs = ((_text(header[0]), _text(header[1])) for header in headers)
     return [value for known, value in pairs if known.lower() == name]
 
@@ -117,6 +117,6 @@ def _text(part: str | bytes) -> str:
 
 
 def _signature(headers: Iterable[Header]) -> str | None:
-    """Give the signature; of two, even equal ones, none is right."""
+    """Return the signature; of two, even equal ones, none is right."""
     signatures = _values(headers, SIGNATURE_HEADER.lower())
     return ", ".join(signatures) if signatures else None

@@ -56,7 +56,7 @@ _PREFIX = "sha256="
 
 
 def sign(body: bytes, secret: str) -> str:
-    """Give the signature header of a body, as the service makes it."""
+    """Return the signature header of a body, as the service makes it."""
     return _PREFIX + hmac.new(secret.encode("utf-8"), body, hashlib.sha256).hexdigest()
 
 
@@ -147,7 +147,7 @@ def _check_body(body: object) -> None:
 def _refusal(
     body: bytes, signature: str | None, secret: str | Sequence[str]
 ) -> WebhookSignatureError | WebhookPayloadError | None:
-    """Tell what is wrong with a delivery's signature, if anything is."""
+    """Return what is wrong with a delivery's signature, if anything is."""
     secrets = secret_keys(secret)
     _check_body(body)
     if len(body) > LARGEST_BODY:

@@ -41,5 +41,5 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def fresh_budgets() -> None:
-    """Let no test wait for the rate limits that another one used up."""
+    """Keep tests from waiting for the rate limits that another one used up."""
     registry.forget_budgets()

@@ -212,7 +212,7 @@ class Bench:
 
 
 def hasten(monkeypatch: pytest.MonkeyPatch) -> RateLimits:
-    """Let slots cool for less than a millisecond, and return limits of one or two requests in that time."""
+    """Make slots cool for less than a millisecond, and return limits of one or two requests in that time."""
     for module in (limiter, shared, slots):
         for name in ("MARGIN", "LINGER"):
             if hasattr(module, name):

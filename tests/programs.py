@@ -27,12 +27,12 @@ class Program:
 
     @property
     def name(self) -> str:
-        """Tell where it is, to name a test after it."""
+        """Return where it is, to name a test after it."""
         return f"{self.path.relative_to(ROOT)}:{self.line}"
 
 
 def programs_of(path: Path) -> list[Program]:
-    """Give the Python programs of a Markdown file, in order."""
+    """Return the Python programs of a Markdown file, in order."""
     text = path.read_text("utf-8")
     return [
         Program(path, text.count("\n", 0, block.start(1)) + 1, block[1]) for block in _BLOCK.finditer(text)
@@ -40,7 +40,7 @@ def programs_of(path: Path) -> list[Program]:
 
 
 def environment(sandbox: Sandbox, url: str) -> dict[str, str]:
-    """Give the environment of a program that finds this checkout and a served sandbox."""
+    """Return the environment of a program that finds this checkout and a served sandbox."""
     return {
         **os.environ,
         "PYTHONPATH": str(ROOT),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from operator import attrgetter
@@ -181,6 +182,92 @@ async def test_the_lane_of_a_cancelled_call_is_closed_to_the_end() -> None:
             await client.balance()
         assert scope.cancelled_caught
         assert lane.closed
+
+
+# -- closing ------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def warm_client(own: bool = False) -> AsyncGenerator[tuple[RawServer, AsyncClient]]:
+    """Make a client with four connections that are open; ``own`` ones are of the caller's transport."""
+    answered = threading.Barrier(4)
+
+    def respond(number: int, request: int) -> tuple[bytes, bool]:
+        answered.wait(10)
+        return GOOD, False
+
+    with raw_server(respond) as server:
+        transport = httpx.AsyncHTTPTransport() if own else None
+        client = AsyncClient("token", api_version="v1", base_url=server.url, transport=transport)
+
+        async def ask(number: int) -> None:
+            await client.balance()
+
+        await AsyncRuntime().for_each(ask, range(4))
+        assert server.open == 4
+        yield server, client
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("own", [False, True])
+async def test_closing_closes_all_connections_where_everything_is_being_cancelled(own: bool) -> None:
+    async with warm_client(own) as (server, client):
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await client.aclose()
+        await until(lambda: not server.open)
+
+
+@pytest.mark.anyio
+async def test_leaving_the_block_of_a_client_closes_all_connections_in_a_cancelled_scope() -> None:
+    async with warm_client() as (server, client):
+        with anyio.CancelScope() as scope:
+            async with client:
+                scope.cancel()
+                await anyio.sleep_forever()
+        await until(lambda: not server.open)
+
+
+@pytest.mark.anyio
+async def test_calls_that_are_cancelled_with_their_client_leave_no_connection_open() -> None:
+    with raw_server(lambda number, request: (SILENT, False)) as server:
+        client = AsyncClient("token", api_version="v1", base_url=server.url)
+        with anyio.CancelScope() as scope:
+            async with client, anyio.create_task_group() as tasks:
+                for _ in range(4):
+                    tasks.start_soon(client.balance)
+                await until(lambda: server.requests == 4)
+                scope.cancel()
+        await until(lambda: not server.open)
+
+
+@pytest.mark.asyncio
+async def test_closing_that_is_cancelled_itself_closes_all_connections() -> None:
+    async with warm_client() as (server, client):
+
+        async def close() -> None:
+            asyncio.current_task().cancel()  # type: ignore[union-attr]  # there is one
+            await client.aclose()
+
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.create_task(close())
+        await until(lambda: not server.open)
+
+
+@pytest.mark.anyio
+async def test_a_connection_that_takes_long_to_close_is_not_waited_for() -> None:
+    class Stuck(SlowLane):
+        async def aclose(self) -> None:
+            await anyio.sleep_forever()
+
+    client = AsyncClient("token")
+    client._driver.runtime.shield = lambda seconds: anyio.move_on_after(0.05, shield=True)  # type: ignore[method-assign]
+    connections, after = client._driver._connections, SlowLane()
+    connections._idle += [(client._driver.runtime.now(), lane) for lane in (Stuck(), after)]
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await client.aclose()
+    assert after.closed
 
 
 @pytest.mark.anyio

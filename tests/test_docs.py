@@ -52,7 +52,7 @@ SHOP = ROOT / "docs" / "pages" / "how-to" / "shop.md"
 
 
 def of_its_own(program: Program) -> bool:
-    """Tell whether a program starts processes, so that it needs one that is not the tests'."""
+    """Return True if a program starts processes, so that it needs one that is not the tests'."""
     return "ProcessPool" in program.source
 
 

@@ -31,7 +31,7 @@ from smscode.core.api.prices import PriceLimit, needs_rate
 from smscode.core.product_search import NameOrId, ProductFilter
 from smscode.core.settings import Token
 from smscode.core.timeouts import check_seconds, check_wait
-from smscode.models import Country
+from smscode.models import Country, EndpointGroup
 
 
 class Integer64:
@@ -295,7 +295,9 @@ def test_limits_are_any_numbers_and_addresses() -> None:
     address = member("redis://127.0.0.1")
     share: Any = LyingFloat(0.5)
     number: Any = Integer64(10)
-    assert RateLimits(share=share, redis=address, create=number).redis == "redis://127.0.0.1"
+    limits = RateLimits(share=share, redis=address, create=number)
+    assert limits.redis == "redis://127.0.0.1"
+    assert limits.of(EndpointGroup.CREATE) == (5, 60.0)
     for wrong in (True, LyingFloat("nan"), "0.5", Lying(2)):
         with pytest.raises(InvalidArgumentError, match="share: expected a number above 0"):
             RateLimits(share=wrong)  # type: ignore[arg-type]  # that is the test

@@ -18,7 +18,7 @@ PACKAGE = Path(smscode.__file__).parent
 GENERATED = "_sync"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("_version", "errors"),
+    ("_version", "_clock", "errors"),
     ("_exact", "_plain"),  # a caller's values as exactly what they are; what models hold as plain values
     ("_pydantic", "_serialization"),  # how the models are written
     ("money",),

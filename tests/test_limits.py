@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -15,9 +16,12 @@ import httpx
 import pytest
 import trio
 from attrs import define, field
+from hypothesis import given
+from hypothesis import strategies as st
 
 from smscode import AsyncClient, Client, NetworkError, RateLimitError, RateLimits, RetryPolicy
-from smscode._concurrency import AsyncSignal
+from smscode._concurrency import AsyncLoopAffinity, AsyncSignal, LoopAffinity
+from smscode._ratelimit import budget as account_limits
 from smscode._ratelimit import registry
 from smscode._ratelimit.budget import AccountLimits
 from smscode.core.ratelimit.limiter import GroupLimiter, Lease
@@ -52,7 +56,7 @@ class Service(httpx.AsyncBaseTransport, httpx.BaseTransport):
 
 
 def waiting() -> int:
-    """Tell how many wait for the balance's limit in all accounts."""
+    """Return how many wait for the balance's limit in all accounts."""
     held = list(registry._registry._budgets.values())
     return sum(len(budget.buckets[EndpointGroup.BALANCE]._waiting) for budget in held)
 
@@ -92,7 +96,7 @@ def test_a_slot_freed_by_a_thread_wakes_a_waiting_event_loop(anyio_backend: str)
 
 
 def balance_bucket(client: AsyncClient) -> tuple[int, int]:
-    """Give how many of the balance's slots are busy, and how many cool."""
+    """Return how many of the balance's slots are busy, and how many cool."""
     limits = client._driver._limits
     assert limits is not None
     slots = limits._budget.buckets[EndpointGroup.BALANCE]._slots
@@ -210,25 +214,30 @@ class Clock:
         return 0
 
 
-class Holder:
-    """Stands for the connections of a client."""
+@define(eq=False)
+class Place:
+    """Stands for the event loop and process of a client."""
+
+    over: bool = False
 
 
-HELD = Holder()
+HELD = Place()
 
 
-def budget(account: str, now: float = 0.0, holder: Holder | None = None) -> AccountLimits:
-    return registry.budget_of(account, None, holder or Holder(), Options(), 90.0, Clock(now))
+def budget(
+    account: str, now: float = 0.0, home: Place | None = None, limits: RateLimits = Options()
+) -> AccountLimits:
+    return registry.budget_of(account, None, home or Place(), limits, 90.0, Clock(now))
 
 
 def others(now: float) -> None:
-    """Let so many accounts come and go that the registry looks through what it has."""
+    """Use and drop so many accounts that the registry looks through what it has."""
     for number in range(100):
         budget(f"other {number}", now)
 
 
 def send_one(held: AccountLimits) -> GroupLimiter:
-    """Let a request begin and end at the time 0."""
+    """Begin and end a request at the time 0."""
     bucket = held.buckets[EndpointGroup.CREATE]
     lease = bucket.ask(0.0, 1.0)
     assert isinstance(lease, Lease)
@@ -245,7 +254,7 @@ def test_a_budget_stays_while_its_requests_count_and_goes_afterwards() -> None:
 
 
 def test_a_budget_that_a_client_holds_stays_and_so_does_what_it_sends_last() -> None:
-    held = budget("a", holder=(client := Holder()))
+    held = budget("a", home=(client := Place()))
     others(now=0.0)
     assert budget("a") is held
     bucket = send_one(held)
@@ -255,16 +264,104 @@ def test_a_budget_that_a_client_holds_stays_and_so_does_what_it_sends_last() -> 
     assert budget("a").buckets[EndpointGroup.CREATE] is bucket
 
 
+def test_a_budget_whose_clients_have_lost_their_loops_goes_too() -> None:
+    held = budget("a", home=(place := Place()))
+    place.over = True
+    others(now=0.0)
+    assert budget("a") is not held
+
+
+def numbers(held: AccountLimits) -> tuple[int, float]:
+    bucket = held.buckets[EndpointGroup.CREATE]
+    return bucket.limit, bucket.window
+
+
+def test_the_strictest_numbers_of_the_clients_that_live_are_in_force() -> None:
+    few, slow = RateLimits(create=5), RateLimits(create=100, window=90.0)
+    held = budget("a", home=HELD)
+    places = [Place(), Place(), Place()]
+    for place, limits in zip(places, (few, few, slow), strict=True):
+        budget("a", home=place, limits=limits)
+    assert numbers(held) == (5, 90.0)
+    held.release(places.pop(0))
+    held.refresh(0.0)
+    assert numbers(held) == (5, 90.0)
+    places.pop(0)
+    gc.collect()
+    held.refresh(0.0)
+    assert numbers(held) == (100, 90.0)
+    places[0].over = True
+    held.refresh(0.05)  # it looks at that now and then
+    assert numbers(held) == (100, 90.0)
+    held.refresh(0.1)
+    assert numbers(held) == (3000, 60.0)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["come", "come", "close", "be collected", "lose its loop"]),
+            st.integers(0, 3),
+            st.sampled_from(
+                [RateLimits(create=limit, window=window) for limit in (3, 50) for window in (9, 90)]
+            ),
+        ),
+        max_size=20,
+    )
+)
+def test_whatever_clients_come_and_go_the_strictest_of_the_living_hold(
+    steps: list[tuple[str, int, RateLimits]],
+) -> None:
+    held = AccountLimits(Options())
+    living: dict[int, tuple[Place, RateLimits]] = {}
+    place = Place()
+    before = numbers(held)
+    for now, (step, number, limits) in enumerate(steps):
+        if step == "come":
+            living[number] = place, _ = Place(), limits
+            held.admit(place, limits, float(now))
+        elif number in living:
+            place, _ = living.pop(number)
+            place.over = step == "lose its loop"
+            if step == "close":
+                held.release(place)
+        place = Place()  # nothing else refers to one that was popped
+        held.refresh(float(now))
+        inside = [limits for _, limits in living.values()]
+        if inside:
+            before = min(limits.create for limits in inside), max(limits.window for limits in inside)
+        assert numbers(held) == before
+
+
+def test_a_client_that_comes_after_all_others_have_closed_brings_its_own_numbers() -> None:
+    held = budget("a", home=HELD, limits=RateLimits(create=5, window=10.0))
+    bucket = send_one(held)
+    held.release(HELD)
+    held.refresh(0.0)
+    assert numbers(held) == (5, 10.0)
+    assert numbers(budget("a", limits=RateLimits(create=7))) == (7, 60.0)
+    assert bucket._slots.cooling == 1  # what was sent under the old ones still counts
+
+
+def test_giving_up_limits_twice_changes_nothing() -> None:
+    held = budget("a", home=HELD, limits=RateLimits(create=5))
+    other = Place()
+    budget("a", home=other)
+    held.release(HELD)
+    held.release(HELD)
+    held.refresh(0.0)
+    assert numbers(held) == (3000, 60.0)
+
+
 def test_budgets_that_nobody_needs_do_not_pile_up() -> None:
-    budget("a", holder=HELD)
+    budget("a", home=HELD)
     for _ in range(20):
         others(now=0.0)
     assert len(registry._registry._budgets) <= 100
 
 
 def test_a_forked_process_has_the_same_budgets_with_nothing_under_way() -> None:
-    held = budget("a", holder=HELD)
-    held.tighten(Options(create=7))
+    held = budget("a", home=HELD, limits=Options(create=7))
     send_one(held)
     registry._registry.hold()
     registry._registry.begin_anew()  # as in the child
@@ -276,7 +373,7 @@ def test_a_forked_process_has_the_same_budgets_with_nothing_under_way() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_fork_waits_for_other_threads_to_be_done_with_the_budgets() -> None:
-    held = budget("a", holder=HELD)
+    held = budget("a", home=HELD)
     send_one(held)
     for _ in range(20):
         inside, go_on = threading.Event(), threading.Event()
@@ -296,3 +393,102 @@ def test_a_fork_waits_for_other_threads_to_be_done_with_the_budgets() -> None:
             done.result(10)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert not held.buckets[EndpointGroup.CREATE].idle(0.0)
+
+
+# -- clients that are gone ----------------------------------------------------------------------------
+
+
+def test_who_waits_by_the_numbers_of_a_closed_client_goes_at_once() -> None:
+    answering = httpx.MockTransport(lambda request: httpx.Response(200, json=BALANCE))
+    with Client("token", transport=answering, api_version="v1") as generous:
+        strict = Client("token", transport=answering, api_version="v1", rate_limits=ONE)
+        strict.balance()
+        with ThreadPoolExecutor() as threads:
+            waits = threads.submit(lambda: generous.balance(timeout=1000))
+            wait_until(lambda: waiting() == 1)
+            strict.close()
+            assert waits.result(10).balance.canonical_amount == 5
+
+
+def test_the_numbers_of_a_collected_client_go_with_it() -> None:
+    answering = httpx.MockTransport(lambda request: httpx.Response(200, json=BALANCE))
+    with Client("token", transport=answering, api_version="v1") as generous:
+        strict = Client("token", transport=answering, api_version="v1", rate_limits=ONE)
+        strict.balance()
+        with pytest.raises(RateLimitError):
+            generous.balance(timeout=1)
+        with ThreadPoolExecutor() as threads:
+            waits = threads.submit(lambda: generous.balance(timeout=1000))
+            wait_until(lambda: waiting() == 1)
+            del strict
+            gc.collect()
+            assert waits.result(10).balance.canonical_amount == 5
+
+
+def test_the_numbers_of_a_client_whose_loop_was_closed_go_with_it(anyio_backend: str) -> None:
+    left: list[AsyncClient] = []
+
+    async def use_and_leave() -> None:
+        transport = Service(requests=1)
+        left.append(AsyncClient("token", transport=transport, api_version="v1", rate_limits=ONE))
+        await left[0].balance()
+
+    anyio.run(use_and_leave, backend=anyio_backend)
+    answering = httpx.MockTransport(lambda request: httpx.Response(200, json=BALANCE))
+    with Client("token", transport=answering, api_version="v1") as client:
+        for _ in range(3):
+            client.balance(timeout=1)
+
+
+def test_who_waits_by_the_numbers_of_a_client_whose_loop_is_closed_meanwhile_goes_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(account_limits, "_PATIENCE", 0.001)
+    loop = asyncio.new_event_loop()
+    strict = AsyncClient("token", transport=Service(requests=1), api_version="v1", rate_limits=ONE)
+    loop.run_until_complete(strict.balance())
+    answering = httpx.MockTransport(lambda request: httpx.Response(200, json=BALANCE))
+    with Client("token", transport=answering, api_version="v1") as generous, ThreadPoolExecutor() as threads:
+        waits = threads.submit(lambda: generous.balance(timeout=1000))
+        wait_until(lambda: waiting() == 1)
+        loop.close()
+        assert waits.result(10).balance.canonical_amount == 5
+    assert strict._driver._home.over
+
+
+def test_a_client_from_before_a_fork_is_over_in_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    home = LoopAffinity()
+    assert not home.over
+    home.check()
+    assert not home.over
+    monkeypatch.setattr(os, "getpid", lambda: 0)
+    assert home.over
+
+
+@pytest.mark.anyio
+async def test_an_asynchronous_client_is_over_with_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    home = AsyncLoopAffinity()
+    assert not home.over
+    home.check()
+    assert not home.over
+    monkeypatch.setattr(os, "getpid", lambda: 0)
+    assert home.over
+
+
+def test_slots_of_calls_whose_loop_was_closed_are_free_again() -> None:
+    """A loop that is stopped and closed with calls under way runs no ``finally`` of theirs."""
+
+    async def begin(transport: Stalling) -> AsyncClient:
+        client = AsyncClient("token", transport=transport, api_version="v1", rate_limits=ONE)
+        tasks.append(asyncio.ensure_future(client.balance(timeout=1000)))
+        await transport.begun.wait()
+        return client
+
+    tasks = list["asyncio.Future[Any]"]()
+    loop = asyncio.new_event_loop()
+    held = loop.run_until_complete(begin(Stalling(writes=False)))
+    assert balance_bucket(held) == (1, 0)
+    loop.close()
+    answering = httpx.MockTransport(lambda request: httpx.Response(200, json=BALANCE))
+    with Client("token", transport=answering, api_version="v1", rate_limits=ONE) as client:
+        client.balance(timeout=5)

@@ -54,7 +54,7 @@ class Tokens(SlotWindow):
 
 
 class Forgetful(SlotWindow):
-    """Takes a request that was given up for one that never was."""
+    """Counts a request that was given up as one that never was."""
 
     def give_back(self, now: float, holder: object, ending: RequestEnding) -> bool:
         return super().give_back(
@@ -63,14 +63,14 @@ class Forgetful(SlotWindow):
 
 
 class Hasty(SlotWindow):
-    """Lets slots cool for a little less than the window."""
+    """Makes slots cool for a little less than the window."""
 
     def __init__(self, window: float) -> None:
         super().__init__(window * 0.99)
 
 
 class Lazy(SlotWindow):
-    """Lets slots cool for longer than it takes."""
+    """Makes slots cool for longer than it takes."""
 
     def __init__(self, window: float) -> None:
         super().__init__(window * 1.1)

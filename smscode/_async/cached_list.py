@@ -48,8 +48,8 @@ class AsyncCachedList(Generic[T]):
         self._rows: Sequence[T] | None = None
         self._good_until = -math.inf
 
-    async def rows(self, left: Callable[[], float | None]) -> Sequence[T]:
-        """Give the rows; ``left`` tells the seconds that are left for it, None for the client's."""
+    async def rows(self, deadline: float) -> Sequence[T]:
+        """Return the rows, read or waited for until ``deadline``."""
         caller = AsyncCaller(self._give_back)
         try:
             while True:
@@ -61,9 +61,8 @@ class AsyncCachedList(Generic[T]):
                     if flight is None or leads:
                         self._flight = flight = _Flight(caller)
                 if leads:
-                    return await self._read(flight, left())
-                seconds = left()
-                if not await self._runtime.wait(flight.landed, math.inf if seconds is None else seconds):
+                    return await self._read(flight, deadline)
+                if not await self._runtime.wait(flight.landed, deadline - self._runtime.now()):
                     raise RequestTimeoutError(
                         "Another task's answer did not come in time.", outcome="not_sent"
                     )
@@ -73,9 +72,9 @@ class AsyncCachedList(Generic[T]):
             self._give_back(caller)
             caller.finish()
 
-    async def _read(self, flight: _Flight, timeout: float | None) -> Sequence[T]:
+    async def _read(self, flight: _Flight, deadline: float) -> Sequence[T]:
         try:
-            rows = (await self._driver.run(self._call(), timeout)).data
+            rows = (await self._driver.run(self._call(), deadline=deadline)).data
         except SmscodeError as error:
             if not isinstance(error, _OWN_TIME):
                 flight.error = error

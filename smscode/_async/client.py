@@ -9,7 +9,7 @@ from typing import Literal, NoReturn, Self, SupportsIndex, TypeVar, cast
 
 import httpx
 
-from .._concurrency import AsyncRuntime
+from .._concurrency import AsyncLoopAffinity, AsyncRuntime
 from .._http.connection import AsyncLane, AsyncLaneTransport
 from .._observer import Observer
 from .._ratelimit.registry import budget_of
@@ -113,16 +113,16 @@ class AsyncClient:
             shared=_shared_lane(transport, http_client),
         )
         self._settings = settings
+        home = AsyncLoopAffinity()
         limits = None
         if rate_limits is not None:
             # A sandbox is a service of its own, so its transport says which one it is.
             origin = getattr(transport, "origin", None)
-            budget = budget_of(
-                settings.account, origin, connections, rate_limits, timeouts.longest, runtime.clock
-            )
+            budget = budget_of(settings.account, origin, home, rate_limits, timeouts.longest, runtime.clock)
             limits = AsyncRateLimiter(budget, runtime)
         observer = Observer(on_event, settings.version, settings.base_url)
-        self._driver = AsyncDriver(connections, runtime, settings.version, retry, timeouts, limits, observer)
+        version = settings.version
+        self._driver = AsyncDriver(connections, runtime, version, retry, timeouts, limits, observer, home)
         self._waits = AsyncSmsWaits(self._driver, check_seconds("poll_interval", poll_interval))
         self.catalog = AsyncCatalog(self._driver)
         self._journal, self._owns_journal = _journal(journal)
@@ -132,7 +132,7 @@ class AsyncClient:
         self.webhook = AsyncWebhook(self._driver)
 
     def _runtime(self) -> AsyncRuntime:
-        """Give the source of time and waiting; tests put one they control in its place."""
+        """Return the source of time and waiting; tests put one they control in its place."""
         return AsyncRuntime()
 
     async def balance(self, *, timeout: float | None = None) -> Balance:
@@ -155,7 +155,7 @@ class AsyncClient:
         return cast(Answer[T], await self._purchases.deliver(buy, timeout, call.idempotency_key))
 
     def notify(self, event: Event) -> None:
-        """Tell the waits what a webhook said; ``event`` is what `smscode.webhooks.receive` gives.
+        """Pass a webhook's event to the waits; ``event`` is what `smscode.webhooks.receive` gives.
 
         A wait for that order's SMS ends at once, without a poll; without one, the event is kept for the
         waits to come (of the 10,000 orders heard of last). Events that came before, older ones and those

@@ -87,7 +87,7 @@ class AsyncConnectionPool:
         self._gate = AsyncFairSemaphore(size, runtime)
         self._shared = shared
         self._idle: deque[tuple[float, AsyncHttpConnection]] = deque()
-        self._unwanted: dict[AsyncHttpConnection, AsyncCaller | None] = {}  # and who is closing it
+        self._unwanted: dict[AsyncLane, AsyncCaller | None] = {}  # and who is closing it
         self._lock = threading.RLock()
         self._closed = False
         self._ssl_context: ssl.SSLContext | None = None
@@ -124,7 +124,7 @@ class AsyncConnectionPool:
                 self._gate.leave(caller)
 
     async def release(self, caller: AsyncCaller, *, keep: bool) -> None:
-        """Let go of what a call holds: its lane, to be used again or closed, and its place in the gate.
+        """Release what a call holds: its lane, to be used again or closed, and its place in the gate.
 
         A lane is kept from others until its answer was read: one whose server has sent an answer too many,
         or a proxy's page, would give the next call the answer to this one. A second time changes nothing.
@@ -140,7 +140,7 @@ class AsyncConnectionPool:
             self._gate.leave(caller)
 
     def give_back(self, caller: AsyncCaller) -> None:
-        """Take back what an interrupted call holds; its lane is closed by the next call that ends."""
+        """Release what an interrupted call holds; its lane is closed by the next call that ends."""
         if caller.lane is not None:
             self._give_up(caller)
         self._gate.leave(caller)
@@ -231,7 +231,7 @@ class AsyncConnectionPool:
                 self._idle.popleft()
 
     def _give_up(self, caller: AsyncCaller) -> None:
-        """Let the lane of a call be closed, if it has one."""
+        """Mark the lane of a call to be closed, if it has one."""
         with self._lock:
             lane = _lane_of(caller)
             if lane is not None and lane.owner is caller:
@@ -248,18 +248,26 @@ class AsyncConnectionPool:
                 self._unwanted.pop(lane, None)
 
     async def aclose(self) -> None:
-        """Close the lanes that are not in use, or the shared one; the others as soon as they are free."""
+        """Close the lanes that are not in use, or the shared one; the others as soon as they are free.
+
+        That is done also where everything is being cancelled, or is cancelled or interrupted meanwhile.
+        """
         with self._lock:
             self._closed = True
             while self._idle:
                 if self._idle[0][1].owner is None:
                     self._unwanted[self._idle[0][1]] = None
                 self._idle.popleft()
-        for lane in tuple(self._unwanted):
-            await lane.aclose()
-            self._unwanted.pop(lane, None)
-        if self._shared is not None:
-            await self._shared.aclose()
+        interrupted: BaseException | None = None
+        for lane in tuple(self._unwanted) if self._shared is None else (self._shared,):
+            try:
+                with self._runtime.shield(_CLOSING_GRACE):
+                    await lane.aclose()
+                self._unwanted.pop(lane, None)
+            except BaseException as error:  # whatever it is, the others are closed
+                interrupted = interrupted or error
+        if interrupted is not None:
+            raise interrupted
 
 
 def _lane_of(caller: AsyncCaller) -> AsyncHttpConnection | None:

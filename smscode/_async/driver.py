@@ -50,6 +50,7 @@ class AsyncDriver:
         timeouts: Timeouts,
         limits: AsyncRateLimiter | None,
         observer: Observer,
+        home: AsyncLoopAffinity,
     ) -> None:
         """Set up; without ``limits`` none are kept."""
         self.version: ApiVersion = version
@@ -60,7 +61,7 @@ class AsyncDriver:
         self._timeouts = timeouts
         self._limits = limits
         self._observer = observer
-        self._home = AsyncLoopAffinity()
+        self._home = home
         self.seen: Callable[[Answer[object]], None] | None = None
         self._ban = Ban()
         self._closed = False
@@ -131,7 +132,7 @@ class AsyncDriver:
             caller.finish()
 
     def _give_back(self, caller: AsyncCaller) -> None:
-        """Take back what a call still holds after its clean-up was interrupted."""
+        """Release what a call still holds after its clean-up was interrupted."""
         self._connections.give_back(caller)
         if self._limits is not None:
             self._limits.give_back(caller)
@@ -169,6 +170,8 @@ class AsyncDriver:
         """Close the connections; calls made later raise `ClientStateError`."""
         self._home.check()
         self._closed = True
+        if self._limits is not None:
+            self._limits.close(self._home)
         AsyncCaller.heal()  # a lane that an interrupted call still has is closed, too
         try:
             await self._connections.aclose()

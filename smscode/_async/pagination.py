@@ -20,14 +20,14 @@ _TURN = 1_000  # rows that are given out before others have a turn
 
 
 async def walk_pages(driver: AsyncDriver, walk: Walk[P], timeout: float | None) -> AsyncGenerator[P]:
-    """Give the pages of a walk; ``timeout`` is for each of them."""
+    """Return the pages of a walk; ``timeout`` is for each of them."""
     while (page := await next_page(driver, walk, timeout)) is not None:
         yield page
         del page  # or it would stay until the next one is there
 
 
 async def next_page(driver: AsyncDriver, walk: Walk[P], timeout: float | None) -> P | None:
-    """Give the next page of a walk that has new rows, None at the end."""
+    """Return the next page of a walk that has new rows, None at the end."""
     while (call := walk.next_call()) is not None:
         answer = await driver.run(call, timeout)
         page = walk.feed(answer.data)
@@ -37,7 +37,7 @@ async def next_page(driver: AsyncDriver, walk: Walk[P], timeout: float | None) -
 
 
 async def items_of(driver: AsyncDriver, pages: AsyncGenerator[Iterable[T]]) -> AsyncGenerator[T]:
-    """Give the rows of pages one by one; closing this closes the pages, too."""
+    """Return the rows of pages one by one; closing this closes the pages, too."""
     try:
         async for page in pages:
             for number, item in enumerate(page):
@@ -50,7 +50,7 @@ async def items_of(driver: AsyncDriver, pages: AsyncGenerator[Iterable[T]]) -> A
 
 
 async def next_rows(driver: AsyncDriver, walk: ProductWalk, timeout: float | None) -> ProductRows | None:
-    """Give the next page of products, to go through bit by bit; None at the end."""
+    """Return the next page of products, to go through bit by bit; None at the end."""
     call = walk.next_rows()
     if call is None:
         return None
@@ -62,7 +62,7 @@ async def next_rows(driver: AsyncDriver, walk: ProductWalk, timeout: float | Non
 async def walk_rows(
     driver: AsyncDriver, walk: ProductWalk, timeout: float | None
 ) -> AsyncGenerator[ProductRows]:
-    """Give the pages of a walk through products; ``timeout`` is for each of them."""
+    """Return the pages of a walk through products; ``timeout`` is for each of them."""
     while (page := await next_rows(driver, walk, timeout)) is not None:
         yield page
         del page  # or it would stay until the next one is there
@@ -75,7 +75,7 @@ def _bits(parts: Iterable[Sequence[Product]]) -> Iterator[Sequence[Product]]:
 async def products_of(
     driver: AsyncDriver, walk: ProductWalk, timeout: float | None, pages: AsyncGenerator[ProductRows]
 ) -> AsyncGenerator[Product]:
-    """Give the products of pages one by one, reading each page bit by bit; closing this closes the pages.
+    """Return the products of pages one by one, reading each page bit by bit; closing this closes the pages.
 
     What was read is dropped again before the next bit: were all of a page kept until its end, Python's
     garbage collector would look at everything in the process about once for each page.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from .._concurrency import AsyncCaller, AsyncRuntime, AsyncSignal
+from .._concurrency import AsyncCaller, AsyncLoopAffinity, AsyncRuntime, AsyncSignal
 from .._ratelimit.budget import AccountLimits
 from ..core.flow import Acquire, Pause
 from ..core.ratelimit.limiter import Lease, NoRoom
@@ -32,6 +32,7 @@ class AsyncRateLimiter:
         bucket = self._buckets[effect.group]
         with self._lock:
             now = self._clock()
+            self._budget.refresh(now)
             lease = bucket.ask(now, now + seconds, effect.urgent, caller)
         if isinstance(lease, NoRoom) or lease.granted:
             return lease
@@ -42,25 +43,27 @@ class AsyncRateLimiter:
         try:
             while True:
                 with self._lock:
-                    pause = bucket.look(lease, self._clock())
+                    now = self._clock()
+                    self._budget.refresh(now)
+                    pause = bucket.look(lease, now)
                     lease.signal = signal = AsyncSignal()
                     if lease.granted:
                         return lease
                 if isinstance(pause, NoRoom):
                     return pause
-                await self._runtime.wait(signal, pause)
+                await self._runtime.wait(signal, min(pause, self._budget.patience))
         except BaseException:
             with self._lock:
                 bucket.leave(lease, self._clock())
             raise
 
     def end(self, lease: Lease, ending: RequestEnding) -> None:
-        """Give a lease back."""
+        """Return a lease."""
         with self._lock:
             lease.bucket.end(lease, self._clock(), ending)
 
     def give_back(self, caller: AsyncCaller) -> None:
-        """Take back what an interrupted call holds, or its place in a queue."""
+        """Release what an interrupted call holds, or its place in a queue."""
         lease = caller.lease
         if lease is not None:
             with self._lock:
@@ -68,13 +71,14 @@ class AsyncRateLimiter:
             caller.lease = None
 
     def pause(self, effect: Pause) -> None:
-        """Let nobody of a group go on for a time, or nobody at all."""
-        refused = effect.lease.bucket
-        lease = None if effect.everywhere else effect.lease
+        """Hold up all requests of a group for a time."""
+        bucket = effect.lease.bucket
         with self._lock:
-            now = self._clock()
-            suspicious = False
-            for bucket in self._buckets.values() if effect.everywhere else [refused]:
-                suspicious |= bucket.pause(lease, now, effect.seconds)
+            lease = effect.lease if effect.by_service else None
+            suspicious = bucket.pause(lease, self._clock(), effect.seconds)
         if suspicious:
-            _log.warning(_SHARED, refused.group)
+            _log.warning(_SHARED, bucket.group)
+
+    def close(self, home: AsyncLoopAffinity) -> None:
+        """Remove the client's own limits from those in force for its account."""
+        self._budget.release(home)

@@ -46,7 +46,7 @@ class AsyncFairSemaphore:
             self._admit()
 
     def _admit(self) -> None:
-        """Let in who waits, as far as there is room."""
+        """Admit who waits, as far as there is room."""
         while (first := next(iter(self._waiters.items()), None)) is not None:
             caller, turn = first
             # Who has a place by now, but was not told so, is told.

@@ -28,7 +28,7 @@ class AsyncSmsWaits:
         self._lock = threading.RLock()  # a garbage collection can end an abandoned wait anywhere
 
     def notify(self, event: object) -> None:
-        """Tell the waits what a webhook said."""
+        """Pass a webhook's event to the waits."""
         if not isinstance(event, webhooks.OrderEvent | webhooks.WebhookTest | webhooks.UnknownEvent):
             raise arguments.wrong("event", "an event of smscode.webhooks", event)
         if isinstance(event, webhooks.OrderEvent):
@@ -51,7 +51,7 @@ class AsyncSmsWaits:
         return watch.result()
 
     def each(self, watches: Iterable[SmsWait], timeout: float) -> AsyncGenerator[OtpOutcome]:
-        """Give how the watches end, as they do; 0 looks once.
+        """Return how the watches end, as they do; 0 looks once.
 
         Between two of them nothing is waited for: the poll goes on for others, however slowly somebody
         goes through this.
@@ -192,5 +192,5 @@ class AsyncSmsWaits:
 
 
 def _timeout(remaining: float) -> float | None:
-    """Give the time for a call; who looks once has as much as any call."""
+    """Return the time for a call; who looks once has as much as any call."""
     return remaining if 0 < remaining < math.inf else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..core.api import webhook
+from ..core.api.call import CallKind
 from ..errors import InvalidArgumentError
 from ..models import WebhookConfig, WebhookTestResult
 from .driver import AsyncDriver
@@ -31,14 +32,15 @@ class AsyncWebhook:
         `InvalidArgumentError` raised, unless ``replace`` is true.
         """
         wanted = webhook.update(url=url)
-        config = await self.get(timeout=timeout)
+        deadline = self._driver.deadline(CallKind.CONFIG, timeout)
+        config = (await self._driver.run(webhook.get(), deadline=deadline)).data
         if config.webhook_url == url and config.webhook_disabled_at is None:
             return config
         if config.webhook_url not in (None, "", url) and not replace:
             raise InvalidArgumentError(
                 "url: the account's webhook is set to another URL; give replace=True to overwrite it."
             )
-        return (await self._driver.run(wanted, timeout)).data
+        return (await self._driver.run(wanted, deadline=deadline)).data
 
     async def test(self, *, timeout: float | None = None) -> WebhookTestResult:
         """Have the service send a test event, and read how the endpoint answered it."""

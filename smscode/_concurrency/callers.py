@@ -28,7 +28,7 @@ _unfinished: dict[Caller | _Generator, None] = {}
 
 
 def heal() -> None:
-    """Give back what interrupted calls of the synchronous clients left taken; from any thread."""
+    """Return what interrupted calls of the synchronous clients left taken; from any thread."""
     for caller in tuple(_unfinished):
         if caller.over:
             caller.finish()
@@ -69,7 +69,7 @@ class AsyncCaller:
 
     @staticmethod
     def heal() -> None:
-        """Give back what interrupted calls of the synchronous clients left taken."""
+        """Return what interrupted calls of the synchronous clients left taken."""
         heal()
 
     @staticmethod
@@ -146,7 +146,7 @@ class Caller:
 
     @staticmethod
     def heal() -> None:
-        """Give back what interrupted calls of the synchronous clients left taken."""
+        """Return what interrupted calls of the synchronous clients left taken."""
         heal()
 
     @staticmethod
@@ -173,6 +173,6 @@ class _Generator:
         return generator is None or generator.gi_frame is None
 
     def finish(self) -> None:
-        """Give back what it still holds."""
+        """Return what it still holds."""
         self._give_back()
         _unfinished.pop(self, None)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import contextvars
 import threading
-import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
 
+from .._clock import RealTime
 from .events import Event
 
 LOOK = 0.1
@@ -94,19 +94,19 @@ class Crew:
 
     def join(self, seconds: float) -> bool:
         """Wait until all threads have ended, at most so long; return True if they have."""
-        until = time.monotonic() + seconds
+        until = RealTime.monotonic() + seconds
         while True:
             self._idle = idle = Event()
             if not self._working:
                 return True
-            left = until - time.monotonic()
+            left = until - RealTime.monotonic()
             if left <= 0:
                 return False
             idle.wait(min(left, LOOK))
 
 
 class Shield:
-    """Lets a thread of a crew finish what it does in the block, also after an interrupt."""
+    """Allows a thread of a crew to finish what it does in the block, also after an interrupt."""
 
     def __init__(self) -> None:
         self._crew: Crew | None = None

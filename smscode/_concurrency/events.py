@@ -37,7 +37,7 @@ class AsyncEvent:
         self._waiters.clear()
 
     def is_set(self) -> bool:
-        """Tell whether it was set."""
+        """Return True if it was set."""
         return self._set
 
     async def wait(self, seconds: float) -> bool:
@@ -142,7 +142,7 @@ class AsyncWakes:
 
 
 def _run_soon() -> Callable[[Callable[[], None]], object]:
-    """Give the function that lets other threads run something in this event loop."""
+    """Return the function that lets other threads run something in this event loop."""
     trio = trio_lowlevel()
     if trio is None:
         return asyncio.get_running_loop().call_soon_threadsafe

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 
 from ..errors import ClientStateError
-from .backend import trio_lowlevel
+from .backend import run_here, run_is_over
 
 _FORKED = "This client was used before the process forked: make a new one after the fork."
 
@@ -22,10 +21,16 @@ class AsyncLoopAffinity:
         self._process: int | None = None
         self._run: object = None
 
+    @property
+    def over(self) -> bool:
+        """Whether the client can never be used again: its loop was closed, or this process is a fork."""
+        if self._process is None:
+            return False
+        return self._process != os.getpid() or run_is_over(self._run)
+
     def check(self) -> None:
         """Raise `ClientStateError` anywhere else."""
-        trio = trio_lowlevel()
-        run = asyncio.get_running_loop() if trio is None else trio.current_trio_token()
+        run = run_here()
         if self._process is None:
             self._process, self._run = os.getpid(), run
         if self._process != os.getpid():
@@ -42,6 +47,11 @@ class LoopAffinity:
 
     def __init__(self) -> None:
         self._process: int | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether the client can never be used again, because this process is a fork."""
+        return self._process not in (None, os.getpid())
 
     def check(self) -> None:
         """Raise `ClientStateError` anywhere else."""

@@ -16,6 +16,7 @@ from typing import TypeVar, TypeVarTuple
 import anyio
 import anyio.to_thread
 
+from .._clock import RealTime
 from .backend import trio_lowlevel
 from .callers import Caller, heal
 from .crew import LOOK, Crew, InterruptedCall, Shield, here
@@ -53,18 +54,18 @@ class AsyncRuntime:
     """Time, waiting and chance. Tests replace it to have time under control."""
 
     chance: Callable[[], float] = staticmethod(random.random)
-    clock: Callable[[], float] = staticmethod(time.monotonic)  # the same for all loops and threads
+    clock: Callable[[], float] = staticmethod(RealTime.monotonic)  # the same for all loops and threads
 
     # A client belongs to one event loop: its clock and its scopes need not be found out for every call.
     _loop_time: Callable[[], float] | None = None
     _scope: type[anyio.CancelScope] = anyio.CancelScope
 
     def now(self) -> float:
-        """Give the seconds of a clock that only goes forward."""
+        """Return the seconds of a clock that only goes forward."""
         return self._loop_now()
 
     def _loop_now(self) -> float:
-        """Give the time of the event loop."""
+        """Return the time of the event loop."""
         if self._loop_time is None:
             trio = trio_lowlevel()
             self._loop_time = asyncio.get_running_loop().time if trio is None else anyio.current_time
@@ -86,7 +87,7 @@ class AsyncRuntime:
         return await event.wait(seconds)
 
     def today(self) -> datetime:
-        """Give the date and time, for servers that do not send theirs."""
+        """Return the date and time, for servers that do not send theirs."""
         return datetime.now(UTC)
 
     def limit(self, seconds: float) -> AbstractContextManager[object]:
@@ -120,11 +121,11 @@ class Runtime:
     """Time, waiting and chance. Tests replace it to have time under control."""
 
     chance: Callable[[], float] = staticmethod(random.random)
-    clock: Callable[[], float] = staticmethod(time.monotonic)  # the same for all loops and threads
+    clock: Callable[[], float] = staticmethod(RealTime.monotonic)  # the same for all loops and threads
 
     def now(self) -> float:
-        """Give the seconds of a clock that only goes forward."""
-        return time.monotonic()
+        """Return the seconds of a clock that only goes forward."""
+        return RealTime.monotonic()
 
     def sleep(self, seconds: float) -> None:
         """Wait. A helper thread whose caller is interrupted ends the wait by `InterruptedCall`."""
@@ -141,11 +142,11 @@ class Runtime:
         """
         crew = here.crew
         look = _HEAL if crew is None else LOOK
-        until = time.monotonic() + seconds
+        until = RealTime.monotonic() + seconds
         while not event.wait(min(seconds, look)):
             if crew is not None:
                 crew.check()
-            seconds = until - time.monotonic()
+            seconds = until - RealTime.monotonic()
             if seconds <= 0:
                 return False
             heal()
@@ -159,7 +160,7 @@ class Runtime:
         return Runtime.wait(self, event, seconds)
 
     def today(self) -> datetime:
-        """Give the date and time, for servers that do not send theirs."""
+        """Return the date and time, for servers that do not send theirs."""
         return datetime.now(UTC)
 
     def limit(self, seconds: float) -> AbstractContextManager[object]:
@@ -171,7 +172,7 @@ class Runtime:
         return contextlib.nullcontext()
 
     def shield(self, seconds: float) -> AbstractContextManager[object]:
-        """Let a helper thread finish the block although its caller was interrupted."""
+        """Allow a helper thread to finish the block although its caller was interrupted."""
         return contextlib.nullcontext() if here.crew is None else Shield()
 
     def in_thread(self, function: Callable[[*Ts], R], *arguments: *Ts) -> R:

@@ -13,6 +13,7 @@ import re
 import socket
 import ssl
 from collections.abc import Iterable, Iterator
+from types import TracebackType
 from typing import cast
 from urllib.parse import unquote
 
@@ -23,6 +24,9 @@ _SOCKS = re.compile(
     r"Proxy Server could not connect: [A-Za-z -]+|Invalid username/password|Requested [A-Za-z0-9 /,-]+"
 )
 _QUOTING = ("RemoteProtocolError", "LocalProtocolError")  # of h11, httpcore and httpx
+_LIBRARIES = frozenset(
+    {"smscode", "httpx", "httpcore", "h11", "anyio", "asyncio", "trio", "ssl", "socket", "aiohttp"}
+)
 _HIDDEN = "[removed]"
 _TEMPORARY: int = getattr(socket, "EAI_AGAIN", 0)
 
@@ -40,6 +44,25 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         if isinstance(found, BaseExceptionGroup):
             left += cast("BaseExceptionGroup[BaseException]", found).exceptions
         left.append(found.__cause__ or found.__context__)
+
+
+def forget_frames(error: BaseException) -> None:
+    """Drop the frames of the HTTP libraries from an exception and its causes.
+
+    Their local variables hold the request's bytes: whoever prints tracebacks with local variables would
+    print the token with them. The frames of a caller's own transport stay, to find its defects by.
+    """
+    for cause in causes(error):
+        cause.__traceback__ = _without_libraries(cause.__traceback__)
+
+
+def _without_libraries(frames: TracebackType | None) -> TracebackType | None:
+    if frames is None:
+        return None
+    rest = _without_libraries(frames.tb_next)
+    if frames.tb_frame.f_globals.get("__name__", "").partition(".")[0] in _LIBRARIES:
+        return rest
+    return TracebackType(rest, frames.tb_frame, frames.tb_lasti, frames.tb_lineno)
 
 
 def reason(error: BaseException) -> str:
@@ -83,7 +106,7 @@ def proxy_answer(error: BaseException, secrets: Iterable[str]) -> str:
 
 
 def silence(error: BaseException, secrets: Iterable[str]) -> None:
-    """Take out of an exception and its causes what a server or proxy sent, which may repeat a secret."""
+    """Remove from an exception and its causes what a server or proxy sent, which may repeat a secret."""
     for cause in causes(error):
         if type(cause).__name__ in _QUOTING and cause.args:
             cause.args = (_clean(str(cause).partition(":")[0]),)

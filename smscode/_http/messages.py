@@ -6,7 +6,6 @@ import math
 import ssl
 from collections.abc import AsyncIterable, Iterable, Iterator, Mapping, MutableMapping
 from datetime import datetime
-from types import TracebackType
 from typing import Any, Literal, cast
 from urllib.parse import urlencode
 
@@ -26,8 +25,12 @@ from ..errors import ConfigurationError, SmscodeError
 from . import failures
 from .environment import environment_proxy as environment_proxy
 from .environment import ssl_context as ssl_context
+from .failures import forget_frames as forget_frames
 
 LARGEST_BODY = 16 * 1024 * 1024  # a full page of 10,000 products is about 4 MB
+LARGEST_HEAD = (
+    64 * 1024
+)  # what lies below looks at the size of headers only now and then, or has other limits
 
 _SHORTEST_SECRET = 8
 
@@ -43,9 +46,6 @@ _BROKEN: tuple[type[Exception], ...] = (
     *STREAM_ERRORS,
 )
 
-_LIBRARIES = frozenset(
-    {"smscode", "httpx", "httpcore", "h11", "anyio", "asyncio", "trio", "ssl", "socket", "aiohttp"}
-)
 _NEVER_SENT = (
     httpcore.ConnectError,
     httpcore.ConnectTimeout,
@@ -103,13 +103,13 @@ class SendProgress:
         self._proxy_secrets: tuple[str, ...] = ()
 
     def begin(self, *, reports: bool) -> None:
-        """Give the request to a transport that surely reports events, or perhaps does not."""
+        """Return the request to a transport that surely reports events, or perhaps does not."""
         self._own = reports
         if not reports:
             self._mark(sent=True, doubtful=True)
 
     def note(self, event: str, info: Mapping[str, object]) -> None:
-        """Take in an event; those of a proxy's CONNECT are not about the request itself."""
+        """Note an event; those of a proxy's CONNECT are not about the request itself."""
         if not self._noted:
             self._noted = True
             self._mark(sent=False, doubtful=self._before)
@@ -148,7 +148,7 @@ class SendProgress:
         return Failure("cannot be sent", error.message, raised=error)
 
     def failure(self, error: Exception) -> Failure:
-        """Say what an exception means for the request."""
+        """Return what an exception means for the request."""
         if isinstance(error, BodyError):
             return Failure(error.trouble, error.reason)
         if isinstance(error, _NEVER_POSSIBLE):
@@ -211,25 +211,6 @@ class SendProgress:
         answer = failures.proxy_answer(error, self._proxy_secrets)
         proxy = f"The proxy {self._peer}" if self._peer else "The proxy"
         return f"{proxy} refuses ({answer})." if answer else ""
-
-
-def forget_frames(error: BaseException) -> None:
-    """Drop the frames of the HTTP libraries from an exception and its causes.
-
-    Their local variables hold the request's bytes: whoever prints tracebacks with local variables would
-    print the token with them. The frames of a caller's own transport stay, to find its defects by.
-    """
-    for cause in failures.causes(error):
-        cause.__traceback__ = _without_libraries(cause.__traceback__)
-
-
-def _without_libraries(frames: TracebackType | None) -> TracebackType | None:
-    if frames is None:
-        return None
-    rest = _without_libraries(frames.tb_next)
-    if frames.tb_frame.f_globals.get("__name__", "").partition(".")[0] in _LIBRARIES:
-        return rest
-    return TracebackType(rest, frames.tb_frame, frames.tb_lasti, frames.tb_lineno)
 
 
 class Content(httpx.AsyncByteStream, httpx.SyncByteStream):
@@ -365,17 +346,24 @@ def _limit(seconds: float, remaining: float, rest: float) -> float | None:
 
 
 def extensions_of(request: httpcore.Request) -> MutableMapping[str, Any]:
-    """Give a request's time limits and trace, which httpcore annotates only in part."""
+    """Return a request's time limits and trace, which httpcore annotates only in part."""
     untyped: Any = request
     return cast("MutableMapping[str, Any]", untyped.extensions)
 
 
 def headers_of(response: httpcore.Response) -> dict[str, str]:
-    """Give the headers by their names in lower case; values of the same name are joined."""
+    """Return the headers by their names in lower case; values of the same name are joined.
+
+    Raises `httpcore.RemoteProtocolError` if they are larger than `LARGEST_HEAD` together.
+    """
     headers: dict[str, str] = {}
+    size = 0
     for raw_name, raw_value in response.headers:
+        size += len(raw_name) + len(raw_value)
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    if size > LARGEST_HEAD:
+        raise httpcore.RemoteProtocolError("the headers are too large")
     return headers
 
 

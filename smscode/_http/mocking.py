@@ -50,6 +50,7 @@ def sync_mocked() -> bool:
 
 
 def _check(client: type[httpx.Client | httpx.AsyncClient]) -> None:
-    # What respx replaces with using="httpx".
-    if replaced(getattr(client, "_transport_for_url", client.__init__)):
-        raise ConfigurationError(NOT_THROUGH_HERE)
+    # What respx with using="httpx" and some versions of vcrpy replace.
+    for name in ("_transport_for_url", "_send_single_request"):
+        if replaced(getattr(client, name, client.__init__)):
+            raise ConfigurationError(NOT_THROUGH_HERE)

@@ -87,7 +87,7 @@ class Owner:
 
 
 def forget(owner: str) -> None:
-    """Let an owner of this process count as one that has ended, although its lock file is still there."""
+    """Count an owner of this process as one that has ended, although its lock file is still there."""
     _here.discard((os.getpid(), owner))
 
 

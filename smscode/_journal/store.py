@@ -201,7 +201,7 @@ class Store:
             return Totals(*self._in_place().execute(query, (account, account)).fetchone())
 
     def leave(self) -> None:
-        """Take this journal off the owners, if the file is open and still there."""
+        """Remove this journal from the owners, if the file is open and still there."""
         if self._connection is not None:
             with self._failing():
                 connection = self._in_place()

@@ -13,7 +13,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,6 +23,7 @@ from typing import Any, Final, TypeVar
 
 from attrs import frozen
 
+from .._clock import RealTime
 from ..errors import ClientStateError, ConfigurationError, JournalError, SmscodeError
 from . import owners
 from .store import Locked, Store
@@ -233,7 +233,7 @@ class _Work:
         self._pause: float | None = None  # seconds until what waits is tried again
         self._outage = False
         self._backoff = _PAUSES[0]
-        self._prune_at = time.monotonic()
+        self._prune_at = RealTime.monotonic()
         self._stop_at: float | None = None
 
     def run(self) -> None:
@@ -251,7 +251,7 @@ class _Work:
     def _over(self) -> bool:
         if self._stop_at is None:
             return False
-        return not (self._writes or self._reads) or time.monotonic() >= self._stop_at
+        return not (self._writes or self._reads) or RealTime.monotonic() >= self._stop_at
 
     def _turn(self) -> None:
         """Do all that waits once, as far as the disk allows."""
@@ -273,7 +273,7 @@ class _Work:
                 self._pause = None
                 self._outage = False
             self._answer()
-        if self._store.is_open and self._stop_at is None and time.monotonic() >= self._prune_at:
+        if self._store.is_open and self._stop_at is None and RealTime.monotonic() >= self._prune_at:
             self._prune()
 
     def _take(self) -> None:
@@ -282,7 +282,7 @@ class _Work:
         if self._writes or self._reads:
             timeout = self._pause
         elif self._store.is_open:
-            timeout = max(0.0, self._prune_at - time.monotonic())
+            timeout = max(0.0, self._prune_at - RealTime.monotonic())
         with suppress(Empty):
             item = self._queue.get(timeout=timeout)
             while True:
@@ -293,7 +293,7 @@ class _Work:
                 elif isinstance(item, _Fork):
                     item.pause()
                 else:
-                    stop_at = time.monotonic() + item.patience
+                    stop_at = RealTime.monotonic() + item.patience
                     self._stop_at = min(stop_at, self._stop_at or stop_at)
                 item = self._queue.get_nowait()
 
@@ -324,7 +324,7 @@ class _Work:
         self._reads = waiting
 
     def _prune(self) -> None:
-        now = time.monotonic()
+        now = RealTime.monotonic()
         self._prune_at = now + _PRUNING_AGAIN
         try:
             self._prune_at = now if self._store.prune() else now + _PRUNING
@@ -367,7 +367,7 @@ class _Work:
                 self._store.leave()
                 break
             except Locked:
-                if self._stop_at is None or time.monotonic() >= self._stop_at:
+                if self._stop_at is None or RealTime.monotonic() >= self._stop_at:
                     break
             except JournalError as error:
                 _log.debug("the owner's row stays: %r", error)
@@ -384,9 +384,9 @@ def _flush() -> None:
     writers = list(_running)
     for writer in writers:
         writer.stop(_EXIT, wait=False)
-    end = time.monotonic() + _EXIT
+    end = RealTime.monotonic() + _EXIT
     for writer in writers:
-        writer.wait(max(0.0, end - time.monotonic()))
+        writer.wait(max(0.0, end - RealTime.monotonic()))
 
 
 _forks: dict[int, list[_Fork]] = {}
@@ -394,7 +394,7 @@ _forks: dict[int, list[_Fork]] = {}
 
 
 def _before_fork() -> None:
-    end = time.monotonic() + _FORK
+    end = RealTime.monotonic() + _FORK
     forks = _forks[threading.get_ident()] = []
     for writer in list(_running):
         fork = _Fork()
@@ -402,7 +402,7 @@ def _before_fork() -> None:
         writer.before_fork(fork)
     for fork in forks:
         with suppress(Empty):
-            fork.waits.get(timeout=max(0.0, end - time.monotonic()))
+            fork.waits.get(timeout=max(0.0, end - RealTime.monotonic()))
 
 
 def _after_fork() -> None:

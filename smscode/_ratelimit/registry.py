@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Hashable
 
 from ..core.ratelimit.options import RateLimits
-from .budget import AccountLimits
+from .budget import AccountLimits, Home
 
 _FEW = 16
 
@@ -22,7 +22,7 @@ class _Registry:
         self._sweep_at = _FEW
 
     def get(
-        self, key: Hashable, holder: object, make: Callable[[], AccountLimits], limits: RateLimits, now: float
+        self, key: Hashable, home: Home, make: Callable[[], AccountLimits], limits: RateLimits, now: float
     ) -> AccountLimits:
         with self._lock:
             budget = self._budgets.get(key)
@@ -31,13 +31,11 @@ class _Registry:
                     self._budgets = {key: kept for key, kept in self._budgets.items() if kept.needed(now)}
                     self._sweep_at = max(2 * len(self._budgets), _FEW)
                 budget = self._budgets[key] = make()
-            else:
-                budget.tighten(limits)
-            budget.holders.add(holder)
+            budget.admit(home, limits, now)
             return budget
 
     def hold(self) -> None:
-        """Let nobody change anything until `let_go`: a fork leaves a lock taken that another thread holds."""
+        """Hold all locks until `let_go`: a fork leaves a lock taken that another thread holds."""
         self._lock.acquire()
         for budget in self._budgets.values():
             budget.lock.acquire()
@@ -60,15 +58,16 @@ _registry = _Registry()
 def budget_of(
     account: str,
     origin: object,
-    holder: object,
+    home: Home,
     limits: RateLimits,
     longest: float,
     clock: Callable[[], float],
 ) -> AccountLimits:
-    """Give the budget of an account, which is the same one for all who ask while it is in use.
+    """Return the budget of an account, which is the same one for all clients while it is in use.
 
-    ``account`` names the account without its token, ``origin`` tells services behind one address apart,
-    ``holder`` lives as long as the budget is used, and ``longest`` are the seconds that a request may take.
+    ``account`` names the account without its token, ``origin`` tells services behind one address apart, and
+    ``longest`` are the seconds that a request may take. The ``limits`` are in force until the client of this
+    ``home`` is closed or collected, or its event loop is closed.
 
     Someone who makes a client for every request must not get a new budget with each, so one stays
     until its requests have been forgotten by the service, too.
@@ -81,7 +80,7 @@ def budget_of(
 
         return RedisBudget(account, limits, limits.redis, longest, clock)
 
-    return _registry.get((account, origin, limits.redis, clock), holder, make, limits, clock())
+    return _registry.get((account, origin, limits.redis, clock), home, make, limits, clock())
 
 
 def forget_budgets() -> None:

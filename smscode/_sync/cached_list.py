@@ -50,8 +50,8 @@ class CachedList(Generic[T]):
         self._rows: Sequence[T] | None = None
         self._good_until = -math.inf
 
-    def rows(self, left: Callable[[], float | None]) -> Sequence[T]:
-        """Give the rows; ``left`` tells the seconds that are left for it, None for the client's."""
+    def rows(self, deadline: float) -> Sequence[T]:
+        """Return the rows, read or waited for until ``deadline``."""
         caller = Caller(self._give_back)
         try:
             while True:
@@ -63,9 +63,8 @@ class CachedList(Generic[T]):
                     if flight is None or leads:
                         self._flight = flight = _Flight(caller)
                 if leads:
-                    return self._read(flight, left())
-                seconds = left()
-                if not self._runtime.wait(flight.landed, math.inf if seconds is None else seconds):
+                    return self._read(flight, deadline)
+                if not self._runtime.wait(flight.landed, deadline - self._runtime.now()):
                     raise RequestTimeoutError(
                         "Another task's answer did not come in time.", outcome="not_sent"
                     )
@@ -75,9 +74,9 @@ class CachedList(Generic[T]):
             self._give_back(caller)
             caller.finish()
 
-    def _read(self, flight: _Flight, timeout: float | None) -> Sequence[T]:
+    def _read(self, flight: _Flight, deadline: float) -> Sequence[T]:
         try:
-            rows = (self._driver.run(self._call(), timeout)).data
+            rows = (self._driver.run(self._call(), deadline=deadline)).data
         except SmscodeError as error:
             if not isinstance(error, _OWN_TIME):
                 flight.error = error

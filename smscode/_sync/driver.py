@@ -52,6 +52,7 @@ class Driver:
         timeouts: Timeouts,
         limits: RateLimiter | None,
         observer: Observer,
+        home: LoopAffinity,
     ) -> None:
         """Set up; without ``limits`` none are kept."""
         self.version: ApiVersion = version
@@ -62,7 +63,7 @@ class Driver:
         self._timeouts = timeouts
         self._limits = limits
         self._observer = observer
-        self._home = LoopAffinity()
+        self._home = home
         self.seen: Callable[[Answer[object]], None] | None = None
         self._ban = Ban()
         self._closed = False
@@ -133,7 +134,7 @@ class Driver:
             caller.finish()
 
     def _give_back(self, caller: Caller) -> None:
-        """Take back what a call still holds after its clean-up was interrupted."""
+        """Release what a call still holds after its clean-up was interrupted."""
         self._connections.give_back(caller)
         if self._limits is not None:
             self._limits.give_back(caller)
@@ -171,6 +172,8 @@ class Driver:
         """Close the connections; calls made later raise `ClientStateError`."""
         self._home.check()
         self._closed = True
+        if self._limits is not None:
+            self._limits.close(self._home)
         Caller.heal()  # a lane that an interrupted call still has is closed, too
         try:
             self._connections.close()

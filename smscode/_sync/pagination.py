@@ -22,14 +22,14 @@ _TURN = 1_000  # rows that are given out before others have a turn
 
 
 def walk_pages(driver: Driver, walk: Walk[P], timeout: float | None) -> Generator[P]:
-    """Give the pages of a walk; ``timeout`` is for each of them."""
+    """Return the pages of a walk; ``timeout`` is for each of them."""
     while (page := next_page(driver, walk, timeout)) is not None:
         yield page
         del page  # or it would stay until the next one is there
 
 
 def next_page(driver: Driver, walk: Walk[P], timeout: float | None) -> P | None:
-    """Give the next page of a walk that has new rows, None at the end."""
+    """Return the next page of a walk that has new rows, None at the end."""
     while (call := walk.next_call()) is not None:
         answer = driver.run(call, timeout)
         page = walk.feed(answer.data)
@@ -39,7 +39,7 @@ def next_page(driver: Driver, walk: Walk[P], timeout: float | None) -> P | None:
 
 
 def items_of(driver: Driver, pages: Generator[Iterable[T]]) -> Generator[T]:
-    """Give the rows of pages one by one; closing this closes the pages, too."""
+    """Return the rows of pages one by one; closing this closes the pages, too."""
     try:
         for page in pages:
             for number, item in enumerate(page):
@@ -52,7 +52,7 @@ def items_of(driver: Driver, pages: Generator[Iterable[T]]) -> Generator[T]:
 
 
 def next_rows(driver: Driver, walk: ProductWalk, timeout: float | None) -> ProductRows | None:
-    """Give the next page of products, to go through bit by bit; None at the end."""
+    """Return the next page of products, to go through bit by bit; None at the end."""
     call = walk.next_rows()
     if call is None:
         return None
@@ -64,7 +64,7 @@ def next_rows(driver: Driver, walk: ProductWalk, timeout: float | None) -> Produ
 def walk_rows(
     driver: Driver, walk: ProductWalk, timeout: float | None
 ) -> Generator[ProductRows]:
-    """Give the pages of a walk through products; ``timeout`` is for each of them."""
+    """Return the pages of a walk through products; ``timeout`` is for each of them."""
     while (page := next_rows(driver, walk, timeout)) is not None:
         yield page
         del page  # or it would stay until the next one is there
@@ -77,7 +77,7 @@ def _bits(parts: Iterable[Sequence[Product]]) -> Iterator[Sequence[Product]]:
 def products_of(
     driver: Driver, walk: ProductWalk, timeout: float | None, pages: Generator[ProductRows]
 ) -> Generator[Product]:
-    """Give the products of pages one by one, reading each page bit by bit; closing this closes the pages.
+    """Return the products of pages one by one, reading each page bit by bit; closing this closes the pages.
 
     What was read is dropped again before the next bit: were all of a page kept until its end, Python's
     garbage collector would look at everything in the process about once for each page.

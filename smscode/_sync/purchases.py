@@ -304,7 +304,7 @@ class Purchases:
             self._learn(purchase, known)
 
     def _learn(self, purchase: Purchase, known: KnownKeys) -> None:
-        """Take in what an earlier process left of a purchase: its attempts may still be open."""
+        """Add what an earlier process left of a purchase: its attempts may still be open."""
         ago = 0.0 if known.open_until is None else max(time.time() - known.open_until, 0.0)
         purchase.doubt.ended = self._runtime.now() - ago
         purchase.doubt.raised = True

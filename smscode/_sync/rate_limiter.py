@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 
-from .._concurrency import Caller, Runtime, Signal
+from .._concurrency import Caller, LoopAffinity, Runtime, Signal
 from .._ratelimit.budget import AccountLimits
 from ..core.flow import Acquire, Pause
 from ..core.ratelimit.limiter import Lease, NoRoom
@@ -34,6 +34,7 @@ class RateLimiter:
         bucket = self._buckets[effect.group]
         with self._lock:
             now = self._clock()
+            self._budget.refresh(now)
             lease = bucket.ask(now, now + seconds, effect.urgent, caller)
         if isinstance(lease, NoRoom) or lease.granted:
             return lease
@@ -44,25 +45,27 @@ class RateLimiter:
         try:
             while True:
                 with self._lock:
-                    pause = bucket.look(lease, self._clock())
+                    now = self._clock()
+                    self._budget.refresh(now)
+                    pause = bucket.look(lease, now)
                     lease.signal = signal = Signal()
                     if lease.granted:
                         return lease
                 if isinstance(pause, NoRoom):
                     return pause
-                self._runtime.wait(signal, pause)
+                self._runtime.wait(signal, min(pause, self._budget.patience))
         except BaseException:
             with self._lock:
                 bucket.leave(lease, self._clock())
             raise
 
     def end(self, lease: Lease, ending: RequestEnding) -> None:
-        """Give a lease back."""
+        """Return a lease."""
         with self._lock:
             lease.bucket.end(lease, self._clock(), ending)
 
     def give_back(self, caller: Caller) -> None:
-        """Take back what an interrupted call holds, or its place in a queue."""
+        """Release what an interrupted call holds, or its place in a queue."""
         lease = caller.lease
         if lease is not None:
             with self._lock:
@@ -70,13 +73,14 @@ class RateLimiter:
             caller.lease = None
 
     def pause(self, effect: Pause) -> None:
-        """Let nobody of a group go on for a time, or nobody at all."""
-        refused = effect.lease.bucket
-        lease = None if effect.everywhere else effect.lease
+        """Hold up all requests of a group for a time."""
+        bucket = effect.lease.bucket
         with self._lock:
-            now = self._clock()
-            suspicious = False
-            for bucket in self._buckets.values() if effect.everywhere else [refused]:
-                suspicious |= bucket.pause(lease, now, effect.seconds)
+            lease = effect.lease if effect.by_service else None
+            suspicious = bucket.pause(lease, self._clock(), effect.seconds)
         if suspicious:
-            _log.warning(_SHARED, refused.group)
+            _log.warning(_SHARED, bucket.group)
+
+    def close(self, home: LoopAffinity) -> None:
+        """Remove the client's own limits from those in force for its account."""
+        self._budget.release(home)

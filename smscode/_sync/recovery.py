@@ -64,7 +64,7 @@ class Recovery:
         self._purchases.change(intent.idempotency_key, records.close(time.time()))
 
     def see(self, answer: Answer[object]) -> None:
-        """Take in what an answer of the service shows of orders that were bought here."""
+        """Note what an answer of the service shows of orders that were bought here."""
         data = answer.data
         if answer.date is not None:
             self._date = answer.date, self._runtime.now()
@@ -87,7 +87,7 @@ class Recovery:
             self._expire()
 
     def notify(self, event: OrderEvent) -> None:
-        """Take in what a webhook says of an order that was bought here; in any thread."""
+        """Note what a webhook says of an order that was bought here; in any thread."""
         if isinstance(event, OrderCompleted):
             self._end(self._book.end_order(event.order_id, OrderStatus.COMPLETED, 0))
         elif isinstance(event, OrderCanceled):
@@ -135,7 +135,7 @@ class Recovery:
         return self._purchases.deliver(work, timeout, None)
 
     def _claimed(self, delivery: Delivery) -> list[PurchaseRecord]:
-        """Take over the rows of ended processes and store them in the book; return them, oldest first.
+        """Claim the rows of ended processes and store them in the book; return them, oldest first.
 
         Those of a claim whose call was interrupted come along: they belong to this process already.
         """

@@ -11,6 +11,8 @@ from typing import Protocol, Self, TypeAlias
 from .. import _exact
 from ..core import release
 from ..core.api import arguments
+from ..core.api import orders as calls
+from ..core.api.call import CallKind
 from ..core.release import KnownMessages, Released, ReleaseEnding, ReleaseStep
 from ..errors import (
     ClientStateError,
@@ -99,6 +101,7 @@ class Rental:
     ) -> None:
         """Set up; ``source`` buys the number, or is an order that exists."""
         self._orders = orders
+        self._driver = driver
         self._runtime = driver.runtime
         self._open = driver.open_rentals
         self._source = source
@@ -163,15 +166,16 @@ class Rental:
 
         Where no message is known yet, the order is read first, to know what is not new.
         """
+        deadline = self._driver.deadline(CallKind.RESEND, timeout)
         sms = self._known.sms
         if sms is not None:
             self._after = sms.revision, sms.code or self._after[1]
         else:
-            order = self._orders.get(self.order_id, timeout=timeout)
+            order = (self._driver.run(calls.get(self.order_id), deadline=deadline)).data
             self._after = order.sms_revision, order.otp_code
             self._known.see(order)
         before, self._known.asked_again = self._known.asked_again, True
-        result = self._orders.resend(self.order_id, timeout=timeout)
+        result = (self._driver.run(calls.resend(self.order_id), deadline=deadline)).data
         if not result.resent:
             self._known.asked_again = before
         return result
@@ -230,7 +234,8 @@ class Rental:
             self._release_at_last()
             return
         try:
-            self._store(self._release(None, self._release_timeout, math.inf))
+            until = self._driver.deadline(CallKind.TRANSITION, None) + self._release_timeout
+            self._store(self._release(math.inf, self._release_timeout, until))
         except BaseException:
             self._release_at_last()
             raise
@@ -257,10 +262,10 @@ class Rental:
         if self._known.ended:
             self._open.remove(self.order_id)
 
-    def _release(self, timeout: float | None, patience: float, until: float) -> ReleaseEnding:
-        """Give the number back; ``patience`` is the seconds until that must be allowed.
+    def _release(self, timeout: float, patience: float, until: float) -> ReleaseEnding:
+        """Return the number; ``patience`` is the seconds until that must be allowed.
 
-        ``timeout`` is in seconds for each call, None for the client's; with it none lasts beyond ``until``.
+        Each call has ``timeout`` seconds, and none lasts beyond ``until``.
         """
         steps = release.giving_back(self._known)
         try:
@@ -269,7 +274,7 @@ class Rental:
                 failure: SmscodeError | None = None
                 try:
                     left = max(until - self._runtime.now(), _LEAST)
-                    self._take(step, timeout and min(timeout, left), patience)
+                    self._take(step, min(timeout, left), patience)
                 except SmscodeError as error:
                     failure = error
                 step = steps.send(failure)
@@ -277,7 +282,7 @@ class Rental:
             ending: ReleaseEnding = end.value
             return ending
 
-    def _take(self, step: ReleaseStep, timeout: float | None, patience: float) -> None:
+    def _take(self, step: ReleaseStep, timeout: float, patience: float) -> None:
         if step == "finish":
             self._orders.finish(self.order_id, timeout=timeout)
         elif step == "read":
@@ -287,7 +292,7 @@ class Rental:
                 if order.id == self.order_id:
                     self._known.see(order)
         elif patience > 0:
-            self._orders.cancel(self.order_id, wait=True, timeout=patience)
+            self._orders.cancel(self.order_id, wait=True, timeout=min(patience, timeout))
         else:
             self._orders.cancel(self.order_id, timeout=timeout)
 

@@ -30,7 +30,7 @@ class SmsWaits:
         self._lock = threading.RLock()  # a garbage collection can end an abandoned wait anywhere
 
     def notify(self, event: object) -> None:
-        """Tell the waits what a webhook said."""
+        """Pass a webhook's event to the waits."""
         if not isinstance(event, webhooks.OrderEvent | webhooks.WebhookTest | webhooks.UnknownEvent):
             raise arguments.wrong("event", "an event of smscode.webhooks", event)
         if isinstance(event, webhooks.OrderEvent):
@@ -53,7 +53,7 @@ class SmsWaits:
         return watch.result()
 
     def each(self, watches: Iterable[SmsWait], timeout: float) -> Generator[OtpOutcome]:
-        """Give how the watches end, as they do; 0 looks once.
+        """Return how the watches end, as they do; 0 looks once.
 
         Between two of them nothing is waited for: the poll goes on for others, however slowly somebody
         goes through this.
@@ -194,5 +194,5 @@ class SmsWaits:
 
 
 def _timeout(remaining: float) -> float | None:
-    """Give the time for a call; who looks once has as much as any call."""
+    """Return the time for a call; who looks once has as much as any call."""
     return remaining if 0 < remaining < math.inf else None

@@ -28,7 +28,7 @@ class CommandGroup(TyperGroup):
     """A group of commands; see `Command`."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Give the options for the help."""
+        """Return the options for the help."""
         return _without_flag_types(super().get_params(ctx))
 
 
@@ -36,7 +36,7 @@ class Command(TyperCommand):
     """A command. In its help an option that takes no value shows no type, so that nobody gives it one."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Give the options and arguments for the help."""
+        """Return the options and arguments for the help."""
         return _without_flag_types(super().get_params(ctx))
 
 
@@ -93,7 +93,7 @@ def command(
 
 
 def paragraphs(documented: object) -> str:
-    """Give a docstring as help text: its paragraphs are one line each, to be broken anew."""
+    """Return a docstring as help text: its paragraphs are one line each, to be broken anew."""
     return "\n\n".join(" ".join(part.split()) for part in (inspect.getdoc(documented) or "").split("\n\n"))
 
 
@@ -122,7 +122,7 @@ def _run(body: Body, session: Session, options: dict[str, Any]) -> int:
 
 
 def _defect(error: Exception) -> SmscodeError:
-    """Tell of a defect without a traceback, and without the words of an error that nobody has checked."""
+    """Report a defect without a traceback, and without the words of an error that nobody has checked."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(place.filename).name}:{place.lineno}"
     return SmscodeError(

@@ -36,7 +36,7 @@ class Stop:
 
     @contextmanager
     def listening(self) -> Generator[None]:
-        """Take the place of what the signals do otherwise, while the block runs."""
+        """Replace what the signals do otherwise, while the block runs."""
         before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
         try:
             yield

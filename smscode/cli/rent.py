@@ -76,7 +76,7 @@ def _choose(
     operator: str | None,
     max_price: int | str | None,
 ) -> Product:
-    """Give the cheapest product that is meant and in stock."""
+    """Return the cheapest product that is meant and in stock."""
     found = client.catalog.find(service=service, country=country, operator=operator, max_price=max_price)
     meant = [row for row in found if product is None or row.catalog_product_id == product]
     if not meant:

@@ -78,7 +78,7 @@ class Renting:
         raise error
 
     def tell_interrupted(self) -> int:
-        """Say where things stand for somebody who did not want to wait for the number's return."""
+        """Print where things stand for somebody who did not want to wait for the number's return."""
         screen = self.session.screen
         if self.order is None:
             screen.warn(f"Interrupted. The number may have been bought: {IN_DOUBT}")
@@ -122,7 +122,7 @@ class Renting:
         release_error: SmscodeError | None,
         error: Exception | None,
     ) -> None:
-        """Tell what became of the number, and of the money."""
+        """Print what became of the number, and of the money."""
         screen = self.session.screen
         status = "unknown" if released is None else released.value
         why = "No code came in time. " if isinstance(error, OtpTimeoutError) and not self.shown else ""
@@ -157,7 +157,7 @@ def _price(order: CreatedOrder | Order) -> str:
 
 
 def _ended(order: CreatedOrder | Order, error: Exception | None) -> str:
-    """Tell how an order ended that somebody or something else has ended."""
+    """Print how an order ended that was ended by something else."""
     if not isinstance(error, OrderTerminalError):
         return f"Order {order.id} had ended already: `smscode order {order.id}` tells how."
     money = "charged" if error.status == OrderStatus.COMPLETED else "refunded"

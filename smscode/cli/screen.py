@@ -159,12 +159,12 @@ class Screen:
             self._pairs(pairs)
 
     def note(self, said: str) -> None:
-        """Say something that only helps people."""
+        """Print something that only helps people."""
         if self.live:
             self._err.print(said, style="dim")
 
     def warn(self, said: str) -> None:
-        """Say something that must be known, also by whoever reads the standard error of a script."""
+        """Print something that must be known, also by whoever reads the standard error of a script."""
         try:
             if self.as_json:
                 sys.stderr.write(json.dumps({"message": said}) + "\n")
@@ -189,7 +189,7 @@ class Screen:
         self._out.print(table)
 
     def fail(self, trouble: ErrorReport) -> None:
-        """Say what went wrong."""
+        """Print what went wrong."""
         first, *rest = trouble.lines
         try:
             if self.as_json:

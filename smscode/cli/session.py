@@ -28,7 +28,7 @@ _OTP_AFTER = 2.0
 
 
 def default_journal() -> Path:
-    """Give where purchases are written down unless --journal or SMSCODE_JOURNAL says otherwise."""
+    """Return where purchases are written down unless --journal or SMSCODE_JOURNAL says otherwise."""
     return Path(typer.get_app_dir("smscode")) / "orders.db"
 
 

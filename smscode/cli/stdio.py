@@ -13,7 +13,7 @@ _SIGPIPE = 13  # which Windows has no name for
 
 
 def open_closed() -> None:
-    """Let streams that are closed lead nowhere.
+    """Replace streams that are closed by ones that lead nowhere.
 
     Else a file or a connection that is opened later takes their place, and gets what is written to them.
     """
@@ -34,7 +34,7 @@ def escape() -> None:
 
 
 def lost(error: OSError, code: Exit, doubt: str = "") -> int:
-    """Give up the standard output, which could not be written; say why, and return the exit code.
+    """Return up the standard output, which could not be written; say why, and return the exit code.
 
     ``doubt`` is what to do where something may have been changed. The exit code is 141 where whoever read
     it has gone, as if that had ended the process, and else ``code``.

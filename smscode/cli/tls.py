@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 import time
 from typing import cast
 from urllib.parse import urlsplit
 
+import httpcore
 from attrs import frozen
 
+from .._http import failures, tcp
 from .._http.messages import ssl_context
 
 _PATIENCE = 10.0
@@ -31,10 +32,13 @@ def look(base_url: str) -> Secured:
     """
     parts = urlsplit(base_url)
     host = parts.hostname or ""
-    with (
-        socket.create_connection((host, parts.port or 443), timeout=_PATIENCE) as plain,
-        ssl_context(base_url).wrap_socket(plain, server_hostname=host) as secured,
-    ):
+    left = tcp.countdown(_PATIENCE)
+    try:
+        plain = tcp.connect(host, parts.port or 443, left)
+    except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+        raise OSError(failures.reason(error) or str(error)) from error
+    plain.settimeout(_PATIENCE)
+    with plain, ssl_context(base_url).wrap_socket(plain, server_hostname=host) as secured:
         certificate = cast(dict[str, str], secured.getpeercert())
         ends = ssl.cert_time_to_seconds(certificate["notAfter"])
         return Secured(secured.version() or "", int((ends - time.time()) // _DAY))

@@ -18,14 +18,17 @@ from .retry import TABLE, failure_kind
 
 T = TypeVar("T")
 
-_SECONDS = re.compile(r"[0-9]{1,9}")
+_HINTS = re.compile(r"(?i)(?:\s*(?:sun|mon|tue|wed|thu|fri|sat)[a-z]*,)?[^,]+")  # a date has a comma, too
+_SECONDS = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?")
+_EPOCH = 1e9  # seconds: a wait of so many makes no sense, and as a time it is one since 2001
+_EPOCH_IN_PARTS = 1e11
 _REQUEST_ID = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,128}")  # visible ASCII; a comma joins two headers
 _BEARER = re.compile(r"(?i)bearer\s+\S+")
 _LONGEST_MESSAGE = 300
 
 
 def read(call: Call[T], response: Response, version: ApiVersion) -> Generator[None, None, Answer[T]]:
-    """Give the result of a call, or raise the error its response means, pausing in a long answer.
+    """Return the result of a call, or raise the error its response means, pausing in a long answer.
 
     The body decides, not the content type: a success is a JSON object with ``success`` true and
     ``data``. Anything else that is not the documented error envelope is `InvalidResponseError`,
@@ -75,7 +78,7 @@ def read(call: Call[T], response: Response, version: ApiVersion) -> Generator[No
 
 
 def _rate(envelope: Envelope) -> FxRate | None:
-    """Give the rate beside a result; one that cannot be read does not make the result any less done."""
+    """Return the rate beside a result; one that cannot be read does not make the result any less done."""
     try:
         return envelope.fx
     except Mismatch:
@@ -151,25 +154,34 @@ def _invalid(response: Response, mismatch: Mismatch) -> InvalidResponseError:
 
 
 def find_request_id(response: Response) -> str | None:
-    """Give the ``x-request-id``, the first where there are several, None where it is unusable."""
+    """Return the ``x-request-id``, the first where there are several, None where it is unusable."""
     first = response.headers.get("x-request-id", "").partition(",")[0].strip()
     return first if _REQUEST_ID.fullmatch(first) else None
 
 
 def find_retry_after(response: Response) -> float | None:
-    """Give ``Retry-After`` in seconds, at least 0; None where there is none or it makes no sense.
+    """Return ``Retry-After`` in seconds, at least 0; None where there is none or it makes no sense.
 
-    The date form is measured against the response's own ``Date``, so the local clock need not be
-    right; it stands in only where that is missing.
+    Of a header that was sent twice, and joined by a comma, the longest wait counts. A date, or the seconds
+    since 1970, are measured against the response's own ``Date``: the local clock need not be right. It stands
+    in only where that is missing.
     """
-    value = response.headers.get("retry-after", "").strip()
-    if _SECONDS.fullmatch(value):
-        return float(value)
-    until = _date(value)
     now = _date(response.headers.get("date", "")) or response.received_at
-    if until is None or now is None:
-        return None
-    return max((until - now).total_seconds(), 0.0)
+    values = _HINTS.findall(response.headers.get("retry-after", ""))
+    return max((hint for value in values if (hint := _hint(value, now)) is not None), default=None)
+
+
+def _hint(value: str, now: datetime | None) -> float | None:
+    value = value.strip()
+    if not _SECONDS.fullmatch(value):
+        until = _date(value)
+        return None if until is None or now is None else max((until - now).total_seconds(), 0.0)
+    seconds = float(value)
+    if seconds < _EPOCH:
+        return seconds
+    while seconds >= _EPOCH_IN_PARTS:  # milliseconds, or less
+        seconds /= 1000
+    return None if now is None else max(seconds - now.timestamp(), 0.0)
 
 
 @functools.lru_cache(maxsize=16)  # the answers of one second all say the same

@@ -20,7 +20,6 @@ from ..events import (
     Retrying,
     Waited,
 )
-from ..models import EndpointGroup
 from .answers import find_request_id
 from .api.call import Answer, Call, Response
 from .decoding.converter import ApiVersion
@@ -52,17 +51,17 @@ class CallReporter:
     attempt: int = 0
 
     def started(self, call: Call[Any], base_url: str) -> None:
-        """Tell that the call begins."""
+        """Report that the call begins."""
         self.began = self.now
         self.tell(CallStarted(**self._what(call, 0), base_url=base_url))
 
     def sent(self, call: Call[Any], attempt: int) -> None:
-        """Tell that a request is sent."""
+        """Report that a request is sent."""
         self.attempt = attempt
         self.tell(RequestSent(**self._what(call, attempt)))
 
     def received(self, call: Call[Any], attempt: int, now: float, response: Response) -> None:
-        """Tell of an answer."""
+        """Report an answer."""
         what = self._what(call, attempt)
         request_id, seconds = find_request_id(response), self._passed(now)
         self.tell(
@@ -70,12 +69,12 @@ class CallReporter:
         )
 
     def failed(self, call: Call[Any], attempt: int, now: float, trouble: str, timed_out: bool) -> None:
-        """Tell that no answer came."""
+        """Report that no answer came."""
         what, seconds = self._what(call, attempt), self._passed(now)
         self.tell(RequestFailed(**what, trouble=trouble, timed_out=timed_out, seconds=seconds))
 
     def retrying(self, call: Call[Any], attempt: int, error: SmscodeError, seconds: float) -> None:
-        """Tell that the attempt is to be repeated."""
+        """Report that the attempt is to be repeated."""
         what = self._what(call, attempt)
         trouble, status = error.trouble or "unknown code", error.status_code
         self.tell(Retrying(**what, trouble=trouble, status_code=status, seconds=seconds))
@@ -83,18 +82,17 @@ class CallReporter:
     def waited(
         self, call: Call[Any], attempt: int, now: float, reason: Literal["rate limit", "retry"]
     ) -> None:
-        """Tell how long the call was held up before an attempt, unless it hardly was."""
+        """Report how long the call was held up before an attempt, unless it hardly was."""
         seconds = self._passed(now)
         if seconds >= _HARDLY:
             self.tell(Waited(**self._what(call, attempt), reason=reason, seconds=seconds))
 
-    def paused(self, call: Call[Any], attempt: int, seconds: float, *, everywhere: bool) -> None:
-        """Tell that the service asked for a pause."""
-        group: EndpointGroup | None = None if everywhere else call.endpoint.group
-        self.tell(GroupPaused(**self._what(call, attempt), group=group, seconds=seconds))
+    def paused(self, call: Call[Any], attempt: int, seconds: float) -> None:
+        """Report that the call's group pauses because its request was refused."""
+        self.tell(GroupPaused(**self._what(call, attempt), group=call.endpoint.group, seconds=seconds))
 
     def ended(self, call: Call[Any], now: float, end: Answer[Any] | BaseException) -> None:
-        """Tell how the call ended; what is no error of this package is a cancellation."""
+        """Report how the call ended; what is no error of this package is a cancellation."""
         error = end if isinstance(end, SmscodeError) else None
         known = end if isinstance(end, Answer) else error
         result: Literal["done", "cancelled"] = "done" if isinstance(end, Answer) else "cancelled"
@@ -111,7 +109,7 @@ class CallReporter:
         )
 
     def _passed(self, now: float) -> float:
-        """Give the seconds since what happened last."""
+        """Return the seconds since what happened last."""
         seconds = now - self.now
         self.now = now
         return seconds

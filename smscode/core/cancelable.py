@@ -11,7 +11,7 @@ _MARGIN = 1.0  # the service's times are whole seconds
 
 
 def seconds_until(order: Order, now: datetime) -> float:
-    """Give the seconds until the order can be cancelled; ``now`` is the service's own time."""
+    """Return the seconds until the order can be cancelled; ``now`` is the service's own time."""
     # In seconds, not as a date: the service may send one to which nothing can be added.
     if order.cancel_available_at is not None:
         left = order.cancel_available_at - now

@@ -75,16 +75,19 @@ class HeldUp:
 
 @frozen
 class Pause:
-    """Admit no more requests of the lease's group for this many seconds; of no group if ``everywhere``."""
+    """Admit no more requests of the lease's group for this many seconds.
+
+    ``by_service`` says that the service itself refused, whose limits are known here, and not a proxy.
+    """
 
     lease: Lease
     seconds: float
-    everywhere: bool
+    by_service: bool
 
 
 @frozen
 class Release:
-    """Let go of the connection that the last answer came on, now that the answer has been read.
+    """Release the connection that the last answer came on, now that the answer has been read.
 
     Without ``keep`` it is closed. What is not the service's own answer may be one that nothing asked for, and
     then the next request on the same connection would get the answer to this one: somebody else's order.
@@ -140,10 +143,12 @@ class Failure:
 
 
 def ending(result: Response | Failure | HeldUp) -> RequestEnding:
-    """Tell how a request ended for the rate limit that it counted in."""
+    """Return how a request ended for the rate limit that it counted in."""
     if isinstance(result, HeldUp):
         return RequestEnding.UNSENT
-    if isinstance(result, Response) or result.kind in ("answer too large", "unreadable answer"):
+    if isinstance(result, Response):
+        return RequestEnding.REFUSED if result.status_code == 429 else RequestEnding.ANSWERED
+    if result.kind in ("answer too large", "unreadable answer"):
         return RequestEnding.ANSWERED
     if result.kind in ("not sent", "cannot be sent"):
         return RequestEnding.UNSENT
@@ -242,10 +247,9 @@ def flow(call: Call[T], terms: CallTerms, doubt: Doubt | None = None) -> Flow[An
         refused = last.status_code == 429 or isinstance(last, RateLimitError)
         paused = lease is not None and refused and not isinstance(last, TempBannedError)
         if lease is not None and paused:
-            everywhere = what == "throttled"
-            yield Pause(lease, wait, everywhere=everywhere)
+            yield Pause(lease, wait, by_service=what != "throttled")
             if watch is not None:
-                watch.paused(call, sent, wait, everywhere=everywhere)
+                watch.paused(call, sent, wait)
         action = rule.action(kind)
         if action is Action.RECONCILE or (action is Action.CHECK and before):
             settled = yield from _reconciled(call, terms, last)
@@ -253,7 +257,7 @@ def flow(call: Call[T], terms: CallTerms, doubt: Doubt | None = None) -> Flow[An
                 return attrs.evolve(settled, attempts=sent)
         if action in (Action.STOP, Action.CHECK) or _spent(terms, kind, troubles):
             raise last
-        if reply.now + wait >= terms.deadline:
+        if reply.now + max(wait, last.retry_after or 0.0) >= terms.deadline:
             raise last
         if watch is not None:
             watch.retrying(call, sent, last, wait)
@@ -268,7 +272,7 @@ def flow(call: Call[T], terms: CallTerms, doubt: Doubt | None = None) -> Flow[An
 
 
 def _tell(watch: CallReporter, call: Call[object], sent: int, reply: EffectReply) -> None:
-    """Tell what an attempt came to."""
+    """Report what an attempt came to."""
     if isinstance(reply.result, Response):
         watch.received(call, sent, reply.now, reply.result)
     elif isinstance(reply.result, HeldUp):

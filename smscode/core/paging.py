@@ -33,11 +33,11 @@ class Walk(Protocol[P]):
     """A walk through the pages of a list."""
 
     def next_call(self) -> Call[P] | None:
-        """Give the call for the next page, None at the end."""
+        """Return the call for the next page, None at the end."""
         ...
 
     def feed(self, page: P) -> P | None:
-        """Take the page in; give its new rows as a page, None when there are none."""
+        """Add the page; return its new rows as a page, None when there are none."""
         ...
 
 
@@ -64,7 +64,7 @@ class _Seen:
         return new
 
     def _compare(self, ids: list[int]) -> list[bool] | None:
-        """Tell for each id whether it is new, here and among those before it; None where all are."""
+        """Return for each id whether it is new, here and among those before it; None where all are."""
         page: set[int] = set()
         new: list[bool] = []
         for row in ids:
@@ -75,7 +75,7 @@ class _Seen:
 
 
 def _only(items: Sequence[T], new: list[bool] | None) -> tuple[T, ...]:
-    """Give the items that are new; a page without old ones stays as it is."""
+    """Return the items that are new; a page without old ones stays as it is."""
     return tuple(items) if new is None else tuple(compress(items, new))
 
 
@@ -107,15 +107,15 @@ class ProductWalk:
         self._seen = _Seen()
 
     def next_call(self) -> Call[ProductPage] | None:
-        """Give the call for the next page, None at the end."""
+        """Return the call for the next page, None at the end."""
         return self._call
 
     def next_rows(self) -> Call[ProductRows] | None:
-        """Give the call for the next page, to go through bit by bit; None at the end."""
+        """Return the call for the next page, to go through bit by bit; None at the end."""
         return None if self._call is None else catalog.product_rows(self._call)
 
     def feed(self, page: ProductPage) -> ProductPage | None:
-        """Take the page in; give its new rows as a page, None when there are none."""
+        """Add the page; return its new rows as a page, None when there are none."""
         items = self.fresh(page.items)
         self.turn(page.limit, page.count)
         if not items:
@@ -123,7 +123,7 @@ class ProductWalk:
         return attrs.evolve(page, items=items) if items else None
 
     def fresh(self, products: Sequence[Product]) -> tuple[Product, ...]:
-        """Give those products that were not given before."""
+        """Return those products that were not given before."""
         return _only(products, self._seen.fresh([product.id for product in products]))
 
     def turn(self, limit: int, count: int) -> None:
@@ -152,11 +152,11 @@ class OrderWalk:
         self._repeated = 0
 
     def next_call(self) -> Call[OrderPage] | None:
-        """Give the call for the next page, None at the end."""
+        """Return the call for the next page, None at the end."""
         return self._call
 
     def feed(self, page: OrderPage) -> OrderPage | None:
-        """Take the page in; give its new rows as a page, None when there are none."""
+        """Add the page; return its new rows as a page, None when there are none."""
         new = self._seen.fresh([order.id for order in page.items])
         items = _only(page.items, new)
         self._repeated = 0 if items else self._repeated + 1

@@ -55,7 +55,7 @@ class NameOrId:
         return cls(name, arguments.identity(name, value))
 
     def among(self, rows: Sequence[R]) -> R:
-        """Give the row that the text names.
+        """Return the row that the text names.
 
         One that is not active counts only where no active one is called that. Raises
         `InvalidArgumentError`, with what is called similarly, when none or several fit.
@@ -101,7 +101,7 @@ def _key(text: str) -> str:
 
 
 def _close(key: str, rows: Sequence[R]) -> list[R]:
-    """Give the rows whose names hold the text, or are spelled much like it."""
+    """Return the rows whose names hold the text, or are spelled much like it."""
     named = {name: row for row in rows for name in sorted(_keys(row))}
     close = get_close_matches(key, named, _MOST_NAMED)
     close += sorted((name for name in named if len(key) > 1 and key in name), key=len)
@@ -131,7 +131,7 @@ class ProductFilter:
         return cls(version, limit, in_stock)
 
     def grants(self, products: Iterable[Product], fx: FxRate | None) -> list[Product]:
-        """Give those that are as wished; ``fx`` is the rate their prices were shown at."""
+        """Return those that are as wished; ``fx`` is the rate their prices were shown at."""
         return [
             product
             for product in products

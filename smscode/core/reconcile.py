@@ -18,7 +18,7 @@ State = Literal["done", "waiting", "ended"]
 
 
 def reads(call: Call[object]) -> tuple[Call[Order], Call[Balance] | None]:
-    """Give the calls that show what became of a cancel or finish.
+    """Return the calls that show what became of a cancel or finish.
 
     A cancel's answer states the balance, so that has to be read, too.
     """
@@ -28,7 +28,7 @@ def reads(call: Call[object]) -> tuple[Call[Order], Call[Balance] | None]:
 
 
 def judge(call: Call[object], order: Order) -> State:
-    """Tell whether the call was carried out, the order still waits for it, or it ended otherwise."""
+    """Return True if the call was carried out, the order still waits for it, or it ended otherwise."""
     if order.status == _TARGETS[call.endpoint.name]:
         return "done"
     ended = isinstance(order.status, OrderStatus) and order.status.terminal

@@ -42,7 +42,9 @@ class RetryPace(Enum):
     BACKOFF = "backoff"
     """A random part of a time that doubles."""
     THROTTLED = "throttled"
-    """A second, then a whole window of the rate limit. Not counted as an attempt."""
+    """A second, then a whole window of the rate limit. Not counted as an attempt.
+
+    Where the service names a time, a second that doubles up to a window."""
     POLL = "poll"
     """One to two seconds. Not counted as an attempt."""
 
@@ -61,7 +63,7 @@ class Rule:
     pace: RetryPace = RetryPace.BACKOFF
 
     def action(self, kind: CallKind) -> Action:
-        """Give what to do for a kind of call."""
+        """Return what to do for a kind of call."""
         found: Action = getattr(self, kind.value)
         return found
 
@@ -158,7 +160,10 @@ _MOST_ATTEMPTS = 50
 _SHORTEST = 1.0
 _WINDOW = 60.0
 _LONGEST_POLL = 2.0
+_DOUBLINGS = 64  # more than any cap; a purchase can be polled until a float has no room for them
 _JITTER = 0.1  # of the wait; added, never subtracted: no request comes earlier than it was asked to
+LONGEST_PAUSE = 300.0
+"""Seconds that a hint is believed at most: proxies name a day, or an epoch instead of seconds."""
 
 
 @frozen
@@ -167,7 +172,8 @@ class RetryPolicy:
 
     ``max_attempts`` (1..50) counts the first attempt, too; None means 4 for reads, 8 for buying,
     5 for cancel and finish, 3 for resend, 4 for webhook updates and 1 for webhook tests. The pause
-    before attempt n+1 is random between 0 and ``base * 2**(n-1)`` seconds, at most ``cap``.
+    before attempt n+1 is random between 0 and ``base * 2**(n-1)`` seconds, at most ``cap``. It is not shorter
+    than the service asks for by ``Retry-After``, and five minutes at most.
     Waiting for a rate limit, or for a purchase that is still being worked on, is not an attempt.
     """
 
@@ -185,30 +191,34 @@ class RetryPolicy:
                 raise InvalidArgumentError(f"retry.{name}: expected a finite number of seconds.")
 
     def attempts(self, kind: CallKind) -> int:
-        """Give how often a call of this kind may be tried."""
+        """Return how often a call of this kind may be tried."""
         return _ATTEMPTS[kind] if self.max_attempts is None else self.max_attempts
 
     def pause(self, pace: RetryPace, times: int, retry_after: float | None, chance: float) -> float:
         """Return the seconds to wait after the same failure has come ``times`` times (from 1).
 
         What the service asked for is a floor, with up to a tenth more. So is one second for what is not
-        counted as an attempt, which only the deadline ends. ``chance`` is a random number of 0..1.
+        counted as an attempt, which only the deadline ends. It is `LONGEST_PAUSE` at most, whatever the hint:
+        then one more request finds out. ``chance`` is a random number of 0..1.
         """
         floor = retry_after or 0.0
         if not counted(pace):
             floor = max(floor, _SHORTEST)
-        return max(self._own_pause(pace, times, retry_after, chance), floor * (1 + _JITTER * chance))
+        wait = max(self._own_pause(pace, times, retry_after, chance), floor * (1 + _JITTER * chance))
+        return min(wait, LONGEST_PAUSE)
 
     def _own_pause(self, pace: RetryPace, times: int, retry_after: float | None, chance: float) -> float:
+        doubled = 2.0 ** min(times - 1, _DOUBLINGS)
         if pace is RetryPace.THROTTLED:
-            unasked = times > 1 and retry_after is None
-            return _WINDOW * (1 + _JITTER * chance) if unasked else 0.0
+            named = (retry_after or 0.0) >= _SHORTEST  # "now" is no time: the service has just said no
+            own = min(doubled, _WINDOW) if named or times == 1 else _WINDOW
+            return own * (1 + _JITTER * chance)
         if pace is RetryPace.AT_ONCE and times == 1:
             return 0.0
         cap = min(self.cap, _LONGEST_POLL) if pace is RetryPace.POLL else self.cap
-        return chance * min(cap, self.base * 2.0 ** (times - 1))
+        return chance * min(cap, self.base * doubled)
 
 
 def counted(pace: RetryPace) -> bool:
-    """Tell whether failure_kind of this pace uses up an attempt; the rest only the deadline bounds."""
+    """Return True if failure_kind of this pace uses up an attempt; the rest only the deadline bounds."""
     return pace in (RetryPace.BACKOFF, RetryPace.AT_ONCE)

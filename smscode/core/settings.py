@@ -122,7 +122,7 @@ class Settings:
         *,
         allow_http: bool = False,
     ) -> Settings:
-        """Take what the caller gave, and the rest from SMSCODE_TOKEN and SMSCODE_BASE_URL.
+        """Use what the caller gave, and the rest from SMSCODE_TOKEN and SMSCODE_BASE_URL.
 
         ``allow_http`` lets the address be http for other hosts than this machine itself.
 

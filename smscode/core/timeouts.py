@@ -30,7 +30,8 @@ class Timeouts:
 
     ``total`` bounds a whole call: waiting for a connection, every attempt, the pauses between them
     and reading the answer. ``create`` does that for buying, which takes the service longer.
-    ``connect`` and ``read`` bound one attempt's connecting and each wait for more of its answer.
+    ``connect`` bounds one attempt's connecting, the lookup of the name and all addresses of the host
+    together, and then its TLS handshake; ``read`` bounds each wait for more of the answer.
     """
 
     total: float = 30.0
@@ -57,7 +58,7 @@ class Timeouts:
         return 600.0 if math.isinf(longest) else longest
 
     def budget(self, kind: CallKind, asked: float | None) -> float:
-        """Give the seconds a call may take: what its caller ``asked`` for, else the client's limit."""
+        """Return the seconds a call may take: what its caller ``asked`` for, else the client's limit."""
         if asked is not None:
             return check_seconds("timeout", asked)
         return self.create if kind is CallKind.CREATE else self.total

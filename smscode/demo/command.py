@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import io
 import json
-import time
 from typing import Literal, TextIO
 
 import anyio
 
 from .._async.client import AsyncClient
+from .._clock import RealTime
 from .._sync.client import Client
 from ..sandbox import Sandbox
 from ._async.rentals import rent_all as rent_all_async
@@ -33,7 +33,7 @@ def run(count: int, version: Literal["v1", "v2"], sync: bool, out: TextIO, *, as
     """
     sandbox = Sandbox(otp_after=_OTP_AFTER, balance=count * _FUNDS_PER_NUMBER)
     progress = DemoProgress(count, io.StringIO() if as_json else out)
-    began = time.monotonic()
+    began = RealTime.monotonic()
     with sandbox.serve() as server:
         how = "threads" if sync else "asyncio"
         if not as_json:
@@ -44,7 +44,7 @@ def run(count: int, version: Literal["v1", "v2"], sync: bool, out: TextIO, *, as
             rentals = anyio.run(_with_tasks, sandbox.token, server.url, version, progress)
     progress.clear()
     requests = sum(sandbox.requests.values())
-    report = Report(count, rentals, requests, time.monotonic() - began)
+    report = Report(count, rentals, requests, RealTime.monotonic() - began)
     out.write((json.dumps(report.record()) if as_json else "\n".join(report.lines())) + "\n")
     return 0 if report.adds_up else 1
 

@@ -44,7 +44,7 @@ class DemoProgress:
                 self.out.flush()
 
     def clear(self) -> None:
-        """Take the line off the terminal again."""
+        """Clear the line on the terminal."""
         if self.out.isatty():
             self.out.write("\r\x1b[K")
             self.out.flush()

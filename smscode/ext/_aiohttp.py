@@ -53,7 +53,7 @@ _FRAMING = (b"content-length", b"transfer-encoding")
 
 
 class _Tell(Protocol):
-    """Takes the events that httpcore would report, by which it is known whether a request was sent."""
+    """Receives the events that httpcore would report, by which it is known whether a request was sent."""
 
     async def __call__(self, event: str, info: Mapping[str, object]) -> None: ...
 
@@ -77,7 +77,7 @@ def transport(
 
 
 async def _ignore(event: str, info: Mapping[str, object]) -> None:
-    """Take the events of a request whose sender does not want them."""
+    """Ignore the events of a request whose sender does not want them."""
 
 
 class _Transport(AsyncLaneTransport):
@@ -144,7 +144,7 @@ class _Lane:
         raise failure
 
     async def _connect(self, url: httpcore.URL, tell: _Tell, seconds: float | None) -> Connection:
-        """Give a connection on which nothing waits that could be taken for the answer."""
+        """Return a connection on which nothing waits that could be taken for the answer."""
         way = self._ways.get((url.scheme, url.host, url.port)) or self._way(url)
         connector = self._connector
         assert connector is not None
@@ -233,7 +233,12 @@ async def _exchange(
     protocol, stream = connection.protocol, connection.transport
     if protocol is None or stream is None:
         raise aiohttp.ServerDisconnectedError
-    protocol.set_response_params(read_until_eof=True, auto_decompress=False, read_timeout=seconds)
+    protocol.set_response_params(
+        read_until_eof=True,
+        auto_decompress=False,
+        read_timeout=seconds,
+        max_field_size=messages.LARGEST_HEAD,  # all headers together have the same limit, where they are read
+    )
     stream.write(written)
     protocol.start_timeout()
     message, payload = await protocol.read()
@@ -269,7 +274,7 @@ class _Body(httpx.AsyncByteStream):
 
 
 def _failure(error: Exception) -> httpx.TransportError:
-    """Say an error in httpx's words. aiohttp's own may hold headers, so it is no cause."""
+    """Return an error as httpx's. aiohttp's own may hold headers, so it is no cause."""
     text = type(error).__name__
     if isinstance(error, aiohttp.ClientHttpProxyError):
         # Not the proxy's own words, which may hold the password it was sent.

@@ -25,7 +25,7 @@ def add_webhook(
     path: str = DEFAULT_PATH,
     shutdown_timeout: float = 10.0,
 ) -> None:
-    """Let an application receive the account's webhooks at ``path``.
+    """Add a route to an application that receives the account's webhooks at ``path``.
 
     For ``to`` and ``secret`` see `smscode.ext.asgi.webhook_app`. When the application ends, functions that
     still run have ``shutdown_timeout`` seconds left, then they are cancelled; add a client's own clean-up

@@ -34,7 +34,7 @@ class Audience:
     """The clients and functions that are told of the events of one endpoint."""
 
     def __init__(self, to: Sequence[AsyncClient | Client | Callback]) -> None:
-        """Take who is to be told; raises `InvalidArgumentError` for nobody, or for something else."""
+        """Store the listeners; raises `InvalidArgumentError` for nobody, or for something else."""
         if not to:
             raise InvalidArgumentError("to: expected a client or a function that takes the event.")
         self._clients: list[AsyncClient | Client] = []
@@ -48,7 +48,7 @@ class Audience:
                 raise arguments.wrong("to", "a client or a function that takes the event", one)
 
     def hear(self, answer: WebhookAnswer) -> Event | None:
-        """Tell the clients, which takes no time, and give the event that the functions are to be told."""
+        """Notify the clients, which takes no time; return the event to call the functions with."""
         if answer.error is not None or answer.status == HTTPStatus.LENGTH_REQUIRED:
             _log.warning("A webhook was refused with %d: %s", answer.status, answer.reason)
         if answer.event is None:
@@ -58,7 +58,7 @@ class Audience:
         return answer.event if self.callbacks else None
 
     async def tell(self, event: Event) -> None:
-        """Tell all functions at once, however long they take; what they raise is logged."""
+        """Call all functions at once, however long they take; what they raise is logged."""
         async with anyio.create_task_group() as tasks:
             for callback in self.callbacks:
                 tasks.start_soon(_tell, callback, event)
@@ -77,7 +77,7 @@ async def _tell(callback: Callback, event: Event) -> None:
 
 
 def is_async(callback: Callback) -> bool:
-    """Tell whether a function, a method or an object that is called is ``async def``."""
+    """Return True if a function, a method or an object that is called is ``async def``."""
     return inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(
         getattr(callback, "__call__", None)  # noqa: B004
     )
@@ -91,7 +91,7 @@ def report(callback: Callback, error: Exception) -> None:
 
 
 def _threads() -> anyio.CapacityLimiter:
-    """Give the threads for slow functions: not those that a web framework runs its own in."""
+    """Return the threads for slow functions: not those that a web framework runs its own in."""
     try:
         return _THREADS.get()
     except LookupError:

@@ -182,7 +182,7 @@ class AsyncEventRelay:
         await self._exit.aclose()
 
     async def notify(self, event: Event) -> None:
-        """Tell the clients of this process, then through Redis those of the others.
+        """Notify the clients of this process, then through Redis those of the others.
 
         Events about no order are for no client. Raises `ClientStateError` outside of the relay's block and
         `InvalidArgumentError` for what is no event, and nothing else: what fails is logged.
@@ -257,7 +257,7 @@ class AsyncEventRelay:
             tried.set()
 
     async def _take(self, message: Mapping[str, object] | None, subscription: _Subscription) -> None:
-        """Take what Redis says; when it says nothing, ask, and when it says nothing then, give it up."""
+        """Read what Redis says; when it says nothing, ask, and when it says nothing then, give it up."""
         if message is not None:
             self._silent = False
             self._listening.works()
@@ -274,7 +274,7 @@ class AsyncEventRelay:
             await subscription.ping()
 
     def _pass_on(self, event: Event | None) -> None:
-        """Tell the clients of a message's event. Log only the first message that has none."""
+        """Notify the clients of a message's event. Log only the first message that has none."""
         if event is not None:
             self._tell(event)
         elif not self._ignoring:
@@ -327,7 +327,7 @@ class EventRelay:
         self._exit.close()
 
     def notify(self, event: Event) -> None:
-        """Tell the clients of this process and, through Redis, the others; see `AsyncEventRelay.notify`.
+        """Notify the clients of this process and, through Redis, the others; see `AsyncEventRelay.notify`.
 
         It takes up to some seconds while Redis does not answer.
         """

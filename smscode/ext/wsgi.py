@@ -63,7 +63,7 @@ class WebhookApp:
 
 
 def _headers(environ: WSGIEnvironment) -> list[tuple[str, str]]:
-    """Give the request's headers under their own names."""
+    """Return the request's headers under their own names."""
     headers = [
         (name.removeprefix("HTTP_").replace("_", "-"), str(value))
         for name, value in environ.items()

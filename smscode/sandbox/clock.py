@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from .._clock import RealTime
 from ..errors import InvalidArgumentError
 
 
-def utc_now() -> datetime:
-    """Give the real time."""
-    return datetime.now(UTC)
+def running_clock() -> Callable[[], datetime]:
+    """Return a clock that shows the date and time of now and goes on, also in a test that freezes the time.
+
+    What is frozen is moved by hand, and that counts, too.
+    """
+    began, start = datetime.now(UTC), RealTime.monotonic()
+
+    def now() -> datetime:
+        return max(datetime.now(UTC), began + timedelta(seconds=RealTime.monotonic() - start))
+
+    return now
 
 
 class Clock:
@@ -25,7 +34,7 @@ class Clock:
         self.latest: datetime = datetime.min.replace(tzinfo=UTC)
 
     def __call__(self) -> datetime:
-        """Give the time, in UTC."""
+        """Return the time, in UTC."""
         now = self._base()
         if now.tzinfo is None:
             raise InvalidArgumentError("clock: expected an aware datetime.")

@@ -52,7 +52,7 @@ class Options:
         read_limits(self.rate_limits)
 
     def rules(self) -> Rules:
-        """Give what the account cannot choose."""
+        """Return what the account cannot choose."""
         return Rules(
             otp_after=self.otp_after,
             lifetime=self.lifetime,
@@ -70,11 +70,11 @@ class Options:
         return World(self.rules(), catalog, balance=self.balance, rate=self.rate, now=now)
 
     def limits(self) -> ServiceLimits:
-        """Give the rate limits, with nothing used up yet."""
+        """Return the rate limits, with nothing used up yet."""
         return read_limits(self.rate_limits)[0]
 
     def goes_on_as(self, kept: Options) -> Options:
-        """Give what a kept sandbox was made with, refusing what it is now asked to be instead.
+        """Return what a kept sandbox was made with, refusing what it is now asked to be instead.
 
         What has its default counts as left out.
         """

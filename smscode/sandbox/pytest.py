@@ -23,7 +23,7 @@ _SANDBOX: Final = pytest.StashKey[Sandbox]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell pytest of the marker."""
+    """Register the marker with pytest."""
     config.addinivalue_line(
         "markers",
         f"{MARKER}(**options): arguments of the Sandbox of this test, and api_version of its clients",
@@ -49,13 +49,13 @@ def _took(_: Delivery) -> int:
 
 @pytest.fixture
 def smscode_sandbox_options() -> Mapping[str, Any]:
-    """Give the arguments of `Sandbox`, and ``api_version``; override it to choose them for many tests."""
+    """Return the arguments of `Sandbox`, and ``api_version``; override it to choose them for many tests."""
     return {}
 
 
 @pytest.fixture
 def smscode_client_options() -> Mapping[str, Any]:
-    """Give further arguments of `Client` and `AsyncClient`; override it to choose them."""
+    """Return further arguments of `Client` and `AsyncClient`; override it to choose them."""
     return {}
 
 
@@ -73,13 +73,13 @@ def _smscode_options(
 
 @pytest.fixture
 def smscode_api_version(_smscode_options: Mapping[str, Any]) -> str:
-    """Give the API version of the clients; override it, with ``params=["v1", "v2"]`` to try both."""
+    """Return the API version of the clients; override it, with ``params=["v1", "v2"]`` to try both."""
     return str(_smscode_options.get("api_version", "v2"))
 
 
 @pytest.fixture
 def smscode_sandbox(request: pytest.FixtureRequest, _smscode_options: Mapping[str, Any]) -> Iterator[Sandbox]:
-    """Give a sandbox whose time is the test's.
+    """Return a sandbox whose time is the test's.
 
     Its webhooks go nowhere but to `Sandbox.deliveries`, unless ``deliver`` says otherwise.
     """
@@ -103,7 +103,7 @@ def smscode_client(
     smscode_client_options: Mapping[str, Any],
     _smscode_time: VirtualTime,
 ) -> Iterator[Client]:
-    """Give a `Client` of the sandbox."""
+    """Return a `Client` of the sandbox."""
     options = {"api_version": smscode_api_version, **smscode_client_options}
     with VirtualClient(smscode_sandbox, _smscode_time, **options) as client:
         yield client
@@ -116,7 +116,7 @@ def smscode_async_client(
     smscode_client_options: Mapping[str, Any],
     _smscode_time: VirtualTime,
 ) -> Iterator[AsyncClient]:
-    """Give an `AsyncClient` of the sandbox, for whatever runs the test's event loop.
+    """Return an `AsyncClient` of the sandbox, for whatever runs the test's event loop.
 
     It belongs to the loop that uses it first, and is closed without one.
     """

@@ -14,7 +14,7 @@ from attrs import evolve
 
 from ..errors import InvalidArgumentError
 from .checks import check_seconds, check_whole
-from .clock import Clock, utc_now
+from .clock import Clock, running_clock
 from .control.audit import Audit, audit
 from .control.history import DEFAULT_LIMIT, Entry, ScenarioChosen, SettingChanged, TimeAdvanced
 from .http.api_error import Json, Problem
@@ -111,7 +111,7 @@ class Sandbox:
         )
         if resolve is None:
             resolve = resolve_by_system if deliver is None else resolve_nothing
-        self._clock = Clock(clock or utc_now)
+        self._clock = Clock(clock or running_clock())
         now = self._clock()
         with ExitStack() as opened:
             kept: SavedState | None = None
@@ -155,7 +155,7 @@ class Sandbox:
         self._opened.close()
 
     def transport(self) -> SandboxTransport:
-        """Give the httpx transport that leads here; it fits sync and async clients alike."""
+        """Return the httpx transport that leads here; it fits sync and async clients alike."""
         return self._transport
 
     def serve(
@@ -172,7 +172,7 @@ class Sandbox:
         return serve(self._app, port, (host, *names))
 
     def asgi_app(self) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-        """Give the ASGI application that leads here, for a server of your own.
+        """Return the ASGI application that leads here, for a server of your own.
 
         What is due happens when somebody asks: only `serve` sends webhooks although nobody does.
         """
@@ -267,7 +267,7 @@ class Sandbox:
         product_id: int | None = None,
         order_id: int | None = None,
     ) -> None:
-        """Take back all scenarios, or those of one product or order; what has come of them stays."""
+        """Clear all scenarios, or those of one product or order; what has come of them stays."""
         choice = choices.ChoiceReader(
             catalog_product_id=catalog_product_id, product_id=product_id, order_id=order_id
         )
@@ -321,7 +321,7 @@ class Sandbox:
             self._app.begin_anew(world, self._options.limits())
 
     def deliver_sms(self, order_id: int, *, text: str | None = None, code: str | None = None) -> None:
-        """Let an SMS arrive now for an order that has not ended.
+        """Deliver an SMS now for an order that has not ended.
 
         ``code`` is what the service finds in ``text``, None for nothing. Without ``text`` it is the
         usual one, with ``code`` or a new code in it.
@@ -346,7 +346,7 @@ class Sandbox:
         retry_after: int | None = None,
         status: int | None = None,
     ) -> None:
-        """Let the next ``times`` requests of an operation fail, after those already scripted to.
+        """Make the next ``times`` requests of an operation fail, after those already scripted to.
 
         ``operation`` is an endpoint's name, as "orders.get". ``code`` is an error code, answered with
         its documented status or ``status``; or an HTTP status, answered bare as a proxy would. Nothing

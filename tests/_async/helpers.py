@@ -75,19 +75,19 @@ def refusal(status: int, code: str | None = None, headers: dict[str, str] | None
 
 
 def shown(money: Money | None) -> tuple[str, str, int]:
-    """Give all of an amount: two of them are equal as soon as their rupiah are."""
+    """Return all of an amount: two of them are equal as soon as their rupiah are."""
     assert money is not None
     assert money.canonical_currency == "IDR"
     return str(money.amount), money.currency, money.canonical_amount
 
 
 def body_of(request: httpx.Request) -> Any:
-    """Give what a request's body says."""
+    """Return what a request's body says."""
     return json.loads(request.content)
 
 
 def idle_lanes(client: AsyncClient) -> list[object]:
-    """Give the lanes that wait for the next request."""
+    """Return the lanes that wait for the next request."""
     return [lane for _, lane in client._driver._connections._idle]
 
 

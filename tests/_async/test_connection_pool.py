@@ -64,7 +64,7 @@ def packed(body: bytes) -> httpx.Response:
 
 
 def http(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
-    """Give an answer as it goes over the wire."""
+    """Return an answer as it goes over the wire."""
     head = "\r\n".join([f"HTTP/1.1 {status}", f"content-length: {len(body)}", *headers])
     return head.encode() + b"\r\n\r\n" + body
 
@@ -395,7 +395,7 @@ async def test_no_call_gets_the_answer_to_another_one_after_an_answer_too_many(
         async with lanes_client(base_url=server.url) as client:
             assert (await client.balance()).balance == BALANCE
             with pytest.raises(SmscodeError):
-                await client.balance()
+                await client.balance(timeout=0.9)  # less than the pause after a 429
             assert idle_lanes(client) == []
             for _ in range(2):
                 assert (await client.balance()).balance == BALANCE
@@ -481,6 +481,33 @@ async def test_a_lane_that_comes_back_after_the_end_is_closed() -> None:
         await AsyncRuntime().for_each(use, [0, 1])
         await until(lambda: not server.open)
         assert idle_lanes(client) == []
+
+
+async def test_an_interrupt_while_connections_are_closed_keeps_no_other_one_open() -> None:
+    together = threading.Barrier(4)
+
+    def respond(number: int, request: int) -> tuple[bytes, bool]:
+        together.wait(10)
+        return GOOD, False
+
+    async def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with raw_server(respond) as server:
+        client = lanes_client(base_url=server.url)
+
+        async def use(part: int) -> None:
+            await client.balance()
+
+        await AsyncRuntime().for_each(use, range(4))
+        lane = client._driver._connections._idle[0][1]
+        close, lane.aclose = lane.aclose, interrupt  # type: ignore[method-assign]
+        with pytest.raises(KeyboardInterrupt):
+            await client.aclose()
+        await until(lambda: server.open == 1)
+        lane.aclose = close  # type: ignore[method-assign]
+        await client.aclose()
+        await until(lambda: not server.open)
 
 
 class AsyncHeld(AsyncScript):

@@ -67,7 +67,7 @@ async def collect(products: AsyncIterator[Product], seen: list[Product]) -> None
 
 
 def named(arguments: dict[str, Any]) -> str:
-    """Give what names the wrong argument: the page size is the service's limit."""
+    """Return what names the wrong argument: the page size is the service's limit."""
     name = next(iter(arguments))
     return "page_size|limit" if name == "page_size" else name
 

@@ -40,7 +40,7 @@ def fx(version: Version) -> FxRate | None:
 
 
 def amount(version: Version, rupiah: int, dollars: str) -> tuple[str, str, int]:
-    """Give what an amount is shown as on a version."""
+    """Return what an amount is shown as on a version."""
     return (dollars, "USD", rupiah) if version == "v2" else (str(rupiah), "IDR", rupiah)
 
 

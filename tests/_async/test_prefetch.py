@@ -23,7 +23,7 @@ def product_page(*ids: int) -> httpx.Response:
 
 
 class AsyncWatched(AsyncScript):
-    """Tells when the second request arrives."""
+    """Notes when the second request arrives."""
 
     def __init__(self, results: list[httpx.Response | Exception]) -> None:
         super().__init__(results)
@@ -46,7 +46,7 @@ async def collect(products: AsyncIterator[Product], seen: list[int]) -> None:
 
 
 async def one_of(products: AsyncIterator[Product]) -> int:
-    """Take one product, and leave the others."""
+    """Read one product, and leave the others."""
     async for product in products:
         return product.id
     raise AssertionError("there is none")

@@ -7,7 +7,7 @@ import logging
 import httpx
 import pytest
 
-from smscode import AsyncClient, InvalidArgumentError, RateLimitError, RateLimits
+from smscode import AsyncClient, InvalidArgumentError, NotFoundError, RateLimitError, RateLimits
 from smscode._concurrency import AsyncRuntime
 from smscode.events import ClientEvent, RequestFailed, RequestSent
 from smscode.sandbox import Sandbox
@@ -131,15 +131,70 @@ async def test_a_shared_account_is_said_once(caplog: pytest.LogCaptureFixture) -
     assert sandbox.requests["GET /balance"] == 6
 
 
-async def test_a_refusal_by_a_proxy_holds_up_everything() -> None:
+async def test_a_refusal_by_a_proxy_holds_up_its_group_for_five_minutes_at_most(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     sandbox = still_sandbox()
-    script = AsyncScript([refusal(429, headers={"retry-after": "20"})], then=sandbox.transport())
+    script = AsyncScript([refusal(429, headers={"retry-after": "17812250"})], then=sandbox.transport())
     async with AsyncVirtualClient(sandbox, transport=script, timeout=100) as client:
         start = client.runtime.now()
-        await client.balance()
-        assert client.runtime.now() == pytest.approx(start + 21)
-        await client.catalog.countries()
-        assert client.runtime.now() == pytest.approx(start + 21)
+        for hint in (17_812_250, 300):
+            with pytest.raises(RateLimitError) as raised:
+                await client.balance()
+            assert raised.value.retry_after == pytest.approx(hint)
+        assert len(script.requests) == 1
+        for release in (client.orders.cancel, client.orders.finish):
+            with pytest.raises(NotFoundError):
+                await release(404)
+        assert client.runtime.now() == start
+        await client.balance(timeout=1000)
+        assert client.runtime.now() == pytest.approx(start + 300)
+    assert not [record for record in caplog.records if "something else seems to use" in record.getMessage()]
+
+
+async def test_a_hint_beyond_the_deadline_is_told_as_it_is() -> None:
+    sandbox = still_sandbox()
+    sandbox.fail_next("balance.get", "RATE_LIMIT_EXCEEDED", retry_after=86_400)
+    async with AsyncVirtualClient(sandbox) as client:
+        with pytest.raises(RateLimitError) as raised:
+            await client.balance(timeout=1000)  # five minutes of pause would fit into it
+        assert raised.value.retry_after == 86_400
+        assert sandbox.requests["GET /balance"] == 1
+
+
+class AsyncSlowProbe(httpx.AsyncBaseTransport):
+    """Refuses the first request; the second one is answered when it is told to."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._inner = sandbox.transport()
+        self.client: AsyncVirtualClient
+        self.arrivals: list[float] = []
+        self.go_on = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.arrivals.append(self.client.runtime.now())
+        if len(self.arrivals) == 1:
+            return refusal(429, "RATE_LIMIT_EXCEEDED", headers={"retry-after": "7"})
+        if len(self.arrivals) == 2:
+            await until(lambda: self.go_on)
+        return await self._inner.handle_async_request(request)
+
+
+async def test_a_probe_without_an_answer_holds_up_its_group_for_ten_seconds() -> None:
+    sandbox = still_sandbox()
+    transport = AsyncSlowProbe(sandbox)
+    client = transport.client = AsyncVirtualClient(sandbox, transport=transport, timeout=1000)
+    async with client:
+        start = client.runtime.now()
+
+        async def ask(number: int) -> None:
+            if number:
+                await until(lambda: len(transport.arrivals) == 2)
+            await client.balance()
+            transport.go_on = True
+
+        await AsyncRuntime().for_each(ask, range(2))
+    assert [arrival - start for arrival in transport.arrivals] == pytest.approx([0, 7.35, 17.35])
 
 
 async def test_clients_of_one_account_share_its_limits() -> None:

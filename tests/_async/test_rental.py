@@ -44,7 +44,7 @@ async def status_of(client: AsyncVirtualClient, order_id: int) -> OrderStatus | 
 
 
 async def ends(rental: AsyncRental, error: type[BaseException]) -> None:
-    """Let a block that has its code end with an error."""
+    """End a block that has its code with an error."""
     async with rental:
         await rental.wait_for_otp()
         raise error

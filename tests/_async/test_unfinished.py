@@ -108,7 +108,7 @@ async def test_a_purchase_is_over_when_the_end_of_its_order_is_seen(how: str, pa
 
 
 async def end_order(how: str, sandbox: Sandbox, client: AsyncVirtualClient, order_id: int) -> None:
-    """Let an order end, and the client see it."""
+    """End an order, and show that to the client."""
     if how == "cancel":
         await client.orders.cancel(order_id)
     elif how == "finish":

@@ -18,6 +18,7 @@ import pytest
 
 from smscode import ClientStateError, NetworkError, RequestTimeoutError, Timeouts
 from smscode._concurrency import AsyncRuntime, Runtime
+from smscode._http import messages
 from smscode._http.messages import SendProgress, Translator, extensions_of, for_caller, headers_of
 from smscode.core.api.call import Request
 from smscode.core.decoding.body import BodyError
@@ -479,3 +480,12 @@ def test_an_error_of_a_transport_that_may_have_sent_leaves_the_doubt() -> None:
     error.outcome = "unknown"
     assert SendProgress(doubt).refused(error) == Failure("transport failed", "lost", raised=error)
     assert doubt.raised
+
+
+def test_headers_have_a_largest_size_together() -> None:
+    def answer(size: int) -> httpcore.Response:
+        return httpcore.Response(200, headers=[(b"x", bytes(999))] * size)
+
+    assert len(messages.headers_of(answer(messages.LARGEST_HEAD // 1000))) == 1
+    with pytest.raises(httpcore.RemoteProtocolError):
+        messages.headers_of(answer(messages.LARGEST_HEAD // 1000 + 1))

@@ -146,6 +146,21 @@ async def test_a_stand_in_that_cannot_see_the_requests_lets_none_out(server: Raw
     assert server.requests == 0
 
 
+@pytest.mark.anyio
+async def test_a_stand_in_for_the_sending_of_httpx_lets_none_out(server: RawServer) -> None:
+    with mock.patch.object(httpx.Client, "_send_single_request", mock.Mock()):
+        with Client(**OPTIONS, base_url=server.url) as client:
+            with pytest.raises(ConfigurationError) as caught:
+                client.orders.create(product_id=1)
+            assert refused(caught.value)
+    with mock.patch.object(httpx.AsyncClient, "_send_single_request", mock.AsyncMock()):
+        async with AsyncClient(**OPTIONS, base_url=server.url) as tasks:
+            with pytest.raises(ConfigurationError) as caught:
+                await tasks.orders.create(product_id=1)
+            assert refused(caught.value)
+    assert server.requests == 0
+
+
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.anyio
 async def test_aiohttp_sends_nothing_past_a_stand_in(server: RawServer) -> None:

@@ -66,7 +66,7 @@ def packed(body: bytes) -> httpx.Response:
 
 
 def http(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
-    """Give an answer as it goes over the wire."""
+    """Return an answer as it goes over the wire."""
     head = "\r\n".join([f"HTTP/1.1 {status}", f"content-length: {len(body)}", *headers])
     return head.encode() + b"\r\n\r\n" + body
 
@@ -397,7 +397,7 @@ def test_no_call_gets_the_answer_to_another_one_after_an_answer_too_many(
         with lanes_client(base_url=server.url) as client:
             assert (client.balance()).balance == BALANCE
             with pytest.raises(SmscodeError):
-                client.balance()
+                client.balance(timeout=0.9)  # less than the pause after a 429
             assert idle_lanes(client) == []
             for _ in range(2):
                 assert (client.balance()).balance == BALANCE
@@ -483,6 +483,33 @@ def test_a_lane_that_comes_back_after_the_end_is_closed() -> None:
         Runtime().for_each(use, [0, 1])
         until(lambda: not server.open)
         assert idle_lanes(client) == []
+
+
+def test_an_interrupt_while_connections_are_closed_keeps_no_other_one_open() -> None:
+    together = threading.Barrier(4)
+
+    def respond(number: int, request: int) -> tuple[bytes, bool]:
+        together.wait(10)
+        return GOOD, False
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with raw_server(respond) as server:
+        client = lanes_client(base_url=server.url)
+
+        def use(part: int) -> None:
+            client.balance()
+
+        Runtime().for_each(use, range(4))
+        lane = client._driver._connections._idle[0][1]
+        close, lane.close = lane.close, interrupt  # type: ignore[method-assign]
+        with pytest.raises(KeyboardInterrupt):
+            client.close()
+        until(lambda: server.open == 1)
+        lane.close = close  # type: ignore[method-assign]
+        client.close()
+        until(lambda: not server.open)
 
 
 class Held(Script):

@@ -69,7 +69,7 @@ def collect(products: Iterator[Product], seen: list[Product]) -> None:
 
 
 def named(arguments: dict[str, Any]) -> str:
-    """Give what names the wrong argument: the page size is the service's limit."""
+    """Return what names the wrong argument: the page size is the service's limit."""
     name = next(iter(arguments))
     return "page_size|limit" if name == "page_size" else name
 

@@ -25,7 +25,7 @@ def product_page(*ids: int) -> httpx.Response:
 
 
 class Watched(Script):
-    """Tells when the second request arrives."""
+    """Notes when the second request arrives."""
 
     def __init__(self, results: list[httpx.Response | Exception]) -> None:
         super().__init__(results)
@@ -48,7 +48,7 @@ def collect(products: Iterator[Product], seen: list[int]) -> None:
 
 
 def one_of(products: Iterator[Product]) -> int:
-    """Take one product, and leave the others."""
+    """Read one product, and leave the others."""
     for product in products:
         return product.id
     raise AssertionError("there is none")

@@ -9,7 +9,7 @@ import logging
 import httpx
 import pytest
 
-from smscode import Client, InvalidArgumentError, RateLimitError, RateLimits
+from smscode import Client, InvalidArgumentError, NotFoundError, RateLimitError, RateLimits
 from smscode._concurrency import Runtime
 from smscode.events import ClientEvent, RequestFailed, RequestSent
 from smscode.sandbox import Sandbox
@@ -133,15 +133,70 @@ def test_a_shared_account_is_said_once(caplog: pytest.LogCaptureFixture) -> None
     assert sandbox.requests["GET /balance"] == 6
 
 
-def test_a_refusal_by_a_proxy_holds_up_everything() -> None:
+def test_a_refusal_by_a_proxy_holds_up_its_group_for_five_minutes_at_most(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     sandbox = still_sandbox()
-    script = Script([refusal(429, headers={"retry-after": "20"})], then=sandbox.transport())
+    script = Script([refusal(429, headers={"retry-after": "17812250"})], then=sandbox.transport())
     with VirtualClient(sandbox, transport=script, timeout=100) as client:
         start = client.runtime.now()
-        client.balance()
-        assert client.runtime.now() == pytest.approx(start + 21)
-        client.catalog.countries()
-        assert client.runtime.now() == pytest.approx(start + 21)
+        for hint in (17_812_250, 300):
+            with pytest.raises(RateLimitError) as raised:
+                client.balance()
+            assert raised.value.retry_after == pytest.approx(hint)
+        assert len(script.requests) == 1
+        for release in (client.orders.cancel, client.orders.finish):
+            with pytest.raises(NotFoundError):
+                release(404)
+        assert client.runtime.now() == start
+        client.balance(timeout=1000)
+        assert client.runtime.now() == pytest.approx(start + 300)
+    assert not [record for record in caplog.records if "something else seems to use" in record.getMessage()]
+
+
+def test_a_hint_beyond_the_deadline_is_told_as_it_is() -> None:
+    sandbox = still_sandbox()
+    sandbox.fail_next("balance.get", "RATE_LIMIT_EXCEEDED", retry_after=86_400)
+    with VirtualClient(sandbox) as client:
+        with pytest.raises(RateLimitError) as raised:
+            client.balance(timeout=1000)  # five minutes of pause would fit into it
+        assert raised.value.retry_after == 86_400
+        assert sandbox.requests["GET /balance"] == 1
+
+
+class SlowProbe(httpx.BaseTransport):
+    """Refuses the first request; the second one is answered when it is told to."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._inner = sandbox.transport()
+        self.client: VirtualClient
+        self.arrivals: list[float] = []
+        self.go_on = False
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self.arrivals.append(self.client.runtime.now())
+        if len(self.arrivals) == 1:
+            return refusal(429, "RATE_LIMIT_EXCEEDED", headers={"retry-after": "7"})
+        if len(self.arrivals) == 2:
+            until(lambda: self.go_on)
+        return self._inner.handle_request(request)
+
+
+def test_a_probe_without_an_answer_holds_up_its_group_for_ten_seconds() -> None:
+    sandbox = still_sandbox()
+    transport = SlowProbe(sandbox)
+    client = transport.client = VirtualClient(sandbox, transport=transport, timeout=1000)
+    with client:
+        start = client.runtime.now()
+
+        def ask(number: int) -> None:
+            if number:
+                until(lambda: len(transport.arrivals) == 2)
+            client.balance()
+            transport.go_on = True
+
+        Runtime().for_each(ask, range(2))
+    assert [arrival - start for arrival in transport.arrivals] == pytest.approx([0, 7.35, 17.35])
 
 
 def test_clients_of_one_account_share_its_limits() -> None:

@@ -46,7 +46,7 @@ def status_of(client: VirtualClient, order_id: int) -> OrderStatus | str:
 
 
 def ends(rental: Rental, error: type[BaseException]) -> None:
-    """Let a block that has its code end with an error."""
+    """End a block that has its code with an error."""
     with rental:
         rental.wait_for_otp()
         raise error

@@ -110,7 +110,7 @@ def test_a_purchase_is_over_when_the_end_of_its_order_is_seen(how: str, path: Pa
 
 
 def end_order(how: str, sandbox: Sandbox, client: VirtualClient, order_id: int) -> None:
-    """Let an order end, and the client see it."""
+    """End an order, and show that to the client."""
     if how == "cancel":
         client.orders.cancel(order_id)
     elif how == "finish":

@@ -51,6 +51,8 @@ HTML_TYPE = ("content-type", "text/html")
 DATE = ("date", "Sun, 14 Jun 2026 04:00:00 GMT")
 LATER = ("retry-after", "Sun, 14 Jun 2026 04:01:30 GMT")
 PAUSED = gives(5, "balance.canonical_amount", sent=2, slept=[1.05])
+PAUSED_FOR_LONG = gives(5, "balance.canonical_amount", sent=2, slept=[94.5])
+CUT_OFF = gives(5, "balance.canonical_amount", sent=2, slept=[300.0])
 GOES_ON = PAUSED  # what is not counted as an attempt is a second apart, whatever the hint
 
 NOT_MESSAGES: Sequence[object] = (None, {}, [], 5, "")
@@ -77,7 +79,7 @@ def throttled(*headers: Header) -> Reply:
 
 
 def retry_after(seconds: float | None, *values: str) -> list[Case]:
-    """Say what each ``Retry-After`` comes to; None: nothing, so the client's own pace."""
+    """Return what each ``Retry-After`` comes to; None: nothing, so the client's own pace."""
     # Half of the largest jitter, a tenth, is added to what was asked for; it is at least a second.
     pause = max(seconds or 0.0, 1.0) * 1.05
     check = gives(5, "balance.canonical_amount", sent=2, slept=[pause])
@@ -240,10 +242,28 @@ HEADERS: list[Case] = [
     *retry_after(7, " 7 "),
     *retry_after(90, "Sun, 14 Jun 2026 04:01:30 GMT", "Sunday, 14-Jun-26 04:01:30 GMT"),
     *retry_after(
-        None, "-1", "1.5", "nan", "inf", "1e9", "\u00b2", "\uff15", "+5", "5, 5", "", "2026-06-14T04:01:30Z"
+        None, "-1", "nan", "inf", "1e9", "\u00b2", "\uff15", "+5", "1.", "", ",", "2026-06-14T04:01:30Z"
     ),
+    *retry_after(
+        90, "Sun Jun 14 04:01:30 2026", "Sun, 14 Jun 2026 04:01:30 -0000", "1781409690", "1781409690000"
+    ),
+    *retry_after(1.5, "1.5", "0, 1.5"),
+    *retry_after(5, "5, 5", "soon, 5", "-1, 5", "5, Sun, 14 Jun 2026 04:00:02 GMT"),
     talk("P38", GOES_ON, PATIENT, throttled(DATE, ("retry-after", "Sun, 14 Jun 2026 03:59:00 GMT")), GOOD),
-    talk("P38", PAUSED, PATIENT, throttled(("retry-after", "5"), ("retry-after", "5")), GOOD),
+    *(
+        talk(
+            "P38",
+            PAUSED_FOR_LONG,
+            PATIENT,
+            throttled(DATE, ("retry-after", first), ("retry-after", second)),
+            GOOD,
+        )
+        for first, second in (("90", "5"), ("5", "90"), ("5", LATER[1]), (LATER[1], "soon"))
+    ),
+    *(
+        talk("P39", CUT_OFF, BALANCE.on(timeout=None), throttled(DATE, ("retry-after", value)), GOOD)
+        for value in ("301", "86400", "864000000", "Sun, 14 Jun 9999 04:00:00 GMT", "99999999999")
+    ),
     talk(
         "P39",
         fails(RateLimitError, "Scripted", "rejected", retry_after=86_400.0),

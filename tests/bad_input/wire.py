@@ -26,7 +26,7 @@ REDIRECT = fails(InvalidResponseError, "got a redirect, which is never followed"
 
 
 def http(body: bytes, *headers: bytes, status: bytes = b"200 OK") -> bytes:
-    """Give an answer as it goes over the wire; without headers it states its length."""
+    """Return an answer as it goes over the wire; without headers it states its length."""
     return b"\r\n".join([b"HTTP/1.1 " + status, *(headers or [b"content-length: %d" % len(body)]), b"", body])
 
 
@@ -71,12 +71,12 @@ WIRE: list[Case] = [
     *wires("P44", DAMAGED, encoded(b"gzip", b"not gzip"), encoded(b"gzip", gzip.compress(BODY)[:-9])),
     *wires("P45", GIVES, INTERIM + http(BODY), INTERIM * 50 + http(BODY)),
     *wires("P45", GIVES, *(b"HTTP/1.1 %b\r\n\r\n" % status + http(BODY) for status in (b"102 X", b"103 X"))),
-    # However many there are, the deadline of the call bounds them.
+    # However many there are, the deadline of the call bounds them. It is long enough to connect before.
     *wires(
         "P45",
         fails(RequestTimeoutError, "No answer in time", "unknown"),
         INTERIM * 50_000,
-        step=BALANCE.on(timeout=0.02),
+        step=BALANCE.on(timeout=0.5),
     ),
     *wires("P45", BROKE, http(b"", b"upgrade: x", b"connection: upgrade", status=b"101 X"), closes=True),
     *wires("P46", BROKE, *statuses(["0", "99", "abc", "-1", "1000"], BODY), closes=True),

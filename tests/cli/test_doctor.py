@@ -26,7 +26,7 @@ from .harness import Done, Shell, always
 
 
 def found(done: Done) -> dict[str, tuple[str, str]]:
-    """Give the state and the message of every check."""
+    """Return the state and the message of every check."""
     return {name: (state, said) for state, name, said in done.rows}
 
 

@@ -17,7 +17,7 @@ from .harness import Shell
 
 @pytest.fixture
 def client(shell: Shell) -> Client:
-    """Give a client of the account that the commands use; SMS come only when they are delivered."""
+    """Return a client of the account that the commands use; SMS come only when they are delivered."""
     sandbox = shell.use(Sandbox(otp_after=None))
     return Client(sandbox.token, transport=sandbox.transport())
 

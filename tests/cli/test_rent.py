@@ -47,7 +47,7 @@ class Interfering(SandboxTransport):
 
 @pytest.fixture
 def happen(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, list[Any]]]:
-    """Give what is to happen when requests of a path arrive, from the next on; the sandbox sends no SMS."""
+    """Return what is to happen when requests of a path arrive, from the next on; the sandbox sends no SMS."""
     sandbox = shell.use(Sandbox(otp_after=None))
     happenings: dict[str, list[Any]] = {}
     transport = Interfering(sandbox, happenings)

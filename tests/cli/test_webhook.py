@@ -48,7 +48,7 @@ NEW_KIND = BODY.replace(b"order.otp_received", b"order.transformed")
 
 @pytest.fixture
 def client(shell: Shell) -> Client:
-    """Give a client of an account whose webhook answers 204, or what it is told to in ``answers``."""
+    """Return a client of an account whose webhook answers 204, or what it is told to in ``answers``."""
     sandbox = shell.use(Sandbox(deliver=lambda delivery: answers.pop() if answers else 204))
     return Client(sandbox.token, transport=sandbox.transport())
 

@@ -92,7 +92,7 @@ def rows(source: str) -> list[dict[str, Any]]:
 
 
 def samples(*kinds: str) -> list[Sample]:
-    """Give the samples of some kinds from both sources, one for each version they are valid for."""
+    """Return the samples of some kinds from both sources, one for each version they are valid for."""
     return [
         Sample(
             row["name"], row["kind"], version, row["operation"], row["status"], row["headers"], row["body"]
@@ -158,7 +158,7 @@ def error_of(operation: str, response: Response, version: ApiVersion = "v2") -> 
 
 
 def attempt(run: Callable[[], object]) -> object:
-    """Give a result, or the expected error that came instead; any other error is a defect."""
+    """Return a result, or the expected error that came instead; any other error is a defect."""
     try:
         return run()
     except (SmscodeError, BodyError) as error:
@@ -166,7 +166,7 @@ def attempt(run: Callable[[], object]) -> object:
 
 
 def places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Give every (container, key) in a JSON object or array, outside in."""
+    """Return every (container, key) in a JSON object or array, outside in."""
     keys: Iterable[Any] = value.keys() if hasattr(value, "keys") else range(len(value))
     for key in list(keys):
         yield value, key
@@ -185,7 +185,7 @@ def usd(amount: str, canonical: int) -> dict[str, object]:
 
 
 def exactly(value: object) -> tuple[type, str]:
-    """Give a value's type and text: True is not 1, and 1.0 is not 1."""
+    """Return a value's type and text: True is not 1, and 1.0 is not 1."""
     return type(value), str(value)
 
 

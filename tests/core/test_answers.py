@@ -261,11 +261,30 @@ def test_413_and_429_speak_for_themselves(body: bytes, status: int, class_: type
         ("Sunday, 14-Jun-26 04:01:30 GMT", 90),
         ("Sun, 14 Jun 2026 11:01:30 +0700", 90),
         ("Sun, 14 Jun 2026 03:00:00 GMT", 0),
+        ("Sun Jun 14 04:01:30 2026", 90),
+        ("Sun, 14 Jun 2026 04:01:30 -0000", 90),
+        ("Sun, 14 Jun 2026 04:01:30", 90),
+        ("1.5", 1.5),
+        ("0.25", 0.25),
+        # Sent twice: the longest counts, and what makes no sense does not.
+        ("5, 5", 5),
+        ("5,60, 7", 60),
+        ("-1, 5", 5),
+        ("soon, 5", 5),
+        ("5, ", 5),
+        (", ,5", 5),
+        ("5, Sun, 14 Jun 2026 04:01:30 GMT", 90),
+        ("Sunday, 14-Jun-26 04:01:30 GMT, 100", 100),
+        ("Sun, 14 Jun 2026 04:01:30 GMT, Sun, 14 Jun 2026 04:02:00 GMT", 120),
+        # Seconds since 1970, and thousandths and millionths of them.
+        ("1781409690", 90),
+        ("1781409690.5", 90.5),
+        ("1781409690000", 90),
+        ("1781409690000000", 90),
+        ("1000000000", 0),
     ],
 )
-def test_retry_after_is_whole_seconds_or_a_date_against_the_services_own_clock(
-    value: str, seconds: float
-) -> None:
+def test_retry_after_is_seconds_or_a_time_against_the_services_own_clock(value: str, seconds: float) -> None:
     response = respond({}, 429, {"retry-after": value, "date": DATE})
     assert answers.find_retry_after(response) == seconds
 
@@ -276,20 +295,24 @@ def test_retry_after_is_whole_seconds_or_a_date_against_the_services_own_clock(
         *(
             "",
             "-1",
-            "1.5",
+            "-1.5",
+            "1.",
+            ".5",
+            "1.5.5",
             "nan",
             "inf",
             "1e9",
             "+5",
-            "5, 5",
             "5 s",
             "1_0",
             "0x10",
             "\u00b2",
             "\uff15",
             "\u0665",
+            "9" * 21,
         ),
-        *("9999999999", "soon", "14 Jun 2026", "2026-06-14T04:01:30Z", "Sun, 99 Jun 2026 04:01:30 GMT"),
+        *("soon", "14 Jun 2026", "2026-06-14T04:01:30Z", "Sun, 99 Jun 2026 04:01:30 GMT"),
+        *(",", "-1, soon", "Sun, soon"),
     ],
 )
 def test_any_other_retry_after_counts_as_absent(value: str) -> None:
@@ -303,12 +326,14 @@ def test_the_time_of_arrival_stands_in_for_a_date_that_is_missing_or_wrong(date:
     headers = {"retry-after": "Sun, 14 Jun 2026 04:01:30 GMT", **date}
     response = respond({}, 429, headers)
     assert answers.find_retry_after(response) is None
+    assert answers.find_retry_after(respond({}, 429, {"retry-after": "1781409690"})) is None
     arrived = evolve(response, received_at=datetime(2026, 6, 14, 4, 1, tzinfo=UTC))
     assert answers.find_retry_after(arrived) == 30
 
 
 @given(
     st.text(max_size=30)
+    | st.text("0123456789.,-+ :SunJGMTe", max_size=40)
     | st.from_regex(r"\A[A-Z][a-z]{2}, \d{1,2} Jun \d{1,6} \d\d:\d\d:\d\d [-+]?\w{1,5}\Z")
 )
 def test_no_retry_after_makes_a_negative_or_infinite_wait(value: str) -> None:

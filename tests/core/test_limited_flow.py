@@ -87,7 +87,7 @@ def groups(effects: list[Effect]) -> list[tuple[EndpointGroup, bool]]:
 
 
 def pauses(effects: list[Effect]) -> list[tuple[float, bool]]:
-    return [(effect.seconds, effect.everywhere) for effect in effects if isinstance(effect, Pause)]
+    return [(effect.seconds, effect.by_service) for effect in effects if isinstance(effect, Pause)]
 
 
 def test_every_attempt_takes_a_slot_and_only_repetitions_are_urgent() -> None:
@@ -181,24 +181,25 @@ def test_a_refusal_pauses_its_group_instead_of_sleeping() -> None:
     effects, error = drive(calls.balance.get(), [refused, GOOD])
     assert error is None
     assert [type(effect) for effect in effects] == [Acquire, Send, Pause, Acquire, Send]
-    assert pauses(effects) == [(7 * 1.05, False)]
+    assert pauses(effects) == [(7 * 1.05, True)]
 
 
 def test_a_refusal_pauses_its_group_also_when_the_call_gives_up() -> None:
     refused = refusal(429, "RATE_LIMIT_EXCEEDED", retry_after="86400")
     effects, error = drive(calls.balance.get(), [refused], deadline=30.0)
     assert isinstance(error, RateLimitError)
-    assert len(pauses(effects)) == 1
+    assert error.retry_after == 86400
+    assert pauses(effects) == [(300.0, True)]
 
 
-def test_a_refusal_by_a_proxy_pauses_everything() -> None:
+def test_a_refusal_by_a_proxy_pauses_its_group_and_says_nothing_about_the_limit() -> None:
     effects, _ = drive(calls.balance.get(), [answer(429, b"<html>slow down</html>", retry_after="3"), GOOD])
-    assert pauses(effects) == [(3 * 1.05, True)]
+    assert pauses(effects) == [(3 * 1.05, False)]
 
 
 def test_a_429_with_another_code_pauses_its_group_too() -> None:
     effects, _ = drive(calls.balance.get(), [refusal(429, "INTERNAL_ERROR", retry_after="3"), GOOD])
-    assert pauses(effects) == [(3 * 1.05, False)]
+    assert pauses(effects) == [(3 * 1.05, True)]
 
 
 def test_a_ban_is_no_pause() -> None:
@@ -216,6 +217,8 @@ def test_a_busy_service_is_no_pause() -> None:
 def test_what_surely_was_not_sent_does_not_count(what: str) -> None:
     trouble = TROUBLES[what]
     expected = RequestEnding.UNSENT if TABLE[what].outcome == "not_sent" else RequestEnding.ANSWERED
+    if isinstance(trouble, Response) and trouble.status_code == 429:
+        expected = RequestEnding.REFUSED
     lost = {"transport failed", "connection broke", "kept-alive connection broke"}
     assert ending(trouble) is (RequestEnding.LOST if what in lost else expected)
 
@@ -246,11 +249,11 @@ def test_a_share_is_rounded_down_and_less_than_one_takes_longer() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("share", bad) for bad in (0, -0.5, 1.01, float("nan"), "1", True, None)),
-        *(("window", bad) for bad in (0, float("inf"), float("nan"), "60")),
+        *(("share", bad) for bad in (0, -0.5, 1.01, 1e-9, 5e-324, float("nan"), "1", True, None)),
+        *(("window", bad) for bad in (0, 1e-5, 86_401, float("inf"), float("nan"), "60")),
         *((group.value, bad) for group in EndpointGroup for bad in (0, 1.5, "5", True, 10**10)),
     ],
 )
 def test_numbers_out_of_range_are_refused(name: str, value: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match=f"^rate_limits.{name}: expected"):
+    with pytest.raises(InvalidArgumentError, match=f"^rate_limits.{name}: (expected|leaves less)"):
         RateLimits(**{name: value})

@@ -51,7 +51,7 @@ CLOCKS = {"now", "utcnow", "today"}
 
 
 def imported(path: Path) -> Iterator[str]:
-    """Give the dotted names of the modules that a file imports, relative ones resolved."""
+    """Return the dotted names of the modules that a file imports, relative ones resolved."""
     package = ["smscode", *path.relative_to(PACKAGE).parts[:-1]]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

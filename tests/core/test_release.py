@@ -279,7 +279,7 @@ Turn = tuple[str, str]
 
 
 def played(turns: tuple[Turn, ...], *, new: bool) -> tuple[KnownMessages, Service, ReleaseEnding] | None:
-    """Give a number back, with an event before each step and a fault in it; None if there are more steps."""
+    """Return a number, with an event before each step and a fault in it; None if there are more steps."""
     service, known, left = Service(new=new), KnownMessages(), list(turns)
     steps = release.giving_back(known)
     try:

@@ -164,7 +164,7 @@ def test_every_trouble_has_a_sample_here() -> None:
 
 @pytest.mark.parametrize("what", TROUBLES)
 def test_a_connection_is_kept_after_an_answer_of_the_service_only(what: str) -> None:
-    run = drive(CALLS[CallKind.CREATE](), [TROUBLES[what]], policy=RetryPolicy(max_attempts=1))
+    run = drive(CALLS[CallKind.CREATE](), [TROUBLES[what]], deadline=0.0)
     foreign = {
         "unreadable answer",
         "unavailable",
@@ -316,18 +316,35 @@ def test_a_second_refusal_without_a_time_waits_for_a_whole_window() -> None:
     assert run.slept == [1.0, 60.0]
 
 
-@pytest.mark.parametrize("hint", ["0", None])
+@pytest.mark.parametrize("hint", ["0", "0.5", "-1", "Wed, 21 Oct 2015 07:28:00 GMT", None])
 @pytest.mark.parametrize("chance", [0.0, 1.0])
-def test_what_is_not_counted_as_an_attempt_is_at_least_a_second_apart(
-    hint: str | None, chance: float
-) -> None:
+def test_no_hint_makes_a_call_come_sooner_than_without_one(hint: str | None, chance: float) -> None:
     headers = {} if hint is None else {"retry_after": hint}
     forever = itertools.repeat(refusal(409, "REQUEST_IN_PROGRESS", **headers))
     run = drive(CALLS[CallKind.CREATE](), forever, deadline=30, chance=chance)
     assert 1.0 <= min(run.slept) <= max(run.slept) <= 2.0
-    throttled = itertools.repeat(refusal(429, "RATE_LIMIT_EXCEEDED", retry_after="0"))
-    run = drive(CALLS[CallKind.CREATE](), throttled, deadline=30, chance=chance)
-    assert set(run.slept) == {1.0 + 0.1 * chance}
+    throttled = itertools.repeat(refusal(429, "RATE_LIMIT_EXCEEDED", **headers))
+    run = drive(CALLS[CallKind.CREATE](), throttled, deadline=200, chance=chance)
+    window = 60.0 + 6.0 * chance
+    assert run.slept == pytest.approx([1.0 + 0.1 * chance] + [window] * len(run.slept[1:]))
+    assert len(run.slept) > 2
+
+
+def test_a_short_hint_that_is_repeated_is_believed_less_and_less() -> None:
+    throttled = itertools.repeat(refusal(429, "RATE_LIMIT_EXCEEDED", retry_after="5"))
+    run = drive(CALLS[CallKind.READ](), throttled, deadline=250, chance=0)
+    assert run.slept == [5.0, 5.0, 5.0, 8.0, 16.0, 32.0, 60.0, 60.0]
+
+
+def test_a_hint_is_believed_for_five_minutes() -> None:
+    for code, status in (("RATE_LIMIT_EXCEEDED", 429), ("SERVICE_UNAVAILABLE", 503)):
+        busy = refusal(status, code, retry_after="86400")
+        for deadline, slept in ((86_400.0, []), (math.inf, [300.0])):
+            run = drive(CALLS[CallKind.READ](), [busy, success(SUCCESSES[CallKind.READ])], deadline=deadline)
+            assert run.slept == slept
+            if not slept:
+                assert run.error is not None
+                assert run.error.retry_after == 86_400
 
 
 def test_a_hint_is_a_floor_and_never_shortens_a_pause() -> None:
@@ -335,6 +352,8 @@ def test_a_hint_is_a_floor_and_never_shortens_a_pause() -> None:
     assert policy.pause(RetryPace.BACKOFF, 1, 1.0, 1.0) == 4.0
     assert policy.pause(RetryPace.BACKOFF, 1, 10.0, 1.0) == 11.0
     assert policy.pause(RetryPace.BACKOFF, 1, 0.0, 0.5) == 2.0
+    assert policy.pause(RetryPace.THROTTLED, 1, 300.0, 1.0) == 300.0
+    assert RetryPolicy(base=1e300, cap=1e300).pause(RetryPace.BACKOFF, 9, 1e300, 1.0) == 300.0
 
 
 def test_a_wait_beyond_the_deadline_is_not_begun() -> None:
@@ -462,5 +481,7 @@ def test_the_attempts_of_a_policy_are_1_to_50(attempts: Any) -> None:
 @pytest.mark.parametrize("pace", RetryPace)
 def test_a_pause_is_never_negative_and_never_endless(pace: RetryPace) -> None:
     policy = RetryPolicy()
-    pauses = [policy.pause(pace, times, None, chance) for times in range(1, 60) for chance in (0.0, 1.0)]
+    pauses = [
+        policy.pause(pace, times, None, chance) for times in (*range(1, 60), 10**6) for chance in (0.0, 1.0)
+    ]
     assert all(0 <= seconds <= 66 for seconds in pauses)

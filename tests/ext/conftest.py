@@ -11,6 +11,6 @@ from .redis_server import RedisServer, redis_server
 
 @pytest.fixture
 def redis() -> Iterator[RedisServer]:
-    """Give a Redis server of this test's own."""
+    """Return a Redis server of this test's own."""
     with redis_server() as server:
         yield server

@@ -13,9 +13,11 @@ import threading
 import traceback
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 import trio
@@ -51,7 +53,7 @@ CREATED = b'{"success":true,"data":{"orders":[{"id":7}],"failed_count":0}}'
 
 
 def http(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
-    """Give an answer as it goes over the wire."""
+    """Return an answer as it goes over the wire."""
     head = "\r\n".join([f"HTTP/1.1 {status}", f"content-length: {len(body)}", *headers])
     return head.encode() + b"\r\n\r\n" + body
 
@@ -149,6 +151,29 @@ async def test_connections_are_used_again_and_closed_at_the_end() -> None:
             await asyncio.gather(*(client.balance() for _ in range(40)))
         assert server.connections <= 4
         assert server.requests == 40
+        async with asyncio.timeout(10):
+            while server.open:
+                await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("through_httpx", [False, True])
+async def test_connections_are_closed_also_where_everything_is_being_cancelled(through_httpx: bool) -> None:
+    together = threading.Barrier(3)
+
+    def respond(number: int, request: int) -> tuple[bytes, bool]:
+        together.wait(10)
+        return GOOD, False
+
+    with raw_server(respond) as server:
+        client: Any = (
+            httpx.AsyncClient(transport=transport()) if through_httpx else aiohttp_client(server.url)
+        )
+        ask = partial(client.get, server.url) if through_httpx else client.balance
+        await asyncio.gather(*(ask() for _ in range(3)))
+        assert server.open == 3
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await client.aclose()
         async with asyncio.timeout(10):
             while server.open:
                 await asyncio.sleep(0.001)
@@ -294,7 +319,7 @@ async def test_a_connection_that_is_closed_before_the_first_byte_counts_as_sent(
 
 @pytest.fixture
 def server_context(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ssl.SSLContext:
-    """Give the TLS side of a server that the machine trusts."""
+    """Return the TLS side of a server that the machine trusts."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate: Any = authority.issue_cert("localhost")
@@ -414,12 +439,18 @@ async def test_an_answer_that_does_not_come_is_not_waited_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "pieces", [[b"HTTP/1.1 102 Processing\r\n\r\n"] * 500, [bytes([byte]) for byte in GOOD]]
+    "pieces",
+    [
+        [b"HTTP/1.1 102 Processing\r\n\r\n"] * 5000,
+        [bytes([byte]) for byte in b"HTTP/1.1 200 OK\r\nx: " * 500],
+    ],
 )
 async def test_a_server_that_drips_does_not_hold_a_call_beyond_its_deadline(pieces: list[bytes]) -> None:
     over = threading.Event()
 
     def drip(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(GOOD)
         connection.recv(65536)
         for piece in pieces:
             connection.sendall(piece)
@@ -428,10 +459,17 @@ async def test_a_server_that_drips_does_not_hold_a_call_beyond_its_deadline(piec
 
     with talking(drip) as port:
         async with aiohttp_client(f"http://127.0.0.1:{port}") as client:
+            assert await balance(client) == 5  # so that the deadline is not over before it is connected
             with pytest.raises(RequestTimeoutError) as caught:
-                await client.balance(timeout=0.2)
+                await client.balance(timeout=0.4)
         over.set()
     assert caught.value.outcome == "unknown"
+
+
+async def test_a_header_may_be_as_long_as_elsewhere() -> None:
+    with raw_server(lambda number, request: (http(BODY, "200 OK", f"x: {'x' * 60_000}"), False)) as server:
+        async with aiohttp_client(server.url) as client:
+            assert await balance(client) == 5
 
 
 @pytest.mark.parametrize("is_packed", [False, True])

@@ -146,7 +146,7 @@ class Shop:
 
 @pytest.fixture
 def http() -> Iterator[httpx.Client]:
-    """Give what webhooks are sent with; an endpoint has three seconds."""
+    """Return what webhooks are sent with; an endpoint has three seconds."""
     with httpx.Client(timeout=3, trust_env=False) as http:
         yield http
 

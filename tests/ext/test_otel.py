@@ -48,11 +48,11 @@ class Seen:
 
     @property
     def spans(self) -> Sequence[ReadableSpan]:
-        """Give the spans that ended, in the order of their beginning."""
+        """Return the spans that ended, in the order of their beginning."""
         return sorted(self._exporter.get_finished_spans(), key=lambda span: span.start_time or 0)
 
     def points(self, name: str) -> list[Any]:
-        """Give the data points of a metric."""
+        """Return the data points of a metric."""
         data: Any = self._reader.get_metrics_data()
         found = [metric for scope in data.resource_metrics[0].scope_metrics for metric in scope.metrics]
         return [point for metric in found if metric.name == name for point in metric.data.data_points]

@@ -3,125 +3,40 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import logging
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from collections.abc import Iterator
 
 import pytest
 
 pytest.importorskip("redis")
 
 from smscode import Client, ConfigurationError, InvalidArgumentError, NetworkError, RateLimits, RetryPolicy
+from smscode._concurrency import LoopAffinity
 from smscode._ratelimit import registry
 from smscode._ratelimit.redis import RedisBudget
 from smscode.core.ratelimit import shared
 from smscode.core.ratelimit.limiter import Lease, NoRoom
 from smscode.core.ratelimit.slots import RequestEnding
-from smscode.models import EndpointGroup
 
+from .redis_process import GROUP, KEYS, Process, impatient, processes, redis, until, used
 from .redis_server import RedisServer, redis_server
 
-redis: Any = importlib.import_module("redis")  # its types are not complete
-
-GROUP = EndpointGroup.BALANCE
 ONCE = RetryPolicy(max_attempts=1)
 
 
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let everything that takes seconds take less, so that it can be waited for here."""
-    for name, seconds in (("LINGER", 0.1), ("_USE", 0.2), ("_FIRST_RETRY", 0.05), ("_LONGEST_RETRY", 0.2)):
-        monkeypatch.setattr(shared, name, seconds)
+    impatient(monkeypatch)
 
 
 @pytest.fixture
 def server() -> Iterator[RedisServer]:
-    with redis_server() as server:
+    with redis_server() as server, processes():
         yield server
-        for process in Process.all:
-            process.close()
-        Process.all.clear()
-
-
-class Bell:
-    """Somebody who waits."""
-
-    def __init__(self) -> None:
-        self.rung = threading.Event()
-
-    def wake(self) -> bool:
-        self.rung.set()
-        return True
-
-
-class Process:
-    """What a process would have: a budget of its own on the same account."""
-
-    all: ClassVar[list[Process]] = []
-
-    def __init__(
-        self, url: str, limit: int, *, window: float = 0.4, fallback: float = 0.5, longest: float = 0.2
-    ):
-        limits = RateLimits(balance=limit, window=window, redis=url, redis_fallback=fallback)
-        self.budget = RedisBudget("account", limits, url, longest, time.monotonic)
-        self.bucket = self.budget.buckets[GROUP]
-        self.all.append(self)
-
-    def close(self) -> None:
-        """Go to Redis no more."""
-        with self.budget.lock:
-            self.budget._leased.clear()
-            self.budget._changed.notify()
-
-    def ask(self, seconds: float = 1e6) -> Lease | NoRoom:
-        with self.budget.lock:
-            now = time.monotonic()
-            lease = self.bucket.ask(now, now + seconds)
-            if isinstance(lease, Lease):
-                lease.signal = Bell()
-            return lease
-
-    def get(self) -> Lease:
-        """Wait for a slot, as a call does."""
-        lease = self.ask()
-        assert isinstance(lease, Lease)
-        until(lambda: lease.granted or not self.look(lease))
-        return lease
-
-    def look(self, lease: Lease) -> bool:
-        with self.budget.lock:
-            self.bucket.look(lease, time.monotonic())
-            return not lease.granted
-
-    def leave(self, lease: Lease) -> None:
-        with self.budget.lock:
-            self.bucket.leave(lease, time.monotonic())
-
-    def end(self, lease: Lease, ending: RequestEnding = RequestEnding.ANSWERED) -> None:
-        with self.budget.lock:
-            self.bucket.end(lease, time.monotonic(), ending)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    pause = threading.Event()
-    for _ in range(10_000):
-        if condition():
-            return
-        pause.wait(0.001)
-    raise AssertionError("it never came to that")
-
-
-def used(server: RedisServer) -> int:
-    """Tell how many slots are in use, by Redis' own account."""
-    with redis.Redis.from_url(server.url) as connection:
-        found = connection.zcard(f"smscode:{{account:{GROUP.value}}}:slots")
-        assert isinstance(found, int)
-        return max(found - 1, 0)  # one says when it was begun
 
 
 def test_processes_share_one_limit(server: RedisServer) -> None:
@@ -149,11 +64,8 @@ def test_what_a_killed_process_held_is_free_again(server: RedisServer) -> None:
     killed.get()
     killed.close()
     with redis.Redis.from_url(server.url) as connection:
-        [(_, until_then)] = connection.zrange(
-            f"smscode:{{account:{GROUP.value}}}:slots", 1, 1, withscores=True
-        )
-        seconds, micros = connection.time()
-        left = until_then / 1000 - (seconds + micros / 1e6)
+        [(_, until_then)] = connection.zrange(f"{KEYS}slots", 1, 1, withscores=True)
+        left = (until_then - float(connection.hget(f"{KEYS}state", "time"))) / 1000
     assert 0 < left <= killed.bucket._slots.hold  # type: ignore[attr-defined]  # leased slots have it
 
 
@@ -162,11 +74,9 @@ def test_who_did_not_get_all_is_remembered_until_it_asks_again(server: RedisServ
     process.get()
     process.ask()
     with redis.Redis.from_url(server.url) as connection:
-        hungry = f"smscode:{{account:{GROUP.value}}}:hungry"
-        until(lambda: connection.zcard(hungry) == 1)
-        [(_, until_then)] = connection.zrange(hungry, 0, 0, withscores=True)
-        seconds, micros = connection.time()
-    left = until_then / 1000 - (seconds + micros / 1e6)
+        until(lambda: connection.zcard(f"{KEYS}hungry") == 1)
+        [(_, until_then)] = connection.zrange(f"{KEYS}hungry", 0, 0, withscores=True)
+        left = (until_then - float(connection.hget(f"{KEYS}state", "time"))) / 1000
     assert isinstance(process.bucket, shared.SharedGroupLimiter)
     assert left > shared._POLL * process.bucket._leased.pace
 
@@ -186,9 +96,10 @@ def test_a_redis_that_is_away_leaves_a_share_and_comes_back(
     until(lambda: third.granted)
     assert used(server) >= 3
     assert [record.getMessage() for record in caplog.records] == [
-        "Redis cannot be reached (ConnectionError): until it is back, this process uses its fallback share "
-        "of the rate limits.",
-        "Redis is back: the rate limits are shared again.",
+        "Redis cannot be reached (ConnectionError): until it can, this process sends at most 0.5 of each "
+        "rate limit by itself (redis_fallback), beside what processes that do reach Redis send.",
+        "Redis lost what it knew, or another server took over. Until requests from before no longer count, "
+        "in 1 s, this process sends no more than it did then, and no more than its fallback share.",
     ]
     for lease in (*leases, third):
         process.end(lease, RequestEnding.UNSENT)
@@ -213,7 +124,7 @@ def test_a_redis_that_threw_slots_away_gives_nobody_more_than_his_share(server: 
         process.get()
     until(lambda: one.bucket._leased._held is not None)  # type: ignore[attr-defined]  # leased slots have it
     with redis.Redis.from_url(server.url) as connection:
-        connection.delete(f"smscode:{{account:{GROUP.value}}}:slots")  # as when its memory is full
+        connection.delete(f"{KEYS}slots")  # as when its memory is full
     waiting = [one.ask(), other.ask()]
     until(lambda: used(server) == 4)  # each has told what it uses
     assert not any(lease.granted for lease in waiting if isinstance(lease, Lease))
@@ -230,7 +141,7 @@ def test_whatever_goes_wrong_with_redis_calls_go_on(
     with monkeypatch.context() as patched:
         patched.setattr(process.budget, "_ask", broken)
         lease = process.get()
-    assert "Redis cannot be reached (ZeroDivisionError)" in caplog.text
+    until(lambda: "Redis cannot be reached (ZeroDivisionError)" in caplog.text)
     until(lambda: not process.budget._away)
     process.end(lease, RequestEnding.UNSENT)
 
@@ -285,8 +196,8 @@ def test_a_forked_process_has_a_name_and_a_thread_of_its_own(server: RedisServer
             assert isinstance(budget.buckets[GROUP].ask(time.monotonic(), 1e9), Lease)
         until(lambda: not budget.buckets[GROUP].waiting)
 
-    holder = Process(server.url, 1)
-    budget = registry.budget_of("account", None, holder, limits, 20.0, time.monotonic)
+    home = LoopAffinity()
+    budget = registry.budget_of("account", None, home, limits, 20.0, time.monotonic)
     assert isinstance(budget, RedisBudget)
     ask(budget)
     child = os.fork()
@@ -324,7 +235,7 @@ def test_a_url_that_is_none_is_refused() -> None:
 
 @pytest.mark.parametrize("url", ["", "localhost", "http://localhost", 5, b"redis://localhost"])
 def test_what_is_no_url_of_redis_is_refused(url: object) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"rate_limits\.redis: expected a redis://"):
+    with pytest.raises(InvalidArgumentError, match=r"rate_limits\.redis: expected a URL \(redis://"):
         RateLimits(redis=url)  # type: ignore[arg-type]  # that it is wrong is tested
 
 
@@ -338,7 +249,9 @@ def test_clients_of_one_account_share_what_they_lease(server: RedisServer) -> No
         Client("token", base_url="http://127.0.0.1:1", rate_limits=limits, retry=ONCE) as one,
         Client("token", base_url="http://127.0.0.1:1", rate_limits=limits, retry=ONCE) as same,
     ):
-        budget = registry.budget_of(one._settings.account, None, one, limits, 1.0, time.monotonic)
+        budget = registry.budget_of(
+            one._settings.account, None, one._driver._home, limits, 1.0, time.monotonic
+        )
         assert isinstance(budget, RedisBudget)
         for client in (one, same):
             with pytest.raises(NetworkError):
@@ -351,6 +264,7 @@ def test_clients_of_one_account_share_what_they_lease(server: RedisServer) -> No
 
 def test_without_the_package_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis", None)
-    monkeypatch.delitem(sys.modules, "smscode._ratelimit.redis")
+    for name in ("redis", "redis_servers"):
+        monkeypatch.delitem(sys.modules, f"smscode._ratelimit.{name}")
     with pytest.raises(ConfigurationError, match=r'pip install "smscode-async\[redis\]"'):
         Client("token", rate_limits=RateLimits(redis="redis://localhost"))

@@ -42,22 +42,22 @@ class Asked:
 
     @property
     def path(self) -> str:
-        """Give the path without the query."""
+        """Return the path without the query."""
         return urlsplit(self.target).path
 
     @property
     def key(self) -> str | None:
-        """Give the idempotency key."""
+        """Return the idempotency key."""
         return self.headers.get("idempotency-key")
 
     @property
     def token(self) -> str:
-        """Give the bearer token."""
+        """Return the bearer token."""
         return self.headers.get("authorization", "").removeprefix("Bearer ")
 
     @property
     def is_create(self) -> bool:
-        """Tell whether this buys."""
+        """Return True if this buys."""
         return self.method == "POST" and self.path.endswith(("/orders/create", "/orders/reactivate"))
 
     def fields(self) -> dict[str, Any]:
@@ -72,7 +72,7 @@ class Asked:
 
     @property
     def intent(self) -> str:
-        """Give the purchase's own name, which travels in the body, whatever its key."""
+        """Return the purchase's own name, which travels in the body, whatever its key."""
         try:
             return str(self.fields().get("prefer_provider", ""))
         except Refusal:

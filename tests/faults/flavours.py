@@ -61,7 +61,7 @@ class Plan:
     version: Literal["v1", "v2"] = "v2"
 
     def options(self, base_url: str) -> dict[str, Any]:
-        """Give the client's arguments."""
+        """Return the client's arguments."""
         return {
             "token": TOKEN,
             "base_url": base_url,
@@ -85,7 +85,7 @@ class Told:
 
     @property
     def at_first(self) -> list[Report]:
-        """Give what was told before anything was submitted again."""
+        """Return what was told before anything was submitted again."""
         return self.reports[: self.first]
 
 
@@ -114,7 +114,7 @@ class Session:
                 return getattr(orders, operation)(job.target, **limit)
 
     def unresolved(self) -> list[tuple[Job, Any]]:
-        """Give what the client calls unresolved, with the jobs it came from."""
+        """Return what the client calls unresolved, with the jobs it came from."""
         held = self.client.orders.unresolved()
         self.told.held = {intent.idempotency_key for intent in held}
         # Settled without hurry: what a job may take by itself is a part of the fault.
@@ -158,7 +158,7 @@ class Session:
 
 
 def leaks(error: BaseException) -> bool:
-    """Tell whether an error shows the token: in a traceback with locals, its arguments or its pickle."""
+    """Return True if an error shows the token: in a traceback with locals, its arguments or its pickle."""
     text = "".join(TracebackException.from_exception(error, capture_locals=True).format())
     shown = f"{text} {error!r} {error.args!r} {vars(error)!r}"
     return TOKEN in shown or TOKEN.encode() in pickle.dumps(error)

@@ -59,7 +59,7 @@ class Verdict:
 
     @property
     def right(self) -> bool:
-        """Tell whether every invariant holds."""
+        """Return True if every invariant holds."""
         return self == Verdict()
 
     def __str__(self) -> str:

@@ -55,7 +55,7 @@ class Diary:
 
 
 def options(base_url: str, journal: str) -> dict[str, Any]:
-    """Give the arguments of a client with a journal."""
+    """Return the arguments of a client with a journal."""
     plan = Plan((), connections=_WORKERS, read=0.3, total=15.0, base=0.01, cap=0.1)
     return {**plan.options(base_url), "journal": SQLiteJournal(journal)}
 

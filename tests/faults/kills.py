@@ -69,7 +69,7 @@ def _lines(diary: Path) -> list[str]:
 
 
 def texts_of(journal: Path) -> set[str]:
-    """Give every text in a journal, whatever its tables are."""
+    """Return every text in a journal, whatever its tables are."""
     texts: set[str] = set()
     with closing(sqlite3.connect(journal)) as file:
         tables = [name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]

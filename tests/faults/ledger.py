@@ -59,7 +59,7 @@ class Entry:
 
     @property
     def in_progress(self) -> bool:
-        """Tell whether the purchase has not been settled."""
+        """Return True if the purchase has not been settled."""
         return self.orders is None and self.refusal is None
 
 
@@ -173,7 +173,7 @@ class Ledger:
         return order
 
     def cancel(self, order_id: object) -> Order:
-        """Give an order without SMS back."""
+        """Return an order without SMS."""
         order = self.get(order_id)
         if order.status != "ACTIVE" or order.code is not None:
             raise Refusal(409, "CONFLICT", "The order cannot be cancelled")
@@ -200,7 +200,7 @@ class Ledger:
         return order
 
     def audit(self) -> int:
-        """Give the rupiah that the books are off by; 0 for balanced."""
+        """Return the rupiah that the books are off by; 0 for balanced."""
         standing = sum(order.price for order in self.orders.values() if order.status != "CANCELED")
         canceled = sum(order.price for order in self.orders.values() if order.status == "CANCELED")
         return abs(self.start - standing - self.balance) + abs(self.refunds - canceled)

@@ -28,7 +28,7 @@ class Row:
 
     @property
     def right(self) -> bool:
-        """Tell whether everything held."""
+        """Return True if everything held."""
         return self.verdict.right and not self.failures
 
 

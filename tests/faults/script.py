@@ -101,7 +101,7 @@ class Draw:
         self._seed = seed
 
     def fault(self, number: int) -> Fault | None:
-        """Say what goes wrong with a request, by its number; None for nothing."""
+        """Return what goes wrong with a request, by its number; None for nothing."""
         if self.script.mode != "random":
             return None
         dice = random.Random(f"{self._seed}:{number}")
@@ -111,5 +111,5 @@ class Draw:
         return Fault(point, kind, dice.random())
 
     def chance(self, number: int, purpose: str) -> float:
-        """Give a number of 0..1 for another purpose of a request."""
+        """Return a number of 0..1 for another purpose of a request."""
         return random.Random(f"{self._seed}:{number}:{purpose}").random()

@@ -54,7 +54,7 @@ def head_of(buffer: bytes | bytearray) -> Asked | None:
 
 
 def size_of(buffer: bytes | bytearray, asked: Asked) -> int:
-    """Give how many bytes the whole request has, head and body."""
+    """Return how many bytes the whole request has, head and body."""
     return buffer.find(b"\r\n\r\n") + 4 + int(asked.headers.get("content-length", "0"))
 
 

@@ -59,7 +59,7 @@ class World:
         self.draw = Draw(script, self.seed)
 
     def api_of(self, asked: Asked) -> Api:
-        """Give the API of the account that is asked for; in mode "keyed" every token of ours has one."""
+        """Return the API of the account that is asked for; in mode "keyed" every token of ours has one."""
         token = asked.token
         if token in self.apis or self.script.mode != "keyed" or not token.startswith(TOKEN):
             return self.apis.get(token, self.apis[TOKEN])
@@ -67,7 +67,7 @@ class World:
         return self.apis.setdefault(token, Api(ledger, token))
 
     def step(self, asked: Asked) -> Step:
-        """Give what happens to a purchase by the plan in its key, and count it."""
+        """Return what happens to a purchase by the plan in its key, and count it."""
         key = asked.key or ""
         plan, place = plan_of(key), self.repeats[key]
         self.repeats[key] += 1
@@ -79,7 +79,7 @@ class World:
         return self.numbered
 
     def dump(self) -> dict[str, Any]:
-        """Give the books and what was seen, as JSON values."""
+        """Return the books and what was seen, as JSON values."""
         ledgers = [api.ledger for api in self.apis.values()]
         orders: list[Order] = []
         purchases: Counter[str] = Counter()

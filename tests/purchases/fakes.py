@@ -162,7 +162,7 @@ class Right:
         """Go on before an attempt."""
 
     def withdraw(self, key: str) -> None:
-        """Take a purchase back that was not sent."""
+        """Withdraw a purchase that was not sent."""
         self.journal.write(key, "withdrawn")
 
     def store(self, key: str, orders: list[int]) -> None:
@@ -247,7 +247,7 @@ class Amnesiac(Right):
 
 
 class Liar(Right):
-    """Says that nothing was bought when there was no answer."""
+    """Claims that nothing was bought when there was no answer."""
 
     def given_up(self, key: str, outcome: Outcome = "unknown") -> SmscodeError:
         return super().given_up(key, "rejected")
@@ -275,7 +275,7 @@ class Overrunning(Right):
 
 
 class Deaf(Right):
-    """Takes its time over a cancellation."""
+    """Delays a cancellation."""
 
     def cancelled(self, key: str) -> None:
         time.sleep(0.4)

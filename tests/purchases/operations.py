@@ -164,11 +164,11 @@ OPERATIONS = {
 
 
 def install() -> None:
-    """Let `create_many` take several calls for a few numbers."""
+    """Make `create_many` take several calls for a few numbers."""
     assert _settings.LARGEST_QUANTITY == PER_REAL_CALL
     _settings.LARGEST_QUANTITY = PER_CALL
 
 
 def restore() -> None:
-    """Let `create_many` take as many numbers per call as it really does."""
+    """Make `create_many` take as many numbers per call as it really does."""
     _settings.LARGEST_QUANTITY = PER_REAL_CALL

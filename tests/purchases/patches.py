@@ -26,13 +26,13 @@ _BOTH: tuple[Any, ...] = (AsyncPurchases, Purchases)
 
 
 def _on_both(method: str, make: Callable[[Any], Any]) -> None:
-    """Put something else in the place of a method of both flavours; ``make`` is given the real one."""
+    """Replace a method of both flavours; ``make`` is given the real one."""
     for flavour in _BOTH:
         setattr(flavour, method, make(getattr(flavour, method)))
 
 
 def _on_each(method: str, later: Any, now: Any) -> None:
-    """Put one function in the place of an asynchronous method, another one in that of its twin."""
+    """Replace an asynchronous method by one function, another one in that of its twin."""
     for flavour, function in zip(_BOTH, (later, now), strict=True):
         setattr(flavour, method, function)
 

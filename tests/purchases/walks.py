@@ -129,7 +129,7 @@ class Walker:
         )
 
     def _point(self, number: int, live: Live) -> bool:
-        """Let a program live: getting ready, the interrupted life, and the one that recovers."""
+        """Run a program: getting ready, the interrupted life, and the one that recovers."""
         walk, diary = self._walk, self._diary
         with self._program(f"{walk.name}/{number}") as program:
             journal = program.disk.journal and self._operation.journal

@@ -33,12 +33,12 @@ class Contract:
         object.__setattr__(self, "document", document(self.generation))
 
     def problems(self, value: object, *place: str) -> list[str]:
-        """Say what is wrong with a value by the schema at a place of the document."""
+        """Return what is wrong with a value by the schema at a place of the document."""
         found = _validator(self, place).iter_errors(value)
         return [f"{error.json_path}: {error.message}" for error in found]
 
     def operation(self, method: str, path: str) -> tuple[str, str] | None:
-        """Give the path template and the method of a request, None where there is none such."""
+        """Return the path template and the method of a request, None where there is none such."""
         for template, item in self.document["paths"].items():
             fits = re.fullmatch(re.sub(r"\\{id\\}", "[^/]+", re.escape(template)), path)
             if fits and method.lower() in item:
@@ -46,7 +46,7 @@ class Contract:
         return None
 
     def content(self, operation: tuple[str, str], status: int) -> tuple[str, ...] | None:
-        """Give the place of the schema of an answer, None where that status is not in the document."""
+        """Return the place of the schema of an answer, None where that status is not in the document."""
         responses = self.document["paths"][operation[0]][operation[1]]["responses"]
         found = responses.get(str(status))
         if found is None:
@@ -57,7 +57,7 @@ class Contract:
         return (*place, "content", "application/json", "schema")
 
     def body(self, operation: tuple[str, str]) -> tuple[str, ...]:
-        """Give the place of the schema of a request's body."""
+        """Return the place of the schema of a request's body."""
         return ("paths", *operation, "requestBody", "content", "application/json", "schema")
 
     def check(self, response: httpx.Response) -> None:
@@ -80,7 +80,7 @@ class Contract:
 
 @functools.cache
 def contract(generation: Generation) -> Contract:
-    """Give the contract of one generation."""
+    """Return the contract of one generation."""
     return Contract(generation)
 
 
@@ -95,6 +95,6 @@ def _validator(held: Contract, place: tuple[str, ...]) -> Any:
 
 
 def operation_of(name: str, version: str) -> tuple[str, str]:
-    """Give the path template and the method of an operation."""
+    """Return the path template and the method of an operation."""
     endpoint = ENDPOINTS[name]
     return f"/{version}{endpoint.path}", cast(str, endpoint.method).lower()

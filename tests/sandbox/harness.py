@@ -41,7 +41,7 @@ class Api:
         return response
 
     def get(self, path: str, **params: Any) -> Any:
-        """Give the data of a successful answer."""
+        """Return the data of a successful answer."""
         return _data(self.send("GET", path, params=params))
 
     def post(self, path: str, key: str | None = None, **fields: Any) -> Any:
@@ -51,13 +51,13 @@ class Api:
         return _data(self.send("PATCH", path, json=fields))
 
     def refused(self, method: str, path: str, key: str | None = None, **fields: Any) -> tuple[int, str, Any]:
-        """Give the status, the code and the details of a refusal."""
+        """Return the status, the code and the details of a refusal."""
         if method == "GET":
             return refusal(self.send(method, path, params=fields))
         return refusal(self.send(method, path, json=fields, headers=_key(key)))
 
     def rent(self, quantity: int = 1, **fields: Any) -> list[int]:
-        """Give the ids of new orders."""
+        """Return the ids of new orders."""
         wish = fields or {"product_id": 142}
         orders = self.post("/orders/create", quantity=quantity, **wish)["orders"]
         return [order["id"] for order in orders]
@@ -75,7 +75,7 @@ def refusal(response: httpx.Response) -> tuple[int, str, Any]:
 
 
 def wrong_fields(answer: tuple[int, str, Any]) -> set[str]:
-    """Give the names of the fields that a validation error complains about."""
+    """Return the names of the fields that a validation error complains about."""
     status, code, details = answer
     assert (status, code) == (422, "VALIDATION_ERROR")
     return set(details["fields"])

@@ -15,7 +15,7 @@ OPERATORS_ONLY = 122  # TikTok in Brazil
 
 
 def sold_out_product(api: Api) -> int:
-    """Give the id of the product that has no stock: the gap in the list."""
+    """Return the id of the product that has no stock: the gap in the list."""
     listed = {product["id"] for product in api.get("/catalog/products", limit=10_000)}
     listed |= {
         product["id"] for o in (1, 2, 18, 31) for product in api.get("/catalog/products", operator_id=o)

@@ -21,13 +21,13 @@ MESSAGE = Message(300, "Your verification code is 123456", "123456")
 
 
 def printed(kind: str) -> list[Sample]:
-    """Give the documentation's samples of a kind, but for its placeholder of an error."""
+    """Return the documentation's samples of a kind, but for its placeholder of an error."""
     many = sum(len(row["versions"]) for row in rows("documentation") if row["kind"] == kind)
     return [sample for sample in samples(kind)[:many] if "ERROR_CODE" not in sample.name]
 
 
 def shape(value: object) -> Shape:
-    """Give the fields of a JSON value in their order, and the type of each."""
+    """Return the fields of a JSON value in their order, and the type of each."""
     if isinstance(value, dict):
         return {name: shape(item) for name, item in cast("dict[str, object]", value).items()}
     if isinstance(value, list):
@@ -36,7 +36,7 @@ def shape(value: object) -> Shape:
 
 
 def api(sample: Sample) -> Api:
-    """Give an account with the two orders of the documentation: one with its code, and a newer one."""
+    """Return an account with the two orders of the documentation: one with its code, and a newer one."""
     service = Api(sample.version, generation="documented", balance=530_000, answer=200)
     service.sandbox.set_behaviour(Behaviour(messages=(MESSAGE,)))
     service.patch("/webhook", webhook_url=HOOK)

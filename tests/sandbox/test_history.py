@@ -31,7 +31,7 @@ def kinds(api: Api) -> list[str]:
 
 
 def told(api: Api) -> list[str]:
-    """Give what the history says, without the date and the time."""
+    """Return what the history says, without the date and the time."""
     return [str(entry)[len("2026-06-14 04:00:12.000 ") :] for entry in api.sandbox.history]
 
 

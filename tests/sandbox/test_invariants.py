@@ -92,7 +92,7 @@ OPTIONS: dict[str, Any] = {
 
 
 def send(app: App, method: str, target: str, headers: dict[str, str], body: bytes) -> Response | None:
-    """Give the answer to a request, None for one that takes longer."""
+    """Return the answer to a request, None for one that takes longer."""
     exchange = app.begin(method, target, headers, body)
     if isinstance(exchange.answer, Later) and app.until_settled(exchange) > 0:
         return None

@@ -54,7 +54,7 @@ def test_there_is_no_other_generation_or_version(arguments: tuple[Any, Any]) -> 
 
 
 def shape_of(sample: Sample) -> Generation:
-    """Tell which generation sends a sample: the older one's are valid for it and marked so."""
+    """Return which generation sends a sample: the older one's are valid for it and marked so."""
     documented = any(sample.name == row["name"] for row in rows("documentation"))
     return "documented" if documented or "documented shape" in sample.name else "current"
 
@@ -110,7 +110,7 @@ def test_what_the_sandbox_refuses_is_not_in_the_document(
 
 
 def examples(schema: Any) -> dict[str, Any]:
-    """Give the examples of an object's fields."""
+    """Return the examples of an object's fields."""
     return {name: field["examples"][0] for name, field in schema["properties"].items() if "examples" in field}
 
 

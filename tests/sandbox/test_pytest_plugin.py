@@ -34,7 +34,7 @@ def version() -> str:
 
 @pytest.fixture(autouse=True)
 def everything_imported() -> None:
-    """Let a session inside this one share its modules: what it imports itself is thrown away with it."""
+    """Share the modules with a session inside this one: what it imports itself is thrown away with it."""
     for name in smscode.__all__:
         getattr(smscode, name)
     for name in ("smscode.sandbox.pytest", "anyio._backends._asyncio", "anyio._backends._trio"):

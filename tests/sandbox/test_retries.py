@@ -11,12 +11,12 @@ from .harness import URL, Api
 
 
 def sent(api: Api) -> list[tuple[int, int | None]]:
-    """Give the attempt and the status of each delivery."""
+    """Return the attempt and the status of each delivery."""
     return [(delivery.attempt, delivery.status) for delivery in api.sandbox.deliveries]
 
 
 def told(answer: int = 500, **options: Any) -> tuple[Api, int]:
-    """Give a service with a webhook and an order."""
+    """Return a service with a webhook and an order."""
     api = Api(answer=answer, otp_after=None, **options)
     api.patch("/webhook", webhook_url=URL)
     (order_id,) = api.rent()

@@ -55,7 +55,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def entries(path: Path) -> dict[str, Any]:
-    """Give what is in the file of a closed sandbox."""
+    """Return what is in the file of a closed sandbox."""
     with closing(sqlite3.connect(path)) as connection:
         rows = connection.execute("SELECT name, value FROM entry").fetchall()
     return {name: json.loads(value) for name, value in rows if name != "latest/"}
@@ -166,7 +166,7 @@ def as_it_is_on_disk(path: Path) -> Path:
 
 
 def whole(sandbox: Sandbox) -> dict[str, Any]:
-    """Give the state of a kept sandbox as it is in memory."""
+    """Return the state of a kept sandbox as it is in memory."""
     entries = saving(sandbox).keeper.whole()
     return {name: json.loads(text) for name, text in entries.items() if name != "latest/"}
 
@@ -363,7 +363,7 @@ def test_what_a_killed_process_answered_is_still_so(path: Path) -> None:
 
 
 def reopen(api: Api, path: Path, **options: Any) -> Api:
-    """Let the process of a kept sandbox be killed, and go on in another."""
+    """Kill the process of a kept sandbox, and go on in another."""
     left = as_it_is_on_disk(path)
     api.sandbox.close()
     for file in left.parent.iterdir():

@@ -112,7 +112,7 @@ def resend_and_reactivate(api: Any) -> int:
 
 
 def cancel_and_expire(api: Any) -> int:
-    """Give numbers back, which refunds them, and keep one until its end; gives what that one cost."""
+    """Return numbers, which refunds them, and keep one until its end; gives what that one cost."""
     please("no codes")
     before = rupiah(api.balance.get().balance)
     created = api.orders.create(product_id=142, quantity=2)
@@ -215,7 +215,7 @@ def errors(api: Any, client: Any, url: str, token: str, version: str) -> list[st
 
 
 def expect(error: type[Exception], ask: Callable[[], object]) -> Any:
-    """Give the error that a call raises, of exactly this class."""
+    """Return the error that a call raises, of exactly this class."""
     found: Exception | None = None
     try:
         ask()
@@ -275,12 +275,12 @@ def check(received: list[tuple[str, bytes]], secret: str) -> list[bytes]:
 
 
 def rows(listed: Any) -> Any:
-    """Give the rows of the SDK's order list, which is bare on v1 and wrapped on v2."""
+    """Return the rows of the SDK's order list, which is bare on v1 and wrapped on v2."""
     return getattr(listed, "orders", listed)
 
 
 def rupiah(money: Any) -> int:
-    """Give the ledger value of the SDK's money, which is an int on v1 and an object on v2."""
+    """Return the ledger value of the SDK's money, which is an int on v1 and an object on v2."""
     return int(getattr(money, "canonical_amount", money))
 
 

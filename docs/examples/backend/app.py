@@ -112,6 +112,6 @@ STATUSES: dict[type[SmscodeError], int] = {
 
 @app.exception_handler(SmscodeError)
 async def explain(_: Request, error: SmscodeError) -> JSONResponse:
-    """Tell the customer what became of it; the request id leads to the details in the service's logs."""
+    """Return the customer what became of it; the request id leads to the details in the service's logs."""
     status = next((known for kind, known in STATUSES.items() if isinstance(error, kind)), 502)
     return JSONResponse({"message": error.message, "request_id": error.request_id}, status)

@@ -97,7 +97,7 @@ def idempotency_key(value: object) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a URL's host is this machine: only ``localhost`` or a canonical address literal."""
+    """Return True if a URL's host is this machine: only ``localhost`` or a canonical address literal."""
     if host == "localhost":
         return True
     try:
@@ -125,12 +125,12 @@ def web_address(name: str, value: object, *, allow_http: bool | None = None) -> 
         raise InvalidArgumentError(f"{name}: expected a URL of visible ASCII characters.")
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        host, port = parts.hostname, parts.port
     except ValueError:
         raise InvalidArgumentError(f"{name}: its host or port is not valid.") from None
     if not host or parts.scheme not in ("https", "http"):
         raise InvalidArgumentError(f"{name}: expected a URL such as https://host/path.")
-    if not is_host(host):
+    if not is_host(host) or port == 0:
         raise InvalidArgumentError(f"{name}: its host or port is not valid.")
     if parts.username is not None or parts.password is not None or "#" in url:
         raise InvalidArgumentError(f"{name}: expected no user name, password or fragment.")

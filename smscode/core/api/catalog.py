@@ -180,7 +180,7 @@ def products(
 
 
 def product_rows(page: Call[ProductPage]) -> Call[ProductRows]:
-    """Make of the call for a page one that reads its products as one goes through them."""
+    """Return, for the call for a page, one that reads its products as one goes through them."""
     return Call(_PRODUCT_ROWS, page.path, page.query)
 
 

@@ -79,7 +79,7 @@ class Parameter:
     routed_newer: bool = False
 
     def needs_routing(self, *, newer: bool) -> bool:
-        """Tell whether it goes with ``catalog_product_id`` alone, in the newer generation or the older."""
+        """Return True if it goes with ``catalog_product_id`` alone, in the newer generation or the older."""
         return self.routed or (newer and self.routed_newer)
 
 

@@ -114,5 +114,5 @@ class PriceLimit:
 
 
 def needs_rate(version: str, *limits: Price | None) -> bool:
-    """Tell whether writing these limits takes a rate: a `Money` of v1 names no dollars."""
+    """Return True if writing these limits takes a rate: a `Money` of v1 names no dollars."""
     return version == "v2" and any(isinstance(limit, Money) and limit.currency != "USD" for limit in limits)

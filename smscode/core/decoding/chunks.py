@@ -33,7 +33,7 @@ class Sliced:
     _end: int
 
     def __iter__(self) -> Iterator[bytes]:
-        """Give the rows as one JSON array after the other."""
+        """Return the rows as one JSON array after the other."""
         body = memoryview(self._body)
         start = self._start
         while start < self._end:
@@ -44,7 +44,7 @@ class Sliced:
 
 
 def split(body: bytes) -> Sliced | None:
-    """Part the rows in ``data`` from the rest; None where that is not worth it or not surely right.
+    """Split the rows in ``data`` from the rest. Return None where that is not worth it or not surely right.
 
     What follows the rows is read here, too, so that only the rows are left to be proved JSON.
     """

@@ -177,7 +177,7 @@ def _converter(version: ApiVersion, detailed: bool) -> Converter:
 
 @functools.cache
 def hook(version: ApiVersion, type_: object) -> Callable[[object, object], Any]:
-    """Give what makes a value of a type, without a word about where it does not fit."""
+    """Return what makes a value of a type, without a word about where it does not fit."""
     return _converter(version, False).get_structure_hook(type_)
 
 

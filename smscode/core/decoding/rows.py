@@ -82,11 +82,11 @@ class Column:
     parts: Mapping[str, type] = {}
 
     def fill(self, rows: Iterable[object], values: Iterable[object]) -> None:
-        """Put values into the slots of rows."""
+        """Store values in the slots of rows."""
         deque(map(self.put, rows, values), maxlen=0)
 
     def take(self, values: Sequence[Any]) -> Iterable[object]:
-        """Make of JSON values what the model holds. Raises TypeError or ValueError where one does not fit."""
+        """Convert JSON values to the model's. Raises TypeError or ValueError where one does not fit."""
         if not self.json.issuperset(map(type, values)):
             raise TypeError(f"{self.name}: not all of a type that fits")
         if self.parts:
@@ -99,7 +99,7 @@ class Column:
 
 @functools.cache
 def columns(version: ApiVersion, model: type[Any]) -> Mapping[str, Column]:
-    """Give the columns of a model. Raises TypeError for a model that is more than columns."""
+    """Return the columns of a model. Raises TypeError for a model that is more than columns."""
     if hasattr(model, "__attrs_post_init__") or hasattr(model, "__attrs_pre_init__"):
         raise TypeError(f"{model.__name__} does more than hold its fields")
     return {field.name: _column(version, model, field) for field in attrs.fields(model)}
@@ -181,7 +181,7 @@ def _one_by_one(array: bytes, version: ApiVersion, model: type[M]) -> list[M]:
 
 
 def _reader(first: bytes, version: ApiVersion, model: type[M]) -> Callable[[bytes], list[M]]:
-    """Give what reads the slices of an answer, of which ``first`` is the first.
+    """Return what reads the slices of an answer, of which ``first`` is the first.
 
     Both raise KeyError, TypeError or ValueError where a slice cannot be read by itself.
     """
@@ -199,7 +199,7 @@ def _reader(first: bytes, version: ApiVersion, model: type[M]) -> Callable[[byte
 
 
 def _split(body: bytes) -> chunks.Sliced | None:
-    """Part an answer that tells of success, None for one that only `codec` can read, or refuse."""
+    """Split a successful envelope from its rows. Return None if it must be parsed whole."""
     sliced = chunks.split(body)
     return None if sliced is None or sliced.envelope.get("success") is not True else sliced
 
@@ -255,6 +255,6 @@ class Parts(Generic[M]):
 
 
 def read_later(body: bytes, version: ApiVersion, model: type[M]) -> tuple[Row, Parts[M]] | None:
-    """Give what `read` does, but the rows only when they are wanted."""
+    """Return what `read` does, but the rows only when they are wanted."""
     sliced = _split(body)
     return None if sliced is None else (sliced.envelope, Parts(sliced, version, model))

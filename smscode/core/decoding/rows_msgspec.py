@@ -35,7 +35,7 @@ _relabel: Callable[[object, object], None] = vars(object)["__class__"].__set__
 
 @functools.cache
 def library() -> ModuleType | None:
-    """Give msgspec, None where it is not installed."""
+    """Return msgspec, None where it is not installed."""
     try:
         import msgspec
     except ImportError:
@@ -44,7 +44,7 @@ def library() -> ModuleType | None:
 
 
 def reader(model: type[M], columns: Mapping[str, Column], names: tuple[str, ...]) -> Reader[M] | None:
-    """Give what reads an array of rows with exactly the fields ``names``; None where msgspec cannot.
+    """Return what reads an array of rows with exactly the fields ``names``; None where msgspec cannot.
 
     The reader gives None for an array that has to be read otherwise. Raises KeyError, TypeError or
     ValueError where a value does not fit.
@@ -85,7 +85,7 @@ def finished(rows: list[Any], model: type[M]) -> list[M]:
 
 
 def _texts(rows: Collection[object], columns: list[Column]) -> Iterator[str]:
-    """Give the strings among the values of rows."""
+    """Return the strings among the values of rows."""
     for column in columns:
         if str in column.json:
             yield from filter(None, map(attrgetter(column.name), rows))

@@ -39,7 +39,7 @@ def _distinct(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
 
 
 def _mended(value: JsonValue) -> JsonValue:
-    """Put a question mark in the place of each half character, which could be neither shown nor sent."""
+    """Replace each half of a character by a question mark, which could be neither shown nor sent."""
     if isinstance(value, str):
         return _whole(value)
     if isinstance(value, list):
@@ -100,7 +100,7 @@ def parse(body: bytes, *, distinct: bool = True, levels: int = LEVELS) -> JsonVa
 
 
 def first_names(array: bytes) -> tuple[str, ...]:
-    """Give the names of the fields of the first object in an array. Raises ValueError without one."""
+    """Return the names of the fields of the first object in an array. Raises ValueError without one."""
     try:
         first, _ = _PLAIN.raw_decode(array.decode("utf-8"), 1)
     except (RecursionError, ArithmeticError):
@@ -109,7 +109,7 @@ def first_names(array: bytes) -> tuple[str, ...]:
 
 
 def names_once(body: bytes, fields: int, texts: Iterable[str] = ()) -> bool:
-    """Tell whether ``fields`` distinct names found in a JSON text are surely all the names there are.
+    """Return True if ``fields`` distinct names found in a JSON text are surely all the names there are.
 
     Every name is followed by a colon, so with as many colons as names there is no second field of the
     same name that was dropped. Colons inside ``texts``, the strings that were found, may be added as long as

@@ -40,7 +40,7 @@ class BulkResult:
 
 
 def split(count: object, key: str | None) -> list[tuple[int, str | None]]:
-    """Give the quantity and the idempotency key of each call; only the last one is smaller.
+    """Return the quantity and the idempotency key of each call; only the last one is smaller.
 
     The keys are the caller's, numbered, so that the same ``key`` always gives the same; None leaves it
     to the calls to make up theirs.
@@ -67,7 +67,7 @@ def collect(
     intents: tuple[OrderIntent, ...],
     results: Mapping[OrderIntent, CreatedOrders | SmscodeError],
 ) -> BulkResult:
-    """Put the results of the calls together, in the order of the calls."""
+    """Join the results of the calls, in the order of the calls."""
     ends = [results[intent] for intent in intents]
     orders = tuple(order for end in ends if isinstance(end, CreatedOrders) for order in end)
     errors = tuple(end for end in ends if isinstance(end, SmscodeError))
@@ -75,5 +75,5 @@ def collect(
 
 
 def bought(results: Mapping[OrderIntent, CreatedOrders | SmscodeError]) -> list[OrderIntent]:
-    """Give the calls that rented numbers."""
+    """Return the calls that rented numbers."""
     return [intent for intent, end in results.items() if isinstance(end, CreatedOrders) and len(end)]

@@ -330,7 +330,7 @@ class PurchaseBook:
         return ended
 
     def adopt(self, purchase: Purchase) -> Purchase:
-        """Take in a purchase that another process made; return the entry to go on with."""
+        """Add a purchase that another process made; return the entry to go on with."""
         known = self._purchases.setdefault(purchase.key, purchase)
         if purchase.bought and not known.bought:
             known.orders, known.living, known.returned = purchase.orders, purchase.living, purchase.returned
@@ -394,7 +394,7 @@ class PurchaseBook:
         )
 
     def see(self, orders: Iterable[Order | ActiveOrder]) -> dict[Purchase, dict[int, int | None]]:
-        """Take in orders as they are now; return which have ended, by purchase, with their refunds."""
+        """Note orders as they are now; return which have ended, by purchase, with their refunds."""
         ended: dict[Purchase, dict[int, int | None]] = {}
         for order in orders:
             purchase = self._by_order.get(order.id)
@@ -412,7 +412,7 @@ class PurchaseBook:
     def end_order(
         self, order_id: int, status: OrderStatus | str, refund: int | None
     ) -> dict[Purchase, dict[int, int | None]]:
-        """Take in that an order has ended; return its purchase, if it is one of the book.
+        """Note that an order has ended; return its purchase, if it is one of the book.
 
         A ``refund`` of None is the whole price.
         """

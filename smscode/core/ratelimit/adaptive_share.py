@@ -21,17 +21,17 @@ class AdaptiveShare:
         self._at = 0.0
 
     def of(self, limit: int, now: float) -> int:
-        """Give how many of ``limit`` slots may be used now, at least one."""
+        """Return how many of ``limit`` slots may be used now, at least one."""
         if self._part == 1.0:
             return limit
         return max(int(limit * self._now(now) + 1e-9), 1)
 
     def shrink(self, now: float) -> None:
-        """Take in that others use the limit, too."""
+        """Note that others use the limit, too."""
         self._part, self._at = max(self._now(now) * _LESS, _LEAST), now
 
     def grows(self, limit: int, now: float) -> float | None:
-        """Give the time when there is one slot more than now, None when there are all."""
+        """Return the time when there is one slot more than now, None when there are all."""
         part = self._now(now)
         if part >= 1.0:
             self._part = 1.0

@@ -13,12 +13,12 @@ class Ban:
         self._until = float("-inf")
 
     def note(self, error: TempBannedError, now: float) -> None:
-        """Take in a ban; one without a time is not remembered."""
+        """Store a ban; one without a time is not remembered."""
         if error.retry_after is not None and now + error.retry_after > self._until:
             self._error, self._until = error, now + error.retry_after
 
     def error(self, now: float) -> TempBannedError | None:
-        """Give the error that stands for sending anything while the ban lasts, None without one."""
+        """Return the error that stands for sending anything while the ban lasts, None without one."""
         if self._error is None or now >= self._until:
             return None
         return TempBannedError(

@@ -16,11 +16,14 @@ from .slots import LINGER, RequestEnding, SlotWindow
 
 _PATIENCE = 5.0
 _RECLAIM = 0.1  # seconds between two looks for leases whose calls are gone
-_UNSENT, _ANSWERED, _LOST = (
+_PROBE = 10.0  # seconds after which another request may go ahead beside one that has no answer yet
+# An enumeration is slow to look up.
+_UNSENT, _ANSWERED, _REFUSED, _LOST = (
     RequestEnding.UNSENT,
     RequestEnding.ANSWERED,
+    RequestEnding.REFUSED,
     RequestEnding.LOST,
-)  # an enumeration is slow to look up
+)
 
 
 class WaiterSignal(Protocol):
@@ -117,7 +120,7 @@ class GroupLimiter:
         self._paused_until = float("-inf")
         self._epoch = 0
         self._ramp: int | None = None
-        self._probes: dict[Lease, None] = {}
+        self._probes: dict[Lease, float] = {}  # and when each is too old to be waited for; the oldest first
         self._suspected = False
         self._reclaim_at = float("-inf")
 
@@ -126,13 +129,16 @@ class GroupLimiter:
         """The seconds in which at most ``limit`` requests are to be counted."""
         return self._slots.window
 
-    def tighten(self, limit: int, window: float) -> None:
-        """Keep to these numbers as well from now on."""
-        self.limit = min(self.limit, limit)
-        self._slots.window = max(self._slots.window, window)
+    def keep_to(self, limit: int, window: float) -> None:
+        """Set the numbers that hold from now on; what has ended cools for as long as it was to."""
+        self.limit, self._slots.window = limit, window
+
+    def look_again(self) -> None:
+        """Wake the first who waits, because it may have to keep to other numbers."""
+        self._wake_first()
 
     def idle(self, now: float) -> bool:
-        """Tell whether it would make no difference if it were new."""
+        """Return True if it would make no difference if it were new."""
         full = self._share.of(self.limit, now) == self.limit
         untouched = full and self._ramp is None and now >= self._paused_until
         return untouched and self._slots.unused(now) and not self.waiting
@@ -167,7 +173,7 @@ class GroupLimiter:
         return lease
 
     def look(self, lease: Lease, now: float) -> float | NoRoom:
-        """Let time pass for a waiting lease: give the seconds until it should look again.
+        """Advance the time of a waiting lease: return the seconds until it should look again.
 
         The first in the queue looks when something becomes free; the others are woken, and look by
         themselves only in case the first is held up. What was granted just before a pause is taken back.
@@ -191,7 +197,7 @@ class GroupLimiter:
         return max(min(again, lease.deadline) - now, 0.0)
 
     def leave(self, lease: Lease, now: float) -> None:
-        """Give up a wait or a slot, wherever it got to; a second time only wakes who is first now."""
+        """Return up a wait or a slot, wherever it got to; a second time only wakes who is first now."""
         self._urgent.pop(lease, None)  # first, so that it is not granted again
         self._waiting.pop(lease, None)
         if lease.granted:
@@ -201,13 +207,15 @@ class GroupLimiter:
         self._wake_first()
 
     def end(self, lease: Lease, now: float, ending: RequestEnding) -> None:
-        """Give a slot back when its request has ended; a second time does nothing."""
+        """Return a slot when its request has ended; a second time does nothing."""
         if not lease.granted:
             return
         first_to_cool = self._slots.give_back(now, lease, ending)
-        if lease in self._probes:
-            self._probes.pop(lease)
-            if ending is _ANSWERED and self._ramp is not None:
+        if self._ramp is not None and lease._epoch == self._epoch:  # it went ahead after the last pause
+            if ending is _REFUSED:
+                return  # it stays a probe, so that nothing follows it before the pause that it means begins
+            self._probes.pop(lease, None)
+            if ending is _ANSWERED:  # late or not
                 self._ramp *= 2
                 if self._ramp >= self.limit:
                     self._ramp, self._probes = None, {}
@@ -257,19 +265,27 @@ class GroupLimiter:
         return new
 
     def paused(self, now: float) -> bool:
-        """Tell whether nothing may be sent now, not even with a lease in hand."""
+        """Return True if nothing may be sent now, not even with a lease in hand."""
         return now < self._paused_until
 
     def _room(self, now: float) -> int:
         if now < self._paused_until:
             return 0
         free = self._slots.free(now, self._share.of(self.limit, now))
-        return free if self._ramp is None else min(free, self._ramp - len(self._probes))
+        if self._ramp is None:
+            return free
+        while self._probe_over() <= now:
+            self._probes.pop(next(iter(self._probes)))
+        return min(free, self._ramp - len(self._probes))
+
+    def _probe_over(self) -> float:
+        """Return when the oldest probe is too old to be waited for, infinity without any."""
+        return next(iter(self._probes.values()), float("inf"))
 
     def _grant(self, lease: Lease, now: float) -> None:
         lease._epoch = self._epoch
         if self._ramp is not None:
-            self._probes[lease] = None
+            self._probes[lease] = now + _PROBE
         self._slots.take(now, lease)
 
     def _pump(self, now: float) -> None:
@@ -310,12 +326,12 @@ class GroupLimiter:
         return lease.signal is None or lease.signal.wake()
 
     def _next(self, now: float) -> float:
-        """Give the time when more may be granted, infinity where that hangs on a request's end."""
+        """Return the time when more may be granted, infinity where that hangs on a request's end."""
         if now < self._paused_until:
             return self._paused_until
         # A request whose end nobody will tell must not be waited for without looking.
         reclaim = now + _PATIENCE if self._slots.holders else None
-        times = (self._slots.next_free(), self._share.grows(self.limit, now), reclaim)
+        times = (self._slots.next_free(), self._share.grows(self.limit, now), self._probe_over(), reclaim)
         return min((time for time in times if time is not None), default=float("inf"))
 
     def _earliest(self, now: float, place: int) -> float:
@@ -324,4 +340,6 @@ class GroupLimiter:
 
     def _no_room(self, now: float, ready: float) -> NoRoom:
         paused = now < self._paused_until
+        if self._ramp is not None and len(self._probes) >= self._ramp:
+            ready, paused = max(ready, self._probe_over()), True
         return NoRoom(self.group, self.limit, self.window, max(ready - now, 0.0), paused)

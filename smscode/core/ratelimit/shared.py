@@ -4,6 +4,17 @@ A process asks the store for slots in batches, uses each for one request, and te
 is free again; the store never has more than the limit out. What a process does not tell, because it
 was killed, the store forgets when the request must long have been over. All this is arithmetic: going
 to the store is somebody else's.
+
+**Time.** The store ages its slots by a time of its own that never runs faster than real time, whatever
+the clock of its host does. The monotonic clocks of the processes drive it: `SharedSlots` keeps how far
+the store's time is ahead of its own, and sends with each visit what the store's must be by now. The
+host's clock, checked against the visitor's, is needed only for a process that has no such reading, and
+for the others at their first visit after it, as the store's time may have been left behind.
+
+**Loss.** A store that begins empty, or in which another server took over, may not know of slots that are
+in use. It says so (`Grant.settled`) for one hold, after which no slot from before can be in use. Until
+then a process that knew the store has at most the slots that it had when it noticed. All of them together
+were within the limit then, and none has gained since, so the limit holds.
 """
 
 from __future__ import annotations
@@ -27,7 +38,7 @@ class LeaseTerms:
     """What all processes agree on.
 
     ``longest`` are the seconds that a request takes at most. ``fallback`` is the share of the limit for
-    this process while the store cannot be reached.
+    this process while the store cannot be reached, 0 for nothing.
     """
 
     longest: float
@@ -39,10 +50,12 @@ class Trip:
     """What the store is told and asked.
 
     ``free`` are numbers of slots, with the seconds until each is free again. ``want`` more are asked for,
-    to be numbered from ``start``; ``limit`` are all there are. ``own`` slots are in use here, and
-    ``fallback`` is what this process may use by itself, for a store that has lost its memory. Nothing
-    is granted to anybody for ``pause`` seconds. ``modest`` tells that more would be asked for, were it
-    not for others that the store may not have heard of yet.
+    to be numbered from ``start``; ``limit`` are all there are. ``own`` slots are in use here.
+    ``fallback`` is what this process may use of a store that began empty, ``kept`` of one in which
+    another server took over: none, for a process that did not know it before. Nothing is granted to
+    anybody for ``pause`` seconds. ``modest`` tells that more would be asked for, were it not for others
+    that the store may not have heard of yet. ``time`` is what the store's time must be by now, in
+    seconds, by the last answer; None before the first. ``turn`` is that of the last answer.
     """
 
     limit: int
@@ -50,9 +63,12 @@ class Trip:
     start: int
     own: int
     fallback: int
+    kept: int
     hold: float
     pause: float
     modest: bool
+    time: float | None
+    turn: str
     free: tuple[tuple[int, float], ...] = field(repr=False)
 
 
@@ -60,13 +76,16 @@ class Trip:
 class Grant:
     """What the store answers: so many slots, how long until there may be more, and how long all pause.
 
-    ``settled`` tells that it surely knows of all slots in use, wherever.
+    ``settled`` tells that it surely knows of all slots in use, wherever. ``time`` is the store's, in
+    seconds. ``turn`` changes when that may have been left behind, which makes earlier readings worthless.
     """
 
     count: int
     wait: float
     paused: float
     settled: bool
+    time: float = 0.0
+    turn: str = ""
 
 
 class SharedSlots(SlotWindow):
@@ -91,9 +110,13 @@ class SharedSlots(SlotWindow):
         self._ready_at = 0.0  # when there is more, unless something is given back unused
         self._pause_until: float | None = None
         self._away = False
-        self._away_since = 0.0
         self._modest_until = 0.0  # when all others must have come back, too
-        self._held: int | None = None  # how many were in use when the store last was sure; None: it never was
+        # Whether the store surely knows of all slots in use, as its last answer said.
+        self.sure: bool = False
+        self._held: int | None = None  # how many were in use when it no longer was; None: it never was sure
+        self._unsure_since = 0.0
+        self._ahead: float | None = None  # seconds from this process' time to the store's
+        self._turn = ""
         self._retry = _FIRST_RETRY
 
     @property
@@ -119,13 +142,13 @@ class SharedSlots(SlotWindow):
         self._kick()
 
     def unused(self, now: float) -> bool:
-        """Tell whether no slot is in use and the store knows it."""
+        """Return True if no slot is in use and the store knows it."""
         return super().unused(now) and not self._pool and not self._untold
 
     def free(self, now: float, limit: int) -> int:
-        """Give how many requests may be sent now."""
+        """Return how many requests may be sent now."""
         if self._away:
-            return super().free(now, self._alone(now, limit))
+            return super().free(now, self._cautious(now, limit))
         while self._pool:
             number, until = next(iter(self._pool.items()))
             if number not in self._out:
@@ -161,24 +184,25 @@ class SharedSlots(SlotWindow):
         return self._away
 
     def next_free(self) -> float | None:
-        """Give when there is more by itself; with a store that only the store knows."""
+        """Return when there is more by itself; with a store that only the store knows."""
         return super().next_free() if self._away else None
 
     def earliest(self, now: float, place: int, limit: int) -> float:
-        """Give the earliest time when the slot for the ``place``-th waiting request can be free."""
+        """Return the earliest time when the slot for the ``place``-th waiting request can be free."""
         if self._away:
-            return super().earliest(now, place, max(self._alone(now, limit), 1))
+            alone = self._cautious(now, limit)
+            return super().earliest(now, place, alone) if alone else max(now, self._next_at)
         if place <= len(self._pool):
             return now
         return max(now, self._ready_at) + (place - 1) // limit * (self.window + MARGIN)
 
     def tell_pause(self, until: float) -> None:
-        """Let the other processes pause, too."""
+        """Pause the other processes, too."""
         self._pause_until = until
         self._kick()
 
     def due(self, now: float, waiting: int) -> float | None:
-        """Give when to go to the store, None when there is nothing to do there."""
+        """Return when to go to the store, None when there is nothing to do there."""
         times = [self._untold_since + (0.0 if len(self._untold) >= self._batch else self.pace)]
         times = times if self._untold else []
         if self._pause_until is not None:
@@ -212,10 +236,11 @@ class SharedSlots(SlotWindow):
                 told[number] = now + self.hold
         self._telling = len(self._untold)
         ahead = self._batch if self._batch > 1 else 0
-        own = self.busy + self.cooling + len(self._pool)
+        own = self._own
+        cautious = self._cautious(now, limit)
         wished = want = max(waiting + ahead - len(self._pool), 0)
         if self._away or now < self._modest_until:
-            want = min(want, max(self._cautious(limit) - own, 0))
+            want = min(want, max(cautious - own, 0))
         pause = 0.0 if self._pause_until is None else max(self._pause_until - now, 0.0)
         self._pause_until = None
         start = self._numbers
@@ -225,18 +250,29 @@ class SharedSlots(SlotWindow):
             want=want,
             start=start,
             own=own,
-            fallback=self._cautious(limit),
+            fallback=cautious,
+            kept=0 if self._held is None else cautious,
             hold=self.hold,
             pause=pause,
             modest=want < wished,
+            time=None if self._ahead is None else now + self._ahead,
+            turn=self._turn,
             free=tuple((number, max(free_at - now, 0.0)) for number, free_at in told.items()),
         )
 
     def landed(self, trip: Trip, grant: Grant, left: float, now: float) -> None:
-        """Take in what a trip that ``left`` then came to."""
+        """Apply what a trip that ``left`` then came to."""
+        # The store answered at some time between these two, so it is ahead by something in between.
+        least, most = grant.time - now, grant.time - left
+        self._ahead = least if self._ahead is None else min(max(self._ahead, least), most)
+        self._turn = grant.turn
         if self._away:
             self._away = False
             self._modest_until = now + _LONGEST_RETRY + 2 * _FIRST_RETRY
+        if not grant.settled:
+            self._doubt(now)
+        elif now >= self._modest_until:
+            self.sure, self._held = True, 0
         self._retry = _FIRST_RETRY
         del self._untold[: self._telling]
         self._untold_since = now
@@ -247,11 +283,9 @@ class SharedSlots(SlotWindow):
         else:
             self._next_at = self._ready_at = now
             self._batch = min(max(self._batch, grant.count) * 2, _LARGEST_BATCH, max(trip.limit // 50, 1))
-        if grant.settled:
-            self._held = self.busy + self.cooling + len(self._pool)
 
     def failed(self, trip: Trip | None, now: float) -> None:
-        """Take in that the store cannot be reached, as a ``trip`` showed, of this limit or another."""
+        """Note that the store cannot be reached, as a ``trip`` showed, of this limit or another."""
         if trip is not None:
             # Perhaps only the answer was lost.
             self._untold.extend((number, now) for number in range(trip.start, trip.start + trip.want))
@@ -260,9 +294,8 @@ class SharedSlots(SlotWindow):
         self._untold_since = now
         forgotten = now - self.hold  # what was free by then the store has forgotten by itself
         self._untold = [(number, free_at) for number, free_at in self._untold if free_at > forgotten]
-        if not self._away:
-            self._away = True
-            self._away_since = now
+        self._away = True
+        self._doubt(now)
         self._untold.extend((number, now) for number in self._pool if number not in self._out)
         self._pool.clear()
         self._batch = 1
@@ -280,20 +313,29 @@ class SharedSlots(SlotWindow):
         if len(self._untold) in (1, self._batch):
             self._kick()
 
-    def _share(self, limit: int) -> int:
-        return max(int(limit * self._terms.fallback), 1)
+    @property
+    def _own(self) -> int:
+        """How many slots are in use here, those that wait for a request included."""
+        return self.busy + self.cooling + len(self._pool)
 
-    def _alone(self, now: float, limit: int) -> int:
-        """Give how many slots to use while the store is away.
+    def _doubt(self, now: float) -> None:
+        """Take in that the store may not know of all slots in use."""
+        if self.sure:
+            self.sure, self._held, self._unsure_since = False, self._own, now
 
-        At first they are no more than were in use before: the others may be using all the rest.
+    def _cautious(self, now: float, limit: int) -> int:
+        """Return how many slots to use where the store does not surely know of all in use.
+
+        For one hold they are no more than were in use here before: the others may be using all the rest.
+        After it nothing from before counts, and this process has its fallback share.
         """
-        settled = now >= self._away_since + self.hold
-        return self._share(limit) if settled else self._cautious(limit)
-
-    def _cautious(self, limit: int) -> int:
-        share = self._share(limit)
-        return share if self._held is None else min(share, self._held)
+        fallback = self._terms.fallback
+        share = max(int(limit * fallback), 1) if fallback else 0
+        if self._held is None:
+            return share
+        if self.sure:
+            return min(share, self._own)
+        return share if now >= self._unsure_since + self.hold else min(share, self._held)
 
 
 class SharedGroupLimiter(GroupLimiter):
@@ -309,8 +351,13 @@ class SharedGroupLimiter(GroupLimiter):
         self._leased.tell_pause(self._paused_until)
         return first
 
+    @property
+    def sure(self) -> bool:
+        """Whether the store surely knew of all slots in use when it last answered."""
+        return self._leased.sure
+
     def due(self, now: float) -> float | None:
-        """Give when to go to the store, None when there is nothing to do there."""
+        """Return when to go to the store, None when there is nothing to do there."""
         return self._leased.due(now, self.waiting)
 
     def trip(self, now: float) -> Trip:
@@ -318,14 +365,14 @@ class SharedGroupLimiter(GroupLimiter):
         return self._leased.trip(now, self.waiting, self._share.of(self.limit, now))
 
     def landed(self, trip: Trip, grant: Grant, left: float, now: float) -> None:
-        """Take in what a visit came to, and serve who waits."""
+        """Apply what a visit came to, and serve who waits."""
         self._leased.landed(trip, grant, left, now)
         if grant.paused:
             super().pause(None, now, grant.paused)
         self._pump(now)
 
     def failed(self, trip: Trip | None, now: float) -> None:
-        """Take in that the store cannot be reached, and serve who waits."""
+        """Note that the store cannot be reached, and serve who waits."""
         self._leased.failed(trip, now)
         self._pump(now)
         self._wake_first()  # from now on there is a time to keep here

@@ -28,6 +28,8 @@ class RequestEnding(Enum):
     """Nothing of it left, so the service has nothing to count."""
     ANSWERED = "answered"
     """It was answered: whatever the service counts, it has counted."""
+    REFUSED = "refused"
+    """It was refused for being one too many; otherwise like ANSWERED."""
     LOST = "lost"
     """It was given up, and may still arrive."""
 
@@ -60,7 +62,7 @@ class SlotWindow:
         return len(self._cooling) - self._head
 
     def free(self, now: float, limit: int) -> int:
-        """Give how many of ``limit`` slots are free; below 0 when there used to be more."""
+        """Return how many of ``limit`` slots are free; below 0 when there used to be more."""
         cooling, head = self._cooling, self._head
         if head < len(cooling) and cooling[head] <= now:
             head += 1
@@ -78,7 +80,7 @@ class SlotWindow:
         """Do what can be done so that there are more soon: nothing but wait."""
 
     def unused(self, now: float) -> bool:
-        """Tell whether all slots are free, however many there are."""
+        """Return True if all slots are free, however many there are."""
         return not self.holders and SlotWindow.free(self, now, 0) == 0
 
     def take(self, now: float, holder: object) -> None:
@@ -106,11 +108,11 @@ class SlotWindow:
         return first
 
     def next_free(self) -> float | None:
-        """Give the time when the next cooling slot is free, None when none is cooling."""
+        """Return the time when the next cooling slot is free, None when none is cooling."""
         return self._cooling[self._head] if self._head < len(self._cooling) else None
 
     def earliest(self, now: float, place: int, limit: int) -> float:
-        """Give the earliest time when the slot for the ``place``-th waiting request, from 1, can be free.
+        """Return the earliest time when the slot for the ``place``-th waiting request, from 1, can be free.
 
         It is not later than the real time: busy slots count as if their requests ended now.
         """

@@ -83,7 +83,7 @@ class SharedPoll(Generic[S]):
         self.rest(waiter)
 
     def rest(self, waiter: Waiter[S]) -> None:
-        """Let a waiter rest; if nobody leads now, wake another one to lead.
+        """Mark a waiter as resting; if nobody leads now, wake another one to lead.
 
         That includes the waiter that was woken to lead and left before it did.
         """
@@ -97,13 +97,13 @@ class SharedPoll(Generic[S]):
                     break
 
     def leads(self, waiter: Waiter[S]) -> bool:
-        """Tell whether this waiter is the one to poll; it becomes that if nobody is."""
+        """Return True if this waiter is the one to poll; it becomes that if nobody is."""
         if self._leader is None:
             self._leader = waiter
         return self._leader is waiter
 
     def until_due(self, now: float) -> float:
-        """Give the seconds until the next poll, at least 0."""
+        """Return the seconds until the next poll, at least 0."""
         return max(self._due - now, 0.0)
 
     def polling(self, now: float) -> frozenset[int]:
@@ -151,7 +151,7 @@ class SharedPoll(Generic[S]):
             self._settle(waiter, watch)
 
     def begin_reading(self, waiter: Waiter[S]) -> list[int]:
-        """Give orders that this waiter is to read now, a few at once; meanwhile another one may lead."""
+        """Return orders that this waiter is to read now, a few at once; meanwhile another one may lead."""
         wanted = [one for one in waiter.to_read if one in waiter.open and one not in self._reading]
         reads = wanted[:READS_AT_ONCE]
         waiter.to_read = dict.fromkeys(wanted[READS_AT_ONCE:])
@@ -162,7 +162,7 @@ class SharedPoll(Generic[S]):
         return reads
 
     def end_reading(self, order_id: int) -> None:
-        """Take in that an order was read, or that this was given up."""
+        """Note that an order was read, or that this was given up."""
         self._reading.pop(order_id, None)
 
     def missing(self, order_id: int, error: SmscodeError) -> None:

@@ -41,7 +41,7 @@ def _has_ended(order: ActiveOrder | Order) -> bool:
 
 
 def rides_out(error: SmscodeError) -> bool:
-    """Tell whether a poll that failed like this is simply tried again at its next time."""
+    """Return True if a poll that failed like this is simply tried again at its next time."""
     if isinstance(error, InvalidResponseError):
         return (error.status_code or 0) >= 500
     return isinstance(error, _PASSING)
@@ -89,7 +89,7 @@ class SmsWait:
         return self.sms is not None or self.error is not None
 
     def result(self) -> Sms:
-        """Give the SMS of a wait that ended, or raise why there is none."""
+        """Return the SMS of a wait that ended, or raise why there is none."""
         if self.error is not None:
             raise self.error
         assert self.sms is not None
@@ -136,13 +136,13 @@ class SmsWait:
         self.see(order)
 
     def _is_past(self, order: ActiveOrder | Order) -> bool:
-        """Tell whether this was overtaken: a webhook can be faster than a poll, or slower."""
+        """Return True if this was overtaken: a webhook can be faster than a poll, or slower."""
         if self.order is None or order.sms_revision is None or self.order.sms_revision is None:
             return False
         return order.sms_revision < self.order.sms_revision and not _has_ended(order)
 
     def _is_new(self, sms: Sms) -> bool:
-        """Tell whether a message is newer than what the caller has seen.
+        """Return True if a message is newer than what the caller has seen.
 
         A server that counts messages (``sms_revision``) is believed; without that, newer can only
         mean a code that is not the old one.
@@ -152,7 +152,7 @@ class SmsWait:
         return self.after_code is None or sms.code != self.after_code
 
     def _has_old_code(self, sms: Sms) -> bool:
-        """Tell whether the code beside a newer message is that of an older one.
+        """Return True if the code beside a newer message is that of an older one.
 
         The service keeps the last code it found when a message without one arrives, so a code that the
         caller may have seen counts only if the newer text holds it; the same digits can come twice.

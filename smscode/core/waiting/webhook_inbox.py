@@ -22,7 +22,7 @@ _CAPABILITIES = [field.name for field in attrs.fields(Capabilities)]
 
 
 def order_of(event: OrderEvent) -> ActiveOrder:
-    """Give the order as an event describes it; an event states no times but its own."""
+    """Return the order as an event describes it; an event states no times but its own."""
     return ActiveOrder(
         id=event.order_id,
         status=_STATUSES[type(event)],
@@ -75,7 +75,7 @@ class WebhookInbox:
         return True
 
     def about(self, order_id: int) -> list[ActiveOrder]:
-        """Give the states that were kept of an order: with its message, and at its end."""
+        """Return the states that were kept of an order: with its message, and at its end."""
         kept = self._kept.get(order_id, _Kept())
         return [order_of(event) for event in (kept.message, kept.end) if event is not None]
 

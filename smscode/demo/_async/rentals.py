@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-
 from ..._async.client import AsyncClient
+from ..._clock import RealTime
 from ..._concurrency import AsyncRuntime
 from ...errors import SmscodeError
 from ...models import OrderStatus, Product
@@ -33,7 +32,7 @@ async def rent_all(client: AsyncClient, progress: DemoProgress) -> Rentals:
 
 async def rent_one(client: AsyncClient, product: Product, progress: DemoProgress) -> Rental:
     """Rent a number, wait for its code and finish its order."""
-    began = time.monotonic()
+    began = RealTime.monotonic()
     created = await client.orders.create(
         catalog_product_id=product.catalog_product_id, max_price=product.price
     )
@@ -41,7 +40,7 @@ async def rent_one(client: AsyncClient, product: Product, progress: DemoProgress
     progress.note("rented")
     sms = await client.orders.wait_for_otp(order.id, timeout=_PATIENCE)
     progress.note("codes")
-    seconds = time.monotonic() - began
+    seconds = RealTime.monotonic() - began
     finished = await client.orders.finish(order.id)
     progress.note("finished")
     return Rental(order, sms.code, seconds, finished.status == OrderStatus.COMPLETED)

@@ -4,9 +4,8 @@
 
 from __future__ import annotations
 
-import time
-
 from ..._sync.client import Client
+from ..._clock import RealTime
 from ..._concurrency import Runtime
 from ...errors import SmscodeError
 from ...models import OrderStatus, Product
@@ -35,7 +34,7 @@ def rent_all(client: Client, progress: DemoProgress) -> Rentals:
 
 def rent_one(client: Client, product: Product, progress: DemoProgress) -> Rental:
     """Rent a number, wait for its code and finish its order."""
-    began = time.monotonic()
+    began = RealTime.monotonic()
     created = client.orders.create(
         catalog_product_id=product.catalog_product_id, max_price=product.price
     )
@@ -43,7 +42,7 @@ def rent_one(client: Client, product: Product, progress: DemoProgress) -> Rental
     progress.note("rented")
     sms = client.orders.wait_for_otp(order.id, timeout=_PATIENCE)
     progress.note("codes")
-    seconds = time.monotonic() - began
+    seconds = RealTime.monotonic() - began
     finished = client.orders.finish(order.id)
     progress.note("finished")
     return Rental(order, sms.code, seconds, finished.status == OrderStatus.COMPLETED)

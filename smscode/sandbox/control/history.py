@@ -181,11 +181,11 @@ class History:
         self.total: int = 0
 
     def add(self, *entries: Entry) -> None:
-        """Take note of what happened."""
+        """Record what happened."""
         self.extend(entries)
 
     def extend(self, entries: Sequence[Entry]) -> None:
-        """Take note of all that happened since the last time."""
+        """Record all that happened since the last time."""
         self.total += len(entries)
         self.entries.extend(entries)
 
@@ -199,7 +199,7 @@ class History:
         self.entries.clear()
 
     def since(self, number: int, limit: int) -> tuple[Entry, ...]:
-        """Give at most ``limit`` entries after the first ``number`` of all that there were."""
+        """Return at most ``limit`` entries after the first ``number`` of all that there were."""
         begin = max(0, number - self.forgotten)
         return tuple(islice(self.entries, begin, begin + limit))
 
@@ -221,7 +221,7 @@ def shown_path(path: str, token: str) -> str:
 
 
 def shown_url(url: str) -> str:
-    """Give a webhook's URL without what may be secret: user, query and fragment."""
+    """Return a webhook's URL without what may be secret: user, query and fragment."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 

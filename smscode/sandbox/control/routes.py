@@ -42,7 +42,7 @@ class Field:
     required: bool = False
 
     def problem(self, value: object) -> str | None:
-        """Say what is wrong with a value, or None."""
+        """Return what is wrong with a value, or None."""
         # A JSON true is a Python int, so the exact type counts.
         if type(value) not in self.kinds:
             return f"must be {' or '.join(_JSON_NAMES[kind] for kind in self.kinds)}"

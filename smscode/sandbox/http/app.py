@@ -76,7 +76,7 @@ class Handled:
     script: Script = NO_SCRIPT
 
     def entry(self, now: datetime, request_id: str, method: str, path: str) -> RequestAnswered:
-        """Give what the history tells of the request."""
+        """Return what the history tells of the request."""
         status: int | None = None
         code: str | None = None
         orders: tuple[int, ...] = () if self.subject.order_id is None else (self.subject.order_id,)
@@ -168,17 +168,17 @@ class App:
             return self._exchange(None, bare(204).response, self._outgoing(now))
 
     def tick(self) -> Exchange:
-        """Let everything happen that is due, as every request does."""
+        """Run everything that is due, as every request does."""
         return self.act(lambda _: None)
 
     def until_due(self) -> float | None:
-        """Give the seconds until something happens by itself, None for never."""
+        """Return the seconds until something happens by itself, None for never."""
         with self.lock:
             due = self.world.next_due()
             return None if due is None else (due - self._clock()).total_seconds()
 
     def until_settled(self, exchange: Exchange) -> float:
-        """Give the seconds until an exchange can be completed, 0 for now."""
+        """Return the seconds until an exchange can be completed, 0 for now."""
         awaited = None if isinstance(exchange.answer, Response) else exchange.answer.awaited
         if exchange.held_until is None and not isinstance(awaited, Settling):
             return 0.0

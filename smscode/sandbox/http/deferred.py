@@ -54,7 +54,7 @@ class Errand:
             self.outcome = refusal.problem
 
     def result(self) -> Result:
-        """Give or raise what came of it."""
+        """Return or raise what came of it."""
         if isinstance(self.outcome, Problem):
             raise Refusal.of(self.outcome)
         assert self.outcome is not None  # it was done

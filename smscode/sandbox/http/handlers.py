@@ -76,7 +76,7 @@ class Context:
         return evolve(shown, orders=result.order_ids)
 
     def money(self, data: Json, **meta: Json) -> Result:
-        """Give a result that states money: v2 says with which rate."""
+        """Return a result that states money: v2 says with which rate."""
         return Result(data, {**meta, "fx": self.view.rate()} if self.view.version == "v2" else meta)
 
 

@@ -33,7 +33,7 @@ class KeyRecord:
 
 
 def fingerprint(body: Mapping[str, object]) -> str:
-    """Give the canonical form of a request body: key order and nulls do not matter."""
+    """Return the canonical form of a request body: key order and nulls do not matter."""
     given = {name: value for name, value in body.items() if value is not None}
     return json.dumps(given, sort_keys=True, default=str)
 
@@ -45,7 +45,7 @@ class IdempotencyKeys:
         self.records: dict[tuple[KeyScope, str], KeyRecord] = {}
 
     def find(self, scope: KeyScope, key: str, body: str) -> KeyedPurchase | None:
-        """Give or raise the result of an earlier purchase, None when the key is free.
+        """Return or raise the result of an earlier purchase, None when the key is free.
 
         ``body`` is a fingerprint: the same key with another one is refused.
         """
@@ -61,7 +61,7 @@ class IdempotencyKeys:
         return record.result
 
     def begin(self, scope: KeyScope, key: str, body: str) -> None:
-        """Take a key for a purchase that settles later."""
+        """Reserve a key for a purchase that settles later."""
         self.records[scope, key] = KeyRecord(body, None)
 
     def settle(self, scope: KeyScope, key: str, body: str, result: KeyedPurchase | Problem) -> None:

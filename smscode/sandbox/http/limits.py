@@ -70,6 +70,6 @@ def read_limits(chosen: bool | Mapping[str, int]) -> tuple[ServiceLimits, int | 
 
 
 def seconds_left_today(now: datetime) -> int:
-    """Give the whole seconds until the next day begins."""
+    """Return the whole seconds until the next day begins."""
     tomorrow = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     return math.ceil((tomorrow - now).total_seconds())

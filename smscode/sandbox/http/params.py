@@ -71,16 +71,16 @@ class Query(_Fields):
                 self.wrong(name, "is required")
 
     def text(self, name: str) -> str | None:
-        """Give a parameter as it is."""
+        """Return a parameter as it is."""
         return self._values.get(name)
 
     def choice(self, name: str) -> StrEnum | None:
-        """Give a parameter that is one of an enumeration."""
+        """Return a parameter that is one of an enumeration."""
         value = self._values.get(name)
         return None if value is None else self._member(name, value)
 
     def integer(self, name: str) -> int | None:
-        """Give a parameter that is a whole number, None where there is none."""
+        """Return a parameter that is a whole number, None where there is none."""
         whole = self._kind(name, Whole)
         value = self._values.get(name)
         if value is None:
@@ -92,7 +92,7 @@ class Query(_Fields):
         return min(max(int(value), whole.low), whole.high)
 
     def number(self, name: str) -> int:
-        """Give a whole number that has a default."""
+        """Return a whole number that has a default."""
         default = self.known[name].default
         assert isinstance(default, int)
         value = self.integer(name)
@@ -118,11 +118,11 @@ class RequestBody(_Fields):
                 self.wrong(name, "must not be null")
 
     def given(self, name: str) -> bool:
-        """Tell whether a field is there and not null."""
+        """Return True if a field is there and not null."""
         return self.values.get(name) is not None
 
     def integer(self, name: str) -> int | None:
-        """Give a whole number, None where there is none."""
+        """Return a whole number, None where there is none."""
         whole = self._kind(name, Whole)
         return self._integer(name, whole.low, whole.high)
 
@@ -137,7 +137,7 @@ class RequestBody(_Fields):
         return value
 
     def text(self, name: str) -> str | None:
-        """Give a string, None where there is none."""
+        """Return a string, None where there is none."""
         longest = self._kind(name, Text).longest
         assert longest is not None  # every string of a body has a limit
         value = self.values.get(name)
@@ -149,12 +149,12 @@ class RequestBody(_Fields):
         return value
 
     def choice(self, name: str) -> StrEnum | None:
-        """Give one of an enumeration, None where there is none."""
+        """Return one of an enumeration, None where there is none."""
         value = self.values.get(name)
         return None if value is None else self._member(name, value)
 
     def price(self, name: str, fx: FxRate | None) -> int | None:
-        """Give a price limit in rupiah: an integer without ``fx`` (v1), else a string of dollars."""
+        """Return a price limit in rupiah: an integer without ``fx`` (v1), else a string of dollars."""
         if fx is None:
             return self._integer(name, 0, INT64[1])
         value = self.values.get(name)
@@ -167,7 +167,7 @@ class RequestBody(_Fields):
 
 
 def idempotency_key(headers: Mapping[str, str]) -> str | None:
-    """Give the idempotency key of a request."""
+    """Return the idempotency key of a request."""
     key = headers.get("idempotency-key")
     if key is not None and not KEY_PATTERN.fullmatch(key):
         raise Refusal(
@@ -179,7 +179,7 @@ def idempotency_key(headers: Mapping[str, str]) -> str | None:
 
 
 def loose_integers(body: bytes) -> dict[str, int]:
-    """Give the whole numbers in the JSON object of a body; none where there is no such object."""
+    """Return the whole numbers in the JSON object of a body; none where there is no such object."""
     try:
         values: object = json.loads(body)
     except (ValueError, RecursionError):

@@ -64,7 +64,7 @@ _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
 def encode(value: Json) -> bytes:
-    """Give JSON as bytes."""
+    """Return JSON as bytes."""
     return _ENCODER.encode(value).encode()
 
 

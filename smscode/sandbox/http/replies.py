@@ -46,7 +46,7 @@ def refused(problem: Problem) -> HttpReply:
 
 
 def retry_after(seconds: int | None) -> dict[str, str]:
-    """Give the header that says after how many seconds to try again."""
+    """Return the header that says after how many seconds to try again."""
     return {} if seconds is None else {"retry-after": str(seconds)}
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import anyio
 import anyio.to_thread
 
+from ..._clock import RealTime
 from ...core.api.call import Response
 from .app import App, Exchange
 
@@ -29,8 +30,8 @@ class AnswerPace:
     longest_nap: float = 0.1
 
     def now(self) -> float:
-        """Give the seconds of a clock that only goes forward."""
-        return time.monotonic()
+        """Return the seconds of a clock that only goes forward."""
+        return RealTime.monotonic()
 
     def sleep(self, seconds: float) -> None:
         """Wait, in a thread."""
@@ -45,7 +46,7 @@ REAL_PACE = AnswerPace()
 
 
 def _naps(app: App, exchange: Exchange, patience: float | None, pace: AnswerPace) -> Iterator[float]:
-    """Give the seconds to sleep, again and again, until an exchange can be completed."""
+    """Return the seconds to sleep, again and again, until an exchange can be completed."""
     nap, until = pace.first_nap, None if patience is None else pace.now() + patience
     while (left := app.until_settled(exchange)) > 0:
         if until is not None:

@@ -128,7 +128,7 @@ def _headers(*, waiting: bool = False) -> Schema:
 
 
 def _links(endpoint: Endpoint[object], version: Version, schemas: Schemas) -> Schema:
-    """Say what can be done with the first order of a purchase."""
+    """Return what can be done with the first order of a purchase."""
     bought = "$response.body#/data/orders/0/id"
     links: Schema = {}
     for other in ENDPOINTS.values() if endpoint.kind is CallKind.CREATE else ():

@@ -84,7 +84,7 @@ def nullable(schema: Schema) -> Schema:
 
 
 def prose(documented: object) -> str:
-    """Give the first paragraph of a docstring as Markdown about JSON."""
+    """Return the first paragraph of a docstring as Markdown about JSON."""
     paragraph = (inspect.getdoc(documented) or "").partition("\n\n")[0]
     return " ".join(paragraph.split()).replace("``", "`").replace("None", "null")
 
@@ -180,6 +180,6 @@ class Schemas:
 
 
 def _bare(hint: object) -> object:
-    """Give the type of a field beside the None, and beside the str of an open enumeration."""
+    """Return the type of a field beside the None, and beside the str of an open enumeration."""
     choices = [choice for choice in get_args(hint) if choice is not NoneType]
     return choices[0] if choices else hint

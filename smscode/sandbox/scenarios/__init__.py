@@ -44,7 +44,7 @@ class Described:
 
 
 def _named(make: Callable[P, Scenario]) -> Callable[P, Scenario]:
-    """Put a scenario into the table; its name then tells its arguments, which are checked."""
+    """Add a scenario to the table; its name then tells its arguments, which are checked."""
     name, signature = make.__name__, inspect.signature(make)
 
     @wraps(make)
@@ -258,7 +258,7 @@ def of_behaviour(behaviour: Behaviour) -> Scenario:
 
 
 def described() -> tuple[Described, ...]:
-    """Give all scenarios as they are written and what each is about."""
+    """Return all scenarios as they are written and what each is about."""
     return tuple(Described(_form(name), inspect.getdoc(make) or "") for name, make in SCENARIOS.items())
 
 

@@ -58,7 +58,7 @@ class ChoiceReader:
         return ", ".join(parts)
 
     def check(self, app: App) -> ScenarioPlace:
-        """Give the place, or refuse what there is not."""
+        """Return the place, or refuse what there is not."""
         kind, number = place = self.place
         catalog = app.world.catalog
         known = {
@@ -118,7 +118,7 @@ def play(app: App, scenarios: tuple[Scenario, ...], choice: ChoiceReader, now: d
 
 
 def clear(app: App, choice: ChoiceReader, now: datetime) -> None:
-    """Take back what was chosen for something, or all of it. The caller holds the lock."""
+    """Clear what was chosen for something, or all of it. The caller holds the lock."""
     if (place := choice.check(app)) == EVERYTHING:
         app.stage.cues.clear()
     else:

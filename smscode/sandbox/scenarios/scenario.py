@@ -56,11 +56,11 @@ class Scenario:
         return self.name
 
     def plays_in(self, operation: str) -> bool:
-        """Tell whether it changes anything in an operation."""
+        """Return True if it changes anything in an operation."""
         return not self.operations or operation in self.operations
 
     def at(self, since: datetime, now: datetime) -> Scenario | None:
-        """Give the scenario, chosen at ``since``, as it is now: what counts down has; None: it is over."""
+        """Return the scenario, chosen at ``since``, as it is now: what counts down has; None: it is over."""
         if self.lasts is None:
             return self
         until = since + timedelta(seconds=self.lasts)
@@ -91,7 +91,7 @@ class Script:
     alone: bool = False
 
     def treat(self, behaviour: Behaviour) -> Behaviour:
-        """Make of a behaviour the one that counts for the request."""
+        """Return, for a behaviour, the one that counts for the request."""
         return self.behaviour if self.alone else behaviour.refined(self.behaviour)
 
 

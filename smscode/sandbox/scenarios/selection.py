@@ -34,7 +34,7 @@ class Subject:
     catalog_product_id: int | None = None
 
     def places(self) -> Iterator[ScenarioPlace]:
-        """Give the places that it belongs to, the widest first."""
+        """Return the places that it belongs to, the widest first."""
         yield EVERYTHING
         if self.catalog_product_id is not None:
             yield "catalog_product_id", self.catalog_product_id
@@ -59,7 +59,7 @@ class ScenarioChoice:
     times: int | None = None
 
     def playing(self, operation: str, now: datetime) -> list[Scenario]:
-        """Give what of it plays in an operation now."""
+        """Return what of it plays in an operation now."""
         if self.operation not in (None, operation):
             return []
         # What is for a number of requests begins anew with each of them.
@@ -96,18 +96,18 @@ class Stage:
         cues.append(ScenarioChoice(self.chosen, place, tuple(scenarios), now, operation, times))
 
     def all(self) -> list[ScenarioChoice]:
-        """Give everything that was chosen, in the order in which it was; that is all there is to keep."""
+        """Return everything that was chosen, in the order in which it was; that is all there is to keep."""
         return sorted((cue for cues in self.cues.values() for cue in cues), key=lambda cue: cue.number)
 
     def restore(self, cues: Iterable[ScenarioChoice]) -> None:
-        """Put in what `all` gave, in place of what was chosen."""
+        """Restore what `all` gave, in place of what was chosen."""
         self.cues.clear()
         for cue in cues:
             self.cues.setdefault(cue.place, []).append(cue)
             self.chosen = cue.number
 
     def clear(self, place: ScenarioPlace) -> None:
-        """Take back all that was chosen for a place."""
+        """Clear all that was chosen for a place."""
         self.cues.pop(place, None)
 
     def script(
@@ -153,7 +153,7 @@ class Stage:
         return evolve(found, of_tiers=of_tiers) if of_tiers else found
 
     def _of_tier(self, tier: Tier, operation: str, now: datetime) -> list[Scenario]:
-        """Give what plays for a product although the request does not name it."""
+        """Return what plays for a product although the request does not name it."""
         cues = [cue for cue in self.cues.get(("product_id", tier.id), ()) if cue.times is None]
         return [scenario for cue in cues for scenario in cue.playing(operation, now)]
 

@@ -39,7 +39,7 @@ class Conduct:
         self.banned_until: datetime | None = None
 
     def note(self, at: datetime, *, failed: bool) -> None:
-        """Take in how an order ended; the last of too many failures begins a ban."""
+        """Record how an order ended; the last of too many failures begins a ban."""
         if self.guard is None:
             return
         self.ended.append((at, failed))

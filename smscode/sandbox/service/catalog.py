@@ -103,7 +103,7 @@ class Catalog:
             self._routed.setdefault(tier.catalog_product_id, []).append(tier)
 
     def services_in(self, country_id: int | None) -> list[CatalogService]:
-        """Give all services, or those with stock in one country."""
+        """Return all services, or those with stock in one country."""
         if country_id is None:
             return list(self.services)
         stocked = {
@@ -112,7 +112,7 @@ class Catalog:
         return [service for service in self.services if service.id in stocked]
 
     def operators(self, country_id: int, platform_id: int) -> list[CatalogOperator | None]:
-        """Give the operators with stock for a pair; None, which comes first, is any of them.
+        """Return the operators with stock for a pair; None, which comes first, is any of them.
 
         The list is empty where there is nothing to choose.
         """
@@ -126,7 +126,7 @@ class Catalog:
     def products(
         self, country_id: int | None, platform_id: int | None, operator_id: int | None, sort: str
     ) -> list[Tier]:
-        """Give the tiers with stock that pass the filters; an unknown ``sort`` is ``price_asc``."""
+        """Return the tiers with stock that pass the filters; an unknown ``sort`` is ``price_asc``."""
         found = [
             tier
             for tier in self.tiers.values()
@@ -143,11 +143,11 @@ class Catalog:
         return found
 
     def routed(self, catalog_product_id: int | None) -> Sequence[Tier]:
-        """Give the tiers that belong to a ``catalog_product_id``, with or without stock."""
+        """Return the tiers that belong to a ``catalog_product_id``, with or without stock."""
         return self._routed.get(catalog_product_id or 0, ())
 
     def offers(self, catalog_product_id: int, operator_id: int | None) -> list[Tier]:
-        """Give the tiers with stock that a routed order may be filled from."""
+        """Return the tiers with stock that a routed order may be filled from."""
         return [
             tier
             for tier in self.routed(catalog_product_id)

@@ -48,7 +48,7 @@ _OPERATORS_ONLY: Final = ("BR", "tt")
 def _plan(
     index: int, country: CatalogCountry, service: CatalogService
 ) -> Iterator[tuple[Provider, CatalogOperator | None, int, int]]:
-    """Give supplier, operator, price in percent of the pair's, and stock of each tier of a pair."""
+    """Return supplier, operator, price in percent of the pair's, and stock of each tier of a pair."""
     pair = (country.code, service.code)
     if pair == _SOLD_OUT:
         yield ALPHA, None, 100, 0

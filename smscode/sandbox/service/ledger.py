@@ -34,11 +34,11 @@ class Ledger:
         self._move(Movement(at, "adjustment", balance - self.balance))
 
     def debit(self, at: datetime, amount: int, order_id: int) -> None:
-        """Take the price of an order."""
+        """Charge the price of an order."""
         self._move(Movement(at, "order", -amount, order_id))
 
     def refund(self, at: datetime, amount: int, order_id: int) -> None:
-        """Give the price of an order back."""
+        """Return the price of an order."""
         self._move(Movement(at, "refund", amount, order_id))
 
     def _move(self, movement: Movement) -> None:

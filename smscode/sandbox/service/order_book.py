@@ -82,14 +82,14 @@ class Register:
         self.order_type: type[ServiceOrder] = ServiceOrder
 
     def order(self, order_id: int) -> ServiceOrder:
-        """Give an order."""
+        """Return an order."""
         try:
             return self.orders[order_id]
         except KeyError:
             raise Refusal("NOT_FOUND", "ServiceOrder not found") from None
 
     def newest(self, status: OrderStatus | None = None) -> Iterator[ServiceOrder]:
-        """Give the orders, newest first."""
+        """Return the orders, newest first."""
         held = self.orders if status is None or status.terminal else self.open
         return (order for order in reversed(held.values()) if status is None or order.status is status)
 
@@ -156,7 +156,7 @@ class Register:
             drawn += 1
 
     def redirect(self, order: ServiceOrder, behaviour: Behaviour, now: datetime, *, afresh: bool) -> None:
-        """Let an order go on by another behaviour from now on; ``afresh``: with that one's messages, too."""
+        """Continue an order by another behaviour from now on; ``afresh``: with that one's messages, too."""
         order.behaviour = behaviour
         if order.status.terminal:
             return
@@ -169,7 +169,7 @@ class Register:
             self.expect_sms(order, now)
 
     def live_on(self, order: ServiceOrder, at: datetime) -> None:
-        """Let an open order get what is due for it: its messages, or its end."""
+        """Deliver what is due for an open order: its messages, or its end."""
         if at >= order.expires_at:
             self.end(order, at, OrderStatus.COMPLETED if order.sms_revision else OrderStatus.EXPIRED)
             return
@@ -181,7 +181,7 @@ class Register:
     def receive_sms(
         self, order: ServiceOrder, at: datetime, text: str | None = None, code: str | None = None
     ) -> None:
-        """Let an SMS arrive for an open order; without ``text`` and ``code``, one with a new code."""
+        """Deliver an SMS to an open order; without ``text`` and ``code``, one with a new code."""
         if text is None:
             code = code or self._new_code(order)
             text = f"Your {order.tier.service.name} code is {code}"
@@ -199,7 +199,7 @@ class Register:
         return f"{(drawn + 1) % 10**6:06d}" if code == order.otp_code else code
 
     def expect_sms(self, order: ServiceOrder, now: datetime) -> None:
-        """Let the order's messages come, in place of those that were still to come."""
+        """Schedule the order's messages, in place of those that were still to come."""
         messages = order.behaviour.messages
         if messages is None:
             after = self.rules.otp_after

@@ -55,7 +55,7 @@ class ServiceOrder:
     number_free: bool = True
 
     def receive(self, at: datetime, text: str, code: str | None) -> None:
-        """Take a message in; one without a code leaves the last code as it is."""
+        """Add a message; one without a code leaves the last code as it is."""
         self.status = OrderStatus.OTP_RECEIVED
         self.otp_message = text
         self.otp_code = self.otp_code if code is None else code
@@ -63,7 +63,7 @@ class ServiceOrder:
         self.sms_revision += 1
 
     def as_created(self) -> ServiceOrder:
-        """Give the order as it was when it was bought."""
+        """Return the order as it was when it was bought."""
         if self.status is OrderStatus.ACTIVE and not self.sms_revision:
             return self
         return evolve(
@@ -79,7 +79,7 @@ class ServiceOrder:
         )
 
     def capabilities(self, now: datetime) -> ServiceCapabilities:
-        """Tell what the order allows at ``now``."""
+        """Return what the order allows at ``now``."""
         open_, delivered = not self.status.terminal, self.sms_revision > 0
         cancellable = open_ and not delivered
         cooling = self.resend_at if open_ and self.resend_at and now < self.resend_at else None
@@ -97,7 +97,7 @@ class ServiceOrder:
 
 
 def window(now: datetime, seconds: float) -> datetime:
-    """Give the end of a window that opens now.
+    """Return the end of a window that opens now.
 
     The service states times in whole seconds. Long windows therefore start at a whole second, so
     that what it states is exact; short ones, which only tests set, would lose too much by it.

@@ -32,7 +32,7 @@ class Settling:
     result: KeyedPurchase | Problem | None = None
 
     def behaviour_of(self, tier: Tier) -> Behaviour:
-        """Give how a product's supplier treats it."""
+        """Return how a product's supplier treats it."""
         return self.of_tiers.get(tier.id, self.behaviour)
 
     @property

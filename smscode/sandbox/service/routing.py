@@ -28,7 +28,7 @@ class OrderRequest:
     operator_id: int | None = None
 
     def affords(self, price: int) -> bool:
-        """Tell whether the price limits admit a price."""
+        """Return True if the price limits admit a price."""
         return (self.max_price is None or price <= self.max_price) and (
             self.min_price is None or price >= self.min_price
         )
@@ -73,7 +73,7 @@ def rank(offers: Iterable[Tier], wish: OrderRequest, steps: Mapping[str, int | N
 
 
 def choose(catalog: Catalog, wish: OrderRequest, steps: Mapping[str, int | None]) -> list[Tier]:
-    """Give the tiers that may fill a wish, best first; there is at least one.
+    """Return the tiers that may fill a wish, best first; there is at least one.
 
     A product asked for by its id is given even without stock: only its supplier says so.
     """

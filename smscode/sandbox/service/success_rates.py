@@ -27,7 +27,7 @@ class TrackRecord:
         self.days[key] = (before[0] + orders, before[1] + with_code)
 
     def step(self, provider: str, now: datetime) -> int | None:
-        """Give a supplier's share of orders with a code in steps of 10 %, as 0..10; None: too few orders."""
+        """Return a supplier's share of orders with a code in tenths, 0..10; None: too few orders."""
         today = now.toordinal()
         found = [self.days.get((provider, day), (0, 0)) for day in range(today - DAYS, today)]
         orders = sum(ordered for ordered, _ in found)

@@ -64,11 +64,11 @@ class Behaviour:
     cancel_after: float | None = None
 
     def answer(self, provider: str) -> Cause:
-        """Give what a supplier answers to the purchase."""
+        """Return what a supplier answers to the purchase."""
         return "no_numbers" if self.sold_out else self.outcomes.get(provider, self.outcome)
 
     def refined(self, narrower: Behaviour) -> Behaviour:
-        """Give this behaviour with all that a narrower one has otherwise than usual."""
+        """Return this behaviour with all that a narrower one has otherwise than usual."""
         if narrower == USUAL:
             return self
         names = [attribute.name for attribute in fields(Behaviour)]

@@ -64,7 +64,7 @@ class World(Register):
     # -- time ----------------------------------------------------------------------------------
 
     def settle(self, now: datetime) -> None:
-        """Let everything happen that was due by ``now``."""
+        """Run everything that was due by ``now``."""
         while self.due and self.due[0][0] <= now:
             at, kind, number = heapq.heappop(self.due)
             if kind == "purchase":
@@ -73,7 +73,7 @@ class World(Register):
                 self.live_on(order, at)
 
     def next_due(self) -> datetime | None:
-        """Give the time of the next thing that happens by itself, webhooks included."""
+        """Return the time of the next thing that happens by itself, webhooks included."""
         while self.due and self._over(self.due[0]):
             heapq.heappop(self.due)
         due = [at for at in (self.due[0][0] if self.due else None, self.postbox.next_due()) if at]
@@ -93,7 +93,7 @@ class World(Register):
         self.fx = None if rate is None else FxRate(PAIR, rate, now)
 
     def abandon(self, problem: Problem) -> None:
-        """Let all purchases on their way end with a problem."""
+        """End all purchases on their way with a problem."""
         for purchase in self.settling.values():
             purchase.result = problem
         self.settling.clear()
@@ -183,7 +183,7 @@ class World(Register):
         return KeyedPurchase(now, tuple(order_ids), wish.quantity - len(order_ids))
 
     def reactivation_cost(self, order_id: int, now: datetime, behaviour: Behaviour | None = None) -> int:
-        """Give what renting a completed order's number again costs; its supplier is asked for that."""
+        """Return what renting a completed order's number again costs; its supplier is asked for that."""
         order = self.order(order_id)
         settling = (purchase.wanted for purchase in self.settling.values())
         if not order.capabilities(now).can_reactivate or any(
@@ -287,7 +287,7 @@ class World(Register):
         self.postbox.put(delivery, at)
 
     def delivered(self, delivery: Delivery, now: datetime) -> None:
-        """Take in how a delivery went."""
+        """Record how a delivery went."""
         self.postbox.under_way.pop(delivery.number, None)
         if self.rules.current:
             self.webhook.record(delivery, now)

@@ -24,19 +24,19 @@ class Shelf(Protocol):
     lasting: bool
 
     def changes(self) -> Iterator[tuple[str, Any]]:
-        """Give the entries that changed."""
+        """Return the entries that changed."""
         ...
 
     def whole(self) -> Iterator[tuple[str, Any]]:
-        """Give all entries."""
+        """Return all entries."""
         ...
 
     def load(self, entries: Mapping[str, Any]) -> None:
-        """Put in what was kept."""
+        """Restore what was kept."""
         ...
 
     def forget(self) -> None:
-        """Take all changes as kept."""
+        """Mark all changes as kept."""
         ...
 
 

@@ -61,7 +61,7 @@ class Rest:
 
     @classmethod
     def of(cls, world: World) -> Rest:
-        """Take them out of a world."""
+        """Read them from a world."""
         return cls(
             world.behaviour,
             world.suspended,
@@ -75,7 +75,7 @@ class Rest:
         )
 
     def put_into(self, world: World) -> None:
-        """Put them into a world."""
+        """Write them to a world."""
         world.behaviour = self.behaviour
         world.suspended = self.suspended
         world.maintenance = self.maintenance
@@ -101,7 +101,7 @@ class Tally:
         return cls(app.answered, dict(app.requests), app.history.total)
 
     def put_into(self, app: App) -> None:
-        """Let the app go on counting from here."""
+        """Continue the app's counters from here."""
         app.answered = self.answered
         app.requests.update(self.requests)
         app.history.total = self.told
@@ -130,12 +130,12 @@ def _converter(catalog: Catalog) -> Converter:
 
 
 def read_options(text: str) -> Options:
-    """Give what a kept sandbox was made with."""
+    """Return what a kept sandbox was made with."""
     return make_converter().loads(text, Options)
 
 
 class Keeper:
-    """Takes the state of a sandbox apart, and puts it together again.
+    """Splits the state of a sandbox, and joins it again.
 
     From now on the sandbox's containers remember what changes in them.
     """
@@ -147,7 +147,7 @@ class Keeper:
         }
 
     def restore(self, entries: Iterable[tuple[str, str]], clock: Clock) -> None:
-        """Put a whole state in, in place of the one that is there."""
+        """Restore a whole state, in place of the one that is there."""
         found: dict[str, dict[str, Any]] = {kind: {} for kind in self._shelves}
         for entry, text in entries:
             kind, _, name = entry.partition("/")
@@ -162,7 +162,7 @@ class Keeper:
         world.postbox.index(clock.latest)
 
     def changes(self) -> tuple[dict[str, str | None], bool]:
-        """Give the entries that changed, None for those that are gone, and whether any of them must last."""
+        """Return the entries that changed, None for those that are gone, and if any of them must last."""
         changed = {kind: list(shelf.changes()) for kind, shelf in self._shelves.items()}
         lasting = any(changed[kind] and shelf.lasting for kind, shelf in self._shelves.items())
         entries = {
@@ -174,7 +174,7 @@ class Keeper:
         return ({}, False) if entries.keys() == {"latest/"} else (entries, lasting)
 
     def whole(self) -> dict[str, str]:
-        """Give all entries."""
+        """Return all entries."""
         return {
             f"{kind}/{name}": json.dumps(value)
             for kind, shelf in self._shelves.items()
@@ -182,7 +182,7 @@ class Keeper:
         }
 
     def forget(self) -> None:
-        """Take all changes as kept."""
+        """Mark all changes as kept."""
         for shelf in self._shelves.values():
             shelf.forget()
 

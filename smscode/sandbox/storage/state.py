@@ -49,7 +49,7 @@ class StateFile:
         return ConfigurationError(f"state: {self._path.name} cannot be used ({why}).")
 
     def read(self, name: str | None = None) -> list[tuple[str, str]]:
-        """Give all entries, or the one of a name if there is one."""
+        """Return all entries, or the one of a name if there is one."""
         query = "SELECT name, value FROM entry"
         if name is None:
             return self._connection.execute(query).fetchall()
@@ -80,7 +80,7 @@ class StateFile:
             raise self.unusable(str(error)) from error
 
     def close(self) -> None:
-        """Let others use the file."""
+        """Release the file to others."""
         self._connection.close()
 
 
@@ -92,7 +92,7 @@ class SavedState:
         self.close: Callable[[], None] = self._file.close
 
     def options(self, wanted: Options) -> Options:
-        """Give what the sandbox was made with, which for a new one is what is ``wanted``."""
+        """Return what the sandbox was made with, which for a new one is what is ``wanted``."""
         found = self._file.read(OPTIONS)
         if not found:
             return wanted

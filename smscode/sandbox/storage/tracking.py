@@ -28,7 +28,7 @@ class Tracked(dict[K, V]):
         self.changed.add(key)
 
     def pop(self, key: K, *default: Any) -> Any:
-        """Take a key out and give its value."""
+        """Remove a key and return its value."""
         self.changed.add(key)
         return super().pop(key, *default)
 

@@ -38,7 +38,7 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def _local(host: str) -> tuple[bool, bool]:
-    """Tell whether a host is loopback, and whether it is any address not on the public internet."""
+    """Return True if a host is loopback, and whether it is any address not on the public internet."""
     name = host.rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True, True
@@ -49,7 +49,7 @@ def _local(host: str) -> tuple[bool, bool]:
 
 
 def url_problem(url: str, *, allow_local: bool) -> str | None:
-    """Say what is wrong with a webhook URL as it is written, or None."""
+    """Return what is wrong with a webhook URL as it is written, or None."""
     if any(character <= " " or character == "\x7f" for character in url):
         return "must be a URL"
     try:
@@ -67,13 +67,13 @@ def url_problem(url: str, *, allow_local: bool) -> str | None:
 
 
 def name_to_resolve(url: str) -> str | None:
-    """Give the host name of an acceptable URL, None when that is an address already."""
+    """Return the host name of an acceptable URL, None when that is an address already."""
     host = (urlsplit(url).hostname or "").rstrip(".")
     return None if _local(host)[0] or _address(host) is not None else host
 
 
 def resolved_problem(addresses: Iterable[str], *, allow_local: bool) -> str | None:
-    """Say what is wrong with what a host name resolves to, or None; an unknown name is left to fail later."""
+    """Return what is wrong with what a host name resolves to, or None; an unknown name fails later."""
     for address in addresses:
         loopback, private = _local(address)
         if private and not (loopback and allow_local):

@@ -30,7 +30,7 @@ class Postbox:
         heapq.heappush(self._order, (at, self.posted))
 
     def index(self, now: datetime) -> None:
-        """Put in order what was put in as it is; what was under way then may be lost, and is sent again."""
+        """Sort what was added as it is; what was under way then may be lost, and is sent again."""
         for number in list(self.under_way):
             self.waiting[number] = now, self.under_way.pop(number)
         self._order = sorted((at, number) for number, (at, _) in self.waiting.items())
@@ -42,7 +42,7 @@ class Postbox:
             self.put(evolve(failed, status=None, attempt=failed.attempt + 1), now + pause)
 
     def take(self, now: datetime, webhook: Webhook) -> list[Delivery]:
-        """Take out what is due. Attempts for an old URL, or one that was switched off, are dropped."""
+        """Remove and return what is due; drop attempts for an old URL, or for one that was switched off."""
         due: list[Delivery] = []
         while self._order and self._order[0][0] <= now:
             _, number = heapq.heappop(self._order)
@@ -53,5 +53,5 @@ class Postbox:
         return due
 
     def next_due(self) -> datetime | None:
-        """Give the time of the next delivery."""
+        """Return the time of the next delivery."""
         return self._order[0][0] if self._order else None

@@ -71,7 +71,7 @@ def _make_server(app: App, hosts: Hosts) -> uvicorn.Server:
 
 
 async def _tick(app: App) -> None:
-    """Let things happen when they are due, so that webhooks go out although nobody asks."""
+    """Run things when they are due, so that webhooks go out although nobody asks."""
     while True:
         exchange = app.tick()
         if exchange.deliveries:

@@ -29,13 +29,13 @@ def _headers(request: httpx.Request) -> dict[str, str]:
 
 
 def _patience(request: httpx.Request) -> float | None:
-    """Give the seconds that a request waits for its answer, None for any number."""
+    """Return the seconds that a request waits for its answer, None for any number."""
     timeouts: dict[str, float | None] = request.extensions.get("timeout", {})
     return timeouts.get("read")
 
 
 def _broken(failure: TooSlow | ConnectionLost, request: httpx.Request) -> httpx.TransportError:
-    """Give what a network raises in place of an answer."""
+    """Return what a network raises in place of an answer."""
     if isinstance(failure, TooSlow):
         return httpx.ReadTimeout("The answer took too long", request=request)
     return httpx.RemoteProtocolError("Server disconnected without sending a response.", request=request)

@@ -46,7 +46,7 @@ class VirtualTime(AnswerPace):
         self._happened = 0
 
     def now(self) -> float:
-        """Give the seconds since some time before it began."""
+        """Return the seconds since some time before it began."""
         return self._now
 
     def sleep(self, seconds: float) -> None:
@@ -60,7 +60,7 @@ class VirtualTime(AnswerPace):
             await self.wait_async(seconds)
 
     def request(self) -> AbstractContextManager[None]:
-        """Let no time pass while the block runs, but where it waits for an answer."""
+        """Stop the time while the block runs, but where it waits for an answer."""
         return self._count(1)
 
     def wait(self, seconds: float, event: Event | None = None) -> None:

@@ -82,7 +82,7 @@ class Courier:
                     self._done(_post(http, delivery))
 
     def _take(self) -> list[Delivery]:
-        """Take all that is queued; nothing there ends the thread, the next delivery starts another."""
+        """Send all that is queued; nothing there ends the thread, the next delivery starts another."""
         with self._state:
             batch = list(self._queue)
             self._queue.clear()

@@ -19,7 +19,7 @@ SHOWN = Money(Decimal("0.0077"), "USD", 139, "IDR")
 
 
 def body(version: ApiVersion, fx: FxRate | None = None, **limits: Price) -> dict[str, Any]:
-    """Give the JSON body of a purchase with these limits."""
+    """Return the JSON body of a purchase with these limits."""
     call = calls.orders.create(catalog_product_id=87, fx=fx, **limits)  # type: ignore[arg-type]
     content = call.request(version).body
     assert content is not None

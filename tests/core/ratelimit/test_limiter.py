@@ -272,6 +272,64 @@ def test_those_who_still_probe_when_the_ramp_ends_are_forgotten_with_it() -> Non
     assert (bucket._ramp, bucket._probes) == (None, {})
 
 
+def probing(limit: int = 10) -> tuple[GroupLimiter, list[Lease]]:
+    """Make a bucket whose pause is over at 5, with the first of six on its way since then."""
+    bucket = GroupLimiter("create", limit, SlotWindow(60.0))
+    bucket.pause(None, 0.0, 5.0)
+    waiting = [ask(bucket, 0.0, deadline) for deadline in (FOREVER, FOREVER, 20.0, FOREVER, FOREVER, FOREVER)]
+    assert bucket.look(waiting[0], 5.0) == 0
+    assert [lease.granted for lease in waiting] == [True] + [False] * 5
+    return bucket, waiting
+
+
+def test_a_probe_without_an_answer_holds_the_others_up_for_ten_seconds() -> None:
+    bucket, waiting = probing()
+    assert bucket.look(waiting[1], 6.0) == 5.0  # it looks in between, for requests that will never end
+    assert bucket.look(waiting[1], 14.0) == 1.0
+    assert bucket.look(waiting[1], 15.0) == 0
+    assert [lease.granted for lease in waiting] == [True, True] + [False] * 4
+    assert bucket.look(waiting[2], 16.0) == 4.0  # another one may go at 25, after its deadline
+    assert bucket.look(waiting[2], 20.0) == NoRoom("create", 10, 60.0, 5.0, paused=True)
+    bucket.look(waiting[3], 25.0)
+    assert [lease.granted for lease in waiting[3:]] == [True, False, False]
+
+
+def test_an_answer_that_a_probe_gets_late_lets_more_through_all_the_same() -> None:
+    bucket, waiting = probing()
+    bucket.look(waiting[1], 15.0)
+    bucket.end(waiting[0], 16.0, RequestEnding.ANSWERED)
+    assert [lease.granted for lease in waiting[1:]] == [True, True] + [False] * 3
+    bucket.end(waiting[1], 17.0, RequestEnding.LOST)
+    assert [lease.granted for lease in waiting[3:]] == [True, False, False]
+
+
+def test_nothing_follows_a_probe_that_was_refused_before_its_pause_begins() -> None:
+    bucket, waiting = probing()
+    bucket.end(waiting[0], 6.0, RequestEnding.REFUSED)
+    bucket.look(waiting[1], 6.0)
+    assert not waiting[1].granted
+    bucket.pause(waiting[0], 6.0, 3.0)
+    assert bucket.look(waiting[1], 6.0) == 3.0
+    bucket.look(waiting[1], 9.0)
+    assert [lease.granted for lease in waiting[1:]] == [True] + [False] * 4
+
+
+def test_a_refusal_without_a_pause_holds_up_for_ten_seconds_too() -> None:
+    bucket, waiting = probing()
+    bucket.end(waiting[0], 6.0, RequestEnding.REFUSED)
+    assert bucket.look(waiting[1], 14.0) == 1.0
+    bucket.look(waiting[1], 15.0)
+    assert waiting[1].granted
+
+
+def test_an_answer_from_before_the_last_pause_lets_nobody_through() -> None:
+    bucket, waiting = probing()
+    bucket.pause(None, 6.0, 3.0)
+    bucket.look(waiting[1], 9.0)
+    bucket.end(waiting[0], 9.5, RequestEnding.ANSWERED)
+    assert [lease.granted for lease in waiting[1:]] == [True] + [False] * 4
+
+
 def test_a_refusal_within_the_limit_shrinks_it_once_for_all_that_were_under_way() -> None:
     bucket, busy = used_up(10)
     assert [bucket.pause(lease, 0.0, 1.0) for lease in busy] == [True] + [False] * 9
@@ -310,12 +368,20 @@ def test_a_pause_for_everything_shrinks_nothing() -> None:
     assert bucket.look(waiting, 5.5) == 0.5
 
 
-def test_the_strictest_numbers_hold() -> None:
-    bucket = GroupLimiter("create", 10, SlotWindow(60.0))
-    bucket.tighten(20, 30.0)
-    assert (bucket.limit, bucket.window) == (10, 60.0)
-    bucket.tighten(5, 90.0)
-    assert (bucket.limit, bucket.window) == (5, 90.0)
+def test_other_numbers_hold_from_now_on_and_those_who_wait_are_told() -> None:
+    bucket, busy = used_up()
+    waiting = [ask(bucket) for _ in range(2)]
+    bucket.keep_to(3, 30.0)
+    bucket.look_again()
+    assert [bell(lease).woken for lease in waiting] == [1, 0]
+    assert bucket.look(waiting[0], 0.0) == 0
+    assert [lease.granted for lease in waiting] == [True, False]
+    bucket.end(busy[0], 0.0, RequestEnding.ANSWERED)
+    bucket.keep_to(1, 90.0)
+    bucket.end(busy[1], 0.0, RequestEnding.ANSWERED)
+    bucket.leave(waiting[0], 0.0)
+    assert bucket.look(waiting[1], 0.0) == 30.0 + MARGIN
+    assert bucket.look(waiting[1], 31.0) == 90.0 + MARGIN - 31.0
 
 
 class Call:
@@ -333,23 +399,32 @@ def call(lease: Lease) -> Call:
 class Queue(RuleBasedStateMachine):
     """Drives a bucket as tasks would, beside a model that knows every holder of a slot."""
 
-    LIMIT = 5
-
     def __init__(self) -> None:
         super().__init__()
-        self.bucket = GroupLimiter("create", self.LIMIT, SlotWindow(60.0))
+        self.limit = 5
+        self.window = 60.0
+        self.bucket = GroupLimiter("create", self.limit, SlotWindow(self.window))
         self.now = 0.0
         self.numbers: Iterator[int] = itertools.count()
         self.waiting: dict[Lease, tuple[bool, int]] = {}  # urgency and number, the order of granting
         self.busy: list[Lease] = []
         self.alarms: dict[Lease, float] = {}
         self.cooling: list[float] = []
+        self.lost: list[
+            tuple[float, float]
+        ] = []  # when each may arrive at the latest, and the least window since
         self.paused_until = 0.0
+        self.last_granted = -FOREVER
         self.gone: list[Lease] = []
         self.unknown = False  # whether a slot may cool for longer than is kept account of here
 
+    @property
+    def period(self) -> float:
+        return self.window + MARGIN
+
     def holders(self) -> int:
-        return len(self.busy) + sum(until > self.now for until in self.cooling)
+        cooling = [*self.cooling, *(last + window + MARGIN for last, window in self.lost)]
+        return len(self.busy) + sum(until > self.now for until in cooling)
 
     @rule(urgent=st.booleans(), patience=st.sampled_from([0.5, 30.0, 70.0, 200.0, FOREVER]))
     def ask(self, urgent: bool, patience: float) -> None:
@@ -359,7 +434,7 @@ class Queue(RuleBasedStateMachine):
         lease = self.bucket.ask(self.now, self.now + patience, urgent, Call())
         if isinstance(lease, NoRoom):
             assert lease.seconds > patience
-            busy = self.holders() >= self.LIMIT or self.ghosts
+            busy = self.holders() >= self.limit or self.ghosts
             assert busy or self.now < self.paused_until or self.waiting or self.shrunk
             return
         lease.signal = Bell()
@@ -394,8 +469,8 @@ class Queue(RuleBasedStateMachine):
         lease.sent, call(lease).over = sent, known
         self.gone.append(lease)
         self.unknown = self.unknown or sent or not known  # it cools from when that is noticed
-        if sent:  # it may still arrive for a while
-            self.cooling.append(self.now + PERIOD + LINGER)
+        if sent:  # it may still arrive for a while, and cools by the numbers that hold when that is noticed
+            self.lost.append((self.now + LINGER, self.window))
 
     @property
     def ghosts(self) -> bool:
@@ -414,7 +489,7 @@ class Queue(RuleBasedStateMachine):
         lease = data.draw(st.sampled_from(self.busy))
         self.busy.remove(lease)
         if ending is not RequestEnding.UNSENT:
-            self.cooling.append(self.now + PERIOD + (LINGER if ending is RequestEnding.LOST else 0.0))
+            self.cooling.append(self.now + self.period + (LINGER if ending is RequestEnding.LOST else 0.0))
         self.bucket.end(lease, self.now, ending)
         granted = [one for one in self.waiting if one.granted]
         if granted and meanwhile == "leave":
@@ -441,6 +516,15 @@ class Queue(RuleBasedStateMachine):
         self.paused_until = max(self.paused_until, self.now + seconds)
         self.settle()
 
+    @rule(limit=st.sampled_from([1, 3, 5, 8]), window=st.sampled_from([10.0, 60.0, 200.0]))
+    def come_or_close(self, limit: int, window: float) -> None:
+        """Let a client come or close, so that other numbers are the strictest."""
+        self.limit, self.window = limit, window
+        self.lost = [(last, min(before, window)) for last, before in self.lost]
+        self.bucket.keep_to(limit, window)
+        self.bucket.look_again()
+        self.settle()
+
     @rule(seconds=st.sampled_from([0.1, 5.0, 60.0, 70.0, 400.0]))
     def pass_time(self, seconds: float) -> None:
         """Let time pass, with everybody looking when they said they would."""
@@ -449,7 +533,7 @@ class Queue(RuleBasedStateMachine):
             self.now = max(moment, self.now)
             for lease in [one for one in self.busy if one.deadline <= self.now]:  # no request lasts longer
                 self.busy.remove(lease)
-                self.cooling.append(self.now + PERIOD + LINGER)
+                self.cooling.append(self.now + self.period + LINGER)
                 self.bucket.end(lease, self.now, RequestEnding.LOST)
             self.settle()
         self.now = until
@@ -487,18 +571,22 @@ class Queue(RuleBasedStateMachine):
         earlier = [one for one in self.waiting if self.waiting[one] < self.waiting[lease]]
         assert all(one.granted for one in earlier), "overtaken"
         self.busy.append(lease)
-        assert self.holders() <= self.LIMIT
+        self.last_granted = self.now
+        assert self.holders() <= self.limit
         del self.waiting[lease], self.alarms[lease]
 
     @property
     def shrunk(self) -> bool:
         ramp = self.bucket._ramp is not None
-        return ramp or self.bucket._share.of(self.LIMIT, self.now) < self.LIMIT
+        return ramp or self.bucket._share.of(self.limit, self.now) < self.limit
 
     @invariant()
     def nobody_waits_for_nothing(self) -> None:
-        if self.waiting and not self.shrunk and not self.ghosts and self.now >= self.paused_until:
-            assert self.holders() >= self.LIMIT
+        if not self.waiting or self.ghosts or self.now < self.paused_until:
+            return
+        if self.holders() < self.bucket._share.of(self.limit, self.now):
+            assert self.bucket._ramp is not None
+            assert self.now < self.last_granted + 10.0, "a probe is waited for longer than that"
 
     def teardown(self) -> None:
         for lease in list(self.waiting):
@@ -510,7 +598,8 @@ class Queue(RuleBasedStateMachine):
         assert not any(lease.granted for lease in self.gone if call(lease).over or lease.deadline < FOREVER)
         for lease in self.gone:
             self.bucket.leave(lease, later)
-        assert self.bucket._slots.free(later + 10_000, self.LIMIT) == self.LIMIT
+        assert self.bucket._slots.free(later + 10_000, self.limit) == self.limit
+        self.bucket._room(later + 10_000)
         assert not self.bucket._probes
 
 

@@ -6,6 +6,7 @@ The store here follows the rules of the script that runs in Redis; that one itse
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 
 import pytest
 from attrs import define, field
@@ -24,33 +25,69 @@ FOREVER = float("inf")
 
 @define
 class Store:
-    """Counts the slots in use, by when each is free at the latest."""
+    """Counts the slots in use, by when each is free at the latest, in a time of its own.
+
+    ``server`` is who answers, and ``offset`` how far its clock is off.
+    """
 
     limit: int = 9
+    server: str = "first"
+    offset: float = 0.0
     slots: dict[tuple[str, int], float] = field(factory=dict[tuple[str, int], float])
     hungry: set[str] = field(factory=set[str])
     paused_until: float = 0.0
-    born: float | None = None
+    time: float = 0.0
+    host: float = 0.0
+    wall: float = 0.0
+    since: float | None = None
+    last_server: str = "first"
+    turn: str = ""
+    empty: bool = True
 
     def visit(self, holder: str, trip: Trip, now: float) -> Grant:
+        host = now + self.offset
+        if self.since is None:
+            self.since, self.host, self.wall, self.last_server = self.time, host, now, self.server
+        doubt = self.server != self.last_server
+        own = now - self.wall if trip.time is None else trip.time - self.time
+        ticks = host - self.host
+        known = not doubt and ticks >= 0
+        if trip.time is not None and trip.turn == self.turn:
+            passed = own
+        else:
+            if trip.time is not None:
+                ticks = ticks if known else 0.0
+                passed, doubt = min(own, ticks), doubt or abs(own - ticks) > 5.0
+            elif known and abs(own - ticks) <= 5.0:
+                passed = ticks
+            else:
+                passed = min(own, ticks) if known else own
+            if trip.time is None or own - passed > 0.05:
+                self.turn = f"{holder}:{host}"
+        self.time += max(passed, 0.0)
+        if doubt:
+            self.since, self.empty = self.time, False
+        self.host, self.wall, self.last_server = host, now, self.server
         for number, left in trip.free:
-            self.slots[holder, number] = now + left
-        self.slots = {slot: until for slot, until in self.slots.items() if until > now}
-        self.paused_until = max(self.paused_until, now + trip.pause)
-        self.born = now if self.born is None else self.born
-        settled = self.born + trip.hold
-        most = trip.want if now >= settled else min(trip.want, max(trip.fallback - trip.own, 0))
+            self.slots[holder, number] = self.time + left
+        self.slots = {slot: until for slot, until in self.slots.items() if until > self.time}
+        if trip.pause:
+            self.paused_until = max(self.paused_until, self.time + trip.pause)
+        settled = self.since + trip.hold
+        allowed = trip.fallback if self.empty else trip.kept
+        most = trip.want if self.time >= settled else min(trip.want, max(allowed - trip.own, 0))
         free = max(min(trip.limit, self.limit) - len(self.slots), 0)
         share = math.ceil(free / (len(self.hungry - {holder}) + 1))
-        granted = 0 if now < self.paused_until else min(most, share)
+        granted = 0 if self.time < self.paused_until else min(most, share)
         for number in range(trip.start, trip.start + granted):
-            self.slots[holder, number] = now + trip.hold
+            self.slots[holder, number] = self.time + trip.hold
         (self.hungry.add if granted < trip.want else self.hungry.discard)(holder)
         wait = 0.0
         if granted < trip.want:
-            wait = min(self.slots.values(), default=now) - now if free <= granted else settled - now
-        paused = max(self.paused_until - now, 0.0)
-        return Grant(granted, max(wait, paused), paused, now >= settled)
+            first = min(self.slots.values(), default=self.time)
+            wait = (first if free <= granted else settled) - self.time
+        paused = max(self.paused_until - self.time, 0.0)
+        return Grant(granted, max(wait, paused), paused, self.time >= settled, self.time, self.turn)
 
 
 class Process:
@@ -83,7 +120,7 @@ def waiting(process: Process, now: float = 0.0) -> Lease:
 
 
 def settled_store(limit: int = 9) -> Store:
-    return Store(limit, born=-1000.0)
+    return Store(limit, since=-1000.0)
 
 
 def test_a_request_waits_for_a_visit_and_the_next_ones_have_a_batch() -> None:
@@ -292,21 +329,169 @@ def test_a_store_that_forgot_is_told_everything() -> None:
     fresh = Store()
     process.visit(None, 2.0)
     process.visit(fresh, 3.0)
-    assert {slot for slot, until in fresh.slots.items() if until == 1.0 + PERIOD} == {("a", 0)}
+    assert {slot for slot, until in fresh.slots.items() if until == 1.0 + PERIOD - 3.0} == {("a", 0)}
     assert len(fresh.slots) == 3
 
 
+# -- a store that began anew, or in which another server took over ----------------------------------
+
+
+def known(store: Store, *names: str, fallback: float = 1 / 3) -> list[Process]:
+    """Return processes that have met the store."""
+    processes = [Process(name, store.limit, fallback) for name in names]
+    for process in processes:
+        process.visit(store, 0.0)
+        assert process.bucket.sure
+    return processes
+
+
+def full(process: Process, store: Store, now: float = 0.0) -> list[Lease]:
+    """Let a process have all slots."""
+    leases = [waiting(process, now) for _ in range(store.limit)]
+    process.visit(store, now)
+    assert all(lease.granted for lease in leases)
+    return leases
+
+
+@pytest.mark.parametrize("step", [60.0, 600.0, 1e7])
+def test_a_store_whose_clock_steps_ahead_forgets_nothing(step: float) -> None:
+    store = settled_store()
+    one, other, *_ = known(store, "a", "b")
+    full(one, store)
+    store.offset += step
+    late = waiting(other, 1.0)
+    other.visit(store, 1.0)
+    assert not late.granted
+    assert len(store.slots) == 9
+    newcomer = Process("c", 9)
+    later = waiting(newcomer, 1.0)
+    newcomer.visit(store, 1.0)
+    assert not later.granted, "one that comes for the first time sees no further either"
+
+
+@pytest.mark.parametrize("step", [-60.0, -600.0, -1e7])
+def test_a_store_whose_clock_steps_back_keeps_nothing_for_longer(step: float) -> None:
+    store = settled_store()
+    one, other = known(store, "a", "b")
+    for lease in full(one, store):
+        one.bucket.end(lease, 1.0, RequestEnding.ANSWERED)
+    one.visit(store, 1.0)
+    store.offset += step
+    late = waiting(other, 1.0)
+    other.visit(store, 1.0)
+    other.visit(store, PERIOD + 0.9)
+    assert not late.granted
+    other.visit(store, PERIOD + 1.001)
+    assert late.granted
+
+
+def test_the_time_of_a_store_that_nobody_visited_is_right_at_the_first_visit() -> None:
+    store, process = settled_store(), Process("a", 9)
+    for lease in full(process, store):
+        process.bucket.end(lease, 0.0, RequestEnding.ANSWERED)
+    process.visit(store, 0.0)
+    newcomer = Process("b", 9)
+    full(newcomer, store, 1000.0)
+    store.offset = 5.0  # a clock that steps while nobody looks adds no more than the other clock saw
+    full(Process("c", 9), settled_store(), 1000.0)
+    assert store.time == 1000.0
+
+
+def test_a_slow_answer_lets_no_later_visit_claim_more_time_than_has_passed() -> None:
+    store, process = settled_store(), Process("a", 9)
+    trip = process.bucket.trip(10.0)
+    process.bucket.landed(trip, store.visit("a", trip, 10.4), 10.0, 10.5)
+    claimed = process.bucket.trip(20.0).time
+    assert claimed == pytest.approx(store.time + 9.5)
+
+
+@pytest.mark.parametrize("forgetful", [False, True])
+def test_after_a_takeover_a_process_has_no_more_than_it_had_and_a_new_one_nothing(forgetful: bool) -> None:
+    store = settled_store()
+    one, other = known(store, "a", "b")
+    leases = full(one, store)
+    replica = Store(server="second") if forgetful else settled_store()
+    replica.server = "second"
+    for process in (one, other):
+        late = waiting(process, 1.0)
+        process.visit(replica, 1.0)
+        assert not late.granted
+        assert not process.bucket.sure
+    newcomer = Process("c", 9)
+    new = waiting(newcomer, 1.0)
+    newcomer.visit(replica, 1.0)
+    assert new.granted is forgetful, "an empty store does not know that there was one before"
+    for lease in leases:
+        one.bucket.end(lease, 1.0, RequestEnding.UNSENT)
+    one.visit(replica, 2.0)
+    mine = [waiting(one, 2.0) for _ in range(3)]
+    one.visit(replica, 2.0)
+    assert sum(lease.granted for lease in mine) == 2, "its share, one of which it has already"
+    now = 2.0 + one.slots.hold
+    for process in (one, other, newcomer):
+        process.visit(replica, now)
+    assert other.bucket.sure
+    assert other.bucket.trip(now).want == 0
+    assert not other.bucket.waiting
+
+
+def test_a_takeover_seen_late_leaves_what_is_in_use_by_then() -> None:
+    """What was in use once, when the store was sure, is not to be had again: it may be another's by now."""
+    store = settled_store()
+    one, other = known(store, "a", "b")
+    for lease in full(one, store):
+        one.bucket.end(lease, 0.0, RequestEnding.ANSWERED)
+    one.visit(store, 0.0)
+    full(other, store, PERIOD)
+    late = waiting(one, PERIOD + 1.0)
+    one.visit(None, PERIOD + 1.0)
+    assert not late.granted
+
+
+def test_after_one_hold_without_the_store_a_process_has_its_share_again() -> None:
+    store = settled_store()
+    one, _ = known(store, "a", "b")
+    one.visit(None, 1.0)
+    late = waiting(one, 1.0)
+    one.visit(None, one.slots.hold)
+    assert not late.granted
+    one.visit(None, 1.0 + one.slots.hold)
+    assert late.granted
+
+
+def test_without_a_fallback_nothing_is_sent_without_the_store() -> None:
+    store, process = settled_store(), Process("a", 9, 0)
+    lease = waiting(process)
+    process.visit(None, 0.0)
+    assert not lease.granted
+    assert process.bucket.look(lease, 0.0) == FOREVER  # it is woken when the store is back
+    refused = process.ask(0.0, 0.4)
+    assert isinstance(refused, NoRoom)
+    assert refused.seconds == 0.5  # when the store is tried again
+    process.visit(None, 1000.0)
+    assert not lease.granted
+    process.visit(store, 1001.0)
+    process.visit(store, 1010.0)
+    assert lease.granted
+
+
 class Fleet(RuleBasedStateMachine):
-    """Three processes and a store; whatever happens, never more than the limit count at once."""
+    """Three processes and a store; whatever happens, never more than the limit count at once.
+
+    All processes notice when the store goes away: one that is cut off alone is for `Chaos`.
+    """
 
     LIMIT = 9
+    FALLBACK = 1 / 3
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 1000.0
         self.store: Store = settled_store(self.LIMIT)
+        self.replica = deepcopy(self.store)
         self.reachable = True
-        self.processes = [Process(name, self.LIMIT) for name in "abc"]
+        self.cut_off: set[str] = set()
+        self.processes = [Process(name, self.LIMIT, self.FALLBACK) for name in "abc"]
         self.counting: list[tuple[Process, float]] = []  # until when requests that have ended count
         self.names = 0
         self.asked: dict[str, list[Lease]] = {}
@@ -321,7 +506,8 @@ class Fleet(RuleBasedStateMachine):
         return data.draw(st.sampled_from(self.processes))
 
     def visit_of(self, process: Process) -> None:
-        process.visit(self.store if self.reachable else None, self.now)
+        there = self.reachable and process.name not in self.cut_off
+        process.visit(self.store if there else None, self.now)
         self.collect(process)
 
     def collect(self, process: Process) -> None:
@@ -359,22 +545,29 @@ class Fleet(RuleBasedStateMachine):
         process.bucket.end(lease, self.now, ending)
         self.collect(process)
 
+    def forgets(self, process: Process) -> bool:
+        """Return True if nobody can know what a killed process sent: it used its fallback by itself."""
+        return process.slots._away
+
+    def may_begin(self) -> bool:
+        """Return True if a process may come that never met the store."""
+        since, hold = self.store.since, self.processes[0].slots.hold
+        knows = since is not None and (not self.store.empty or self.store.time >= since + hold)
+        return self.reachable and knows
+
     @rule(data=st.data())
     def kill(self, data: st.DataObject) -> None:
         process = self.pick(data)
-        if process.slots._away:  # nobody can know any more what it sent without the store
+        if self.forgets(process):
             self.counting = [(owner, until) for owner, until in self.counting if owner is not process]
         else:
             self.counting += [(process, self.now + WINDOW + LINGER) for _ in process.busy]
+        begins = self.may_begin()
         self.processes.remove(process)
         self.asked.pop(process.name, None)
         self.names += 1
-        if (
-            self.reachable
-            and self.store.born is not None
-            and self.now >= self.store.born + process.slots.hold
-        ):
-            fresh = Process(f"{process.name}{self.names}", self.LIMIT)
+        if begins:
+            fresh = Process(f"{process.name}{self.names}", self.LIMIT, self.FALLBACK)
             self.processes.append(fresh)
             self.visit_of(fresh)
         elif not self.processes:
@@ -385,12 +578,29 @@ class Fleet(RuleBasedStateMachine):
     @rule()
     def go_away(self) -> None:
         self.reachable = False
+        for process in self.processes:
+            self.visit_of(process)
 
     @rule(forgetful=st.booleans())
     def come_back(self, forgetful: bool) -> None:
         if forgetful and not self.reachable:
-            self.store = Store(self.LIMIT)
+            self.store = Store(self.LIMIT, offset=self.store.offset)
         self.reachable = True
+
+    @rule(step=st.sampled_from([-600.0, -60.0, 60.0, 600.0]))
+    def step_clock(self, step: float) -> None:
+        self.store.offset += step
+
+    @rule()
+    def replicate(self) -> None:
+        self.replica = deepcopy(self.store)
+
+    @rule(offset=st.sampled_from([-600.0, 0.0, 600.0]))
+    def take_over(self, offset: float) -> None:
+        """Go on with what had reached the replica, on another host."""
+        self.names += 1
+        self.store = deepcopy(self.replica)
+        self.store.server, self.store.offset = f"server {self.names}", offset
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 7.0, 30.0, 61.0, 200.0]))
     def pass_time(self, seconds: float) -> None:
@@ -413,9 +623,49 @@ class Fleet(RuleBasedStateMachine):
     def never_more_than_the_limit_counts(self) -> None:
         assert self.counted() <= self.LIMIT
 
+    def teardown(self) -> None:
+        """See that sends go on once nothing more happens."""
+        self.reachable = True
+        self.cut_off.clear()
+        process = self.processes[0]
+        first = process.ask(self.now)
+        assert isinstance(first, Lease)
+        asked = self.asked.setdefault(process.name, [])
+        asked.append(first)
+        before = len(asked)
+        for _ in range(4):
+            self.pass_time(100.0)
+        assert len(self.asked[process.name]) < before
+
+
+class Chaos(Fleet):
+    """Processes without a fallback: each may be cut off alone, the store may forget at any time."""
+
+    FALLBACK = 0
+
+    def forgets(self, process: Process) -> bool:
+        return False
+
+    def may_begin(self) -> bool:
+        return True
+
+    @rule(data=st.data())
+    def cut(self, data: st.DataObject) -> None:
+        self.cut_off.symmetric_difference_update({self.pick(data).name})
+
+    @rule()
+    def go_away(self) -> None:
+        self.reachable = False
+
+    @rule(offset=st.sampled_from([-600.0, 0.0, 600.0]))
+    def forget(self, offset: float) -> None:
+        self.store = Store(self.LIMIT, self.store.server, offset)
+
 
 TestFleet = Fleet.TestCase
 TestFleet.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+TestChaos = Chaos.TestCase
+TestChaos.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
 
 
 # -- interrupts ------------------------------------------------------------------------------------

@@ -94,7 +94,7 @@ def test_the_earliest_time_is_never_too_late(ends: list[float], limit: int, plac
 
 
 def worst_window(arrivals: list[float], window: float) -> int:
-    """Give the most arrivals in any half-open window."""
+    """Return the most arrivals in any half-open window."""
     arrivals = sorted(arrivals)
     return max(bisect_right(arrivals, start + window - 1e-9) - index for index, start in enumerate(arrivals))
 

@@ -418,7 +418,7 @@ class Waiting(RuleBasedStateMachine):
             assert watch.order_id == 4
 
     def knows(self, waiter: Waiter[Flag], order_id: int) -> bool:
-        """Tell whether a waiter that waited for an order has been told of its end."""
+        """Return True if a waiter that waited for an order has been told of its end."""
         return order_id not in waiter.open and (waiter not in self.asleep or waiter.signal.is_set)
 
     @rule(order_ids=st.sets(ORDERS, min_size=1))
