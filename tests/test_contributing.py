@@ -15,6 +15,7 @@ from .programs import ROOT
 from .test_layers import LAYERS
 
 PAGES = ROOT / "docs" / "pages" / "contributing"
+COMPLETE = ("tests/test_endpoints.py", "tests/core/test_purity.py", "tests/sandbox/test_openapi.py")
 _CHANGE = re.compile(r'^```diff title="(.+?)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 
 
@@ -69,13 +70,14 @@ def test_the_endpoint_of_the_page_is_complete(tmp_path: Path) -> None:
     tests = ("tests/test_endpoints.py", "tests/_async/test_operations.py")
     # On asyncio and trio, in both API versions, and the check of its files.
     assert passed(tmp_path, *tests, "-k", "messages") == 5
+    assert passed(tmp_path, "tests/core/test_purity.py") > 100
 
 
 def test_the_error_code_of_the_page_is_complete(tmp_path: Path) -> None:
     changes_of("add-an-error-code.md", tmp_path)
     tests = ("tests/core/test_answers.py", "tests/core/test_retry.py", "tests/sandbox/test_codes.py")
     assert passed(tmp_path, *tests, "-k", "NUMBER_BLOCKED") > 5
-    assert passed(tmp_path, "tests/test_endpoints.py", "tests/sandbox/test_openapi.py") > 40
+    assert passed(tmp_path, *COMPLETE) > 40
 
 
 def test_the_layers_of_the_page_are_those_that_are_enforced() -> None:
@@ -106,3 +108,10 @@ def test_every_session_file_and_link_that_a_guide_names_is_there(name: str) -> N
         assert {*names.split()} <= sessions
     files = [*re.findall(r"\]\(([^)#:]+)\)", text), *re.findall(r"`([\w.]+/[\w./]+)`", text)]
     assert [file for file in files if not (ROOT / file).exists()] == []
+
+
+def test_the_keys_of_the_shared_limits_are_those_of_the_script() -> None:
+    page = (PAGES / "shared-limits.md").read_text("utf-8")
+    source = (ROOT / "smscode" / "_ratelimit" / "redis.py").read_text("utf-8")
+    stated = re.findall(r"^\| `(\w+)` \| (?:hash|sorted set) \|", page, re.MULTILINE)
+    assert {*stated} == {*re.findall(r'\btag \+ "(\w+)"', source)}
