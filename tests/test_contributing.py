@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,10 @@ def test_every_session_file_and_link_that_a_guide_names_is_there(name: str) -> N
     sessions = {*re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text("utf-8"), re.MULTILINE)}
     for names in re.findall(r"`nox -s ([\w ]+?)(?: --.*?)?`", text):
         assert {*names.split()} <= sessions
+    groups: dict[str, object] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))[
+        "dependency-groups"
+    ]
+    assert {*re.findall(r"--group (\w+)", text)} <= {*groups}
     files = [*re.findall(r"\]\(([^)#:]+)\)", text), *re.findall(r"`([\w.]+/[\w./]+)`", text)]
     assert [file for file in files if not (ROOT / file).exists()] == []
 

@@ -92,7 +92,10 @@ def test_every_class_of_an_api_error_has_a_code_or_a_status() -> None:
 
 
 def test_every_handler_has_its_endpoint() -> None:
-    assert HANDLERS.keys() - ENDPOINTS.keys() == set(), "smscode/core/api: no Endpoint of this name"
+    unknown = HANDLERS.keys() - ENDPOINTS.keys()
+    assert {
+        f"smscode/core/api/{name.partition('.')[0]}.py: no Endpoint {name!r}" for name in unknown
+    } == set()
 
 
 def test_what_an_endpoint_lacks_is_named_by_its_file() -> None:
