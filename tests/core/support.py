@@ -12,16 +12,12 @@ from typing import Any, TypeVar, cast
 
 import pytest
 from attrs import evolve, frozen
-from hypothesis import settings
 
 from smscode import ActiveOrder, OrderStatus, SmscodeError, calls
 from smscode.core import answers
 from smscode.core.api.call import Answer, Call, Response
 from smscode.core.decoding.body import BodyError
 from smscode.core.decoding.converter import ApiVersion
-
-settings.register_profile("core", deadline=None, derandomize=True, database=None)
-settings.load_profile("core")
 
 E = TypeVar("E")
 T = TypeVar("T")
