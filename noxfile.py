@@ -114,6 +114,18 @@ def purchases(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Change the core in one place at a time and count what its tests notice.
+
+    The sample is of 700 changes, for at most 30 minutes; --seed N repeats one, --count N, --only PART of a
+    path, --minutes N and --verbose may follow. No tool that is maintained does this: mutmut 3 leaves all
+    code outside of functions alone, so also the retry table, and cosmic-ray takes no sample.
+    """
+    install(session, "test")
+    session.run("python", "-m", "tests.mutants.run", *session.posargs)
+
+
+@nox.session
 def invariants(session: nox.Session) -> None:
     """Do everything with the sandbox in any order, 5,000 times; a number may follow."""
     install(session, "test")

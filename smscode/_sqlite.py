@@ -39,18 +39,15 @@ def connect(
     unusable: Unusable,
     *,
     patience: float,
-    exclusive: bool = False,
 ) -> sqlite3.Connection:
     """Open a file, creating it if there is none; transactions are the caller's own.
 
-    A statement waits up to ``patience`` seconds for other processes that use the file; with ``exclusive``
-    no other one can use it until this process ends, however it ends. What is committed under ``PRAGMA
-    synchronous = FULL``, which is set, is on disk. Raises what ``unusable`` returns, or `sqlite3.Error`.
+    A statement waits up to ``patience`` seconds for other processes that use the file. What is committed
+    under ``PRAGMA synchronous = FULL``, which is set, is on disk. Raises what ``unusable`` returns, or
+    `sqlite3.Error`.
     """
     connection = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
     try:
-        if exclusive:
-            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         _prepare(connection, format_, unusable)
     except BaseException:
         connection.close()

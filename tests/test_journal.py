@@ -444,6 +444,25 @@ def test_a_closed_journal_refuses_writes_and_reads(path: Path) -> None:
         journal.totals(ACCOUNT)
 
 
+def test_closing_it_forbids_once_what_has_not_sent_its_first_byte(path: Path) -> None:
+    class Call:
+        over = False
+
+        def __init__(self) -> None:
+            self.told: list[BaseException] = []
+
+        def forbid(self, why: BaseException) -> None:
+            self.told.append(why)
+
+    journal, call = SQLiteJournal(path), Call()
+    journal.holders[ACCOUNT, "key-1"] = call
+    for _ in range(2):
+        journal.close()
+    (why,) = call.told
+    assert isinstance(why, ClientStateError)
+    assert str(path) in str(why)
+
+
 def test_what_was_queued_before_it_is_closed_is_stored(path: Path) -> None:
     with SQLiteJournal(path) as journal:
         wanted = [f"key-{number}" for number in range(500)]

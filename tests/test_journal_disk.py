@@ -365,6 +365,16 @@ def test_closing_does_not_wait_for_a_failing_disk_for_ever(
         assert found(other) is None
 
 
+def test_of_several_who_close_it_the_least_patient_is_waited_for(path: Path) -> None:
+    journal = SQLiteJournal(path)
+    with locked(path):
+        write, waiter = begin(journal, "key-1", put(purchase()), lasting=True)
+        for patience in (3600.0, 0.0, 3600.0):
+            journal._writer.stop(patience, wait=False)
+        waiter.wait()
+    assert isinstance(write.error, JournalError)
+
+
 def test_a_file_on_a_disk_without_room_is_an_error_of_the_disk(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

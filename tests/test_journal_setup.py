@@ -409,7 +409,19 @@ GOLDEN = (
         closed_at=TIME,
         account="other",
     ),
+    purchase(
+        "key-4",
+        intent=OrderIntent.of(calls.orders.reactivate(1001, idempotency_key="key-4"), "v1"),
+        state=PurchaseState.WITHDRAWN,
+        written_at=TIME,
+        answered_at=TIME + 1,
+        closed_at=TIME + 1,
+    ),
 )
+
+
+def test_every_state_is_in_the_file_that_pins_the_format() -> None:
+    assert {record.state for record in GOLDEN} == set(PurchaseState)
 
 
 def test_a_file_of_format_2_is_written_as_ever(path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import signal
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -48,7 +50,7 @@ def sandbox(
     as_json: bool,
     out: TextIO,
 ) -> int:
-    """Serve a sandbox until interrupted; its first line says where, and with which token."""
+    """Serve a sandbox until SIGINT or SIGTERM; its first line says where, and with which token."""
     from ..sandbox import Sandbox
 
     make = partial(
@@ -61,12 +63,15 @@ def sandbox(
     )
     if token is not None:
         made = make(token=Token(token, "--token").secret.decode("ascii"))
-    elif state is not None and state.exists() and state.stat().st_size:
+    elif state is not None and os.path.isfile(path := os.path.expanduser(state)) and os.path.getsize(path):
         made = make()  # the file has its token
     else:
         # One that anybody knows would let any program of this machine control the sandbox.
         made = make(token=secrets.token_urlsafe(_TOKEN_BYTES))
     with ExitStack() as serving:
+        # Else SIGTERM ends the process at once, and the last second of the state is lost.
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        serving.callback(signal.signal, signal.SIGTERM, before)
         served = serving.enter_context(made)
         if scenarios:
             served.play(*scenarios)

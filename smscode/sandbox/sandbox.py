@@ -62,10 +62,11 @@ class Sandbox:
     when too many failed orders stop an account from ordering, None for never. The `history` holds the last
     ``history_limit`` entries.
 
-    ``state`` is a SQLite file that the sandbox is kept in, made if there is none: what was answered is
-    still so when it is opened again, also after the process was killed. It goes on as what it was made
-    with, its token included; an argument that says otherwise raises `ConfigurationError`, as does a file
-    that another sandbox is using, or that is none of this version's. `close` it, or use ``with``.
+    ``state`` is a file that the sandbox is kept in, made if there is none: JSON, written within a second
+    of a change (of ten thousand orders within a few), and at the end by `close`, a ``with`` block or the
+    end of the program. A process that is killed loses what came after the last writing, no more. The
+    sandbox goes on as what it was made with, its token included; an argument that says otherwise raises
+    `ConfigurationError`, as does a file that another sandbox is using, or that is none of this version's.
     """
 
     control: ClassVar[Callable[[Sandbox, str, str, str, bytes], Later | MethodNotAllowed]]
@@ -116,7 +117,7 @@ class Sandbox:
         with ExitStack() as opened:
             kept: SavedState | None = None
             if state is not None:
-                from .storage.state import SavedState  # with SQLite and cattrs, for those who ask for it
+                from .storage.state import SavedState  # with cattrs' converters, for those who ask for it
 
                 kept = SavedState(state)
                 opened.callback(kept.close)
@@ -135,7 +136,7 @@ class Sandbox:
                 history_limit=options.history_limit,
             )
             if kept is not None:
-                kept.keep(self._app, self._clock, options)
+                kept.keep(self._app, options)
             self._opened = opened.pop_all()
         self.token: str = options.token
         self.generation: Generation = options.generation
@@ -151,7 +152,10 @@ class Sandbox:
         self.close()
 
     def close(self) -> None:
-        """Close the ``state`` file; a sandbox without one needs no closing."""
+        """Write and close the ``state`` file; a sandbox without one needs no closing.
+
+        Raises `ConfigurationError` if it cannot be written.
+        """
         self._opened.close()
 
     def transport(self) -> SandboxTransport:
@@ -228,6 +232,7 @@ class Sandbox:
         if not seconds >= 0:
             raise InvalidArgumentError("seconds: time moves forward only.")
         with self._app.lock:
+            self._app.changed()
             self._app.settle()
             self._clock.ahead += timedelta(seconds=seconds)
             self._app.history.add(TimeAdvanced(self._clock(), seconds))

@@ -16,6 +16,7 @@ import respx
 
 from smscode import (
     AsyncClient,
+    ClientStateError,
     ConfigurationError,
     InvalidResponseError,
     Money,
@@ -622,7 +623,11 @@ async def test_a_callers_http_client_that_was_closed_meanwhile_fails_each_call()
 
 
 async def test_a_client_may_be_closed_without_having_been_used() -> None:
-    await lanes_client().aclose()
+    client = lanes_client()
+    await client.aclose()
+    await client.aclose()
+    with pytest.raises(ClientStateError, match="closed"):
+        await client.balance()
 
 
 # -- sockets ---------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from smscode import (
 from smscode import journal as journal_module
 from smscode.core.purchases.records import close
 from smscode.core.settings import Settings
-from smscode.journal import SQLiteJournal
+from smscode.journal import SQLiteJournal, Write
 from smscode.sandbox import Sandbox
 
 from ..concurrency import AsyncDelivery, AsyncVirtualClient
@@ -364,6 +364,81 @@ async def test_a_refusal_frees_the_key_and_is_on_disk_when_it_is_said(path: Path
         assert connection.execute("SELECT state FROM purchase").fetchall() == [("refused",)]
         connection.close()
         await client.orders.create(catalog_product_id=87, quantity=2, idempotency_key="sale")
+
+
+FORCED, LASTING, BOTH = (True, False), (False, True), (True, True)
+
+
+@pytest.fixture
+def writes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, bool]]:
+    """Note of each write whether it outlasts a loss of power, and whether it is tried until it works."""
+    noted: list[tuple[bool, bool]] = []
+    apply = SQLiteJournal.apply
+
+    def note(journal: SQLiteJournal, write: Write[Any]) -> Write[Any]:
+        noted.append((write.durable, write.lasting))
+        return apply(journal, write)
+
+    monkeypatch.setattr(SQLiteJournal, "apply", note)
+    return noted
+
+
+async def test_a_purchase_is_forced_to_disk_before_it_is_sent(
+    path: Path, writes: list[tuple[bool, bool]]
+) -> None:
+    sandbox = still_sandbox(otp_after=None)
+    with SQLiteJournal(path) as journal:
+        await AsyncVirtualClient(sandbox, journal=journal).orders.create(catalog_product_id=87)
+    assert writes[0] == FORCED
+    assert set(writes[1:]) == {LASTING}, "what is lost of these is found again by the key"
+
+
+@pytest.mark.parametrize("code", ["NO_OFFER_AVAILABLE", "TEMP_BANNED_ABUSE_GUARD"])
+async def test_what_says_that_nothing_was_bought_is_forced_to_disk_and_lasts(
+    path: Path, writes: list[tuple[bool, bool]], code: str
+) -> None:
+    sandbox = still_sandbox()
+    sandbox.fail_next("orders.create", code, retry_after=60)
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        assert (await outcome(client.orders.create, catalog_product_id=87))[1] == "rejected"
+    assert writes == [FORCED, BOTH]
+
+
+async def test_the_withdrawal_of_an_interrupted_purchase_is_forced_to_disk_and_lasts(
+    path: Path, writes: list[tuple[bool, bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        monkeypatch.setattr(client._driver, "run", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            await client.orders.create(catalog_product_id=87)
+    assert writes[0] == FORCED
+    assert set(writes[1:]) == {BOTH}
+
+
+def interrupt(*_: object, **__: object) -> Any:
+    raise KeyboardInterrupt
+
+
+async def test_what_is_recovered_is_forced_to_disk_as_this_process_own(
+    path: Path, writes: list[tuple[bool, bool]]
+) -> None:
+    with SQLiteJournal(path) as journal:
+        assert await AsyncVirtualClient(still_sandbox(), journal=journal).orders.recover() == []
+    assert writes == [FORCED]
+
+
+async def test_a_closed_client_recovers_nothing_and_takes_nothing_over(
+    path: Path, writes: list[tuple[bool, bool]]
+) -> None:
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(still_sandbox(), journal=journal)
+        await client.aclose()
+        with pytest.raises(ClientStateError, match="closed"):
+            await client.orders.recover()
+    assert writes == []
 
 
 async def test_a_purchase_that_may_not_be_sent_is_withdrawn(path: Path) -> None:

@@ -18,6 +18,7 @@ import respx
 
 from smscode import (
     Client,
+    ClientStateError,
     ConfigurationError,
     InvalidResponseError,
     Money,
@@ -624,7 +625,11 @@ def test_a_callers_http_client_that_was_closed_meanwhile_fails_each_call() -> No
 
 
 def test_a_client_may_be_closed_without_having_been_used() -> None:
-    lanes_client().close()
+    client = lanes_client()
+    client.close()
+    client.close()
+    with pytest.raises(ClientStateError, match="closed"):
+        client.balance()
 
 
 # -- sockets ---------------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 import pytest
 from attrs import evolve, frozen
-from hypothesis import settings
 
 from smscode import ActiveOrder, OrderStatus, SmscodeError, calls
 from smscode.core import answers
@@ -21,9 +20,6 @@ from smscode.core.api.call import Answer, Call, Response
 from smscode.core.api.registry import ENDPOINTS
 from smscode.core.decoding.body import BodyError
 from smscode.core.decoding.converter import ApiVersion
-
-settings.register_profile("core", deadline=None, derandomize=True, database=None)
-settings.load_profile("core")
 
 E = TypeVar("E")
 T = TypeVar("T")

@@ -321,6 +321,16 @@ def test_any_other_retry_after_counts_as_absent(value: str) -> None:
     assert answers.find_retry_after(respond({}, 429)) is None
 
 
+def test_an_answer_says_when_it_was_given() -> None:
+    arrived = datetime(2026, 6, 14, 4, 1, tzinfo=UTC)
+    for headers, date in (
+        ({}, arrived),
+        ({"date": "Sun, 14 Jun 2026 04:00:00 GMT"}, arrived.replace(minute=0)),
+    ):
+        response = respond({"success": True, "data": []}, headers=headers)
+        assert read("orders.active", evolve(response, received_at=arrived)).date == date
+
+
 @pytest.mark.parametrize("date", [{}, {"date": ""}, {"date": "garbage"}])
 def test_the_time_of_arrival_stands_in_for_a_date_that_is_missing_or_wrong(date: dict[str, str]) -> None:
     headers = {"retry-after": "Sun, 14 Jun 2026 04:01:30 GMT", **date}

@@ -74,6 +74,14 @@ def test_a_given_token_beats_the_environment() -> None:
         resolve("", environ={"SMSCODE_TOKEN": "theirs"})
 
 
+def test_the_longest_host_that_a_resolver_takes_is_taken() -> None:
+    longest = ".".join(["a" * 63] * 3 + ["b" * 61])
+    assert resolve(base_url=f"https://{longest}").base_url == f"https://{longest}"
+    for host in (longest + "b", "a" * 64 + ".example"):
+        with pytest.raises(InvalidArgumentError, match="base_url: its host or port is not valid"):
+            resolve(base_url=f"https://{host}")
+
+
 def test_the_longest_token_is_taken() -> None:
     assert len(Token("a" * 4096).header) == len("Bearer ") + 4096
 

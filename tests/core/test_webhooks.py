@@ -92,6 +92,7 @@ def test_what_is_signed_verifies_and_nothing_else_does(body: bytes, secret: str)
         f"sha1={DIGITS}",
         f"SHA256={DIGITS}",
         f"sha256:{DIGITS}",
+        f"       {DIGITS}",
         f" {SIGNATURE}",
         f"{SIGNATURE} ",
         f"{SIGNATURE}\n",

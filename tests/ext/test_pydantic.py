@@ -31,7 +31,7 @@ from smscode import (
 )
 from smscode.webhooks import UnknownEvent
 
-from ..core.test_plain import ALL, ANY
+from ..test_serialization import ALL, ANY
 
 pydantic = pytest.importorskip("pydantic")
 pydantic_core = pytest.importorskip("pydantic_core")

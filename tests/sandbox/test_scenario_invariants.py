@@ -59,7 +59,7 @@ class Scripted(Service):
 
 
 def test_whatever_scenarios_play_the_ledger_adds_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(order_book, "Order", Watched)
+    monkeypatch.setattr(order_book, "ServiceOrder", Watched)
     run_state_machine_as_test(
         Scripted,
         settings=settings(

@@ -6,15 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from cattrs.gen import make_dict_structure_fn, override
-from cattrs.preconf.json import make_converter
 
 from smscode.core.api.registry import ENDPOINTS
 from smscode.errors import InvalidArgumentError
 from smscode.sandbox import Behaviour, Message, Sandbox, scenarios
-from smscode.sandbox.http.api_error import Problem
 from smscode.sandbox.scenarios import SCENARIOS, described, parse
-from smscode.sandbox.scenarios.selection import ScenarioChoice, Stage
 
 from .harness import Api, refusal, wrong_fields
 
@@ -439,25 +435,6 @@ def test_what_only_plays_in_new_orders_cannot_be_chosen_for_one_that_is_there(sc
     (order_id,) = api.rent()
     with pytest.raises(InvalidArgumentError, match=r"^order_id: .* plays in new orders only"):
         api.sandbox.play(scenario, order_id=order_id)
-
-
-def test_what_was_chosen_is_plain_values_that_can_be_kept() -> None:
-    api = still()
-    (order_id,) = api.rent()
-    for place in ({}, {"catalog_product_id": 87}, {"product_id": 142}, {"order_id": order_id}):
-        for name in ("text_then_code(1, 2)", "lost_response, slow_answer(1)", "maintenance"):
-            api.sandbox.play(name, **place)  # type: ignore[arg-type]
-    api.sandbox.play(Behaviour(outcomes={"alpha": "no_numbers"}), catalog_product_id=87, times=2)
-    api.sandbox.fail_next("orders.create", "PROVIDER_ERROR", details={"attempts": ["no_numbers"]})
-    stage = api.sandbox.transport().app.stage
-    converter = make_converter()
-    details = override(struct_hook=lambda value, _: value)
-    converter.register_structure_hook(Problem, make_dict_structure_fn(Problem, converter, details=details))
-    kept = converter.loads(converter.dumps(stage.all()), list[ScenarioChoice])
-    again = Stage()
-    again.restore(kept)
-    assert again == stage
-    assert len(kept) == 6
 
 
 def test_at_least_one_scenario_is_chosen() -> None:

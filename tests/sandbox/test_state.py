@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
 import multiprocessing
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections import deque
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from inspect import signature
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from time import sleep
 from typing import Any, cast
 
@@ -29,14 +31,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 
 from smscode import Client, ClientStateError, ConfigurationError
+from smscode.cli.exits import Exit
 from smscode.core.api.call import Response
-from smscode.journal import SQLiteJournal
 from smscode.sandbox import AbuseGuard, Behaviour, Delivery, Message, Sandbox, scenarios
 from smscode.sandbox.http.api_error import Problem
 from smscode.sandbox.options import Options
 from smscode.sandbox.service import order_book
-from smscode.sandbox.service.orders import ServiceOrder
-from smscode.sandbox.storage.state import Saving, StateFile
+from smscode.sandbox.storage.snapshot import copied, lines, make_snapshot_converter
+from smscode.sandbox.storage.state import SavedState
 
 from ..programs import ROOT
 from .harness import START, URL, Api
@@ -51,14 +53,45 @@ def version() -> str:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "sandbox.db"
+    return tmp_path / "sandbox.json"
+
+
+GOLDEN = ROOT / "tests" / "data" / "sandbox-state-2.json"
+CONVERTER = make_snapshot_converter({})
 
 
 def entries(path: Path) -> dict[str, Any]:
-    """Return what is in the file of a closed sandbox."""
-    with closing(sqlite3.connect(path)) as connection:
-        rows = connection.execute("SELECT name, value FROM entry").fetchall()
-    return {name: json.loads(value) for name, value in rows if name != "latest/"}
+    """Return what is in a file; what its time was is no matter."""
+    found = json.loads(path.read_bytes())
+    del found["clock.latest"]
+    return cast("dict[str, Any]", found)
+
+
+def state_of(sandbox: Sandbox) -> SavedState:
+    """Return the file of a kept sandbox."""
+    changed: Any = sandbox.transport().app.changed
+    return cast(SavedState, changed.__self__)
+
+
+def whole(sandbox: Sandbox) -> dict[str, Any]:
+    """Return the state of a kept sandbox as it is in memory."""
+    app = sandbox.transport().app
+    text = "".join(lines(sandbox._options, copied(app), CONVERTER))
+    return {name: value for name, value in json.loads(text).items() if name != "clock.latest"}
+
+
+def holds(path: Path, number: int) -> bool:
+    """Return True if a file has at least so many orders."""
+    return len(entries(path)["world.orders"]) >= number
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for something that another thread or process does; half a minute is longer than it takes."""
+    for _ in range(3000):
+        if condition():
+            return
+        sleep(0.01)
+    raise AssertionError("it does not happen")
 
 
 # -- it is the same as one that was never closed ---------------------------------------------
@@ -78,9 +111,18 @@ class Both:
 
         def call(*values: Any, **named: Any) -> None:
             found(*values, **named)
-            getattr(self._other(), name)(*values, **named)
+            with unwatched():
+                getattr(self._other(), name)(*values, **named)
 
         return call
+
+
+@contextmanager
+def unwatched() -> Generator[None]:
+    """Do something with the orders of the other sandbox, which has the same."""
+    steps, Watched.steps = Watched.steps, {}
+    yield
+    Watched.steps = steps
 
 
 class Kept(Service):
@@ -88,13 +130,24 @@ class Kept(Service):
 
     def make(self) -> Sandbox:
         self.folder = tempfile.TemporaryDirectory()
-        self.path = Path(self.folder.name) / "sandbox.db"
+        self.path = Path(self.folder.name) / "sandbox.json"
         self.told: list[Delivery] = []
         self.kept = self.open()
         return cast(Sandbox, Both(super().make(), lambda: self.kept))
 
     def open(self) -> Sandbox:
-        return Sandbox(**OPTIONS, deliver=self.hear, state=self.path)
+        sandbox = Sandbox(**OPTIONS, deliver=self.hear, state=self.path)
+        app = sandbox.transport().app
+        note = app.changed
+        self.noted = False
+        self.before: dict[str, Any] = whole(sandbox)
+
+        def changed() -> None:
+            self.noted = True
+            note()
+
+        app.changed = changed
+        return sandbox
 
     def hear(self, delivery: Delivery) -> int:
         self.told.append(delivery)
@@ -102,7 +155,8 @@ class Kept(Service):
 
     def send(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Response | None:
         answer = super().send(method, target, headers, body)
-        assert send(self.kept.transport().app, method, target, headers, body) == answer
+        with unwatched():
+            assert send(self.kept.transport().app, method, target, headers, body) == answer
         return answer
 
     @rule(fault=st.sampled_from(["PROVIDER_ERROR", "INTERNAL_ERROR", 502]))
@@ -110,10 +164,8 @@ class Kept(Service):
         # Only in this purchase: the service is not to fail in the others.
         self.sandbox.clear_scenarios()
         self.sandbox.fail_next("orders.create", fault, details={"a": [1, None, "b"]})
-        for sandbox in (self.sandbox, self.kept):
-            app = sandbox.transport().app
-            headers = {"authorization": f"Bearer {sandbox.token}"}
-            send(app, "POST", "/v1/orders/create", headers, b'{"product_id":142}')
+        headers = {"authorization": f"Bearer {self.sandbox.token}"}
+        self.send("POST", "/v1/orders/create", headers, b'{"product_id":142}')
         self.sandbox.clear_scenarios()
 
     @rule(
@@ -128,18 +180,23 @@ class Kept(Service):
     def clear(self) -> None:
         self.sandbox.clear_scenarios()
 
-    @rule(killed=st.booleans())
-    def restart(self, killed: bool) -> None:
+    @rule()
+    def restart(self) -> None:
         before = whole(self.kept)
         told = self.kept.deliveries
-        if killed:
-            self.path = as_it_is_on_disk(self.path)
         self.kept.close()
         assert entries(self.path) == before
-        self.kept = self.open()
-        assert whole(self.kept) == before
+        with unwatched():
+            self.kept = self.open()
+            assert whole(self.kept) == before
         assert self.kept.deliveries == told
         assert self.kept.now == self.sandbox.now
+
+    @invariant()
+    def every_change_is_noted(self) -> None:
+        now = whole(self.kept)
+        assert self.noted or now == self.before
+        self.noted, self.before = False, now
 
     @invariant()
     def both_say_the_same(self) -> None:
@@ -154,27 +211,6 @@ class Kept(Service):
     def teardown(self) -> None:
         self.kept.close()
         self.folder.cleanup()
-
-
-def as_it_is_on_disk(path: Path) -> Path:
-    """Copy the file of an open sandbox, as a process that is killed now would leave it."""
-    folder = path.with_name(f"{path.parent.name}-killed-{len(os.listdir(path.parent))}")
-    folder.mkdir()
-    for file in path.parent.glob(f"{path.name}*"):
-        shutil.copy(file, folder)
-    return folder / path.name
-
-
-def whole(sandbox: Sandbox) -> dict[str, Any]:
-    """Return the state of a kept sandbox as it is in memory."""
-    entries = saving(sandbox).keeper.whole()
-    return {name: json.loads(text) for name, text in entries.items() if name != "latest/"}
-
-
-def saving(sandbox: Sandbox) -> Saving:
-    lock = sandbox.transport().app.lock
-    assert isinstance(lock, Saving)
-    return lock
 
 
 def test_a_kept_sandbox_behaves_as_one_that_was_never_closed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,96 +232,127 @@ def test_a_kept_sandbox_behaves_as_one_that_was_never_closed(monkeypatch: pytest
 
 
 @pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[set[str], bool]]:
-    """Note the kinds of entries that are written, and whether to last."""
-    seen: list[tuple[set[str], bool]] = []
-    write = StateFile.write
-
-    def note(
-        self: StateFile, entries: Mapping[str, str | None], *, lasting: bool, anew: bool = False
-    ) -> None:
-        seen.append(({name.partition("/")[0] for name in entries}, lasting))
-        write(self, entries, lasting=lasting, anew=anew)
-
-    monkeypatch.setattr(StateFile, "write", note)
-    return seen
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what changed be written without a pause."""
+    monkeypatch.setattr("smscode.sandbox.storage.state.PAUSE", 0.001)
 
 
-def test_only_what_changed_is_written(path: Path, written: list[tuple[set[str], bool]]) -> None:
+@pytest.mark.usefixtures("soon")
+def test_a_change_is_written_by_itself(path: Path) -> None:
     api = Api(otp_after=None, state=path)
     with api.sandbox:
-        (order_id,) = api.rent()
-        written.clear()
-        api.rent()
-        changed = {"order", "movement", "stock", "day", "rest", "taken-create", "tally", "history"}
-        assert written == [(changed, True)]
-        written.clear()
-        api.order(order_id)
-        assert written == [({"taken-order_queries", "tally", "history"}, False)]
-        written.clear()
-        assert api.sandbox.balance == 970_000
-        assert api.sandbox.now == START
-        assert written == []
-        api.sandbox.advance(1)
-        assert written == [({"ahead", "latest", "tally", "history"}, True)]
-
-
-def test_what_is_written_does_not_grow_with_what_is_held(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes: list[int] = []
-    write = StateFile.write
-
-    def note(
-        self: StateFile, entries: Mapping[str, str | None], *, lasting: bool, anew: bool = False
-    ) -> None:
-        sizes.append(sum(len(name) + len(text or "") for name, text in entries.items()))
-        write(self, entries, lasting=lasting, anew=anew)
-
-    api = Api(otp_after=1, balance=10**9, state=path, abuse_guard=None)
-    with api.sandbox:
-        api.rent()
-        monkeypatch.setattr(StateFile, "write", note)
-        api.rent()
-        few = sizes[-1]
-        for _ in range(10):
-            api.rent(100)
-            api.sandbox.advance(1200)
-        api.rent()
-        assert sizes[-1] < few + 50
-
-
-def test_an_answer_does_not_go_out_before_its_effect_is_on_disk(path: Path) -> None:
-    api = Api(otp_after=None, state=path)
-    with api.sandbox:
-        created = api.post("/orders/create", "key", product_id=142)
-        left = as_it_is_on_disk(path)
-    again = Api(otp_after=None, state=left)
-    with again.sandbox:
-        assert again.post("/orders/create", "key", product_id=142) == created
-        assert again.sandbox.balance == 985_000
-        assert again.sandbox.audit().discrepancies == ()
-
-
-def test_what_cannot_be_written_is_not_answered(path: Path) -> None:
-    api = Api(otp_after=None, state=path)
-    with api.sandbox:
-        file = saving(api.sandbox).file
-        pages = file._connection.execute("PRAGMA page_count").fetchone()[0]
-        file._connection.execute(f"PRAGMA max_page_count = {pages}")
-
-        def buy_much() -> None:
-            for number in range(200):
-                api.post("/orders/create", f"key-{number}", product_id=142, quantity=10)
-
-        with pytest.raises(ConfigurationError, match=r"sandbox\.db cannot be used \(.*full"):
-            buy_much()
-        left = as_it_is_on_disk(path)
-        file._connection.execute("PRAGMA max_page_count = 1000000")
-        assert api.post("/orders/create", "later", product_id=142)["orders"]
+        api.rent(2)
+        until(lambda: len(entries(path)["world.orders"]) == 2)
+        api.sandbox.set_balance(5)
+        until(lambda: entries(path)["world.ledger.movements"][-1]["kind"] == "adjustment")
         before = whole(api.sandbox)
-    assert entries(path) == before, "what could not be written then is written later"
-    with Sandbox(otp_after=None, state=left, clock=lambda: START) as sandbox:
+    assert entries(path) == before
+
+
+def test_changes_that_follow_each_other_are_written_together_after_a_pause(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smscode.sandbox.storage.state.PAUSE", 1000)
+    api = Api(otp_after=None, state=path)
+    with api.sandbox:
+        api.rent()
+        until(lambda: len(entries(path)["world.orders"]) == 1)
+        for _ in range(20):
+            api.rent()
+        assert len(entries(path)["world.orders"]) == 1
+    assert len(entries(path)["world.orders"]) == 21
+
+
+@pytest.mark.usefixtures("soon")
+def test_answers_do_not_wait_for_the_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Api(otp_after=None, state=path)
+    writing, go_on = Event(), Event()
+    replace = os.replace
+
+    def slow(new: str, old: str) -> None:
+        writing.set()
+        go_on.wait()
+        replace(new, old)
+
+    with api.sandbox:
+        monkeypatch.setattr("smscode.sandbox.storage.state.os.replace", slow)
+        (order_id,) = api.rent()
+        until(writing.is_set)
+        assert api.order(order_id)["status"] == "ACTIVE"
+        assert len(api.rent(3)) == 3
+        go_on.set()
+    assert len(entries(path)["world.orders"]) == 4
+
+
+@pytest.mark.usefixtures("soon")
+def test_what_cannot_be_written_is_said_and_written_later(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(new: str, old: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    api = Api(otp_after=None, state=path)
+    with api.sandbox:
+        with monkeypatch.context() as disk:
+            disk.setattr("smscode.sandbox.storage.state.os.replace", full)
+            assert len(api.rent(2)) == 2
+            until(lambda: "sandbox.json cannot be used (No space left" in caplog.text)
+        until(lambda: len(entries(path)["world.orders"]) == 2)
+        assert sorted(os.listdir(path.parent)) == [path.name, f"{path.name}.lock"]
+    api = Api(otp_after=None, state=path)
+    monkeypatch.setattr("smscode.sandbox.storage.state.os.replace", full)
+    with pytest.raises(ConfigurationError, match="No space left"):
+        api.sandbox.close()
+    assert len(entries(path)["world.orders"]) == 2
+    assert os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files have no such modes")
+def test_only_its_owner_can_read_it(path: Path) -> None:
+    with Sandbox(state=path):
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.fixture
+def noted(path: Path) -> Generator[tuple[Api, list[int]]]:
+    """Return a kept sandbox whose orders take no time, and what says of a change that it is one."""
+    api = Api(otp_after=5, state=path)
+    notes: list[int] = []
+    with api.sandbox as sandbox:
+        note = sandbox.transport().app.changed
+
+        def changed() -> None:
+            notes.append(1)
+            note()
+
+        sandbox.transport().app.changed = changed
+        yield api, notes
+
+
+def test_looking_and_the_time_that_passes_are_no_changes(noted: tuple[Api, list[int]]) -> None:
+    api, notes = noted
+    api.rent()
+    notes.clear()
+    sandbox, app = api.sandbox, api.sandbox.transport().app
+    for _ in range(3):
+        app.complete(app.tick())
+        app.until_due()
+        assert (sandbox.balance, sandbox.now, len(sandbox.ledger)) == (985_000, START, 2)
         assert sandbox.audit().discrepancies == ()
-        assert sum(line.charged for line in sandbox.audit().orders) == 1_000_000 - sandbox.balance
+        assert len(sandbox.history) == 2
+    assert notes == []
+
+
+def test_what_falls_due_is_a_change_whoever_looks(noted: tuple[Api, list[int]]) -> None:
+    api, notes = noted
+    api.rent()
+    api.sandbox._clock.ahead += timedelta(seconds=5)
+    notes.clear()
+    assert api.sandbox.balance == 985_000
+    assert len(notes) == 1
+    api.sandbox._clock.ahead += timedelta(seconds=1200)
+    api.sandbox.transport().app.tick()
+    assert len(notes) == 2
 
 
 def test_without_a_file_nothing_is_tracked() -> None:
@@ -294,12 +361,9 @@ def test_without_a_file_nothing_is_tracked() -> None:
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert "smscode.sandbox.service.world" in done.stdout.split()
-    assert not {"smscode.sandbox.storage.state", "sqlite3"} & set(done.stdout.split())
-    app = Sandbox().transport().app
-    assert type(app.world.orders) is dict
-    assert type(app.world.keys.records) is dict
-    assert app.world.order_type is ServiceOrder
-    assert type(app.world.conduct.ended) is deque
+    assert not {"smscode.sandbox.storage.state", "smscode.sandbox.storage.snapshot"} & set(
+        done.stdout.split()
+    )
 
 
 # -- a real kill -----------------------------------------------------------------------------
@@ -308,7 +372,7 @@ def test_without_a_file_nothing_is_tracked() -> None:
 @contextmanager
 def served(path: Path) -> Generator[tuple[subprocess.Popen[str], str, str]]:
     """Serve a kept sandbox in a process of its own; give that, its address and its token."""
-    command = [sys.executable, "-m", "smscode", "sandbox", "--otp-after", "0", "--state", str(path)]
+    command = [sys.executable, "-m", "smscode", "sandbox", "--balance", "9000000", "--state", str(path)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
         assert server.stdout is not None
@@ -319,55 +383,81 @@ def served(path: Path) -> Generator[tuple[subprocess.Popen[str], str, str]]:
             server.kill()
 
 
-@pytest.mark.skipif(importlib.util.find_spec("uvicorn") is None, reason="needs the sandbox extra")
-def test_what_a_killed_process_answered_is_still_so(path: Path) -> None:
+serves = pytest.mark.skipif(importlib.util.find_spec("uvicorn") is None, reason="needs the sandbox extra")
+
+
+def buy(http: httpx.Client, key: str) -> Any:
+    headers = {"idempotency-key": key}
+    return http.post("/v1/orders/create", json={"product_id": 142}, headers=headers).json()
+
+
+@serves
+def test_a_killed_process_loses_only_what_came_after_the_last_writing(path: Path) -> None:
     answers: dict[str, Any] = {}
+    written: set[int] = set()
     sent: list[str] = []
 
-    def buy(url: str, headers: dict[str, str], round_: int, worker: int) -> None:
-        with httpx.Client(base_url=url, headers=headers) as http, suppress(httpx.TransportError):
+    def buy_many(http: httpx.Client, round_: int, worker: int) -> None:
+        with suppress(httpx.TransportError):
             for number in range(1000):
                 key = f"{round_}-{worker}-{number}"
                 sent.append(key)
-                answer = http.post(
-                    "/v1/orders/create", json={"product_id": 142}, headers={"idempotency-key": key}
-                )
-                answers[key] = answer.json()
+                answers[key] = buy(http, key)
+                sleep(0.05)  # so that there is enough for both rounds
 
     for round_ in range(2):
-        with served(path) as (server, url, token):
-            headers = {"authorization": f"Bearer {token}"}
-            workers = [Thread(target=buy, args=(url, headers, round_, worker)) for worker in range(4)]
+        with served(path) as (server, url, token), httpx.Client(base_url=url) as http:
+            http.headers["authorization"] = f"Bearer {token}"
+            workers = [Thread(target=buy_many, args=(http, round_, worker)) for worker in range(4)]
             for worker in workers:
                 worker.start()
-            while len(answers) < 10 * (round_ + 1) and any(worker.is_alive() for worker in workers):
-                sleep(0.001)
+            until(partial(holds, path, len(written) + 5))
+            written = {id_ for id_, _ in entries(path)["world.orders"]}
             server.kill()
             for worker in workers:
                 worker.join()
-    assert len(sent) > len(answers), "something was under way when it was killed"
 
     with served(path) as (_, url, token), httpx.Client(base_url=url) as http:
         http.headers["authorization"] = f"Bearer {token}"
-        for key in sent:
-            again = http.post("/v1/orders/create", json={"product_id": 142}, headers={"idempotency-key": key})
-            assert again.json() == answers.setdefault(key, again.json())
-    with Sandbox(otp_after=0, state=path) as sandbox:
-        audit = sandbox.audit()
-    assert audit.discrepancies == ()
-    bought = [answer["data"]["orders"][0]["id"] for answer in answers.values()]
-    assert sorted(bought) == [line.order_id for line in audit.orders]
+        again = {key: buy(http, key) for key in sent}
+    same = {answer["data"]["orders"][0]["id"] for key, answer in again.items() if answers.get(key) == answer}
+    assert written <= same
+    with Sandbox(state=path) as sandbox:
+        assert sandbox.audit().discrepancies == ()
+
+
+@serves
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_process_that_is_told_to_end_loses_nothing(path: Path, number: int) -> None:
+    with served(path) as (server, url, token), httpx.Client(base_url=url) as http:
+        http.headers["authorization"] = f"Bearer {token}"
+        answers = {str(key): buy(http, str(key)) for key in range(20)}
+        server.send_signal(number)
+        assert server.wait(30) == Exit.INTERRUPTED
+    assert os.listdir(path.parent) == [path.name]
+    with served(path) as (_, url, token), httpx.Client(base_url=url) as http:
+        http.headers["authorization"] = f"Bearer {token}"
+        assert {key: buy(http, key) for key in answers} == answers
+
+
+@pytest.mark.parametrize("end", ["", "sys.exit(3)", "raise KeyboardInterrupt"])
+def test_a_program_that_ends_without_closing_loses_nothing(path: Path, end: str) -> None:
+    program = (
+        f"import sys; from smscode.sandbox import Sandbox; Sandbox(state=sys.argv[1]).set_balance(7); {end}"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", program, str(path)], env=environment, capture_output=True)
+    assert os.listdir(path.parent) == [path.name]
+    with Sandbox(state=path) as sandbox:
+        assert sandbox.balance == 7
 
 
 # -- what goes on ----------------------------------------------------------------------------
 
 
 def reopen(api: Api, path: Path, **options: Any) -> Api:
-    """Kill the process of a kept sandbox, and go on in another."""
-    left = as_it_is_on_disk(path)
+    """Go on with a kept sandbox in another process."""
     api.sandbox.close()
-    for file in left.parent.iterdir():
-        shutil.move(file, path.with_name(file.name))
     return Api(api.version, state=path, **options)
 
 
@@ -443,8 +533,7 @@ def test_everything_that_can_be_chosen_and_set_goes_on(path: Path) -> None:
         sandbox.set_balance(5)
         sandbox.set_otp_after(None)
         before, history = whole(sandbox), sandbox.history
-        left = as_it_is_on_disk(path)
-    with Sandbox(state=left, clock=lambda: START) as sandbox:
+    with Sandbox(state=path, clock=lambda: START) as sandbox:
         assert whole(sandbox) == before
         assert sandbox.history == history
 
@@ -525,7 +614,7 @@ def test_what_counts_as_left_out_are_the_defaults() -> None:
 def test_only_one_sandbox_uses_a_file(path: Path) -> None:
     program = "import sys; from smscode.sandbox import Sandbox; Sandbox(state=sys.argv[1])"
     with Sandbox(state=path):
-        with pytest.raises(ConfigurationError, match=r"sandbox\.db cannot be used \(another sandbox"):
+        with pytest.raises(ConfigurationError, match=r"sandbox\.json cannot be used \(another sandbox"):
             Sandbox(state=path)
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         other = subprocess.run(
@@ -566,60 +655,217 @@ def test_another_process_is_noticed(path: Path, monkeypatch: pytest.MonkeyPatch)
                 sandbox.set_rate(5)
 
 
+def test_a_forked_process_leaves_the_file_to_its_parent(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Sandbox(state=path) as sandbox:
+        with monkeypatch.context() as forked:
+            forked.setattr("smscode.sandbox.storage.state.os.getpid", lambda: -1)
+            state_of(sandbox).close()
+        with pytest.raises(ConfigurationError, match="another sandbox"):
+            Sandbox(state=path)
+
+
 def test_a_closed_one_answers_no_more(path: Path) -> None:
     api = Api(state=path)
     api.sandbox.close()
     api.sandbox.close()
+    state_of(api.sandbox).close()
     with pytest.raises(ClientStateError, match="closed"):
         api.rent()
+    assert api.sandbox.audit().orders == ()
     Sandbox().close()
 
 
-def test_other_files_are_refused_and_left_as_they_are(path: Path) -> None:
-    SQLiteJournal(path).close()
-    before = path.read_bytes()
-    with pytest.raises(ConfigurationError, match="another program's file, and left as it is"):
-        Sandbox(state=path)
-    path.write_bytes(b"some text" * 1000)
-    with pytest.raises(
-        ConfigurationError, match=r"state: sandbox\.db cannot be used \(file is not a database"
-    ):
-        Sandbox(state=path)
-    path.write_bytes(before)
-    SQLiteJournal(path).close()
-    with pytest.raises(ConfigurationError, match="cannot be used"):
-        Sandbox(state=path / "nowhere")
+def test_a_webhook_that_arrives_after_the_end_is_sent_again(path: Path) -> None:
+    heard: list[int] = []
+
+    def deliver(delivery: Delivery) -> int:
+        heard.append(delivery.attempt)
+        if len(heard) == 1:
+            api.sandbox.close()
+        return 204
+
+    api = Api(state=path, deliver=deliver, otp_after=1)
+    api.patch("/webhook", webhook_url=URL)
+    api.rent()
+    api.sandbox.advance(1)
+    with Api(state=path, deliver=deliver, otp_after=1).sandbox as sandbox:
+        sandbox.advance(0)
+        assert heard == [1, 1]
+        assert [delivery.status for delivery in sandbox.deliveries] == [204]
 
 
-def test_a_file_of_another_version_is_refused(path: Path) -> None:
-    Sandbox(state=path).close()
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA user_version = 2")
-    with pytest.raises(ConfigurationError, match="it has format 2, expected 1"):
+def test_a_lock_file_that_a_killed_process_left_is_in_nobodys_way(path: Path) -> None:
+    path.with_name(f"{path.name}.lock").touch()
+    path.with_name(f"{path.name}.new").write_text("half of a sna")
+    with Sandbox(state=path):
+        pass
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_lock_file_that_its_owner_removed_meanwhile_is_no_lock(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def remove(descriptor: int) -> None:
+        os.unlink(f"{path}.lock")
+
+    monkeypatch.setattr("smscode.sandbox.storage.state._lock_whole", remove)
+    with pytest.raises(ConfigurationError, match="another sandbox is using it"):
         Sandbox(state=path)
+
+
+def test_a_path_means_the_same_file_however_it_is_given(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link.json").symlink_to(path)
+    (tmp_path / "elsewhere").mkdir()
+    with Sandbox(state="sandbox.json") as sandbox:
+        for name in ("~/sandbox.json", str(path), "link.json", os.fsencode(path)):
+            with pytest.raises(ConfigurationError, match="another sandbox is using it"):
+                Sandbox(state=cast(str, name))
+        os.chdir("elsewhere")
+        sandbox.set_balance(7)
+    assert (tmp_path / "link.json").is_symlink()
+    with Sandbox(state=tmp_path / "link.json") as sandbox:
+        assert sandbox.balance == 7
+    assert (tmp_path / "link.json").is_symlink()
 
 
 @pytest.mark.parametrize(
-    "damage",
+    ("state", "said"),
     [
-        "DELETE FROM entry WHERE name = 'rules/'",
-        "DELETE FROM entry WHERE name = 'movement/0'",
-        "UPDATE entry SET value = '{' WHERE name = 'webhook/'",
-        "UPDATE entry SET value = '{}' WHERE name = 'rest/'",
-        "UPDATE entry SET value = '{\"999\": 1}' WHERE name = 'stock/'",
-        "INSERT INTO entry VALUES ('nothing/1', '2')",
-        "UPDATE entry SET value = '{}' WHERE name = 'order/1001'",
-        "UPDATE entry SET value = '5' WHERE name = 'options/'",
+        ("nowhere/sandbox.json", r"nowhere.sandbox\.json cannot be used \(No such file or directory"),
+        ("a-folder", r"a-folder cannot be used \(Is a directory"),
+        ("a-file/sandbox.json", r"sandbox\.json cannot be used \(Not a directory"),
+        ("null\0character", "state: expected the path of a file"),
+        (5, "state: expected the path of a file"),
     ],
 )
-def test_what_does_not_fit_together_is_refused_and_left_as_it_is(damage: str, path: Path) -> None:
+def test_a_path_that_cannot_be_used_is_said(
+    state: object, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a-folder").mkdir()
+    (tmp_path / "a-file").touch()
+    with pytest.raises(ConfigurationError, match=said):
+        Sandbox(state=cast(str, state))
+    assert sorted(os.listdir(tmp_path)) == ["a-file", "a-folder"]
+
+
+def sqlite_file(path: Path, application_id: int) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA application_id = {application_id}")
+        connection.execute("CREATE TABLE entry (name TEXT)")
+
+
+def test_other_files_are_refused_and_left_as_they_are(path: Path) -> None:
+    sqlite_file(path, 0x534D5343)
+    others = [
+        path.read_bytes(),
+        b"some text" * 1000,
+        b"[" * 100_000,
+        b'{"name": 1}',
+        b"[1]",
+        b"null",
+        b"\xff\xfe",
+    ]
+    for content in others:
+        path.write_bytes(content)
+        with pytest.raises(ConfigurationError, match=r"sandbox\.json cannot .* another program's file"):
+            Sandbox(state=path)
+        assert path.read_bytes() == content
+        assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_file_of_another_version_is_refused_with_what_to_do(path: Path) -> None:
+    sqlite_file(path, 0x534D5342)  # what version 1 was
+    with pytest.raises(ConfigurationError, match="an older version of this package made it; delete it"):
+        Sandbox(state=path)
+    path.write_text('{"smscode_sandbox": 3}', "utf-8")
+    with pytest.raises(ConfigurationError, match="it has format 3, expected 2; delete it"):
+        Sandbox(state=path)
+    path.write_bytes(b"")
+    with Sandbox(state=path):
+        assert entries(path)["smscode_sandbox"] == 2
+
+
+def test_a_file_that_this_version_wrote_stays_readable(path: Path) -> None:
+    """Raise VERSION, and write the file of `everything` anew, when this fails."""
+    shutil.copy(GOLDEN, path)
+    with Sandbox(state=path, clock=lambda: START, deliver=lambda _: 503) as sandbox:
+        assert whole(sandbox) == entries(GOLDEN)
+    assert entries(path) == entries(GOLDEN)
+    everything(path.with_name("again.json"))
+    assert entries(path.with_name("again.json")) == entries(GOLDEN)
+
+
+def everything(path: Path) -> None:
+    """Make a file in which each part of the state has something, but for what a moment empties."""
+    api = Api(state=path, answer=503, otp_after=None, webhook_jitter=9.0)
+    with api.sandbox as sandbox:
+        api.patch("/webhook", webhook_url=URL)
+        sandbox.play("partial(1)", catalog_product_id=120)
+        sandbox.fail_next("orders.get", "CONFLICT", times=2, details={"a": [1, None]})
+        first, second, _ = api.rent(3)
+        sandbox.deliver_sms(first, text="Hello", code="1234")
+        api.post("/orders/finish", id=first)
+        again = api.post("/orders/reactivate", id=first)["orders"][0]["id"]
+        sandbox.deliver_sms(again)
+        api.post("/orders/create", "key", catalog_product_id=87, quantity=2)
+        sandbox.advance(120)
+        api.post("/orders/cancel", id=second)
+        sandbox.set_behaviour(Behaviour(takes=30, messages=(Message(1, "text"),)))
+        app, headers = sandbox.transport().app, {"authorization": f"Bearer {sandbox.token}"}
+        app.begin("POST", "/v1/orders/create", headers, b'{"product_id":142}')
+        sandbox.set_maintenance(True, retry_after=9)
+    with Sandbox(state=path, clock=lambda: START):
+        pass  # what was under way is waiting again
+    assert {name for name, part in entries(path).items() if part in ([], {})} == {
+        "world.outbox",
+        "world.postbox.under_way",
+    }
+
+
+DAMAGE: list[tuple[str, Any]] = [
+    ("world.rules", None),
+    ("world.rules", {}),
+    ("world.webhook", 5),
+    ("world.catalog.stock", [1]),
+    ("world.orders", [[1001, {}]]),
+    ("world.orders", {"1001": 5}),
+    ("world.fx", {"pair": "USD/IDR"}),
+    ("history.entries", [{"_type": "Nothing"}]),
+    ("nothing", 1),
+    ("options", 5),
+    ("options", {"balance": -1}),
+    ("clock.latest", "yesterday"),
+    ("clock.latest", "2026-06-14T04:00:12"),
+    ("clock.ahead", 10**40),
+    ("world.canceled", None),
+    ("world.settling", [[1, {"number": 1}]]),
+    ("limits.taken", [["nothing", []]]),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), DAMAGE)
+def test_what_does_not_fit_together_is_refused_and_left(path: Path, name: str, value: object) -> None:
     api = Api(state=path)
     api.rent()
     api.sandbox.close()
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute(damage)
-        connection.commit()
-    before = entries(path) if "'{'" not in damage else {}
+    found = {**json.loads(path.read_bytes()), name: value}
+    if value is None:
+        del found[name]
+    path.write_text(json.dumps(found), "utf-8")
+    before = path.read_bytes()
+    with pytest.raises(ConfigurationError, match=r"it is damaged, and left as it is.*; delete it"):
+        Sandbox(state=path)
+    assert path.read_bytes() == before
+
+
+def test_half_a_file_is_damaged(path: Path) -> None:
+    Sandbox(state=path).close()
+    path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ConfigurationError, match="it is damaged, and left as it is"):
         Sandbox(state=path)
-    assert before == (entries(path) if before else {})

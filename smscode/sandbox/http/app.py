@@ -12,7 +12,7 @@ import hmac
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 from urllib.parse import unquote
@@ -20,6 +20,8 @@ from urllib.parse import unquote
 from attrs import evolve, frozen
 
 from ...core.api.call import Endpoint, Response
+from ...errors import ClientStateError
+from ..clock import Clock
 from ..control.history import History, RequestAnswered, WebhookSent, shown_path, shown_url
 from ..scenarios.lookup import script_of, subject_of
 from ..scenarios.scenario import NO_SCRIPT, Fault, Script
@@ -92,8 +94,9 @@ class Handled:
 class App:
     """The service over a `World`.
 
-    ``clock`` gives the time, ``deliver`` takes webhooks (see `Courier`), ``resolve`` gives the addresses
-    of a webhook URL's host. ``steer`` serves what is below `CONTROL`.
+    ``deliver`` takes webhooks (see `Courier`), ``resolve`` gives the addresses of a webhook URL's host.
+    ``changed`` is called, under the lock, by whatever is about to change the state. ``steer`` serves what
+    is below `CONTROL`.
     """
 
     def __init__(
@@ -102,7 +105,7 @@ class App:
         *,
         token: str,
         generation: Generation,
-        clock: Callable[[], datetime],
+        clock: Clock,
         deliver: Callable[[Delivery], int] | None,
         resolve: Resolve,
         allow_local_webhooks: bool,
@@ -111,7 +114,9 @@ class App:
         history_limit: int,
     ) -> None:
         self.world: World = world
-        self.lock: AbstractContextManager[object] = threading.Lock()
+        self.lock: threading.Lock = threading.Lock()
+        self.changed: Callable[[], None] = _not_kept
+        self.clock: Clock = clock
         self.courier: Courier = Courier(deliver, self._delivered)
         self.limits: ServiceLimits = limits
         self.answered: int = 0
@@ -123,7 +128,6 @@ class App:
         self._token = token
         self._authorization = f"Bearer {token}".encode()
         self._generation: Generation = generation
-        self._clock = clock
         self._resolve = resolve
         self._allow_local_webhooks = allow_local_webhooks
 
@@ -132,6 +136,7 @@ class App:
         path, _, query = target.partition("?")
         lower = {name.lower(): value for name, value in headers.items()}
         with self.lock:
+            self.changed()
             now = self.settle()
             # What fell due before the request is signed before the request can change the secret.
             deliveries = self._outgoing(now)
@@ -154,6 +159,7 @@ class App:
 
     def begin_anew(self, world: World, limits: ServiceLimits) -> None:
         """Serve another world, of which nothing has happened yet. The caller holds the lock."""
+        self.changed()
         self.world, self.limits, self.stage = world, limits, Stage()
         self.requests.clear()
         self.deliveries.clear()
@@ -162,6 +168,7 @@ class App:
     def act(self, change: Callable[[datetime], None]) -> Exchange:
         """Make a change that is no request, given the time; of the exchange only the webhooks matter."""
         with self.lock:
+            self.changed()
             now = self.settle()
             change(now)
             self._take_note()
@@ -169,13 +176,15 @@ class App:
 
     def tick(self) -> Exchange:
         """Run everything that is due, as every request does."""
-        return self.act(lambda _: None)
+        with self.lock:
+            now = self.settle()
+            return self._exchange(None, bare(204).response, self._outgoing(now))
 
     def until_due(self) -> float | None:
         """Return the seconds until something happens by itself, None for never."""
         with self.lock:
             due = self.world.next_due()
-            return None if due is None else (due - self._clock()).total_seconds()
+            return None if due is None else (due - self.clock()).total_seconds()
 
     def until_settled(self, exchange: Exchange) -> float:
         """Return the seconds until an exchange can be completed, 0 for now."""
@@ -215,6 +224,7 @@ class App:
         elif isinstance(later.awaited, Lookup):
             later.awaited.addresses = tuple(self._resolve(later.awaited.host))
         with self.lock:
+            self.changed()
             now = self.settle()
             if isinstance(later.awaited, Probe):
                 self._note_delivery(later.awaited.delivery, now)
@@ -230,8 +240,11 @@ class App:
 
     def settle(self) -> datetime:
         """Bring the world to the present and give the time. The caller holds the lock."""
-        now = self._clock()
-        self.world.settle(now)
+        now = self.clock()
+        due = self.world.next_due()
+        if due is not None and due <= now:
+            self.changed()
+            self.world.settle(now)
         self._take_note()
         return now
 
@@ -359,8 +372,10 @@ class App:
         return self.world.webhook.sign(encode(view.event(event)), event)
 
     def _delivered(self, delivery: Delivery) -> None:
-        with self.lock:
-            now = self._clock()
+        # A sandbox that was closed meanwhile sends it again when it goes on.
+        with self.lock, suppress(ClientStateError):
+            self.changed()
+            now = self.clock()
             self._note_delivery(delivery, now)
             self.world.delivered(delivery, now)
 
@@ -368,6 +383,10 @@ class App:
         self.deliveries.append(delivery)
         url, attempt, status = shown_url(delivery.url), delivery.attempt, delivery.status
         self.history.add(WebhookSent(now, url, delivery.event, delivery.order_id, attempt, status))
+
+
+def _not_kept() -> None:
+    """Do nothing about a change: the state is in memory only."""
 
 
 def _finish(later: Later) -> HttpReply:

@@ -6,7 +6,7 @@ operation or number, for an order, for a product, for everything.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
@@ -96,15 +96,8 @@ class Stage:
         cues.append(ScenarioChoice(self.chosen, place, tuple(scenarios), now, operation, times))
 
     def all(self) -> list[ScenarioChoice]:
-        """Return everything that was chosen, in the order in which it was; that is all there is to keep."""
+        """Return everything that was chosen, in the order in which it was."""
         return sorted((cue for cues in self.cues.values() for cue in cues), key=lambda cue: cue.number)
-
-    def restore(self, cues: Iterable[ScenarioChoice]) -> None:
-        """Restore what `all` gave, in place of what was chosen."""
-        self.cues.clear()
-        for cue in cues:
-            self.cues.setdefault(cue.place, []).append(cue)
-            self.chosen = cue.number
 
     def clear(self, place: ScenarioPlace) -> None:
         """Clear all that was chosen for a place."""

@@ -102,6 +102,16 @@ class Catalog:
         for tier in self.tiers.values():
             self._routed.setdefault(tier.catalog_product_id, []).append(tier)
 
+    @property
+    def stock(self) -> tuple[int, ...]:
+        """The stock of every tier; it can be set."""
+        return tuple(tier.stock for tier in self.tiers.values())
+
+    @stock.setter
+    def stock(self, stock: Sequence[int]) -> None:
+        for tier, number in zip(self.tiers.values(), stock, strict=True):
+            tier.stock = number
+
     def services_in(self, country_id: int | None) -> list[CatalogService]:
         """Return all services, or those with stock in one country."""
         if country_id is None:

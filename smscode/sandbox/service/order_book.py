@@ -79,7 +79,6 @@ class Register:
         self.numbers: set[str] = set()
         self.rented_again: dict[str, list[int]] = {}
         self._opened = 0
-        self.order_type: type[ServiceOrder] = ServiceOrder
 
     def order(self, order_id: int) -> ServiceOrder:
         """Return an order."""
@@ -99,7 +98,7 @@ class Register:
         """Rent a number and give the order's id; with ``parent``, that order's number again."""
         lifetime = self.rules.lifetime if behaviour.lifetime is None else behaviour.lifetime
         cancel_after = self.rules.cancel_after if behaviour.cancel_after is None else behaviour.cancel_after
-        order = self.order_type(
+        order = ServiceOrder(
             id=FIRST_ORDER_ID + len(self.orders),
             tier=tier,
             amount=amount,
@@ -129,8 +128,12 @@ class Register:
         self.numbers = {order.phone_number for order in self.orders.values()}
         self.rented_again = {}
         for order in self.orders.values():
+            order.number_free = True
             if order.parent_id is not None:
                 self._join_family(order, order.parent_id)
+        for order in self.open.values():
+            if order.parent_id is not None:
+                self._set_number_free(order.phone_number, free=False)
         self.due = [
             (at, "order", order.id)
             for order in self.open.values()

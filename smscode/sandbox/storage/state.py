@@ -1,157 +1,205 @@
-"""A sandbox's state in a SQLite file: what changed is on disk before an answer that tells of it goes out.
+"""A sandbox's state in a file: a snapshot, replaced as a whole soon after something changed.
 
-Entries of text by their names, see `Keeper`. One sandbox uses a file at a time.
+Answers do not wait for it. One sandbox uses a file at a time.
 """
 
 from __future__ import annotations
 
+import atexit
+import json
+import logging
 import os
-import sqlite3
-from collections.abc import Callable, Generator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
-from types import TracebackType
-from typing import Final
+import sys
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from functools import partial
+from time import monotonic
+from typing import Any, Final, cast
 
 from cattrs import BaseValidationError
 
-from ... import _sqlite
 from ...errors import ClientStateError, ConfigurationError
-from ..clock import Clock
 from ..http.app import App
 from ..options import Options
-from .snapshot import OPTIONS, Keeper, read_options
+from ..service.catalog import Tier
+from .snapshot import MARK, VERSION, copied, lines, make_snapshot_converter, restore
 
-_PATIENCE: Final = 0.2  # seconds; whoever else has the file does not let go of it soon
-_FORMAT: Final = _sqlite.Format(
-    application_id=0x534D5342,  # "SMSB"
-    version=1,
-    schema="CREATE TABLE entry (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-)
+if sys.platform == "win32":  # pragma: no cover
+    import msvcrt
+
+    def _lock_whole(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock_whole(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-class StateFile:
-    """The file. It is this process's own until it is closed or the process ends, however it ends."""
+PAUSE: Final = 1.0
+"""Seconds between two snapshots, at least."""
+# After a snapshot the pause lasts at least so many times as long, so that large states cost little, too.
+_SHARE: Final = 5
+_DELETE: Final = "delete it, and a new sandbox is made"
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = Path(path)
-        self._process = os.getpid()
-        try:
-            self._connection = _sqlite.connect(
-                self._path, _FORMAT, self.unusable, patience=_PATIENCE, exclusive=True
-            )
-        except sqlite3.Error as error:
-            locked = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
-            raise self.unusable("another sandbox is using it" if locked else str(error)) from error
-
-    def unusable(self, why: str) -> ConfigurationError:
-        """Make the error that says why the file cannot be used."""
-        return ConfigurationError(f"state: {self._path.name} cannot be used ({why}).")
-
-    def read(self, name: str | None = None) -> list[tuple[str, str]]:
-        """Return all entries, or the one of a name if there is one."""
-        query = "SELECT name, value FROM entry"
-        if name is None:
-            return self._connection.execute(query).fetchall()
-        return self._connection.execute(f"{query} WHERE name = ?", (name,)).fetchall()
-
-    def write(self, entries: Mapping[str, str | None], *, lasting: bool, anew: bool = False) -> None:
-        """Replace entries, None takes one out: all of them or, if this process is killed, none.
-
-        With ``anew`` all others are taken out. With ``lasting`` they are on disk when this returns, so that
-        they are there after a loss of power, too.
-        """
-        if os.getpid() != self._process:
-            raise ClientStateError("state: a forked process cannot go on with the sandbox of its parent.")
-        run = self._connection.execute
-        try:
-            run(f"PRAGMA synchronous = {'FULL' if lasting else 'NORMAL'}")
-            with _sqlite.transaction(self._connection):
-                if anew:
-                    run("DELETE FROM entry")
-                for name, value in entries.items():
-                    if value is None:
-                        run("DELETE FROM entry WHERE name = ?", (name,))
-                    else:
-                        run("INSERT OR REPLACE INTO entry VALUES (?, ?)", (name, value))
-        except sqlite3.ProgrammingError:
-            raise ClientStateError("state: the sandbox is closed.") from None
-        except sqlite3.Error as error:
-            raise self.unusable(str(error)) from error
-
-    def close(self) -> None:
-        """Release the file to others."""
-        self._connection.close()
+_log = logging.getLogger("smscode.sandbox")
 
 
 class SavedState:
-    """The state of one sandbox, kept in a file."""
+    """The file of one sandbox, its own from construction until `close`, or until the process ends."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._file = StateFile(path)
-        self.close: Callable[[], None] = self._file.close
+        try:
+            self._path = os.path.realpath(os.path.expanduser(os.fsdecode(path)))
+        except (TypeError, ValueError) as error:  # ValueError: a null character
+            raise ConfigurationError(f"state: expected the path of a file ({error}).") from error
+        self._process = os.getpid()
+        self._changed = threading.Event()
+        self._closed = threading.Event()
+        self._tiers: dict[int, Tier] = {}
+        self._converter = make_snapshot_converter(self._tiers)
+        self._write: Callable[[], None] | None = None
+        self._locked = self._lock()
+        try:
+            self._found = self._read()
+        except BaseException:
+            self._unlock()
+            raise
 
     def options(self, wanted: Options) -> Options:
         """Return what the sandbox was made with, which for a new one is what is ``wanted``."""
-        found = self._file.read(OPTIONS)
-        if not found:
+        if self._found is None:
             return wanted
         with self._reading():
-            kept = read_options(found[0][1])
+            kept = self._converter.structure(self._found["options"], Options)
         return wanted.goes_on_as(kept)
 
-    def keep(self, app: App, clock: Clock, options: Options) -> None:
+    def keep(self, app: App, options: Options) -> None:
         """Bring a sandbox to where it was, and from now on keep whatever changes in it."""
-        saving = Saving(app, lambda: Keeper(app, clock, options), self._file)
-        entries = self._file.read()
-        if entries:
+        self._tiers.update(app.world.catalog.tiers)
+        if self._found is not None:
             with self._reading():
-                saving.keeper.restore(entries, clock)
-        app.lock = saving
+                restore(app, self._found, self._converter)
+            self._found = None
+        app.changed = self._note
+        write = partial(self._replace, app, options)
+        write()
+        self._writer = threading.Thread(
+            target=self._run, args=(write,), name="smscode-sandbox-state", daemon=True
+        )
+        self._writer.start()
+        self._write = write
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        """Write the last snapshot and let others use the file. In a forked child nothing is done."""
+        if self._closed.is_set() or os.getpid() != self._process:
+            return
+        self._closed.set()
+        atexit.unregister(self.close)
+        try:
+            if self._write is not None:
+                self._changed.set()
+                self._writer.join()
+                self._write()
+        finally:
+            self._unlock()
+
+    def _note(self) -> None:
+        """Have a change written that the caller, who holds the app's lock, is about to make."""
+        if os.getpid() != self._process:
+            raise ClientStateError("state: a forked process cannot go on with the sandbox of its parent.")
+        if self._closed.is_set():
+            raise ClientStateError("state: the sandbox is closed.")
+        if not self._changed.is_set():
+            self._changed.set()
+
+    def _run(self, write: Callable[[], None]) -> None:
+        """Write soon after each change until the file is closed."""
+        while self._changed.wait() and not self._closed.is_set():
+            self._changed.clear()
+            began = monotonic()
+            try:
+                write()
+            except Exception as error:
+                _log.error("The sandbox is not kept at the moment, and it is tried again: %s", error)
+                self._changed.set()
+            self._closed.wait(max(PAUSE, _SHARE * (monotonic() - began)))
+
+    def _replace(self, app: App, options: Options) -> None:
         with app.lock:
-            pass
+            parts = copied(app)
+        new = f"{self._path}.new"
+        try:
+            with open(new, "w", encoding="utf-8", opener=_open_private) as file:
+                file.writelines(lines(options, parts, self._converter))
+            os.replace(new, self._path)
+        except OSError as error:
+            raise self._unusable(str(error.strerror)) from error
+        finally:
+            with suppress(OSError):
+                os.unlink(new)
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            with open(self._path, "r+b") as file:  # to be written, too
+                content = file.read()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._unusable(str(error.strerror)) from error
+        if content.startswith(b"SQLite format 3\0") and content[68:72] == b"SMSB":
+            raise self._unusable(f"an older version of this package made it; {_DELETE}")
+        if not content:
+            return None
+        try:
+            found: Any = json.loads(content)
+        except (ValueError, RecursionError) as error:
+            if content.startswith(f'{{"{MARK}"'.encode()):
+                raise self._damaged(error) from error
+            found = None
+        if not isinstance(found, dict) or MARK not in found:
+            raise self._unusable("it is another program's file, and left as it is")
+        if found[MARK] != VERSION:
+            raise self._unusable(f"it has format {found[MARK]}, expected {VERSION}; {_DELETE}")
+        return cast("dict[str, Any]", found)
 
     @contextmanager
     def _reading(self) -> Generator[None]:
         try:
             yield
-        except (BaseValidationError, LookupError, TypeError, ValueError) as error:
-            raise self._file.unusable(f"it is damaged, and left as it is: {error!r}") from error
+        except (BaseValidationError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise self._damaged(error) from error
 
+    def _damaged(self, error: Exception) -> ConfigurationError:
+        return self._unusable(f"it is damaged, and left as it is: {error!r}; {_DELETE}")
 
-class Saving(AbstractContextManager[None]):
-    """The lock of an app, let go of when what changed under it is in the file.
+    def _unusable(self, why: str) -> ConfigurationError:
+        return ConfigurationError(f"state: {self._path} cannot be used ({why}).")
 
-    ``keeper`` takes apart the world that the app serves; for another one, another is made.
-    """
-
-    def __init__(self, app: App, make_keeper: Callable[[], Keeper], file: StateFile) -> None:
-        self.keeper: Keeper = make_keeper()
-        self.file: StateFile = file
-        self._app = app
-        self._lock = app.lock
-        self._make_keeper = make_keeper
-        self._anew = False
-
-    def __enter__(self) -> None:
-        self._lock.__enter__()
-
-    def __exit__(
-        self,
-        type_: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def _lock(self) -> int:
         try:
-            self._save()
-        finally:
-            self._lock.__exit__(type_, error, traceback)
+            descriptor = os.open(f"{self._path}.lock", os.O_CREAT | os.O_RDWR, 0o600)
+        except OSError as error:
+            raise self._unusable(f"{error.strerror}: {error.filename}") from error
+        try:
+            _lock_whole(descriptor)
+            if os.fstat(descriptor).st_nlink:
+                return descriptor
+        except OSError:
+            pass
+        os.close(descriptor)
+        raise self._unusable("another sandbox is using it")
 
-    def _save(self) -> None:
-        if self.keeper.world is not self._app.world:
-            self.keeper, self._anew = self._make_keeper(), True
-        entries, lasting = self.keeper.changes()
-        if entries:
-            self.file.write(entries, lasting=lasting, anew=self._anew)
-            self.keeper.forget()
-            self._anew = False
+    def _unlock(self) -> None:
+        # Removed while it is locked, so that it is never the file of the next sandbox; Windows leaves it.
+        with suppress(OSError):
+            os.unlink(f"{self._path}.lock")
+        os.close(self._locked)
+
+
+def _open_private(path: str, flags: int) -> int:
+    """Open a file that only its owner can read: it has the token and the webhook's secret."""
+    return os.open(path, flags, 0o600)

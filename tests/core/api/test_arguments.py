@@ -318,6 +318,50 @@ def test_a_builder_has_the_name_of_its_operation() -> None:
         assert call.endpoint.name == name
 
 
+# The operations, written out once more on purpose from the documentation: request, rate limit, what may be
+# repeated, whether it states money and is of the newer generation only, and its refusals.
+ACTING = "NOT_FOUND CONFLICT VALIDATION_ERROR PROVIDER_ERROR"
+BUYING = (
+    "NOT_FOUND CONFLICT INSUFFICIENT_BALANCE REQUEST_IN_PROGRESS VALIDATION_ERROR PROVIDER_ERROR "
+    "NO_OFFER_AVAILABLE IDEMPOTENCY_KEY_REUSED TEMP_BANNED_ABUSE_GUARD"
+)
+OPERATIONS = {
+    "catalog.countries": ("GET /catalog/countries", "catalog", "read", "", ""),
+    "catalog.services": ("GET /catalog/services", "catalog", "read", "", "VALIDATION_ERROR"),
+    "catalog.operators": ("GET /catalog/operators", "catalog", "read", "newer", "VALIDATION_ERROR"),
+    "catalog.products": ("GET /catalog/products", "catalog", "read", "money", "VALIDATION_ERROR"),
+    "catalog.exchange_rate": ("GET /catalog/exchange-rate", "catalog", "read", "money", "NOT_FOUND"),
+    "balance.get": ("GET /balance", "balance", "read", "money", ""),
+    "orders.list": ("GET /orders", "order_queries", "read", "money", "VALIDATION_ERROR"),
+    "orders.active": ("GET /orders/active", "order_queries", "read", "", ""),
+    "orders.get": ("GET /orders/{id}", "order_queries", "read", "money", "NOT_FOUND"),
+    "orders.create": ("POST /orders/create", "create", "create", "money", BUYING),
+    "orders.cancel": ("POST /orders/cancel", "cancel", "transition", "money", f"{ACTING} CANCEL_TOO_EARLY"),
+    "orders.finish": ("POST /orders/finish", "order_actions", "transition", "", ACTING),
+    "orders.resend": ("POST /orders/resend", "order_actions", "resend", "", ACTING),
+    "orders.reactivate": ("POST /orders/reactivate", "create", "create", "money newer", BUYING),
+    "orders.reactivate_options": (
+        "GET /orders/{id}/reactivate-options",
+        "order_queries",
+        "read",
+        "money newer",
+        ACTING,
+    ),
+    "webhook.get": ("GET /webhook", "webhook_config", "read", "", "NOT_FOUND"),
+    "webhook.update": ("PATCH /webhook", "webhook_config", "config", "", "NOT_FOUND VALIDATION_ERROR"),
+    "webhook.test": ("POST /webhook/test", "webhook_test", "test", "", "VALIDATION_ERROR"),
+}
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_an_operation_is_described_as_it_is_documented(name: str) -> None:
+    endpoint = ENDPOINTS[name]
+    marks = " ".join(mark for mark in ("money", "newer") if getattr(endpoint, mark))
+    refusals = " ".join(endpoint.refusals)
+    request = f"{endpoint.method} {endpoint.path}"
+    assert OPERATIONS[name] == (request, endpoint.group.value, endpoint.kind.value, marks, refusals)
+
+
 def documented_call(row: dict[str, Any]) -> Call[Any]:
     """Build the call of a documented request from its query, body and key."""
     area, _, name = row["operation"].partition(".")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from decimal import Decimal
 from typing import Any
 
@@ -121,6 +122,16 @@ def test_v2_takes_rupiah_with_a_rate_and_is_exact_then(price: int, rate: int) ->
 def test_what_is_no_exact_positive_price_is_refused(name: str, value: Any) -> None:
     with pytest.raises(InvalidArgumentError, match=rf"\A{name}: expected"):
         calls.orders.create(catalog_product_id=87, **{name: value})
+
+
+def test_a_number_too_long_to_write_out_is_refused_without_doing_so() -> None:
+    tracemalloc.start()
+    for value in (Decimal("1e-5000000"), Decimal("1e5000000")):
+        with pytest.raises(InvalidArgumentError, match="max_price: expected"):
+            body("v2", max_price=value)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 1_000_000
 
 
 @pytest.mark.parametrize("value", [0, "0", "0.00", Decimal(0), Money.idr(0)])

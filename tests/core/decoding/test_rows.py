@@ -167,6 +167,18 @@ def test_healthy_rows_are_read_the_fast_way_and_to_the_same_end(
             assert outcome(operation, body, version) == expected
 
 
+def test_every_list_of_the_service_is_read_in_slices() -> None:
+    catalog = {"catalog.countries", "catalog.services", "catalog.operators", "catalog.products"}
+    assert set(ROWS) == {*catalog, "orders.list", "orders.active"}
+
+
+def test_an_answer_in_parts_is_shown_without_its_rows() -> None:
+    secret = {"phone_number": "+628123456789", "name": "x" * 40}
+    sliced = chunks.split(json.dumps({"success": True, "data": [secret] * 2_000}).encode())
+    assert sliced is not None
+    assert "628123456789" not in repr(sliced)
+
+
 def test_a_long_answer_pauses_between_its_slices() -> None:
     body = compact(envelope("v1", [row("catalog.products", "v1", number) for number in range(2_000)]))
     steps = answers.read(CALLS["catalog.products"], respond(raw=body), "v1")

@@ -99,6 +99,12 @@ ROWS = {
     "unknown code of a failing service": UNKNOWN,
 }
 TABLE = for_every_code(ROWS)
+SETTLING = {
+    "INSUFFICIENT_BALANCE": "late",
+    "NO_OFFER_AVAILABLE": "late",
+    "PROVIDER_ERROR": "always",
+    "IDEMPOTENCY_KEY_REUSED": "always",
+}
 NOTHING_SENT = {
     *("argument", "another order", "under way", "too old", "another token", "settled meanwhile", "journal"),
     "closed",
@@ -141,6 +147,10 @@ def test_every_kind_of_failure_of_a_purchase_has_a_verdict() -> None:
 @pytest.mark.parametrize("kind", TABLE)
 def test_the_verdicts_are_those_of_the_table(kind: str) -> None:
     clear, doubtful = TABLE[kind]
+    verdict = VERDICTS[kind]
+    assert f"{verdict.outcome} {verdict.row}" == clear
+    assert f"{verdict.outcome_open} {verdict.row_open}" == doubtful
+    assert verdict.settles == SETTLING.get(kind, "no")
     for before, expected in ((False, clear), (True, doubtful)):
         doubt = Doubt(raised=before, ended=NOW if before else float("-inf"))
         outcome = judge(kind, doubt, before=before, sent_at=NOW + 1, now=NOW + 2)
@@ -166,6 +176,13 @@ def test_a_released_key_is_free_once_the_last_open_attempt_cannot_arrive_any_mor
     doubt = Doubt(raised=True, ended=NOW)
     assert judge(kind, doubt, before=True, sent_at=NOW + seconds, now=NOW + 100) == outcome
     assert doubt.raised == (outcome == "unknown")
+
+
+@pytest.mark.parametrize("kind", sorted(TABLE.keys() - SETTLING.keys()))
+def test_nothing_else_ends_the_doubt_however_late_it_comes(kind: str) -> None:
+    doubt = Doubt(raised=True, ended=NOW)
+    assert judge(kind, doubt, before=True, sent_at=NOW + 1e6, now=NOW + 1e6) == "unknown"
+    assert doubt.raised
 
 
 def test_errors_found_here_are_kinds_of_the_table() -> None:
@@ -280,6 +297,13 @@ def test_ages_are_kept_and_a_clock_that_was_set_back_is_not_believed(age: float,
         return
     with pytest.raises(PurchaseTooOldError):
         writing.write(row(), nobody)
+
+
+@pytest.mark.parametrize(
+    ("ago", "age"), [(5.0, 5.0), (0.0, 0.0), (-1.0, 0.0), (-60.0, 0.0), (-60.5, float("inf"))]
+)
+def test_a_purchase_of_the_next_minute_was_written_now(ago: float, age: float) -> None:
+    assert records.age_of(NOW - ago, NOW) == age
 
 
 # --- Withdrawals and refusals

@@ -16,10 +16,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from smscode.core.ratelimit.limiter import Lease, NoRoom
 from smscode.core.ratelimit.shared import Grant, LeaseTerms, SharedGroupLimiter, SharedSlots, Trip
-from smscode.core.ratelimit.slots import LINGER, MARGIN, RequestEnding
+from smscode.core.ratelimit.slots import RequestEnding
 
 WINDOW, LONGEST = 60.0, 20.0
-PERIOD = WINDOW + MARGIN
+PERIOD = 60.25  # clocks may run at slightly different rates
+LINGER = 10.0  # seconds for which a request that was given up may still be on its way
 FOREVER = float("inf")
 
 
@@ -198,6 +199,86 @@ def test_a_limit_that_is_used_up_is_asked_for_again_and_waits_say_how_long() -> 
     assert refused.seconds == pytest.approx(2 * PERIOD)
 
 
+def test_room_that_comes_in_time_for_a_short_call_is_waited_for() -> None:
+    store = settled_store(2)
+    one, other = Process("a", 2), Process("b", 2)
+    leases = [waiting(one), waiting(one)]
+    one.visit(store, 0.0)
+    for lease in leases:
+        one.bucket.end(lease, 0.0, RequestEnding.ANSWERED)
+    one.visit(store, 1.0)
+    waiting(other, 55.0)
+    other.visit(store, 55.0)  # there is none before 60.25
+    refused = other.ask(55.0, 60.0)
+    assert isinstance(refused, NoRoom)
+    assert refused.seconds == pytest.approx(5.25)
+    assert isinstance(other.ask(55.0, 61.0), Lease)
+
+
+def test_a_request_that_is_on_its_way_elsewhere_counts_as_one_that_ends_now() -> None:
+    """The store would forget it much later, were its process killed; that is not waited for."""
+    store = settled_store(1)
+    one, other = Process("a", 1), Process("b", 1)
+    waiting(one)
+    one.visit(store, 0.0)
+    waiting(other)
+    other.visit(store, 0.0)
+    refused = other.ask(0.0, 0.0)
+    assert isinstance(refused, NoRoom)
+    assert refused.seconds == pytest.approx(2 * PERIOD)
+
+
+def test_a_batch_that_is_used_up_is_replaced_before_it_is_missed() -> None:
+    _, process = supplied()
+    left, kicks = len(process.slots._pool), process.kicks
+    for _ in range(left - 1):
+        waiting(process)
+    assert process.kicks == kicks
+    waiting(process)
+    assert process.kicks == kicks + 1
+
+
+def test_single_slots_are_not_asked_for_ahead() -> None:
+    store, process = settled_store(9), Process("a", 9)
+    waiting(process)
+    kicks = process.kicks
+    process.visit(store, 0.0)
+    assert process.kicks == kicks
+
+
+def test_what_fills_a_batch_is_told_at_once_and_less_after_a_second() -> None:
+    store, process = settled_store(200), Process("a", 200)
+    leases = [waiting(process) for _ in range(4)]
+    while not process.slots._pool:
+        process.visit(store, 0.0)
+    for lease in leases[:3]:
+        process.bucket.end(lease, 0.0, RequestEnding.ANSWERED)
+    assert process.bucket.due(0.0) == 1.0
+    process.bucket.end(leases[3], 0.0, RequestEnding.ANSWERED)
+    assert process.bucket.due(0.0) == 0.0
+
+
+def test_what_ended_first_is_told_a_second_later_whatever_ends_meanwhile() -> None:
+    store, process = settled_store(200), Process("a", 200)
+    leases = [waiting(process) for _ in range(4)]
+    while not process.slots._pool:
+        process.visit(store, 0.0)
+    leases += [waiting(process) for _ in range(len(process.slots._pool))]
+    store.slots.update({("b", number): 1000.0 for number in range(200)})
+    waiting(process)
+    process.visit(store, 0.0)
+    process.bucket.end(leases[0], 1.0, RequestEnding.ANSWERED)
+    process.bucket.end(leases[1], 1.5, RequestEnding.ANSWERED)
+    assert process.bucket.due(1.5) == 2.0
+
+
+def test_a_request_that_the_store_knows_is_not_told_again_soon() -> None:
+    store, process = settled_store(), Process("a", 9)
+    waiting(process)
+    process.visit(store, 0.0)
+    assert process.visit(store, 1.0).free == ()
+
+
 def test_a_pause_reaches_the_others_by_the_store() -> None:
     store = settled_store()
     one, other = Process("a", 9), Process("b", 9)
@@ -245,6 +326,42 @@ def test_without_the_store_a_share_is_used() -> None:
     assert process.bucket.due(1.0) == 0.5
     process.visit(None, 0.5)
     assert process.bucket.due(1.0) == 1.5
+
+
+def test_processes_that_lose_the_store_together_keep_to_what_each_had() -> None:
+    store = settled_store(9)
+    one, other = Process("a", 9, fallback=1.0), Process("b", 9, fallback=1.0)
+    for process, count in ((one, 2), (other, 7)):
+        for _ in range(count):
+            waiting(process)
+            process.visit(store, 0.0)
+    late = [waiting(process) for process in (one, other)]
+    for process in (one, other):
+        process.visit(None, 1.0)
+    assert [lease.granted for lease in late] == [False, False]
+    later = 1.0 + one.slots.hold
+    assert one.bucket.look(late[0], later) == 0, "by then all that the others had is over"
+
+
+def test_more_in_use_than_the_share_asks_the_store_for_nothing() -> None:
+    store, process = settled_store(), Process("a", 9)
+    for _ in range(5):
+        waiting(process)
+        process.visit(store, 0.0)
+    process.visit(None, 1.0)
+    waiting(process, 1.5)
+    assert process.visit(store, 1.5).want == 0
+
+
+def test_each_outage_begins_with_short_pauses() -> None:
+    store, process = settled_store(), Process("a", 9)
+    waiting(process)
+    for now in (0.0, 0.5, 1.5, 3.5):
+        process.visit(None, now)
+    assert process.bucket.due(3.5) == 7.5
+    process.visit(store, 7.5)
+    process.visit(None, 8.0)
+    assert process.bucket.due(8.0) == 8.5
 
 
 def test_a_store_that_goes_away_leaves_what_is_in_use_and_takes_back_the_batch() -> None:

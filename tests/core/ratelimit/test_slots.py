@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smscode.core.ratelimit.adaptive_share import AdaptiveShare
-from smscode.core.ratelimit.slots import LINGER, MARGIN, RequestEnding, SlotWindow
+from smscode.core.ratelimit.slots import RequestEnding, SlotWindow
 
 WINDOW = 60.0
-PERIOD = WINDOW + MARGIN
+PERIOD = 60.25  # clocks may run at slightly different rates
+LINGER = 10.0  # seconds for which a request that was given up may still be on its way
 
 
 def taken(count: int) -> SlotWindow:
@@ -50,6 +51,15 @@ def test_what_may_still_arrive_cools_for_longer() -> None:
 
 def test_fewer_slots_than_are_in_use_are_a_debt() -> None:
     assert taken(3).free(0.0, 2) == -1
+
+
+def test_slots_that_are_free_again_take_no_memory() -> None:
+    slots = SlotWindow(WINDOW)
+    for number in range(20_000):
+        slots.take(float(number), number)
+        slots.give_back(float(number), number, RequestEnding.ANSWERED)
+        assert slots.free(float(number), 100) >= 100 - 61
+    assert len(slots._cooling) < 2_000
 
 
 @pytest.mark.parametrize(
@@ -171,4 +181,5 @@ def test_a_share_tells_when_it_grows(limit: int, refusals: list[float]) -> None:
         assert before == limit
     else:
         assert then > now
+        assert share.of(limit, then - 1e-3) == before
         assert share.of(limit, then + 1e-3) > before

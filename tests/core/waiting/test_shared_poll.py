@@ -223,6 +223,39 @@ def test_a_leader_that_leaves_wakes_the_first_that_still_waits() -> None:
     assert made.leads(follower.waiter)
 
 
+def test_who_rests_between_two_results_is_not_chosen_to_lead() -> None:
+    leader, resting, follower = watch(1), watch(2), watch(3)
+    made = board(leader, resting, follower)
+    assert made.leads(leader.waiter)
+    made.rest(resting.waiter)
+    made.leave(leader.waiter)
+    assert [one.woken for one in (resting, follower)] == [False, True]
+
+
+def test_results_come_in_the_order_in_which_the_waits_ended() -> None:
+    watches = [SmsWait(one, needs_code=True, after_revision=None, after_code=None) for one in (1, 2, 3)]
+    waiter = Waiter(watches, Flag())
+    made = board()
+    made.join(waiter)
+    for order_id in (2, 3, 1):
+        made.show(active(order_id, "5"))
+    assert [one.order_id for one in waiter.ended] == [2, 3, 1]
+
+
+def test_a_webhook_that_a_poll_overtook_is_not_told_to_later_waits() -> None:
+    made = board()
+    made.notify(order_event(OtpReceived, 1, code="1", revision=1))
+    made.feed([active(1, "2", revision=2)], made.polling(0))
+    join(made, late := watch(1))
+    assert not late.ended
+
+
+def test_a_text_that_a_webhook_brings_is_seen_although_it_has_no_revision() -> None:
+    one = watch(after_revision=1)
+    board(one).notify(order_event(OtpReceived, text="Confirm"))
+    assert (one.ended, one.timed_out().text) == (False, "Confirm")
+
+
 def test_a_follower_that_leaves_disturbs_nobody() -> None:
     leader, follower, other = watch(1), watch(2), watch(3)
     made = board(leader, follower, other)
@@ -379,6 +412,7 @@ class Waiting(RuleBasedStateMachine):
         self.board: SharedPoll[Flag] = SharedPoll(3.0)
         self.waiters: list[Waiter[Flag]] = []
         self.asleep: set[Waiter[Flag]] = set()
+        self.resting: set[Waiter[Flag]] = set()  # they are going through a result
         self.reads: dict[int, Waiter[Flag]] = {}
         self.poller: tuple[Waiter[Flag], frozenset[int]] | None = None
         self.codes: dict[int, str] = {}
@@ -394,12 +428,13 @@ class Waiting(RuleBasedStateMachine):
         return [
             one
             for one in self.waiters
-            if not self.busy(one) and (one not in self.asleep or one.signal.is_set)
+            if not (self.busy(one) or one in self.resting) and (one not in self.asleep or one.signal.is_set)
         ]
 
     def go(self, waiter: Waiter[Flag]) -> None:
         self.waiters.remove(waiter)
         self.asleep.discard(waiter)
+        self.resting.discard(waiter)
         for order_id in [one for one, reader in self.reads.items() if reader is waiter]:
             del self.reads[order_id]
             self.board.end_reading(order_id)
@@ -444,8 +479,11 @@ class Waiting(RuleBasedStateMachine):
         """Let one that is awake go on as far as it can without waiting."""
         waiter = data.draw(st.sampled_from(self.ready()))
         self.asleep.discard(waiter)
-        while waiter.ended:
+        if waiter.ended:
             self.check(waiter.ended.popleft())
+            self.board.rest(waiter)
+            self.resting.add(waiter)
+            return
         if waiter.failure is not None or not waiter.open:
             self.go(waiter)
             return
@@ -460,6 +498,14 @@ class Waiting(RuleBasedStateMachine):
             self.polls.append(self.now)
             self.poller = waiter, self.board.polling(self.now)
 
+    @precondition(lambda self: self.resting)
+    @rule(data=st.data())
+    def ask_for_the_next_result(self, data: st.DataObject) -> None:
+        resting = [one for one in self.waiters if one in self.resting]
+        waiter = data.draw(st.sampled_from(resting))
+        self.resting.discard(waiter)
+        waiter.resting = False
+
     @precondition(lambda self: self.poller)
     @rule()
     def feed(self) -> None:
@@ -471,8 +517,8 @@ class Waiting(RuleBasedStateMachine):
             for order_id in asked & waiter.open.keys():
                 assert order_id not in self.codes.keys() & listed
         for order_id in asked - listed - self.reads.keys():
-            waiting = [one for one in self.waiters if order_id in one.open]
-            assert not waiting or sum(order_id in one.to_read for one in waiting) == 1
+            waiting = [one for one in self.waiters if order_id in one.open and one not in self.resting]
+            assert not waiting or any(order_id in one.to_read for one in waiting)
 
     @precondition(lambda self: self.poller)
     @rule(passing=st.booleans())
@@ -485,7 +531,7 @@ class Waiting(RuleBasedStateMachine):
         poller.resting = True
         self.board.fail(UnauthorizedError("no"))
         for one in self.waiters:
-            if one is not poller and not one.ended:
+            if one is not poller and not one.ended and one not in self.resting:
                 assert isinstance(one.failure, UnauthorizedError)
                 assert one.signal.is_set or one not in self.asleep
         self.go(poller)
@@ -537,7 +583,8 @@ class Waiting(RuleBasedStateMachine):
     @invariant()
     def somebody_is_awake(self) -> None:
         """Nobody waits for a poll that no one will make."""
-        assert not self.waiters or any(one not in self.asleep or one.signal.is_set for one in self.waiters)
+        waiting = [one for one in self.waiters if one not in self.resting]
+        assert not waiting or any(one not in self.asleep or one.signal.is_set for one in waiting)
 
     @invariant()
     def polls_keep_their_distance(self) -> None:

@@ -86,6 +86,12 @@ def test_a_text_without_a_code_is_enough_only_for_who_waits_for_any_message() ->
     assert (error.order_id, error.text) == (1, "Confirm: https://t.example")
 
 
+def test_the_code_of_a_message_may_be_found_after_its_text_was_shown() -> None:
+    one = watch()
+    assert seen(one, active(text="Code 0048", revision=1)) is None
+    assert seen(one, active(code="0048", text="Code 0048", revision=1)) is not None
+
+
 def test_a_wait_that_saw_nothing_new_times_out_without_a_text() -> None:
     for one in (watch(), watch(needs_code=False), watch(after_code="1"), watch(after_revision=1)):
         one.see(active(code="1" if one.after_code else None, text="old" if one.after_code else None))
@@ -206,6 +212,7 @@ def test_the_errors_of_a_wait_carry_the_order_as_it_was_seen_last() -> None:
         ("111111", "Your code is 111111 again", "111111", True),
         ("222222", "no digits here", "111111", True),
         ("222222", None, None, True),
+        ("AB12", "your code is ab12", None, True),
     ],
 )
 def test_an_old_code_beside_a_newer_message_is_not_the_code_waited_for(

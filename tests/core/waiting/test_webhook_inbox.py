@@ -65,6 +65,7 @@ def test_an_end_that_is_told_twice_is_no_news() -> None:
         ({}, {"code": "2"}, True),
         ({}, {"text": "other"}, True),
         ({"revision": 5}, {"second": 9}, True),
+        ({}, {"revision": 1, "second": 9}, True),
     ],
 )
 def test_newer_means_a_higher_revision_or_without_those_a_later_time(

@@ -1,0 +1,148 @@
+"""The modules whose tests are tried, and the tests of each: fast ones, the likeliest first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+
+_JOURNAL = ("tests/test_journal_setup.py", "tests/test_journal.py", "tests/core/purchases/test_states.py")
+_FILE = ("tests/test_journal_disk.py", "tests/test_journal_owners.py", "tests/_async/test_unfinished.py")
+_CALLS = (
+    "api/arguments",
+    "samples",
+    "api/prices",
+    "tests/test_exact.py",
+    "purity",
+    "tests/sandbox/test_openapi.py",
+)
+_FLOW = ("retry", "limited_flow", "cancelable", "release")
+_RATES = ("ratelimit/slots", "ratelimit/limiter", "ratelimit/shared")
+_WAITS = ("waiting/sms_wait", "waiting/webhook_inbox", "waiting/shared_poll")
+
+# Names of files in tests/core, or paths from the root.
+TESTS: Mapping[str, Sequence[str]] = {
+    "smscode/core/answers.py": ("answers", "samples", "retry", "tests/_async/test_errors.py"),
+    "smscode/core/api/arguments.py": (*_CALLS, "product_search", "settings", "timeouts", "webhooks"),
+    "smscode/core/api/balance.py": _CALLS,
+    "smscode/core/ratelimit/ban.py": (
+        "purchases/intents",
+        "limited_flow",
+        "tests/_async/test_rate_limiter.py",
+    ),
+    "smscode/core/waiting/shared_poll.py": (*_WAITS, "tests/test_waits.py", "tests/_async/test_sms_waits.py"),
+    "smscode/core/ratelimit/limiter.py": (
+        *_RATES,
+        "limited_flow",
+        "tests/test_limits.py",
+        "tests/_async/test_rate_limiter.py",
+    ),
+    "smscode/core/purchases/bulk.py": ("purchases/bulk", "tests/_async/test_bulk.py"),
+    "smscode/core/cancelable.py": ("cancelable", "release", "tests/_async/test_rental.py"),
+    "smscode/core/api/catalog.py": (
+        *_CALLS,
+        "decoding/rows",
+        "paging",
+        "product_search",
+        "tests/_async/test_operations.py",
+    ),
+    "smscode/core/decoding/converter.py": (
+        "decoding/converter",
+        "samples",
+        "decoding/rows",
+        "answers",
+        "paging",
+        "tests/_async/test_iteration.py",
+    ),
+    "smscode/core/api/created.py": ("api/created", "samples", "purchases/states", "retry"),
+    "smscode/_exact.py": ("tests/test_exact.py", "decoding/converter", "samples", "api/prices"),
+    "smscode/core/product_search.py": ("product_search", "tests/_async/test_product_search.py"),
+    "smscode/core/flow.py": (*_FLOW, "tests/_async/test_retries.py", "tests/_async/test_rate_limiter.py"),
+    "smscode/core/waiting/webhook_inbox.py": (*_WAITS, "tests/_async/test_notify.py"),
+    "smscode/core/decoding/body.py": ("decoding/body", "tests/_http/test_messages.py"),
+    "smscode/core/purchases/intents.py": (
+        "purchases/intents",
+        "purchases/states",
+        "tests/_async/test_purchases.py",
+        *_JOURNAL[:2],
+    ),
+    "smscode/core/decoding/strict_json.py": ("decoding/rows", "decoding/converter", "answers", "webhooks"),
+    "smscode/core/ratelimit/shared.py": (*reversed(_RATES), "tests/ext/test_redis_limits.py"),
+    "smscode/core/ratelimit/options.py": (
+        "settings",
+        "limited_flow",
+        "tests/_async/test_rate_limiter.py",
+        "tests/test_limits.py",
+    ),
+    "smscode/core/open_rentals.py": ("open_rentals", "tests/_async/test_rental_endings.py"),
+    "smscode/core/api/orders.py": (
+        *_CALLS,
+        "decoding/rows",
+        "api/created",
+        "paging",
+        "purchases/intents",
+        "tests/_async/test_operations.py",
+    ),
+    "smscode/core/waiting/sms_wait.py": (*_WAITS, "tests/_async/test_sms_waits.py"),
+    "smscode/core/paging.py": ("paging", "tests/_async/test_iteration.py"),
+    "smscode/core/api/parameters.py": _CALLS,
+    "smscode/_plain.py": ("tests/test_serialization.py", "tests/ext/test_pydantic.py"),
+    "smscode/_serialization.py": ("tests/test_serialization.py", "tests/ext/test_pydantic.py"),
+    "smscode/core/api/prices.py": (
+        "api/prices",
+        "api/arguments",
+        "product_search",
+        "tests/_async/test_purchases.py",
+    ),
+    "smscode/core/purchases/records.py": ("purchases/states", "purchases/machine", *_JOURNAL[:2]),
+    "smscode/core/purchases/states.py": (
+        *("purchases/states", "purchases/machine", "retry", "tests/_async/test_purchases.py"),
+        "tests/_async/test_unfinished.py",
+    ),
+    "smscode/core/reconcile.py": _FLOW,
+    "smscode/core/release.py": ("release", "cancelable", "tests/_async/test_rental.py"),
+    "smscode/core/retry.py": ("retry", "purchases/states", "limited_flow", "tests/_async/test_retries.py"),
+    "smscode/core/settings.py": ("settings", "timeouts", "tests/_http/test_messages.py"),
+    "smscode/core/ratelimit/adaptive_share.py": _RATES,
+    "smscode/core/decoding/chunks.py": ("decoding/rows", "paging"),
+    "smscode/core/ratelimit/slots.py": _RATES,
+    "smscode/core/decoding/rows.py": ("decoding/rows", "samples", "paging"),
+    "smscode/core/timeouts.py": ("timeouts", "settings", "retry"),
+    "smscode/core/decoding/rows_msgspec.py": ("decoding/rows",),
+    "smscode/core/call_events.py": ("limited_flow", "tests/_async/test_events.py", "tests/ext/test_otel.py"),
+    "smscode/core/api/webhook.py": (*_CALLS, "tests/_async/test_operations.py"),
+    "smscode/core/api/call.py": (*_CALLS, "answers", "retry"),
+    "smscode/money.py": ("money", "api/prices", "decoding/converter"),
+    "smscode/webhooks.py": ("webhooks", "receiver"),
+    "smscode/journal.py": (*_JOURNAL, *_FILE),
+    "smscode/_journal/batch.py": (*_JOURNAL, *_FILE),
+    "smscode/_journal/owners.py": (*_JOURNAL[:2], *_FILE),
+    "smscode/_journal/rows.py": _JOURNAL,
+    "smscode/_journal/store.py": (*_JOURNAL[:2], *_FILE),
+    "smscode/_journal/thread.py": (*_JOURNAL[:2], *_FILE, "tests/test_journal_interrupts.py"),
+    "smscode/_journal/writes.py": (*_JOURNAL[:2], *_FILE, "tests/test_journal_interrupts.py"),
+    "smscode/_async/purchases.py": (
+        *("tests/_async/test_purchases.py", "tests/_async/test_bulk.py", "tests/test_journal.py"),
+        *("tests/_async/test_unfinished.py", "tests/test_purchase_cancellation.py"),
+    ),
+}
+
+
+def files_of(path: str) -> list[str]:
+    """Return the test files of a module, each once; for one that is not in the table all of the core's."""
+    names = TESTS.get(path, ())
+    files = [name if name.startswith("tests/") else _of_the_core(name) for name in names]
+    return list(dict.fromkeys(files)) or ["tests/core"]
+
+
+def _of_the_core(name: str) -> str:
+    folder, slash, stem = name.rpartition("/")
+    return f"tests/core/{folder}{slash}test_{stem}.py"
+
+
+def modules() -> list[str]:
+    """Return the modules, those that were added since this table was written included."""
+    found = [*(ROOT / "smscode/core").rglob("*.py"), *(ROOT / "smscode/_journal").glob("*.py")]
+    paths = {str(path.relative_to(ROOT)) for path in found} | TESTS.keys()
+    return sorted(path for path in paths if (ROOT / path).is_file())
