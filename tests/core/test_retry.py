@@ -13,6 +13,7 @@ from attrs import define, field
 
 from smscode import calls
 from smscode.core.api.call import Answer, Call, CallKind, Request, Response
+from smscode.core.api.error_codes import for_every_code
 from smscode.core.decoding.converter import ApiVersion
 from smscode.core.flow import CallTerms, Effect, EffectReply, Failure, Release, Send, Sleep, flow
 from smscode.core.purchases.states import Doubt
@@ -162,41 +163,43 @@ def drive(
 STOP = "stop stop stop stop stop stop"
 AGAIN = "resend resend resend resend resend resend"
 IN_DOUBT = "resend resend reconcile stop resend stop"
-RULES = {
-    "no room": (STOP, "not_sent", "backoff"),
-    "not sent": (AGAIN, "not_sent", "backoff"),
-    "cannot be sent": (STOP, "not_sent", "backoff"),
-    "transport failed": (STOP, "unknown", "backoff"),
-    "connection broke": (IN_DOUBT, "unknown", "backoff"),
-    "kept-alive connection broke": (IN_DOUBT, "unknown", "at once"),
-    "unreadable answer": (IN_DOUBT, "unknown", "backoff"),
-    "unavailable": (IN_DOUBT, "unknown", "backoff"),
-    "throttled": (AGAIN, "rejected", "throttled"),
-    "body too large": (STOP, "rejected", "backoff"),
-    "refused by something else": (STOP, "unknown", "backoff"),
-    "redirect": (STOP, "unknown", "backoff"),
-    "answer too large": ("stop stop reconcile stop stop stop", "unknown", "backoff"),
-    "unexpected data": (STOP, "unknown", "backoff"),
-    "UNAUTHORIZED": (STOP, "rejected", "backoff"),
-    "FORBIDDEN": (STOP, "rejected", "backoff"),
-    "NOT_FOUND": (STOP, "rejected", "backoff"),
-    "CONFLICT": ("stop stop check stop stop stop", "rejected", "backoff"),
-    "INSUFFICIENT_BALANCE": (STOP, "rejected", "backoff"),
-    "CANCEL_TOO_EARLY": (STOP, "rejected", "backoff"),
-    "REQUEST_IN_PROGRESS": ("stop resend stop stop stop stop", "unknown", "poll"),
-    "VALIDATION_ERROR": (STOP, "rejected", "backoff"),
-    "PROVIDER_ERROR": (STOP, "failed", "backoff"),
-    "NO_OFFER_AVAILABLE": (STOP, "rejected", "backoff"),
-    "IDEMPOTENCY_KEY_REUSED": (STOP, "rejected", "backoff"),
-    "RATE_LIMIT_EXCEEDED": (AGAIN, "rejected", "throttled"),
-    "TEMP_BANNED_ABUSE_GUARD": (STOP, "rejected", "backoff"),
-    "INTERNAL_ERROR": (IN_DOUBT, "unknown", "backoff"),
-    "SERVICE_UNAVAILABLE": (IN_DOUBT, "unknown", "backoff"),
-    "FX_RATE_UNAVAILABLE": (AGAIN, "rejected", "backoff"),
-    "unknown refusal": (STOP, "rejected", "backoff"),
-    "unknown code": (STOP, "unknown", "backoff"),
-    "unknown code of a failing service": (IN_DOUBT, "unknown", "backoff"),
-}
+RULES = for_every_code(
+    {
+        "no room": (STOP, "not_sent", "backoff"),
+        "not sent": (AGAIN, "not_sent", "backoff"),
+        "cannot be sent": (STOP, "not_sent", "backoff"),
+        "transport failed": (STOP, "unknown", "backoff"),
+        "connection broke": (IN_DOUBT, "unknown", "backoff"),
+        "kept-alive connection broke": (IN_DOUBT, "unknown", "at once"),
+        "unreadable answer": (IN_DOUBT, "unknown", "backoff"),
+        "unavailable": (IN_DOUBT, "unknown", "backoff"),
+        "throttled": (AGAIN, "rejected", "throttled"),
+        "body too large": (STOP, "rejected", "backoff"),
+        "refused by something else": (STOP, "unknown", "backoff"),
+        "redirect": (STOP, "unknown", "backoff"),
+        "answer too large": ("stop stop reconcile stop stop stop", "unknown", "backoff"),
+        "unexpected data": (STOP, "unknown", "backoff"),
+        "UNAUTHORIZED": (STOP, "rejected", "backoff"),
+        "FORBIDDEN": (STOP, "rejected", "backoff"),
+        "NOT_FOUND": (STOP, "rejected", "backoff"),
+        "CONFLICT": ("stop stop check stop stop stop", "rejected", "backoff"),
+        "INSUFFICIENT_BALANCE": (STOP, "rejected", "backoff"),
+        "CANCEL_TOO_EARLY": (STOP, "rejected", "backoff"),
+        "REQUEST_IN_PROGRESS": ("stop resend stop stop stop stop", "unknown", "poll"),
+        "VALIDATION_ERROR": (STOP, "rejected", "backoff"),
+        "PROVIDER_ERROR": (STOP, "failed", "backoff"),
+        "NO_OFFER_AVAILABLE": (STOP, "rejected", "backoff"),
+        "IDEMPOTENCY_KEY_REUSED": (STOP, "rejected", "backoff"),
+        "RATE_LIMIT_EXCEEDED": (AGAIN, "rejected", "throttled"),
+        "TEMP_BANNED_ABUSE_GUARD": (STOP, "rejected", "backoff"),
+        "INTERNAL_ERROR": (IN_DOUBT, "unknown", "backoff"),
+        "SERVICE_UNAVAILABLE": (IN_DOUBT, "unknown", "backoff"),
+        "FX_RATE_UNAVAILABLE": (AGAIN, "rejected", "backoff"),
+        "unknown refusal": (STOP, "rejected", "backoff"),
+        "unknown code": (STOP, "unknown", "backoff"),
+        "unknown code of a failing service": (IN_DOUBT, "unknown", "backoff"),
+    }
+)
 KINDS = (CallKind.READ, CallKind.CREATE, CallKind.TRANSITION, CallKind.RESEND, CallKind.CONFIG, CallKind.TEST)
 PAUSES = {"backoff": [0.125, 0.25], "at once": [0.25], "throttled": [1.05, 63.0], "poll": [1.05, 1.05]}
 """The seconds before the second and third attempt, where the service names none, by half of the chance."""
