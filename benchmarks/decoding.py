@@ -17,7 +17,7 @@ import cattrs
 from smscode import calls
 from smscode.core import answers as reading
 from smscode.core.api.call import Response
-from smscode.core.decoding import rows, rows_msgspec
+from smscode.core.decoding import columns, rows_msgspec
 from smscode.core.decoding.converter import ApiVersion
 
 from . import answers, machine, vendor
@@ -86,7 +86,7 @@ def read_plainly(version: ApiVersion, body: bytes) -> None:
 
 def read_afresh(version: ApiVersion, body: bytes) -> None:
     """Decode as a client does that remembers no price."""
-    rows.columns.cache_clear()
+    columns.columns.cache_clear()
     read(version, body)
 
 

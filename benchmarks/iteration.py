@@ -13,7 +13,7 @@ from unittest.mock import patch
 from attrs import frozen
 
 from smscode import AsyncClient
-from smscode.core.decoding import rows, rows_msgspec
+from smscode.core.decoding import columns, rows_msgspec
 from smscode.core.decoding.converter import ApiVersion
 
 from . import answers, machine
@@ -71,7 +71,7 @@ async def longest_hold(client: AsyncClient, walk: Walk) -> float:
 
 async def most_memory(client: AsyncClient, walk: Walk) -> int:
     """Return the most bytes held at once while a walk went on, beyond those before."""
-    rows.columns.cache_clear()
+    columns.columns.cache_clear()
     tracemalloc.start()
     try:
         await walk(client)

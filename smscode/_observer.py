@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from .core.api import arguments
 from .core.api.call import Call
 from .core.call_events import CallReporter
-from .core.decoding.converter import ApiVersion
+from .core.decoding.converter import ApiVersion, RowProblem
 from .events import CallEnded, ClientEvent, GroupPaused, RequestFailed, Retrying
 
 _log = logging.getLogger("smscode")
 _IMPORTANT: Final = (Retrying, RequestFailed, GroupPaused)
+_MOST_ODD_ROWS = 1000  # remembered; further ones are not logged
+_MOST_NAMED = 5
 _BROKEN = "on_event raised an exception, which changes nothing for the call. Further ones are not logged."
 
 
@@ -29,6 +31,7 @@ class Observer:
         self._version: ApiVersion = version
         self._base_url = base_url
         self._broken = False
+        self._odd_rows: set[tuple[str, int | None, str, str]] = set()
 
     def watch(self, call: Call[Any], now: float) -> CallReporter | None:
         """CallReporter a call, unless nobody cares."""
@@ -41,6 +44,19 @@ class Observer:
     def warn(self, text: str) -> None:
         """Log a warning about the client itself; it is no event of a call."""
         _log.warning("%s", text)
+
+    def warn_of_rows(self, operation: str, problems: Sequence[RowProblem]) -> None:
+        """Log which rows of a list were left out; a list that is polled does not repeat it."""
+        new: list[RowProblem] = []
+        for problem in problems:
+            fact = operation, problem.row_id, problem.path.partition("]")[2], problem.reason
+            if fact not in self._odd_rows and len(self._odd_rows) < _MOST_ODD_ROWS:
+                self._odd_rows.add(fact)
+                new.append(problem)
+        if new:
+            named = "; ".join(f"id {problem.row_id}, {problem}" for problem in new[:_MOST_NAMED])
+            more = f"; and {len(new) - _MOST_NAMED} more" if len(new) > _MOST_NAMED else ""
+            _log.warning("%s: rows that cannot be read were left out: %s%s.", operation, named, more)
 
     def _tell(self, event: ClientEvent) -> None:
         failed = isinstance(event, CallEnded) and event.result != "done"

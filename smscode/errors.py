@@ -255,15 +255,20 @@ class PurchaseTooOldError(SmscodeError):
 
 
 class OtpTimeoutError(SmscodeError, TimeoutError):
-    """No matching SMS came in time. The order is still there: wait again, resend or cancel it.
+    """No matching SMS came in time. The message says what the last poll met and what can be done now.
 
     ``order_id`` is the order; ``text`` the last message it received, if one came without a code;
-    ``order`` the `ActiveOrder` or `Order` as it was last seen, None if it never was.
+    ``order`` the `ActiveOrder` or `Order` as it was last seen, None if it never was. ``waited`` is in
+    seconds. ``failure`` is the error of the last look at the service, also the ``__cause__``; None if it was
+    answered. ``choices`` are the methods of `orders` that make sense now, such as "resend" and "cancel".
     """
 
     order_id: int | None = None
     text: str | None = None
     order: object = None
+    waited: float | None = None
+    failure: SmscodeError | None = None
+    choices: tuple[str, ...] = ()
 
 
 class OrderTerminalError(SmscodeError):

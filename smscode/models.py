@@ -14,6 +14,7 @@ from attrs import Attribute, field, frozen
 from attrs.validators import optional
 
 from ._serialization import Model
+from ._visible_text import is_blank
 from .errors import InvalidArgumentError
 from .money import FxRate, Money
 
@@ -110,9 +111,9 @@ def not_blank(text: str | None) -> str | None:
 
     Many services send an empty text, or one of spaces, for "none yet".
     """
-    if text is None or text.isalnum():
+    if text is None or (text.isascii() and text.isalnum()):
         return text
-    return text if any(letter.isprintable() and not letter.isspace() for letter in text) else None
+    return None if is_blank(text) else text
 
 
 def _not_negative(_: object, attribute: "Attribute[Money]", value: Money) -> None:
@@ -179,13 +180,17 @@ class Product(Model):
 
 @frozen
 class ProductPage(Model):
-    """One page of products. ``limit`` is the page size the server used; ``count`` this page's rows."""
+    """One page of products. ``limit`` is the page size the server used; ``count`` this page's rows.
+
+    ``problems`` names the rows that could not be read (JSON path and reason); they are not among the items.
+    """
 
     items: tuple[Product, ...]
     page: int
     limit: int
     count: int
     fx: FxRate | None = None
+    problems: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.items)
@@ -316,12 +321,16 @@ class CreatedOrders(Model):
 
 @frozen
 class OrderPage(Model):
-    """A slice of the order list, newest first; ``limit`` and ``offset`` are what was asked for."""
+    """A slice of the order list, newest first; ``limit`` and ``offset`` are what was asked for.
+
+    ``problems`` names the rows that could not be read (JSON path and reason); they are not among the items.
+    """
 
     items: tuple[Order, ...]
     limit: int
     offset: int
     fx: FxRate | None = None
+    problems: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.items)

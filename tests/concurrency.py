@@ -10,8 +10,9 @@ import contextlib
 import math
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +22,7 @@ import httpx
 from smscode import AsyncClient, Client, demo  # the package first: its two flavours import it
 from smscode._async.purchases import AsyncDelivery
 from smscode._async.semaphore import AsyncFairSemaphore
-from smscode._concurrency import AsyncEvent, AsyncRuntime, Event, Runtime
+from smscode._concurrency import AsyncEvent, AsyncHelpers, AsyncRuntime, Event, Helpers, Runtime
 from smscode._sync.purchases import Delivery
 from smscode._sync.semaphore import FairSemaphore
 from smscode.demo._async import rentals as async_demo
@@ -52,11 +53,52 @@ __all__ = [
 ]
 
 
+_helping = ContextVar("_helping", default=False)
+
+
+class AsyncVirtualHelpers(AsyncHelpers):
+    """Tasks beside a block, until the last of which ends no time passes for other tasks."""
+
+    def __init__(self, runtime: AsyncVirtualRuntime) -> None:
+        super().__init__()
+        self._runtime = runtime
+
+    async def start(self, function: Callable[[], Coroutine[object, object, None]]) -> None:
+        self._runtime.helping += 1
+        await super().start(function)
+
+    async def run(self, function: Callable[[], Coroutine[object, object, None]]) -> None:
+        _helping.set(True)
+        try:
+            await super().run(function)
+        finally:
+            self._runtime.helping -= 1
+
+
+class VirtualHelpers(Helpers):
+    """Threads beside a block, until the last of which ends no time passes for other threads."""
+
+    def __init__(self, runtime: VirtualRuntime) -> None:
+        super().__init__()
+        self._runtime = runtime
+
+    def start(self, function: Callable[[], None]) -> None:
+        self._runtime.count_helpers(1)
+        super().start(function)
+
+    def run(self, function: Callable[[], None]) -> None:
+        _helping.set(True)
+        try:
+            super().run(function)
+        finally:
+            self._runtime.count_helpers(-1)
+
+
 class AsyncVirtualRuntime(AsyncRuntime):
     """Time that passes only when somebody waits for it, in step with a sandbox.
 
     A wait with an end moves time on; one without an end really waits, for another task to end it. Time
-    stands still until ``crowd`` tasks wait without an end.
+    stands still until ``crowd`` tasks wait without an end, and while helpers work.
     """
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -65,8 +107,12 @@ class AsyncVirtualRuntime(AsyncRuntime):
         self.slept: list[float] = []
         self.waited: list[float] = []
         self.crowd = 0
+        self.helping = 0
         self._waiting = 0
         self._now = 1000.0
+
+    def helpers(self) -> AsyncHelpers:
+        return AsyncVirtualHelpers(self)
 
     def chance(self) -> float:
         return 0.5
@@ -87,7 +133,7 @@ class AsyncVirtualRuntime(AsyncRuntime):
         if math.isinf(seconds):
             self._waiting += 1
             return await super().wait(event, seconds)
-        while self._waiting < self.crowd:
+        while self._waiting < self.crowd or (self.helping and not _helping.get() and not event.is_set()):
             await anyio.lowlevel.checkpoint()
         if not event.is_set():
             self.waited.append(seconds)
@@ -106,7 +152,7 @@ class VirtualRuntime(Runtime):
     """Time that passes only when somebody waits for it, in step with a sandbox.
 
     A wait with an end moves time on; one without an end really waits, for another thread to end it.
-    Time stands still until ``crowd`` threads wait without an end.
+    Time stands still until ``crowd`` threads wait without an end, and while helpers work.
     """
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -117,7 +163,16 @@ class VirtualRuntime(Runtime):
         self.crowd = 0
         self._waiting = 0
         self._now = 1000.0
+        self._helping = 0
         self._changed = threading.Condition()
+
+    def helpers(self) -> Helpers:
+        return VirtualHelpers(self)
+
+    def count_helpers(self, change: int) -> None:
+        with self._changed:
+            self._helping += change
+            self._changed.notify_all()
 
     def chance(self) -> float:
         return 0.5
@@ -140,6 +195,8 @@ class VirtualRuntime(Runtime):
             return super().wait(event, seconds)
         with self._changed:
             assert self._changed.wait_for(lambda: self._waiting >= self.crowd, 10)
+            if not _helping.get():
+                assert self._changed.wait_for(lambda: not self._helping or event.is_set(), 10)
         if not event.is_set():
             self.waited.append(seconds)
             self.pass_by(seconds)

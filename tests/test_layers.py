@@ -19,7 +19,8 @@ GENERATED = "_sync"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("_version", "_clock", "errors"),
-    ("_exact", "_plain"),  # a caller's values as exactly what they are; what models hold as plain values
+    # Arguments as exactly what they are, models as plain values, texts without what cannot be seen.
+    ("_exact", "_plain", "_visible_text"),
     ("_pydantic", "_serialization"),  # how the models are written
     ("money",),
     ("models",),
@@ -27,7 +28,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("core.decoding",),  # from bytes to models
     ("core.api",),  # the endpoints, each described once
     ("core.timeouts",),
-    ("core.ratelimit", "core.waiting", "core.purchases"),
+    ("core.retry",),
+    ("core.ratelimit", "core.waiting", "core.order_status"),
+    ("core.purchases",),
     ("core",),  # the flow of a call, and all that is decided without I/O
     ("calls", "webhooks", "_seen", "receiver", "_sqlite", "_observer"),
     ("_journal",),

@@ -123,7 +123,9 @@ class AsyncClient:
         observer = Observer(on_event, settings.version, settings.base_url)
         version = settings.version
         self._driver = AsyncDriver(connections, runtime, version, retry, timeouts, limits, observer, home)
-        self._waits = AsyncSmsWaits(self._driver, check_seconds("poll_interval", poll_interval))
+        self._waits = AsyncSmsWaits(
+            self._driver, check_seconds("poll_interval", poll_interval), max_connections
+        )
         self.catalog = AsyncCatalog(self._driver)
         self._journal, self._owns_journal = _journal(journal)
         self._purchases = AsyncPurchases(self._driver, self._journal, settings.account, settings.credential)

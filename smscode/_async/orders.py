@@ -84,7 +84,10 @@ class AsyncOrders:
         return (await self._driver.run(orders.get(order_id), timeout)).data
 
     async def active(self, *, timeout: float | None = None) -> builtins.list[ActiveOrder]:
-        """Read all orders that have not ended, newest first."""
+        """Read all orders that have not ended, newest first.
+
+        A row that cannot be read is left out and logged once.
+        """
         return (await self._driver.run(orders.active(), timeout)).data
 
     async def create(
@@ -411,19 +414,20 @@ class AsyncOrders:
 
         ``timeout`` is in seconds, 0 looks once, None waits until the order ends. After a resend give
         what the last `Sms` said as ``after_revision`` and ``after_code``, so that only a newer one
-        counts. All waits of a client share one poll per ``poll_interval``; passing failures of
-        the service are sat out.
+        counts. All waits of a client share one poll per ``poll_interval``; transient failures of
+        the service are retried until the time is over, and the last is in the error then.
 
         Raises `OtpTimeoutError` when the time is over, `OrderTerminalError` when the order ended
         without such an SMS, `NotFoundError` when the account does not have the order.
         """
-        return await self._wait(order_id, True, timeout, after_revision, after_code)
+        watch = SmsWait(order_id, needs_code=True, after_revision=after_revision, after_code=after_code)
+        return await self._wait(watch, timeout)
 
     async def wait_for_sms(
         self, order_id: int, *, timeout: float | None = None, after_revision: int | None = None
     ) -> Sms:
         """Wait for any SMS, also one in which the service found no code; see `wait_for_otp`."""
-        return await self._wait(order_id, False, timeout, after_revision, None)
+        return await self._wait(SmsWait(order_id, needs_code=False, after_revision=after_revision), timeout)
 
     def otps(self, order_ids: Iterable[int], *, timeout: float | None = None) -> AsyncGenerator[OtpOutcome]:
         """Wait for the codes of several orders, and give each order's outcome as it comes.
@@ -432,26 +436,12 @@ class AsyncOrders:
         for it; so one that ended, or that the account does not have, does not end the others. ``timeout``
         is for all of them. A failure that concerns them all, such as a wrong token, is raised.
         """
-        watches = [self._watch(order_id, True, None, None) for order_id in order_ids]
+        watches = [SmsWait(order_id, needs_code=True) for order_id in order_ids]
         once = {watch.order_id: watch for watch in watches}
         return self._waits.each([*once.values()], math.inf if timeout is None else check_wait(timeout))
 
-    async def _wait(
-        self,
-        order_id: int,
-        needs_code: bool,
-        timeout: float | None,
-        after_revision: int | None,
-        after_code: str | None,
-    ) -> Sms:
-        watch = self._watch(order_id, needs_code, after_revision, after_code)
+    async def _wait(self, watch: SmsWait, timeout: float | None) -> Sms:
         return await self._waits.wait(watch, math.inf if timeout is None else check_wait(timeout))
-
-    @staticmethod
-    def _watch(
-        order_id: int, needs_code: bool, after_revision: int | None, after_code: str | None
-    ) -> SmsWait:
-        return SmsWait(order_id, needs_code=needs_code, after_revision=after_revision, after_code=after_code)
 
     async def _rate(self, delivery: AsyncDelivery, *limits: Price | None) -> FxRate | None:
         """Return the exchange rate if writing these price limits takes it."""

@@ -8,10 +8,10 @@ from typing import Protocol, Self, TypeAlias
 
 from .. import _exact
 from ..core import release
-from ..core.api import arguments
-from ..core.api import orders as calls
+from ..core.api import arguments, orders
 from ..core.api.call import CallKind
-from ..core.release import KnownMessages, Released, ReleaseEnding, ReleaseStep
+from ..core.release import After, KnownMessages, Released, ReleaseEnding, ReleaseStep
+from ..core.waiting.sms_wait import SmsWait
 from ..errors import (
     ClientStateError,
     InvalidArgumentError,
@@ -63,14 +63,7 @@ class AsyncOrderActions(Protocol):
         """Ask for another SMS."""
         ...
 
-    async def _wait(
-        self,
-        order_id: int,
-        needs_code: bool,
-        timeout: float | None,
-        after_revision: int | None,
-        after_code: str | None,
-    ) -> Sms: ...
+    async def _wait(self, watch: SmsWait, timeout: float | None) -> Sms: ...
 
 
 class BuyNumber(Protocol):
@@ -109,7 +102,7 @@ class AsyncRental:
         self._exited = False
         self._order: CreatedOrder | Order | None = None
         self._known = KnownMessages()
-        self._after: tuple[int | None, str | None] = None, None
+        self._after: After = {}
         self.released: Released | None = None
         self.release_error: SmscodeError | None = None
 
@@ -149,7 +142,8 @@ class AsyncRental:
 
     async def _wait(self, needs_code: bool, timeout: float | None) -> Sms:
         try:
-            sms = await self._orders._wait(self.order_id, needs_code, timeout, *self._after)
+            watch = SmsWait(self.order_id, needs_code=needs_code, **self._after)
+            sms = await self._orders._wait(watch, timeout)
         except (OtpTimeoutError, OrderTerminalError) as error:
             if isinstance(error, OrderTerminalError):
                 self._known.close(None)
@@ -165,18 +159,19 @@ class AsyncRental:
         Where no message is known yet, the order is read first, to know what is not new.
         """
         deadline = self._driver.deadline(CallKind.RESEND, timeout)
-        sms = self._known.sms
-        if sms is not None:
-            self._after = sms.revision, sms.code or self._after[1]
-        else:
-            order = (await self._driver.run(calls.get(self.order_id), deadline=deadline)).data
-            self._after = order.sms_revision, order.otp_code
-            self._known.see(order)
+        if self._known.sms is None:
+            await self._take("read", max(deadline - self._runtime.now(), _LEAST), 0.0)
+            if self._known.received and self._known.sms is None:
+                # An older server shows the text among the active orders only.
+                await self._take("look", max(deadline - self._runtime.now(), _LEAST), 0.0)
+        self._after = self._known.after()
         before, self._known.asked_again = self._known.asked_again, True
-        result = (await self._driver.run(calls.resend(self.order_id), deadline=deadline)).data
-        if not result.resent:
+        answer = await self._driver.run(orders.resend(self.order_id), deadline=deadline)
+        # Without revisions a webhook is told from that of an earlier message by its time.
+        self._after["after_time"] = answer.date
+        if not answer.data.resent:
             self._known.asked_again = before
-        return result
+        return answer.data
 
     async def __aenter__(self) -> Self:
         if self._entered:
@@ -284,7 +279,8 @@ class AsyncRental:
         if step == "finish":
             await self._orders.finish(self.order_id, timeout=timeout)
         elif step == "read":
-            self._known.see(await self._orders.get(self.order_id, timeout=timeout))
+            answer = await self._driver.run(orders.get(self.order_id), timeout)
+            self._known.see(answer.data, answer.date)
         elif step == "look":
             for order in await self._orders.active(timeout=timeout):
                 if order.id == self.order_id:

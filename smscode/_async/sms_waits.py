@@ -9,9 +9,10 @@ from functools import partial
 
 from .. import webhooks
 from .._concurrency import AsyncCaller, AsyncSignal
+from ..core.answers import row_errors
 from ..core.api import arguments, orders
 from ..core.waiting.shared_poll import SharedPoll, Waiter
-from ..core.waiting.sms_wait import OtpOutcome, SmsWait, rides_out
+from ..core.waiting.sms_wait import OtpOutcome, SmsWait, is_transient
 from ..errors import NotFoundError, SmscodeError
 from ..models import Sms
 from .driver import AsyncDriver
@@ -20,11 +21,14 @@ from .driver import AsyncDriver
 class AsyncSmsWaits:
     """The waits of one client. There is no background task: a client nobody waits on is silent."""
 
-    def __init__(self, driver: AsyncDriver, interval: float) -> None:
-        """Set up; ``interval`` is the seconds between two polls for all the waits together."""
+    def __init__(self, driver: AsyncDriver, interval: float, max_connections: int) -> None:
+        """Set up; ``interval`` is the seconds between two polls for all the waits together.
+
+        Half of the connections stay free of reads, for polls and everything else.
+        """
         self._driver = driver
         self._runtime = driver.runtime
-        self._board: SharedPoll[AsyncSignal] = SharedPoll(interval)
+        self._board: SharedPoll[AsyncSignal] = SharedPoll(interval, max(max_connections // 2, 1))
         self._lock = threading.RLock()  # a garbage collection can end an abandoned wait anywhere
 
     def notify(self, event: object) -> None:
@@ -40,14 +44,15 @@ class AsyncSmsWaits:
         self._driver.check()
         waiter = Waiter([watch], AsyncSignal())
         caller = AsyncCaller(lambda _: self._leave(waiter))
+        began = self._runtime.now()
         try:
             self._join(waiter)
-            await self._until_one_ends(waiter, self._runtime.now() + timeout, looked=timeout > 0)
+            await self._until_one_ends(waiter, began + timeout, looks=timeout <= 0, looked=False)
         finally:
             self._leave(waiter)
             caller.finish()
         if not watch.ended:
-            raise watch.timed_out()
+            raise watch.timed_out(self._runtime.now() - began, self._board.failure)
         return watch.result()
 
     def each(self, watches: Iterable[SmsWait], timeout: float) -> AsyncGenerator[OtpOutcome]:
@@ -66,14 +71,14 @@ class AsyncSmsWaits:
         self, watches: Iterable[SmsWait], timeout: float, joined: list[Waiter[AsyncSignal]]
     ) -> AsyncGenerator[OtpOutcome]:
         self._driver.check()
-        deadline = self._runtime.now() + timeout
-        looked = timeout > 0
+        began = self._runtime.now()
+        looked = False
         waiter = Waiter(watches, AsyncSignal())
         joined.append(waiter)
         try:
             self._join(waiter)
             while waiter.open or waiter.ended:
-                await self._until_one_ends(waiter, deadline, looked)
+                await self._until_one_ends(waiter, began + timeout, looks=timeout <= 0, looked=looked)
                 looked = True
                 if not waiter.ended:
                     break
@@ -84,7 +89,8 @@ class AsyncSmsWaits:
         finally:
             self._leave(waiter)
         for watch in waiter.open.values():
-            yield OtpOutcome(watch.order_id, error=watch.timed_out())
+            error = watch.timed_out(self._runtime.now() - began, self._board.failure)
+            yield OtpOutcome(watch.order_id, error=error)
 
     def _join(self, waiter: Waiter[AsyncSignal]) -> None:
         with self._lock:
@@ -98,31 +104,46 @@ class AsyncSmsWaits:
         for waiter in waiters:
             self._leave(waiter)
 
-    async def _until_one_ends(self, waiter: Waiter[AsyncSignal], deadline: float, looked: bool) -> None:
-        """Wait until one of the watches ends, or the time is over and the service was looked at."""
+    async def _until_one_ends(
+        self, waiter: Waiter[AsyncSignal], deadline: float, *, looks: bool, looked: bool
+    ) -> None:
+        """Wait until one of the watches ends, or the time is over.
+
+        Orders that the polls do not show are read beside all of that. A wait without time ``looks`` once: it
+        ends when it has polled, if that was not ``looked`` at before, and has read what it was to read.
+        """
         waiter.resting = False
         try:
-            while True:
-                remaining = deadline - self._runtime.now()
-                with self._lock:
-                    if waiter.ended:
+            async with self._runtime.helpers() as readers:
+                while True:
+                    readers.check()
+                    now = self._runtime.now()
+                    remaining, linger = deadline - now, 0.0
+                    with self._lock:
+                        if waiter.ended:
+                            linger = self._board.linger(waiter, now)
+                            if linger <= 0:
+                                return
+                        elif waiter.failure is not None:
+                            raise waiter.failure
+                        waiter.signal = signal = AsyncSignal()
+                        reads = [] if linger else self._board.begin_reading(waiter, now)
+                        leads = not linger and remaining > 0 and self._board.leads(waiter)
+                    for order_id in reads:
+                        await readers.start(partial(self._read, waiter, order_id, _timeout(remaining)))
+                    if linger:
+                        await self._runtime.wait(signal, linger)
+                    elif leads:
+                        await self._lead(waiter, signal, remaining)
+                    elif remaining > 0:
+                        await self._runtime.wait(signal, remaining)
+                    elif looks and not looked:
+                        looked = True
+                        await self._poll(waiter, AsyncSignal(), 0.0)  # being woken to lead must not stop it
+                    elif looks and waiter.reading:
+                        await self._runtime.wait(signal, math.inf)
+                    else:
                         return
-                    if waiter.failure is not None:
-                        raise waiter.failure
-                    waiter.signal = signal = AsyncSignal()
-                    reads = self._board.begin_reading(waiter)
-                    leads = not reads and remaining > 0 and self._board.leads(waiter)
-                if reads:
-                    await self._read_all(waiter, reads, remaining)
-                elif leads:
-                    await self._lead(waiter, signal, remaining)
-                elif remaining > 0:
-                    await self._runtime.wait(signal, remaining)
-                elif not looked:
-                    looked = True
-                    await self._poll(waiter, AsyncSignal(), 0.0)  # being woken to lead must not stop it
-                else:
-                    return
         finally:
             with self._lock:
                 self._board.rest(waiter)
@@ -139,58 +160,51 @@ class AsyncSmsWaits:
     async def _poll(self, waiter: Waiter[AsyncSignal], signal: AsyncSignal, remaining: float) -> None:
         """Look at all active orders, until the signal tells that there is something else to do.
 
-        A failure that stays concerns all who wait. It is raised, unless a webhook has ended a watch of this
+        A final failure concerns all who wait. It is raised, unless a webhook has ended a watch of this
         waiter meanwhile.
         """
         with self._lock:
             asked = self._board.polling(self._runtime.now())
+            waiter.polling = True
         try:
             with self._runtime.unless(signal):
-                active = (await self._driver.run(orders.active(), _timeout(remaining))).data
+                answer = await self._driver.run(orders.active(), _timeout(remaining))
+                unreadable = row_errors(answer)
                 with self._lock:
-                    self._board.feed(active, asked)
+                    self._board.feed(answer.data, asked, self._runtime.now(), answer.date, unreadable)
         except SmscodeError as error:
             with self._lock:
-                if rides_out(error):
-                    self._board.postpone(self._runtime.now(), error.retry_after or 0)
+                if is_transient(error):
+                    self._board.postpone(self._runtime.now(), error)
                     return
                 waiter.resting = True
                 self._board.fail(error)
                 if not waiter.ended:
                     raise
-
-    async def _read_all(self, waiter: Waiter[AsyncSignal], reads: list[int], remaining: float) -> None:
-        """Look at orders that left the list, or were never on it."""
-
-        async def read(order_id: int) -> None:
-            await self._read(waiter, order_id, _timeout(remaining))
-
-        try:
-            if len(reads) == 1:
-                await read(reads[0])
-            else:
-                await self._runtime.for_each(read, reads)
         finally:
-            with self._lock:
-                for order_id in reads:
-                    self._board.end_reading(order_id)
+            waiter.polling = False
 
     async def _read(self, waiter: Waiter[AsyncSignal], order_id: int, timeout: float | None) -> None:
-        """Look at one order; a failure that stays is the end of this waiter's watch for it."""
+        """Look at an order that is not on the list; a final failure ends this waiter's watch for it."""
         try:
-            order = (await self._driver.run(orders.get(order_id), timeout)).data
+            answer = await self._driver.run(orders.get(order_id), timeout)
         except NotFoundError as error:
             with self._lock:
                 self._board.missing(order_id, error)
         except SmscodeError as error:
             with self._lock:
-                if not rides_out(error):
+                if is_transient(error):
+                    self._board.read_failed(order_id, error)
+                else:
                     self._board.unreadable(waiter, order_id, error)
         else:
             with self._lock:
-                self._board.show(order)
+                self._board.show(answer.data, answer.date)
+        finally:
+            with self._lock:
+                self._board.end_reading(waiter, order_id)
 
 
 def _timeout(remaining: float) -> float | None:
-    """Return the time for a call; who looks once has as much as any call."""
+    """Return the time for a call; a wait that looks once has as much as any call."""
     return remaining if 0 < remaining < math.inf else None

@@ -11,6 +11,7 @@ import anyio
 from .ahead import Ahead, AsyncAhead
 from .callers import AsyncCaller, Caller
 from .events import AsyncEvent, AsyncSignal, AsyncWakes, Event, Signal, Wakes
+from .helpers import AsyncHelpers, Helpers
 from .loop_affinity import AsyncLoopAffinity, LoopAffinity
 from .runtime import AsyncRuntime, Runtime
 
@@ -20,12 +21,14 @@ __all__ = [
     "AsyncAhead",
     "AsyncCaller",
     "AsyncEvent",
+    "AsyncHelpers",
     "AsyncLoopAffinity",
     "AsyncRuntime",
     "AsyncSignal",
     "AsyncWakes",
     "Caller",
     "Event",
+    "Helpers",
     "LoopAffinity",
     "Runtime",
     "Signal",

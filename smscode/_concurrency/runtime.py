@@ -21,6 +21,7 @@ from .backend import trio_lowlevel
 from .callers import Caller, heal
 from .crew import LOOK, Crew, InterruptedCall, Shield, here
 from .events import AsyncEvent, AsyncSignal, Event, Signal
+from .helpers import AsyncHelpers, Helpers
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -108,6 +109,10 @@ class AsyncRuntime:
         """Run something that blocks, without blocking the event loop; it is always run to its end."""
         return await anyio.to_thread.run_sync(function, *arguments)
 
+    def helpers(self) -> AsyncHelpers:
+        """Return what runs functions beside a block, for as long as it lasts."""
+        return AsyncHelpers()
+
     async def for_each(
         self, function: Callable[[T], Coroutine[object, object, None]], items: Sequence[T]
     ) -> None:
@@ -178,6 +183,10 @@ class Runtime:
     def in_thread(self, function: Callable[[*Ts], R], *arguments: *Ts) -> R:
         """Run something that blocks."""
         return function(*arguments)
+
+    def helpers(self) -> Helpers:
+        """Return what runs functions beside a block, for as long as it lasts."""
+        return Helpers()
 
     def for_each(self, function: Callable[[T], None], items: Sequence[T]) -> None:
         """Do something with every item, each in a thread of its own; return when all of it is done.

@@ -125,7 +125,9 @@ class Client:
         observer = Observer(on_event, settings.version, settings.base_url)
         version = settings.version
         self._driver = Driver(connections, runtime, version, retry, timeouts, limits, observer, home)
-        self._waits = SmsWaits(self._driver, check_seconds("poll_interval", poll_interval))
+        self._waits = SmsWaits(
+            self._driver, check_seconds("poll_interval", poll_interval), max_connections
+        )
         self.catalog = Catalog(self._driver)
         self._journal, self._owns_journal = _journal(journal)
         self._purchases = Purchases(self._driver, self._journal, settings.account, settings.credential)

@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from .._concurrency import Caller, LoopAffinity, Runtime
 from .._observer import Observer
 from ..core.api.call import Answer, Call, CallKind, Response
-from ..core.decoding.converter import ApiVersion
+from ..core.decoding.converter import ApiVersion, RowProblem
 from ..core.flow import (
     Acquire,
     CallTerms,
@@ -116,10 +116,11 @@ class Driver:
                 effect = steps.send(EffectReply(self.runtime.now(), result))
         except StopIteration as end:
             answer: Answer[T] = end.value
+            self.report(call, answer.problems)
             if self.seen is not None:
                 self.seen(answer)
             if self.open_rentals:
-                self.open_rentals.learn(answer.data)
+                self.open_rentals.learn(answer.data, answer.date)
             if watch is not None:
                 watch.ended(call, self.runtime.now(), answer)
             return answer
@@ -132,6 +133,11 @@ class Driver:
             raise
         finally:
             caller.finish()
+
+    def report(self, call: Call[object], problems: Sequence[RowProblem]) -> None:
+        """Log the rows of an answer that could not be read, each once."""
+        if problems:
+            self._observer.warn_of_rows(call.endpoint.name, problems)
 
     def _give_back(self, caller: Caller) -> None:
         """Release what a call still holds after its clean-up was interrupted."""

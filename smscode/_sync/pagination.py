@@ -85,23 +85,25 @@ def products_of(
     try:
         for page in pages:
             bits = _bits(page.parts)
-            new = False
+            new = 0
             while True:
                 driver.runtime.sleep(0)  # between two bits there is no waiting otherwise
                 try:
                     bit = next(bits, None)
                 except UnreadableRows:
-                    whole = (driver.run(page.whole, timeout)).data
-                    bits = _bits([whole.items])
+                    answer = driver.run(page.whole, timeout)
+                    page.problems[:] = answer.problems
+                    bits = _bits([answer.data.items])
                     continue
                 if bit is None:
                     break
                 for product in walk.fresh(bit):
-                    new = True
+                    new += 1
                     yield product
+            driver.report(page.whole, page.problems)
+            goes_on = walk.see_rows(new, len(page.problems))
             del page, bits
-            if not new:
-                walk.stop()
+            if not goes_on:
                 return
     finally:
         pages.close()

@@ -10,10 +10,10 @@ from typing import Protocol, Self, TypeAlias
 
 from .. import _exact
 from ..core import release
-from ..core.api import arguments
-from ..core.api import orders as calls
+from ..core.api import arguments, orders
 from ..core.api.call import CallKind
-from ..core.release import KnownMessages, Released, ReleaseEnding, ReleaseStep
+from ..core.release import After, KnownMessages, Released, ReleaseEnding, ReleaseStep
+from ..core.waiting.sms_wait import SmsWait
 from ..errors import (
     ClientStateError,
     InvalidArgumentError,
@@ -65,14 +65,7 @@ class OrderActions(Protocol):
         """Ask for another SMS."""
         ...
 
-    def _wait(
-        self,
-        order_id: int,
-        needs_code: bool,
-        timeout: float | None,
-        after_revision: int | None,
-        after_code: str | None,
-    ) -> Sms: ...
+    def _wait(self, watch: SmsWait, timeout: float | None) -> Sms: ...
 
 
 class BuyNumber(Protocol):
@@ -111,7 +104,7 @@ class Rental:
         self._exited = False
         self._order: CreatedOrder | Order | None = None
         self._known = KnownMessages()
-        self._after: tuple[int | None, str | None] = None, None
+        self._after: After = {}
         self.released: Released | None = None
         self.release_error: SmscodeError | None = None
 
@@ -151,7 +144,8 @@ class Rental:
 
     def _wait(self, needs_code: bool, timeout: float | None) -> Sms:
         try:
-            sms = self._orders._wait(self.order_id, needs_code, timeout, *self._after)
+            watch = SmsWait(self.order_id, needs_code=needs_code, **self._after)
+            sms = self._orders._wait(watch, timeout)
         except (OtpTimeoutError, OrderTerminalError) as error:
             if isinstance(error, OrderTerminalError):
                 self._known.close(None)
@@ -167,18 +161,19 @@ class Rental:
         Where no message is known yet, the order is read first, to know what is not new.
         """
         deadline = self._driver.deadline(CallKind.RESEND, timeout)
-        sms = self._known.sms
-        if sms is not None:
-            self._after = sms.revision, sms.code or self._after[1]
-        else:
-            order = (self._driver.run(calls.get(self.order_id), deadline=deadline)).data
-            self._after = order.sms_revision, order.otp_code
-            self._known.see(order)
+        if self._known.sms is None:
+            self._take("read", max(deadline - self._runtime.now(), _LEAST), 0.0)
+            if self._known.received and self._known.sms is None:
+                # An older server shows the text among the active orders only.
+                self._take("look", max(deadline - self._runtime.now(), _LEAST), 0.0)
+        self._after = self._known.after()
         before, self._known.asked_again = self._known.asked_again, True
-        result = (self._driver.run(calls.resend(self.order_id), deadline=deadline)).data
-        if not result.resent:
+        answer = self._driver.run(orders.resend(self.order_id), deadline=deadline)
+        # Without revisions a webhook is told from that of an earlier message by its time.
+        self._after["after_time"] = answer.date
+        if not answer.data.resent:
             self._known.asked_again = before
-        return result
+        return answer.data
 
     def __enter__(self) -> Self:
         if self._entered:
@@ -286,7 +281,8 @@ class Rental:
         if step == "finish":
             self._orders.finish(self.order_id, timeout=timeout)
         elif step == "read":
-            self._known.see(self._orders.get(self.order_id, timeout=timeout))
+            answer = self._driver.run(orders.get(self.order_id), timeout)
+            self._known.see(answer.data, answer.date)
         elif step == "look":
             for order in self._orders.active(timeout=timeout):
                 if order.id == self.order_id:

@@ -11,9 +11,10 @@ from functools import partial
 
 from .. import webhooks
 from .._concurrency import Caller, Signal
+from ..core.answers import row_errors
 from ..core.api import arguments, orders
 from ..core.waiting.shared_poll import SharedPoll, Waiter
-from ..core.waiting.sms_wait import OtpOutcome, SmsWait, rides_out
+from ..core.waiting.sms_wait import OtpOutcome, SmsWait, is_transient
 from ..errors import NotFoundError, SmscodeError
 from ..models import Sms
 from .driver import Driver
@@ -22,11 +23,14 @@ from .driver import Driver
 class SmsWaits:
     """The waits of one client. There is no background task: a client nobody waits on is silent."""
 
-    def __init__(self, driver: Driver, interval: float) -> None:
-        """Set up; ``interval`` is the seconds between two polls for all the waits together."""
+    def __init__(self, driver: Driver, interval: float, max_connections: int) -> None:
+        """Set up; ``interval`` is the seconds between two polls for all the waits together.
+
+        Half of the connections stay free of reads, for polls and everything else.
+        """
         self._driver = driver
         self._runtime = driver.runtime
-        self._board: SharedPoll[Signal] = SharedPoll(interval)
+        self._board: SharedPoll[Signal] = SharedPoll(interval, max(max_connections // 2, 1))
         self._lock = threading.RLock()  # a garbage collection can end an abandoned wait anywhere
 
     def notify(self, event: object) -> None:
@@ -42,14 +46,15 @@ class SmsWaits:
         self._driver.check()
         waiter = Waiter([watch], Signal())
         caller = Caller(lambda _: self._leave(waiter))
+        began = self._runtime.now()
         try:
             self._join(waiter)
-            self._until_one_ends(waiter, self._runtime.now() + timeout, looked=timeout > 0)
+            self._until_one_ends(waiter, began + timeout, looks=timeout <= 0, looked=False)
         finally:
             self._leave(waiter)
             caller.finish()
         if not watch.ended:
-            raise watch.timed_out()
+            raise watch.timed_out(self._runtime.now() - began, self._board.failure)
         return watch.result()
 
     def each(self, watches: Iterable[SmsWait], timeout: float) -> Generator[OtpOutcome]:
@@ -68,14 +73,14 @@ class SmsWaits:
         self, watches: Iterable[SmsWait], timeout: float, joined: list[Waiter[Signal]]
     ) -> Generator[OtpOutcome]:
         self._driver.check()
-        deadline = self._runtime.now() + timeout
-        looked = timeout > 0
+        began = self._runtime.now()
+        looked = False
         waiter = Waiter(watches, Signal())
         joined.append(waiter)
         try:
             self._join(waiter)
             while waiter.open or waiter.ended:
-                self._until_one_ends(waiter, deadline, looked)
+                self._until_one_ends(waiter, began + timeout, looks=timeout <= 0, looked=looked)
                 looked = True
                 if not waiter.ended:
                     break
@@ -86,7 +91,8 @@ class SmsWaits:
         finally:
             self._leave(waiter)
         for watch in waiter.open.values():
-            yield OtpOutcome(watch.order_id, error=watch.timed_out())
+            error = watch.timed_out(self._runtime.now() - began, self._board.failure)
+            yield OtpOutcome(watch.order_id, error=error)
 
     def _join(self, waiter: Waiter[Signal]) -> None:
         with self._lock:
@@ -100,31 +106,46 @@ class SmsWaits:
         for waiter in waiters:
             self._leave(waiter)
 
-    def _until_one_ends(self, waiter: Waiter[Signal], deadline: float, looked: bool) -> None:
-        """Wait until one of the watches ends, or the time is over and the service was looked at."""
+    def _until_one_ends(
+        self, waiter: Waiter[Signal], deadline: float, *, looks: bool, looked: bool
+    ) -> None:
+        """Wait until one of the watches ends, or the time is over.
+
+        Orders that the polls do not show are read beside all of that. A wait without time ``looks`` once: it
+        ends when it has polled, if that was not ``looked`` at before, and has read what it was to read.
+        """
         waiter.resting = False
         try:
-            while True:
-                remaining = deadline - self._runtime.now()
-                with self._lock:
-                    if waiter.ended:
+            with self._runtime.helpers() as readers:
+                while True:
+                    readers.check()
+                    now = self._runtime.now()
+                    remaining, linger = deadline - now, 0.0
+                    with self._lock:
+                        if waiter.ended:
+                            linger = self._board.linger(waiter, now)
+                            if linger <= 0:
+                                return
+                        elif waiter.failure is not None:
+                            raise waiter.failure
+                        waiter.signal = signal = Signal()
+                        reads = [] if linger else self._board.begin_reading(waiter, now)
+                        leads = not linger and remaining > 0 and self._board.leads(waiter)
+                    for order_id in reads:
+                        readers.start(partial(self._read, waiter, order_id, _timeout(remaining)))
+                    if linger:
+                        self._runtime.wait(signal, linger)
+                    elif leads:
+                        self._lead(waiter, signal, remaining)
+                    elif remaining > 0:
+                        self._runtime.wait(signal, remaining)
+                    elif looks and not looked:
+                        looked = True
+                        self._poll(waiter, Signal(), 0.0)  # being woken to lead must not stop it
+                    elif looks and waiter.reading:
+                        self._runtime.wait(signal, math.inf)
+                    else:
                         return
-                    if waiter.failure is not None:
-                        raise waiter.failure
-                    waiter.signal = signal = Signal()
-                    reads = self._board.begin_reading(waiter)
-                    leads = not reads and remaining > 0 and self._board.leads(waiter)
-                if reads:
-                    self._read_all(waiter, reads, remaining)
-                elif leads:
-                    self._lead(waiter, signal, remaining)
-                elif remaining > 0:
-                    self._runtime.wait(signal, remaining)
-                elif not looked:
-                    looked = True
-                    self._poll(waiter, Signal(), 0.0)  # being woken to lead must not stop it
-                else:
-                    return
         finally:
             with self._lock:
                 self._board.rest(waiter)
@@ -141,58 +162,51 @@ class SmsWaits:
     def _poll(self, waiter: Waiter[Signal], signal: Signal, remaining: float) -> None:
         """Look at all active orders, until the signal tells that there is something else to do.
 
-        A failure that stays concerns all who wait. It is raised, unless a webhook has ended a watch of this
+        A final failure concerns all who wait. It is raised, unless a webhook has ended a watch of this
         waiter meanwhile.
         """
         with self._lock:
             asked = self._board.polling(self._runtime.now())
+            waiter.polling = True
         try:
             with self._runtime.unless(signal):
-                active = (self._driver.run(orders.active(), _timeout(remaining))).data
+                answer = self._driver.run(orders.active(), _timeout(remaining))
+                unreadable = row_errors(answer)
                 with self._lock:
-                    self._board.feed(active, asked)
+                    self._board.feed(answer.data, asked, self._runtime.now(), answer.date, unreadable)
         except SmscodeError as error:
             with self._lock:
-                if rides_out(error):
-                    self._board.postpone(self._runtime.now(), error.retry_after or 0)
+                if is_transient(error):
+                    self._board.postpone(self._runtime.now(), error)
                     return
                 waiter.resting = True
                 self._board.fail(error)
                 if not waiter.ended:
                     raise
-
-    def _read_all(self, waiter: Waiter[Signal], reads: list[int], remaining: float) -> None:
-        """Look at orders that left the list, or were never on it."""
-
-        def read(order_id: int) -> None:
-            self._read(waiter, order_id, _timeout(remaining))
-
-        try:
-            if len(reads) == 1:
-                read(reads[0])
-            else:
-                self._runtime.for_each(read, reads)
         finally:
-            with self._lock:
-                for order_id in reads:
-                    self._board.end_reading(order_id)
+            waiter.polling = False
 
     def _read(self, waiter: Waiter[Signal], order_id: int, timeout: float | None) -> None:
-        """Look at one order; a failure that stays is the end of this waiter's watch for it."""
+        """Look at an order that is not on the list; a final failure ends this waiter's watch for it."""
         try:
-            order = (self._driver.run(orders.get(order_id), timeout)).data
+            answer = self._driver.run(orders.get(order_id), timeout)
         except NotFoundError as error:
             with self._lock:
                 self._board.missing(order_id, error)
         except SmscodeError as error:
             with self._lock:
-                if not rides_out(error):
+                if is_transient(error):
+                    self._board.read_failed(order_id, error)
+                else:
                     self._board.unreadable(waiter, order_id, error)
         else:
             with self._lock:
-                self._board.show(order)
+                self._board.show(answer.data, answer.date)
+        finally:
+            with self._lock:
+                self._board.end_reading(waiter, order_id)
 
 
 def _timeout(remaining: float) -> float | None:
-    """Return the time for a call; who looks once has as much as any call."""
+    """Return the time for a call; a wait that looks once has as much as any call."""
     return remaining if 0 < remaining < math.inf else None

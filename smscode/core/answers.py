@@ -13,7 +13,7 @@ from ..errors import API_ERRORS, STATUS_ERRORS, APIError, InvalidResponseError, 
 from ..money import FxRate
 from .api.call import Answer, Call, Response
 from .decoding import rows, strict_json
-from .decoding.converter import ApiVersion, Envelope, Mismatch
+from .decoding.converter import ApiVersion, Envelope, Mismatch, RowProblem
 from .retry import TABLE, failure_kind
 
 T = TypeVar("T")
@@ -41,6 +41,7 @@ def read(call: Call[T], response: Response, version: ApiVersion) -> Generator[No
         else:
             found = yield from rows.read(response.body, version, endpoint.rows)
     read_before = later or found
+    problems: list[RowProblem] = found[2] if found else later[1].problems if later else []
     # Error reporters print the variables of every frame of an exception and of its context. Those of decoding
     # hold phone numbers and codes, so an error is raised outside of handlers and after they are deleted.
     failure: SmscodeError | None = None
@@ -65,6 +66,7 @@ def read(call: Call[T], response: Response, version: ApiVersion) -> Generator[No
         call.subject,
         None if found is None else found[1],
         None if later is None else later[1],
+        problems,
     )
     try:
         data = endpoint.read(envelope)
@@ -72,7 +74,14 @@ def read(call: Call[T], response: Response, version: ApiVersion) -> Generator[No
         failure = _labelled(_invalid(response, mismatch), "unexpected data")
     else:
         now = _date(response.headers.get("date", "")) or response.received_at
-        return Answer(data, find_request_id(response), response.status_code, _rate(envelope), date=now)
+        return Answer(
+            data,
+            find_request_id(response),
+            response.status_code,
+            _rate(envelope),
+            date=now,
+            problems=tuple(envelope.problems),
+        )
     del body, read_before, found, later, envelope
     raise failure
 
@@ -83,6 +92,18 @@ def _rate(envelope: Envelope) -> FxRate | None:
         return envelope.fx
     except Mismatch:
         return None
+
+
+def row_errors(answer: Answer[object]) -> dict[int, SmscodeError]:
+    """Return the errors for those rows that could not be read, by the rows' ids."""
+    return {
+        problem.row_id: _labelled(
+            InvalidResponseError(f"{problem}.", status_code=answer.status_code, request_id=answer.request_id),
+            "unexpected data",
+        )
+        for problem in answer.problems
+        if problem.row_id is not None
+    }
 
 
 def _labelled(error: SmscodeError, what: str | None = None) -> SmscodeError:

@@ -354,7 +354,7 @@ def _reconciled(call: Call[T], terms: CallTerms, error: SmscodeError) -> Flow[An
     order_call, balance_call = reconcile.reads(call)
     try:
         found = yield from flow(order_call, terms)
-        state = reconcile.judge(call, found.data)
+        state = reconcile.judge(call, found.data, found.date)
         if state == "waiting":
             return None
         if state == "done":

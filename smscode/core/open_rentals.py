@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from ..models import CanceledOrder, FinishedOrder, Order, OrderStatus
+from ..models import CanceledOrder, FinishedOrder, Order
+from .order_status import has_ended, is_over
 
 _UNKNOWN_LIFE = timedelta(hours=24)  # for orders whose end could not be read
 _FIRST_SWEEP = 64
@@ -44,12 +45,13 @@ class OpenRentals:
         """Remove a number whose order has ended."""
         self._ends.pop(order_id, None)
 
-    def learn(self, data: object) -> None:
-        """Remove the number of an order that an answer shows to have ended."""
-        if not isinstance(data, Order | CanceledOrder | FinishedOrder):
-            return
-        if isinstance(data.status, OrderStatus) and data.status.terminal:
-            self.remove(data.id if isinstance(data, Order) else data.order_id)
+    def learn(self, data: object, now: datetime | None) -> None:
+        """Remove the number of an order that an answer of the service's time ``now`` shows to have ended."""
+        if isinstance(data, Order):
+            if has_ended(data, now):
+                self.remove(data.id)
+        elif isinstance(data, CanceledOrder | FinishedOrder) and is_over(data.status):
+            self.remove(data.order_id)
 
     def warning(self, now: datetime) -> str | None:
         """Return what to log when the client closes, once: None if no number is open at ``now``."""

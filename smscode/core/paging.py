@@ -27,6 +27,7 @@ _BLOCK, _BITS = 8, 255  # ids are remembered in blocks of 256
 # Orders are listed newest first: while a bot buys, old rows move down and come again. The create
 # limit of 3,000 a minute can push this many pages down between two reads; more is a stuck server.
 _MOST_REPEATED_PAGES = 30
+_MOST_UNREAD_PAGES = 30
 
 
 class Walk(Protocol[P]):
@@ -105,6 +106,7 @@ class ProductWalk:
             limit=arguments.integer("page_size", page_size, 1, catalog.LARGEST_PAGE),
         )
         self._seen = _Seen()
+        self._unread = 0
 
     def next_call(self) -> Call[ProductPage] | None:
         """Return the call for the next page, None at the end."""
@@ -118,9 +120,8 @@ class ProductWalk:
         """Add the page; return its new rows as a page, None when there are none."""
         items = self.fresh(page.items)
         self.turn(page.limit, page.count)
-        if not items:
-            self.stop()
-        return attrs.evolve(page, items=items) if items else None
+        self.see_rows(len(items), len(page.problems))
+        return attrs.evolve(page, items=items) if items or page.problems else None
 
     def fresh(self, products: Sequence[Product]) -> tuple[Product, ...]:
         """Return those products that were not given before."""
@@ -136,9 +137,16 @@ class ProductWalk:
             query = {**call.query, "page": int(call.query["page"]) + 1, "limit": max(limit, 1)}
             self._call = attrs.evolve(call, query=query)
 
-    def stop(self) -> None:
-        """End the walk: a page had nothing new."""
+    def see_rows(self, new: int, unreadable: int) -> bool:
+        """Return True if the walk goes on after a page of so many rows that are ``new``, or ``unreadable``.
+
+        It ends with a page that had neither, or after many of which nothing could be read.
+        """
+        self._unread = 0 if new else self._unread + 1
+        if new or (unreadable and self._unread <= _MOST_UNREAD_PAGES):
+            return True
         self._call = None
+        return False
 
 
 class OrderWalk:
@@ -160,9 +168,9 @@ class OrderWalk:
         new = self._seen.fresh([order.id for order in page.items])
         items = _only(page.items, new)
         self._repeated = 0 if items else self._repeated + 1
-        call = self._call
-        if call is None or len(page.items) < page.limit or self._repeated > _MOST_REPEATED_PAGES:
+        call, rows = self._call, len(page.items) + len(page.problems)
+        if call is None or rows < page.limit or self._repeated > _MOST_REPEATED_PAGES:
             self._call = None
         else:
-            self._call = attrs.evolve(call, query={**call.query, "offset": page.offset + len(page.items)})
-        return attrs.evolve(page, items=items) if items else None
+            self._call = attrs.evolve(call, query={**call.query, "offset": page.offset + rows})
+        return attrs.evolve(page, items=items) if items or page.problems else None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 from ..errors import ConflictError, SmscodeError
 from ..models import Balance, CanceledOrder, FinishedOrder, Order, OrderStatus
 from .api import balance, orders
 from .api.call import Answer, Call
+from .order_status import has_ended, known_status
 
 _TARGETS = {
     orders.CANCEL.name: OrderStatus.CANCELED,
@@ -27,12 +29,11 @@ def reads(call: Call[object]) -> tuple[Call[Order], Call[Balance] | None]:
     return orders.get(order_id), balance.get() if call.endpoint is orders.CANCEL else None
 
 
-def judge(call: Call[object], order: Order) -> State:
-    """Return True if the call was carried out, the order still waits for it, or it ended otherwise."""
-    if order.status == _TARGETS[call.endpoint.name]:
+def judge(call: Call[object], order: Order, now: datetime | None) -> State:
+    """Return "done" if the call was carried out, "ended" if the order has ended otherwise at ``now``."""
+    if known_status(order.status) == _TARGETS[call.endpoint.name]:
         return "done"
-    ended = isinstance(order.status, OrderStatus) and order.status.terminal
-    return "ended" if ended else "waiting"
+    return "ended" if has_ended(order, now) else "waiting"
 
 
 def result(found: Answer[Order], account: Answer[Balance] | None) -> Answer[CanceledOrder | FinishedOrder]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from datetime import datetime
 from enum import StrEnum
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypedDict
 
 from attrs import define, evolve, field, frozen
 
@@ -17,6 +18,7 @@ from ..errors import (
     SmscodeError,
 )
 from ..models import ActiveOrder, CreatedOrder, Order, OrderStatus, Sms
+from .order_status import has_ended, known_status
 from .waiting.sms_wait import SmsWait
 
 ReleaseStep: TypeAlias = Literal["cancel", "finish", "read", "look"]
@@ -44,16 +46,28 @@ class ReleaseEnding:
     error: SmscodeError | None = None
 
 
+class After(TypedDict, total=False):
+    """What is known of an order's last message, as a `SmsWait` for a newer one takes it."""
+
+    after_revision: int | None
+    after_code: str | None
+    after_text: str | None
+    after_time: datetime | None
+
+
 @define
 class KnownMessages:
     """What a rental knows of its order.
 
-    ``sms`` is the last message; ``received`` is True as soon as any came, also one whose text is not
-    known. ``asked_again`` is True after a resend until its SMS is there. ``tried`` holds the steps that
-    may have been carried out, although their answer was lost: what ended then, ended by this rental.
+    ``sms`` is the last message, and ``code`` the last code, also where a message without one came since.
+    ``received`` is True as soon as any message came, also one whose text is not known. ``asked_again`` is
+    True after a resend until its SMS is there. ``tried`` holds the steps that may have been carried out,
+    although their answer was lost: what ended then, ended by this rental.
     """
 
     sms: Sms | None = None
+    code: str | None = None
+    revision: int | None = None
     received: bool = False
     asked_again: bool = False
     ended: bool = False
@@ -62,30 +76,38 @@ class KnownMessages:
 
     def take(self, sms: Sms) -> None:
         """Store the message that a wait returned."""
+        self.code = sms.code or self.code
         self.sms, self.received, self.asked_again = sms, True, False
 
-    def see(self, order: CreatedOrder | ActiveOrder | Order) -> None:
-        """Store what the order shows; a message that is known already changes nothing.
+    def after(self) -> After:
+        """Return what a newer message has to differ from."""
+        if self.sms is None:
+            return {"after_revision": self.revision}
+        return {
+            "after_revision": self.sms.revision,
+            "after_code": self.code,
+            "after_text": self.sms.text,
+            "after_time": self.sms.received_at,
+        }
+
+    def see(self, order: CreatedOrder | ActiveOrder | Order, now: datetime | None = None) -> None:
+        """Store what the order shows at ``now``, by the service's date; a known message changes nothing.
 
         The message is stored first, so that an interrupt in here leaves no order that seems to be over
         and done with although its message was not taken.
         """
         if isinstance(order, CreatedOrder):
             order = _as_active(order)
-        last = self.sms
-        watch = SmsWait(
-            order.id,
-            needs_code=False,
-            after_revision=None if last is None else last.revision,
-            after_code=None if last is None else last.code,
-        )
+        known = self.after() if self.sms is not None else After()
+        watch = SmsWait(order.id, needs_code=False, **known)
         watch.see(order)
         if watch.sms is not None:
             self.take(watch.sms)
+        self.revision = self.revision if order.sms_revision is None else order.sms_revision
         if order.status == OrderStatus.OTP_RECEIVED or order.otp_received_at or order.sms_revision:
             self.received = True
-        if isinstance(order.status, OrderStatus) and order.status.terminal:
-            self.close(order.status)
+        if has_ended(order, now):
+            self.close(known_status(order.status))
         if self.received and order.status == OrderStatus.ACTIVE:
             self.asked_again = True  # a resend is what makes such an order active again
 

@@ -172,15 +172,40 @@ async def test_a_page_that_cannot_be_read_bit_by_bit_is_asked_for_again_and_read
     assert queries(script, "page", "limit") == [("1", "10000")] * 2
 
 
-async def test_what_is_wrong_in_a_long_page_is_said_after_what_comes_before_it() -> None:
-    rows = [product_row(row) for row in range(1, 3_001)]
-    wrong = long_page(*rows, {**product_row(3_001), "available": "many"})
-    seen: list[Product] = []
-    async with scripted(AsyncScript([wrong, wrong])) as client:
-        with pytest.raises(InvalidResponseError, match=r"\$\.data\[3000\]\.available"):
-            await collect(client.catalog.iter_products(), seen)
-    assert [product.id for product in seen] == list(range(1, len(seen) + 1))
-    assert len(seen) > 1_000
+@pytest.mark.parametrize("count", [10, 3_000])
+async def test_a_row_that_cannot_be_read_is_left_out_and_logged(
+    count: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows: list[dict[str, Any]] = [product_row(row) for row in range(1, count + 1)]
+    rows[count // 2]["available"] = "many"
+    page = long_page(*rows)
+    async with scripted(AsyncScript([page, page, page])) as client:
+        found = [product.id async for product in client.catalog.iter_products()]
+        again = [product.id async for product in client.catalog.iter_products()]
+        whole = await client.catalog.products(limit=10_000)
+    assert found == again == [row["id"] for row in rows if row["id"] != count // 2 + 1]
+    assert [product.id for product in whole] == found
+    said = f"$.data[{count // 2}].available: expected an integer, got a string"
+    assert whole.problems == (said,)
+    assert caplog.messages == [
+        f"catalog.products: rows that cannot be read were left out: id {count // 2 + 1}, {said}."
+    ]
+
+
+async def test_pages_of_which_nothing_can_be_read_do_not_end_a_list() -> None:
+    odd = [{**product_row(row), "active": None} for row in (1, 2)]
+    pages = [
+        success(rows, page=number, limit=2, count=len(rows))
+        for number, rows in enumerate([odd, [product_row(3), product_row(4)], [odd[0]]], 1)
+    ]
+    async with scripted(AsyncScript(pages)) as client:
+        assert [product.id async for product in client.catalog.iter_products(page_size=2)] == [3, 4]
+    async with scripted(AsyncScript(pages)) as client:
+        found = [page async for page in client.catalog.iter_product_pages(page_size=2)]
+    assert [(len(page.items), len(page.problems)) for page in found] == [(0, 2), (2, 0), (0, 1)]
+    endless = [success(odd, page=1, limit=2, count=2)] * 40
+    async with scripted(AsyncScript(endless)) as client:
+        assert [product async for product in client.catalog.iter_products(page_size=2)] == []
 
 
 async def test_an_error_comes_through_where_it_happens() -> None:

@@ -23,6 +23,7 @@ from smscode import (
     Released,
     RequestTimeoutError,
     UnauthorizedError,
+    webhooks,
 )
 from smscode.sandbox import Sandbox
 
@@ -41,6 +42,10 @@ class Interrupted(BaseException):
 
 async def status_of(client: AsyncVirtualClient, order_id: int) -> OrderStatus | str:
     return (await client.orders.get(order_id)).status
+
+
+def learn_nothing(*_: object) -> None:
+    """Take the place of what follows answers."""
 
 
 async def ends(rental: AsyncRental, error: type[BaseException]) -> None:
@@ -376,7 +381,7 @@ async def test_an_interrupt_after_the_number_was_given_back_sends_nothing_more(
         await rental.__aenter__()
         await rental.wait_for_otp()
         monkeypatch.setattr(client._driver.open_rentals, "remove", interrupt)
-        monkeypatch.setattr(client._driver.open_rentals, "learn", id)
+        monkeypatch.setattr(client._driver.open_rentals, "learn", learn_nothing)
         with pytest.raises(Interrupted):
             await rental.__aexit__(None, None, None)
         assert rental.released is Released.FINISHED
@@ -627,3 +632,59 @@ async def test_a_block_around_a_closed_client_says_so() -> None:
             await client.aclose()
     assert rental.released is None
     assert isinstance(rental.release_error, ClientStateError)
+
+
+# -- which message counts after a resend where none are counted -------------------------------------
+
+
+@pytest.mark.parametrize("seen", [True, False])
+async def test_after_a_resend_a_message_without_a_code_is_not_given_out_again(
+    seen: bool, generation: Any
+) -> None:
+    sandbox = still_sandbox(otp_after=None, generation=generation)
+    async with AsyncVirtualClient(sandbox) as client:
+        async with client.orders.rent(catalog_product_id=87) as rental:
+            sandbox.deliver_sms(rental.order_id, text="Welcome!")
+            if seen:
+                assert (await rental.wait_for_sms()).text == "Welcome!"
+            await rental.resend()
+            with pytest.raises(OtpTimeoutError):
+                await rental.wait_for_sms(timeout=10)
+            sandbox.deliver_sms(rental.order_id, text="Code 482913", code="482913")
+            assert (await rental.wait_for_otp(timeout=10)).code == "482913"
+
+
+async def test_a_late_webhook_of_the_first_code_does_not_end_the_wait_for_the_third() -> None:
+    sandbox = still_sandbox(otp_after=None, generation="documented")
+    async with AsyncVirtualClient(sandbox, poll_interval=3.0) as client:
+        async with client.orders.rent(catalog_product_id=87) as rental:
+            late = webhooks.OtpReceived(timestamp=sandbox.now, order_id=rental.order_id, otp_code="111111")
+            for code in ("111111", "222222"):
+                sandbox.deliver_sms(rental.order_id, code=code)
+                assert (await rental.wait_for_otp(timeout=10)).code == code
+                client.runtime.pass_by(65)
+                await rental.resend()
+            client.notify(late)
+            with pytest.raises(OtpTimeoutError):
+                await rental.wait_for_otp(timeout=10)
+            again = webhooks.OtpReceived(timestamp=sandbox.now, order_id=rental.order_id, otp_code="222222")
+            client.notify(again)
+            assert (await rental.wait_for_otp(timeout=10)).code == "222222", "sent after the resend"
+
+
+async def test_an_order_that_ended_in_an_unknown_state_is_not_given_back_again() -> None:
+    sandbox = still_sandbox(otp_after=None)
+    transport = AsyncScript([], sandbox.transport())
+    async with AsyncVirtualClient(sandbox, transport=transport, api_version="v1") as client:
+        rental = client.orders.rent(catalog_product_id=87)
+        await rental.__aenter__()
+        row: dict[str, Any] = {"id": rental.order_id, "status": "REFUNDED", "product_id": 1, "amount": 1}
+        row |= dict.fromkeys(("created_at", "otp_code", "otp_received_at", "failed_reason", "canceled_at"))
+        row |= {"phone_number": "+62812", "expires_at": "2026-06-14T03:00:00Z"}
+        transport.add(success([]), success(row))
+        with pytest.raises(OrderTerminalError) as caught:
+            await rental.wait_for_otp()
+        assert caught.value.status == "REFUNDED"
+        await rental.__aexit__(None, None, None)
+        assert rental.released is Released.ALREADY_RELEASED
+    assert len(transport.requests) == 3

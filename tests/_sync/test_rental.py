@@ -25,6 +25,7 @@ from smscode import (
     Released,
     RequestTimeoutError,
     UnauthorizedError,
+    webhooks,
 )
 from smscode.sandbox import Sandbox
 
@@ -43,6 +44,10 @@ class Interrupted(BaseException):
 
 def status_of(client: VirtualClient, order_id: int) -> OrderStatus | str:
     return (client.orders.get(order_id)).status
+
+
+def learn_nothing(*_: object) -> None:
+    """Take the place of what follows answers."""
 
 
 def ends(rental: Rental, error: type[BaseException]) -> None:
@@ -378,7 +383,7 @@ def test_an_interrupt_after_the_number_was_given_back_sends_nothing_more(
         rental.__enter__()
         rental.wait_for_otp()
         monkeypatch.setattr(client._driver.open_rentals, "remove", interrupt)
-        monkeypatch.setattr(client._driver.open_rentals, "learn", id)
+        monkeypatch.setattr(client._driver.open_rentals, "learn", learn_nothing)
         with pytest.raises(Interrupted):
             rental.__exit__(None, None, None)
         assert rental.released is Released.FINISHED
@@ -629,3 +634,59 @@ def test_a_block_around_a_closed_client_says_so() -> None:
             client.close()
     assert rental.released is None
     assert isinstance(rental.release_error, ClientStateError)
+
+
+# -- which message counts after a resend where none are counted -------------------------------------
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_after_a_resend_a_message_without_a_code_is_not_given_out_again(
+    seen: bool, generation: Any
+) -> None:
+    sandbox = still_sandbox(otp_after=None, generation=generation)
+    with VirtualClient(sandbox) as client:
+        with client.orders.rent(catalog_product_id=87) as rental:
+            sandbox.deliver_sms(rental.order_id, text="Welcome!")
+            if seen:
+                assert (rental.wait_for_sms()).text == "Welcome!"
+            rental.resend()
+            with pytest.raises(OtpTimeoutError):
+                rental.wait_for_sms(timeout=10)
+            sandbox.deliver_sms(rental.order_id, text="Code 482913", code="482913")
+            assert (rental.wait_for_otp(timeout=10)).code == "482913"
+
+
+def test_a_late_webhook_of_the_first_code_does_not_end_the_wait_for_the_third() -> None:
+    sandbox = still_sandbox(otp_after=None, generation="documented")
+    with VirtualClient(sandbox, poll_interval=3.0) as client:
+        with client.orders.rent(catalog_product_id=87) as rental:
+            late = webhooks.OtpReceived(timestamp=sandbox.now, order_id=rental.order_id, otp_code="111111")
+            for code in ("111111", "222222"):
+                sandbox.deliver_sms(rental.order_id, code=code)
+                assert (rental.wait_for_otp(timeout=10)).code == code
+                client.runtime.pass_by(65)
+                rental.resend()
+            client.notify(late)
+            with pytest.raises(OtpTimeoutError):
+                rental.wait_for_otp(timeout=10)
+            again = webhooks.OtpReceived(timestamp=sandbox.now, order_id=rental.order_id, otp_code="222222")
+            client.notify(again)
+            assert (rental.wait_for_otp(timeout=10)).code == "222222", "sent after the resend"
+
+
+def test_an_order_that_ended_in_an_unknown_state_is_not_given_back_again() -> None:
+    sandbox = still_sandbox(otp_after=None)
+    transport = Script([], sandbox.transport())
+    with VirtualClient(sandbox, transport=transport, api_version="v1") as client:
+        rental = client.orders.rent(catalog_product_id=87)
+        rental.__enter__()
+        row: dict[str, Any] = {"id": rental.order_id, "status": "REFUNDED", "product_id": 1, "amount": 1}
+        row |= dict.fromkeys(("created_at", "otp_code", "otp_received_at", "failed_reason", "canceled_at"))
+        row |= {"phone_number": "+62812", "expires_at": "2026-06-14T03:00:00Z"}
+        transport.add(success([]), success(row))
+        with pytest.raises(OrderTerminalError) as caught:
+            rental.wait_for_otp()
+        assert caught.value.status == "REFUNDED"
+        rental.__exit__(None, None, None)
+        assert rental.released is Released.ALREADY_RELEASED
+    assert len(transport.requests) == 3

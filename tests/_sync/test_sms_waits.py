@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from smscode import (
+    APIError,
     Client,
     ClientStateError,
     ForbiddenError,
@@ -19,13 +20,25 @@ from smscode import (
     OtpTimeoutError,
     Sms,
     SmscodeError,
+    TempBannedError,
     UnauthorizedError,
+    ValidationError,
 )
 from smscode._concurrency import Runtime
 from smscode.sandbox import Sandbox
 
 from ..concurrency import VirtualClient
-from .helpers import ACTIVE, HTML, WHATSAPP_INDONESIA, Script, refusal, rent, still_sandbox, until
+from .helpers import (
+    ACTIVE,
+    HTML,
+    WHATSAPP_INDONESIA,
+    Script,
+    refusal,
+    rent,
+    still_sandbox,
+    success,
+    until,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -179,6 +192,19 @@ def test_no_time_means_one_look(version: Version) -> None:
         assert (client.orders.wait_for_otp(order_id, timeout=0.0)).code == "123456"
 
 
+def test_one_look_shows_how_an_order_ended(version: Version) -> None:
+    sandbox = still_sandbox(otp_after=None, cancel_after=0)
+    with VirtualClient(sandbox, api_version=version) as client:
+        order_ids = [rent(client) for _ in range(12)]
+        for order_id in order_ids:
+            client.orders.cancel(order_id)
+        with pytest.raises(OrderTerminalError):
+            client.orders.wait_for_otp(order_ids[0], timeout=0)
+        outcomes = [outcome for outcome in client.orders.otps(order_ids, timeout=0)]
+    assert all(isinstance(outcome.error, OrderTerminalError) for outcome in outcomes)
+    assert (len(outcomes), polls(sandbox)) == (12, 2)
+
+
 def test_a_look_that_fails_is_no_code() -> None:
     sandbox = still_sandbox(otp_after=0)
     sandbox.fail_next("orders.active", 503, times=4)
@@ -241,6 +267,18 @@ def test_only_the_wait_for_an_unknown_order_fails(version: Version) -> None:
 PASSING: list[Any] = [
     [refusal(503)],
     [refusal(500, "INTERNAL_ERROR")],
+    [refusal(504, "GATEWAY_TIMEOUT")],
+    [refusal(409, "TRY_AGAIN")],
+    [refusal(408)],
+    [refusal(404)],
+    [refusal(413)],
+    [httpx.Response(403, html="<html>Checking your browser</html>")],
+    [httpx.Response(200, html="<html>Please log in</html>")],
+    [httpx.Response(302, headers={"location": "https://wifi.example/"})],
+    [httpx.Response(200, content=b"abc", headers={"content-encoding": "identity, x-foreign"})],
+    [httpx.Response(200, json={"success": True})],
+    [httpx.Response(500, json={"success": False, "error": None})],
+    [httpx.Response(403, json={"success": False, "error": {"message": "no code"}})],
     [refusal(429, "RATE_LIMIT_EXCEEDED", {"retry-after": "5"})],
     [HTML],
     [httpx.ConnectError("no")],
@@ -300,10 +338,14 @@ def test_a_failing_look_at_one_order_is_sat_out() -> None:
     ("answer", "class_"),
     [
         (refusal(401, "UNAUTHORIZED"), UnauthorizedError),
-        (httpx.Response(200, html="<html>"), InvalidResponseError),
+        (refusal(403, "FORBIDDEN"), ForbiddenError),
+        (refusal(404, "NOT_FOUND"), NotFoundError),
+        (refusal(422, "VALIDATION_ERROR"), ValidationError),
+        (refusal(429, "TEMP_BANNED_ABUSE_GUARD", {"retry-after": "3"}), TempBannedError),
+        (refusal(400, "TOKEN_REVOKED"), APIError),
     ],
 )
-def test_failures_that_stay_end_the_wait(
+def test_final_refusals_end_the_wait(
     version: Version, answer: httpx.Response, class_: type[SmscodeError]
 ) -> None:
     sandbox = still_sandbox()
@@ -419,3 +461,74 @@ def test_the_time_of_a_wait_that_follows_is_kept() -> None:
         Runtime().for_each(wait, [0.05, 0.01])
     assert sorted(ends) == [0.01, 0.05]
     assert polls(sandbox) == 1
+
+
+# -- rows that cannot be read ----------------------------------------------------------------------
+
+
+def active_row(order_id: int, **changes: object) -> dict[str, object]:
+    row = {"id": order_id, "status": "OTP_RECEIVED", "otp_code": "4711", "otp_message": "Code 4711"}
+    return {**row, **dict.fromkeys(("otp_received_at", "expires_at", "failed_reason")), **changes}
+
+
+ODD_ROWS: list[dict[str, object]] = [
+    active_row(1002, expires_at=""),
+    active_row(1002, status=None),
+    active_row(1002, otp_code=4711),
+    {"id": 1002},
+]
+
+
+@pytest.mark.parametrize("odd", ODD_ROWS)
+def test_only_a_wait_for_an_order_whose_row_cannot_be_read_hears_of_it(
+    odd: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [odd, "no row", active_row(1001)]
+    script = Script([success(rows), success(rows), refusal(404), success(rows), refusal(404)])
+    with VirtualClient(still_sandbox(), transport=script) as client:
+        assert (client.orders.wait_for_otp(1001, timeout=5)).code == "4711"
+        client.runtime.pass_by(3)
+        with pytest.raises(OtpTimeoutError) as caught:
+            client.orders.wait_for_otp(1002, timeout=4)
+        script.clear()
+        script.add(success(rows))
+        assert [order.id for order in client.orders.active()] == [1001]
+    assert isinstance(caught.value.failure, InvalidResponseError)
+    assert caught.value.__cause__ is caught.value.failure
+    assert caught.value.failure.message.startswith(("$.data[0]", "$: expected a JSON object"))
+    assert [text for text in caplog.messages if "1002" in text and "$.data[0]" in text] == caplog.messages
+    assert len(caplog.messages) == 1, "logged once, not per poll"
+
+
+def test_of_many_odd_rows_some_are_logged_and_no_more_than_a_thousand(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def page(first: int, count: int) -> httpx.Response:
+        return success([{"id": number} for number in range(first, first + count)])
+
+    script = Script([page(1, 7), page(1, 7), page(8, 1100), page(5_000, 3)])
+    with VirtualClient(still_sandbox(), transport=script) as client:
+        for _ in range(4):
+            assert client.orders.active() == []
+    assert len(caplog.messages) == 2
+    assert caplog.messages[0].endswith("; and 2 more.")
+    assert "$.data[4]" in caplog.messages[0]
+    assert "$.data[5]" not in caplog.messages[0]
+
+
+def test_a_page_of_orders_names_its_odd_rows_and_the_list_goes_on_behind_them() -> None:
+    row: dict[str, Any] = {"status": "ACTIVE", "product_id": 1, "amount": 1}
+    row |= dict.fromkeys(("created_at", "phone_number", "otp_code", "otp_received_at", "expires_at"))
+    row |= dict.fromkeys(("canceled_at", "failed_reason"))
+    pages = [
+        [{**row, "id": 3}, {**row, "id": 2, "amount": None}],
+        [{**row, "id": 0, "amount": -1}, {**row, "id": "x"}],
+        [{**row, "id": 1}],
+    ]
+    script = Script([success(page) for page in [*pages, pages[0]]])
+    with VirtualClient(still_sandbox(), transport=script, api_version="v1") as client:
+        assert [order.id for order in client.orders.iter(page_size=2)] == [3, 1]
+        found = client.orders.list(limit=2)
+    assert [request.url.params["offset"] for request in script.requests] == ["0", "2", "4", "0"]
+    assert [order.id for order in found] == [3]
+    assert found.problems == ("$.data[1].amount: expected an integer of rupiah, got null",)

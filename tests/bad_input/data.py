@@ -19,6 +19,7 @@ from .table import (
     ORDER,
     START,
     Case,
+    Check,
     Reply,
     answers,
     calling,
@@ -65,6 +66,11 @@ def dollars(amount: bytes) -> Reply:
     return raw(b'{"balance":%b}' % money)
 
 
+def left_out(problem: str) -> Check:
+    """Expect a page without the one row that cannot be read, which is named."""
+    return gives((0, True), lambda page: (len(page.items), problem in " ".join(page.problems)))
+
+
 def ids(rows: list[Any]) -> list[int]:
     return [row.id for row in rows]
 
@@ -90,7 +96,7 @@ FIELDS: list[Case] = [
         *map(dollars, (b'" 1 "', b'"1,00"', b'""', b"null", b"true", b"[]")),
     ),
     # A balance may be below zero (P36), a price may not.
-    *answers("P21", unreadable("price: expected no negative amount"), PRODUCTS, products({"price": -1})),
+    *answers("P21", left_out("price: expected no negative amount"), PRODUCTS, products({"price": -1})),
     # Ids are documented as ints.
     *answers(
         "P22",
@@ -100,14 +106,14 @@ FIELDS: list[Case] = [
     ),
     *answers(
         "P23",
-        unreadable("active: expected a boolean, got"),
+        left_out("active: expected a boolean, got"),
         PRODUCTS,
         *(products({"active": v}) for v in NOT_BOOLEANS),
     ),
     # 1.0 is no integer either: no peer that counts writes one.
     *answers(
         "P24",
-        unreadable("available: expected an integer, got"),
+        left_out("available: expected an integer, got"),
         PRODUCTS,
         *(products({"available": v}) for v in NOT_COUNTS),
     ),

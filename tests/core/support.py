@@ -153,6 +153,14 @@ def error_of(operation: str, response: Response, version: ApiVersion = "v2") -> 
     return caught.value
 
 
+def problem_of(operation: str, response: Response, version: ApiVersion = "v2") -> str:
+    """Read a list and return what is wrong with the one row that was left out, as an error would say it."""
+    answer = read(operation, response, version)
+    (problem,) = answer.problems
+    assert getattr(answer.data, "problems", (str(problem),)) == (str(problem),)
+    return f"{problem}."
+
+
 def attempt(run: Callable[[], object]) -> object:
     """Return a result, or the expected error that came instead; any other error is a defect."""
     try:
@@ -218,18 +226,20 @@ def active_order(
     text: str | None = None,
     revision: int | None = None,
     status: OrderStatus | str = OrderStatus.ACTIVE,
+    **others: Any,
 ) -> ActiveOrder:
     """Make an order as a poll shows it."""
-    return ActiveOrder(
-        id=order_id,
-        status=status,
-        otp_code=code,
-        otp_message=text,
-        otp_received_at=WHEN,
-        expires_at=None,
-        failed_reason=None,
-        sms_revision=revision,
-    )
+    shown: dict[str, Any] = {
+        "id": order_id,
+        "status": status,
+        "otp_code": code,
+        "otp_message": text,
+        "otp_received_at": WHEN,
+        "expires_at": None,
+        "failed_reason": None,
+        "sms_revision": revision,
+    }
+    return ActiveOrder(**(shown | others))
 
 
 def order_event(

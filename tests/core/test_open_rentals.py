@@ -71,17 +71,22 @@ def test_of_very_many_numbers_only_some_are_named() -> None:
     [
         (ORDER, True),
         (attrs.evolve(ORDER, status="NEW_STATUS"), True),
+        (attrs.evolve(ORDER, status="CANCELLED", canceled_at=NOW), False),
+        (attrs.evolve(ORDER, status="REFUNDED", expires_at=NOW - timedelta(seconds=1)), False),
+        (attrs.evolve(ORDER, status="REFUNDED", expires_at=NOW + timedelta(seconds=1)), True),
         (attrs.evolve(ORDER, id=8, status=OrderStatus.EXPIRED), True),
         (attrs.evolve(ORDER, status=OrderStatus.EXPIRED), False),
         (CanceledOrder(7, OrderStatus.CANCELED, Money.idr(1), Money.idr(1)), False),
         (FinishedOrder(7, OrderStatus.COMPLETED), False),
         (FinishedOrder(8, OrderStatus.COMPLETED), True),
+        (FinishedOrder(7, "completed"), False),
+        (FinishedOrder(7, "FINISHING"), True),
         ("something else", True),
     ],
 )
 def test_an_answer_that_shows_an_order_to_have_ended_removes_it(answer: object, left: bool) -> None:
     rentals = holding(7)
-    rentals.learn(answer)
+    rentals.learn(answer, NOW)
     assert (7 in rentals) is left
 
 

@@ -13,7 +13,7 @@ from ...errors import InvalidArgumentError
 from ...models import EndpointGroup
 from ...money import FxRate
 from ..decoding import strict_json
-from ..decoding.converter import ApiVersion, Envelope
+from ..decoding.converter import ApiVersion, Envelope, RowProblem
 from .parameters import Parameter
 from .prices import PriceLimit
 
@@ -163,8 +163,8 @@ class Call(Generic[T_co]):
 class Answer(Generic[T_co]):
     """A result with what came along.
 
-    ``fx`` is the rate that its money was shown at, ``attempts`` how often the request was sent, and
-    ``date`` the service's time of the answer.
+    ``fx`` is the rate that its money was shown at, ``attempts`` how often the request was sent, ``date`` the
+    service's time of the answer, and ``problems`` the rows of a list that could not be read.
     """
 
     data: T_co
@@ -173,3 +173,4 @@ class Answer(Generic[T_co]):
     fx: FxRate | None
     attempts: int = 1
     date: datetime | None = None
+    problems: tuple[RowProblem, ...] = ()

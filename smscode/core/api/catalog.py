@@ -17,7 +17,7 @@ from ...models import (
     ProductSort,
     Service,
 )
-from ..decoding.converter import Envelope
+from ..decoding.converter import Envelope, RowProblem
 from . import arguments
 from .call import Call, CallKind, Endpoint
 from .parameters import INT32, INT64, OneOf, Parameter, Text, Whole
@@ -55,26 +55,29 @@ _FILTERS = (
 def _products(envelope: Envelope) -> ProductPage:
     items = tuple(envelope.rows(Product))
     page, limit, count = envelope.page
-    return ProductPage(items, page, limit, count, envelope.fx)
+    return ProductPage(items, page, limit, count, envelope.fx, tuple(map(str, envelope.problems)))
 
 
 @frozen
 class ProductRows:
     """A page of products that are read as one goes through it, so that they live no longer than needed.
 
-    Going through the ``parts`` may raise `table.Unreadable`; the ``whole`` page is to be asked for then.
+    Going through the ``parts`` may raise `table.Unreadable`; the ``whole`` page is to be asked for then. It
+    also adds to the ``problems`` the rows that cannot be read.
     """
 
     parts: Iterable[list[Product]]
     limit: int
     count: int
     whole: Call[ProductPage]
+    problems: list[RowProblem]
 
 
 def _product_rows(envelope: Envelope) -> ProductRows:
     parts = envelope.parts(Product)
     _, limit, count = envelope.page
-    return ProductRows(parts, limit, count, Call(PRODUCTS, PRODUCTS.path, envelope.query))
+    whole = Call(PRODUCTS, PRODUCTS.path, envelope.query)
+    return ProductRows(parts, limit, count, whole, envelope.problems)
 
 
 COUNTRIES = Endpoint(

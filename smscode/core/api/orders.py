@@ -101,7 +101,8 @@ T = TypeVar("T")
 
 def _page(envelope: Envelope) -> OrderPage:
     limit, offset = envelope.query["limit"], envelope.query["offset"]
-    return OrderPage(tuple(envelope.rows(Order)), int(limit), int(offset), envelope.fx)
+    items = tuple(envelope.rows(Order))
+    return OrderPage(items, int(limit), int(offset), envelope.fx, tuple(map(str, envelope.problems)))
 
 
 LIST = Endpoint(

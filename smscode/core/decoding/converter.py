@@ -232,6 +232,41 @@ def salvage(
     return model
 
 
+@frozen
+class RowProblem:
+    """A row that cannot be read: where and why, and its ``row_id`` if that much is readable."""
+
+    path: str
+    reason: str
+    row_id: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+def rows_of(
+    version: ApiVersion, rows: list[JsonValue], model: type[M], problems: list[RowProblem], first: int = 0
+) -> list[M]:
+    """Return models of those rows that can be read; append a problem for each of the others.
+
+    ``first`` is the number of the first row. One row that is odd takes nothing from those beside it.
+    """
+    try:
+        structured = hook(version, cast(Any, model))
+        return [structured(row, model) for row in rows]
+    except (KeyError, TypeError, ValueError):
+        pass
+    found: list[M] = []
+    for number, row in enumerate(rows, first):
+        try:
+            found.append(structure(version, row, model, f"$.data[{number}]"))
+        except Mismatch as mismatch:
+            row_id = row.get("id") if type(row) is dict else None
+            known = row_id if type(row_id) is int else None
+            problems.append(RowProblem(mismatch.path, mismatch.reason, known))
+    return found
+
+
 @functools.lru_cache(maxsize=16, typed=True)
 def _rate(*parts: object) -> FxRate:
     """Make a rate of its names and then its values: all answers of some minutes state the same one."""
@@ -252,6 +287,7 @@ class Envelope:
 
     ``query``, ``idempotency_key`` and ``subject``, the order it is about, are those of the call.
     ``decoded`` are the rows in ``data`` where those were read before, ``later`` where they are still to be.
+    ``problems`` has the rows that could not be read, as far as they were looked at.
     """
 
     version: ApiVersion
@@ -262,6 +298,7 @@ class Envelope:
     subject: int | None = None
     decoded: list[object] | None = None
     later: Iterable[list[object]] | None = None
+    problems: list[RowProblem] = field(factory=list[RowProblem])
 
     def echoed(self, field: str, found: int) -> None:
         """Check that the answer is about the order that was asked about."""
@@ -273,16 +310,12 @@ class Envelope:
         return structure(self.version, self.data, model, "$.data")
 
     def rows(self, model: type[M]) -> list[M]:
-        """Read ``data`` as an array of models."""
+        """Read ``data`` as an array of models, without the rows that cannot be read."""
         if self.decoded is not None:
             return cast("list[M]", self.decoded)
         if type(self.data) is not list:
             raise Mismatch("$.data", str(_expected("an array", self.data)))
-        try:
-            structured = hook(self.version, cast(Any, model))
-            return [structured(row, model) for row in self.data]
-        except (KeyError, TypeError, ValueError):
-            return [structure(self.version, row, model, f"$.data[{n}]") for n, row in enumerate(self.data)]
+        return rows_of(self.version, self.data, model, self.problems)
 
     def parts(self, model: type[M]) -> Iterable[list[M]]:
         """Read ``data`` as an array of models, bit by bit where it is long."""

@@ -15,14 +15,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import repeat
 from operator import attrgetter
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Union, cast
+from typing import Any, TypeAlias, TypeVar, Union, cast
 
 import attrs
 
 from . import strict_json
-
-if TYPE_CHECKING:
-    from .rows import Column
+from .columns import Column
 
 M = TypeVar("M")
 Reader: TypeAlias = Callable[[bytes], list[M] | None]
@@ -30,6 +28,8 @@ Reader: TypeAlias = Callable[[bytes], list[M] | None]
 _SHAPES = 32  # sets of fields that a decoder is kept for; a server sends one for each model
 
 
+# Decoded rows become instances of the model by reassigning `__class__`. That is safe because the slots of
+# both classes are the same, and far cheaper than a call of the model's `__init__` for each row.
 _relabel: Callable[[object, object], None] = vars(object)["__class__"].__set__
 
 

@@ -20,6 +20,7 @@ from ...errors import ClientStateError, JournalError, Outcome, SmscodeError
 from ...models import ActiveOrder, CreatedOrder, CreatedOrders, Order, OrderStatus
 from ...money import Money
 from ..api.error_codes import for_every_code
+from ..order_status import is_over, known_status
 from .intents import OrderIntent
 from .records import BoughtOrder, PurchaseRecord, PurchaseState, Writing, another_order, under_way
 
@@ -493,14 +494,9 @@ def _date_of(seconds: float | None) -> datetime | None:
         return None
 
 
-def is_over(status: OrderStatus | str | None) -> bool:
-    """Return True if an order with this status has ended."""
-    return isinstance(status, OrderStatus) and status.terminal
-
-
 def is_refunded(status: OrderStatus | str | None) -> bool:
     """Return True if an order with this status was refunded."""
-    return status in (OrderStatus.CANCELED, OrderStatus.EXPIRED)
+    return known_status(status) in (OrderStatus.CANCELED, OrderStatus.EXPIRED)
 
 
 def is_past(expires_at: datetime | None, written_at: float | None, now: datetime) -> bool:

@@ -2,49 +2,42 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import attrs
 from attrs import frozen
 
+from ... import _exact
+from ..._visible_text import is_blank
 from ...errors import (
-    FxRateUnavailableError,
-    InternalError,
+    API_ERRORS,
+    APIError,
+    InvalidArgumentError,
     InvalidResponseError,
     NetworkError,
     OrderTerminalError,
     OtpTimeoutError,
-    RateLimitError,
-    ServiceUnavailableError,
     SmscodeError,
 )
-from ...models import ActiveOrder, Order, OrderStatus, Sms
+from ...models import ActiveOrder, Order, Sms
 from ..api import arguments
+from ..order_status import has_ended, is_over
+from ..retry import TABLE, Action, failure_kind
+from .codes import has_old_code, is_newer, same
 
-_PASSING = (
-    NetworkError,
-    RateLimitError,
-    InternalError,
-    ServiceUnavailableError,
-    FxRateUnavailableError,
-)
+_FINAL = tuple(class_ for code, (class_, _) in API_ERRORS.items() if TABLE[code].read is Action.STOP)
+"""The documented refusals that asking again does not change. A ban is one: repeating can extend it."""
 
 
-def _letters_and_digits(text: str) -> str:
-    return "".join(filter(str.isalnum, text)).casefold()
+def is_transient(error: SmscodeError) -> bool:
+    """Return True if a wait goes on after a poll that failed like this.
 
-
-_ACTIVE = OrderStatus.ACTIVE  # an enumeration's member is slow to look up
-
-
-def _has_ended(order: ActiveOrder | Order) -> bool:
-    status = order.status
-    return status is not _ACTIVE and isinstance(status, OrderStatus) and status.terminal
-
-
-def rides_out(error: SmscodeError) -> bool:
-    """Return True if a poll that failed like this is simply tried again at its next time."""
-    if isinstance(error, InvalidResponseError):
-        return (error.status_code or 0) >= 500
-    return isinstance(error, _PASSING)
+    Only a refusal in the API's own envelope with a code that is final ends it: pages of proxies and firewalls
+    have any status, and a failing service any code.
+    """
+    if isinstance(error, APIError):
+        return not isinstance(error, _FINAL) and failure_kind(error) != "unknown refusal"
+    return isinstance(error, NetworkError | InvalidResponseError)
 
 
 @frozen
@@ -56,29 +49,45 @@ class OtpOutcome:
     error: SmscodeError | None = None
 
 
+def _check_code(code: object) -> str:
+    """Check a code that the service gave; it may have any length and any characters."""
+    text = _exact.text(code)
+    if text is None:
+        raise arguments.wrong("after_code", "a string", code)
+    if is_blank(text):
+        raise InvalidArgumentError(
+            "after_code: expected the code of an Sms, got a blank text; omit it instead."
+        )
+    return text
+
+
 class SmsWait:
-    """One wait for one order's SMS, and how it ended."""
+    """One wait for one order's SMS, and how it ended.
+
+    Only a message newer than the known one counts: ``after_revision``, ``after_code``, ``after_text`` and
+    ``after_time`` are what is known of it.
+    """
 
     def __init__(
         self,
         order_id: int,
         *,
         needs_code: bool,
-        after_revision: int | None,
-        after_code: str | None,
+        after_revision: int | None = None,
+        after_code: str | None = None,
+        after_text: str | None = None,
+        after_time: datetime | None = None,
     ) -> None:
         self.order_id: int = arguments.identity("order_id", order_id)
         self.needs_code = needs_code
-        self.after_revision: int | None = (
-            None
-            if after_revision is None
-            else arguments.integer("after_revision", after_revision, 0, 2**63 - 1)
-        )
-        self.after_code: str | None = (
-            None if after_code is None else arguments.text("after_code", after_code, 64)
-        )
+        if after_revision is not None:
+            after_revision = arguments.integer("after_revision", after_revision, 0, 2**63 - 1)
+        if after_code is not None:
+            after_code = _check_code(after_code)
+        self.known = Sms(self.order_id, after_code, after_text, after_revision, after_time)
         self.sms: Sms | None = None
         self.error: SmscodeError | None = None
+        self.failure: SmscodeError | None = None  # the last look at the order failed like this
         self.text: str | None = None
         self.order: ActiveOrder | Order | None = None
         self.settling = False  # whether somebody has begun to tell the waiter that it ended
@@ -95,31 +104,11 @@ class SmsWait:
         assert self.sms is not None
         return self.sms
 
-    def see(self, order: ActiveOrder | Order) -> None:
-        """Look at the order as it is now."""
-        if self.ended or self._is_past(order):
-            return
-        self.order = order
-        if order.otp_code is None and order.otp_message is None:
-            self._end_with(order)
-            return
-        sms = Sms(order.id, order.otp_code, order.otp_message, order.sms_revision, order.otp_received_at)
-        if self._is_new(sms):
-            if self._has_old_code(sms):
-                sms = attrs.evolve(sms, code=None)
-            if sms.code is not None or not self.needs_code:
-                self.sms = sms
-                return
-            self.text = sms.text
-        self._end_with(order)
-
-    def _end_with(self, order: ActiveOrder | Order) -> None:
-        if _has_ended(order):
-            error = OrderTerminalError(
-                f"Order {order.id} ended as {order.status} without the SMS waited for."
-            )
-            error.order_id, error.status, error.order = order.id, str(order.status), order
-            self.error = error
+    def see(self, order: ActiveOrder | Order, now: datetime | None = None) -> None:
+        """Look at the order as it was at ``now``, by the service's date."""
+        if not self.ended:
+            self.failure = None
+            self._look(order, now, of_event=False)
 
     def hear(self, order: ActiveOrder) -> None:
         """Look at the order as a webhook describes it.
@@ -127,45 +116,75 @@ class SmsWait:
         The events that end an order carry no revision. Where the caller tells messages apart by it, the
         code beside such an end may be an old one; then the next poll, which reads the order, tells.
         """
-        told_apart = self.after_revision is None or order.sms_revision is not None
-        if _has_ended(order) and not told_apart:
+        known = self.known
+        if is_over(order.status) and known.revision is not None and order.sms_revision is None:
             empty = order.otp_code is None and order.otp_message is None
-            other_code = self.after_code is not None and order.otp_code not in (None, self.after_code)
-            if not empty and not other_code:
+            other_code = order.otp_code is not None and known.code is not None
+            if not empty and not (other_code and not same(order.otp_code, known.code)):
                 return
-        self.see(order)
+        if not self.ended:
+            self._look(order, None, of_event=True)
+
+    def _look(self, order: ActiveOrder | Order, now: datetime | None, *, of_event: bool) -> None:
+        over = has_ended(order, now)
+        if self._is_past(order) and not over:
+            return
+        self.order = order
+        if order.otp_code is not None or order.otp_message is not None:
+            sms = Sms(order.id, order.otp_code, order.otp_message, order.sms_revision, order.otp_received_at)
+            if is_newer(sms, self.known, of_event=of_event):
+                if has_old_code(sms, self.known):
+                    sms = attrs.evolve(sms, code=None)
+                if sms.code is not None or not self.needs_code:
+                    self.sms = sms
+                    return
+                self.text = sms.text
+        if over:
+            error = OrderTerminalError(
+                f"Order {order.id} ended as {order.status} without the SMS waited for."
+            )
+            error.order_id, error.status, error.order = order.id, str(order.status), order
+            self.error = error
 
     def _is_past(self, order: ActiveOrder | Order) -> bool:
         """Return True if this was overtaken: a webhook can be faster than a poll, or slower."""
         if self.order is None or order.sms_revision is None or self.order.sms_revision is None:
             return False
-        return order.sms_revision < self.order.sms_revision and not _has_ended(order)
+        return order.sms_revision < self.order.sms_revision
 
-    def _is_new(self, sms: Sms) -> bool:
-        """Return True if a message is newer than what the caller has seen.
+    def timed_out(self, waited: float, failure: SmscodeError | None = None) -> OtpTimeoutError:
+        """Return the error for a wait whose ``waited`` seconds are over.
 
-        A server that counts messages (``sms_revision``) is believed; without that, newer can only
-        mean a code that is not the old one.
+        ``failure`` is what the last poll met, None if it was answered.
         """
-        if sms.revision is not None and self.after_revision is not None:
-            return sms.revision > self.after_revision
-        return self.after_code is None or sms.code != self.after_code
-
-    def _has_old_code(self, sms: Sms) -> bool:
-        """Return True if the code beside a newer message is that of an older one.
-
-        The service keeps the last code it found when a message without one arrives, so a code that the
-        caller may have seen counts only if the newer text holds it; the same digits can come twice.
-        """
-        if self.after_revision is None or sms.code is None or sms.text is None:
-            return False
-        if self.after_code is not None and sms.code != self.after_code:
-            return False
-        return _letters_and_digits(sms.code) not in _letters_and_digits(sms.text)
-
-    def timed_out(self) -> OtpTimeoutError:
-        """Make the error for a wait that its caller ended."""
-        seen = " A message without a code came." if self.text is not None else ""
-        error = OtpTimeoutError(f"No SMS for order {self.order_id} in time.{seen}")
+        failure = failure or self.failure
+        choices = _choices(self.order, self.needs_code)
+        seen = "not seen" if self.order is None else f"last seen as {self.order.status}"
+        text = " A message without a code came." if self.text is not None else ""
+        met = "" if failure is None else f" The last look at the service failed: {failure.message}"
+        named = ", ".join(f"orders.{name}" for name in choices)
+        error = OtpTimeoutError(
+            f"No SMS for order {self.order_id} in time: waited {round(waited, 1):g} s, order {seen}."
+            f"{text}{met} Possible now: {named}."
+        )
         error.order_id, error.text, error.order = self.order_id, self.text, self.order
+        error.waited, error.failure, error.choices = waited, failure, choices
+        error.__cause__ = failure
         return error
+
+
+def _choices(order: ActiveOrder | Order | None, needs_code: bool) -> tuple[str, ...]:
+    """Return the methods that make sense for an order without the SMS that was waited for.
+
+    Older servers do not say what they allow: then it is what the documentation allows in this state.
+    """
+    again = "wait_for_otp" if needs_code else "wait_for_sms"
+    if order is None:
+        return again, "get"
+    received = order.otp_code is not None or order.otp_message is not None
+    allowed = {
+        "resend": (order.can_resend, received),
+        "finish": (order.can_finish, received),
+        "cancel": (order.can_cancel, not received),
+    }
+    return again, *(name for name, (said, usual) in allowed.items() if (usual if said is None else said))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from datetime import datetime
 
 import attrs
 from attrs import define
 
 from ...models import ActiveOrder, Capabilities, Order, OrderStatus
 from ...webhook_events import OrderCanceled, OrderCompleted, OrderEvent, OrderExpired, OtpReceived
+from .codes import compare_times, same
 
 MOST_ORDERS = 10_000
 
@@ -38,10 +40,14 @@ def order_of(event: OrderEvent) -> ActiveOrder:
 
 @define
 class _Kept:
-    """The newest message and the end of one order, as far as webhooks told of them."""
+    """The newest message and the end of one order, as far as webhooks told of them.
+
+    ``shown`` is the service's date when it last showed a message of the order itself.
+    """
 
     message: OtpReceived | None = None
     end: OrderEvent | None = None
+    shown: datetime | None = None
 
 
 class WebhookInbox:
@@ -60,12 +66,12 @@ class WebhookInbox:
         """Keep an event; return True if it is news. An SMS of which nothing could be read is none."""
         if isinstance(event, OtpReceived) and event.otp_code is None and event.otp_message is None:
             return False
-        kept = self._kept.setdefault(event.order_id, _Kept())
-        self._kept.move_to_end(event.order_id)
-        if len(self._kept) > self._most:
-            self._kept.popitem(last=False)
+        kept = self._of(event.order_id)
         if isinstance(event, OtpReceived):
             if kept.message is not None and not _newer(event, kept.message):
+                return False
+            # Without a revision, what was sent before the service showed a message is that or an older one.
+            if event.sms_revision is None and compare_times(event.timestamp, kept.shown) < 0:
                 return False
             kept.message = event
         else:
@@ -74,22 +80,39 @@ class WebhookInbox:
             kept.end = event
         return True
 
+    def _of(self, order_id: int) -> _Kept:
+        kept = self._kept.setdefault(order_id, _Kept())
+        self._kept.move_to_end(order_id)
+        if len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+        return kept
+
     def about(self, order_id: int) -> list[ActiveOrder]:
         """Return the states that were kept of an order: with its message, and at its end."""
         kept = self._kept.get(order_id, _Kept())
         return [order_of(event) for event in (kept.message, kept.end) if event is not None]
 
-    def compare(self, order: ActiveOrder | Order) -> None:
-        """Forget a message that the service itself shows to be old."""
-        kept = self._kept.get(order.id)
-        if kept is None or kept.message is None:
+    def compare(
+        self, order: ActiveOrder | Order, date: datetime | None = None, *, watched: bool = False
+    ) -> None:
+        """Forget a message that the service itself shows to be old, at its ``date``.
+
+        The date is kept for orders that somebody waits for, and those heard of.
+        """
+        has_message = order.otp_code is not None or order.otp_message is not None
+        kept = self._of(order.id) if watched and has_message else self._kept.get(order.id)
+        if kept is None:
+            return
+        if has_message:
+            kept.shown = date or kept.shown
+        if kept.message is None:
             return
         known = kept.message.sms_revision
         if known is not None and order.sms_revision is not None:
             old = order.sms_revision > known
         else:
             # Which of two codes is newer cannot be told; what is forgotten is found by the next poll.
-            old = order.otp_code not in (None, kept.message.otp_code)
+            old = order.otp_code is not None and not same(order.otp_code, kept.message.otp_code)
         if old:
             kept.message = None
 
@@ -97,6 +120,7 @@ class WebhookInbox:
 def _newer(event: OtpReceived, known: OtpReceived) -> bool:
     if event.sms_revision is not None and known.sms_revision is not None:
         return event.sms_revision > known.sms_revision
-    if event.timestamp is not None and known.timestamp is not None and event.timestamp != known.timestamp:
-        return event.timestamp > known.timestamp
+    order = compare_times(event.timestamp, known.timestamp)
+    if order:
+        return order > 0
     return (event.otp_code, event.otp_message) != (known.otp_code, known.otp_message)

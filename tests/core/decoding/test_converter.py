@@ -31,6 +31,7 @@ from ..support import (
     error_of,
     exactly,
     places,
+    problem_of,
     read,
     respond,
     sample_id,
@@ -131,11 +132,11 @@ def test_the_coercions_of_a_default_converter_are_impossible() -> None:
         ("name", {}, "expected a string, got an object"),
     ]
     for name, value, problem in cases:
-        error = error_of("catalog.products", success([PRODUCT, {**PRODUCT, name: value}], **PAGE), "v1")
-        assert error.message == f"$.data[1].{name}: {problem}."
+        found = problem_of("catalog.products", success([PRODUCT, {**PRODUCT, name: value}], **PAGE), "v1")
+        assert found == f"$.data[1].{name}: {problem}."
     service: dict[str, object] = {"id": 1, "name": None, "code": "wa", "active": True}
-    error = error_of("catalog.services", success([service]))
-    assert error.message == "$.data[0].name: expected a string, got null."
+    found = problem_of("catalog.services", success([service]))
+    assert found == "$.data[0].name: expected a string, got null."
 
 
 @pytest.mark.parametrize(
@@ -164,7 +165,7 @@ NOT_DECIMAL = [" 1 ", "1,00", "", "+1", "NaN", "Infinity", "1_0", "\uff11", "1" 
 def test_a_string_that_is_no_plain_decimal_is_no_amount(amount: str) -> None:
     response = success([{**PRODUCT, "price": {**A_DOLLAR, "amount": amount}}], **PAGE, fx=FX)
     message = "$.data[0].price.amount: expected a decimal string such as '0.9231'."
-    assert error_of("catalog.products", response).message == message
+    assert problem_of("catalog.products", response) == message
 
 
 WRONG_CURRENCY = ": expected an amount in USD with its value in IDR"
@@ -188,12 +189,12 @@ WRONG_MONEY: list[tuple[object, str]] = [
 @pytest.mark.parametrize(("price", "problem"), WRONG_MONEY)
 def test_what_is_no_money_of_v2_is_named_by_its_path(price: object, problem: str) -> None:
     response = success([{**PRODUCT, "price": price}], **PAGE, fx=FX)
-    assert error_of("catalog.products", response).message == f"$.data[0].price{problem}."
+    assert problem_of("catalog.products", response) == f"$.data[0].price{problem}."
 
 
 @pytest.mark.parametrize("price", ["15000", 15000.5, True, None, [], usd("1.00", 1)])
 def test_what_is_no_integer_of_rupiah_is_no_money_of_v1(price: object) -> None:
-    message = error_of("catalog.products", success([{**PRODUCT, "price": price}], **PAGE), "v1").message
+    message = problem_of("catalog.products", success([{**PRODUCT, "price": price}], **PAGE), "v1")
     assert message.startswith("$.data[0].price: expected an integer of rupiah, got ")
 
 
@@ -204,8 +205,8 @@ def test_an_exchange_rate_is_above_zero(rate: int) -> None:
 
 
 def test_a_price_is_never_negative_and_a_balance_may_be() -> None:
-    error = error_of("catalog.products", success([{**PRODUCT, "price": -1}], **PAGE), "v1")
-    assert error.message == "$.data[0]: price: expected no negative amount."
+    found = problem_of("catalog.products", success([{**PRODUCT, "price": -1}], **PAGE), "v1")
+    assert found == "$.data[0]: price: expected no negative amount."
     error = error_of("orders.get", success({**ORDER, "amount": usd("-1.0000", -1)}, fx=FX))
     assert error.message == "$.data: amount: expected no negative amount."
     assert read("balance.get", success({"currency": "IDR", "balance": -5}), "v1").data.balance == Money.idr(
@@ -516,7 +517,7 @@ def test_the_levels_of_a_page_are_counted_alike_in_slices_and_as_a_whole(
         elif name == "new":
             assert len(read("catalog.products", respond(raw=body), "v1").data) == count + 1
         else:
-            message = error_of("catalog.products", respond(raw=body), "v1").message
+            message = problem_of("catalog.products", respond(raw=body), "v1")
             assert message.startswith(f"$.data[{count}].{name}: expected a")
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from smscode import Money, OrderStatus, Product, RetryPolicy, SmscodeError
 from smscode.core import answers
 from smscode.core.api.registry import ENDPOINTS
-from smscode.core.decoding import chunks, rows, rows_msgspec
+from smscode.core.decoding import chunks, columns, rows, rows_msgspec
 from smscode.core.decoding.converter import ApiVersion
 from smscode.core.flow import CallTerms, EffectReply, Release, Send, Sleep, flow
 
@@ -118,7 +118,7 @@ def outcome(operation: str, body: bytes, version: ApiVersion) -> Outcome:
         answer = finish(answers.read(CALLS[operation], respond(raw=body), version))
     except SmscodeError as error:
         return type(error), str(error), error.code, error.trouble, error.outcome
-    return (exactly(answer.data), exactly(answer.fx))
+    return (exactly(answer.data), exactly(answer.fx), answer.problems)
 
 
 @pytest.fixture(params=["msgspec", "json"])
@@ -425,7 +425,7 @@ def test_bytes_at_random_are_refused_as_in_one_go(body: bytes, rows: bytes) -> N
 def test_amounts_are_forgotten_when_they_are_too_many(
     monkeypatch: pytest.MonkeyPatch, engine: Engine
 ) -> None:
-    monkeypatch.setattr(rows, "_MOST_PRICES", 3)
+    monkeypatch.setattr(columns, "_MOST_PRICES", 3)
     for version in VERSIONS:
         shown = [row("catalog.products", version, number) for number in range(40)]
         shown = [{**one, "price": price(version, 9_000 + number)} for number, one in enumerate(shown)]
@@ -505,4 +505,4 @@ def test_every_model_of_rows_is_made_of_columns() -> None:
     models: list[Any] = [endpoint.rows for endpoint in ROWS.values()]
     for model in models:
         for version in VERSIONS:
-            assert rows.columns(version, model).keys() == {field.name for field in fields(model)}
+            assert columns.columns(version, model).keys() == {field.name for field in fields(model)}

@@ -11,11 +11,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from smscode import (
     ActiveOrder,
+    InvalidResponseError,
     Money,
     NotFoundError,
     Order,
     OrderStatus,
     OrderTerminalError,
+    RateLimitError,
     Sms,
     UnauthorizedError,
 )
@@ -23,7 +25,7 @@ from smscode.core.waiting.shared_poll import READS_AT_ONCE, SharedPoll, Waiter
 from smscode.core.waiting.sms_wait import SmsWait
 from smscode.webhooks import OrderCompleted, OrderExpired, OtpReceived
 
-from ..support import NULLABLE, order_event
+from ..support import NULLABLE, WHEN, order_event
 from ..support import active_order as active
 
 
@@ -79,7 +81,7 @@ def join(made: SharedPoll[Flag], one: One) -> None:
 def test_a_poll_ends_exactly_the_waits_for_its_orders() -> None:
     first, twin, other = watch(1), watch(1), watch(11)
     made = board(first, twin, other)
-    made.feed([active(1, "111"), active(111, "999")], made.polling(0))
+    made.feed([active(1, "111"), active(111, "999")], made.polling(0), 0)
     assert (first.result().code, twin.result().code) == ("111", "111")
     assert list(first.waiter.ended) == [first]
     assert not other.ended
@@ -93,12 +95,12 @@ def test_an_order_that_was_asked_for_and_not_shown_is_to_be_read_by_who_waits_fo
     asked = made.polling(0)
     assert asked == {5, 2}
     join(made, late)
-    made.feed([active(2)], asked)
+    made.feed([active(2)], asked, 0)
     assert (one.reads, one.woken) == ([5], True)
     assert (shown.reads, late.reads) == ([], []), "the late one was not asked for"
-    assert made.begin_reading(one.waiter) == [5]
+    assert made.begin_reading(one.waiter, 0) == [5]
     made.show(full(5, None, OrderStatus.CANCELED))
-    made.end_reading(5)
+    made.end_reading(one.waiter, 5)
     assert isinstance(one.error, OrderTerminalError)
     assert made.polling(3) == {2, 3}, "who ended is not asked for any more"
 
@@ -106,53 +108,137 @@ def test_an_order_that_was_asked_for_and_not_shown_is_to_be_read_by_who_waits_fo
 def test_an_order_that_several_wait_for_is_read_by_one_of_them() -> None:
     first, twin = watch(9), watch(9)
     made = board(first, twin)
-    made.feed([], made.polling(0))
-    assert made.begin_reading(first.waiter) == [9]
-    made.feed([], made.polling(3))
+    made.feed([], made.polling(0), 0)
+    assert made.begin_reading(first.waiter, 0) == [9]
+    made.feed([], made.polling(3), 3)
     assert (first.reads, twin.reads) == ([], []), "it is being read"
-    made.end_reading(9)
-    made.feed([], made.polling(6))
+    made.end_reading(first.waiter, 9)
+    made.feed([], made.polling(30), 30)
     assert (first.reads, twin.reads) == ([9], []), "the reading failed"
     made.leave(first.waiter)
-    made.feed([], made.polling(9))
+    made.feed([], made.polling(33), 33)
     assert twin.reads == [9]
-    assert made.begin_reading(twin.waiter) == [9]
+    assert made.begin_reading(twin.waiter, 33) == [9]
 
 
-def test_what_ended_or_is_being_read_by_now_is_not_read() -> None:
+def test_an_order_that_the_list_lacks_is_read_again_after_a_time_that_doubles() -> None:
+    one, neighbour = watch(1), watch(2)
+    made = board(one, neighbour, interval=1.0)
+    reads: dict[int, list[int]] = {1: [], 2: []}
+    for now in range(60):
+        made.feed([], made.polling(now), now)
+        for each in (one, neighbour):
+            for order_id in made.begin_reading(each.waiter, now):
+                reads[order_id].append(now)
+                made.show(full(order_id, None, OrderStatus.ACTIVE))
+                made.end_reading(each.waiter, order_id)
+    assert reads[1] == [0, 3, 9, 20, 34, 48]
+    assert reads[2] == [0, 3, 8, 17, 29, 41, 53]
+    made.feed([active(1)], made.polling(60), 60)
+    made.feed([], made.polling(61), 61)
+    assert made.begin_reading(one.waiter, 61) == [1], "it was on the list again"
+
+
+def test_reads_that_hang_leave_room_for_the_poll_and_are_followed_by_those_of_others() -> None:
+    waiters = [watch(number) for number in range(1, 5)]
+    made: SharedPoll[Flag] = SharedPoll(3.0, reads_at_once=2)
+    for one in waiters:
+        join(made, one)
+    made.feed([], made.polling(0), 0)
+    assert [made.begin_reading(one.waiter, 0) for one in waiters] == [[1], [2], [], []]
+    for one in waiters:
+        one.waiter.signal = Flag()
+    made.end_reading(waiters[0].waiter, 1)
+    assert [one.woken for one in waiters] == [True, False, True, False]
+    assert made.begin_reading(waiters[2].waiter, 0) == [3]
+    made.leave(waiters[1].waiter)
+    assert waiters[3].woken
+    assert made.begin_reading(waiters[3].waiter, 0) == [4]
+
+
+def test_one_that_polls_is_not_interrupted_to_read() -> None:
+    one, other = watch(9), watch(8)
+    made = board(one, other)
+    one.waiter.polling = True
+    made.feed([], made.polling(0), 0)
+    assert (one.woken, other.woken) == (False, True)
+    assert made.begin_reading(one.waiter, 0) == [9]
+    made.end_reading(one.waiter, 9)
+    assert not one.woken
+
+
+def test_what_a_waiter_began_to_read_is_read_at_the_next_poll_when_it_rests() -> None:
+    one, twin = watch(9), watch(9)
+    made = board(one, twin)
+    made.feed([], made.polling(0), 0)
+    assert made.begin_reading(one.waiter, 0) == [9]
+    made.rest(one.waiter)
+    made.end_reading(one.waiter, 9)  # by a thread that could not be stopped
+    made.feed([], made.polling(3), 3)
+    assert made.begin_reading(twin.waiter, 3) == [9]
+    made.end_reading(one.waiter, 9)
+    assert made.begin_reading(twin.waiter, 3) == [], "it is still being read"
+
+
+def test_what_ended_or_is_shown_or_is_being_read_by_now_is_not_read() -> None:
     first, twin = watch(9), watch(9)
     made = board(first, twin)
-    made.feed([], made.polling(0))
+    made.feed([], made.polling(0), 0)
     first.waiter.resting = True
-    made.feed([], made.polling(3))
+    made.feed([], made.polling(3), 3)
     assert (first.reads, twin.reads) == ([9], [9])
-    assert made.begin_reading(twin.waiter) == [9]
-    assert made.begin_reading(first.waiter) == []
-    other = watch(8)
-    join(made, other)
-    made.feed([], made.polling(6))
+    assert made.begin_reading(twin.waiter, 3) == [9]
+    assert made.begin_reading(first.waiter, 3) == []
+    told, listed = watch(8), watch(7)
+    join(made, told)
+    join(made, listed)
+    made.feed([], made.polling(6), 6)
     made.notify(order_event(OtpReceived, 8, code="1"))
-    assert made.begin_reading(other.waiter) == []
+    made.feed([active(7)], made.polling(9), 9)
+    assert made.begin_reading(told.waiter, 9) == []
+    assert made.begin_reading(listed.waiter, 9) == []
 
 
-def test_many_orders_are_read_a_few_at_once_while_another_one_leads() -> None:
-    many = Waiter(
-        [
-            SmsWait(number, needs_code=True, after_revision=None, after_code=None)
-            for number in range(1, 2 * READS_AT_ONCE)
-        ],
-        Flag(),
-    )
-    made = board(follower := watch(1000))
+def test_many_orders_are_read_a_few_at_once_by_one_that_goes_on_leading() -> None:
+    many = Waiter([SmsWait(number, needs_code=True) for number in range(1, 2 * READS_AT_ONCE)], Flag())
+    made: SharedPoll[Flag] = SharedPoll(3.0, reads_at_once=100)
+    join(made, follower := watch(1000))
     made.join(many)
     many.resting = False
     assert made.leads(many)
-    made.feed([active(1000)], made.polling(0))
-    assert made.begin_reading(many) == list(range(1, READS_AT_ONCE + 1))
-    assert follower.woken
-    assert made.leads(follower.waiter)
-    assert made.begin_reading(many) == list(range(READS_AT_ONCE + 1, 2 * READS_AT_ONCE))
-    assert made.begin_reading(many) == []
+    assert not made.leads(follower.waiter)
+    made.feed([active(1000)], made.polling(0), 0)
+    assert made.begin_reading(many, 0) == list(range(1, READS_AT_ONCE + 1))
+    assert not follower.woken
+    assert made.leads(many)
+    assert made.begin_reading(many, 0) == []
+    for order_id in range(1, READS_AT_ONCE + 1):
+        made.end_reading(many, order_id)
+    assert made.begin_reading(many, 0) == list(range(READS_AT_ONCE + 1, 2 * READS_AT_ONCE))
+    assert made.begin_reading(many, 0) == []
+
+
+def test_a_row_that_cannot_be_read_concerns_its_own_order_only() -> None:
+    odd, other = watch(1), watch(2)
+    made = board(odd, other)
+    error = InvalidResponseError("$.data[0].status: expected a string, got null.", status_code=200)
+    made.feed([active(2, "5")], made.polling(0), 0, WHEN, {1: error, 77: error})
+    assert other.result().code == "5"
+    assert odd.timed_out(1.0, made.failure).failure is error
+    assert made.begin_reading(odd.waiter, 0) == [1], "by itself it may be readable"
+    made.show(full(1, None, OrderStatus.ACTIVE))
+    assert odd.timed_out(1.0, made.failure).failure is None
+
+
+def test_a_transient_failure_of_the_poll_is_kept_until_the_next_that_is_answered() -> None:
+    one = watch(1)
+    made = board(one)
+    made.polling(0)
+    made.postpone(0, error := InvalidResponseError("no"))
+    assert made.failure is error
+    assert one.timed_out(1.0, made.failure).failure is error
+    made.feed([active(1)], made.polling(3), 3)
+    assert made.failure is None
 
 
 def test_a_wait_that_left_is_not_asked_for() -> None:
@@ -160,7 +246,7 @@ def test_a_wait_that_left_is_not_asked_for() -> None:
     made = board(one, other)
     asked = made.polling(0)
     made.leave(one.waiter)
-    made.feed([], asked)
+    made.feed([], asked, 0)
     assert (one.reads, other.reads) == ([], [2])
 
 
@@ -212,21 +298,25 @@ def test_the_first_to_ask_leads_and_the_others_follow() -> None:
 
 
 def test_a_leader_that_leaves_wakes_the_first_that_still_waits() -> None:
-    leader, done, failed, resting, follower, last = (watch(number) for number in range(1, 7))
-    made = board(leader, done, failed, resting, follower, last)
+    leader, done, failed, resting, looking, follower, last = (watch(number) for number in range(1, 8))
+    made = board(leader, done, failed, resting, looking, follower, last)
     assert made.leads(leader.waiter)
+    for one in (done, failed, resting, looking, follower, last):
+        assert not made.leads(one.waiter)
     made.show(active(2, "5"))
     failed.waiter.failure = UnauthorizedError("no")
-    resting.waiter.resting = True
+    made.rest(resting.waiter)
+    made.begin_reading(looking.waiter, 0)  # it is awake, and its time to lead is over
     made.leave(leader.waiter)
-    assert [one.woken for one in (failed, resting, follower, last)] == [False, False, True, False]
+    woken = [one.woken for one in (failed, resting, looking, follower, last)]
+    assert woken == [False, False, False, True, False]
     assert made.leads(follower.waiter)
 
 
 def test_who_rests_between_two_results_is_not_chosen_to_lead() -> None:
     leader, resting, follower = watch(1), watch(2), watch(3)
     made = board(leader, resting, follower)
-    assert made.leads(leader.waiter)
+    assert [made.leads(one.waiter) for one in (leader, resting, follower)] == [True, False, False]
     made.rest(resting.waiter)
     made.leave(leader.waiter)
     assert [one.woken for one in (resting, follower)] == [False, True]
@@ -245,7 +335,7 @@ def test_results_come_in_the_order_in_which_the_waits_ended() -> None:
 def test_a_webhook_that_a_poll_overtook_is_not_told_to_later_waits() -> None:
     made = board()
     made.notify(order_event(OtpReceived, 1, code="1", revision=1))
-    made.feed([active(1, "2", revision=2)], made.polling(0))
+    made.feed([active(1, "2", revision=2)], made.polling(0), 0.0)
     join(made, late := watch(1))
     assert not late.ended
 
@@ -253,13 +343,13 @@ def test_a_webhook_that_a_poll_overtook_is_not_told_to_later_waits() -> None:
 def test_a_text_that_a_webhook_brings_is_seen_although_it_has_no_revision() -> None:
     one = watch(after_revision=1)
     board(one).notify(order_event(OtpReceived, text="Confirm"))
-    assert (one.ended, one.timed_out().text) == (False, "Confirm")
+    assert (one.ended, one.timed_out(1.0).text) == (False, "Confirm")
 
 
 def test_a_follower_that_leaves_disturbs_nobody() -> None:
     leader, follower, other = watch(1), watch(2), watch(3)
     made = board(leader, follower, other)
-    assert made.leads(leader.waiter)
+    assert [made.leads(one.waiter) for one in (leader, follower, other)] == [True, False, False]
     made.leave(follower.waiter)
     assert not leader.woken
     assert not other.woken
@@ -269,7 +359,7 @@ def test_a_follower_that_leaves_disturbs_nobody() -> None:
 def test_the_lead_is_not_lost_with_a_follower_that_leaves_before_it_takes_it() -> None:
     leader, woken, other = watch(1), watch(2), watch(3)
     made = board(leader, woken, other)
-    assert made.leads(leader.waiter)
+    assert [made.leads(one.waiter) for one in (leader, woken, other)] == [True, False, False]
     made.leave(leader.waiter)
     assert woken.woken
     made.leave(woken.waiter)
@@ -301,13 +391,20 @@ def test_the_time_of_the_next_poll_belongs_to_the_board() -> None:
 def test_a_service_that_asks_for_patience_gets_it() -> None:
     made = board(watch(), interval=3.0)
     made.polling(100)
-    made.postpone(100, 10)
+    made.postpone(100, RateLimitError("slow down", retry_after=10))
     assert made.until_due(100) == 10
-    made.postpone(100, 5)
-    made.postpone(100, 0)
+    made.postpone(100, RateLimitError("slow down", retry_after=5))
+    made.postpone(100, RateLimitError("slow down"))
     assert made.until_due(100) == 10
     made.polling(110)
     assert made.until_due(110) == 3
+
+
+def test_a_page_that_asks_for_a_day_of_patience_gets_five_minutes() -> None:
+    made = board(watch(), interval=3.0)
+    made.polling(100)
+    made.postpone(100, InvalidResponseError("a page", status_code=403, retry_after=86_400))
+    assert made.until_due(100) == 300
 
 
 def test_a_webhook_ends_the_waits_for_its_order_at_once() -> None:
@@ -350,7 +447,7 @@ def test_a_message_without_a_code_is_told_to_who_waits_for_one() -> None:
     made = board(one, any_one)
     made.notify(order_event(OtpReceived, text="Confirm", revision=1))
     assert any_one.result().text == "Confirm"
-    error = one.timed_out()
+    error = one.timed_out(1.0)
     assert (one.ended, error.text) == (False, "Confirm")
     assert isinstance(error.order, ActiveOrder)
     assert error.order.status == OrderStatus.OTP_RECEIVED
@@ -389,10 +486,10 @@ def test_a_poll_that_a_webhook_overtook_changes_nothing() -> None:
     one = watch()
     made = board(one)
     made.notify(order_event(OtpReceived, text="newer", revision=2))
-    made.feed([active(code="1", text="older", revision=1)], frozenset())
+    made.feed([active(code="1", text="older", revision=1)], frozenset(), 0)
     assert not one.ended
-    assert (one.text, one.timed_out().text) == ("newer", "newer")
-    made.feed([active(revision=1, status=OrderStatus.EXPIRED)], frozenset())
+    assert (one.text, one.timed_out(1.0).text) == ("newer", "newer")
+    made.feed([active(revision=1, status=OrderStatus.EXPIRED)], frozenset(), 0)
     assert isinstance(one.error, OrderTerminalError)
 
 
@@ -402,14 +499,16 @@ ORDERS = st.integers(1, 4)  # the account does not have the last one
 class Waiting(RuleBasedStateMachine):
     """Waiters that come and go while messages arrive, beside a plain model of who should know what.
 
-    They do what the shell does: whoever is awake takes what ended, reads what it is to read, or asks for
-    the lead and polls when that is due; else it sleeps until it is woken. Every poll and every read can be
-    left in the middle, or fail.
+    They do what the shell does: whoever is awake takes what ended, begins to read what it is to read, and
+    asks for the lead and polls when that is due; else it sleeps until it is woken. Reads go on beside all
+    that, for any time. Every poll and every read can be left in the middle, or fail. One that looks once
+    never leads.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.board: SharedPoll[Flag] = SharedPoll(3.0)
+        self.board: SharedPoll[Flag] = SharedPoll(3.0, reads_at_once=2)
+        self.looking: set[Waiter[Flag]] = set()
         self.waiters: list[Waiter[Flag]] = []
         self.asleep: set[Waiter[Flag]] = set()
         self.resting: set[Waiter[Flag]] = set()  # they are going through a result
@@ -422,7 +521,7 @@ class Waiting(RuleBasedStateMachine):
         self.polls: list[float] = []
 
     def busy(self, waiter: Waiter[Flag]) -> bool:
-        return waiter in self.reads.values() or (self.poller is not None and self.poller[0] is waiter)
+        return self.poller is not None and self.poller[0] is waiter
 
     def ready(self) -> list[Waiter[Flag]]:
         return [
@@ -435,12 +534,14 @@ class Waiting(RuleBasedStateMachine):
         self.waiters.remove(waiter)
         self.asleep.discard(waiter)
         self.resting.discard(waiter)
-        for order_id in [one for one, reader in self.reads.items() if reader is waiter]:
-            del self.reads[order_id]
-            self.board.end_reading(order_id)
+        self.looking.discard(waiter)
+        self.stop_reads(waiter)
         if self.poller is not None and self.poller[0] is waiter:
             self.poller = None
         self.board.leave(waiter)
+
+    def stop_reads(self, waiter: Waiter[Flag]) -> None:
+        self.reads = {one: reader for one, reader in self.reads.items() if reader is not waiter}
 
     def check(self, watch: SmsWait) -> None:
         """Check that what a watch ended with is about its own order."""
@@ -456,13 +557,15 @@ class Waiting(RuleBasedStateMachine):
         """Return True if a waiter that waited for an order has been told of its end."""
         return order_id not in waiter.open and (waiter not in self.asleep or waiter.signal.is_set)
 
-    @rule(order_ids=st.sets(ORDERS, min_size=1))
-    def join(self, order_ids: set[int]) -> None:
+    @rule(order_ids=st.sets(ORDERS, min_size=1), looks=st.booleans())
+    def join(self, order_ids: set[int], looks: bool) -> None:
         watches = [
             SmsWait(one, needs_code=True, after_revision=None, after_code=None) for one in sorted(order_ids)
         ]
         waiter = Waiter(watches, Flag())
         self.waiters.append(waiter)
+        if looks:
+            self.looking.add(waiter)
         self.board.join(waiter)
         for one in watches:
             assert one.ended == (one.order_id in self.told), "what webhooks said is not lost"
@@ -479,24 +582,33 @@ class Waiting(RuleBasedStateMachine):
         """Let one that is awake go on as far as it can without waiting."""
         waiter = data.draw(st.sampled_from(self.ready()))
         self.asleep.discard(waiter)
-        if waiter.ended:
-            self.check(waiter.ended.popleft())
+        if waiter.ended:  # its reads end with the wait, of which there is another one after the result
             self.board.rest(waiter)
+            self.stop_reads(waiter)
+            self.check(waiter.ended.popleft())
             self.resting.add(waiter)
             return
         if waiter.failure is not None or not waiter.open:
             self.go(waiter)
             return
         waiter.signal = Flag()
-        reads = self.board.begin_reading(waiter)
-        if reads:
-            assert not self.reads.keys() & set(reads), "read twice"
-            self.reads |= dict.fromkeys(reads, waiter)
+        reads = self.board.begin_reading(waiter, self.now)
+        assert not self.reads.keys() & set(reads), "read twice"
+        self.reads |= dict.fromkeys(reads, waiter)
+        assert len(self.reads) <= 2
+        if waiter.ended:
+            return
+        if waiter in self.looking:
+            if self.poller is None:  # the machine knows of one poll at a time
+                self.poller = waiter, self.board.polling(self.now)
+                self.looking.discard(waiter)
+                waiter.polling = True
         elif not self.board.leads(waiter):
             self.asleep.add(waiter)
-        elif self.board.until_due(self.now) == 0:
+        elif self.board.until_due(self.now) == 0 and self.poller is None:
             self.polls.append(self.now)
             self.poller = waiter, self.board.polling(self.now)
+            waiter.polling = True
 
     @precondition(lambda self: self.resting)
     @rule(data=st.data())
@@ -507,26 +619,32 @@ class Waiting(RuleBasedStateMachine):
         waiter.resting = False
 
     @precondition(lambda self: self.poller)
-    @rule()
-    def feed(self) -> None:
+    @rule(odd=st.booleans())
+    def feed(self, odd: bool) -> None:
         assert self.poller is not None
-        (_, asked), self.poller = self.poller, None
+        (poller, asked), self.poller = self.poller, None
         listed = {1, 2, 3} - self.over
-        self.board.feed([active(one, self.codes.get(one)) for one in listed], asked)
+        unreadable = {2: InvalidResponseError("odd")} if odd and 2 in listed else {}
+        shown = listed - unreadable.keys()
+        self.board.feed(
+            [active(one, self.codes.get(one)) for one in shown], asked, self.now, None, unreadable
+        )
+        poller.polling = False
         for waiter in self.waiters:
             for order_id in asked & waiter.open.keys():
-                assert order_id not in self.codes.keys() & listed
-        for order_id in asked - listed - self.reads.keys():
-            waiting = [one for one in self.waiters if order_id in one.open and one not in self.resting]
-            assert not waiting or any(order_id in one.to_read for one in waiting)
+                assert order_id not in self.codes.keys() & shown
+        for order_id in asked - shown - self.reads.keys():
+            waiting = [one for one in self.waiters if order_id in one.open]
+            assert sum(order_id in one.to_read for one in waiting) <= 1
 
     @precondition(lambda self: self.poller)
     @rule(passing=st.booleans())
     def fail(self, passing: bool) -> None:
         assert self.poller is not None
         (poller, _), self.poller = self.poller, None
+        poller.polling = False
         if passing:
-            self.board.postpone(self.now, 5.0)
+            self.board.postpone(self.now, RateLimitError("slow down", retry_after=5))
             return
         poller.resting = True
         self.board.fail(UnauthorizedError("no"))
@@ -548,8 +666,9 @@ class Waiting(RuleBasedStateMachine):
                 self.board.show(full(order_id, self.codes.get(order_id), status))
             if order_id == 4 or order_id in self.over:
                 assert not any(order_id in one.open for one in self.waiters)
-        del self.reads[order_id]
-        self.board.end_reading(order_id)
+        else:
+            self.board.read_failed(order_id, InvalidResponseError("a page"))
+        self.board.end_reading(self.reads.pop(order_id), order_id)
 
     @rule(order_id=st.integers(1, 3), code=st.sampled_from(["1", "2"]))
     def message(self, order_id: int, code: str) -> None:
@@ -581,10 +700,17 @@ class Waiting(RuleBasedStateMachine):
         self.now += seconds
 
     @invariant()
-    def somebody_is_awake(self) -> None:
-        """Nobody waits for a poll that no one will make."""
-        waiting = [one for one in self.waiters if one not in self.resting]
-        assert not waiting or any(one not in self.asleep or one.signal.is_set for one in waiting)
+    def somebody_polls(self) -> None:
+        """Nobody waits for a poll that no one will make: one leads, or was woken, or has yet to ask."""
+        able = [one for one in self.waiters if one not in self.looking and one not in self.resting]
+        assert not self.asleep or any(one not in self.asleep or one.signal.is_set for one in able)
+
+    @invariant()
+    def nothing_to_read_is_forgotten(self) -> None:
+        """One that sleeps although it has something to read waits for another read to end."""
+        for one in self.asleep:
+            left = [order_id for order_id in one.to_read if order_id in self.board._absent]
+            assert one.signal.is_set or not set(left) - self.reads.keys() or len(self.reads) == 2
 
     @invariant()
     def polls_keep_their_distance(self) -> None:
@@ -595,6 +721,7 @@ class Waiting(RuleBasedStateMachine):
             self.go(waiter)
         board = self.board
         assert (len(board._waiters), len(board._by_order), len(board._reading)) == (0, 0, 0)
+        assert (len(board._absent), len(board._queue)) == (0, 0)
         assert board._leader is None
 
 
@@ -622,12 +749,12 @@ def test_an_order_whose_reader_was_interrupted_is_read_by_another_one() -> None:
     made = board(reader, other)
     for one in (reader, other):
         one.waiter.resting = False
-    made.feed([], made.polling(0.0))
-    assert made.begin_reading(reader.waiter) == [1]
+    made.feed([], made.polling(0.0), 0.0)
+    assert made.begin_reading(reader.waiter, 0.0) == [1]
     for _ in range(2):
         made.leave(reader.waiter)
-    made.feed([], made.polling(3.0))
-    assert made.begin_reading(other.waiter) == [1]
+    made.feed([], made.polling(3.0), 3.0)
+    assert made.begin_reading(other.waiter, 3.0) == [1]
 
 
 def test_a_wait_whose_end_was_told_half_way_ends_once() -> None:
@@ -639,3 +766,33 @@ def test_a_wait_whose_end_was_told_half_way_ends_once() -> None:
     assert (list(one.waiter.ended), list(one.waiter.open)) == ([one], [1])
     made.show(full(1, "123456", OrderStatus.OTP_RECEIVED))
     assert (list(one.waiter.ended), list(one.waiter.open), one.woken) == ([one], [], True)
+
+
+def test_a_waiter_goes_on_reading_for_a_moment_before_it_rests_with_a_result() -> None:
+    many = Waiter([SmsWait(number, needs_code=True) for number in (1, 2, 3)], Flag())
+    made: SharedPoll[Flag] = SharedPoll(3.0)
+    made.join(many)
+    many.resting = False
+    made.feed([active(3)], made.polling(10), 10)
+    assert made.begin_reading(many, 10) == [1, 2]
+    made.show(full(1, None, OrderStatus.EXPIRED))
+    made.end_reading(many, 1)
+    assert [made.linger(many, now) for now in (10, 10.125, 10.25, 99)] == [0.25, 0.125, 0, 0]
+    made.rest(many)
+    assert made.linger(many, 10) == 0
+    many.resting = False
+    assert made.begin_reading(many, 11) == [2], "it was not read to its end"
+    made.notify(order_event(OtpReceived, 3, code="1"))
+    made.show(full(2, None, OrderStatus.EXPIRED))
+    assert made.linger(many, 11) == 0, "nothing is left to wait for"
+
+
+def test_an_order_whose_waiters_all_rest_is_read_when_one_goes_on() -> None:
+    one = watch(9)
+    made = board(one)
+    one.waiter.resting = True
+    made.feed([], made.polling(0), 0)
+    assert (one.reads, one.woken) == ([], False)
+    one.waiter.resting = False
+    made.feed([], made.polling(3), 3)
+    assert (one.reads, one.woken) == ([9], True)

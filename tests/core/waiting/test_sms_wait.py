@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickle
+from datetime import datetime, timedelta
 from typing import Any
 
+import attrs
 import pytest
 
 from smscode import (
@@ -21,7 +23,7 @@ from smscode import (
     SmscodeError,
     errors,
 )
-from smscode.core.waiting.sms_wait import SmsWait, rides_out
+from smscode.core.waiting.sms_wait import SmsWait, is_transient
 
 from ..support import NOT_INTEGERS, NULLABLE, WHEN
 from ..support import active_order as active
@@ -80,10 +82,13 @@ def test_a_text_without_a_code_is_enough_only_for_who_waits_for_any_message() ->
     assert seen(watch(needs_code=False), text) == Sms(1, None, "Confirm: https://t.example", 1, WHEN)
     one = watch()
     assert seen(one, text) is None
-    error = one.timed_out()
+    error = one.timed_out(10.04)
     assert isinstance(error, TimeoutError)
-    assert error.message == "No SMS for order 1 in time. A message without a code came."
-    assert (error.order_id, error.text) == (1, "Confirm: https://t.example")
+    assert error.message == (
+        "No SMS for order 1 in time: waited 10 s, order last seen as ACTIVE. A message without a code came."
+        " Possible now: orders.wait_for_otp, orders.resend, orders.finish."
+    )
+    assert (error.order_id, error.text, error.waited) == (1, "Confirm: https://t.example", 10.04)
 
 
 def test_the_code_of_a_message_may_be_found_after_its_text_was_shown() -> None:
@@ -94,11 +99,12 @@ def test_the_code_of_a_message_may_be_found_after_its_text_was_shown() -> None:
 
 def test_a_wait_that_saw_nothing_new_times_out_without_a_text() -> None:
     for one in (watch(), watch(needs_code=False), watch(after_code="1"), watch(after_revision=1)):
-        one.see(active(code="1" if one.after_code else None, text="old" if one.after_code else None))
-        if one.after_revision:
+        one.see(active(code="1" if one.known.code else None, text="old" if one.known.code else None))
+        if one.known.revision:
             one.see(active(code="1", text="old", revision=1))
-        error = one.timed_out()
-        assert (error.message, error.text) == ("No SMS for order 1 in time.", None)
+        error = one.timed_out(0.0)
+        assert "A message without a code came" not in error.message
+        assert error.text is None
 
 
 @pytest.mark.parametrize(
@@ -143,11 +149,40 @@ def test_a_code_counts_even_when_its_order_ended() -> None:
     assert isinstance(one.error, OrderTerminalError)
 
 
-def test_a_state_that_is_not_known_ends_nothing() -> None:
+EARLIER, LATER = WHEN - timedelta(seconds=1), WHEN + timedelta(seconds=1)
+
+
+def odd(status: str, **times: Any) -> Order:
+    return attrs.evolve(full(1, None, status), **times)
+
+
+@pytest.mark.parametrize(
+    ("order", "now", "ended"),
+    [
+        (odd("CANCELLED", canceled_at=EARLIER), None, True),
+        (odd("REFUNDED", expires_at=EARLIER), WHEN, True),
+        (odd("REFUNDED", expires_at=LATER), WHEN, False),
+        (odd("REFUNDED", expires_at=WHEN), WHEN, False),
+        (odd("REFUNDED", expires_at=EARLIER), None, False),
+        (odd("PAUSED"), WHEN, False),
+        (odd("canceled"), None, True),
+        (odd("Expired", expires_at=LATER), WHEN, True),
+        (odd("active", canceled_at=EARLIER, expires_at=EARLIER), WHEN, False),
+        (odd("Otp_Received", expires_at=EARLIER), WHEN, False),
+        (full(1, None, OrderStatus.ACTIVE), WHEN, False),
+        (active(status="REFUNDED", expires_at=EARLIER), WHEN, False),
+        (active(status="completed"), WHEN, True),
+    ],
+)
+def test_an_order_in_an_unknown_state_has_ended_once_it_was_cancelled_or_its_time_is_over(
+    order: Order | ActiveOrder, now: datetime | None, ended: bool
+) -> None:
     one = watch()
-    one.see(active(status="PAUSED"))
-    one.see(active(status="CANCELLED"))
-    assert not one.ended
+    one.see(order, now)
+    assert one.ended is ended
+    if ended:
+        assert isinstance(one.error, OrderTerminalError)
+        assert one.error.status == order.status
 
 
 @pytest.mark.parametrize(
@@ -155,7 +190,7 @@ def test_a_state_that_is_not_known_ends_nothing() -> None:
     [
         ("order_id", [None, 0, -1, *NOT_INTEGERS]),
         ("after_revision", [-1, 2**63, *NOT_INTEGERS]),
-        ("after_code", ["", " ", 1234, True, b"1", "1\n", "1" * 65]),
+        ("after_code", ["", " ", "\u200b\u3164", 1234, True, b"1"]),
     ],
 )
 def test_a_wait_for_something_senseless_is_refused(name: str, values: list[Any]) -> None:
@@ -165,39 +200,60 @@ def test_a_wait_for_something_senseless_is_refused(name: str, values: list[Any])
             wrong(**{"order_id": 1, name: value})
 
 
+def refused(code: str | None, status: int) -> errors.APIError:
+    class_ = errors.API_ERRORS.get(code or "", (errors.APIError, 0))[0]
+    return class_("x", code=code, status_code=status)
+
+
+FINAL_CODES = {
+    *("UNAUTHORIZED", "FORBIDDEN", "NOT_FOUND", "CONFLICT", "INSUFFICIENT_BALANCE", "CANCEL_TOO_EARLY"),
+    *("REQUEST_IN_PROGRESS", "VALIDATION_ERROR", "PROVIDER_ERROR", "NO_OFFER_AVAILABLE"),
+    *("IDEMPOTENCY_KEY_REUSED", "TEMP_BANNED_ABUSE_GUARD"),
+}
+
+
+@pytest.mark.parametrize("code", errors.API_ERRORS)
+def test_a_documented_refusal_ends_a_wait_if_asking_again_does_not_change_it(code: str) -> None:
+    assert is_transient(refused(code, errors.API_ERRORS[code][1])) is (code not in FINAL_CODES)
+
+
 @pytest.mark.parametrize(
-    ("error", "passing"),
+    "status", [200, 204, 302, 400, 401, 403, 404, 408, 413, 429, 451, 499, 500, 502, None]
+)
+def test_a_wait_goes_on_after_an_answer_without_the_envelope_whatever_its_status(status: int | None) -> None:
+    assert is_transient(InvalidResponseError("x", status_code=status))
+    if status is not None:
+        assert is_transient(refused(None, status)), "an envelope without a code"
+
+
+@pytest.mark.parametrize(
+    ("error", "transient"),
     [
         (NetworkError("x"), True),
         (RequestTimeoutError("x"), True),
-        (errors.RateLimitError("x"), True),
-        (errors.InternalError("x"), True),
-        (errors.ServiceUnavailableError("x"), True),
-        (errors.FxRateUnavailableError("x"), True),
-        (InvalidResponseError("x", status_code=502), True),
-        (InvalidResponseError("x", status_code=500), True),
-        (InvalidResponseError("x", status_code=499), False),
-        (InvalidResponseError("x", status_code=200), False),
-        (InvalidResponseError("x"), False),
-        (errors.UnauthorizedError("x"), False),
-        (errors.TempBannedError("x"), False),
-        (errors.ForbiddenError("x"), False),
-        (errors.APIError("x"), False),
+        (errors.PayloadTooLargeError("x", status_code=413), True),
+        (refused("GATEWAY_TIMEOUT", 504), True),
+        (refused("TRY_AGAIN", 408), True),
+        (refused("TRY_AGAIN", 409), True),
+        (refused("SLOW_DOWN", 429), True),
+        (refused("ACCOUNT_CLOSED", 403), False),
         (errors.ClientStateError("x"), False),
+        (errors.ConfigurationError("x"), False),
+        (InvalidArgumentError("x"), False),
     ],
 )
-def test_a_wait_rides_out_what_passes_and_nothing_else(error: SmscodeError, passing: bool) -> None:
-    assert rides_out(error) == passing
+def test_a_wait_goes_on_after_what_may_pass_and_nothing_else(error: SmscodeError, transient: bool) -> None:
+    assert is_transient(error) is transient
 
 
 def test_the_errors_of_a_wait_carry_the_order_as_it_was_seen_last() -> None:
     one = watch()
-    assert one.timed_out().order is None
+    assert one.timed_out(1.0).order is None
     one.see(active())
     one.see(last := active(text="hello", revision=1))
-    assert one.timed_out().order == last
+    assert one.timed_out(1.0).order == last
     one.see(ended := full(1, None, OrderStatus.EXPIRED))
-    for error in (one.timed_out(), one.error):
+    for error in (one.timed_out(1.0), one.error):
         again = pickle.loads(pickle.dumps(error))
         assert (again.order, again.order_id, str(again)) == (ended, 1, str(error))
 
@@ -207,7 +263,7 @@ def test_the_errors_of_a_wait_carry_the_order_as_it_was_seen_last() -> None:
     [
         ("222222", "Your code is 222222", None, True),
         ("222222", "Your code is 222-222", None, True),
-        ("111111", "Confirm: https://t.example/c/9", None, False),
+        ("111111", "Confirm: https://t.example/c/9", None, True),
         ("111111", "Confirm: https://t.example/c/9", "111111", False),
         ("111111", "Your code is 111111 again", "111111", True),
         ("222222", "no digits here", "111111", True),
@@ -226,3 +282,54 @@ def test_an_old_code_beside_a_newer_message_is_not_the_code_waited_for(
             assert (one.sms.code, one.sms.text) == (code if counts else None, text)
         else:
             assert one.text == text
+
+
+def test_a_timeout_says_what_the_last_look_met_and_what_can_be_done() -> None:
+    one = watch(needs_code=False)
+    failed = InvalidResponseError("$: expected a JSON object, got 9 bytes of text/html.", status_code=403)
+    error = one.timed_out(60.25, failed)
+    assert error.message == (
+        "No SMS for order 1 in time: waited 60.2 s, order not seen. The last look at the service failed:"
+        " $: expected a JSON object, got 9 bytes of text/html. Possible now: orders.wait_for_sms, orders.get."
+    )
+    assert (error.failure, error.__cause__, error.choices) == (failed, failed, ("wait_for_sms", "get"))
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again.failure), again.waited, again.choices) == (str(failed), 60.25, error.choices)
+
+
+def test_what_a_look_at_the_order_met_is_forgotten_with_the_next_that_shows_it() -> None:
+    one = watch()
+    one.failure = failed = NetworkError("broken")
+    assert one.timed_out(1.0).failure is failed
+    assert one.timed_out(1.0, other := NetworkError("the poll's")).failure is other
+    one.see(active())
+    assert (one.timed_out(1.0).failure, one.timed_out(1.0).__cause__) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("order", "choices"),
+    [
+        (active(), ("cancel",)),
+        (active(text="hello"), ("resend", "finish")),
+        (active(can_cancel=False, can_resend=False, can_finish=False), ()),
+        (active(can_cancel=True, can_resend=True, can_finish=True), ("resend", "finish", "cancel")),
+    ],
+)
+def test_a_timeout_names_what_the_order_allows(order: ActiveOrder, choices: tuple[str, ...]) -> None:
+    one = watch()
+    one.see(order)
+    assert one.timed_out(1.0).choices == ("wait_for_otp", *choices)
+
+
+def test_a_code_can_be_given_back_whatever_the_service_gave() -> None:
+    for code in ("\u200f482913", "482\u00a0913", "482913\n", "x" * 5_000, "\U0001f510 4711"):
+        one = watch(after_code=code)
+        assert seen(one, active(code=code)) is None
+        assert seen(one, active(code="999111")) is not None
+
+
+def test_an_ended_wait_hears_nothing_more() -> None:
+    one = watch()
+    one.hear(active(code="1"))
+    one.hear(active(code="2"))
+    assert one.result().code == "1"

@@ -140,3 +140,32 @@ def test_an_sms_of_which_nothing_could_be_read_does_not_replace_one_with_a_code(
     assert inbox.add(OtpReceived(order_id=1, otp_code="1", sms_revision=1))
     assert not inbox.add(OtpReceived(order_id=1, sms_revision=2, timestamp=WHEN))
     assert [code for code, _ in codes(inbox)] == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("second", "revision", "news"),
+    [(0, None, False), (9, None, False), (10, None, True), (11, None, True), (0, 1, True)],
+)
+def test_what_was_sent_before_the_service_showed_a_message_is_no_news(
+    second: int, revision: int | None, news: bool
+) -> None:
+    for watched in (True, False):
+        inbox = WebhookInbox()
+        if not watched:  # then it is one that was heard of before
+            inbox.add(order_event(OtpReceived, code="111", text="Code 111"))
+        inbox.compare(active_order(1, code="222"), WHEN.replace(second=10), watched=watched)
+        event = order_event(OtpReceived, code="333", second=second, revision=revision)
+        assert inbox.add(event) is news
+
+
+def test_a_poll_that_shows_no_message_is_behind_every_webhook() -> None:
+    inbox = WebhookInbox()
+    inbox.compare(active_order(1), WHEN.replace(second=10), watched=True)
+    assert inbox.add(order_event(OtpReceived, code="111"))
+
+
+def test_a_poll_without_a_date_leaves_the_last_one() -> None:
+    inbox = WebhookInbox()
+    inbox.compare(active_order(1, code="222"), WHEN.replace(second=10), watched=True)
+    inbox.compare(active_order(1, text="again"), None, watched=True)
+    assert not inbox.add(order_event(OtpReceived, code="111", second=9))

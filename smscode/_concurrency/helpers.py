@@ -1,0 +1,103 @@
+"""What is done beside a block, and ends with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+import anyio
+from anyio.abc import TaskGroup
+
+from .crew import Crew
+
+_SETTLING = 1.0  # seconds for threads to settle their calls after an interrupt
+
+
+class AsyncHelpers:
+    """Tasks beside a block, cancelled where it ends, however that is. Without any it costs nothing."""
+
+    def __init__(self) -> None:
+        self._tasks: TaskGroup | None = None
+        self._error: Exception | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def start(self, function: Callable[[], Coroutine[object, object, None]]) -> None:
+        """Run a function in a task."""
+        if self._tasks is None:
+            tasks = anyio.create_task_group()
+            await tasks.__aenter__()
+            self._tasks = tasks
+        self._tasks.start_soon(self.run, function)
+
+    async def run(self, function: Callable[[], Coroutine[object, object, None]]) -> None:
+        """Run a function, and keep what it raises for `check`."""
+        try:
+            await function()
+        except Exception as error:
+            self._error = error
+
+    def check(self) -> None:
+        """Raise what a function raised."""
+        if self._error is not None:
+            raise self._error
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._tasks is not None:
+            self._tasks.cancel_scope.cancel()
+            # The block's own exception goes on by itself: given to the task group, it would come out in one.
+            await self._tasks.__aexit__(None, None, None)
+
+
+class Helpers:
+    """Threads beside a block, interrupted where it ends, however that is. Without any it costs nothing.
+
+    Their connections are shut. What a caller's own transport does cannot be ended: it is waited for only
+    shortly, and what comes of it changes nothing any more.
+    """
+
+    def __init__(self) -> None:
+        self._crew: Crew | None = None
+        self._error: Exception | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def start(self, function: Callable[[], None]) -> None:
+        """Run a function in a thread, or here if none can be started."""
+        if self._crew is None:
+            self._crew = Crew()
+        try:
+            self._crew.start(partial(self.run, function))
+        except RuntimeError:
+            self.run(function)
+
+    def run(self, function: Callable[[], None]) -> None:
+        """Run a function, and keep what it raises for `check`."""
+        try:
+            function()
+        except Exception as error:
+            self._error = error
+
+    def check(self) -> None:
+        """Raise what a function raised."""
+        if self._error is not None:
+            raise self._error
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._crew is not None:
+            self._crew.interrupt()
+            self._crew.join(_SETTLING)

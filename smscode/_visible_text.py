@@ -1,0 +1,28 @@
+"""Which characters of a text can be seen."""
+
+from __future__ import annotations
+
+import unicodedata
+
+# Drawn as nothing, although their categories are those of letters, marks and symbols: fillers of Hangul and
+# Khmer, the blank of Braille, the grapheme joiner (Default_Ignorable_Code_Point of Unicode).
+_BLANKS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+_HIDDEN = frozenset({"Cc", "Cf", "Cn", "Co", "Cs"})
+
+
+def is_invisible(character: str) -> bool:
+    """Return True for a character that shows nothing and separates nothing, such as a zero-width space."""
+    if character.isascii():
+        return not character.isprintable() and not character.isspace()
+    return (
+        (unicodedata.category(character) in _HIDDEN and not character.isspace())
+        or character in _BLANKS
+        or "\ufe00" <= character <= "\ufe0f"
+        or "\u180b" <= character <= "\u180f"
+        or "\U000e0000" <= character <= "\U000e0fff"
+    )
+
+
+def is_blank(text: str) -> bool:
+    """Return True if nothing in a text can be seen."""
+    return all(character.isspace() or is_invisible(character) for character in text)

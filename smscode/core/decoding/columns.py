@@ -1,0 +1,116 @@
+"""The fields of a model as columns: the JSON types that each takes, and how its values are converted."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from operator import itemgetter
+from typing import Any, Final, get_args
+
+import attrs
+from attrs import frozen
+
+from ...models import OrderStatus
+from ...money import Money
+from . import converter
+from .converter import ApiVersion
+
+_ATOMS: Final = frozenset({int, bool, str, types.NoneType})
+_TEXTS: Final = frozenset({datetime, OrderStatus, str, types.NoneType})
+_MOST_TEXTS = 4096  # remembered per field: every poll brings the same states and times again
+_MOST_PRICES = 16_384  # remembered per field, a few MB at most: the same prices come over and over
+
+PARTS: Final[Mapping[str, type]] = {
+    "amount": str,
+    "currency": str,
+    "canonical_amount": int,
+    "canonical_currency": str,
+}
+"""v2's money in JSON, with the types it usually has. `codec` takes a number for an amount, too."""
+
+
+class Prices(dict[Any, object]):
+    """The money that some JSON values make, once for equal ones: money never changes, so rows may share it.
+
+    A key is v1's integer, or the parts of v2's object.
+    """
+
+    def __init__(self, version: ApiVersion, field: attrs.Attribute[Any]) -> None:
+        self._version = version
+        self._structure = converter.hook(version, Money)
+        self._field = field
+
+    def __missing__(self, key: Any) -> object:
+        """Make money, as strictly as `codec` does."""
+        price = self._structure(key if self._version == "v1" else dict(zip(PARTS, key, strict=True)), Money)
+        if self._field.validator is not None:
+            self._field.validator(None, self._field, price)
+        if len(self) >= _MOST_PRICES:
+            self.clear()
+        self[key] = price
+        return price
+
+
+@frozen(eq=False)
+class Column:
+    """A field of a model: the JSON types it takes, and what becomes of a value.
+
+    ``put`` writes into the slot, past the model's own ``__init__``. ``convert`` is None where a value stays
+    as it is. An object is converted by its ``parts``, as a tuple.
+    """
+
+    name: str
+    default: object
+    json: frozenset[type]
+    put: Callable[[Any, object], None]
+    convert: Callable[[Any], object] | None = None
+    parts: Mapping[str, type] = {}
+
+    def fill(self, rows: Iterable[object], values: Iterable[object]) -> None:
+        """Store values in the slots of rows."""
+        deque(map(self.put, rows, values), maxlen=0)
+
+    def take(self, values: Sequence[Any]) -> Iterable[object]:
+        """Convert JSON values to the model's. Raises TypeError or ValueError where one does not fit."""
+        if not self.json.issuperset(map(type, values)):
+            raise TypeError(f"{self.name}: not all of a type that fits")
+        if self.parts:
+            values = list(map(itemgetter(*self.parts), values))
+            for part, kind in zip(zip(*values, strict=True), self.parts.values(), strict=True):
+                if set(map(type, part)) != {kind}:  # 1 and True are one key, and so are 1.0 and 1.00
+                    raise TypeError(f"{self.name}: not of the usual types")
+        return values if self.convert is None else map(self.convert, values)
+
+
+@functools.cache
+def columns(version: ApiVersion, model: type[Any]) -> Mapping[str, Column]:
+    """Return the columns of a model. Raises TypeError for a model that is more than columns."""
+    if hasattr(model, "__attrs_post_init__") or hasattr(model, "__attrs_pre_init__"):
+        raise TypeError(f"{model.__name__} does more than hold its fields")
+    return {field.name: _column(version, model, field) for field in attrs.fields(model)}
+
+
+def _column(version: ApiVersion, model: type[Any], field: Any) -> Column:
+    kinds: frozenset[Any] = frozenset(get_args(field.type)) or frozenset({field.type})
+    put = getattr(model, field.name).__set__
+    if kinds == frozenset({Money}):
+        prices = Prices(version, field).__getitem__
+        if version == "v1":
+            return Column(field.name, field.default, frozenset({int}), put, prices)
+        return Column(field.name, field.default, frozenset({dict}), put, prices, PARTS)
+    if field.validator is not None:
+        raise TypeError(f"{model.__name__}.{field.name} has rules of its own")
+    if kinds <= _ATOMS:
+        return Column(field.name, field.default, kinds, put, field.converter)
+    if field.converter is not None or not kinds <= _TEXTS:
+        raise TypeError(f"{model.__name__}.{field.name} is not of a type that fits a column")
+    hook = converter.hook(version, field.type)
+    json = frozenset({str}) | (kinds & {types.NoneType})
+
+    def convert(value: object) -> object:
+        return None if value is None else hook(value, field.type)
+
+    return Column(field.name, field.default, json, put, functools.lru_cache(_MOST_TEXTS)(convert))

@@ -1,0 +1,103 @@
+"""Whether a message is newer than one that is known, and whether the code beside it is an old one."""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import UTC, datetime
+
+from ..._visible_text import is_invisible
+from ...models import Sms
+
+_CASED = ("Lu", "Ll", "Lt", "Nd")
+_SEPARATORS = frozenset(".,:;/-+'\u2013\u2019\u066b\u066c")
+"""What stands between the digits of one number: of an amount, a time, a date, a phone number."""
+
+
+def normal(text: str) -> str:
+    """Return a text to compare: NFKC, digits of any script as ASCII digits, without what cannot be seen."""
+    plain = unicodedata.normalize("NFKC", text)
+    if plain.isascii() and plain.isprintable():
+        return plain.strip()
+    return "".join(_digit(letter) for letter in plain if not is_invisible(letter)).strip()
+
+
+def _digit(letter: str) -> str:
+    value = unicodedata.decimal(letter, None)
+    return letter if value is None else str(value)
+
+
+def same(one: str | None, other: str | None) -> bool:
+    """Return True if two codes or texts are the same to a reader; None is the same as None only."""
+    if one is None or other is None:
+        return one is other
+    return one == other or normal(one) == normal(other)
+
+
+def stands_in(code: str, text: str) -> bool:
+    """Return True if a code stands as a whole word in a text.
+
+    Digits that belong to a longer number, such as 4821 in 10482130, 48.21 or +62 4821-1000, are no whole
+    word. A letter beside a digit is part of the word in scripts with capitals; others write both without a
+    space between them.
+    """
+    word, where = normal(code).casefold(), normal(text).casefold()
+    start = where.find(word)
+    while start >= 0:
+        end = start + len(word)
+        before, after = where[max(start - 2, 0) : start], where[end : end + 2]
+        if not _goes_on(word[0], before[::-1]) and not _goes_on(word[-1], after):
+            return True
+        start = where.find(word, start + 1)
+    return False
+
+
+def _goes_on(edge: str, beside: str) -> bool:
+    """Return True if a word goes on beyond its edge; ``beside`` are the characters there, nearest first."""
+    if not beside:
+        return False
+    following = beside[0]
+    if following == "_" or unicodedata.category(following) in _CASED:
+        return True
+    if not edge.isdecimal():
+        return following.isalnum()
+    return following in _SEPARATORS and beside[1:2].isdecimal()
+
+
+def compare_times(one: datetime | None, other: datetime | None) -> int:
+    """Return 1 if one time is after the other, -1 if before, 0 if they are equal or one is not known."""
+    if one is None or other is None:
+        return 0
+    first, second = (time if time.tzinfo else time.replace(tzinfo=UTC) for time in (one, other))
+    return (first > second) - (first < second)
+
+
+def is_newer(sms: Sms, known: Sms, *, of_event: bool) -> bool:
+    """Return True if a message is newer than one that is known, any field of which may be None.
+
+    A server that counts messages is believed. Without that a later time is newer. Only the time ``of_event``,
+    a webhook, can also be too early: that of an order is the time of its first message and never moves. Where
+    times say nothing, another code or text is newer.
+    """
+    if sms.revision is not None and known.revision is not None:
+        return sms.revision > known.revision
+    order = compare_times(sms.received_at, known.received_at)
+    if order > 0 or (order < 0 and of_event):
+        return order > 0
+    if known.code is None and known.text is None:
+        return True
+    if sms.text is not None and known.text is not None:
+        if not same(sms.text, known.text):
+            return True
+        return sms.code is not None and not same(sms.code, known.code)
+    return not same(sms.code, known.code)
+
+
+def has_old_code(sms: Sms, known: Sms) -> bool:
+    """Return True if the code beside a newer message is the one that is known.
+
+    The service keeps the last code it found when a message without one arrives. So the known code counts
+    again only if the newer text holds it; the same digits can come twice.
+    """
+    if sms.code is None or known.code is None or sms.text is None or not same(sms.code, known.code):
+        return False
+    return not stands_in(sms.code, sms.text)
