@@ -18,9 +18,8 @@ import pytest
 import smscode
 from smscode import AsyncClient, Client, RateLimits, errors, webhooks
 from smscode.__main__ import main
-from smscode.core.api.error_codes import kind_of_status
 from smscode.core.purchases.states import LATE, VERDICTS
-from smscode.core.retry import TABLE, Action
+from smscode.core.retry import TABLE, Action, kind_of_status
 from smscode.errors import API_ERRORS
 from smscode.models import EndpointGroup
 from smscode.sandbox import Sandbox

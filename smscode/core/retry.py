@@ -12,13 +12,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from enum import Enum
+from typing import TypeVar
 
 from attrs import frozen
 
 from ..errors import API_ERRORS, APIError, InvalidArgumentError, InvalidResponseError, Outcome, SmscodeError
 from .api.call import CallKind
-from .api.error_codes import for_every_code, kind_of_status
 from .timeouts import check_seconds
+
+T = TypeVar("T")
 
 
 class Action(Enum):
@@ -81,6 +83,24 @@ def _in_doubt(pace: RetryPace = RetryPace.BACKOFF) -> Rule:
 
 
 _REFUSED = _always(_STOP, "rejected")
+
+_NOT_REFUSALS = (408, 409, 425, 429)  # they can be said of a request that was carried out, or will be
+
+
+def kind_of_status(status: int) -> str:
+    """Return the kind of failure that a code with this status is, if nothing more is known of the code."""
+    if status >= 500:
+        return "unknown code of a failing service"
+    return "unknown refusal" if status >= 400 and status not in _NOT_REFUSALS else "unknown code"
+
+
+def for_every_code(
+    rows: Mapping[str, T], codes: Mapping[str, tuple[type[APIError], int]] = API_ERRORS
+) -> dict[str, T]:
+    """Return a table with a row for every code: one without a row of its own has the row of its status."""
+    others = {code: rows[kind_of_status(status)] for code, (_, status) in codes.items() if code not in rows}
+    return {**rows, **others}
+
 
 _ROWS: Mapping[str, Rule] = {
     # No answer.

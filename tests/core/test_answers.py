@@ -28,8 +28,7 @@ from smscode import (
 )
 from smscode.core import answers
 from smscode.core.api.call import Response
-from smscode.core.api.error_codes import for_every_code
-from smscode.core.retry import TABLE
+from smscode.core.retry import TABLE, for_every_code
 from smscode.errors import API_ERRORS, Outcome
 
 from .support import CALLS, error_of, read, refusal, respond, success

@@ -13,11 +13,10 @@ from attrs import define, field
 
 from smscode import calls
 from smscode.core.api.call import Answer, Call, CallKind, Request, Response
-from smscode.core.api.error_codes import for_every_code
 from smscode.core.decoding.converter import ApiVersion
 from smscode.core.flow import CallTerms, Effect, EffectReply, Failure, Release, Send, Sleep, flow
 from smscode.core.purchases.states import Doubt
-from smscode.core.retry import TABLE, RetryPace, RetryPolicy
+from smscode.core.retry import TABLE, RetryPace, RetryPolicy, for_every_code
 from smscode.errors import (
     API_ERRORS,
     ConflictError,

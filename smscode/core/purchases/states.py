@@ -19,8 +19,8 @@ from attrs import define, evolve, field, frozen
 from ...errors import ClientStateError, JournalError, Outcome, SmscodeError
 from ...models import ActiveOrder, CreatedOrder, CreatedOrders, Order, OrderStatus
 from ...money import Money
-from ..api.error_codes import for_every_code
 from ..order_status import is_over, known_status
+from ..retry import for_every_code
 from .intents import OrderIntent
 from .records import BoughtOrder, PurchaseRecord, PurchaseState, Writing, another_order, under_way
 

@@ -23,7 +23,6 @@ from smscode import (
     calls,
 )
 from smscode.core import retry
-from smscode.core.api.error_codes import for_every_code
 from smscode.core.purchases import records as records
 from smscode.core.purchases.records import (
     BoughtOrder,
@@ -46,6 +45,7 @@ from smscode.core.purchases.states import (
     recovered,
     row_after,
 )
+from smscode.core.retry import for_every_code
 from smscode.models import ActiveOrder, CreatedOrder
 from smscode.money import FxRate
 
