@@ -15,7 +15,7 @@ import attrs
 from attrs import define, field, frozen
 
 from ..errors import APIError, RateLimitError, SmscodeError, TempBannedError
-from . import answers, reconcile
+from . import answers, order_endings
 from .api.call import Answer, Call, CallKind, Request, Response
 from .call_events import CallReporter
 from .decoding.converter import ApiVersion
@@ -242,15 +242,15 @@ def _reconciled(call: Call[T], terms: CallTerms, error: SmscodeError) -> Flow[An
     Returns its answer if it was carried out, None if the order still waits for it. Raises `ConflictError`
     when the order ended otherwise, and the ``error`` itself when nothing can be learned.
     """
-    order_call, balance_call = reconcile.reads(call)
+    order_call, balance_call = order_endings.reads_to_settle(call)
     try:
         found = yield from flow(order_call, terms)
-        state = reconcile.judge(call, found.data, found.date)
+        state = order_endings.settled_state(call, found.data, found.date)
         if state == "waiting":
             return None
         if state == "done":
             account = None if balance_call is None else (yield from flow(balance_call, terms))
-            return cast("Answer[T]", reconcile.result(found, account))
+            return cast("Answer[T]", order_endings.lost_answer(found, account))
     except SmscodeError:
         raise error from error.__cause__
-    raise reconcile.conflict(found.data, error)
+    raise order_endings.ended_otherwise(found.data, error)
