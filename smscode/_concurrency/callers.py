@@ -37,10 +37,10 @@ def heal() -> None:
 class AsyncCaller:
     """One call: what it holds, and whether it can still give that back.
 
-    ``lease`` is its place in a rate limit and ``lane`` its connection, each written before it is taken.
+    ``lease`` is its place in a rate limit and ``connection`` its connection, each written before it is taken.
     """
 
-    __slots__ = ("_finished", "_run", "lane", "lease")
+    __slots__ = ("_finished", "_run", "connection", "lease")
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class AsyncCaller:
         if _unfinished:
             heal()  # limits are shared with the synchronous clients of the process
         self.lease: Lease | None = None
-        self.lane: object = None
+        self.connection: object = None
         self._run = run_here()
         self._finished = False
 
@@ -80,10 +80,10 @@ class AsyncCaller:
 class Caller:
     """One call: what it holds, and whether it can still give that back.
 
-    ``lease`` is its place in a rate limit and ``lane`` its connection, each written before it is taken.
+    ``lease`` is its place in a rate limit and ``connection`` its connection, each written before it is taken.
     """
 
-    __slots__ = ("_break_off", "_crew", "_finished", "_frame", "_give_back", "lane", "lease")
+    __slots__ = ("_break_off", "_crew", "_finished", "_frame", "_give_back", "connection", "lease")
 
     def __init__(
         self, give_back: Callable[[Caller], object], break_off: Callable[[Caller], object] | None = None
@@ -96,7 +96,7 @@ class Caller:
         if _unfinished:
             heal()
         self.lease: Lease | None = None
-        self.lane: object = None
+        self.connection: object = None
         self._give_back = give_back
         self._break_off = break_off
         self._finished = False

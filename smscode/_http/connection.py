@@ -1,4 +1,4 @@
-"""A lane: one connection of httpx's stack, without its pool. By hand in both flavours with equal names."""
+"""A handler: one connection of httpx's stack, without its pool. By hand in both flavours with equal names."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ reconnect each time."""
 _LIMITS = httpx.Limits(keepalive_expiry=KEEPALIVE_EXPIRY)
 
 
-class AsyncLane(Protocol):
+class AsyncRequestHandler(Protocol):
     """A way for requests. One that is ``bounded`` can be left at the deadline, whatever it does just then."""
 
     @property
@@ -39,7 +39,7 @@ class AsyncLane(Protocol):
         ...
 
 
-class Lane(Protocol):
+class RequestHandler(Protocol):
     """A way for requests. One that is ``bounded`` looks at the deadline by itself."""
 
     @property
@@ -56,16 +56,16 @@ class Lane(Protocol):
         ...
 
 
-class AsyncLaneTransport(httpx.AsyncBaseTransport):
+class AsyncHandlerTransport(httpx.AsyncBaseTransport):
     """A transport of this package that has a lane below, which is used without httpx's values between."""
 
-    lane: AsyncLane
+    handler: AsyncRequestHandler
 
 
-class LaneTransport(httpx.BaseTransport):
+class HandlerTransport(httpx.BaseTransport):
     """A transport of this package that has a lane below, which is used without httpx's values between."""
 
-    lane: Lane
+    handler: RequestHandler
 
 
 class AsyncHttpConnection:
@@ -94,7 +94,7 @@ class AsyncHttpConnection:
         if mocking.async_mocked():
             self._mocked = True
             response = await self._transport.handle_async_request(messages.for_caller(request))
-            return messages.LaneResponse(response.status_code, response.headers.raw, response.stream)
+            return messages.from_caller(response)
         return await self._connection.handle_async_request(request)
 
     def until(self, deadline: float) -> None:
@@ -150,9 +150,7 @@ class HttpConnection:
         if mocking.sync_mocked():
             self._mocked = True
             response = self._transport.handle_request(messages.for_caller(request))
-            return messages.LaneResponse(
-                response.status_code, response.headers.raw, cast(Any, response.stream)
-            )
+            return messages.from_caller(response)
         return self._connection.handle_request(request)
 
     def until(self, deadline: float) -> None:

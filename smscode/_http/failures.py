@@ -1,4 +1,4 @@
-"""Why an exchange failed, in words that hold no secret: the host, the system's reason, a proxy's answer.
+"""What an exception from the HTTP stack means for the request, and why the exchange failed, without secrets.
 
 The text of an exception from below is not passed on as it is: it may quote headers, URLs with passwords, or
 what a server sent. Only what is known to be harmless is taken out of it.
@@ -12,10 +12,20 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import cast
+from typing import Literal, cast
 from urllib.parse import unquote
+
+import httpcore
+import httpx
+
+from .._concurrency import STREAM_ERRORS
+from ..core.decoding.body import BodyError
+from ..core.flow import Failure
+from ..core.purchases.states import Doubt
+from ..core.ratelimit.limiter import Lease
+from ..errors import ConfigurationError, SmscodeError
 
 _LONGEST = 120
 _STATUS_LINE = re.compile(r"[1-5][0-9]{2}(?: .*)?")
@@ -28,7 +38,184 @@ _LIBRARIES = frozenset(
     {"smscode", "httpx", "httpcore", "h11", "anyio", "asyncio", "trio", "ssl", "socket", "aiohttp"}
 )
 _HIDDEN = "[removed]"
+_BROKEN: tuple[type[Exception], ...] = (
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.TimeoutException,
+    httpx.TransportError,
+    httpx.DecodingError,
+    ssl.SSLError,
+    OSError,
+    *STREAM_ERRORS,
+)
+
+_NEVER_SENT = (
+    httpcore.ConnectError,
+    httpcore.ConnectTimeout,
+    httpcore.ProxyError,
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+)
+_NEVER_POSSIBLE = (
+    httpcore.LocalProtocolError,
+    httpx.LocalProtocolError,
+    httpx.UnsupportedProtocol,
+    httpx.InvalidURL,
+    UnicodeEncodeError,
+)
+_TIMED_OUT = (TimeoutError, httpcore.TimeoutException, httpx.TimeoutException)
+_FIRST_BYTE = ".send_request_headers.started"  # of http11, or of http2 in a caller's own transport
+_ANSWERED = ".receive_response_headers.complete"
+PROXY_REFUSED = (httpcore.ProxyError, httpx.ProxyError)
+_CONNECTING = frozenset(
+    {
+        "connection.connect_tcp.started",
+        "connection.connect_unix_socket.started",
+        "socks.connect_tcp.started",
+    }
+)
 _TEMPORARY: int = getattr(socket, "EAI_AGAIN", 0)
+
+
+class SendProgress:
+    """How far an exchange got, by the events of the connection below httpx.
+
+    A transport that reports no events leaves only the kind of exception to judge by, so a request
+    given to one counts as sent until something else is known.
+    """
+
+    def __init__(
+        self, doubt: Doubt, lease: Lease | None = None, origin: httpcore.Origin | None = None
+    ) -> None:
+        """Follow an exchange; its first byte raises ``doubt`` and marks the ``lease`` as sent.
+
+        ``origin`` is the service: a connection to anything else goes to a proxy.
+        """
+        self._doubt = doubt
+        self._lease = lease
+        self._before = doubt.raised
+        self._noted = False
+        self._sent = False
+        self._connected = False
+        self._answered = False
+        self._service = address(origin.host, origin.port) if origin is not None else ""
+        self._peer = ""
+        self._tunnel = False
+        self._own = False
+        self._proxy_secrets: tuple[str, ...] = ()
+
+    def begin(self, *, reports: bool) -> None:
+        """Return the request to a transport that surely reports events, or perhaps does not."""
+        self._own = reports
+        if not reports:
+            self._mark(sent=True, doubtful=True)
+
+    def note(self, event: str, info: Mapping[str, object]) -> None:
+        """Note an event; those of a proxy's CONNECT are not about the request itself."""
+        if not self._noted:
+            self._noted = True
+            self._mark(sent=False, doubtful=self._before)
+        if event in _CONNECTING:
+            self._connected = True
+            self._peer = address(info.get("host"), info.get("port"))
+        elif event.endswith(_ANSWERED):
+            self._answered = True
+        elif event.endswith(_FIRST_BYTE):
+            request = info.get("request")
+            if getattr(request, "method", None) == b"CONNECT":
+                self._note_proxy(getattr(request, "headers", ()))
+            else:
+                self._sent = True
+                self._mark(sent=True, doubtful=True)
+
+    def _note_proxy(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Keep what a proxy was told in confidence, to take it out of what the proxy answers."""
+        self._tunnel = True
+        for name, value in headers:
+            if name.lower() == b"proxy-authorization":
+                self._proxy_secrets = proxy_secrets(value)
+
+    def _mark(self, *, sent: bool, doubtful: bool) -> None:
+        self._doubt.raised = doubtful
+        if sent and self._doubt.forbidden is not None:
+            raise self._doubt.forbidden  # before the first byte
+        if self._lease is not None:
+            self._lease.sent = sent
+
+    def refused(self, error: SmscodeError) -> Failure:
+        """Return what an error of this package from below means for the request: trying again cannot help."""
+        if error.outcome != "not_sent":
+            return Failure("transport failed", error.message, raised=error)
+        self._mark(sent=False, doubtful=self._before)
+        return Failure("cannot be sent", error.message, raised=error)
+
+    def failure(self, error: Exception) -> Failure:
+        """Return what an exception means for the request."""
+        if isinstance(error, BodyError):
+            return Failure(error.trouble, error.reason)
+        if isinstance(error, _NEVER_POSSIBLE):
+            # No cause: these exceptions quote the headers, and the token is one of them.
+            return Failure("cannot be sent", f"The request cannot be sent ({type(error).__name__}).")
+        forget_frames(error)
+        refusal = self._refusal(error)
+        silence(error, self._proxy_secrets)
+        if not isinstance(error, _BROKEN):
+            if self._noted and not self._sent:
+                return self._unusable(error)
+            # A defect below, or in a caller's own transport or hooks: trying again cannot help.
+            return Failure("transport failed", f"The transport failed ({type(error).__name__}).", cause=error)
+        distrusted = distrust(error)
+        if distrusted is not None and not self._sent:
+            why = f": {distrusted}" if distrusted else ""
+            return Failure(
+                "cannot be sent", f"The service's certificate cannot be verified{why}.", cause=error
+            )
+        timed_out = isinstance(error, _TIMED_OUT)
+        said = reason(error)
+        why = f": {said}" if said else ""
+        when = " in time" if timed_out else ""
+        if not self._sent if self._noted else isinstance(error, _NEVER_SENT):
+            message = f"No connection{self._where}{when}{why} ({type(error).__name__})."
+            return Failure("not sent", refusal or message, timed_out, error)
+        reused = self._noted and not self._connected and not self._answered and not timed_out
+        kind: Literal["kept-alive connection broke", "connection broke"] = (
+            "kept-alive connection broke" if reused else "connection broke"
+        )
+        return Failure(kind, f"No answer{when}{why} ({type(error).__name__}).", timed_out, error)
+
+    def _unusable(self, error: Exception) -> Failure:
+        """Return what a defect before the first byte means, such as an event loop that cannot connect."""
+        self._mark(sent=False, doubtful=self._before)
+        *_, first = causes(error)
+        message = (
+            f"No connection can be made here ({type(first).__name__}): the transport, or the event loop that "
+            "it runs on, cannot be used."
+        )
+        if not self._own:
+            return Failure("cannot be sent", message, cause=error)
+        raised = ConfigurationError(message)
+        raised.__cause__ = error
+        return Failure("cannot be sent", message, raised=raised)
+
+    @property
+    def _where(self) -> str:
+        """What no connection was made to, as far as that is known."""
+        if not self._peer:
+            return f" to {self._service}" if self._service else ""
+        if not self._service or self._peer == self._service:
+            return f" to {self._peer}"
+        return f" {'through' if self._tunnel else 'to'} the proxy {self._peer}"
+
+    def _refusal(self, error: Exception) -> str:
+        """Return what a proxy refuses, empty if that is not what happened."""
+        if not isinstance(error, PROXY_REFUSED):
+            return ""
+        answer = proxy_answer(error, self._proxy_secrets)
+        proxy = f"The proxy {self._peer}" if self._peer else "The proxy"
+        return f"{proxy} refuses ({answer})." if answer else ""
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

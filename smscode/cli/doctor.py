@@ -13,7 +13,7 @@ import typer
 from attrs import asdict, frozen
 
 from .. import calls
-from .._http.messages import environment_proxy
+from .._http.environment import environment_proxy
 from .._sync.client import Client
 from .._version import DISTRIBUTION, VERSION
 from ..errors import (

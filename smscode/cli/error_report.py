@@ -8,8 +8,7 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from .._http.failures import causes
-from .._http.messages import PROXY_REFUSED
+from .._http.failures import PROXY_REFUSED, causes
 from ..errors import (
     CancelTooEarlyError,
     ConfigurationError,

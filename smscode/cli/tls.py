@@ -11,7 +11,7 @@ import httpcore
 from attrs import frozen
 
 from .._http import failures, tcp
-from .._http.messages import ssl_context
+from .._http.environment import ssl_context
 
 _PATIENCE = 10.0
 _DAY = 86_400

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Protocol
 import httpcore
 import httpx
 
-from .._http import messages, mocking
-from .._http.connection import KEEPALIVE_EXPIRY, AsyncLaneTransport
+from .._http import environment, messages, mocking
+from .._http.connection import KEEPALIVE_EXPIRY, AsyncHandlerTransport
 from ..errors import ConfigurationError
 
 try:
@@ -52,13 +52,13 @@ _PROXY_SCHEMES = ("http", "https")
 _FRAMING = (b"content-length", b"transfer-encoding")
 
 
-class _Tell(Protocol):
+class _Trace(Protocol):
     """Receives the events that httpcore would report, by which it is known whether a request was sent."""
 
     async def __call__(self, event: str, info: Mapping[str, object]) -> None: ...
 
 
-_TELL: ContextVar[_Tell] = ContextVar("smscode_aiohttp_tell")
+_TRACE: ContextVar[_Trace] = ContextVar("smscode_aiohttp_tell")
 
 
 def transport(
@@ -80,11 +80,11 @@ async def _ignore(event: str, info: Mapping[str, object]) -> None:
     """Ignore the events of a request whose sender does not want them."""
 
 
-class _Transport(AsyncLaneTransport):
+class _Transport(AsyncHandlerTransport):
     """What any httpx client can use; a client of this package goes straight to the lane below."""
 
     def __init__(self, ssl_context: ssl.SSLContext | None, proxy: str | None) -> None:
-        self.lane = _Lane(ssl_context, proxy)
+        self.handler = _Handler(ssl_context, proxy)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request as httpx has it."""
@@ -94,7 +94,7 @@ class _Transport(AsyncLaneTransport):
             port=request.url.port,
             target=request.url.raw_path,
         )
-        response = await self.lane.handle_async_request(
+        response = await self.handler.handle_async_request(
             httpcore.Request(
                 request.method,
                 url,
@@ -108,10 +108,10 @@ class _Transport(AsyncLaneTransport):
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self.lane.aclose()
+        await self.handler.aclose()
 
 
-class _Lane:
+class _Handler:
     bounded = True
 
     def __init__(self, ssl_context: ssl.SSLContext | None, proxy: str | None) -> None:
@@ -127,36 +127,37 @@ class _Lane:
         written = _written(request, await _body(request))
         extensions = messages.extensions_of(request)
         limits: Mapping[str, float | None] = extensions.get("timeout", {})
-        tell: _Tell = extensions.get("trace", _ignore)
+        trace: _Trace = extensions.get("trace", _ignore)
         try:
-            connection = await self._connect(request.url, tell, limits.get("connect"))
+            connection = await self._connect(request.url, trace, limits.get("connect"))
             try:
-                await tell("http11.send_request_headers.started", {})
+                await trace("http11.send_request_headers.started", {})
                 message, payload = await _exchange(connection, written, limits.get("read"))
-                await tell("http11.receive_response_headers.complete", {})
+                await trace("http11.receive_response_headers.complete", {})
             except BaseException:
                 connection.close()
                 raise
         except _FAILURES as error:
             failure = _failure(error)
         else:
-            return messages.LaneResponse(message.code, list(message.raw_headers), _Body(connection, payload))
+            headers = list(message.raw_headers)
+            return httpcore.Response(message.code, headers=headers, content=_Body(connection, payload))
         raise failure
 
-    async def _connect(self, url: httpcore.URL, tell: _Tell, seconds: float | None) -> Connection:
+    async def _connect(self, url: httpcore.URL, trace: _Trace, seconds: float | None) -> Connection:
         """Return a connection on which nothing waits that could be taken for the answer."""
         way = self._ways.get((url.scheme, url.host, url.port)) or self._way(url)
         connector = self._connector
         assert connector is not None
         timeout = _timeout(seconds)
-        before = _TELL.set(tell)
+        before = _TRACE.set(trace)
         try:
             connection = await connector.connect(way, [], timeout)
             while connection.protocol is not None and connection.protocol.should_close:
                 connection.close()
                 connection = await connector.connect(way, [], timeout)
         finally:
-            _TELL.reset(before)
+            _TRACE.reset(before)
         return connection
 
     def _way(self, url: httpcore.URL) -> aiohttp.ClientRequest:
@@ -164,7 +165,7 @@ class _Lane:
         scheme, host = url.scheme.decode("ascii"), url.host.decode("ascii")
         shown = f"[{host}]" if ":" in host else host
         origin = f"{scheme}://{shown}" if url.port is None else f"{scheme}://{shown}:{url.port}"
-        proxy = self._proxy or messages.environment_proxy(origin, _PROXY_SCHEMES)
+        proxy = self._proxy or environment.environment_proxy(origin, _PROXY_SCHEMES)
         if proxy is not None and not (proxy.startswith(("http://", "https://")) and scheme == "https"):
             raise ConfigurationError(
                 "aiohttp only speaks to HTTP proxies, and here only for https: leave its transport out."
@@ -177,7 +178,7 @@ class _Lane:
             self._connector = _Connector(
                 limit=0,  # the client's own gate stands in front
                 keepalive_timeout=KEEPALIVE_EXPIRY,
-                ssl=self._ssl_context or messages.ssl_context(origin),
+                ssl=self._ssl_context or environment.ssl_context(origin),
             )
         address = URL.build(scheme=scheme, host=host, port=url.port)
         way = aiohttp.ClientRequest("GET", address, loop=loop, proxy=None if proxy is None else URL(proxy))
@@ -202,7 +203,7 @@ class _Connector(aiohttp.TCPConnector):
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> ResponseHandler:
         peer = req.proxy or req.url
-        await _TELL.get()("connection.connect_tcp.started", {"host": peer.host, "port": peer.port})
+        await _TRACE.get()("connection.connect_tcp.started", {"host": peer.host, "port": peer.port})
         return await super()._create_connection(req, traces, timeout)
 
 

@@ -12,7 +12,7 @@ from ..core.timeouts import check_seconds
 from ..errors import ConfigurationError
 from ..receiver import WebhookReceiver
 from ..webhooks import LARGEST_BODY
-from ._webhook_listeners import DEFAULT_PATH, Audience, Callback
+from ._webhook_listeners import DEFAULT_PATH, Callback, WebhookListeners
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -38,17 +38,17 @@ def add_webhook(
             'The webhook endpoint needs aiohttp: pip install "smscode-async[aiohttp]"'
         ) from None
     seconds = check_seconds("shutdown_timeout", shutdown_timeout)
-    receiver, audience = WebhookReceiver(secret), Audience(to)
+    receiver, listeners = WebhookReceiver(secret), WebhookListeners(to)
     running: set[asyncio.Task[None]] = set()
 
     async def serve(request: web.Request) -> web.Response:
         answer = receiver.refuse(request.method, request.raw_headers)
         if answer is None:
             answer = receiver.receive(request.raw_headers, await _read(request))
-        event = audience.hear(answer)
+        event = listeners.notify_clients(answer)
         if event is not None:
             # Not in this task: aiohttp serves the next request of a connection only when it ends.
-            task = asyncio.create_task(audience.tell(event))
+            task = asyncio.create_task(listeners.run_callbacks(event))
             running.add(task)
             task.add_done_callback(running.discard)
         return web.Response(status=answer.status, body=answer.reason.encode(), headers=answer.headers)

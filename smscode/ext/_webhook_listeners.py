@@ -30,7 +30,7 @@ _THREADS: RunVar[anyio.CapacityLimiter] = RunVar("smscode_webhook_threads")
 _log = logging.getLogger("smscode.webhooks")
 
 
-class Audience:
+class WebhookListeners:
     """The clients and functions that are told of the events of one endpoint."""
 
     def __init__(self, to: Sequence[AsyncClient | Client | Callback]) -> None:
@@ -47,7 +47,7 @@ class Audience:
             else:
                 raise arguments.wrong("to", "a client or a function that takes the event", one)
 
-    def hear(self, answer: WebhookAnswer) -> Event | None:
+    def notify_clients(self, answer: WebhookAnswer) -> Event | None:
         """Notify the clients, which takes no time; return the event to call the functions with."""
         if answer.error is not None or answer.status == HTTPStatus.LENGTH_REQUIRED:
             _log.warning("A webhook was refused with %d: %s", answer.status, answer.reason)
@@ -57,7 +57,7 @@ class Audience:
             client.notify(answer.event)
         return answer.event if self.callbacks else None
 
-    async def tell(self, event: Event) -> None:
+    async def run_callbacks(self, event: Event) -> None:
         """Call all functions at once, however long they take; what they raise is logged."""
         async with anyio.create_task_group() as tasks:
             for callback in self.callbacks:

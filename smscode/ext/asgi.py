@@ -10,7 +10,7 @@ from .._async.client import AsyncClient
 from .._sync.client import Client
 from ..receiver import WebhookAnswer, WebhookReceiver
 from ..webhooks import LARGEST_BODY
-from ._webhook_listeners import Audience, Callback
+from ._webhook_listeners import Callback, WebhookListeners
 
 __all__ = ["WebhookApp", "webhook_app"]
 
@@ -22,9 +22,9 @@ AsgiSend: TypeAlias = Callable[[AsgiMessage], Awaitable[None]]
 class WebhookApp:
     """The ASGI application that `webhook_app` makes; on asyncio or trio, at any path."""
 
-    def __init__(self, receiver: WebhookReceiver, audience: Audience) -> None:
+    def __init__(self, receiver: WebhookReceiver, listeners: WebhookListeners) -> None:
         self._receiver = receiver
-        self._audience = audience
+        self._listeners = listeners
 
     async def __call__(self, scope: AsgiMessage, receive: AsgiReceive, send: AsgiSend) -> None:
         """Serve one request; the application's start and end are nothing to it."""
@@ -43,13 +43,13 @@ class WebhookApp:
             if body is None:
                 return
             answer = self._receiver.receive(headers, body)
-        event = self._audience.hear(answer)
+        event = self._listeners.notify_clients(answer)
         # The event is believed, whether or not the sender is still there to hear that.
         with contextlib.suppress(OSError):
             await _answer(send, answer)
         # The request is over for its sender; this task goes on, and the server waits for it when it stops.
         if event is not None:
-            await self._audience.tell(event)
+            await self._listeners.run_callbacks(event)
 
 
 async def _live(receive: AsgiReceive, send: AsgiSend) -> None:
@@ -93,4 +93,4 @@ def webhook_app(*to: AsyncClient | Client | Callback, secret: str | Sequence[str
     ``secret`` is the account's webhook secret, or several while one replaces another. Raises
     `InvalidArgumentError` without one.
     """
-    return WebhookApp(WebhookReceiver(secret), Audience(to))
+    return WebhookApp(WebhookReceiver(secret), WebhookListeners(to))

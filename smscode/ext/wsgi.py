@@ -13,7 +13,7 @@ from .._sync.client import Client
 from ..errors import InvalidArgumentError
 from ..receiver import WebhookAnswer, WebhookReceiver
 from ..webhooks import LARGEST_BODY, Event
-from ._webhook_listeners import Audience, Callback, is_async, report
+from ._webhook_listeners import Callback, WebhookListeners, is_async, report
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -34,9 +34,9 @@ _NO_LENGTH = WebhookAnswer(
 class WebhookApp:
     """The WSGI application that `webhook_app` makes; at any path, in any number of threads."""
 
-    def __init__(self, receiver: WebhookReceiver, audience: Audience) -> None:
+    def __init__(self, receiver: WebhookReceiver, listeners: WebhookListeners) -> None:
         self._receiver = receiver
-        self._audience = audience
+        self._listeners = listeners
         # Its threads start with the first events, so a server may fork before that.
         self._threads = ThreadPoolExecutor(_MOST_THREADS, "smscode-webhooks")
 
@@ -48,9 +48,9 @@ class WebhookApp:
         if answer is None:
             body = _read(environ)
             answer = _NO_LENGTH if body is None else self._receiver.receive(headers, body)
-        event = self._audience.hear(answer)
+        event = self._listeners.notify_clients(answer)
         if event is not None:
-            for callback in self._audience.callbacks:
+            for callback in self._listeners.callbacks:
                 try:
                     self._threads.submit(_tell, callback, event)
                 except RuntimeError as error:  # closed, or the interpreter ends
@@ -124,7 +124,7 @@ def webhook_app(*to: AsyncClient | Client | Callback, secret: str | Sequence[str
     ``secret`` is the account's webhook secret, or several while one replaces another. Raises
     `InvalidArgumentError` without one, and for an ``async def``.
     """
-    audience = Audience(to)
-    if any(map(is_async, audience.callbacks)):
+    listeners = WebhookListeners(to)
+    if any(map(is_async, listeners.callbacks)):
         raise InvalidArgumentError("to: expected plain functions; for async ones there is smscode.ext.asgi.")
-    return WebhookApp(WebhookReceiver(secret), audience)
+    return WebhookApp(WebhookReceiver(secret), listeners)

@@ -19,7 +19,7 @@ from smscode import AsyncClient, Client, NetworkError, RequestTimeoutError, Retr
 from smscode._clock import RealTime
 from smscode._http import tcp
 from smscode._http.connection import HttpConnection
-from smscode._http.messages import ssl_context
+from smscode._http.environment import ssl_context
 from smscode.cli import tls
 
 from ..concurrency import RawServer, raw_server

@@ -192,7 +192,7 @@ def test_without_a_fallback_nothing_is_sent_while_redis_is_away(
         process = service.begin(fallback=0)
         service.goes_on()
         server.stop()
-        until(lambda: process.budget._away and process.bucket.waiting == 1)
+        until(lambda: process.budget._unreachable and process.bucket.waiting == 1)
         sent = len(service.arrivals)
         slots = process.bucket._slots
         until(lambda: slots._retry == shared._LONGEST_RETRY)  # type: ignore[attr-defined]  # leased slots have it
