@@ -10,8 +10,7 @@ from .._async.client import AsyncClient
 from .._sync.client import Client
 from ..core.timeouts import check_seconds
 from ..errors import ConfigurationError
-from ..receiver import WebhookReceiver
-from ..webhooks import LARGEST_BODY
+from ..receiver import DeliveryBody, WebhookReceiver
 from ._webhook_listeners import DEFAULT_PATH, Callback, WebhookListeners
 
 if TYPE_CHECKING:
@@ -27,9 +26,12 @@ def add_webhook(
 ) -> None:
     """Add a route to an application that receives the account's webhooks at ``path``.
 
-    For ``to`` and ``secret`` see `smscode.ext.asgi.webhook_app`. When the application ends, functions that
-    still run have ``shutdown_timeout`` seconds left, then they are cancelled; add a client's own clean-up
-    before this, so that it is still open then.
+    ``to`` and ``secret`` are those of `smscode.ext.asgi.webhook_app`. When the application ends, functions
+    that still run have ``shutdown_timeout`` seconds (default 10) before they are cancelled. Add a client's
+    own clean-up before this, so that the client is still open then.
+
+    Raises `ConfigurationError` without the ``aiohttp`` extra, and `InvalidArgumentError` like `webhook_app`
+    and for a ``shutdown_timeout`` that is no positive number.
     """
     try:
         from aiohttp import web
@@ -47,7 +49,8 @@ def add_webhook(
             answer = receiver.receive(request.raw_headers, await _read(request))
         event = listeners.notify_clients(answer)
         if event is not None:
-            # Not in this task: aiohttp serves the next request of a connection only when it ends.
+            # In a task of its own, because aiohttp serves the next request of this connection after this one
+            # ends.
             task = asyncio.create_task(listeners.run_callbacks(event))
             running.add(task)
             task.add_done_callback(running.discard)
@@ -66,10 +69,9 @@ def add_webhook(
 
 
 async def _read(request: web.Request) -> bytes:
-    """Read the body, of one that is too large only enough to tell."""
-    body = bytearray()
+    """Read the body, as far as it is worth reading."""
+    body = DeliveryBody()
     async for piece in request.content.iter_any():
-        body += piece
-        if len(body) > LARGEST_BODY:
+        if not body.feed(piece):
             break
     return bytes(body)
