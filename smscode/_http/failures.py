@@ -1,7 +1,7 @@
 """What an exception from the HTTP stack means for the request, and why the exchange failed, without secrets.
 
-The text of an exception from below is not passed on as it is: it may quote headers, URLs with passwords, or
-what a server sent. Only what is known to be harmless is taken out of it.
+The text of such an exception is not passed on: it may quote headers, URLs with passwords, or what a server
+sent. Only parts that are known to be harmless are used.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ..errors import ConfigurationError, SmscodeError
 
 _LONGEST = 120
 _STATUS_LINE = re.compile(r"[1-5][0-9]{2}(?: .*)?")
-# What httpcore says of a SOCKS proxy; these texts hold nothing of the request.
+# What httpcore says about a SOCKS proxy; these texts contain nothing of the request.
 _SOCKS = re.compile(
     r"Proxy Server could not connect: [A-Za-z -]+|Invalid username/password|Requested [A-Za-z0-9 /,-]+"
 )
@@ -81,18 +81,18 @@ _TEMPORARY: int = getattr(socket, "EAI_AGAIN", 0)
 
 
 class SendProgress:
-    """How far an exchange got, by the events of the connection below httpx.
+    """How far an exchange got, by the trace events of httpcore.
 
-    A transport that reports no events leaves only the kind of exception to judge by, so a request
-    given to one counts as sent until something else is known.
+    A caller's own transport may report no events. Then only the class of the exception is known, so a request
+    counts as sent unless that class says otherwise.
     """
 
     def __init__(
         self, doubt: Doubt, lease: Lease | None = None, origin: httpcore.Origin | None = None
     ) -> None:
-        """Follow an exchange; its first byte raises ``doubt`` and marks the ``lease`` as sent.
+        """Follow an exchange. Its first byte raises ``doubt``, and marks the ``lease`` as sent.
 
-        ``origin`` is the service: a connection to anything else goes to a proxy.
+        ``origin`` is the address of the service: a connection to another address is one to a proxy.
         """
         self._doubt = doubt
         self._lease = lease
@@ -108,13 +108,13 @@ class SendProgress:
         self._proxy_secrets: tuple[str, ...] = ()
 
     def begin(self, *, reports: bool) -> None:
-        """Return the request to a transport that surely reports events, or perhaps does not."""
+        """Start the exchange, on a transport that reports events for certain (``reports``), or perhaps."""
         self._own = reports
         if not reports:
             self._mark(sent=True, doubtful=True)
 
     def note(self, event: str, info: Mapping[str, object]) -> None:
-        """Note an event; those of a proxy's CONNECT are not about the request itself."""
+        """Note a trace event. Those of a CONNECT to a proxy do not concern the request itself."""
         if not self._noted:
             self._noted = True
             self._mark(sent=False, doubtful=self._before)
@@ -132,7 +132,7 @@ class SendProgress:
                 self._mark(sent=True, doubtful=True)
 
     def _note_proxy(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Keep what a proxy was told in confidence, to take it out of what the proxy answers."""
+        """Remember the credentials that were sent to a proxy, to remove them from its answer."""
         self._tunnel = True
         for name, value in headers:
             if name.lower() == b"proxy-authorization":
@@ -141,12 +141,12 @@ class SendProgress:
     def _mark(self, *, sent: bool, doubtful: bool) -> None:
         self._doubt.raised = doubtful
         if sent and self._doubt.forbidden is not None:
-            raise self._doubt.forbidden  # before the first byte
+            raise self._doubt.forbidden  # in time: the first byte is sent after this returns
         if self._lease is not None:
             self._lease.sent = sent
 
     def refused(self, error: SmscodeError) -> Failure:
-        """Return what an error of this package from below means for the request: trying again cannot help."""
+        """Return what an error of this package, raised below, means for the request: it is not repeated."""
         if error.outcome != "not_sent":
             return Failure("transport failed", error.message, raised=error)
         self._mark(sent=False, doubtful=self._before)
@@ -157,7 +157,7 @@ class SendProgress:
         if isinstance(error, BodyError):
             return Failure(error.trouble, error.reason)
         if isinstance(error, _NEVER_POSSIBLE):
-            # No cause: these exceptions quote the headers, and the token is one of them.
+            # Without a cause, because these exceptions quote headers, and the token is in one.
             return Failure("cannot be sent", f"The request cannot be sent ({type(error).__name__}).")
         forget_frames(error)
         refusal = self._refusal(error)
@@ -165,7 +165,7 @@ class SendProgress:
         if not isinstance(error, _BROKEN):
             if self._noted and not self._sent:
                 return self._unusable(error)
-            # A defect below, or in a caller's own transport or hooks: trying again cannot help.
+            # A defect, perhaps of the caller's own transport or hooks: it is not repeated.
             return Failure("transport failed", f"The transport failed ({type(error).__name__}).", cause=error)
         distrusted = distrust(error)
         if distrusted is not None and not self._sent:
@@ -202,7 +202,7 @@ class SendProgress:
 
     @property
     def _where(self) -> str:
-        """What no connection was made to, as far as that is known."""
+        """The address that could not be connected to, as words for a message; empty if it is not known."""
         if not self._peer:
             return f" to {self._service}" if self._service else ""
         if not self._service or self._peer == self._service:
@@ -210,7 +210,7 @@ class SendProgress:
         return f" {'through' if self._tunnel else 'to'} the proxy {self._peer}"
 
     def _refusal(self, error: Exception) -> str:
-        """Return what a proxy refuses, empty if that is not what happened."""
+        """Return the refusal of a proxy as a sentence, empty if no proxy refused."""
         if not isinstance(error, PROXY_REFUSED):
             return ""
         answer = proxy_answer(error, self._proxy_secrets)
@@ -219,7 +219,7 @@ class SendProgress:
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and all that led to it, the members of groups included, each once."""
+    """Yield an exception and all its causes and contexts, the members of groups included, each once."""
     seen: set[int] = set()
     left: list[BaseException | None] = [error]
     while left:
@@ -234,10 +234,10 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def forget_frames(error: BaseException) -> None:
-    """Drop the frames of the HTTP libraries from an exception and its causes.
+    """Remove the frames of the HTTP libraries from the tracebacks of an exception and its causes.
 
-    Their local variables hold the request's bytes: whoever prints tracebacks with local variables would
-    print the token with them. The frames of a caller's own transport stay, to find its defects by.
+    Their local variables hold the request's bytes, so a traceback printed with local variables would show the
+    token. The frames of a caller's own transport stay, so that its defects can be found.
     """
     for cause in causes(error):
         cause.__traceback__ = _without_libraries(cause.__traceback__)
@@ -253,9 +253,9 @@ def _without_libraries(frames: TracebackType | None) -> TracebackType | None:
 
 
 def reason(error: BaseException) -> str:
-    """Return what the system says of a failure; empty where it says nothing.
+    """Return the system's reasons for a failure, empty if there is none.
 
-    A host with several addresses may fail in several ways: all of them are named.
+    Each address of a host may fail for another reason: all of them are named.
     """
     found = [_reason(cause) for cause in causes(error)]
     return ", ".join(dict.fromkeys(said for said in found if said))
@@ -265,16 +265,16 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return ""  # see `distrust`
     if isinstance(error, ssl.SSLError):
-        told: str | None = getattr(error, "reason", None)  # only OpenSSL's own errors have it
-        return f"TLS: {told.replace('_', ' ').lower()}" if told else ""
+        openssl: str | None = getattr(error, "reason", None)  # only OpenSSL's own errors have it
+        return f"TLS: {openssl.replace('_', ' ').lower()}" if openssl else ""
     if isinstance(error, socket.gaierror):
         return "name cannot be looked up now" if error.errno == _TEMPORARY else "name not known"
-    # Not the exception's own text, which may be a caller's.
+    # Not the exception's own text, which may be that of a caller's own transport.
     return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else ""
 
 
 def distrust(error: BaseException) -> str | None:
-    """Return why a certificate was refused, None if that is not what happened."""
+    """Return why a certificate was refused, None if none was refused."""
     for cause in causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             message: str = getattr(cause, "verify_message", "")
@@ -283,7 +283,7 @@ def distrust(error: BaseException) -> str | None:
 
 
 def proxy_answer(error: BaseException, secrets: Iterable[str]) -> str:
-    """Return what a proxy answered, such as "407 Proxy Authentication Required", without the secrets."""
+    """Return a proxy's answer, such as "407 Proxy Authentication Required", without the secrets."""
     text = str(error)
     if not (_STATUS_LINE.fullmatch(text) or _SOCKS.match(text)):
         return ""
@@ -293,7 +293,7 @@ def proxy_answer(error: BaseException, secrets: Iterable[str]) -> str:
 
 
 def silence(error: BaseException, secrets: Iterable[str]) -> None:
-    """Remove from an exception and its causes what a server or proxy sent, which may repeat a secret."""
+    """Remove from an exception and its causes what a server or proxy sent, as it may repeat a secret."""
     for cause in causes(error):
         if type(cause).__name__ in _QUOTING and cause.args:
             cause.args = (_clean(str(cause).partition(":")[0]),)
@@ -302,7 +302,7 @@ def silence(error: BaseException, secrets: Iterable[str]) -> None:
 
 
 def proxy_secrets(authorization: bytes) -> tuple[str, ...]:
-    """Return all forms of the user name and password of a ``Proxy-Authorization``, the longest first."""
+    """Return the credentials of a ``Proxy-Authorization`` header in all their forms, the longest first."""
     encoded = authorization.decode("latin-1").rpartition(" ")[2]
     try:
         plain = base64.b64decode(encoded, validate=True).decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""What both flavours share at the seam to HTTP: httpx's values in, this package's values out."""
+"""Converts between the requests and responses of this package and those of httpx and httpcore."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SHORTEST_SECRET = 8
 
 
 class Content(httpx.AsyncByteStream, httpx.SyncByteStream):
-    """A request's body, for both flavours. httpx's own is a generator, which complains when abandoned."""
+    """A request's body, in both flavours. httpcore's own is a generator, which warns if it is abandoned."""
 
     def __init__(self, body: bytes) -> None:
         self.body = body
@@ -43,10 +43,9 @@ class Content(httpx.AsyncByteStream, httpx.SyncByteStream):
 
 
 class Translator:
-    """Between this package's values and those of httpx's stack, for the configured address.
+    """Makes the requests for the configured address, and converts the responses.
 
-    It is the only place where the token is added, and where it is taken out of an answer that echoes it.
-    What is the same for all requests is made once.
+    This is the only place where the token is added, and where it is removed from a response that repeats it.
     """
 
     def __init__(self, settings: Settings, timeouts: Timeouts) -> None:
@@ -56,7 +55,7 @@ class Translator:
         self._path = url.raw_path.rstrip(b"/")
         self._secret = settings.token.secret
         self._shown = SecretText(self._secret.decode("ascii"))
-        self._named = SecretText(self._shown.lower())  # names of headers are in lower case
+        self._named = SecretText(self._shown.lower())  # for the names of headers, which are in lower case
         self._timeouts = timeouts
         self._own_headers = [
             (b"host", url.netloc),
@@ -68,9 +67,9 @@ class Translator:
     def request(
         self, request: Request, remaining: float, trace: object, *, bounded: bool = False
     ) -> httpcore.Request:
-        """Make a request that may take ``remaining`` seconds and reports its events to ``trace``.
+        """Return a request that may take ``remaining`` seconds, and reports its events to ``trace``.
 
-        Where the exchange is ``bounded`` as a whole, its steps have no limits that would come to the same.
+        If the exchange is ``bounded`` as a whole, its steps only have the limits that end sooner than that.
         """
         target = request.path if not request.query else f"{request.path}?{urlencode(request.query)}"
         url = httpcore.URL(
@@ -100,8 +99,8 @@ class Translator:
     def response(
         self, status: int, headers: Mapping[str, str], body: bytes, received_at: datetime
     ) -> Response:
-        """Turn what came into a response of plain values."""
-        # A toy token, as short as a word of the answer, would take that out, too.
+        """Return a response without the token, wherever the server repeated it."""
+        # A very short token, as in a test, could be a part of any word, so it is not removed.
         if len(self._secret) >= _SHORTEST_SECRET:
             if body.find(self._secret) >= 0:
                 body = body.replace(self._secret, b"[removed]")
@@ -114,21 +113,21 @@ class Translator:
 
 
 def _limit(seconds: float, remaining: float, rest: float) -> float | None:
-    """Limit a step to what is set, or to the ``rest`` where that comes first; None for no limit."""
+    """Return the limit of a step: ``seconds``, or ``rest`` if less time is left; None without a limit."""
     least = seconds if seconds < remaining else rest
     return None if math.isinf(least) else least
 
 
 def extensions_of(request: httpcore.Request) -> MutableMapping[str, Any]:
-    """Return a request's time limits and trace, which httpcore annotates only in part."""
+    """Return a request's extensions, its time limits and trace, whose type httpcore leaves open."""
     untyped: Any = request
     return cast("MutableMapping[str, Any]", untyped.extensions)
 
 
 def headers_of(response: httpcore.Response) -> dict[str, str]:
-    """Return the headers by their names in lower case; values of the same name are joined.
+    """Return the headers by their names in lower case; several values of a name are joined with commas.
 
-    Raises `httpcore.RemoteProtocolError` if they are larger than `LARGEST_HEAD` together.
+    Raises `httpcore.RemoteProtocolError` if they are larger than `LARGEST_HEAD` in all.
     """
     headers: dict[str, str] = {}
     size = 0
@@ -142,7 +141,7 @@ def headers_of(response: httpcore.Response) -> dict[str, str]:
 
 
 def for_caller(request: httpcore.Request) -> httpx.Request:
-    """Write a request as a caller's own httpx client or transport takes it."""
+    """Convert a request to httpx's, for a caller's own httpx client or transport."""
     url = request.url
     address = httpx.URL(
         scheme=url.scheme.decode("ascii"),

@@ -47,6 +47,7 @@ IMPURE = {
     ),
     *("time", "random", "secrets", "logging", "http"),
 }
+LOCKING = {"receiver.py"}  # any number of threads may receive webhooks
 CLOCKS = {"now", "utcnow", "today"}
 
 
@@ -67,7 +68,8 @@ def imported(path: Path) -> Iterator[str]:
 @pytest.mark.parametrize("path", PURE, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_a_module_of_the_core_imports_nothing_that_waits_or_talks(path: Path) -> None:
     names = set(imported(path))
-    assert not {name for name in names if name.partition(".")[0] in IMPURE}
+    impure = IMPURE - {"threading"} if path.name in LOCKING else IMPURE
+    assert not {name for name in names if name.partition(".")[0] in impure}
     shells = (
         "smscode._async",
         "smscode._sync",

@@ -98,8 +98,8 @@ def test_a_redis_that_is_away_leaves_a_share_and_comes_back(
     assert [record.getMessage() for record in caplog.records] == [
         "Redis cannot be reached (ConnectionError): until it can, this process sends at most 0.5 of each "
         "rate limit by itself (redis_fallback), beside what processes that do reach Redis send.",
-        "Redis lost its data, or another server took over. For 1 s, until no earlier request counts any more, "
-        "this process sends no more than it did before, and no more than its fallback share.",
+        "Redis lost its data, or another server took over. For 1 s, until no earlier request counts any "
+        "more, this process sends no more than it did before, and no more than its fallback share.",
     ]
     for lease in (*leases, third):
         process.end(lease, RequestEnding.UNSENT)
