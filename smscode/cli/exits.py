@@ -1,4 +1,4 @@
-"""The exit codes of the command line, stated once: ``--help`` and the documentation show this table."""
+"""The exit codes of the command line. ``--help`` and the documentation show this table."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ __all__ = ["Exit"]
 
 
 class Exit(IntEnum):
-    """What the exit code of a command means; after another signal than Ctrl-C it is 128 and its number."""
+    """The exit code of a command. After another signal than Ctrl-C it is 128 plus the signal's number."""
 
     meaning: str
 
     def __new__(cls, code: int, meaning: str) -> Exit:
-        """Make a member; ``meaning`` is for people."""
+        """Make a member; ``meaning`` is its text for people."""
         member = int.__new__(cls, code)
         member._value_ = code
         member.meaning = meaning

@@ -174,7 +174,7 @@ def test_a_late_code_that_cannot_be_shown_can_be_looked_up(
         event(self, name, data, pairs)
 
     monkeypatch.setattr(Screen, "event", fail)
-    monkeypatch.setattr(stdio, "lost", always(1))
+    monkeypatch.setattr(stdio, "report_lost_output", always(1))
     happen["/orders/cancel"] = [lambda: shell.sandbox.deliver_sms(1001, code="123456")]
     done = shell.run(*WHATSAPP, "--yes", "--timeout", 0)
     assert done.code == 1
