@@ -339,7 +339,7 @@ async def test_a_client_that_cannot_be_told_keeps_no_other_from_it(
         await relay.notify(otp(1))
         await other.notify(otp(2))
         await here.until(3)
-    assert "A client cannot be told of a webhook (RuntimeError)." in caplog.messages
+    assert "A client cannot be notified of a webhook (RuntimeError)." in caplog.messages
     assert CODE not in caplog.text
     for waiter in (broken, here):
         await waiter.client.aclose()
