@@ -174,8 +174,8 @@ class SendProgress:
                 "cannot be sent", f"The service's certificate cannot be verified{why}.", cause=error
             )
         timed_out = isinstance(error, _TIMED_OUT)
-        said = reason(error)
-        why = f": {said}" if said else ""
+        system = reason(error)
+        why = f": {system}" if system else ""
         when = " in time" if timed_out else ""
         if not self._sent if self._noted else isinstance(error, _NEVER_SENT):
             message = f"No connection{self._where}{when}{why} ({type(error).__name__})."

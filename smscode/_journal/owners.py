@@ -194,7 +194,7 @@ def _host() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """Return what tells a process from later ones with its id: boot and start time; None if unknown."""
+    """Return the boot and start time of a process, which identify it with its id; None if unknown."""
     with suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
         facts = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable
 from ..core.ratelimit.options import RateLimits
 from .budget import AccountLimits, Affinity
 
-_FEW = 16  # accounts up to which none is looked for that can be discarded
+_FEW = 16  # with fewer accounts, none is discarded
 
 
 class _Registry:

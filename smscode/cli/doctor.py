@@ -157,7 +157,7 @@ def _webhook(session: Session, client: Client) -> Iterator[Finding]:
         since = f"switched off by the service since {day(found.webhook_disabled_at)}"
         yield Finding("fail", "webhook", f"{since}. Mend the receiver, then `smscode webhook set URL` again.")
     elif not found.webhook_secret:
-        yield Finding("warn", "webhook", "It has no secret, so nobody can check it: `smscode webhook set`.")
+        yield Finding("warn", "webhook", "It has no secret, so it cannot be checked: `smscode webhook set`.")
     elif found.webhook_consecutive_failures:
         failed = f"The last {found.webhook_consecutive_failures} deliveries failed"
         yield Finding("warn", "webhook", f"{failed}. `smscode webhook test` tries it.")

@@ -41,7 +41,7 @@ def rent(
     """
     screen = session.screen
     if service is None and product is None:
-        raise InvalidArgumentError("Say what the code is for: --service NAME, or --product ID.")
+        raise InvalidArgumentError("Name what the code is for: --service NAME, or --product ID.")
     limit = price_limit(session, max_price)
     with session.journal(journal) as opened:
         with session.client() as client:

@@ -86,12 +86,12 @@ class Renting:
         raise error
 
     def report_interrupted(self) -> int:
-        """Print where things stand for somebody who did not want to wait for the number's return."""
+        """Report the state after an interrupt that did not wait for the release of the number."""
         screen = self.session.screen
         if self.order is None:
             screen.warn(f"Interrupted. The number may have been bought: {IN_DOUBT}")
         else:
-            hint = f"`smscode order {self.order.id}` tells whether the number was given back."
+            hint = f"`smscode order {self.order.id}` shows whether the number was given back."
             screen.warn(f"Interrupted. {hint} If not: {self._left(self.order)}")
         return Exit.INTERRUPTED
 
@@ -167,6 +167,6 @@ def _price(order: CreatedOrder | Order) -> str:
 def _ended(order: CreatedOrder | Order, error: Exception | None) -> str:
     """Return how an order ended that was not ended here."""
     if not isinstance(error, OrderTerminalError):
-        return f"Order {order.id} had ended already: `smscode order {order.id}` tells how."
+        return f"Order {order.id} had ended already: `smscode order {order.id}` shows how."
     money = "charged" if error.status == OrderStatus.COMPLETED else "refunded"
     return f"Order {order.id} ended without a code ({error.status}); {_price(order)} was {money}."

@@ -207,7 +207,7 @@ class Screen:
         if yes:
             return
         if not self.live:
-            raise Declined(f"{question} Nobody there to ask: give --yes.")
+            raise Declined(f"{question} No terminal to ask on: give --yes.")
         try:
             agreed = Confirm.ask(question, console=self._err, default=False)
         except EOFError:

@@ -153,7 +153,7 @@ class AsyncEventRelay:
         self._failures = 0
         self._ignoring = False
         self._publishing = _Contact("Passing webhooks on")
-        self._listening = _Contact("Hearing of webhooks")
+        self._listening = _Contact("Receiving webhooks")
         try:
             # Only to check the address and its options: this connects nothing.
             self._open().make_connection()  # type: ignore[no-untyped-call]  # redis-py's types
