@@ -1,4 +1,4 @@
-"""``smscode`` and ``python -m smscode``: the command line, or what there is of it without its extra."""
+"""``smscode`` and ``python -m smscode``: the command line, with fewer commands without the ``cli`` extra."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .cli.exits import Exit
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and give its exit code, one of `smscode.cli.exits.Exit`."""
+    """Run a command and return its exit code, one of `smscode.cli.exits.Exit`."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    stdio.open_closed()
-    stdio.escape()
+    stdio.replace_closed()
+    stdio.escape_unencodable()
     try:
         code = _run(given)
         sys.stdout.flush()
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write("Interrupted.\n")
         return Exit.INTERRUPTED
     except OSError as error:
-        return stdio.lost(error, Exit.FAILED)
+        return stdio.report_lost_output(error, Exit.FAILED)
     return code
 
 

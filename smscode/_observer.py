@@ -1,4 +1,4 @@
-"""Who watches a client: its user's hook, and the log. By hand, for both flavours."""
+"""Passes the events of a client to the ``on_event`` hook and to the log, in both flavours."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from .events import CallEnded, ClientEvent, GroupPaused, RequestFailed, Retrying
 
 _log = logging.getLogger("smscode")
 _IMPORTANT: Final = (Retrying, RequestFailed, GroupPaused)
-_MOST_ODD_ROWS = 1000  # remembered; further ones are not logged
+_MOST_ODD_ROWS = 1000  # that are remembered; further ones are not logged
 _MOST_NAMED = 5
 _BROKEN = "on_event raised an exception, which changes nothing for the call. Further ones are not logged."
 
 
 class Observer:
-    """Passes events on to the hook, if there is one, and to the log, where that is enabled."""
+    """Passes events to the hook, if there is one, and to the log, if it is enabled."""
 
     def __init__(self, on_event: object, version: ApiVersion, base_url: str) -> None:
-        """Check the hook; a coroutine function is refused, because nothing would wait for it."""
+        """Check the hook. Raises `InvalidArgumentError` for a coroutine function: nothing would await it."""
         if on_event is not None and (not callable(on_event) or inspect.iscoroutinefunction(on_event)):
             raise arguments.wrong("on_event", "a function that is not a coroutine", on_event)
         self._hook: Callable[[ClientEvent], object] | None = on_event
@@ -34,19 +34,19 @@ class Observer:
         self._odd_rows: set[tuple[str, int | None, str, str]] = set()
 
     def watch(self, call: Call[Any], now: float) -> CallReporter | None:
-        """CallReporter a call, unless nobody cares."""
+        """Return a reporter for a call that starts now; None without a hook and with the log disabled."""
         if self._hook is None and not _log.isEnabledFor(logging.INFO):
             return None
-        watch = CallReporter(self._tell, self._version, now)
+        watch = CallReporter(self._report, self._version, now)
         watch.started(call, self._base_url)
         return watch
 
     def warn(self, text: str) -> None:
-        """Log a warning about the client itself; it is no event of a call."""
+        """Log a warning about the client itself, which is no event of a call."""
         _log.warning("%s", text)
 
     def warn_of_rows(self, operation: str, problems: Sequence[RowProblem]) -> None:
-        """Log which rows of a list were left out; a list that is polled does not repeat it."""
+        """Log which rows of a list were left out, each once, as lists are polled."""
         new: list[RowProblem] = []
         for problem in problems:
             fact = operation, problem.row_id, problem.path.partition("]")[2], problem.reason
@@ -58,7 +58,7 @@ class Observer:
             more = f"; and {len(new) - _MOST_NAMED} more" if len(new) > _MOST_NAMED else ""
             _log.warning("%s: rows that cannot be read were left out: %s%s.", operation, named, more)
 
-    def _tell(self, event: ClientEvent) -> None:
+    def _report(self, event: ClientEvent) -> None:
         failed = isinstance(event, CallEnded) and event.result != "done"
         level = logging.INFO if failed or isinstance(event, _IMPORTANT) else logging.DEBUG
         if _log.isEnabledFor(level):

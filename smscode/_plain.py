@@ -1,4 +1,4 @@
-"""What models hold as plain values, as `to_dict` and pydantic write them."""
+"""Converts the values of models to plain JSON values, for `to_dict` and pydantic."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def plain_fields(model: object) -> dict[str, JsonValue]:
 
 
 def plain(value: object) -> JsonValue:
-    """Return what a model holds as plain values; see `to_dict`."""
+    """Return a value of a model as a plain JSON value; see `to_dict`."""
     if attrs.has(type(value)):
         return plain_fields(value)
     if isinstance(value, Enum):

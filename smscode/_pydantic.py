@@ -1,4 +1,4 @@
-"""What pydantic is told about the models. Only pydantic calls this, so pydantic is there."""
+"""The pydantic schemas of the models. Only pydantic leads here, so it is installed."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ._plain import plain
 
 
 def core_schema_of(model: type[Any], handler: GetCoreSchemaHandler) -> CoreSchema:
-    """Return how a model is checked and written.
+    """Return the schema by which a model is checked and written.
 
-    A model passes as it is, or is made from an object of its fields. It is written as `to_dict` does, but for
-    the fields that the caller of pydantic leaves out.
+    An instance is accepted as it is, or made from an object with its fields. It is written as by `to_dict`,
+    without the fields that the caller of pydantic excludes.
     """
     fields = {
         field.name: core_schema.typed_dict_field(
@@ -40,24 +40,24 @@ def core_schema_of(model: type[Any], handler: GetCoreSchemaHandler) -> CoreSchem
 
 
 def json_schema_of(model: type[Any], schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-    """Describe the object of a model's fields, both as it is taken and as it is written."""
+    """Return the JSON schema of a model, the same for reading and writing."""
     made = cast(Any, schema)["json_schema"]["schema"]
     return {**handler(made), "title": model.__name__}
 
 
 def _fields(model: type[Any]) -> list[tuple[attrs.Attribute[Any], Any]]:
-    # What an unknown event holds is any JSON, a type too deep for pydantic to follow.
+    # An unknown event holds any JSON, a recursive type that pydantic cannot follow.
     hints = get_type_hints(model, localns={"JsonValue": object})
     return [(field, hints[field.name]) for field in attrs.fields(cast("type[attrs.AttrsInstance]", model))]
 
 
 def _choices(hint: object) -> tuple[Any, ...]:
-    """Return the types of a union, or the one type that is none."""
+    """Return the members of a union, or the type itself if it is no union."""
     return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
 
 
 def _checked(hint: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-    """Return how a field is checked. Where a text may be a member of an enumeration, it is that member."""
+    """Return the schema that checks a field. The text of an enumeration's member becomes that member."""
     schema = handler.generate_schema(hint)
     choices = _choices(hint)
     members: Mapping[object, StrEnum] = {
@@ -72,12 +72,12 @@ def _checked(hint: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
     def known(value: object) -> object:
         return members.get(value, value)
 
-    # pydantic takes the choice whose type fits exactly, and for a text that is always str.
+    # In a union pydantic takes the member whose type fits exactly, which for a string is always str.
     return core_schema.no_info_after_validator_function(known, schema)
 
 
 def _written(model: type[Any]) -> core_schema.WrapSerializerFunctionSerSchema:
-    """Return how a model is written: at every depth pydantic leaves out of its fields what it is told to."""
+    """Return the schema that writes a model, in which pydantic can exclude fields at every depth."""
     fields = _fields(model)
     schema = core_schema.typed_dict_schema(
         {
@@ -90,11 +90,11 @@ def _written(model: type[Any]) -> core_schema.WrapSerializerFunctionSerSchema:
         value: object, inner: core_schema.SerializerFunctionWrapHandler, info: core_schema.SerializationInfo
     ) -> object:
         if not isinstance(value, model):
-            # In a union this makes pydantic try the next choice.
+            # In a union this makes pydantic try the next member.
             raise PydanticSerializationUnexpectedValue(f"{type(value).__name__} is no {model.__name__}")
         parts = {field.name: (field.default, getattr(value, field.name)) for field, _ in fields}
         if info.exclude_unset:
-            # Whether a field was sent is not kept: one that is as if it had not been counts as not set.
+            # A model does not know which fields were sent, so a field with its default counts as not set.
             parts = {name: (default, part) for name, (default, part) in parts.items() if part != default}
         return inner({name: _shallow(part) for name, (_, part) in parts.items()})
 
@@ -102,14 +102,14 @@ def _written(model: type[Any]) -> core_schema.WrapSerializerFunctionSerSchema:
 
 
 def _with_default(field: attrs.Attribute[Any], schema: CoreSchema) -> CoreSchema:
-    """Return a schema that knows the field's default, for ``exclude_defaults``."""
+    """Return a schema with the field's default, for ``exclude_defaults``."""
     if field.default is attrs.NOTHING:
         return schema
     return core_schema.with_default_schema(schema, default=_shallow(field.default))
 
 
 def _writing(hint: Any) -> CoreSchema:
-    """Return how a field is written, after `_shallow`: models by their fields, the rest as it is."""
+    """Return the schema that writes a field after `_shallow`: models by their fields, the rest as it is."""
     for choice in _choices(hint):
         if isinstance(choice, type) and attrs.has(choice):
             return core_schema.nullable_schema(core_schema.any_schema(serialization=_written(choice)))
@@ -119,7 +119,7 @@ def _writing(hint: Any) -> CoreSchema:
 
 
 def _shallow(value: object) -> object:
-    """Return a field's value as plain values, but with the models in it as they are."""
+    """Return a field's value as plain values, except for the models in it."""
     if attrs.has(type(value)):
         return value
     if isinstance(value, tuple):

@@ -1,4 +1,4 @@
-"""Models as plain values, for JSON, other libraries and logs of one's own."""
+"""Converts models to dicts and JSON."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from .errors import InvalidArgumentError, JsonValue
 
 
 class Model:
-    """What all models have in common: they can be written as JSON, and pydantic understands them."""
+    """The base of all models: `to_dict` and `to_json` accept it, and pydantic can check and write it."""
 
     __slots__ = ()
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: object) -> object:
-        """Return how pydantic checks and writes a model; only pydantic calls this, and so it is there."""
+        """Return the schema by which pydantic checks and writes the model; only pydantic calls this."""
         from . import _pydantic
 
         return _pydantic.core_schema_of(cls, cast(Any, handler))
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: object, handler: object) -> object:
-        """Return how a model's JSON looks, for the documentation of a web service."""
+        """Return the JSON schema of the model; only pydantic calls this."""
         from . import _pydantic
 
         return _pydantic.json_schema_of(cls, cast(Any, schema), cast(Any, handler))
 
 
 def to_dict(model: Model) -> dict[str, JsonValue]:
-    """Write a model as a dict of plain values, as they are in the JSON of the service.
+    """Return a model as a dict of plain values, named as in the JSON of the service.
 
-    Amounts are decimal strings in an object with their currency, as in API version 2; times are ISO 8601,
-    enumerations their text, tuples lists. Nothing is masked: phone numbers, codes and messages are there.
-    Raises `InvalidArgumentError` for what is no model.
+    Amounts become decimal strings in an object with their currency, as in API version 2; times become ISO
+    8601 strings, enumerations strings, tuples lists. Nothing is masked: phone numbers, codes and messages are
+    included. Raises `InvalidArgumentError` for an object that is no model.
     """
     if not isinstance(cast(object, model), Model):
         raise InvalidArgumentError(f"model: expected a model of smscode, got {type(model).__name__}.")
@@ -43,9 +43,12 @@ def to_dict(model: Model) -> dict[str, JsonValue]:
 
 
 def to_json(models: Model | Iterable[Model], *, indent: int | None = None) -> str:
-    """Write a model, or an array of several, as JSON; see `to_dict`.
+    """Return a model as a JSON object, or several models as a JSON array; see `to_dict`.
 
-    ``indent`` is the number of spaces for each level, None for one line.
+    ``indent`` is the number of spaces for each level, None (the default) for one line. Raises
+    `InvalidArgumentError` for an object that is no model. Example::
+
+        Path("order.json").write_text(to_json(order, indent=2))
     """
     written = to_dict(models) if isinstance(models, Model) else [to_dict(model) for model in models]
     return json.dumps(written, ensure_ascii=False, indent=indent)

@@ -1,4 +1,4 @@
-"""Opening a SQLite file that is this package's own, and leaving any other as it is."""
+"""Opens SQLite files of this package's own formats, and leaves all others as they are."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from attrs import field, frozen
 from .errors import ConfigurationError
 
 Unusable: TypeAlias = Callable[[str], ConfigurationError]
-"""Returns the error that says why a file cannot be used."""
+"""Returns the error for a file that cannot be used, from the reason."""
 
 Upgrade: TypeAlias = Callable[[sqlite3.Connection], None]
-"""Changes the tables of an older version into those of the current one, inside a transaction."""
+"""Converts the tables of an older version to the current one, inside a transaction."""
 
 
 @frozen
 class Format:
-    """What a kind of file is known by: its ``application_id``, and the ``version`` of its tables.
+    """A kind of file, marked by its ``application_id`` and the ``version`` of its tables.
 
-    ``schema`` makes the tables, one statement after the other with semicolons between. ``upgrades`` are for
-    files of older versions; a version without one is refused.
+    ``schema`` has the statements that create the tables, separated by semicolons. ``upgrades`` are for files
+    of older versions; a version without one is refused.
     """
 
     application_id: int
@@ -40,11 +40,10 @@ def connect(
     *,
     patience: float,
 ) -> sqlite3.Connection:
-    """Open a file, creating it if there is none; transactions are the caller's own.
+    """Open a file, and create it if there is none. Nothing is committed automatically: see `transaction`.
 
-    A statement waits up to ``patience`` seconds for other processes that use the file. What is committed
-    under ``PRAGMA synchronous = FULL``, which is set, is on disk. Raises what ``unusable`` returns, or
-    `sqlite3.Error`.
+    A statement waits up to ``patience`` seconds for other processes that use the file. ``PRAGMA synchronous``
+    is FULL, so a commit is on disk when it returns. Raises what ``unusable`` returns, or `sqlite3.Error`.
     """
     connection = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
     try:
@@ -57,15 +56,15 @@ def connect(
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Generator[None]:
-    """Change a file in one step, wholly or not at all."""
-    if connection.in_transaction:  # an earlier one could not be rolled back: its disk had failed
+    """Run the block in a transaction: commit at its end, roll back if it raises."""
+    if connection.in_transaction:  # the disk failed before an earlier one was rolled back
         connection.execute("ROLLBACK")
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
         connection.execute("COMMIT")
     except BaseException:
-        if connection.in_transaction:  # some errors, as a full disk, end it by themselves
+        if connection.in_transaction:  # some errors, such as a full disk, end it themselves
             connection.execute("ROLLBACK")
         raise
 
@@ -77,7 +76,7 @@ def create(connection: sqlite3.Connection, schema: str) -> None:
 
 
 def _prepare(connection: sqlite3.Connection, format_: Format, unusable: Unusable) -> None:
-    """Check that the file is of the format, or make it so if it is empty or older."""
+    """Check the format of the file; create the tables if it is empty, convert them if it is older."""
     with transaction(connection):
         application, version, tables = (
             connection.execute(query).fetchone()[0]

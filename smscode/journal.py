@@ -1,7 +1,7 @@
-"""A durable journal of purchases, so that a killed process leaves no paid order behind.
+"""A durable journal of purchases, so that no paid order is lost when a process is killed.
 
-``AsyncClient(journal="orders.db")`` writes every purchase down before its first byte is sent, and what
-became of it afterwards. ``client.orders.recover()`` gives what earlier processes left unfinished.
+``AsyncClient(journal="orders.db")`` stores each purchase before its first byte is sent, and its result after
+that. ``client.orders.recover()`` returns what earlier processes left unfinished.
 """
 
 from __future__ import annotations
@@ -25,35 +25,41 @@ __all__ = ["Read", "SQLiteJournal", "Sweep", "Totals", "Write", "shared"]
 R = TypeVar("R")
 
 _KEEP: Final = 30 * 86_400.0  # seconds
-_CLOSING: Final = 5.0  # seconds
+_CLOSING: Final = 5.0  # seconds that closing waits for the queue to be written
 
 
 class SQLiteJournal:
     """A journal in a SQLite file; several clients and processes may share one file.
 
-    It holds the idempotency key, the body and the orders of each purchase, never the token. Accounts are
+    It stores the idempotency key, the body and the orders of each purchase, never the token. Accounts are
     kept apart. A file that is damaged, or was not made by this class, is refused and left as it is.
 
-    A thread of its own writes the file, so that event loops never wait for the disk. Files beside it
-    whose names begin with its name belong to it. Each process opens the journal for itself, after a fork too.
+    A thread of its own writes the file, so event loops never wait for the disk. Files beside it whose names
+    begin with its name belong to it. Each process has to open the journal itself, also after a fork.
+
+    ``AsyncClient(journal=path)`` opens one by itself. To share one object between clients::
+
+        with SQLiteJournal("orders.db") as journal:
+            client = Client(journal=journal)
     """
 
     owner: str
-    """The name of this journal object in the rows of its purchases."""
+    """The id of this journal object, stored with its purchases."""
 
     holders: dict[tuple[str, str], PurchaseHolder]
-    """The calls that have a purchase under way, by account and idempotency key: of all clients here."""
+    """The calls with a purchase under way, by account and idempotency key, of all clients of this object."""
 
     lock: threading.Lock
-    """To be held by a client while it looks who holds a purchase, and takes it."""
+    """Held while a client checks and changes `holders`. No other lock is taken under it."""
 
     def __init__(self, path: str | os.PathLike[str], *, keep: float = _KEEP) -> None:
-        """Open the journal at ``path``, creating it if there is no file; ``~`` is the home folder.
+        """Open the journal at ``path``, and create it if there is no file; ``~`` is the home folder.
 
-        Purchases that are closed are deleted ``keep`` seconds later; what they cost stays in `totals`.
+        Closed purchases are deleted after ``keep`` seconds (0 or more, default 30 days); what they cost stays
+        in `totals`.
 
-        Raises `ConfigurationError` if the file cannot be used, `JournalError` if another process has it
-        locked for some seconds or the disk fails.
+        Raises `InvalidArgumentError` for another ``keep``, `ConfigurationError` if the file cannot be used,
+        and `JournalError` if another process has it locked for more than 5 seconds or the disk fails.
         """
         self._begin(real_path(path), keep)
         try:
@@ -83,51 +89,49 @@ class SQLiteJournal:
         self.close()
 
     def __del__(self) -> None:
-        writer: Writer | None = getattr(self, "_writer", None)  # there is none if the path was refused
+        writer: Writer | None = getattr(self, "_writer", None)  # absent if the constructor raised
         if writer is not None:
             writer.stop(_CLOSING, wait=False)
 
     def apply(self, write: Write[R]) -> Write[R]:
-        """Queue a write and return it. It never raises, and does not wait for the disk."""
+        """Queue a write and return it. This never raises, and does not wait for the disk."""
         return self._writer.apply(write)
 
     def abandon(self, write: Write[Any]) -> bool:
-        """Return True if a write had not begun and will never be applied; it does not become done then."""
+        """Withdraw a write. Return True if it had not begun: then it is never applied, and never ``done``."""
         return self._writer.abandon(write)
 
     def find(self, account: str, key: str, wake: Callable[[], object]) -> Read[tuple[PurchaseRecord | None]]:
-        """Queue the question for a purchase, open or closed, and return it. It never raises.
+        """Queue the read of one purchase, open or closed, and return it. This never raises.
 
-        It waits for no other process that has the file locked.
+        ``result`` is a tuple of the record, or of None if there is none. ``wake`` is called when it is done.
+        The read does not wait for another process that has the file locked.
         """
         return self._writer.read(Read(lambda store: (store.find(account, key),), wake))
 
     @property
     def path(self) -> str:
-        """Where the file really lies."""
+        """The absolute path of the file, without symbolic links."""
         return self._writer.path
 
     def records(self, account: str, *, ended: bool = False) -> list[PurchaseRecord]:
-        """Return an account's open purchases, oldest first, as they are after all that was queued.
+        """Return an account's open purchases, oldest first, after all writes that were queued before.
 
-        ``ended`` leaves out those of journals that are open in another process, or in this one.
-        This waits for the thread. Raises `JournalError` if the file cannot be read, `ClientStateError` when
-        the journal is closed, `ConfigurationError` in a forked process.
+        With ``ended`` those of journals that are still open, in this or another process, are left out. This
+        waits for the journal's thread. Raises `JournalError` if the file cannot be read, `ClientStateError`
+        if the journal is closed, and `ConfigurationError` in a forked process.
         """
         return self._writer.ask(lambda store: store.records(account, ended=ended))
 
     def totals(self, account: str) -> Totals:
-        """Return what an account's purchases sum up to, deleted ones included.
-
-        It waits and raises as `records` does.
-        """
+        """Return the sums of an account's purchases, deleted ones included; waits and raises as `records`."""
         return self._writer.ask(lambda store: store.totals(account))
 
     def close(self, *, wait: bool = True) -> None:
-        """Write what waits, for at most 5 seconds, and close the file. What is unfinished stays in it.
+        """Write what is queued, for at most 5 seconds, and close the file. Unfinished purchases stay in it.
 
-        Purchases under way that have not sent their first byte are withdrawn: they are not sent any more.
-        Without ``wait`` the file is closed soon after. In a forked process this does nothing.
+        Purchases under way whose first byte was not sent are withdrawn, and never sent. Without ``wait`` this
+        returns at once, and the file is closed soon after. In a forked process this does nothing.
         """
         self._forbid()
         self._writer.stop(_CLOSING, wait=wait)
@@ -141,16 +145,16 @@ class SQLiteJournal:
 
 
 class _SharedJournal(SQLiteJournal):
-    """The journal of all those in this process who gave its path. It is opened at its first use."""
+    """The journal of all clients of this process that gave the same path; opened at its first use."""
 
     def __init__(self, path: str) -> None:
         self._begin(path, _KEEP)
         self.uses = 0
 
     def close(self, *, wait: bool = True) -> None:
-        """Close the file when the last one who uses it closes it."""
+        """Close the file when its last user closes it."""
         with _sharing.lock:
-            # An interruption at any line leaves it open and to be had, or closed for good.
+            # In this order, so that an interrupt at any line leaves the journal open and shared, or closed.
             self.uses = max(self.uses - 1, 0)
             if self.uses:
                 return
@@ -160,7 +164,7 @@ class _SharedJournal(SQLiteJournal):
 
 
 class _Sharing:
-    """The shared journals of this process, by their real paths."""
+    """The shared journals of this process, by their paths, under a lock that comes before all others."""
 
     def __init__(self) -> None:
         self.lock: threading.Lock = threading.Lock()
@@ -171,9 +175,10 @@ _sharing = _Sharing()
 
 
 def shared(path: str | os.PathLike[str]) -> SQLiteJournal:
-    """Return the one journal of this process at a path; each caller closes it once.
+    """Return the shared journal of this process for a path; each caller has to close it once.
 
-    Only folder and permissions are checked now. Raises `ConfigurationError` if they do not do.
+    The file is opened at its first use. Raises `ConfigurationError` if its folder does not exist, or the
+    permissions are missing.
     """
     real = real_path(path)
     with _sharing.lock:
@@ -185,11 +190,11 @@ def shared(path: str | os.PathLike[str]) -> SQLiteJournal:
 
 
 def _nothing(store: Store) -> None:
-    """Read nothing: the file has been opened when this is called."""
+    """Read nothing, just to have the file opened."""
 
 
 def _after_fork() -> None:
-    # The lock may be held by a thread that the child does not have, and the journals are the parent's.
+    # In a forked child: the lock may be held by a thread that only the parent has, and so may the journals.
     global _sharing
     _sharing = _Sharing()
 

@@ -1,6 +1,7 @@
-"""What a webhook endpoint answers, and which events it passes on. No I/O, for any web framework.
+"""The logic of a webhook endpoint, for any web framework: what to answer, and which events to pass on. No
+I/O.
 
-`smscode.ext` has endpoints made of this for FastAPI, aiohttp, ASGI and WSGI. In any other framework::
+`smscode.ext` has endpoints with this logic for FastAPI, aiohttp, ASGI and WSGI. In any other framework::
 
     receiver = WebhookReceiver(secret)
     answer = receiver.receive(request.headers.items(), request.body)
@@ -12,12 +13,13 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from attrs import frozen
 
-from ._seen import Seen
 from .core.api import arguments
 from .errors import WebhookPayloadError, WebhookSignatureError
 from .webhooks import LARGEST_BODY, SIGNATURE_HEADER, Event, parse, secret_keys, verify
@@ -25,19 +27,21 @@ from .webhooks import LARGEST_BODY, SIGNATURE_HEADER, Event, parse, secret_keys,
 __all__ = ["Header", "WebhookAnswer", "WebhookReceiver"]
 
 Header: TypeAlias = tuple[str, str] | tuple[bytes, bytes]
-"""A name and a value as the framework has them; the case of the name does not matter."""
+"""The name of a header, in any case, and its value, as text or bytes."""
 
 _MOST_DIGESTS = 10_000
 
 
 @frozen
 class WebhookAnswer:
-    """What to answer to a delivery, and the ``event`` to pass on: None when there is none, or no more.
+    """The answer to a delivery, and the ``event`` to pass on.
 
-    ``status`` is 204 for what is believed (also the second time), 401 without a right signature, 400 for
-    what is signed but no event, 405 for another method than POST, 411 for a body whose end a server does
-    not show, 413 for too large a body. ``reason`` is the text to answer with, ``error`` what
-    `smscode.webhooks` raised. ``duplicate`` is True if the same delivery came before.
+    ``status`` is the HTTP status: 204 for a valid delivery (a repeated one, too), 401 for a missing or wrong
+    signature, 400 for a signed body that is no event, 405 for another method than POST, 411 if the server
+    cannot tell where the body ends, 413 if the body is larger than `smscode.webhooks.LARGEST_BODY`, 501 for
+    an unknown transfer encoding. ``reason`` is the text to answer with, empty with 204. ``event`` is None
+    unless a valid delivery came for the first time. ``error`` is what `smscode.webhooks` raised, None if
+    nothing. ``duplicate`` is True if the same delivery came before.
     """
 
     status: int
@@ -48,7 +52,7 @@ class WebhookAnswer:
 
     @property
     def headers(self) -> list[tuple[str, str]]:
-        """The headers to answer with, but for the length."""
+        """The headers to answer with, except ``content-length``."""
         headers = [("content-type", "text/plain; charset=utf-8")] if self.reason else []
         return [*headers, ("allow", "POST")] if self.status == 405 else headers
 
@@ -56,28 +60,92 @@ class WebhookAnswer:
 _TOO_LARGE = WebhookAnswer(413, f"The webhook's body is larger than {LARGEST_BODY} bytes.")
 
 
-class WebhookReceiver:
-    """Decides about deliveries; it remembers those that it passed on, to pass on none of them twice.
+class _Source(Protocol):
+    def read(self, size: int, /) -> bytes: ...
 
-    It may be used by any number of threads at once.
+
+class DeliveryBody:
+    """The body of a delivery while it is read: at most one byte more than `LARGEST_BODY`.
+
+    All endpoints of this package read with it, each from its own kind of source.
+    """
+
+    def __init__(self) -> None:
+        self._body = bytearray()
+
+    @property
+    def room(self) -> int:
+        """The number of bytes that are still worth reading; 0 if the body is too large."""
+        return max(LARGEST_BODY + 1 - len(self._body), 0)
+
+    def feed(self, piece: bytes) -> bool:
+        """Add the next piece; return False if the body is too large, so that no more needs to be read."""
+        self._body += piece
+        return self.room > 0
+
+    def read(self, source: _Source, length: int | None = None) -> bool:
+        """Read ``length`` bytes, or to the end, from a source that blocks, as far as they are worth reading.
+
+        Return False if the source ended before.
+        """
+        left = self.room if length is None else min(length, self.room)
+        while left and (piece := source.read(left)):
+            self._body += piece
+            left -= len(piece)
+        return not left
+
+    def __bytes__(self) -> bytes:
+        return bytes(self._body)
+
+
+class _Remembered:
+    """The digests of the newest deliveries, at most ``most``; it may be used by several threads at once."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._digests: OrderedDict[bytes, None] = OrderedDict()
+        self._lock = threading.Lock()  # no other lock is taken under it
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+    def add(self, digest: bytes) -> bool:
+        """Store a digest; return True to the first caller with it, False to all others."""
+        with self._lock:
+            if digest in self._digests:
+                return False
+            self._digests[digest] = None
+            if len(self._digests) > self._most:
+                self._digests.popitem(last=False)
+            return True
+
+
+class WebhookReceiver:
+    """Checks deliveries, and remembers those that it accepted, so that no event is passed on twice.
+
+    It may be used by several threads at once. It knows of the deliveries to this process only.
     """
 
     def __init__(self, secret: str | Sequence[str], *, most_remembered: int = _MOST_DIGESTS) -> None:
-        """Set up with the account's webhook secret, or with several while one replaces another.
+        """Set up for one account.
 
-        ``most_remembered`` is the number of deliveries that a repeated one is compared with, by a digest
-        of 32 bytes each: 1..1000000, the newest. Raises `InvalidArgumentError` without a secret, so an
-        endpoint that would believe anything cannot be made, and for one with a line end, a space or quotation
-        marks around it, with which it would believe nothing.
+        ``secret`` is the account's webhook secret, or several while one replaces another: a delivery that is
+        signed with any of them is accepted. ``most_remembered`` is the number of deliveries that are
+        remembered, as digests of 32 bytes: 1..1000000, default 10000; the oldest are dropped first.
+
+        Raises `InvalidArgumentError` without a secret, as such an endpoint would accept everything; for a
+        secret with a line end, a space or quotation marks around it, which would match nothing; and for a
+        ``most_remembered`` out of range.
         """
         secret_keys(secret)
         self._secret: tuple[str, ...] = (secret,) if isinstance(secret, str) else tuple(secret)
-        self._seen = Seen(arguments.integer("most_remembered", most_remembered, 1, 1_000_000))
+        self._seen = _Remembered(arguments.integer("most_remembered", most_remembered, 1, 1_000_000))
 
     def refuse(self, method: str, headers: Iterable[Header]) -> WebhookAnswer | None:
-        """Refuse a request before its body is read, or give None: then read it, and call `receive`.
+        """Check a request before its body is read: return the answer that refuses it, or None.
 
-        Of a body that turns out to be larger than `smscode.webhooks.LARGEST_BODY`, no more needs to be read.
+        If it is None, read the body and call `receive`. Reading may stop as soon as the body is larger than
+        `smscode.webhooks.LARGEST_BODY` (in bytes).
         """
         if method != "POST":
             return WebhookAnswer(405, "A webhook is a POST request.")
@@ -87,9 +155,10 @@ class WebhookReceiver:
         return None
 
     def receive(self, headers: Iterable[Header], body: bytes) -> WebhookAnswer:
-        """Decide about a delivery: its signature first, then whether it came before, then what it says.
+        """Check a delivery and return the answer to it, with the event if it is to be passed on.
 
-        ``body`` is the raw body, before any framework parsed it. Raises nothing that a sender could cause.
+        ``body`` are the raw bytes, before a framework parsed them. Raises nothing, whatever the sender sent:
+        errors are in the answer.
         """
         if len(body) > LARGEST_BODY:
             return _TOO_LARGE
@@ -99,7 +168,7 @@ class WebhookReceiver:
         except WebhookSignatureError as error:
             return WebhookAnswer(401, error.message, error=error.with_traceback(None))
         except WebhookPayloadError as error:
-            # Its frames hold the body, and whoever reports the error may print their variables.
+            # The frames hold the body, and an error report may print their variables.
             return WebhookAnswer(400, error.message, error=error.with_traceback(None))
         if not self._seen.add(hashlib.sha256(body).digest()):
             return WebhookAnswer(204, duplicate=True)
@@ -117,6 +186,6 @@ def _text(part: str | bytes) -> str:
 
 
 def _signature(headers: Iterable[Header]) -> str | None:
-    """Return the signature; of two, even equal ones, none is right."""
+    """Return the signature header; several are joined, so that they match nothing, even if they are equal."""
     signatures = _values(headers, SIGNATURE_HEADER.lower())
     return ", ".join(signatures) if signatures else None

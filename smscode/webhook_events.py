@@ -1,4 +1,4 @@
-"""What webhooks say, as frozen values; `smscode.webhooks` reads them and is where they are imported from."""
+"""The events of webhooks as frozen values. `smscode.webhooks` parses them, and exports the classes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .models import Capabilities, mask, not_blank
 
 @frozen(kw_only=True)
 class OrderEvent(Capabilities):
-    """What happened to an order. ``country`` and ``platform`` are names.
+    """An event of an order. ``country`` and ``platform`` are names.
 
-    Only the order's id is certain: any other field that is missing or cannot be read is None, and so is a
-    blank code or message. ``sms_revision`` is None on the events that end an order, and from servers
-    without it.
+    Only ``order_id`` is always set: any other field that is missing or invalid is None, and so is a blank
+    code or message. ``sms_revision`` is None on events that end an order, and from servers that do not send
+    it.
     """
 
     timestamp: datetime | None = None
@@ -36,17 +36,17 @@ class OrderEvent(Capabilities):
 
 @frozen(kw_only=True)
 class OtpReceived(OrderEvent):
-    """An SMS arrived; ``otp_code`` is None when the service found no code in it."""
+    """An SMS arrived; ``otp_code`` is None if the service found no code in it."""
 
 
 @frozen(kw_only=True)
 class OrderCompleted(OrderEvent):
-    """The order was finished, by its owner or at the end of its time."""
+    """The order was finished, by its owner or at the end of its time. It is charged."""
 
 
 @frozen(kw_only=True)
 class OrderExpired(OrderEvent):
-    """The order's time ended without any SMS; it was refunded."""
+    """The time of the order ended without an SMS; it was refunded."""
 
 
 @frozen(kw_only=True)
@@ -56,7 +56,7 @@ class OrderCanceled(OrderEvent):
 
 @frozen
 class WebhookTest(Model):
-    """The service tried the endpoint out."""
+    """A test that the account's owner asked the service to send."""
 
     timestamp: datetime | None = None
     message: str | None = None
@@ -64,9 +64,9 @@ class WebhookTest(Model):
 
 @frozen
 class UnknownEvent(Model):
-    """An event this version of the package does not know; ``data`` is as it came."""
+    """An event of a kind that this version of the package does not know; ``data`` is its JSON."""
 
-    # The data may be an object, which has no hash: events that differ only in it are told apart by ``==``.
+    # The data may be a dict, which has no hash, so it only counts for ``==``.
 
     event: str
     timestamp: datetime | None

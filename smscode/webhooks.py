@@ -1,7 +1,7 @@
-"""Webhooks: checking that the service sent them, and reading what they say. No I/O.
+"""Checks the signatures of webhooks and parses their events. No I/O.
 
-A delivery is signed, but carries neither an id nor a signed time of sending: it can arrive twice, late
-and out of order. Treat it as a hint, and an older ``sms_revision`` than one already seen as old news.
+A delivery is signed, but has neither an id nor a signed time of sending: it can arrive twice, late, and out
+of order. Treat it as a hint, and ignore an event whose ``sms_revision`` is not higher than one you have seen.
 """
 
 from __future__ import annotations
@@ -50,24 +50,26 @@ __all__ = [
 
 SIGNATURE_HEADER = "X-Webhook-Signature"
 LARGEST_BODY = 1024 * 1024
-"""The most bytes that a delivery may have; the service's have less than a thousand."""
+"""The largest body of a delivery in bytes; those of the service have less than a thousand."""
 
 _PREFIX = "sha256="
 
 
 def sign(body: bytes, secret: str) -> str:
-    """Return the signature header of a body, as the service makes it."""
+    """Return the value of the signature header for a body, as the service sends it."""
     return _PREFIX + hmac.new(secret.encode("utf-8"), body, hashlib.sha256).hexdigest()
 
 
 def verify(body: bytes, signature: str | None, secret: str | Sequence[str]) -> None:
     """Check that a delivery is signed with the account's webhook secret.
 
-    ``body`` is the raw request body, before any framework parsed it; ``signature`` the value of the
-    X-Webhook-Signature header, None when it was not sent. Several secrets may be given while one
-    replaces another. Raises `WebhookSignatureError` for whatever is wrong with the signature,
-    `InvalidArgumentError` when there is no secret to check with, or one with a line end, a space or
-    quotation marks around it, as files have them.
+    ``body`` is the raw request body, before a framework parsed it. ``signature`` is the value of the
+    X-Webhook-Signature header, None if it was not sent. ``secret`` is the account's webhook secret, or
+    several while one replaces another.
+
+    Raises `WebhookSignatureError` if the signature is missing, malformed or wrong, `WebhookPayloadError` if
+    the body is larger than `LARGEST_BODY`, and `InvalidArgumentError` without a secret, for one with a line
+    end, a space or quotation marks around it, and for arguments of a wrong type.
     """
     refusal = _refusal(body, signature, secret)
     del secret, body  # error reporters print the variables of every frame that raises
@@ -76,11 +78,13 @@ def verify(body: bytes, signature: str | None, secret: str | Sequence[str]) -> N
 
 
 def parse(body: bytes) -> Event:
-    """Read the event in a body; check its signature first, or use `receive`.
+    """Return the event in a body. Check its signature first, or use `receive`.
 
-    Raises `WebhookPayloadError` when it is not an event, or names no order where it is about one. Nothing
-    else that is missing or odd makes an event unreadable: it is None. An event of a kind this package does
-    not know is an `UnknownEvent`.
+    ``body`` are the raw bytes. An event of an unknown kind is an `UnknownEvent`. A field that is missing or
+    invalid is None, except the id of the order.
+
+    Raises `WebhookPayloadError` if the body is not an event, or an event of an order without its id, and
+    `InvalidArgumentError` if ``body`` is not bytes.
     """
     _check_body(body)
     found = _parsed(body)
@@ -91,7 +95,12 @@ def parse(body: bytes) -> Event:
 
 
 def receive(body: bytes, signature: str | None, secret: str | Sequence[str]) -> Event:
-    """Check a delivery's signature, then read its event; see `verify` and `parse`."""
+    """Check the signature of a delivery and return its event.
+
+    The arguments and errors are those of `verify` and `parse`. Example::
+
+        event = receive(body, request.headers.get(SIGNATURE_HEADER), secret)
+    """
     refusal = _refusal(body, signature, secret)
     del secret
     if refusal is not None:
@@ -105,7 +114,7 @@ def receive(body: bytes, signature: str | None, secret: str | Sequence[str]) -> 
 
 
 def _parsed(body: bytes) -> Event | WebhookPayloadError:
-    """Return the event in a body, or the error to raise where no handler has the body in its frames."""
+    """Return the event in a body, or the error, for a caller that has deleted its reference to the body."""
     try:
         envelope = strict_json.parse(body)
     except ValueError as error:
@@ -131,7 +140,7 @@ def _event(body: JsonValue) -> Event:
     if kind is None and envelope.event != "webhook.test":
         return UnknownEvent(envelope.event, envelope.timestamp, data)
     fields = data if type(data) is dict else {}
-    fields = {**fields, "timestamp": body.get("timestamp")}  # the envelope's, never one in the data
+    fields = {**fields, "timestamp": body.get("timestamp")}  # that of the envelope, even if the data has one
     if kind is None:
         return salvage("v2", fields, WebhookTest, "$.data")
     if type(data) is not dict:
@@ -147,7 +156,7 @@ def _check_body(body: object) -> None:
 def _refusal(
     body: bytes, signature: str | None, secret: str | Sequence[str]
 ) -> WebhookSignatureError | WebhookPayloadError | None:
-    """Return what is wrong with a delivery's signature, if anything is."""
+    """Return the error for a wrong signature, None if it is right."""
     secrets = secret_keys(secret)
     _check_body(body)
     if len(body) > LARGEST_BODY:
@@ -163,7 +172,7 @@ def _refusal(
         digest = b""
     if not given.startswith(_PREFIX) or len(given) != len(_PREFIX) + 64 or len(digest) != 32:
         return WebhookSignatureError("The webhook's signature is not sha256= and 64 hexadecimal digits.")
-    # Every secret is tried, whichever matches: the time taken tells nothing.
+    # Every secret is tried, also after one that matches, so that the time reveals nothing.
     matches = [
         hmac.compare_digest(hmac.new(known, body, hashlib.sha256).digest(), digest) for known in secrets
     ]
@@ -171,10 +180,10 @@ def _refusal(
 
 
 def secret_keys(secret: object, name: str = "secret") -> Sequence[bytes]:
-    """Return the secrets as the bytes to sign with.
+    """Return the secrets as keys for the signature.
 
-    Raises `InvalidArgumentError`, which says ``name``, without any and for one that has a line end, a space
-    or quotation marks around it.
+    Raises `InvalidArgumentError`, which begins with ``name``, without a secret and for one with a line end, a
+    space or quotation marks around it.
     """
     secrets: Sequence[object] = ()
     if isinstance(secret, str):

@@ -114,13 +114,13 @@ class AsyncVirtualRuntime(AsyncRuntime):
     def helpers(self) -> AsyncHelpers:
         return AsyncVirtualHelpers(self)
 
-    def chance(self) -> float:
+    def random(self) -> float:
         return 0.5
 
     def now(self) -> float:
         return self._now
 
-    def today(self) -> datetime:
+    def wall_clock(self) -> datetime:
         return self.sandbox.now
 
     async def sleep(self, seconds: float) -> None:
@@ -174,13 +174,13 @@ class VirtualRuntime(Runtime):
             self._helping += change
             self._changed.notify_all()
 
-    def chance(self) -> float:
+    def random(self) -> float:
         return 0.5
 
     def now(self) -> float:
         return self._now
 
-    def today(self) -> datetime:
+    def wall_clock(self) -> datetime:
         return self.sandbox.now
 
     def sleep(self, seconds: float) -> None:

@@ -42,4 +42,4 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def fresh_budgets() -> None:
     """Keep tests from waiting for the rate limits that another one used up."""
-    registry.forget_budgets()
+    registry.forget_account_limits()

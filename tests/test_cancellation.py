@@ -19,7 +19,7 @@ from smscode import AsyncClient, Money, RetryPolicy, Sms
 from smscode._async.semaphore import AsyncFairSemaphore
 from smscode._concurrency import AsyncCaller, AsyncRuntime
 from smscode._http.connection import AsyncHttpConnection
-from smscode._http.messages import ssl_context
+from smscode._http.environment import ssl_context
 from smscode.sandbox import Sandbox
 
 from .concurrency import RawServer, raw_server

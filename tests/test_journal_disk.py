@@ -16,7 +16,7 @@ from attrs import evolve
 
 from smscode import ClientStateError, _sqlite
 from smscode._journal import store as store_module
-from smscode._journal import thread
+from smscode._journal import thread, write_loop
 from smscode._journal.writes import Read
 from smscode.core.purchases.records import BoughtOrder, Living, PurchaseRecord, PurchaseState
 from smscode.errors import JournalError
@@ -337,7 +337,7 @@ def test_the_pauses_between_attempts_grow_to_a_second() -> None:
         def open(self) -> None:
             raise self.failure("broken")
 
-    work = thread._Work(Broken("orders.db", 0.0), SimpleQueue())
+    work = write_loop.WriteLoop(Broken("orders.db", 0.0), SimpleQueue())
     pauses: list[float | None] = []
     work._writes.append(Write(ACCOUNT, "key-1", look, durable=False, lasting=True))
     for _ in range(7):
@@ -642,15 +642,15 @@ def pruned(journal: SQLiteJournal, left: int) -> None:
 def test_old_purchases_are_looked_for_again_while_the_journal_is_open(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(thread, "_PRUNING", 0.01)
+    monkeypatch.setattr(write_loop, "_PRUNING", 0.01)
     with SQLiteJournal(path) as journal:
         store(journal, purchase("closed-0", closed_at=1.0))
         pruned(journal, 0)
 
 
 def test_pruning_waits_for_a_file_that_is_locked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(thread, "_PRUNING", 0.01)
-    monkeypatch.setattr(thread, "_PRUNING_AGAIN", 0.01)
+    monkeypatch.setattr(write_loop, "_PRUNING", 0.01)
+    monkeypatch.setattr(write_loop, "_PRUNING_AGAIN", 0.01)
     with SQLiteJournal(path) as journal:
         with locked(path):
             _, waiter = begin(journal, "closed-0", put(purchase("closed-0", closed_at=1.0)))
@@ -764,13 +764,13 @@ def test_a_thread_that_is_ended_from_outside_refuses_what_waits_and_what_comes_l
     def ends(self: object) -> None:
         raise SystemExit
 
-    monkeypatch.setattr(thread._Work, "_turn", ends)
+    monkeypatch.setattr(write_loop.WriteLoop, "_turn", ends)
     writer = thread.Writer(store_module.Store(str(path), 0.0))
     write = Write(ACCOUNT, "key-1", look, durable=True)
     abandoned = Write(ACCOUNT, "key-1", look, durable=True)
     assert writer.abandon(abandoned)
     read = Read(lambda store: None, lambda: None)
-    for item in (write, thread._Stop(LONG), abandoned, read):
+    for item in (write, write_loop.Stop(LONG), abandoned, read):
         writer._queue.put(item)
     with pytest.raises(SystemExit):
         writer._run()

@@ -17,7 +17,7 @@ from attrs import evolve
 
 from smscode import ClientStateError, ConfigurationError
 from smscode import journal as journal_module
-from smscode._journal import owners, thread
+from smscode._journal import owners, thread, write_loop
 from smscode.core.purchases.records import Living, PurchaseRecord
 from smscode.journal import SQLiteJournal, Write, shared
 
@@ -570,14 +570,14 @@ os._exit(0)
         store(journal, purchase())
         writer = next(iter(thread._running))
         journal.close()
-        writer._queue.put(fork := thread._Fork())
+        writer._queue.put(fork := write_loop.Fork())
         writer._refuse_queued(ClientStateError("closed"))
         assert not fork.waits.empty()
 
     def test_a_forked_process_has_no_threads_of_journals(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as child:
             child.setattr(thread, "_running", dict(thread._running))
-            child.setattr(thread, "_forks", {1: [thread._Fork()]})
+            child.setattr(thread, "_forks", {1: [write_loop.Fork()]})
             thread._after_fork_in_child()
             assert (thread._running, thread._forks) == ({}, {})
 

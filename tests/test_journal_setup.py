@@ -150,7 +150,8 @@ def test_a_file_that_cannot_be_created_is_named_with_its_path(
         with pytest.raises(ConfigurationError) as caught:
             SQLiteJournal(path)
     assert (
-        f"{path} cannot be used (it, or a file of SQLite's beside it, can be neither" in caught.value.message
+        f"{path} cannot be used (it, or a file that SQLite keeps beside it, can be neither"
+        in caught.value.message
     )
 
 

@@ -32,7 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("core.ratelimit", "core.waiting", "core.order_status"),
     ("core.purchases",),
     ("core",),  # the flow of a call, and all that is decided without I/O
-    ("calls", "webhooks", "_seen", "receiver", "_sqlite", "_observer"),
+    ("calls", "webhooks", "receiver", "_sqlite", "_observer"),
     ("_journal",),
     ("journal",),
     ("_concurrency",),  # every wait, in both flavours

@@ -227,7 +227,7 @@ HELD = Place()
 def budget(
     account: str, now: float = 0.0, home: Place | None = None, limits: RateLimits = Options()
 ) -> AccountLimits:
-    return registry.budget_of(account, None, home or Place(), limits, 90.0, Clock(now))
+    return registry.account_limits(account, None, home or Place(), limits, 90.0, Clock(now))
 
 
 def others(now: float) -> None:
@@ -363,8 +363,8 @@ def test_budgets_that_nobody_needs_do_not_pile_up() -> None:
 def test_a_forked_process_has_the_same_budgets_with_nothing_under_way() -> None:
     held = budget("a", home=HELD, limits=Options(create=7))
     send_one(held)
-    registry._registry.hold()
-    registry._registry.begin_anew()  # as in the child
+    registry._registry.acquire_locks()
+    registry._registry.reset_after_fork()  # as in the child
     assert budget("a") is held
     assert held.buckets[EndpointGroup.CREATE].limit == 7
     assert held.buckets[EndpointGroup.CREATE].idle(0.0)
@@ -453,7 +453,7 @@ def test_who_waits_by_the_numbers_of_a_client_whose_loop_is_closed_meanwhile_goe
         wait_until(lambda: waiting() == 1)
         loop.close()
         assert waits.result(10).balance.canonical_amount == 5
-    assert strict._driver._home.over
+    assert strict._driver._affinity.over
 
 
 def test_a_client_from_before_a_fork_is_over_in_the_child(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,9 @@ from typing import Literal, NoReturn, Self, SupportsIndex, TypeVar, cast
 import httpx
 
 from .._concurrency import AsyncLoopAffinity, AsyncRuntime
-from .._http.connection import AsyncLane, AsyncLaneTransport
+from .._http.connection import AsyncHandlerTransport, AsyncRequestHandler
 from .._observer import Observer
-from .._ratelimit.registry import budget_of
+from .._ratelimit.registry import account_limits
 from ..core.api import arguments, balance
 from ..core.api.call import Answer, Call, CallKind
 from ..core.decoding import rows
@@ -113,16 +113,18 @@ class AsyncClient:
             shared=_shared_lane(transport, http_client),
         )
         self._settings = settings
-        home = AsyncLoopAffinity()
+        affinity = AsyncLoopAffinity()
         limits = None
         if rate_limits is not None:
             # A sandbox is a service of its own, so its transport says which one it is.
             origin = getattr(transport, "origin", None)
-            budget = budget_of(settings.account, origin, home, rate_limits, timeouts.longest, runtime.clock)
+            budget = account_limits(
+                settings.account, origin, affinity, rate_limits, timeouts.longest, runtime.clock
+            )
             limits = AsyncRateLimiter(budget, runtime)
         observer = Observer(on_event, settings.version, settings.base_url)
         version = settings.version
-        self._driver = AsyncDriver(connections, runtime, version, retry, timeouts, limits, observer, home)
+        self._driver = AsyncDriver(connections, runtime, version, retry, timeouts, limits, observer, affinity)
         self._waits = AsyncSmsWaits(
             self._driver, check_seconds("poll_interval", poll_interval), max_connections
         )
@@ -210,12 +212,12 @@ def _journal(journal: object) -> tuple[SQLiteJournal | None, bool]:
     return shared(cast("str | os.PathLike[str]", journal)), True
 
 
-def _shared_lane(transport: object, http_client: object) -> AsyncLane | None:
+def _shared_lane(transport: object, http_client: object) -> AsyncRequestHandler | None:
     if transport is not None and http_client is not None:
         raise InvalidArgumentError("transport, http_client: expected at most one of them.")
     if transport is not None:
         own = arguments.instance("transport", transport, httpx.AsyncBaseTransport)
-        return own.lane if isinstance(own, AsyncLaneTransport) else AsyncOwnTransportLane(own)
+        return own.handler if isinstance(own, AsyncHandlerTransport) else AsyncOwnTransportLane(own)
     if http_client is None:
         return None
     if not isinstance(http_client, httpx.AsyncClient) or http_client.is_closed:

@@ -18,8 +18,8 @@ import httpcore
 import httpx
 
 from .._concurrency import AsyncCaller, AsyncRuntime
-from .._http import messages
-from .._http.connection import KEEPALIVE_EXPIRY, AsyncHttpConnection, AsyncLane
+from .._http import environment, failures, messages
+from .._http.connection import KEEPALIVE_EXPIRY, AsyncHttpConnection, AsyncRequestHandler
 from ..core.api.call import Response
 from ..core.decoding.body import BodyReader
 from ..core.effects import Failure, HeldUp, Send
@@ -42,7 +42,7 @@ class AsyncOwnTransportLane:
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
         """Send the request as httpx would."""
         response = await self._transport.handle_async_request(messages.for_caller(request))
-        return messages.LaneResponse(response.status_code, response.headers.raw, response.stream)
+        return messages.from_caller(response)
 
     async def aclose(self) -> None:
         """Close the transport."""
@@ -62,7 +62,7 @@ class AsyncClientLane:
         response = await self._http_client.send(
             messages.for_caller(request), stream=True, auth=None, follow_redirects=False
         )
-        return messages.LaneResponse(response.status_code, response.headers.raw, response.stream)
+        return messages.from_caller(response)
 
     async def aclose(self) -> None:
         """Do nothing: whoever made the client closes it."""
@@ -78,7 +78,7 @@ class AsyncConnectionPool:
         runtime: AsyncRuntime,
         *,
         size: int,
-        shared: AsyncLane | None = None,
+        shared: AsyncRequestHandler | None = None,
     ) -> None:
         """Set up without connecting; ``shared`` is used for everything instead of own lanes."""
         self._base_url = settings.base_url
@@ -87,7 +87,7 @@ class AsyncConnectionPool:
         self._gate = AsyncFairSemaphore(size, runtime)
         self._shared = shared
         self._idle: deque[tuple[float, AsyncHttpConnection]] = deque()
-        self._unwanted: dict[AsyncLane, AsyncCaller | None] = {}  # and who is closing it
+        self._unwanted: dict[AsyncRequestHandler, AsyncCaller | None] = {}  # and who is closing it
         self._lock = threading.RLock()
         self._closed = False
         self._ssl_context: ssl.SSLContext | None = None
@@ -102,7 +102,7 @@ class AsyncConnectionPool:
             lease = effect.lease
             if effect.banned() or (lease is not None and lease.bucket.paused(self._runtime.clock())):
                 return HeldUp()
-            progress = messages.SendProgress(effect.doubt, effect.lease, self._translate.origin)
+            progress = failures.SendProgress(effect.doubt, effect.lease, self._translate.origin)
             try:
                 if self._shared is not None:
                     caller.check()
@@ -117,7 +117,7 @@ class AsyncConnectionPool:
             except Exception as error:
                 return progress.failure(error)
             except BaseException as cancelled:
-                messages.forget_frames(cancelled)
+                failures.forget_frames(cancelled)
                 raise
         finally:
             if answer is None:
@@ -141,7 +141,7 @@ class AsyncConnectionPool:
 
     def give_back(self, caller: AsyncCaller) -> None:
         """Release what an interrupted call holds; its lane is closed by the next call that ends."""
-        if caller.lane is not None:
+        if caller.connection is not None:
             self._give_up(caller)
         self._gate.leave(caller)
 
@@ -151,7 +151,7 @@ class AsyncConnectionPool:
             if (lane := _lane_of(caller)) is not None and lane.owner is caller:
                 lane.break_off()
 
-    async def _on_lane(self, effect: Send, progress: messages.SendProgress, caller: AsyncCaller) -> Response:
+    async def _on_lane(self, effect: Send, progress: failures.SendProgress, caller: AsyncCaller) -> Response:
         """Send a request on a lane of its own, which is the caller's until it is released."""
         try:
             lane = self._take(caller, fresh=effect.fresh)
@@ -163,7 +163,9 @@ class AsyncConnectionPool:
             await self._close_unwanted(caller)
             raise
 
-    async def _exchange(self, lane: AsyncLane, effect: Send, progress: messages.SendProgress) -> Response:
+    async def _exchange(
+        self, lane: AsyncRequestHandler, effect: Send, progress: failures.SendProgress
+    ) -> Response:
         async def trace(event: str, info: Mapping[str, object]) -> None:
             progress.note(event, info)
 
@@ -171,7 +173,7 @@ class AsyncConnectionPool:
         if remaining <= 0:
             raise httpx.PoolTimeout("the time was over before anything could be sent")
         request = self._translate.request(effect.request, remaining, trace, bounded=lane.bounded)
-        with self._runtime.limit(remaining):
+        with self._runtime.fail_after(remaining):
             response = await lane.handle_async_request(request)
             messages.extensions_of(request).pop("trace")  # the rest of it tells nothing new
             return await self._read(response, effect.deadline)
@@ -185,7 +187,9 @@ class AsyncConnectionPool:
                 body.feed(chunk)
                 if self._runtime.now() >= deadline:
                     raise TimeoutError
-            return self._translate.response(response.status, headers, body.finish(), self._runtime.today())
+            return self._translate.response(
+                response.status, headers, body.finish(), self._runtime.wall_clock()
+            )
         finally:
             await response.aclose()
 
@@ -198,13 +202,13 @@ class AsyncConnectionPool:
                 lane = self._idle[-1][1]
                 free = lane.owner is None  # else an interrupted call took it, and did not get any further
                 if free:
-                    caller.lane = lane
+                    caller.connection = lane
                     lane.owner = caller
                 self._idle.pop()
             if free and not lane.gone:
                 return lane
             self._give_up(caller)
-        caller.lane = lane = self._open()
+        caller.connection = lane = self._open()
         lane.owner = caller
         return lane
 
@@ -213,8 +217,8 @@ class AsyncConnectionPool:
         with self._lock:
             if self._ssl_context is None:
                 # The proxy comes first: once the context is there, no later call looks at the proxy again.
-                self._proxy = messages.environment_proxy(self._base_url)
-                self._ssl_context = messages.ssl_context(self._base_url)
+                self._proxy = environment.environment_proxy(self._base_url)
+                self._ssl_context = environment.ssl_context(self._base_url)
         return AsyncHttpConnection(self._translate.origin, self._ssl_context, self._proxy, self._runtime.now)
 
     def _put_back(self, caller: AsyncCaller, lane: AsyncHttpConnection, now: float) -> None:
@@ -225,7 +229,7 @@ class AsyncConnectionPool:
             else:
                 self._idle.append((now, lane))
                 lane.owner = None
-                caller.lane = None
+                caller.connection = None
             while self._idle and self._idle[0][0] < now - KEEPALIVE_EXPIRY:
                 self._unwanted[self._idle[0][1]] = None
                 self._idle.popleft()
@@ -236,7 +240,7 @@ class AsyncConnectionPool:
             lane = _lane_of(caller)
             if lane is not None and lane.owner is caller:
                 self._unwanted[lane] = None
-            caller.lane = None
+            caller.connection = None
 
     async def _close_unwanted(self, caller: AsyncCaller) -> None:
         """Close the lanes that are not used again, also where the call is just being cancelled."""
@@ -271,5 +275,5 @@ class AsyncConnectionPool:
 
 
 def _lane_of(caller: AsyncCaller) -> AsyncHttpConnection | None:
-    lane: AsyncHttpConnection | None = cast(Any, caller.lane)
+    lane: AsyncHttpConnection | None = cast(Any, caller.connection)
     return lane

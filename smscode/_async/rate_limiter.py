@@ -79,6 +79,6 @@ class AsyncRateLimiter:
         if suspicious:
             _log.warning(_SHARED, bucket.group)
 
-    def close(self, home: AsyncLoopAffinity) -> None:
+    def close(self, affinity: AsyncLoopAffinity) -> None:
         """Remove the client's own limits from those in force for its account."""
-        self._budget.release(home)
+        self._budget.release(affinity)

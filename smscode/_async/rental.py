@@ -206,7 +206,7 @@ class AsyncRental:
     def _hold(self, order: CreatedOrder | Order) -> None:
         """Store the order and what it shows; raise `OrderTerminalError` if it has ended."""
         self._order = order
-        self._open.add(order.id, order.expires_at, self._runtime.today())
+        self._open.add(order.id, order.expires_at, self._runtime.wall_clock())
         self._known.see(order)
         if self._known.ended:
             self._store(ReleaseEnding(Released.ALREADY_RELEASED))

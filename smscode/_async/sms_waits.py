@@ -167,7 +167,7 @@ class AsyncSmsWaits:
             asked = self._board.polling(self._runtime.now())
             waiter.polling = True
         try:
-            with self._runtime.unless(signal):
+            with self._runtime.cancel_on(signal):
                 answer = await self._driver.run(orders.active(), _timeout(remaining))
                 unreadable = row_errors(answer)
                 with self._lock:

@@ -1,7 +1,7 @@
-"""Every wait of the package, by hand in both flavours with equal names.
+"""All waiting of the package, written by hand in both flavours with equal names.
 
-The asynchronous classes stand on anyio, so they serve asyncio and trio; the others on threads. The
-generator only renames, so everything that differs between the flavours is here.
+The asynchronous classes use anyio, for asyncio and trio; the others use threads. The generator of the sync
+twins only renames, so everything that differs between the flavours is here.
 """
 
 from __future__ import annotations
@@ -37,4 +37,4 @@ STREAM_ERRORS: tuple[type[Exception], ...] = (
     anyio.ClosedResourceError,
     anyio.EndOfStream,
 )
-"""What can escape from a broken stream below httpx, unmapped."""
+"""Exceptions of anyio's streams that httpcore does not convert to its own."""

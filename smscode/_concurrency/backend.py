@@ -1,4 +1,4 @@
-"""Which event loop runs: asyncio's, or trio's."""
+"""Finds out which event loop runs, asyncio's or trio's, and whether it was closed."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 
 
 def trio_lowlevel() -> Any:
-    """Return the part of trio that knows what runs, None outside of it."""
+    """Return ``trio.lowlevel`` inside of a trio task, else None."""
     trio = sys.modules.get("trio")
     return trio.lowlevel if trio is not None and trio.lowlevel.in_trio_task() else None
 
 
 def run_here() -> Any:
-    """Return the asyncio event loop that runs here, or the token of the trio run."""
+    """Return the running asyncio event loop, or the token of the trio run."""
     trio = trio_lowlevel()
     return asyncio.get_running_loop() if trio is None else trio.current_trio_token()
 
 
 def run_is_over(run: Any) -> bool:
-    """Return True if a loop or trio run, as `run_here` returned it, was closed: its tasks never go on."""
+    """Return True if the loop or trio run that `run_here` returned was closed, so its tasks never go on."""
     if isinstance(run, asyncio.AbstractEventLoop):
         return run.is_closed()
     try:
@@ -31,4 +31,4 @@ def run_is_over(run: Any) -> bool:
 
 
 def _nothing() -> None:
-    """Do nothing, in a trio run that is asked whether it is over."""
+    """Do nothing; scheduled in a trio run to see whether it accepts that."""

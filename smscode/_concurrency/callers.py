@@ -1,11 +1,11 @@
-"""The calls under way, so that what an interrupted one still holds is given back.
+"""The calls under way, so that what an interrupted call still holds is returned.
 
 Python raises `KeyboardInterrupt` in the main thread between any two instructions, also inside a clean-up. So
-a synchronous call writes what it takes on an object of its own, a `Caller`, before it takes it; giving back
-may be repeated; and whatever begins next gives back for the calls whose frame no longer runs.
+a synchronous call notes what it takes on an object of its own, a `Caller`, before it takes it; returning it
+may be repeated; and the next call of the process returns what calls whose frame no longer runs still hold.
 
-An asynchronous call is cancelled at its awaits only, where ``finally`` is enough. Its `AsyncCaller` is there
-for event loops that are stopped and closed with calls under way: their ``finally`` never runs.
+An asynchronous call is cancelled at its awaits only, where ``finally`` is enough. Its `AsyncCaller` serves
+event loops that are stopped and closed while calls are under way: their ``finally`` never runs.
 """
 
 from __future__ import annotations
@@ -24,34 +24,37 @@ if TYPE_CHECKING:
     from ..core.ratelimit.limiter import Lease
 
 _unfinished: dict[Caller | _Generator, None] = {}
-"""The calls of the main thread that have not given everything back; all others run their ``finally``."""
+"""The calls of the main thread that may still hold something; all others run their ``finally``.
+
+No lock guards it: each change is one operation of a dict, which no interrupt can split.
+"""
 
 
 def heal() -> None:
-    """Return what interrupted calls of the synchronous clients left taken; from any thread."""
+    """Return what interrupted calls of the synchronous clients still hold. Any thread may call this."""
     for caller in tuple(_unfinished):
         if caller.over:
             caller.finish()
 
 
 class AsyncCaller:
-    """One call: what it holds, and whether it can still give that back.
+    """One call and what it holds: its ``lease`` of a rate limit, and its ``connection``.
 
-    ``lease`` is its place in a rate limit and ``lane`` its connection, each written before it is taken.
+    Each is noted here before it is taken.
     """
 
-    __slots__ = ("_finished", "_run", "lane", "lease")
+    __slots__ = ("_finished", "_run", "connection", "lease")
 
     def __init__(
         self,
         give_back: Callable[[AsyncCaller], object],
         break_off: Callable[[AsyncCaller], object] | None = None,
     ) -> None:
-        """Begin a call of this task. The arguments are not needed: a task runs its ``finally`` in full."""
+        """Start a call of this task. The arguments are not used, because a task runs its ``finally``."""
         if _unfinished:
             heal()  # limits are shared with the synchronous clients of the process
         self.lease: Lease | None = None
-        self.lane: object = None
+        self.connection: object = None
         self._run = run_here()
         self._finished = False
 
@@ -69,34 +72,34 @@ class AsyncCaller:
 
     @staticmethod
     def heal() -> None:
-        """Return what interrupted calls of the synchronous clients left taken."""
+        """Return what interrupted calls of the synchronous clients still hold."""
         heal()
 
     @staticmethod
     def attend(generator: object, give_back: Callable[[], object]) -> None:
-        """Do nothing: an asynchronous generator runs its ``finally`` where it is closed or finalized."""
+        """Do nothing: an asynchronous generator runs its ``finally`` when it is closed or finalized."""
 
 
 class Caller:
-    """One call: what it holds, and whether it can still give that back.
+    """One call and what it holds: its ``lease`` of a rate limit, and its ``connection``.
 
-    ``lease`` is its place in a rate limit and ``lane`` its connection, each written before it is taken.
+    Each is noted here before it is taken.
     """
 
-    __slots__ = ("_break_off", "_crew", "_finished", "_frame", "_give_back", "lane", "lease")
+    __slots__ = ("_break_off", "_crew", "_finished", "_frame", "_give_back", "connection", "lease")
 
     def __init__(
         self, give_back: Callable[[Caller], object], break_off: Callable[[Caller], object] | None = None
     ) -> None:
-        """Begin a call, which lasts as long as the function that makes this object runs.
+        """Start a call, which lasts as long as the function that makes this object runs.
 
-        ``give_back`` gives back everything that the call holds, and ``break_off`` ends the exchange that it
-        waits for. Both may be called again, and by any thread.
+        ``give_back`` returns everything that the call holds, and ``break_off`` ends the exchange that it
+        waits for. Both may be called several times, by any thread.
         """
         if _unfinished:
             heal()
         self.lease: Lease | None = None
-        self.lane: object = None
+        self.connection: object = None
         self._give_back = give_back
         self._break_off = break_off
         self._finished = False
@@ -116,15 +119,15 @@ class Caller:
         if self._frame is None:
             return False
         try:
-            # Refused for a frame that is executing, and for that only. Of one that has ended it drops the
-            # local variables, which nothing but a debugger could still look at.
+            # `clear` raises for a frame that is executing, and for no other. Of a frame that has ended it
+            # drops the local variables, which only a debugger could still read.
             self._frame.clear()
         except RuntimeError:
             return False
         return True
 
     def check(self) -> None:
-        """Raise `InterruptedCall` if the call works for another thread, which was interrupted."""
+        """Raise `InterruptedCall` in a helper thread, if the thread that it works for was interrupted."""
         if self._crew is not None:
             self._crew.check()
 
@@ -134,33 +137,33 @@ class Caller:
             self._break_off(self)
 
     def finish(self) -> None:
-        """End the call, and give back what it still holds if a clean-up was interrupted."""
+        """End the call, and return what it still holds because its clean-up was interrupted."""
         if self._frame is not None:
             self._give_back(self)
-        # In this order: if it is interrupted in between, whoever heals finds it over and does this again.
+        # In this order: after an interrupt in between, `heal` finds the call over, and does this again.
         self._finished = True
-        self._frame = None  # it refers to this object
+        self._frame = None  # the frame refers to this object: a cycle
         _unfinished.pop(self, None)
         if self._crew is not None:
             self._crew.callers.pop(self, None)
 
     @staticmethod
     def heal() -> None:
-        """Return what interrupted calls of the synchronous clients left taken."""
+        """Return what interrupted calls of the synchronous clients still hold."""
         heal()
 
     @staticmethod
     def attend(generator: object, give_back: Callable[[], object]) -> None:
-        """See to it that ``give_back`` is called after a generator has ended, however it does.
+        """Call ``give_back`` some time after a generator has ended, however it ends.
 
-        Its frame is no sign of that, because it does not run between two of its values either.
+        A generator needs this beside `Caller`, because its frame does not run between two of its values.
         """
         attended = _Generator(weakref.ref(generator), give_back)
         _unfinished[attended] = None
 
 
 class _Generator:
-    """A generator that holds something while it is not running."""
+    """A generator that may hold something while its frame does not run."""
 
     def __init__(self, generator: weakref.ref[Any], give_back: Callable[[], object]) -> None:
         self._generator = generator

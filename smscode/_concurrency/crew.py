@@ -1,6 +1,6 @@
-"""Threads that work for a call of another thread, and end when that one is interrupted.
+"""Helper threads that work for a call of another thread, and end when that thread is interrupted.
 
-They are daemon threads: nothing that they wait for delays the end of the process.
+They are daemon threads, so that nothing they wait for delays the end of the process.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from .._clock import RealTime
 from .events import Event
 
 LOOK = 0.1
-"""Seconds between two looks, in a thread that waits for something, at whether it was interrupted."""
+"""Seconds between two checks, in a helper thread that waits, for an interrupt."""
 
 
 class InterruptedCall(BaseException):
-    """Ends a call in a helper thread whose caller was interrupted. No ``except Exception`` catches it."""
+    """Ends a call in a helper thread after an interrupt; no ``except Exception`` catches it."""
 
 
 class _Here(threading.local):
-    """The crew that the current thread belongs to; None in any thread that is not of this package."""
+    """The crew of the current thread; None in a thread that is no helper thread."""
 
     crew: Crew | None = None
 
@@ -32,7 +32,7 @@ here = _Here()
 
 
 class Interruptible(Protocol):
-    """A call that a thread of a crew makes."""
+    """A call in a thread of a crew."""
 
     def break_off(self) -> None:
         """End the exchange under way, from another thread."""
@@ -40,7 +40,10 @@ class Interruptible(Protocol):
 
 
 class Crew:
-    """Some threads, and the calls they make."""
+    """Some helper threads, and their calls under way.
+
+    No lock guards the dicts: each change is one operation, which no interrupt can split.
+    """
 
     def __init__(self) -> None:
         self.callers: dict[Interruptible, None] = {}
@@ -61,7 +64,7 @@ class Crew:
         try:
             thread.start()
         except BaseException:
-            if thread.ident is None:  # it does not run, so it will not do this itself
+            if thread.ident is None:  # it was not started, so it will not do this itself
                 self._working.pop(thread, None)
             raise
 
@@ -82,7 +85,7 @@ class Crew:
             raise InterruptedCall
 
     def sleep(self, seconds: float) -> None:
-        """Wait. Raises `InterruptedCall` as soon as the crew is interrupted."""
+        """Wait for some seconds. Raises `InterruptedCall` as soon as the crew is interrupted."""
         self._interrupted.wait(seconds)
         self.check()
 
@@ -93,7 +96,7 @@ class Crew:
             caller.break_off()
 
     def join(self, seconds: float) -> bool:
-        """Wait until all threads have ended, at most so long; return True if they have."""
+        """Wait until all threads have ended, at most ``seconds``; return True if they have."""
         until = RealTime.monotonic() + seconds
         while True:
             self._idle = idle = Event()
@@ -106,7 +109,7 @@ class Crew:
 
 
 class Shield:
-    """Allows a thread of a crew to finish what it does in the block, also after an interrupt."""
+    """Lets a helper thread finish its block, although the crew was interrupted."""
 
     def __init__(self) -> None:
         self._crew: Crew | None = None

@@ -1,4 +1,4 @@
-"""Something that is waited for, set once."""
+"""Events that are set once, and signals that any thread may set."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .backend import trio_lowlevel
 
 
 class AsyncEvent:
-    """Set once, seen by all who wait.
+    """An event that is set once, and waited for with a time limit.
 
-    On asyncio it is by hand: thousands may wait at once, and anyio's event and its limits of time are made
-    of many more objects, all of which the garbage collector looks at again and again.
+    On asyncio it is written by hand: thousands may wait at once, and anyio's events and time limits consist
+    of many more objects, which the garbage collector would have to visit again and again.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class AsyncEvent:
         self._on_trio: anyio.Event | None = None
 
     def set(self) -> None:
-        """Wake all who wait, now and later."""
+        """Set the event and end all waits for it."""
         self._set = True
         if self._on_trio is not None:
             self._on_trio.set()
@@ -37,11 +37,11 @@ class AsyncEvent:
         self._waiters.clear()
 
     def is_set(self) -> bool:
-        """Return True if it was set."""
+        """Return True if the event was set."""
         return self._set
 
     async def wait(self, seconds: float) -> bool:
-        """Wait until it is set, at most so long; tell whether it was."""
+        """Wait for the event, at most ``seconds``; return True if it was set."""
         if self._set:
             await anyio.lowlevel.checkpoint()
         elif trio_lowlevel() is not None:
@@ -67,13 +67,13 @@ class AsyncEvent:
 
 
 def _end(waiter: asyncio.Future[None]) -> None:
-    """End a wait, unless it was cancelled or ended before."""
+    """End a wait that was not cancelled and has not ended."""
     if not waiter.done():
         waiter.set_result(None)
 
 
 class AsyncSignal(AsyncEvent):
-    """An event that any thread may set, and that can stop something."""
+    """An event that any thread may set, and that can cancel a block."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,13 +82,13 @@ class AsyncSignal(AsyncEvent):
         self._stopped: anyio.CancelScope | None = None
 
     def set(self) -> None:
-        """Wake all who wait, now and later, and stop what is to be stopped."""
+        """Set the event, end all waits for it, and cancel the block of `stopping`."""
         super().set()
         if self._stopped is not None:
             self._stopped.cancel()
 
     def wake(self) -> bool:
-        """Set it, from anywhere; tell whether its event loop is still there to see it."""
+        """Set the event, from any thread; return False if its event loop is closed."""
         try:
             if threading.get_ident() == self._thread:
                 self.set()
@@ -100,7 +100,7 @@ class AsyncSignal(AsyncEvent):
 
     @contextlib.contextmanager
     def stopping(self) -> Generator[None]:
-        """Leave the block as soon as this is set, wherever it waits."""
+        """Cancel the block as soon as the event is set, and go on after it."""
         with anyio.CancelScope() as scope:
             self._stopped = scope
             if self.is_set():
@@ -114,18 +114,18 @@ class AsyncSignal(AsyncEvent):
 class AsyncWakes:
     """Sets signals from another thread, a few in each turn of the event loop.
 
-    A commit of the journal can end hundreds of waits at once. If all of them went on in one turn, the loop
-    would have no time for anything else until they wait again.
+    One commit of a journal can end hundreds of waits. If all of them went on in one turn, the loop could
+    serve nothing else until they wait again.
     """
 
-    _AT_ONCE = 8
+    _AT_ONCE = 8  # signals in one turn
 
     def __init__(self) -> None:
         self._signals: deque[AsyncSignal] = deque()
         self._scheduled = False
 
     def wake(self, signal: AsyncSignal) -> None:
-        """Set a signal soon. Raises RuntimeError if its event loop is closed."""
+        """Set a signal in one of the next turns. Raises RuntimeError if its event loop is closed."""
         self._signals.append(signal)
         if not self._scheduled:
             self._scheduled = True
@@ -135,14 +135,14 @@ class AsyncWakes:
         for _ in range(min(len(self._signals), self._AT_ONCE)):
             self._signals.popleft().set()
         self._scheduled = bool(self._signals)
-        # Another thread may have added one before it could see that nothing is scheduled any more.
+        # Another thread may have added a signal before it could see that no turn is scheduled any more.
         if self._signals:
             self._scheduled = True
             self._signals[0].call_there(self._set_some)
 
 
 def _run_soon() -> Callable[[Callable[[], None]], object]:
-    """Return the function that lets other threads run something in this event loop."""
+    """Return the function by which other threads run a function in this event loop."""
     trio = trio_lowlevel()
     if trio is None:
         return asyncio.get_running_loop().call_soon_threadsafe
@@ -151,10 +151,10 @@ def _run_soon() -> Callable[[Callable[[], None]], object]:
 
 
 class Event:
-    """Set once, seen by all who wait.
+    """An event that is set once, and waited for with a time limit.
 
-    It stands on a bare lock, which is taken as long as the event is not set. A `threading.Event` has a
-    condition inside, whose lock stays taken for ever if `KeyboardInterrupt` is raised at the wrong moment.
+    It is a bare lock, which is held as long as the event is not set. A `threading.Event` contains a
+    condition, whose lock stays taken for ever if `KeyboardInterrupt` is raised at the wrong moment.
     """
 
     def __init__(self) -> None:
@@ -163,28 +163,28 @@ class Event:
         self._closed.acquire()
 
     def set(self) -> None:
-        """Wake all who wait, now and later."""
+        """Set the event and end all waits for it."""
         self._set = True
         self._open()
 
     def _open(self) -> None:
-        with contextlib.suppress(RuntimeError):  # it was open
+        with contextlib.suppress(RuntimeError):  # it is released already
             self._closed.release()
 
     def is_set(self) -> bool:
-        """Return True if it was set."""
+        """Return True if the event was set."""
         return self._set
 
     def wait(self, seconds: float) -> bool:
-        """Wait until it is set, at most so long; return True if it was."""
+        """Wait for the event, at most ``seconds``; return True if it was set."""
         seconds = min(max(seconds, 0.0), threading.TIMEOUT_MAX)
         if not self._set and self._closed.acquire(timeout=seconds):
-            self._open()  # for the next one who waits
+            self._open()  # lets the next waiting thread go on, too
         return self._set
 
 
 class Wakes:
-    """Sets signals from another thread: threads go on by themselves."""
+    """Sets signals from another thread, at once, as waiting threads go on by themselves."""
 
     def wake(self, signal: Signal) -> None:
         """Set a signal."""
@@ -192,9 +192,9 @@ class Wakes:
 
 
 class Signal(Event):
-    """An event that any thread may set, as all events of threads."""
+    """An event that any thread may set, like all events of threads."""
 
     def wake(self) -> bool:
-        """Set it; tell whether somebody is there to see it."""
+        """Set the event and return True: its thread goes on."""
         self.set()
         return True

@@ -1,4 +1,4 @@
-"""What is done beside a block, and ends with it."""
+"""Functions that run beside a block, and end with it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from anyio.abc import TaskGroup
 
 from .crew import Crew
 
-_SETTLING = 1.0  # seconds for threads to settle their calls after an interrupt
+_SETTLING = 1.0  # seconds for threads to finish their calls after an interrupt
 
 
 class AsyncHelpers:
-    """Tasks beside a block, cancelled where it ends, however that is. Without any it costs nothing."""
+    """Tasks beside a block, cancelled when the block ends. It costs next to nothing until the first one."""
 
     def __init__(self) -> None:
         self._tasks: TaskGroup | None = None
@@ -34,14 +34,14 @@ class AsyncHelpers:
         self._tasks.start_soon(self.run, function)
 
     async def run(self, function: Callable[[], Coroutine[object, object, None]]) -> None:
-        """Run a function, and keep what it raises for `check`."""
+        """Run a function; its exception is kept for `check`."""
         try:
             await function()
         except Exception as error:
             self._error = error
 
     def check(self) -> None:
-        """Raise what a function raised."""
+        """Raise the exception of a function, if one raised."""
         if self._error is not None:
             raise self._error
 
@@ -53,15 +53,15 @@ class AsyncHelpers:
     ) -> None:
         if self._tasks is not None:
             self._tasks.cancel_scope.cancel()
-            # The block's own exception goes on by itself: given to the task group, it would come out in one.
+            # The block's own exception is not given to the task group, which would wrap it in a group.
             await self._tasks.__aexit__(None, None, None)
 
 
 class Helpers:
-    """Threads beside a block, interrupted where it ends, however that is. Without any it costs nothing.
+    """Threads beside a block, interrupted when the block ends. It costs next to nothing until the first one.
 
-    Their connections are shut. What a caller's own transport does cannot be ended: it is waited for only
-    shortly, and what comes of it changes nothing any more.
+    The connections of the threads are shut then. The caller's own transport cannot be interrupted: its
+    threads are waited for at most a second, and their results are ignored.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class Helpers:
         return self
 
     def start(self, function: Callable[[], None]) -> None:
-        """Run a function in a thread, or here if none can be started."""
+        """Run a function in a thread, or in this one if none can be started."""
         if self._crew is None:
             self._crew = Crew()
         try:
@@ -81,14 +81,14 @@ class Helpers:
             self.run(function)
 
     def run(self, function: Callable[[], None]) -> None:
-        """Run a function, and keep what it raises for `check`."""
+        """Run a function; its exception is kept for `check`."""
         try:
             function()
         except Exception as error:
             self._error = error
 
     def check(self) -> None:
-        """Raise what a function raised."""
+        """Raise the exception of a function, if one raised."""
         if self._error is not None:
             raise self._error
 

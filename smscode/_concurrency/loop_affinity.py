@@ -1,4 +1,4 @@
-"""Where a client may be used: in one event loop of one process."""
+"""Restricts the use of a client to one event loop of one process."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 from ..errors import ClientStateError
 from .backend import run_here, run_is_over
 
-_FORKED = "This client was used before the process forked: make a new one after the fork."
+_FORKED = "This client was used before the process forked: make a new client after the fork."
 
 
 class AsyncLoopAffinity:
-    """The event loop and process that a client belongs to from its first use on.
+    """The event loop and process that a client belongs to, from its first use on.
 
-    Connections do not survive a change of either: in another loop they fail, and a forked process
-    would share them with its parent and read its answers.
+    In another loop its connections fail. A forked process would share them with its parent, and read the
+    parent's responses.
     """
 
     def __init__(self) -> None:
@@ -23,26 +23,26 @@ class AsyncLoopAffinity:
 
     @property
     def over(self) -> bool:
-        """Whether the client can never be used again: its loop was closed, or this process is a fork."""
+        """Whether the client can never be used again: its loop is closed, or this process is a fork."""
         if self._process is None:
             return False
         return self._process != os.getpid() or run_is_over(self._run)
 
     def check(self) -> None:
-        """Raise `ClientStateError` anywhere else."""
+        """Raise `ClientStateError` in another event loop or process; the first call decides which."""
         run = run_here()
         if self._process is None:
             self._process, self._run = os.getpid(), run
         if self._process != os.getpid():
             raise ClientStateError(_FORKED)
         if self._run is not run:
-            raise ClientStateError("This client belongs to another event loop: make one for each.")
+            raise ClientStateError("This client belongs to another event loop: make a client for each loop.")
 
 
 class LoopAffinity:
-    """The process that a client belongs to from its first use on.
+    """The process that a client belongs to, from its first use on.
 
-    Connections do not survive a fork: the new process would share them and read its parent's answers.
+    A forked process would share its connections with the parent, and read the parent's responses.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class LoopAffinity:
         return self._process not in (None, os.getpid())
 
     def check(self) -> None:
-        """Raise `ClientStateError` anywhere else."""
+        """Raise `ClientStateError` in another process than that of the first call."""
         if self._process is None:
             self._process = os.getpid()
         if self._process != os.getpid():

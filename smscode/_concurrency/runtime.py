@@ -1,4 +1,4 @@
-"""Time, waiting and chance."""
+"""Clocks, waits, time limits and random numbers, in both flavours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import TypeVar, TypeVarTuple
 
 import anyio
@@ -27,123 +26,99 @@ T = TypeVar("T")
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
 
-_HEAL = 1.0  # seconds between two looks, in a thread that waits, at what interrupted calls left taken
-_SETTLING = 1.0  # seconds for helper threads to settle their calls after an interrupt
-
-
-class _Limit:
-    """The same as `anyio.fail_after`, in half the time: it is around every exchange."""
-
-    def __init__(self, scope: anyio.CancelScope) -> None:
-        self._scope = scope
-
-    def __enter__(self) -> None:
-        self._scope.__enter__()
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._scope.__exit__(exc_type, exc_value, traceback)
-        if self._scope.cancelled_caught:
-            raise TimeoutError
+_HEAL = 1.0  # seconds between two checks, in a waiting thread, for what interrupted calls still hold
+_SETTLING = 1.0  # seconds for helper threads to finish their calls after an interrupt
 
 
 class AsyncRuntime:
-    """Time, waiting and chance. Tests replace it to have time under control."""
+    """Clocks, waits and random numbers of a client. Tests replace it to control the time."""
 
-    chance: Callable[[], float] = staticmethod(random.random)
+    random: Callable[[], float] = staticmethod(random.random)
     clock: Callable[[], float] = staticmethod(RealTime.monotonic)  # the same for all loops and threads
 
-    # A client belongs to one event loop: its clock and its scopes need not be found out for every call.
+    # A client belongs to one event loop, so the loop's clock is looked up once.
     _loop_time: Callable[[], float] | None = None
-    _scope: type[anyio.CancelScope] = anyio.CancelScope
 
     def now(self) -> float:
-        """Return the seconds of a clock that only goes forward."""
-        return self._loop_now()
-
-    def _loop_now(self) -> float:
-        """Return the time of the event loop."""
+        """Return the time of the event loop: seconds of a monotonic clock."""
         if self._loop_time is None:
             trio = trio_lowlevel()
             self._loop_time = asyncio.get_running_loop().time if trio is None else anyio.current_time
         return self._loop_time()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for some seconds."""
         await anyio.sleep(seconds)
 
     async def wait(self, event: AsyncEvent, seconds: float) -> bool:
-        """Wait for an event, at most so long; tell whether it was set."""
+        """Wait for an event, at most ``seconds``; return True if it was set."""
         return await event.wait(seconds)
 
     async def wait_for_disk(self, event: AsyncEvent, seconds: float) -> bool:
-        """Wait for another thread's event, at most so long; return whether it was set.
+        """Wait for the event of a journal's thread, at most ``seconds``; return True if it was set.
 
-        Tests whose time is virtual really wait here.
+        Apart from `wait`, because the disk takes real time: tests with virtual time really wait here.
         """
         return await event.wait(seconds)
 
-    def today(self) -> datetime:
-        """Return the date and time, for servers that do not send theirs."""
+    def wall_clock(self) -> datetime:
+        """Return the date and time in UTC, for answers without a ``Date`` header."""
         return datetime.now(UTC)
 
-    def limit(self, seconds: float) -> AbstractContextManager[object]:
-        """Raise TimeoutError out of the block when it takes longer."""
-        scope = self._scope(deadline=self._loop_now() + seconds)
-        self._scope = type(scope)
-        return _Limit(scope)
+    def fail_after(self, seconds: float) -> AbstractContextManager[object]:
+        """Cancel the block after ``seconds``, which then raises TimeoutError."""
+        return anyio.fail_after(seconds)
 
-    def unless(self, event: AsyncSignal) -> AbstractContextManager[object]:
-        """Leave the block as soon as the event is set."""
+    def cancel_on(self, event: AsyncSignal) -> AbstractContextManager[object]:
+        """Cancel the block as soon as the event is set, and go on after it."""
         return event.stopping()
 
     def shield(self, seconds: float) -> AbstractContextManager[object]:
-        """Keep cancellation out of the block, for at most so long."""
+        """Protect the block from cancellation, for at most ``seconds``."""
         return anyio.move_on_after(seconds, shield=True)
 
     async def in_thread(self, function: Callable[[*Ts], R], *arguments: *Ts) -> R:
-        """Run something that blocks, without blocking the event loop; it is always run to its end."""
+        """Run a blocking function in a thread and wait for its end, also when this task is cancelled."""
         return await anyio.to_thread.run_sync(function, *arguments)
 
     def helpers(self) -> AsyncHelpers:
-        """Return what runs functions beside a block, for as long as it lasts."""
+        """Return a context manager that runs functions in tasks beside its block."""
         return AsyncHelpers()
 
     async def for_each(
         self, function: Callable[[T], Coroutine[object, object, None]], items: Sequence[T]
     ) -> None:
-        """Do something with every item, all at once; return when all of it is done."""
+        """Call a function for every item, all at once in tasks; return when all have ended."""
         async with anyio.create_task_group() as tasks:
             for item in items:
                 tasks.start_soon(function, item)
 
 
 class Runtime:
-    """Time, waiting and chance. Tests replace it to have time under control."""
+    """Clocks, waits and random numbers of a client. Tests replace it to control the time."""
 
-    chance: Callable[[], float] = staticmethod(random.random)
+    random: Callable[[], float] = staticmethod(random.random)
     clock: Callable[[], float] = staticmethod(RealTime.monotonic)  # the same for all loops and threads
 
     def now(self) -> float:
-        """Return the seconds of a clock that only goes forward."""
+        """Return the time: seconds of a monotonic clock."""
         return RealTime.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Wait. A helper thread whose caller is interrupted ends the wait by `InterruptedCall`."""
+        """Wait for some seconds.
+
+        Raises `InterruptedCall` in a helper thread as soon as the thread that it works for is interrupted.
+        """
         if here.crew is None:
             time.sleep(seconds)
         else:
             here.crew.sleep(seconds)
 
     def wait(self, event: Event, seconds: float) -> bool:
-        """Wait for an event, at most so long; return True if it was set.
+        """Wait for an event, at most ``seconds``; return True if it was set.
 
-        Now and then it is looked whether an interrupted call of another thread is what this one waits for.
-        A helper thread whose caller is interrupted ends the wait by `InterruptedCall`.
+        Every second it gives back what interrupted calls still hold, since this one may wait for just that.
+        Raises `InterruptedCall` in a helper thread as soon as the thread that it works for is interrupted.
         """
         crew = here.crew
         look = _HEAL if crew is None else LOOK
@@ -158,22 +133,22 @@ class Runtime:
         return True
 
     def wait_for_disk(self, event: Event, seconds: float) -> bool:
-        """Wait for another thread's event, at most so long; return whether it was set.
+        """Wait for the event of a journal's thread, at most ``seconds``; return True if it was set.
 
-        Tests whose time is virtual really wait here.
+        Apart from `wait`, because the disk takes real time: tests with virtual time really wait here.
         """
         return Runtime.wait(self, event, seconds)
 
-    def today(self) -> datetime:
-        """Return the date and time, for servers that do not send theirs."""
+    def wall_clock(self) -> datetime:
+        """Return the date and time in UTC, for answers without a ``Date`` header."""
         return datetime.now(UTC)
 
-    def limit(self, seconds: float) -> AbstractContextManager[object]:
-        """Do nothing: a thread cannot be interrupted, so it looks at the clock itself."""
+    def fail_after(self, seconds: float) -> AbstractContextManager[object]:
+        """Do nothing: a thread cannot be cancelled, so the connection checks the deadline itself."""
         return contextlib.nullcontext()
 
-    def unless(self, event: Signal) -> AbstractContextManager[object]:
-        """Do nothing: a thread cannot be interrupted."""
+    def cancel_on(self, event: Signal) -> AbstractContextManager[object]:
+        """Do nothing: a thread cannot be cancelled."""
         return contextlib.nullcontext()
 
     def shield(self, seconds: float) -> AbstractContextManager[object]:
@@ -181,18 +156,19 @@ class Runtime:
         return contextlib.nullcontext() if here.crew is None else Shield()
 
     def in_thread(self, function: Callable[[*Ts], R], *arguments: *Ts) -> R:
-        """Run something that blocks."""
+        """Run a blocking function, in this thread."""
         return function(*arguments)
 
     def helpers(self) -> Helpers:
-        """Return what runs functions beside a block, for as long as it lasts."""
+        """Return a context manager that runs functions in threads beside its block."""
         return Helpers()
 
     def for_each(self, function: Callable[[T], None], items: Sequence[T]) -> None:
-        """Do something with every item, each in a thread of its own; return when all of it is done.
+        """Call a function for every item, each in a thread of its own; return when all have ended.
 
-        An interrupt of this thread breaks off what the others do: they have a second to settle their
-        calls. What a thread raised is raised here, after all have ended.
+        An interrupt of this thread shuts the connections of the others, which then have a second to finish
+        their calls. The first exception of a thread, by the order of the items, is raised after all have
+        ended.
         """
         crew = Crew()
         errors: dict[int, BaseException] = {}
@@ -202,7 +178,7 @@ class Runtime:
             while True:
                 try:
                     number, item = left.popleft()
-                except IndexError:  # all of it is begun
+                except IndexError:  # every item has been taken
                     return
                 crew.check()
                 try:
@@ -228,7 +204,7 @@ class Runtime:
 
 
 def _start(crew: Crew, work: Callable[[], None], count: int) -> None:
-    """Start so many threads, or as many as can be; they share the work."""
+    """Start ``count`` threads, or as many as the system allows; the first one must start."""
     for number in range(count):
         try:
             crew.start(work)

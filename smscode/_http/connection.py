@@ -1,4 +1,4 @@
-"""A lane: one connection of httpx's stack, without its pool. By hand in both flavours with equal names."""
+"""One connection of httpx's stack, without its pool. Written by hand in both flavours with equal names."""
 
 from __future__ import annotations
 
@@ -16,62 +16,61 @@ from httpcore._backends.sync import SyncStream
 from . import messages, mocking, tcp
 
 KEEPALIVE_EXPIRY: Final = 30.0
-"""Seconds that a connection is kept without use: longer than a poll interval, so that polling does not
-reconnect each time."""
+"""Seconds that an idle connection is kept: longer than a poll interval, so that polls share one."""
 
 _LIMITS = httpx.Limits(keepalive_expiry=KEEPALIVE_EXPIRY)
 
 
-class AsyncLane(Protocol):
-    """A way for requests. One that is ``bounded`` can be left at the deadline, whatever it does just then."""
+class AsyncRequestHandler(Protocol):
+    """What sends requests: a connection, or the caller's own transport or client."""
 
     @property
     def bounded(self) -> bool:
-        """Whether a request needs no limits of its own to end at the deadline."""
+        """Whether it ends at the deadline by itself, so that a request needs no time limits."""
         ...
 
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
-        """Send the request; the response's body is still to be read."""
+        """Send the request and return the response, whose body is still to be read."""
         ...
 
     async def aclose(self) -> None:
-        """Return up its connections."""
+        """Close its connections."""
         ...
 
 
-class Lane(Protocol):
-    """A way for requests. One that is ``bounded`` looks at the deadline by itself."""
+class RequestHandler(Protocol):
+    """What sends requests: a connection, or the caller's own transport or client."""
 
     @property
     def bounded(self) -> bool:
-        """Whether a request needs no limits of its own to end at the deadline."""
+        """Whether it ends at the deadline by itself, so that a request needs no time limits."""
         ...
 
     def handle_request(self, request: httpcore.Request) -> httpcore.Response:
-        """Send the request; the response's body is still to be read."""
+        """Send the request and return the response, whose body is still to be read."""
         ...
 
     def close(self) -> None:
-        """Return up its connections."""
+        """Close its connections."""
         ...
 
 
-class AsyncLaneTransport(httpx.AsyncBaseTransport):
-    """A transport of this package that has a lane below, which is used without httpx's values between."""
+class AsyncHandlerTransport(httpx.AsyncBaseTransport):
+    """A transport of this package; a client uses its ``handler``, without conversion to httpx's requests."""
 
-    lane: AsyncLane
+    handler: AsyncRequestHandler
 
 
-class LaneTransport(httpx.BaseTransport):
-    """A transport of this package that has a lane below, which is used without httpx's values between."""
+class HandlerTransport(httpx.BaseTransport):
+    """A transport of this package; a client uses its ``handler``, without conversion to httpx's requests."""
 
-    lane: Lane
+    handler: RequestHandler
 
 
 class AsyncHttpConnection:
     """One connection, for one request at a time.
 
-    ``owner`` is the call that uses it, or that lost it; None while it is free.
+    ``owner`` is the call that uses it, or was interrupted while it did; None while it is free.
     """
 
     bounded = True
@@ -79,38 +78,38 @@ class AsyncHttpConnection:
     def __init__(
         self, origin: httpcore.Origin, context: ssl.SSLContext, proxy: str | None, now: Callable[[], float]
     ) -> None:
-        # The transport knows how to get through each kind of proxy; its pool is only asked to make the
-        # connection, and never sees a request.
+        # The transport knows each kind of proxy. Its pool only makes the connection object, and never gets a
+        # request.
         self.owner: object = None
         self._transport = httpx.AsyncHTTPTransport(verify=context, proxy=proxy, limits=_LIMITS)
-        # httpx has no argument for the network backend of the pool that it makes.
+        # httpx has no argument for the network backend of its pool.
         pool: Any = self._transport._pool
         self._backend = pool._network_backend = _AsyncBackend(pool._network_backend)
         self._connection = self._transport._pool.create_connection(origin)
         self._mocked = False
 
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
-        """Send the request; the response's body is still to be read."""
+        """Send the request and return the response, whose body is still to be read."""
         if mocking.async_mocked():
             self._mocked = True
             response = await self._transport.handle_async_request(messages.for_caller(request))
-            return messages.LaneResponse(response.status_code, response.headers.raw, response.stream)
+            return messages.from_caller(response)
         return await self._connection.handle_async_request(request)
 
     def until(self, deadline: float) -> None:
-        """Do nothing: whoever sends on this lane is cancelled at its deadline."""
+        """Do nothing: the task that sends is cancelled at its deadline."""
 
     def break_off(self) -> None:
         """Do nothing: a task that is to stop is cancelled."""
 
     @property
     def clean(self) -> bool:
-        """Whether the exchange ended so that a next request gets its own answer and no other."""
+        """Whether the exchange ended completely, so that the next request gets its own response."""
         return self._connection.is_idle() and not _left_over(self._connection)
 
     @property
     def gone(self) -> bool:
-        """Whether the server closed the connection, or it was not used for long."""
+        """Whether the server closed the connection, or it was idle for longer than `KEEPALIVE_EXPIRY`."""
         return self._connection.has_expired()
 
     async def aclose(self) -> None:
@@ -118,17 +117,17 @@ class AsyncHttpConnection:
         await self._connection.aclose()
         if self._backend.stream is not None:
             await self._backend.stream.aclose()
-        if self._mocked:  # a stand-in may let a request pass, on a connection of the transport's pool
+        if self._mocked:  # a mock may have let requests pass, on connections of the pool
             await self._transport.aclose()
 
 
 class HttpConnection:
     """One connection, for one request at a time, that keeps to a deadline by itself.
 
-    httpx's time limits are for each read, so a server that drips can hold a thread for as long as it
-    likes; here every read may take only what is left of the whole.
+    httpx limits each read, so a server that sends byte by byte could hold a thread for any time; here every
+    read may take only what is left until the deadline.
 
-    ``owner`` is the call that uses it, or that lost it; None while it is free.
+    ``owner`` is the call that uses it, or was interrupted while it did; None while it is free.
     """
 
     bounded = True
@@ -140,57 +139,55 @@ class HttpConnection:
         self._deadline = _Deadline(now)
         self._transport = httpx.HTTPTransport(verify=context, proxy=proxy, limits=_LIMITS)
         self._mocked = False
-        # httpx has no argument for the network backend of the pool that it makes.
+        # httpx has no argument for the network backend of its pool.
         pool: Any = self._transport._pool
         pool._network_backend = _DeadlineBackend(self._deadline)
         self._connection = self._transport._pool.create_connection(origin)
 
     def handle_request(self, request: httpcore.Request) -> httpcore.Response:
-        """Send the request; the response's body is still to be read."""
+        """Send the request and return the response, whose body is still to be read."""
         if mocking.sync_mocked():
             self._mocked = True
             response = self._transport.handle_request(messages.for_caller(request))
-            return messages.LaneResponse(
-                response.status_code, response.headers.raw, cast(Any, response.stream)
-            )
+            return messages.from_caller(response)
         return self._connection.handle_request(request)
 
     def until(self, deadline: float) -> None:
-        """Limit everything on this connection than until then."""
+        """Set the deadline, by the runtime's clock, of everything on this connection."""
         self._deadline.at = deadline
 
     def break_off(self) -> None:
-        """End the exchange under way, from another thread: it fails as if the connection broke."""
-        self._deadline.at = -math.inf  # also for what is only begun after this
+        """End the exchange under way, from another thread; it fails as if the connection broke."""
+        self._deadline.at = -math.inf  # for steps that begin after this
         connected = self._deadline.socket
         if connected is not None:
-            # Not by the method of an SSL socket, which would go on in plain text.
+            # Not the method of the SSL socket, after which the connection would go on in plain text.
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
     @property
     def clean(self) -> bool:
-        """Whether the exchange ended so that a next request gets its own answer and no other."""
+        """Whether the exchange ended completely, so that the next request gets its own response."""
         return self._connection.is_idle() and not _left_over(self._connection)
 
     @property
     def gone(self) -> bool:
-        """Whether the server closed the connection, or it was not used for long."""
+        """Whether the server closed the connection, or it was idle for longer than `KEEPALIVE_EXPIRY`."""
         return self._connection.has_expired()
 
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
-        if self._deadline.socket is not None:  # httpcore loses it when the time is over before TLS begins
+        if self._deadline.socket is not None:  # httpcore loses it if the time is over before TLS begins
             self._deadline.socket.close()
-        if self._mocked:  # a stand-in may let a request pass, on a connection of the transport's pool
+        if self._mocked:  # a mock may have let requests pass, on connections of the pool
             self._transport.close()
 
 
 def _left_over(connection: object) -> bool:
-    """Return True if bytes came after the end of an answer.
+    """Return True if bytes came after the end of a response.
 
-    A server or proxy that sends one answer too many would otherwise answer the next request with it.
+    If a server or proxy sent one response too many, the next request would get it.
     """
     inner: Any = connection
     while not hasattr(inner, "_h11_state"):
@@ -199,7 +196,7 @@ def _left_over(connection: object) -> bool:
 
 
 class _AsyncBackend(httpcore.AsyncNetworkBackend):
-    """Keeps the stream that a connection stands on: httpcore loses it when the TLS handshake is cancelled."""
+    """Remembers the stream of a connection, which httpcore loses if the TLS handshake is cancelled."""
 
     def __init__(self, backend: httpcore.AsyncNetworkBackend) -> None:
         self.stream: httpcore.AsyncNetworkStream | None = None
@@ -219,7 +216,7 @@ class _AsyncBackend(httpcore.AsyncNetworkBackend):
 
 
 class _Deadline:
-    """When a connection has to be done with what it does, and the socket that it uses by now."""
+    """The deadline of a connection, by a monotonic clock, and its socket once it is connected."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.at = math.inf
@@ -227,14 +224,14 @@ class _Deadline:
         self._now = now
 
     def left(self, timeout: float | None, error: type[Exception]) -> float | None:
-        """Return the seconds that one step may take, None for no limit."""
+        """Return the seconds that one step may take, None for any; raises ``error`` after the deadline."""
         remaining = self._remaining(error)
         if remaining == math.inf:
             return timeout
         return remaining if timeout is None else min(timeout, remaining)
 
     def countdown(self, timeout: float | None) -> Callable[[], float]:
-        """Return a function for the seconds left of a ``timeout`` that begins now, and of the call."""
+        """Return a function that returns what is left of a ``timeout`` from now on, and of the deadline."""
         until = math.inf if timeout is None else self._now() + timeout
 
         def left() -> float:
@@ -253,6 +250,8 @@ class _Deadline:
 
 
 class _DeadlineStream(httpcore.NetworkStream):
+    """A stream of httpcore, each step of which takes at most what is left until the deadline."""
+
     def __init__(self, stream: httpcore.NetworkStream, deadline: _Deadline) -> None:
         self._stream = stream
         self._deadline = deadline
@@ -272,8 +271,10 @@ class _DeadlineStream(httpcore.NetworkStream):
     ) -> httpcore.NetworkStream:
         left = self._deadline.left(timeout, httpcore.ConnectTimeout)
         if isinstance(self._deadline.socket, ssl.SSLSocket):
-            # TLS within that of a proxy is made of many reads, for which httpcore has one limit each. The
-            # class of the socket can be exchanged, because the other one has no slots of its own.
+            # A handshake inside the TLS of a proxy takes many reads, to each of which httpcore gives the
+            # whole limit. So the socket's `recv` has to check the deadline. The socket exists already, so its
+            # class is replaced; that is allowed, because both classes have the same slots, and only adds
+            # `deadline`.
             self._deadline.socket.__class__ = _DeadlineSocket
             cast(_DeadlineSocket, self._deadline.socket).deadline = self._deadline
         return _DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, left), self._deadline)
@@ -283,6 +284,8 @@ class _DeadlineStream(httpcore.NetworkStream):
 
 
 class _DeadlineSocket(ssl.SSLSocket):
+    """An SSL socket, each read of which takes at most what is left until the deadline."""
+
     deadline: _Deadline
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
@@ -291,6 +294,8 @@ class _DeadlineSocket(ssl.SSLSocket):
 
 
 class _DeadlineBackend(httpcore.NetworkBackend):
+    """Connects within the deadline, over all addresses of a host together."""
+
     def __init__(self, deadline: _Deadline) -> None:
         self._deadline = deadline
 
@@ -302,6 +307,6 @@ class _DeadlineBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        """Connect; ``local_address`` is never set here."""
+        """Connect; ``local_address`` is ignored, as this package never sets it."""
         connected = tcp.connect(host, port, self._deadline.countdown(timeout), socket_options or ())
         return _DeadlineStream(SyncStream(connected), self._deadline)

@@ -1,7 +1,7 @@
-"""What the environment says about the way to the service: proxies, and the certificates to trust.
+"""Reads the environment: the proxy for the service, and the certificates to trust.
 
-Nothing here connects. What cannot be used is a `ConfigurationError` that names the variable, so that a wrong
-setting is not mistaken for a network that is down.
+Nothing here connects. A setting that cannot be used is a `ConfigurationError` that names the variable, so
+that it is not mistaken for a failure of the network.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _SEPARATORS = re.compile(r"[,\s]+")
 
 
 def environment_proxy(base_url: str, schemes: Collection[str] = PROXY_SCHEMES) -> str | None:
-    """Return the proxy that the environment names for an address (HTTPS_PROXY, ALL_PROXY, NO_PROXY).
+    """Return the URL of the proxy for an address by HTTPS_PROXY, ALL_PROXY and NO_PROXY, None without one.
 
-    ``schemes`` are those of the proxies that can be used. There is never a proxy for http: plain http is only
-    for this machine or a sandbox, and the token must not go elsewhere. Raises `ConfigurationError` if the
-    variable cannot be used.
+    ``schemes`` are those of the proxies that can be used. An address with http never has a proxy: plain http
+    is only for this machine or a sandbox, and the token must not go elsewhere. Raises `ConfigurationError` if
+    the variable cannot be used.
     """
     parts = urlsplit(base_url)
     host = parts.hostname or ""
@@ -57,8 +57,8 @@ def environment_proxy(base_url: str, schemes: Collection[str] = PROXY_SCHEMES) -
 def _variable(name: str, environ: Mapping[str, str]) -> tuple[str, str] | None:
     """Return a variable's name as it is spelled, and its value; None if it is empty or not set.
 
-    As everywhere in Python the spelling in lower case counts first. A proxy's variable in lower case that is
-    set and empty switches that proxy off, whatever the other spelling says.
+    As in Python's own libraries, the spelling in lower case comes first. If the variable of a proxy is set
+    and empty in lower case, there is no proxy, whatever the other spelling says.
     """
     if name in environ and name != "no_proxy":
         return (name, environ[name]) if environ[name] else None
@@ -69,7 +69,7 @@ def _variable(name: str, environ: Mapping[str, str]) -> tuple[str, str] | None:
 
 
 def _system_proxy(host: str, schemes: Collection[str]) -> str | None:
-    """Return the proxy of the system's own settings, which Windows and macOS have."""
+    """Return the proxy of the settings of Windows or macOS, None without one."""
     proxy = urllib.request.getproxies().get("https")
     if proxy is None or urllib.request.proxy_bypass(host):
         return None
@@ -77,16 +77,16 @@ def _system_proxy(host: str, schemes: Collection[str]) -> str | None:
 
 
 def _usable_proxy(name: str, value: str, schemes: Collection[str]) -> str:
-    """Check a proxy's URL. No message shows the value, since it may hold a password."""
+    """Check a proxy's URL and return it with its scheme. No message shows it, as it may hold a password."""
     if not value.isprintable() or " " in value:
         raise ConfigurationError(f"{name}: expected a proxy's URL without spaces or line ends.")
-    # Many environments name it without a scheme, as curl allows; httpx does not.
+    # Many environments leave the scheme out, as curl allows; httpx needs it.
     scheme, has_scheme, rest = value.partition("://")
     if not has_scheme:
         scheme, rest = "http", value
     scheme = scheme.lower()
     if scheme not in schemes:
-        # A password may stand where the scheme is expected, so only a plain word is shown.
+        # A password may be in the place of the scheme, so only a short plain word is shown.
         shown = f" {scheme!r}" if len(scheme) <= _LONGEST_SCHEME and scheme.isalnum() else ""
         raise ConfigurationError(
             f"{name}: the proxy's scheme{shown} is not supported: expected one of {', '.join(schemes)}."
@@ -117,12 +117,12 @@ def _names_a_host(url: str) -> bool:
 
 
 def is_excepted(host: str, port: int, no_proxy: str) -> bool:
-    """Return True if a value of NO_PROXY takes a host out, by the rules of Go's httpproxy.
+    """Return True if a value of NO_PROXY excludes a host, by the rules of Go's httpproxy.
 
     Its entries are host names (with all names below them), ``.suffix`` or ``*.suffix`` (only the names
-    below), IP addresses, networks (``10.0.0.0/8``) or ``*``; names and addresses may end in a port. An entry
-    that makes no sense counts for nothing. Beyond Go, spaces separate entries, too, and an IPv6 address
-    without a port may have brackets.
+    below), IP addresses, networks (``10.0.0.0/8``) or ``*``; names and addresses may end in a port. An
+    invalid entry is ignored. Unlike in Go, spaces separate entries, too, and an IPv6 address without a port
+    may have brackets.
     """
     name = host.lower().strip("[]").removesuffix(".")
     address = _ip(name)
@@ -151,7 +151,7 @@ def _matches(entry: str, name: str, address: _Address | None, port: int) -> bool
 
 
 def _split_port(entry: str) -> tuple[str, str]:
-    """Return an entry's host and port; the port is empty where there is none."""
+    """Return an entry's host and its port, empty without one."""
     if entry.startswith("["):
         host, _, rest = entry[1:].partition("]")
         return host, rest.removeprefix(":")
@@ -170,7 +170,7 @@ def _in_network(entry: str, address: _Address) -> bool:
 
 
 def _ip(text: str) -> _Address | None:
-    """Return an IP address; an IPv4 address in IPv6 notation is the IPv4 address."""
+    """Return an IP address, None if it is none; one of IPv4 in IPv6 notation becomes the IPv4 address."""
     try:
         found = ipaddress.ip_address(text)
     except ValueError:
@@ -179,7 +179,7 @@ def _ip(text: str) -> _Address | None:
 
 
 def _ascii(name: str) -> str:
-    """Return a host name as it is sent; what has no such form stays as it is and matches nothing."""
+    """Return a host name as it is sent. An invalid name stays as it is, and matches nothing."""
     try:
         dot = "." if name.startswith(".") else ""
         return dot + name.removeprefix(".").encode("idna").decode("ascii")
@@ -188,10 +188,10 @@ def _ascii(name: str) -> str:
 
 
 def ssl_context(base_url: str) -> ssl.SSLContext:
-    """Return the TLS settings for an address; no certificates are loaded where none are used.
+    """Return the TLS settings for an address; for http no certificates are loaded.
 
-    Those to trust are in SSL_CERT_FILE or SSL_CERT_DIR, if one of them is set, and else in certifi's file.
-    Raises `ConfigurationError` if they cannot be used.
+    The certificates to trust are those of SSL_CERT_FILE or SSL_CERT_DIR if one of them is set, else those of
+    certifi. Raises `ConfigurationError` if they cannot be used.
     """
     if not base_url.startswith("https:"):
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -210,7 +210,7 @@ def ssl_context(base_url: str) -> ssl.SSLContext:
 
 
 def _unusable(error: OSError, file: str | None) -> ConfigurationError:
-    """Return the error for TLS settings that cannot be made, which names what they were made from."""
+    """Return the error for TLS settings that cannot be made; it names the variable, if one is the cause."""
     key_log = os.environ.get("SSLKEYLOGFILE")
     if key_log and not isinstance(error, ssl.SSLError) and not _writable(key_log):
         return ConfigurationError(f"SSLKEYLOGFILE: {key_log!r} cannot be written ({_why(error)}).")
@@ -231,7 +231,7 @@ def _writable(path: str) -> bool:
 
 
 def _check_file(name: str, path: str) -> None:
-    """Check that a file can be read, before OpenSSL reports no more than a number."""
+    """Check that a file can be read, as OpenSSL reports no more than a number."""
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISREG(mode):
@@ -246,7 +246,7 @@ def _check_file(name: str, path: str) -> None:
 
 
 def _check_directories(name: str, value: str) -> None:
-    """Check that OpenSSL finds a certificate: it reads the directories only when it connects."""
+    """Check that a directory has a certificate, as OpenSSL reads them only when it connects."""
     reason = f"no PEM certificate with a hashed name is in {value!r} (`openssl rehash` makes such names)"
     for path in filter(None, value.split(os.pathsep)):
         try:

@@ -1,7 +1,7 @@
-"""Why an exchange failed, in words that hold no secret: the host, the system's reason, a proxy's answer.
+"""What an exception from the HTTP stack means for the request, and why the exchange failed, without secrets.
 
-The text of an exception from below is not passed on as it is: it may quote headers, URLs with passwords, or
-what a server sent. Only what is known to be harmless is taken out of it.
+The text of such an exception is not passed on: it may quote headers, URLs with passwords, or what a server
+sent. Only parts that are known to be harmless are used.
 """
 
 from __future__ import annotations
@@ -12,14 +12,24 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import cast
+from typing import Literal, cast
 from urllib.parse import unquote
+
+import httpcore
+import httpx
+
+from .._concurrency import STREAM_ERRORS
+from ..core.decoding.body import BodyError
+from ..core.effects import Failure
+from ..core.purchases.states import Doubt
+from ..core.ratelimit.limiter import Lease
+from ..errors import ConfigurationError, SmscodeError
 
 _LONGEST = 120
 _STATUS_LINE = re.compile(r"[1-5][0-9]{2}(?: .*)?")
-# What httpcore says of a SOCKS proxy; these texts hold nothing of the request.
+# What httpcore says about a SOCKS proxy; these texts contain nothing of the request.
 _SOCKS = re.compile(
     r"Proxy Server could not connect: [A-Za-z -]+|Invalid username/password|Requested [A-Za-z0-9 /,-]+"
 )
@@ -28,11 +38,188 @@ _LIBRARIES = frozenset(
     {"smscode", "httpx", "httpcore", "h11", "anyio", "asyncio", "trio", "ssl", "socket", "aiohttp"}
 )
 _HIDDEN = "[removed]"
+_BROKEN: tuple[type[Exception], ...] = (
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.TimeoutException,
+    httpx.TransportError,
+    httpx.DecodingError,
+    ssl.SSLError,
+    OSError,
+    *STREAM_ERRORS,
+)
+
+_NEVER_SENT = (
+    httpcore.ConnectError,
+    httpcore.ConnectTimeout,
+    httpcore.ProxyError,
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+)
+_NEVER_POSSIBLE = (
+    httpcore.LocalProtocolError,
+    httpx.LocalProtocolError,
+    httpx.UnsupportedProtocol,
+    httpx.InvalidURL,
+    UnicodeEncodeError,
+)
+_TIMED_OUT = (TimeoutError, httpcore.TimeoutException, httpx.TimeoutException)
+_FIRST_BYTE = ".send_request_headers.started"  # of http11, or of http2 in a caller's own transport
+_ANSWERED = ".receive_response_headers.complete"
+PROXY_REFUSED = (httpcore.ProxyError, httpx.ProxyError)
+_CONNECTING = frozenset(
+    {
+        "connection.connect_tcp.started",
+        "connection.connect_unix_socket.started",
+        "socks.connect_tcp.started",
+    }
+)
 _TEMPORARY: int = getattr(socket, "EAI_AGAIN", 0)
 
 
+class SendProgress:
+    """How far an exchange got, by the trace events of httpcore.
+
+    A caller's own transport may report no events. Then only the class of the exception is known, so a request
+    counts as sent unless that class says otherwise.
+    """
+
+    def __init__(
+        self, doubt: Doubt, lease: Lease | None = None, origin: httpcore.Origin | None = None
+    ) -> None:
+        """Follow an exchange. Its first byte raises ``doubt``, and marks the ``lease`` as sent.
+
+        ``origin`` is the address of the service: a connection to another address is one to a proxy.
+        """
+        self._doubt = doubt
+        self._lease = lease
+        self._before = doubt.raised
+        self._noted = False
+        self._sent = False
+        self._connected = False
+        self._answered = False
+        self._service = address(origin.host, origin.port) if origin is not None else ""
+        self._peer = ""
+        self._tunnel = False
+        self._own = False
+        self._proxy_secrets: tuple[str, ...] = ()
+
+    def begin(self, *, reports: bool) -> None:
+        """Start the exchange, on a transport that reports events for certain (``reports``), or perhaps."""
+        self._own = reports
+        if not reports:
+            self._mark(sent=True, doubtful=True)
+
+    def note(self, event: str, info: Mapping[str, object]) -> None:
+        """Note a trace event. Those of a CONNECT to a proxy do not concern the request itself."""
+        if not self._noted:
+            self._noted = True
+            self._mark(sent=False, doubtful=self._before)
+        if event in _CONNECTING:
+            self._connected = True
+            self._peer = address(info.get("host"), info.get("port"))
+        elif event.endswith(_ANSWERED):
+            self._answered = True
+        elif event.endswith(_FIRST_BYTE):
+            request = info.get("request")
+            if getattr(request, "method", None) == b"CONNECT":
+                self._note_proxy(getattr(request, "headers", ()))
+            else:
+                self._sent = True
+                self._mark(sent=True, doubtful=True)
+
+    def _note_proxy(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Remember the credentials that were sent to a proxy, to remove them from its answer."""
+        self._tunnel = True
+        for name, value in headers:
+            if name.lower() == b"proxy-authorization":
+                self._proxy_secrets = proxy_secrets(value)
+
+    def _mark(self, *, sent: bool, doubtful: bool) -> None:
+        self._doubt.raised = doubtful
+        if sent and self._doubt.forbidden is not None:
+            raise self._doubt.forbidden  # in time: the first byte is sent after this returns
+        if self._lease is not None:
+            self._lease.sent = sent
+
+    def refused(self, error: SmscodeError) -> Failure:
+        """Return what an error of this package, raised below, means for the request: it is not repeated."""
+        if error.outcome != "not_sent":
+            return Failure("transport failed", error.message, raised=error)
+        self._mark(sent=False, doubtful=self._before)
+        return Failure("cannot be sent", error.message, raised=error)
+
+    def failure(self, error: Exception) -> Failure:
+        """Return what an exception means for the request."""
+        if isinstance(error, BodyError):
+            return Failure(error.trouble, error.reason)
+        if isinstance(error, _NEVER_POSSIBLE):
+            # Without a cause, because these exceptions quote headers, and the token is in one.
+            return Failure("cannot be sent", f"The request cannot be sent ({type(error).__name__}).")
+        forget_frames(error)
+        refusal = self._refusal(error)
+        silence(error, self._proxy_secrets)
+        if not isinstance(error, _BROKEN):
+            if self._noted and not self._sent:
+                return self._unusable(error)
+            # A defect, perhaps of the caller's own transport or hooks: it is not repeated.
+            return Failure("transport failed", f"The transport failed ({type(error).__name__}).", cause=error)
+        distrusted = distrust(error)
+        if distrusted is not None and not self._sent:
+            why = f": {distrusted}" if distrusted else ""
+            return Failure(
+                "cannot be sent", f"The service's certificate cannot be verified{why}.", cause=error
+            )
+        timed_out = isinstance(error, _TIMED_OUT)
+        system = reason(error)
+        why = f": {system}" if system else ""
+        when = " in time" if timed_out else ""
+        if not self._sent if self._noted else isinstance(error, _NEVER_SENT):
+            message = f"No connection{self._where}{when}{why} ({type(error).__name__})."
+            return Failure("not sent", refusal or message, timed_out, error)
+        reused = self._noted and not self._connected and not self._answered and not timed_out
+        kind: Literal["kept-alive connection broke", "connection broke"] = (
+            "kept-alive connection broke" if reused else "connection broke"
+        )
+        return Failure(kind, f"No answer{when}{why} ({type(error).__name__}).", timed_out, error)
+
+    def _unusable(self, error: Exception) -> Failure:
+        """Return what a defect before the first byte means, such as an event loop that cannot connect."""
+        self._mark(sent=False, doubtful=self._before)
+        *_, first = causes(error)
+        message = (
+            f"No connection can be made here ({type(first).__name__}): the transport, or the event loop that "
+            "it runs on, cannot be used."
+        )
+        if not self._own:
+            return Failure("cannot be sent", message, cause=error)
+        raised = ConfigurationError(message)
+        raised.__cause__ = error
+        return Failure("cannot be sent", message, raised=raised)
+
+    @property
+    def _where(self) -> str:
+        """The address that could not be connected to, as words for a message; empty if it is not known."""
+        if not self._peer:
+            return f" to {self._service}" if self._service else ""
+        if not self._service or self._peer == self._service:
+            return f" to {self._peer}"
+        return f" {'through' if self._tunnel else 'to'} the proxy {self._peer}"
+
+    def _refusal(self, error: Exception) -> str:
+        """Return the refusal of a proxy as a sentence, empty if no proxy refused."""
+        if not isinstance(error, PROXY_REFUSED):
+            return ""
+        answer = proxy_answer(error, self._proxy_secrets)
+        proxy = f"The proxy {self._peer}" if self._peer else "The proxy"
+        return f"{proxy} refuses ({answer})." if answer else ""
+
+
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and all that led to it, the members of groups included, each once."""
+    """Yield an exception and all its causes and contexts, the members of groups included, each once."""
     seen: set[int] = set()
     left: list[BaseException | None] = [error]
     while left:
@@ -47,10 +234,10 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def forget_frames(error: BaseException) -> None:
-    """Drop the frames of the HTTP libraries from an exception and its causes.
+    """Remove the frames of the HTTP libraries from the tracebacks of an exception and its causes.
 
-    Their local variables hold the request's bytes: whoever prints tracebacks with local variables would
-    print the token with them. The frames of a caller's own transport stay, to find its defects by.
+    Their local variables hold the request's bytes, so a traceback printed with local variables would show the
+    token. The frames of a caller's own transport stay, so that its defects can be found.
     """
     for cause in causes(error):
         cause.__traceback__ = _without_libraries(cause.__traceback__)
@@ -66,9 +253,9 @@ def _without_libraries(frames: TracebackType | None) -> TracebackType | None:
 
 
 def reason(error: BaseException) -> str:
-    """Return what the system says of a failure; empty where it says nothing.
+    """Return the system's reasons for a failure, empty if there is none.
 
-    A host with several addresses may fail in several ways: all of them are named.
+    Each address of a host may fail for another reason: all of them are named.
     """
     found = [_reason(cause) for cause in causes(error)]
     return ", ".join(dict.fromkeys(said for said in found if said))
@@ -78,16 +265,16 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return ""  # see `distrust`
     if isinstance(error, ssl.SSLError):
-        told: str | None = getattr(error, "reason", None)  # only OpenSSL's own errors have it
-        return f"TLS: {told.replace('_', ' ').lower()}" if told else ""
+        openssl: str | None = getattr(error, "reason", None)  # only OpenSSL's own errors have it
+        return f"TLS: {openssl.replace('_', ' ').lower()}" if openssl else ""
     if isinstance(error, socket.gaierror):
         return "name cannot be looked up now" if error.errno == _TEMPORARY else "name not known"
-    # Not the exception's own text, which may be a caller's.
+    # Not the exception's own text, which may be that of a caller's own transport.
     return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else ""
 
 
 def distrust(error: BaseException) -> str | None:
-    """Return why a certificate was refused, None if that is not what happened."""
+    """Return why a certificate was refused, None if none was refused."""
     for cause in causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             message: str = getattr(cause, "verify_message", "")
@@ -96,7 +283,7 @@ def distrust(error: BaseException) -> str | None:
 
 
 def proxy_answer(error: BaseException, secrets: Iterable[str]) -> str:
-    """Return what a proxy answered, such as "407 Proxy Authentication Required", without the secrets."""
+    """Return a proxy's answer, such as "407 Proxy Authentication Required", without the secrets."""
     text = str(error)
     if not (_STATUS_LINE.fullmatch(text) or _SOCKS.match(text)):
         return ""
@@ -106,7 +293,7 @@ def proxy_answer(error: BaseException, secrets: Iterable[str]) -> str:
 
 
 def silence(error: BaseException, secrets: Iterable[str]) -> None:
-    """Remove from an exception and its causes what a server or proxy sent, which may repeat a secret."""
+    """Remove from an exception and its causes what a server or proxy sent, as it may repeat a secret."""
     for cause in causes(error):
         if type(cause).__name__ in _QUOTING and cause.args:
             cause.args = (_clean(str(cause).partition(":")[0]),)
@@ -115,7 +302,7 @@ def silence(error: BaseException, secrets: Iterable[str]) -> None:
 
 
 def proxy_secrets(authorization: bytes) -> tuple[str, ...]:
-    """Return all forms of the user name and password of a ``Proxy-Authorization``, the longest first."""
+    """Return the credentials of a ``Proxy-Authorization`` header in all their forms, the longest first."""
     encoded = authorization.decode("latin-1").rpartition(" ")[2]
     try:
         plain = base64.b64decode(encoded, validate=True).decode("utf-8", "replace")

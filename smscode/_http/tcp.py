@@ -1,6 +1,6 @@
-"""Connecting over TCP in a thread, all of it in one time: looking the name up, and trying its addresses.
+"""Connects over TCP in a thread, with one time limit for the lookup and all addresses together.
 
-`socket.create_connection` spends its limit on each address anew, after a lookup that has no limit at all.
+`socket.create_connection` has its limit for each address, and none for the lookup before.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from .._concurrency import Event
 _Address: TypeAlias = "tuple[int, int, int, str, Any]"
 
 NEXT_ADDRESS: Final = 0.25
-"""Seconds that an address has for itself before the next one is tried beside it, as RFC 8305 recommends."""
+"""Seconds after which the next address is tried beside the first, as RFC 8305 recommends."""
 
-_LOOK = 0.1  # seconds between two looks at whether there is still time, which another thread may take away
-_STALE = 5.0  # seconds after which a lookup is no longer relied on: the next caller begins another one
-_MOST = 8  # lookups of one name that may hang at once
+_LOOK = 0.1  # seconds between two checks of the time left, as another thread may end the call
+_STALE = 5.0  # seconds after which a lookup is no longer shared, and the next caller starts another
+_MOST = 8  # lookups of one name at once
 
 _under_way: list[_Lookup] = []
 
 
 class _Lookup:
-    """The addresses of a host, looked up in a thread that can be abandoned: nothing ends a lookup early."""
+    """The lookup of a host, in a thread that is abandoned after the deadline, as nothing can end it early."""
 
     def __init__(self, host: str, port: int) -> None:
         self.wanted = (host, port)
@@ -44,7 +44,7 @@ class _Lookup:
         self.thread = threading.Thread(target=self._run, name="smscode-lookup", daemon=True)
 
     def start(self) -> None:
-        """Begin. Where no thread can be started, as at the end of a process, this thread does it."""
+        """Start the lookup, in this thread if no other can be started, as at the end of a process."""
         _under_way.append(self)
         try:
             self.thread.start()
@@ -62,9 +62,9 @@ class _Lookup:
 
 
 def _lookup(host: str, port: int) -> _Lookup:
-    """Return a lookup under way, else a new one: callers at the same time share it.
+    """Return a lookup of the name that is under way, so that calls share it, else a new one.
 
-    There is no lock that an interrupt could leave taken; at worst two look the same name up.
+    There is no lock that an interrupt could leave taken; at worst a name is looked up twice.
     """
     # A thread that did not survive a fork is not alive.
     same = [one for one in tuple(_under_way) if one.wanted == (host, port) and one.thread.is_alive()]
@@ -91,7 +91,7 @@ def _addresses(host: str, port: int, left: Callable[[], float]) -> Sequence[_Add
 
 
 def _in_turn(addresses: Iterable[_Address]) -> deque[_Address]:
-    """Return the addresses with the first of the other family second: often a whole family is cut off."""
+    """Return the addresses, the first of the other family second, as a whole family may be unreachable."""
     turns = deque(addresses)
     for number, address in enumerate(turns):
         if address[0] != turns[0][0]:
@@ -102,7 +102,7 @@ def _in_turn(addresses: Iterable[_Address]) -> deque[_Address]:
 
 
 def countdown(seconds: float) -> Callable[[], float]:
-    """Return a function for what is left of some seconds; at their end it raises ConnectTimeout."""
+    """Return a function that returns what is left of some seconds, and raises ConnectTimeout after them."""
     until = RealTime.monotonic() + seconds
 
     def left() -> float:
@@ -115,10 +115,10 @@ def countdown(seconds: float) -> Callable[[], float]:
 
 
 def connect(host: str, port: int, left: Callable[[], float], options: Iterable[Any] = ()) -> socket.socket:
-    """Return a socket that is connected to a host: whichever of its addresses answers first.
+    """Return a socket that is connected to the address of a host that answers first.
 
-    ``left`` returns the seconds that are left for all of it, and raises when there are none. Raises
-    `httpcore.ConnectError` if no address can be reached; its cause says why not.
+    ``left`` returns the seconds left for all of it, and raises if there are none. ``options`` are arguments
+    of `socket.setsockopt`. Raises `httpcore.ConnectError` if no address can be reached; its cause says why.
     """
     waiting = _in_turn(_addresses(host, port, left))
     options = [*options, (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
@@ -130,7 +130,7 @@ def connect(host: str, port: int, left: Callable[[], float], options: Iterable[A
                 if waiting:
                     _begin(selector, waiting.popleft(), options, errors)
                 if selector.get_map():
-                    # Each address that is still to be tried has its share, however little time there is.
+                    # Each address that is still to be tried gets its share of a short time.
                     seconds = min(left() / (1 + len(waiting)), NEXT_ADDRESS)
                     connected = _first_connected(selector, seconds, errors)
         finally:
@@ -145,11 +145,11 @@ def connect(host: str, port: int, left: Callable[[], float], options: Iterable[A
 def _begin(
     selector: selectors.BaseSelector, address: _Address, options: Iterable[Any], errors: list[OSError]
 ) -> None:
-    """Begin to connect to an address."""
+    """Start to connect to an address."""
     family, kind, protocol, _, where = address
     try:
         one = socket.socket(family, kind, protocol)
-    except OSError as error:  # a family that this machine does not have
+    except OSError as error:  # the machine does not have this family
         errors.append(error)
         return
     try:
@@ -170,7 +170,7 @@ def _begin(
 def _first_connected(
     selector: selectors.BaseSelector, seconds: float, errors: list[OSError]
 ) -> socket.socket | None:
-    """Return the first socket that connects within some seconds; those that fail are closed."""
+    """Return the first socket that connects within ``seconds``, else None; those that fail are closed."""
     for key, _ in selector.select(seconds):
         one = cast(socket.socket, key.fileobj)
         number = one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

@@ -1,4 +1,4 @@
-"""One transaction's writes: the records they are about, read at once, changed in order, stored at once."""
+"""The writes of one transaction: their records are read at once, changed in order, and stored at once."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ JournalPlace: TypeAlias = tuple[str, str]
 
 _log = logging.getLogger("smscode.journal")
 
-# A thread hands the interpreter's lock over for each statement and each row of a result, and a busy event
-# loop can keep it for milliseconds. So many rows go into a statement, in one of a few sizes, which keeps
-# the statements in sqlite3's cache; a smaller rest is filled up by repeating its last row.
+# sqlite3 releases the interpreter's lock for each statement and each row of a result, and a busy event loop
+# can then keep it for milliseconds. So a statement takes many rows. It takes one of a few numbers of rows, to
+# stay in sqlite3's cache of statements; a smaller rest is filled up by repeating its last row.
 _SIZES: Final = (1, 8, 48)
 _KEYS: Final = (1, 16, 256)
 
@@ -35,13 +35,13 @@ _UPSERT: Final = (
 
 @frozen
 class UnreadableRecord:
-    """A row that cannot be read; what it holds is left as it is."""
+    """A row that cannot be read; it is left as it is."""
 
     why: str
 
 
 class Batch:
-    """The records of one transaction as they are after the steps that were applied so far."""
+    """The records of one transaction, as the steps applied so far have left them."""
 
     def __init__(self, path: str, connection: sqlite3.Connection, living: Living) -> None:
         self._path = path
@@ -52,7 +52,7 @@ class Batch:
         self.stored: bool = False
 
     def fetch(self, writes: Iterable[Write[Any]]) -> None:
-        """Read the records that the writes are about."""
+        """Read the records of the writes."""
         keys: dict[str, dict[str, None]] = {}
         for write in writes:
             if write.account is not None and write.key is not None:
@@ -65,7 +65,7 @@ class Batch:
                     self._now[account, row[2]] = read(self._path, row)
 
     def apply(self, write: Write[Any]) -> tuple[Any, SmscodeError | None]:
-        """Apply a step; return its result and None, or None and why nothing changed."""
+        """Apply a step; return its result and None, or None and the error if nothing has changed."""
         account, key = write.account, write.key
         places = self._open(account) if account is None or key is None else [(account, key)]
         changes: dict[JournalPlace, tuple[PurchaseRecord | None, JournalRow | None]] = {}
@@ -79,7 +79,7 @@ class Batch:
                     changes[place] = after, self._row(place, after)
         except SmscodeError as error:
             return None, error
-        except sqlite3.Error:  # of `living`, which asks the file: it concerns the whole transaction
+        except sqlite3.Error:  # raised by `living`, which reads the file: the whole transaction fails
             raise
         except Exception as error:
             return None, self._defect(write, error)
@@ -91,7 +91,7 @@ class Batch:
         return results[0], None
 
     def store(self) -> None:
-        """Write what has changed."""
+        """Store the records that have changed."""
         rows = [row for row in self._changed.values() if row is not None]
         gone = [place for place, row in self._changed.items() if row is None]
         for some in _portions(rows, _SIZES):
@@ -105,7 +105,7 @@ class Batch:
 
     def _open(self, account: str | None) -> list[JournalPlace]:
         """Return the places of an account's open rows, or of all open rows, oldest first."""
-        self.store()  # so that one query sees what was changed before
+        self.store()  # so that the query sees the changes so far
         which, values = ("", ()) if account is None else ("account = ? AND", (account,))
         query = f"{_SELECT} WHERE {which} {OPEN} ORDER BY number"
         rows = self._connection.execute(query, values).fetchall()
@@ -136,7 +136,7 @@ class Batch:
 
 
 def read(path: str, row: JournalRow) -> PurchaseRecord | UnreadableRecord:
-    """Return the record of a row. One that cannot be read concerns only itself, and is logged."""
+    """Return the record of a row. An unreadable row is logged, and does not affect others."""
     try:
         return record_of(row)
     except (TypeError, ValueError) as error:
@@ -146,7 +146,7 @@ def read(path: str, row: JournalRow) -> PurchaseRecord | UnreadableRecord:
 
 
 def _portions(items: Sequence[Any], sizes: tuple[int, ...]) -> Iterable[Sequence[Any]]:
-    """Split into portions of the given sizes, the last one filled up with its last item."""
+    """Yield portions of the given sizes; the last one is filled up by repeating its last item."""
     largest = sizes[-1]
     for start in range(0, len(items), largest):
         some = list(items[start : start + largest])

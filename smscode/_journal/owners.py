@@ -1,7 +1,8 @@
-"""Which journals are open at the moment, in any process, so that no living one's purchases are taken over.
+"""The owners of a database: the journals that are open now, in any process.
 
-Each open journal has a file beside the database, locked for as long as its process lives, however that
-ends, and a row in the table ``owner``. Both are made and looked at under the database's write lock only.
+The purchases of a living owner are not taken over by others. Each owner has a lock file beside the database,
+locked until its process ends, however that ends, and a row in the table ``owner``. Both are made and checked
+under the database's write lock only, which therefore comes before the lock of the file.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ else:
     import fcntl
 
     def _lock(descriptor: int) -> None:
-        # SQLite locks single bytes in the same way, so the lock files that format 1 made are seen, too.
+        # SQLite locks single bytes in the same way, so the lock files of format 1 are recognized, too.
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
@@ -39,14 +40,14 @@ CREATE TABLE owner (
     started TEXT NOT NULL
 )"""
 
-# A POSIX lock is lost as soon as its process closes any descriptor of the file. So the lock files of this
-# process are never opened by it: its owners are known from here. The process id tells a forked child,
-# which has no locks, from its parent.
+# A POSIX lock is lost as soon as its process closes any descriptor of the file, so this process never opens
+# its own lock files to check them: its owners are listed here. The process id excludes a forked child, which
+# inherits the list but not the locks.
 _here: set[tuple[int, str]] = set()
 
 
 class Owner:
-    """The sign by which others see that a journal is open. All methods belong to the journal's thread."""
+    """The lock file and the row that show that a journal is open; for the journal's thread only."""
 
     def __init__(self, path: str) -> None:
         self.id: Final = uuid.uuid4().hex
@@ -54,7 +55,7 @@ class Owner:
         self._descriptor: int | None = None
 
     def enter(self, connection: sqlite3.Connection) -> None:
-        """Lock the file and write the row, anew if it is there. Call it inside a transaction."""
+        """Lock the file and write the row again. To be called inside a transaction."""
         if self._descriptor is None:
             _here.add((os.getpid(), self.id))
             descriptor = os.open(self._file, os.O_CREAT | os.O_RDWR, 0o666)
@@ -64,19 +65,19 @@ class Owner:
                 os.close(descriptor)
                 raise
             self._descriptor = descriptor
-        # Not an UPDATE, which writes nothing where nothing changes: `Store` counts on a page being written.
+        # Not an UPDATE, which writes nothing if nothing changes: `Store` relies on a page being written.
         connection.execute("DELETE FROM owner WHERE id = ?", (self.id,))
         row = (self.id, _host(), os.getpid(), _started(os.getpid()) or "")
         connection.execute("INSERT INTO owner VALUES (?, ?, ?, ?)", row)
 
     def leave(self, connection: sqlite3.Connection) -> None:
-        """Delete the row. Call it inside a transaction, and `release` when that is committed."""
+        """Delete the row. To be called inside a transaction, followed by `release` after the commit."""
         connection.execute("DELETE FROM owner WHERE id = ?", (self.id,))
 
     def release(self, *, left: bool) -> None:
-        """Unlock the file, and remove it if the row was deleted.
+        """Unlock the file, and remove it if the row was deleted (``left``).
 
-        The file stays beside a row that could not be deleted: unlocked, it shows that the owner has ended.
+        Otherwise the file stays: unlocked, it shows that the owner has ended.
         """
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
@@ -87,12 +88,12 @@ class Owner:
 
 
 def forget(owner: str) -> None:
-    """Count an owner of this process as one that has ended, although its lock file is still there."""
+    """Treat an owner of this process as ended, even if its lock file is still there."""
     _here.discard((os.getpid(), owner))
 
 
 class Census:
-    """Finds out which owners live, each once, for the length of one transaction."""
+    """Checks which owners are alive, each once; to be used for one transaction."""
 
     def __init__(self, path: str, connection: sqlite3.Connection) -> None:
         self._path = path
@@ -100,7 +101,7 @@ class Census:
         self._found: dict[str, bool] = {}
 
     def living(self, owner: str) -> bool:
-        """Return True if the owner's journal is open, or may be; delete the row of one that is not."""
+        """Return True if the owner's journal is or may be open; else delete its row."""
         if owner not in self._found:
             self._found[owner] = self.lives(owner)
             if not self._found[owner]:
@@ -108,22 +109,23 @@ class Census:
         return self._found[owner]
 
     def sweep(self) -> None:
-        """Look at all owners that there are traces of."""
+        """Check all owners that have a row or a file."""
         rows = self._connection.execute("SELECT id FROM owner").fetchall()
         for owner in {owner for (owner,) in rows}.union(_with_files(self._path)):
             self.living(owner)
 
     def bury(self) -> None:
-        """Remove the files of those that do not live. Call it when the transaction is committed.
+        """Remove the files of ended owners. To be called after the commit.
 
-        Earlier, a transaction that fails would leave a row whose owner cannot be judged any more.
+        If the file were removed first and the transaction failed, nothing would show that the owner of the
+        row has ended.
         """
         for owner, lives in self._found.items():
             if not lives:
                 _remove(_lock_file(self._path, owner))
 
     def lives(self, owner: str) -> bool:
-        """Return True if the owner's journal is open, or may be; it changes nothing."""
+        """Return True if the owner's journal is or may be open; this changes nothing."""
         if (os.getpid(), owner) in _here:
             return True
         locked = _is_locked(_lock_file(self._path, owner))
@@ -140,9 +142,9 @@ def _lock_file(path: str, owner: str) -> str:
 
 
 def _with_files(path: str) -> Iterator[str]:
-    """Find the owners that have files beside the database, those of SQLite's making included."""
+    """Yield the owners that have files beside the database, those that SQLite made in format 1 included."""
     prefix = _lock_file(os.path.basename(path), "")
-    with suppress(PermissionError):  # a folder may allow everything but listing it
+    with suppress(PermissionError):  # the folder may not be listed
         for name in os.listdir(os.path.dirname(path)):
             if name.startswith(prefix):
                 yield name.removeprefix(prefix).removesuffix("-journal")
@@ -151,12 +153,12 @@ def _with_files(path: str) -> Iterator[str]:
 def _remove(file: str) -> None:
     """Remove a lock file and the rollback journal that SQLite made for one of format 1."""
     for name in (file, f"{file}-journal"):
-        with suppress(OSError):  # it has gone, or cannot be removed; then the next sweep tries again
+        with suppress(OSError):  # it is gone, or the next sweep tries again
             os.unlink(name)
 
 
 def _is_locked(file: str) -> bool | None:
-    """Return True if a process has the file locked, or that cannot be known; None if there is no file."""
+    """Return True if the file is locked, or cannot be checked; None if there is no file."""
     try:
         descriptor = os.open(file, os.O_RDWR)
     except OSError as error:
@@ -171,8 +173,8 @@ def _is_locked(file: str) -> bool | None:
 
 
 def _has_ended(host: str, pid: int, started: str) -> bool:
-    """Return True if a process is known to have ended; that of another machine never is."""
-    if sys.platform == "win32" or host != _host():  # there, os.kill ends what it is asked about
+    """Return True if the process has surely ended, which is never known of another machine's."""
+    if sys.platform == "win32" or host != _host():  # on Windows os.kill would end the process
         return False
     try:
         os.kill(pid, 0)
@@ -185,14 +187,14 @@ def _has_ended(host: str, pid: int, started: str) -> bool:
 
 
 def _host() -> str:
-    """Return a name for where a process id means the same process: the machine, or the container."""
+    """Return a name for the machine or container in which a process id is unique."""
     with suppress(OSError):
         return f"{socket.gethostname()} {os.readlink('/proc/self/ns/pid')}"
-    return socket.gethostname()  # pragma: no cover  # where there are no name spaces
+    return socket.gethostname()  # pragma: no cover  # systems without name spaces
 
 
 def _started(pid: int) -> str | None:
-    """Return when a process started, in a way that tells it from a later one with its id."""
+    """Return the boot and start time of a process, which identify it with its id; None if unknown."""
     with suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
         facts = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()

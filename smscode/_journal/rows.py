@@ -1,4 +1,4 @@
-"""How records of purchases lie in a SQLite table, and what became of the older format."""
+"""The tables of a journal: the columns of a record, and the upgrade from the older format."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from . import owners
 
 JournalRow: TypeAlias = tuple[Any, ...]
 
-_FORGOTTEN: Final = 86_400.0  # seconds after which no order is open any more
+_FORGOTTEN: Final = 86_400.0  # seconds after a purchase from which on its orders have surely ended
 
 COLUMNS: Final = (
     "account",
@@ -42,7 +42,7 @@ COLUMNS: Final = (
 )
 
 OPEN: Final = "closed_at IS NULL AND state IN ('written', 'bought')"
-"""`PurchaseRecord.open` in SQL; the indexes serve queries that say it in these very words."""
+"""`PurchaseRecord.open` in SQL. SQLite uses the indexes only for queries with exactly this text."""
 
 ENDED_AT: Final = "coalesce(closed_at, answered_at, written_at)"
 
@@ -80,7 +80,7 @@ CREATE TABLE total (
 
 
 def row_of(record: PurchaseRecord) -> JournalRow:
-    """Return a record's values in the order of `COLUMNS`. Raises `ValueError` for one that has no place."""
+    """Return a record's values in the order of `COLUMNS`. Raises `ValueError` if SQLite cannot store one."""
     intent = record.intent
     row = (
         record.account,
@@ -107,7 +107,7 @@ def row_of(record: PurchaseRecord) -> JournalRow:
 
 
 def record_of(row: JournalRow) -> PurchaseRecord:
-    """Return the record of a row, in the order of `COLUMNS`. Raises `ValueError` for a damaged one."""
+    """Return the record of a row. Raises `ValueError` or `TypeError` for a damaged row."""
     account, credential, key, operation, version, body, state, owner, cap = row[:9]
     if operation not in get_args(Operation) or version not in get_args(ApiVersion):
         raise ValueError(f"operation {operation!r} of version {version!r}")
@@ -136,7 +136,7 @@ def _facts_of(order: BoughtOrder) -> dict[str, Any]:
 
 
 def _check(name: str, value: object) -> None:
-    """Raise if SQLite would refuse a value: that would fail all the writes of a transaction."""
+    """Raise `ValueError` for a value that SQLite would refuse, as that would fail the whole transaction."""
     if isinstance(value, str):
         value.encode()  # a lone surrogate raises UnicodeEncodeError, which is a ValueError
     elif isinstance(value, int):
@@ -147,8 +147,10 @@ def _check(name: str, value: object) -> None:
 
 
 def _upgrade_1(connection: sqlite3.Connection) -> None:
-    """Carry over what format 1 held. A process of the time that still has the file open fails safely:
-    its statements name a column that has gone, so it stores nothing, and sends nothing.
+    """Convert the tables of format 1.
+
+    A process with the older release that still has the file open fails safely: its statements name a column
+    that no longer exists, so it stores nothing, and sends nothing.
     """
     connection.execute("DROP INDEX open_purchase")
     connection.execute("ALTER TABLE purchase RENAME TO purchase_1")
@@ -177,7 +179,7 @@ def _orders_of_1(settled: str) -> str:
 
 
 def placeholders(rows: int, columns: Sequence[str]) -> str:
-    """Return the values of an INSERT of several rows, as parameters."""
+    """Return the placeholders for the values of an INSERT of several rows."""
     row = f"({', '.join('?' * len(columns))})"
     return ", ".join([row] * rows)
 

@@ -1,4 +1,4 @@
-"""The journal's file: opened, written and read by one thread."""
+"""The file of a journal: opening, writing and reading it, all in the journal's thread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .owners import Census, Owner
 from .rows import COLUMNS, ENDED_AT, FORMAT, OPEN
 from .writes import Write
 
-_SLICE: Final = 0.1  # seconds that a statement waits for other processes; the thread tries again
+_SLICE: Final = 0.1  # seconds that a statement waits for other processes, before the thread tries again
 _CHUNK: Final = 1_000  # rows that are pruned in one transaction
 
 _SET_UP: Final = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_PERM}
@@ -29,7 +29,7 @@ _SET_UP_AS_WELL: Final = {sqlite3.SQLITE_AUTH, sqlite3.SQLITE_ERROR, sqlite3.SQL
 
 _DAMAGED: Final = "it is damaged, and left as it is; restore it from a copy, or give another path"
 _WHY: Final = {
-    sqlite3.SQLITE_CANTOPEN: "it, or a file of SQLite's beside it, can be neither opened nor created",
+    sqlite3.SQLITE_CANTOPEN: "it, or a file that SQLite keeps beside it, can be neither opened nor created",
     sqlite3.SQLITE_CORRUPT: _DAMAGED,
     sqlite3.SQLITE_FULL: "the disk is full; free some space",
     sqlite3.SQLITE_NOTADB: _DAMAGED,
@@ -37,15 +37,15 @@ _WHY: Final = {
 
 
 class Locked(Exception):
-    """Another process has the file at the moment."""
+    """Another process has the file locked."""
 
 
 @frozen
 class Totals:
-    """What an account bought in all, as far as the journal knows, pruned purchases included.
+    """The sums of an account's purchases in a journal, deleted ones included.
 
-    ``purchases`` counts those that the service answered with orders, or with none; ``charged`` and
-    ``refunded`` are in rupiah.
+    ``purchases`` is the number of purchases that the service carried out, ``charged`` and ``refunded`` are
+    amounts in rupiah.
     """
 
     purchases: int = 0
@@ -54,7 +54,10 @@ class Totals:
 
 
 def real_path(path: str | os.PathLike[str]) -> str:
-    """Return where a journal really lies. Raises `ConfigurationError` if it cannot be kept there."""
+    """Return the absolute path of a journal without symbolic links; ``~`` is the home folder.
+
+    Raises `ConfigurationError` if the folder or the file cannot be used.
+    """
     try:
         given = os.fsdecode(path)
         real = os.path.realpath(os.path.expanduser(given))
@@ -81,15 +84,15 @@ def real_path(path: str | os.PathLike[str]) -> str:
 
 
 def unusable(path: str, why: str) -> ConfigurationError:
-    """Return the error that says why a file cannot be used."""
+    """Return the error for a file that cannot be used."""
     return ConfigurationError(f"journal: {path} cannot be used ({why}).")
 
 
 class Store:
-    """The file. All methods but the constructor belong to the journal's thread.
+    """The file of a journal. Only the journal's thread calls the methods; any thread may make the object.
 
-    They raise `Locked` while another process has the file, else `JournalError`, and ``open``
-    `ConfigurationError` too.
+    The methods raise `Locked` while another process has the file locked, and `JournalError` if the disk or
+    the file fails. ``open`` also raises `ConfigurationError`.
     """
 
     def __init__(self, path: str, keep: float) -> None:
@@ -106,7 +109,7 @@ class Store:
         return self._connection is not None
 
     def open(self) -> None:
-        """Open the file if that is not done yet, and enter this journal among its owners."""
+        """Open the file if it is not open yet, and add this journal to its owners."""
         if self._connection is not None:
             return
         with self._failing(opening=True):
@@ -127,7 +130,7 @@ class Store:
         self._connection, self._identity, self._full = connection, found, True
 
     def commit(self, writes: Sequence[Write[Any]]) -> None:
-        """Apply those writes that were not abandoned, in order, in one transaction."""
+        """Apply the writes that were not abandoned, in their order, in one transaction."""
         durable = any(write.durable for write in writes)
         with self._failing():
             connection = self._in_place()
@@ -140,8 +143,8 @@ class Store:
                 outcomes = [(write, *batch.apply(write)) for write in begun]
                 batch.store()
                 if durable and not batch.stored:
-                    # What the steps saw may not be on disk yet. A commit that writes nothing forces
-                    # nothing to disk, so something is written.
+                    # Earlier commits that these steps rely on may not be on disk yet. A commit that writes
+                    # nothing forces nothing to disk, so the owner's row is written again.
                     self.owner.enter(connection)
             census.bury()
         for write, result, error in outcomes:
@@ -150,7 +153,7 @@ class Store:
             write.notify()
 
     def prune(self) -> bool:
-        """Delete some of the closed rows that are too old; return True if there are more."""
+        """Add up to 1000 old closed rows to the sums and delete them; return True if there may be more."""
         with self._failing():
             connection = self._in_place()
             self._synchronize(connection, full=False)
@@ -171,7 +174,7 @@ class Store:
         return pruned == _CHUNK
 
     def records(self, account: str, *, ended: bool) -> list[PurchaseRecord]:
-        """Return an account's open records, oldest first; with ``ended`` only those of ended processes."""
+        """Return an account's open records, oldest first; with ``ended`` only those whose owner has ended."""
         query = f"SELECT {', '.join(COLUMNS)} FROM purchase WHERE account = ? AND {OPEN} ORDER BY number"
         with self._failing():
             connection = self._in_place()
@@ -191,7 +194,7 @@ class Store:
         return record
 
     def totals(self, account: str) -> Totals:
-        """Return what an account's purchases sum up to."""
+        """Return the sums of an account's purchases."""
         query = (
             "SELECT coalesce(sum(purchases), 0), coalesce(sum(charged), 0), coalesce(sum(refunded), 0) FROM ("
             "SELECT purchases, charged, refunded FROM total WHERE account = ? UNION ALL"
@@ -210,20 +213,20 @@ class Store:
             self.owner.release(left=True)
 
     def close(self) -> None:
-        """Close the file, and unlock the owner's."""
+        """Close the file, and unlock the owner's file."""
         self.owner.release(left=self._connection is None)
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
 
     def failure(self, why: str, cause: BaseException | None = None) -> JournalError:
-        """Return the error of a write that the disk did not take."""
+        """Return the error for a write or read that failed."""
         error = JournalError(f"journal: {self.path}: {why}.")
         error.__cause__ = cause
         return error
 
     def _in_place(self) -> sqlite3.Connection:
-        """Return the connection, if the file that it writes is still the one at the path."""
+        """Return the connection. Raises `JournalError` if its file is no longer the one at the path."""
         assert self._connection is not None, "open() comes first"
         if self._find() != self._identity:
             raise self._moved()
@@ -247,7 +250,7 @@ class Store:
 
     @contextmanager
     def _failing(self, *, opening: bool = False) -> Generator[None]:
-        """Raise this package's errors instead of SQLite's and the system's."""
+        """Convert the errors of SQLite and the system to those of this package."""
         try:
             yield
         except sqlite3.Error as error:

@@ -1,4 +1,4 @@
-"""What a journal's thread is asked to do: apply a step to a stored purchase, or read."""
+"""The items of a journal's queue: apply a step to stored purchases, or read."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _log = logging.getLogger("smscode.journal")
 _ABANDONED: Final = object()
 _REFUSED: Final = object()
 _NEVER: Final = (_ABANDONED, _REFUSED)
-_READS: Final = 50  # attempts of about a tenth of a second each, while another process has the file
+_READS: Final = 50  # attempts, of about 0.1 s each, while another process has the file locked
 
 
 class Write(Generic[R]):
     """A step to apply to the stored record of one purchase.
 
-    Without a ``key`` it is applied to all open ones of an account, without an ``account`` to all of the file.
-    When ``done``, ``error`` is None and ``result`` is what the step returned (without a ``key`` a list of
-    its results that are not None), or nothing has changed and ``error`` says why. With ``durable`` it is
-    then on disk, so that it outlasts a loss of power too; otherwise it outlasts the process. A ``lasting``
-    write is tried again, in its place, while the disk is full or failing. The journal's thread calls
-    ``wake`` after ``done`` was set; what that raises is ignored.
+    Without a ``key`` the step is applied to all open purchases of the account, without an ``account`` to all
+    open ones of the file. When ``done`` is True, either ``error`` is None and ``result`` is what the step
+    returned (without a ``key``: a list of its results other than None), or nothing was changed and ``error``
+    says why. A ``durable`` write is then on disk and outlasts a loss of power; any other outlasts the
+    process. A ``lasting`` write is tried again, in its place, while the disk is full or failing. The
+    journal's thread calls ``wake`` after it set ``done``; exceptions of ``wake`` are ignored.
 
-    The step can be applied more than once, as long as its effect was not committed.
+    The step may be called more than once, until its effect is committed.
     """
 
     __slots__ = (
@@ -64,13 +64,13 @@ class Write(Generic[R]):
         self.done: bool = False
         self.result: R | None = None
         self.error: SmscodeError | None = None
-        # Whether it is begun or abandoned is decided by a single dict.setdefault, which is atomic: neither
-        # another thread nor a KeyboardInterrupt can see or leave it half decided.
+        # Whether the write is begun or abandoned is decided by one dict.setdefault, which is atomic: neither
+        # another thread nor a KeyboardInterrupt can come in between.
         self._claim: dict[str, object] = {}
-        self._begun = False  # of the thread
+        self._begun = False  # used by the thread only
 
     def begin(self) -> bool:
-        """Return True if it is to be applied now; False if it was abandoned, or is begun already."""
+        """Claim the write for the thread; return False if it was abandoned, or has begun already."""
         mine = object()
         if self._claim.setdefault("by", mine) is not mine:
             return False
@@ -78,40 +78,40 @@ class Write(Generic[R]):
         return True
 
     def abandon(self) -> bool:
-        """Return True if it had not begun, and will not."""
+        """Withdraw the write; return True if it had not begun, so that it never will."""
         return self._claim.setdefault("by", _ABANDONED) in _NEVER
 
     def give_back(self) -> None:
-        """Undo `begin`: nothing of it was stored, and it is tried again."""
-        if self._begun:  # otherwise it may be abandoned at this very moment
+        """Undo `begin`, after a transaction that stored nothing, so that the write is tried again."""
+        if self._begun:  # else the claim is not the thread's to undo
             self._begun = False
             self._claim.clear()
 
     def fail(self, error: SmscodeError) -> None:
-        """Fail in the thread, unless it was abandoned."""
+        """Fail, in the thread, unless it was abandoned."""
         if not self.done and (self._begun or self.begin()):
             self.finish(None, error)
             self.notify()
 
     @property
     def over(self) -> bool:
-        """Whether there is nothing more to do about it."""
+        """Whether the thread has nothing left to do: it is done, abandoned or refused."""
         return self.done or self._claim.get("by") in _NEVER
 
     def finish(self, result: Any, error: SmscodeError | None) -> None:
-        """Store how it ended. `notify` is called afterwards."""
+        """Store the result or the error; to be followed by `notify`."""
         self.result = result
         self.error = error
         self.done = True
 
     def refuse(self, error: SmscodeError) -> None:
-        """Fail in the caller, unless the thread has it. If that is interrupted, it counts as abandoned."""
+        """Fail, in the caller, unless the thread has begun. If interrupted, the write is abandoned."""
         if self._claim.setdefault("by", _REFUSED) is _REFUSED:
             self.finish(None, error)
             self.notify()
 
     def notify(self) -> None:
-        """Wake the caller, who may have gone, as may its event loop."""
+        """Wake the caller; exceptions are ignored, as its event loop may be closed."""
         if self.wake is not None:
             try:
                 self.wake()
@@ -120,7 +120,7 @@ class Write(Generic[R]):
 
 
 class Sweep(Write[list[R]]):
-    """A step to apply to all open purchases of the file; ``result`` has what it returned other than None."""
+    """A step to apply to all open purchases of the file; ``result`` lists its results other than None."""
 
     __slots__ = ()
 
@@ -131,10 +131,10 @@ class Sweep(Write[list[R]]):
 
 
 class Read(Generic[R]):
-    """A question to the file, for which no lock is needed: ``read`` is called with the `Store`.
+    """A read of the file, which needs no lock: the thread calls ``read`` with the `Store`.
 
-    When ``done``, ``error`` is None and ``result`` is the answer, or ``error`` says why there is none. The
-    journal's thread calls ``wake`` then; what that raises is ignored.
+    When ``done`` is True, either ``error`` is None and ``result`` is what ``read`` returned, or ``error``
+    says why it failed. The journal's thread then calls ``wake``; exceptions of ``wake`` are ignored.
     """
 
     def __init__(self, read: Callable[[Any], R], wake: Callable[[], object]) -> None:
@@ -146,12 +146,12 @@ class Read(Generic[R]):
         self._attempts = _READS
 
     def answer(self, store: Any) -> None:
-        """Read, and answer. What the store raises is the caller's to handle."""
+        """Read, and store the result. Raises what the store raises."""
         self.result = self.read(store)
         self._end()
 
     def fail(self, error: SmscodeError) -> None:
-        """Answer with an error."""
+        """Store an error instead of a result."""
         self.error = error
         self._end()
 
@@ -163,13 +163,13 @@ class Read(Generic[R]):
             _log.debug("the caller of a read cannot be woken: %r", error)
 
     def waits_on(self) -> bool:
-        """Count an attempt that met another process's lock; return False if it was the last one."""
+        """Count an attempt that another process' lock stopped; return False if it was the last one."""
         self._attempts -= 1
         return self._attempts > 0
 
 
 def again(error: SmscodeError) -> SmscodeError:
-    """Return an equal error: each caller labels its own, and raises it with a traceback of its own."""
+    """Return a copy of an error, as each caller adds its own outcome and traceback."""
     other = type(error)(error.message)
     other.__cause__ = error.__cause__
     return other

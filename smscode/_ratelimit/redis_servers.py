@@ -1,4 +1,4 @@
-"""How Redis is reached: plain, by TLS, Unix socket, Sentinel or Cluster, by URL or as another client is."""
+"""Opens clients of Redis: plain, TLS, Unix socket, Sentinel or Cluster; from a URL or like another client."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ except ImportError as _missing:
 
 __all__ = ["Connection", "NoScriptError", "Opener", "opener"]
 
-PATIENCE = 0.5  # seconds for Redis to answer; it takes less than a thousandth
+PATIENCE = 0.5  # seconds for Redis to answer, which usually takes less than 0.001
 _PORT, _SENTINEL_PORT = 6379, 26379
 
-_redis = cast(Any, redis)  # the types of redis-py are not complete
-# The blocking connection for each of redis-py's own. A connection of another class may not lead to where its
-# settings say, so a client with one is refused.
+_redis = cast(Any, redis)  # the types of redis-py are incomplete
+# The blocking class for each connection class of redis-py. A class of another package may not connect to
+# where its settings say, so a client with one is refused.
 _CLASSES: dict[type, Any] = {
     getattr(kind, name): getattr(_redis, name)
     for kind in (_redis, _redis.asyncio)
     for name in ("Connection", "SSLConnection", "UnixDomainSocketConnection")
 }
-# The settings that say where a server is and how to log in. All others are about how a client waits and what
-# it makes of answers, or belong to its event loop.
+# The settings with the address and the login. All others concern time limits, the decoding of answers, or the
+# event loop of the client.
 _ADDRESS = {
     "host",
     "port",
@@ -47,7 +47,7 @@ Hosts: TypeAlias = Sequence[tuple[str, int]]
 
 
 class Connection(Protocol):
-    """What is used of a client of redis-py, of whichever kind."""
+    """The used part of a client of redis-py, of any kind."""
 
     def evalsha(self, sha: str, numkeys: int, /, *keys_and_args: str | float) -> object: ...
     def eval(self, script: str, numkeys: int, /, *keys_and_args: str | float) -> object: ...
@@ -55,17 +55,18 @@ class Connection(Protocol):
 
 
 Opener: TypeAlias = Callable[[], Connection]
-"""Opens a client of its own. In a cluster it asks for the nodes, so it may wait and fail like any command."""
+"""Opens a new client. For a cluster it asks for the nodes, so it may wait and fail like a command."""
 
 
 class _AddressError(ValueError):
-    """An error whose text says what is wrong with an address without showing it."""
+    """An error whose text says what is wrong with an address, without showing it."""
 
 
 def opener(where: object) -> Opener:
-    """Return what opens a client for a URL, or for the servers that another client is made for.
+    """Return a function that opens a client for a URL, or for the servers of another client.
 
-    Raises `ConfigurationError`, which shows neither: both may hold a password.
+    Raises `ConfigurationError` for an address that cannot be used. It does not show the address, which may
+    hold a password.
     """
     try:
         return _of_url(where) if isinstance(where, str) else _of_client(cast(Any, where))
@@ -75,7 +76,7 @@ def opener(where: object) -> Opener:
 
 
 def _of_url(url: str) -> Opener:
-    """Read a URL, whose scheme `RateLimits` has checked."""
+    """Return the opener for a URL, whose scheme `RateLimits` has checked."""
     scheme, _, rest = url.partition("://")
     base, _, kind = scheme.partition("+")
     if not kind:
@@ -89,7 +90,7 @@ def _of_url(url: str) -> Opener:
             "expected no more than the number of a database after the servers and the service."
         )
     database = "/".join(["", *names])
-    # redis-py reads what does not concern the servers as in a URL of its own.
+    # redis-py parses everything but the servers, as a URL of its own.
     settings = _redis.connection.parse_url(f"{base}://{login}{at}host{database}?{parts.query}")
     del settings["host"]
     tls = {"ssl": True} if settings.pop("connection_class", None) else {}
@@ -108,7 +109,7 @@ def _of_url(url: str) -> Opener:
 
 def _hosts(servers: str, port: int) -> Hosts:
     try:
-        # It knows of IPv6 addresses in brackets, and checks the ports.
+        # `urlsplit` knows IPv6 addresses in brackets, and checks the ports.
         parts = [urlsplit(f"//{server}") for server in servers.split(",")]
         hosts = [(part.hostname or "", part.port or port) for part in parts]
     except ValueError:
@@ -157,7 +158,7 @@ def _address(settings: Mapping[str, Any], *without: str) -> dict[str, Any]:
 
 
 def _waits() -> dict[str, Any]:
-    """Return the settings for a client that does not wait for long, and tries nothing twice."""
+    """Return the settings for a client with short time limits and no retries."""
     return {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE, "retry": Retry(NoBackoff(), 0)}
 
 
@@ -165,14 +166,13 @@ def _plain(settings: Mapping[str, Any]) -> Opener:
     def open_client() -> Connection:
         return cast(Connection, _redis.Redis.from_pool(_redis.ConnectionPool(**{**_waits(), **settings})))
 
-    _redis.ConnectionPool(
-        **{**_waits(), **settings}
-    ).make_connection()  # it connects nothing, but checks the settings
+    # This connects nothing, but checks the settings.
+    _redis.ConnectionPool(**{**_waits(), **settings}).make_connection()
     return open_client
 
 
 def _sentinel(hosts: Hosts, service: str, settings: Mapping[str, Any], own: Mapping[str, Any]) -> Opener:
-    """Return what opens a client of the service's master; ``own`` are the settings for the Sentinels."""
+    """Return the opener for the master of a service; ``own`` are the settings for the Sentinels."""
     sentinels = _redis.sentinel.Sentinel(hosts, sentinel_kwargs={**_waits(), **own})
 
     def open_client() -> Connection:
@@ -188,7 +188,7 @@ def _cluster(hosts: Hosts, settings: Mapping[str, Any]) -> Opener:
 
     def open_client() -> Connection:
         nodes = [_redis.cluster.ClusterNode(host, port) for host, port in hosts]
-        # Not all slots need be served: the limits of an account are in one.
+        # One node is enough, as all limits of an account are on one.
         options = {"require_full_coverage": False, "retry": retry, **waits, **settings}
         return cast(Connection, _redis.cluster.RedisCluster(startup_nodes=nodes, **options))
 

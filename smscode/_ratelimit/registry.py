@@ -1,4 +1,4 @@
-"""The rate limits in use in this process: clients of one account share them, whatever their flavour."""
+"""The rate limits in use in this process: all clients of an account share them, in both flavours."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import threading
 from collections.abc import Callable, Hashable
 
 from ..core.ratelimit.options import RateLimits
-from .budget import AccountLimits, Home
+from .budget import AccountLimits, Affinity
 
-_FEW = 16
+_FEW = 16  # with fewer accounts, none is discarded
 
 
 class _Registry:
-    """All budgets: those that a client holds, and those whose last requests still count."""
+    """The limits of all accounts that have a client, or whose last requests still count.
+
+    The registry's lock comes before the locks of the accounts.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -22,76 +25,85 @@ class _Registry:
         self._sweep_at = _FEW
 
     def get(
-        self, key: Hashable, home: Home, make: Callable[[], AccountLimits], limits: RateLimits, now: float
+        self,
+        key: Hashable,
+        affinity: Affinity,
+        make: Callable[[], AccountLimits],
+        limits: RateLimits,
+        now: float,
     ) -> AccountLimits:
         with self._lock:
             budget = self._budgets.get(key)
             if budget is None:
-                if len(self._budgets) >= self._sweep_at:  # seldom: looking at all of them takes its time
-                    self._budgets = {key: kept for key, kept in self._budgets.items() if kept.needed(now)}
+                if len(self._budgets) >= self._sweep_at:  # seldom, as it checks all of them
+                    self._budgets = {key: kept for key, kept in self._budgets.items() if kept.is_needed(now)}
                     self._sweep_at = max(2 * len(self._budgets), _FEW)
                 budget = self._budgets[key] = make()
-            budget.admit(home, limits, now)
+            budget.admit(affinity, limits, now)
             return budget
 
-    def hold(self) -> None:
-        """Hold all locks until `let_go`: a fork leaves a lock taken that another thread holds."""
+    def acquire_locks(self) -> None:
+        """Take all locks before a fork: one that another thread holds then would stay taken in the child."""
         self._lock.acquire()
         for budget in self._budgets.values():
             budget.lock.acquire()
 
-    def let_go(self) -> None:
+    def release_locks(self) -> None:
+        """Release all locks, after a fork."""
         for budget in self._budgets.values():
             budget.lock.release()
         self._lock.release()
 
-    def begin_anew(self) -> None:
-        """Do so in the process that was forked; its clients share their budgets as before."""
+    def reset_after_fork(self) -> None:
+        """Start with free slots in the forked child; its clients share their limits as before."""
         for budget in self._budgets.values():
-            budget.begin_anew()
-        self.let_go()
+            budget.reset_after_fork()
+        self.release_locks()
 
 
 _registry = _Registry()
 
 
-def budget_of(
+def account_limits(
     account: str,
     origin: object,
-    home: Home,
+    affinity: Affinity,
     limits: RateLimits,
     longest: float,
     clock: Callable[[], float],
 ) -> AccountLimits:
-    """Return the budget of an account, which is the same one for all clients while it is in use.
+    """Return the limits of an account, the same object for all clients, and add those of one client.
 
-    ``account`` names the account without its token, ``origin`` tells services behind one address apart, and
-    ``longest`` are the seconds that a request may take. The ``limits`` are in force until the client of this
-    ``home`` is closed or collected, or its event loop is closed.
+    ``account`` names the account without its token, ``origin`` distinguishes services behind one address,
+    ``longest`` is the most seconds that a request may take, and ``clock`` returns the time in seconds,
+    monotonic. ``limits`` are in force until the client of this ``affinity`` is closed or collected, or its
+    event loop is closed. Raises `ConfigurationError` for limits through Redis without the ``redis`` extra.
 
-    Someone who makes a client for every request must not get a new budget with each, so one stays
-    until its requests have been forgotten by the service, too.
+    They outlive their clients until their requests no longer count: a program that makes a client for every
+    request must not start with free slots each time.
     """
 
     def make() -> AccountLimits:
         if limits.redis is None:
             return AccountLimits(limits)
-        from .redis import RedisBudget  # only here: it needs an extra
+        from .redis import RedisAccountLimits  # imported here, because it needs an extra
 
-        return RedisBudget(account, limits, limits.redis, longest, clock)
+        return RedisAccountLimits(account, limits, limits.redis, longest, clock)
 
-    return _registry.get((account, origin, limits.redis, clock), home, make, limits, clock())
+    return _registry.get((account, origin, limits.redis, clock), affinity, make, limits, clock())
 
 
-def forget_budgets() -> None:
-    """Begin without any, as tests want it."""
+def forget_account_limits() -> None:
+    """Discard the limits of all accounts, for tests."""
     global _registry
     _registry = _Registry()
 
 
+# A child that is forked gets free locks and free slots; see `_Registry.acquire_locks`. The hooks look the
+# registry up when they run, because tests replace it.
 if sys.platform != "win32":  # pragma: no branch  # there nothing forks
     os.register_at_fork(
-        before=lambda: _registry.hold(),
-        after_in_parent=lambda: _registry.let_go(),
-        after_in_child=lambda: _registry.begin_anew(),
+        before=lambda: _registry.acquire_locks(),
+        after_in_parent=lambda: _registry.release_locks(),
+        after_in_child=lambda: _registry.reset_after_fork(),
     )

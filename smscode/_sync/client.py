@@ -12,9 +12,9 @@ from typing import Literal, NoReturn, Self, SupportsIndex, TypeVar, cast
 import httpx
 
 from .._concurrency import LoopAffinity, Runtime
-from .._http.connection import Lane, LaneTransport
+from .._http.connection import HandlerTransport, RequestHandler
 from .._observer import Observer
-from .._ratelimit.registry import budget_of
+from .._ratelimit.registry import account_limits
 from ..core.api import arguments, balance
 from ..core.api.call import Answer, Call, CallKind
 from ..core.decoding import rows
@@ -115,16 +115,18 @@ class Client:
             shared=_shared_lane(transport, http_client),
         )
         self._settings = settings
-        home = LoopAffinity()
+        affinity = LoopAffinity()
         limits = None
         if rate_limits is not None:
             # A sandbox is a service of its own, so its transport says which one it is.
             origin = getattr(transport, "origin", None)
-            budget = budget_of(settings.account, origin, home, rate_limits, timeouts.longest, runtime.clock)
+            budget = account_limits(
+                settings.account, origin, affinity, rate_limits, timeouts.longest, runtime.clock
+            )
             limits = RateLimiter(budget, runtime)
         observer = Observer(on_event, settings.version, settings.base_url)
         version = settings.version
-        self._driver = Driver(connections, runtime, version, retry, timeouts, limits, observer, home)
+        self._driver = Driver(connections, runtime, version, retry, timeouts, limits, observer, affinity)
         self._waits = SmsWaits(
             self._driver, check_seconds("poll_interval", poll_interval), max_connections
         )
@@ -212,12 +214,12 @@ def _journal(journal: object) -> tuple[SQLiteJournal | None, bool]:
     return shared(cast("str | os.PathLike[str]", journal)), True
 
 
-def _shared_lane(transport: object, http_client: object) -> Lane | None:
+def _shared_lane(transport: object, http_client: object) -> RequestHandler | None:
     if transport is not None and http_client is not None:
         raise InvalidArgumentError("transport, http_client: expected at most one of them.")
     if transport is not None:
         own = arguments.instance("transport", transport, httpx.BaseTransport)
-        return own.lane if isinstance(own, LaneTransport) else OwnTransportLane(own)
+        return own.handler if isinstance(own, HandlerTransport) else OwnTransportLane(own)
     if http_client is None:
         return None
     if not isinstance(http_client, httpx.Client) or http_client.is_closed:

@@ -20,8 +20,8 @@ import httpcore
 import httpx
 
 from .._concurrency import Caller, Runtime
-from .._http import messages
-from .._http.connection import KEEPALIVE_EXPIRY, HttpConnection, Lane
+from .._http import environment, failures, messages
+from .._http.connection import KEEPALIVE_EXPIRY, HttpConnection, RequestHandler
 from ..core.api.call import Response
 from ..core.decoding.body import BodyReader
 from ..core.effects import Failure, HeldUp, Send
@@ -44,7 +44,7 @@ class OwnTransportLane:
     def handle_request(self, request: httpcore.Request) -> httpcore.Response:
         """Send the request as httpx would."""
         response = self._transport.handle_request(messages.for_caller(request))
-        return messages.LaneResponse(response.status_code, response.headers.raw, response.stream)
+        return messages.from_caller(response)
 
     def close(self) -> None:
         """Close the transport."""
@@ -64,7 +64,7 @@ class ClientLane:
         response = self._http_client.send(
             messages.for_caller(request), stream=True, auth=None, follow_redirects=False
         )
-        return messages.LaneResponse(response.status_code, response.headers.raw, response.stream)
+        return messages.from_caller(response)
 
     def close(self) -> None:
         """Do nothing: whoever made the client closes it."""
@@ -80,7 +80,7 @@ class ConnectionPool:
         runtime: Runtime,
         *,
         size: int,
-        shared: Lane | None = None,
+        shared: RequestHandler | None = None,
     ) -> None:
         """Set up without connecting; ``shared`` is used for everything instead of own lanes."""
         self._base_url = settings.base_url
@@ -89,7 +89,7 @@ class ConnectionPool:
         self._gate = FairSemaphore(size, runtime)
         self._shared = shared
         self._idle: deque[tuple[float, HttpConnection]] = deque()
-        self._unwanted: dict[Lane, Caller | None] = {}  # and who is closing it
+        self._unwanted: dict[RequestHandler, Caller | None] = {}  # and who is closing it
         self._lock = threading.RLock()
         self._closed = False
         self._ssl_context: ssl.SSLContext | None = None
@@ -104,7 +104,7 @@ class ConnectionPool:
             lease = effect.lease
             if effect.banned() or (lease is not None and lease.bucket.paused(self._runtime.clock())):
                 return HeldUp()
-            progress = messages.SendProgress(effect.doubt, effect.lease, self._translate.origin)
+            progress = failures.SendProgress(effect.doubt, effect.lease, self._translate.origin)
             try:
                 if self._shared is not None:
                     caller.check()
@@ -119,7 +119,7 @@ class ConnectionPool:
             except Exception as error:
                 return progress.failure(error)
             except BaseException as cancelled:
-                messages.forget_frames(cancelled)
+                failures.forget_frames(cancelled)
                 raise
         finally:
             if answer is None:
@@ -143,7 +143,7 @@ class ConnectionPool:
 
     def give_back(self, caller: Caller) -> None:
         """Release what an interrupted call holds; its lane is closed by the next call that ends."""
-        if caller.lane is not None:
+        if caller.connection is not None:
             self._give_up(caller)
         self._gate.leave(caller)
 
@@ -153,7 +153,7 @@ class ConnectionPool:
             if (lane := _lane_of(caller)) is not None and lane.owner is caller:
                 lane.break_off()
 
-    def _on_lane(self, effect: Send, progress: messages.SendProgress, caller: Caller) -> Response:
+    def _on_lane(self, effect: Send, progress: failures.SendProgress, caller: Caller) -> Response:
         """Send a request on a lane of its own, which is the caller's until it is released."""
         try:
             lane = self._take(caller, fresh=effect.fresh)
@@ -165,7 +165,9 @@ class ConnectionPool:
             self._close_unwanted(caller)
             raise
 
-    def _exchange(self, lane: Lane, effect: Send, progress: messages.SendProgress) -> Response:
+    def _exchange(
+        self, lane: RequestHandler, effect: Send, progress: failures.SendProgress
+    ) -> Response:
         def trace(event: str, info: Mapping[str, object]) -> None:
             progress.note(event, info)
 
@@ -173,7 +175,7 @@ class ConnectionPool:
         if remaining <= 0:
             raise httpx.PoolTimeout("the time was over before anything could be sent")
         request = self._translate.request(effect.request, remaining, trace, bounded=lane.bounded)
-        with self._runtime.limit(remaining):
+        with self._runtime.fail_after(remaining):
             response = lane.handle_request(request)
             messages.extensions_of(request).pop("trace")  # the rest of it tells nothing new
             return self._read(response, effect.deadline)
@@ -187,7 +189,9 @@ class ConnectionPool:
                 body.feed(chunk)
                 if self._runtime.now() >= deadline:
                     raise TimeoutError
-            return self._translate.response(response.status, headers, body.finish(), self._runtime.today())
+            return self._translate.response(
+                response.status, headers, body.finish(), self._runtime.wall_clock()
+            )
         finally:
             response.close()
 
@@ -200,13 +204,13 @@ class ConnectionPool:
                 lane = self._idle[-1][1]
                 free = lane.owner is None  # else an interrupted call took it, and did not get any further
                 if free:
-                    caller.lane = lane
+                    caller.connection = lane
                     lane.owner = caller
                 self._idle.pop()
             if free and not lane.gone:
                 return lane
             self._give_up(caller)
-        caller.lane = lane = self._open()
+        caller.connection = lane = self._open()
         lane.owner = caller
         return lane
 
@@ -215,8 +219,8 @@ class ConnectionPool:
         with self._lock:
             if self._ssl_context is None:
                 # The proxy comes first: once the context is there, no later call looks at the proxy again.
-                self._proxy = messages.environment_proxy(self._base_url)
-                self._ssl_context = messages.ssl_context(self._base_url)
+                self._proxy = environment.environment_proxy(self._base_url)
+                self._ssl_context = environment.ssl_context(self._base_url)
         return HttpConnection(self._translate.origin, self._ssl_context, self._proxy, self._runtime.now)
 
     def _put_back(self, caller: Caller, lane: HttpConnection, now: float) -> None:
@@ -227,7 +231,7 @@ class ConnectionPool:
             else:
                 self._idle.append((now, lane))
                 lane.owner = None
-                caller.lane = None
+                caller.connection = None
             while self._idle and self._idle[0][0] < now - KEEPALIVE_EXPIRY:
                 self._unwanted[self._idle[0][1]] = None
                 self._idle.popleft()
@@ -238,7 +242,7 @@ class ConnectionPool:
             lane = _lane_of(caller)
             if lane is not None and lane.owner is caller:
                 self._unwanted[lane] = None
-            caller.lane = None
+            caller.connection = None
 
     def _close_unwanted(self, caller: Caller) -> None:
         """Close the lanes that are not used again, also where the call is just being cancelled."""
@@ -273,5 +277,5 @@ class ConnectionPool:
 
 
 def _lane_of(caller: Caller) -> HttpConnection | None:
-    lane: HttpConnection | None = cast(Any, caller.lane)
+    lane: HttpConnection | None = cast(Any, caller.connection)
     return lane

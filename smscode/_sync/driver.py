@@ -51,7 +51,7 @@ class Driver:
         timeouts: Timeouts,
         limits: RateLimiter | None,
         observer: Observer,
-        home: LoopAffinity,
+        affinity: LoopAffinity,
     ) -> None:
         """Set up; without ``limits`` none are kept."""
         self.version: ApiVersion = version
@@ -62,7 +62,7 @@ class Driver:
         self._timeouts = timeouts
         self._limits = limits
         self._observer = observer
-        self._home = home
+        self._affinity = affinity
         self.seen: Callable[[Answer[object]], None] | None = None
         self._ban = Ban()
         self._closed = False
@@ -71,7 +71,7 @@ class Driver:
         """Raise `ClientStateError` unless the client can be used, here and now."""
         if self._closed:
             raise ClientStateError("This client is closed.")
-        self._home.check()
+        self._affinity.check()
 
     def deadline(self, kind: CallKind, timeout: float | None) -> float:
         """Return when a call has to be over that begins now; ``timeout`` overrides the client's limit."""
@@ -97,7 +97,7 @@ class Driver:
         limited = self._limits is not None
         banned = self._banned if call.endpoint.group is EndpointGroup.CREATE else never_banned
         terms = CallTerms(
-            self.version, self._policy, began, deadline, self.runtime.chance, limited, watch, banned
+            self.version, self._policy, began, deadline, self.runtime.random, limited, watch, banned
         )
         steps = flow(call, terms, doubt)
         caller = Caller(self._give_back, self._connections.break_off)
@@ -180,14 +180,14 @@ class Driver:
 
     def close(self) -> None:
         """Close the connections; calls made later raise `ClientStateError`."""
-        self._home.check()
+        self._affinity.check()
         self._closed = True
         if self._limits is not None:
-            self._limits.close(self._home)
+            self._limits.close(self._affinity)
         Caller.heal()  # a lane that an interrupted call still has is closed, too
         try:
             self._connections.close()
         finally:
-            warning = self.open_rentals.warning(self.runtime.today())
+            warning = self.open_rentals.warning(self.runtime.wall_clock())
             if warning is not None:
                 self._observer.warn(warning)

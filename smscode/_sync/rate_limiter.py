@@ -81,6 +81,6 @@ class RateLimiter:
         if suspicious:
             _log.warning(_SHARED, bucket.group)
 
-    def close(self, home: LoopAffinity) -> None:
+    def close(self, affinity: LoopAffinity) -> None:
         """Remove the client's own limits from those in force for its account."""
-        self._budget.release(home)
+        self._budget.release(affinity)

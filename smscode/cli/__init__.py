@@ -1,4 +1,4 @@
 """The command line: ``smscode`` and ``python -m smscode``.
 
-`plain` is what there is without the ``cli`` extra, `app` what there is with it.
+`app` has all commands and needs the ``cli`` extra, `fallback` has those that work without it.
 """

@@ -1,4 +1,4 @@
-"""The command line with the ``cli`` extra: every command, put together."""
+"""The command line with the ``cli`` extra: all commands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .command import CommandGroup, command, paragraphs
 from .exits import Exit
 from .session import Session
 
-# Typer keeps the class to itself, but not what is made from it.
+# Typer does not export this class, but it exports a subclass.
 _UsageError = cast(type[typer.BadParameter], typer.BadParameter.__base__)
 
 _TRY = "Try and check"
@@ -68,27 +68,30 @@ def demo(
 @command(app, "sandbox", panel=_TRY, versioned=False)
 def sandbox(
     session: Session,
-    port: Annotated[int, typer.Option(min=0, max=offline.LAST_PORT, help="0 takes any free one.")] = 0,
-    otp_after: Annotated[float, typer.Option(metavar="SECONDS", help="How soon an SMS arrives.")] = 2.0,
-    generation: Annotated[offline.Generation, typer.Option(help="How much it sends.")] = "current",
+    port: Annotated[int, typer.Option(min=0, max=offline.LAST_PORT, help="0 for any free port.")] = 0,
+    otp_after: Annotated[float, typer.Option(metavar="SECONDS", help="Seconds until an SMS arrives.")] = 2.0,
+    generation: Annotated[
+        offline.Generation, typer.Option(help="Fields of the documentation, or of the current service.")
+    ] = "current",
     balance: Annotated[
-        int, typer.Option(min=0, max=offline.MOST_FUNDS, metavar="IDR", help="What the account holds.")
+        int,
+        typer.Option(min=0, max=offline.MOST_FUNDS, metavar="IDR", help="Balance of the account, in rupiah."),
     ] = 1_000_000,
     scenario: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="What goes wrong, as 'ban(60)'. Again for more."),
+        typer.Option(metavar="NAME", help="A scenario to play, such as 'ban(60)'. Repeat for several."),
     ] = None,
     state: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Keep it in this file, to go on later.")
+        Path | None, typer.Option(metavar="FILE", help="Store the state in this file, to continue later.")
     ] = None,
     host: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", help="Address to listen on and name to be called by. Again for more names."
+            metavar="NAME", help="Address to listen on and host name to accept. Repeat for more names."
         ),
     ] = None,
     token: Annotated[
-        str | None, typer.Option(metavar="TOKEN", help="The token to accept; else one is made up.")
+        str | None, typer.Option(metavar="TOKEN", help="The token to accept (default: a random one).")
     ] = None,
     local_webhooks: Annotated[
         bool, typer.Option("--local-webhooks", help="Send webhooks to this machine, too.")
@@ -117,21 +120,23 @@ def sandbox(
 @command(app, "openapi", panel=_TRY, versioned=False)
 def openapi(
     session: Session,
-    generation: Annotated[offline.Generation, typer.Option(help="Of which service.")] = "current",
-    api_version: Annotated[offline.Versions, typer.Option(help="Of which API version.")] = "both",
+    generation: Annotated[
+        offline.Generation, typer.Option(help="Fields of the documentation, or of the current service.")
+    ] = "current",
+    api_version: Annotated[offline.Versions, typer.Option(help="The API version.")] = "both",
 ) -> int:
     """Print the OpenAPI document of what the sandbox serves."""
     return offline.openapi(generation, api_version, sys.stdout)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command and give its exit code."""
+    """Run a command and return its exit code."""
     try:
         return app(list(arguments), prog_name="smscode", standalone_mode=False) or Exit.OK
     except _UsageError as error:
-        said = error.format_message()
-        if said:  # else it is the help itself, shown because nothing was asked for
+        message = error.format_message()
+        if message:  # else the help was shown, as no command was given
             sys.stderr.write(
-                f"error: {said}\nTry `{getattr(error.ctx, 'command_path', 'smscode')} --help`.\n"
+                f"error: {message}\nTry `{getattr(error.ctx, 'command_path', 'smscode')} --help`.\n"
             )
         return Exit.USAGE

@@ -1,4 +1,4 @@
-"""The commands that look around: what there is, where, and what it costs."""
+"""The commands that read the catalogue: countries, services, products and the balance."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MaxPrice = Annotated[str | None, typer.Option(help="Most to pay: dollars, on v1 
 
 
 def price_limit(session: Session, given: str | None) -> int | str | None:
-    """Read a price limit as the API version wants it."""
+    """Return a price limit as the API version takes it: on v1 whole rupiah, on v2 a decimal string."""
     whole = session.version == "v1" and given is not None and given.isdecimal()
     return int(given) if whole and given is not None else given
 

@@ -1,4 +1,4 @@
-"""How every command runs: the options that all have, its errors, and its exit code."""
+"""Runs commands: the options that all have, the report of errors, and the exit code."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class CommandGroup(TyperGroup):
 
 
 class Command(TyperCommand):
-    """A command. In its help an option that takes no value shows no type, so that nobody gives it one."""
+    """A command. Its help shows no type for options that take no value."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the options and arguments for the help."""
@@ -58,15 +58,15 @@ def _shared(
         ApiVersion, typer.Option(help="v1: rupiah, v2: dollars.", rich_help_panel=_PANEL)
     ] = "v2",
 ) -> None:
-    """Hold the options that every command has."""
+    """Define the options that every command has."""
 
 
 def command(
     app: typer.Typer, name: str, *, panel: str | None = None, versioned: bool = True
 ) -> Callable[[Body], Body]:
-    """Make a command of a function that takes a `Session` first and may give an exit code.
+    """Make a command of a function, which takes a `Session` first and may return an exit code.
 
-    ``versioned`` is whether it speaks one API version, which ``--api-version`` then chooses.
+    A ``versioned`` command has the option ``--api-version``, and uses one version of the API.
     """
 
     def decorate(body: Body) -> Body:
@@ -93,12 +93,12 @@ def command(
 
 
 def paragraphs(documented: object) -> str:
-    """Return a docstring as help text: its paragraphs are one line each, to be broken anew."""
+    """Return a docstring as help text, with each paragraph in one line."""
     return "\n\n".join(" ".join(part.split()) for part in (inspect.getdoc(documented) or "").split("\n\n"))
 
 
 def _run(body: Body, session: Session, options: dict[str, Any]) -> int:
-    """Run a command; whatever happens, say it in a line or two and give the exit code."""
+    """Run a command and return its exit code; report each error in one to three lines."""
     screen = session.screen
     try:
         return body(session, **options) or Exit.OK
@@ -110,19 +110,19 @@ def _run(body: Body, session: Session, options: dict[str, Any]) -> int:
         screen.warn(f"Interrupted. {doubt}")
         return Exit.INTERRUPTED
     except SmscodeError as error:
-        trouble = ErrorReport(error, session.doubt, session.rented)
+        report = ErrorReport(error, session.doubt, session.rented)
     except OSError as error:
-        # Of a connection or a file it would have been an error of this package.
+        # One of a standard stream: those of connections and files are errors of this package.
         code = Exit.UNKNOWN if session.changed else Exit.FAILED
-        return stdio.lost(error, code, session.doubt or session.afterwards)
+        return stdio.report_lost_output(error, code, session.doubt or session.afterwards)
     except Exception as error:
-        trouble = ErrorReport(_defect(error), session.doubt or session.afterwards, session.rented)
-    screen.fail(trouble)
-    return trouble.exit
+        report = ErrorReport(_defect(error), session.doubt or session.afterwards, session.rented)
+    screen.fail(report)
+    return report.exit
 
 
 def _defect(error: Exception) -> SmscodeError:
-    """Report a defect without a traceback, and without the words of an error that nobody has checked."""
+    """Return the error for a defect, without its text, which may hold a secret."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(place.filename).name}:{place.lineno}"
     return SmscodeError(

@@ -1,4 +1,4 @@
-"""``smscode doctor``: whether this machine, this account and the service get along."""
+"""``smscode doctor``: checks this machine, the account and the service."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from attrs import asdict, frozen
 
 from .. import calls
-from .._http.messages import environment_proxy
+from .._http.environment import environment_proxy
 from .._sync.client import Client
 from .._version import DISTRIBUTION, VERSION
 from ..errors import (
@@ -35,14 +35,14 @@ CheckState: TypeAlias = Literal["ok", "warn", "fail"]
 
 app: typer.Typer = typer.Typer()
 
-_LARGEST_DRIFT = 5.0
-_FEW_DAYS = 14
-_VENDOR = "smscode"
+_LARGEST_DRIFT = 5.0  # seconds
+_FEW_DAYS = 14  # days until a certificate expires that are worth a warning
+_VENDOR = "smscode"  # the distribution of the vendor's SDK
 
 
 @frozen
 class Finding:
-    """What a check found, and what to do about it."""
+    """The result of a check, and what to do about it."""
 
     state: CheckState
     check: str
@@ -87,7 +87,7 @@ def _findings(session: Session, journal: Path | None) -> Iterator[Finding]:
 
 
 def _package() -> Finding:
-    """See whether the vendor's SDK, which has the same import name, is installed over this package."""
+    """Check that the vendor's SDK, which has the same import name, is not installed beside this package."""
     try:
         vendor = importlib.metadata.version(_VENDOR)
     except importlib.metadata.PackageNotFoundError:
@@ -108,7 +108,7 @@ def _tls(session: Session, base_url: str) -> Finding:
     try:
         if environment_proxy(base_url) is not None:
             return Finding("warn", "tls", "A proxy is set in the environment (HTTPS_PROXY): not looked at.")
-        found = tls.look(base_url)
+        found = tls.inspect(base_url)
     except ConfigurationError as error:
         return Finding("fail", "tls", error.message)
     except OSError as error:
@@ -116,12 +116,12 @@ def _tls(session: Session, base_url: str) -> Finding:
         if not isinstance(error, ssl.SSLError):
             hint = "Is the network there, and the address right?"
         return Finding("fail", "tls", f"No connection to {base_url} ({error}). {hint}")
-    said = f"{found.protocol} to {base_url}, its certificate is good for {found.days_left} days"
-    return Finding("ok" if found.days_left >= _FEW_DAYS else "warn", "tls", said)
+    message = f"{found.protocol} to {base_url}, its certificate is good for {found.days_left} days"
+    return Finding("ok" if found.days_left >= _FEW_DAYS else "warn", "tls", message)
 
 
 def _account(session: Session, client: Client) -> Iterator[Finding]:
-    """Ask for the balance: that tells of the token, and by the answer's date of the clock."""
+    """Read the balance, which checks the token, and the clock by the date of the answer."""
     answer = client.send(calls.balance.get())
     yield Finding("ok", "token", f"accepted by API {session.version}")
     assert answer.date is not None
@@ -157,7 +157,7 @@ def _webhook(session: Session, client: Client) -> Iterator[Finding]:
         since = f"switched off by the service since {day(found.webhook_disabled_at)}"
         yield Finding("fail", "webhook", f"{since}. Mend the receiver, then `smscode webhook set URL` again.")
     elif not found.webhook_secret:
-        yield Finding("warn", "webhook", "It has no secret, so nobody can check it: `smscode webhook set`.")
+        yield Finding("warn", "webhook", "It has no secret, so it cannot be checked: `smscode webhook set`.")
     elif found.webhook_consecutive_failures:
         failed = f"The last {found.webhook_consecutive_failures} deliveries failed"
         yield Finding("warn", "webhook", f"{failed}. `smscode webhook test` tries it.")

@@ -1,4 +1,4 @@
-"""What the command line says of an error: what happened, whether money may have moved, what to do."""
+"""The report of an error on the command line: what happened, to the money, too, and what to do."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from .._http.failures import causes
-from .._http.messages import PROXY_REFUSED
+from .._http.failures import PROXY_REFUSED, causes
 from ..errors import (
     CancelTooEarlyError,
     ConfigurationError,
@@ -51,7 +50,7 @@ _MONEY: Mapping[Outcome, str] = {
 
 
 def _advice_by_cause(error: SmscodeError) -> str:
-    """Return what to do about a way to the service that is there, but closed; empty for anything else."""
+    """Return what to do if a proxy or a certificate refused the connection, empty for other errors."""
     if isinstance(error, NetworkError):
         for cause in causes(error):
             if isinstance(cause, PROXY_REFUSED):
@@ -65,8 +64,8 @@ def _advice_by_cause(error: SmscodeError) -> str:
 class ErrorReport:
     """An error of a command.
 
-    ``doubt`` is what to do where the request may have been carried out; it is empty for a command that
-    only reads, which changes nothing however it ends. ``rented`` tells that a number was rented before.
+    ``doubt`` is the hint to show if the request may have been carried out; empty for a command that only
+    reads. ``rented`` is True if a number was rented before.
     """
 
     error: SmscodeError
@@ -75,8 +74,8 @@ class ErrorReport:
 
     @property
     def exit(self) -> Exit:
-        """The exit code it ends with."""
-        if self.doubt and self.error.outcome == "unknown":  # whatever the error: it is about the money first
+        """The exit code of the command."""
+        if self.doubt and self.error.outcome == "unknown":  # of any class: the money comes first
             return Exit.NO_CODE if self.rented else Exit.UNKNOWN
         if isinstance(self.error, InvalidArgumentError):
             return Exit.USAGE
@@ -88,7 +87,7 @@ class ErrorReport:
 
     @property
     def advice(self) -> str:
-        """What can be done next."""
+        """What the user can do next, as sentences."""
         advice = _advice_by_cause(self.error) or _ADVICE.get(type(self.error), self.error.advice)
         if self.error.retry_after is None:
             return advice
@@ -96,7 +95,7 @@ class ErrorReport:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """What to tell people: one to three lines."""
+        """The report for people: one to three lines."""
         facts = ", ".join(
             fact
             for fact in (
@@ -117,12 +116,12 @@ class ErrorReport:
 
     @property
     def _details(self) -> str:
-        """What the service adds, such as which parameter is wrong: JSON of no documented shape."""
+        """The service's details, such as which parameter is wrong, as JSON; its shape is not documented."""
         return json.dumps(self.error.details)[:_MOST_DETAILS] if self.error.details else ""
 
     @property
     def record(self) -> dict[str, object]:
-        """What to tell programs."""
+        """The report for programs, as JSON values."""
         error = self.error
         return {
             "error": type(error).__name__,

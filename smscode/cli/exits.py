@@ -1,4 +1,4 @@
-"""The exit codes of the command line, stated once: ``--help`` and the documentation show this table."""
+"""The exit codes of the command line. ``--help`` and the documentation show this table."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ __all__ = ["Exit"]
 
 
 class Exit(IntEnum):
-    """What the exit code of a command means; after another signal than Ctrl-C it is 128 and its number."""
+    """The exit code of a command. After another signal than Ctrl-C it is 128 plus the signal's number."""
 
     meaning: str
 
     def __new__(cls, code: int, meaning: str) -> Exit:
-        """Make a member; ``meaning`` is for people."""
+        """Make a member; ``meaning`` is its text for people."""
         member = int.__new__(cls, code)
         member._value_ = code
         member.meaning = meaning
@@ -23,7 +23,7 @@ class Exit(IntEnum):
     FAILED = 1, "refused or failed; nothing was bought or changed"
     USAGE = 2, "a wrong command line or argument; nothing was sent"
     UNKNOWN = 3, "it may have been carried out: the message says how to find out"
-    NO_CODE = 4, "no code came; the message says why, and what became of the money"
-    DECLINED = 5, "not confirmed, or nobody to ask: give --yes"
+    NO_CODE = 4, "no code came; the message says why, and what happened to the money"
+    DECLINED = 5, "not confirmed, or no terminal to ask on: give --yes"
     SETUP = 6, "no token or a wrong one, an extra is missing, or a file cannot be used"
-    INTERRUPTED = 130, "Ctrl-C; the message says what became of the money"
+    INTERRUPTED = 130, "Ctrl-C; the message says what happened to the money"

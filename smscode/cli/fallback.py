@@ -21,7 +21,7 @@ EXTRA_COMMANDS = (
 
 
 def main(arguments: Sequence[str], out: TextIO) -> int:
-    """Run a command and give its exit code."""
+    """Run a command and return its exit code."""
     if arguments and arguments[0] in EXTRA_COMMANDS:
         sys.stderr.write(f"smscode: {NEEDS_EXTRA}\n")
         return Exit.SETUP
@@ -55,9 +55,11 @@ def _parser() -> argparse.ArgumentParser:
 
     sandbox = commands.add_parser("sandbox", help="serve a sandbox on this machine until interrupted")
     sandbox.add_argument(
-        "--port", type=_whole(0, offline.LAST_PORT), default=0, help="0 takes any free one (0)"
+        "--port", type=_whole(0, offline.LAST_PORT), default=0, help="0 for any free port (0)"
     )
-    sandbox.add_argument("--otp-after", type=float, default=2.0, metavar="SECONDS", help="how soon (2)")
+    sandbox.add_argument(
+        "--otp-after", type=float, default=2.0, metavar="SECONDS", help="seconds until an SMS arrives (2)"
+    )
     sandbox.add_argument("--generation", choices=["documented", "current"], default="current")
     sandbox.add_argument("--balance", type=_whole(0, offline.MOST_FUNDS), default=1_000_000, metavar="IDR")
     sandbox.add_argument(
@@ -65,17 +67,19 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME",
-        help="what goes wrong, as 'ban(60)'; again for more",
+        help="a scenario to play, such as 'ban(60)'; repeat for several",
     )
-    sandbox.add_argument("--state", type=Path, metavar="FILE", help="keep it in this file, to go on later")
+    sandbox.add_argument(
+        "--state", type=Path, metavar="FILE", help="store the state in this file, to continue later"
+    )
     sandbox.add_argument(
         "--host",
         action="append",
         default=[],
         metavar="NAME",
-        help="address to listen on and name to be called by; again for more names",
+        help="address to listen on and host name to accept; repeat for more names",
     )
-    sandbox.add_argument("--token", metavar="TOKEN", help="the token to accept; else one is made up")
+    sandbox.add_argument("--token", metavar="TOKEN", help="the token to accept (a random one)")
     sandbox.add_argument("--local-webhooks", action="store_true", help="send webhooks to this machine, too")
     sandbox.set_defaults(command=_sandbox)
 
@@ -85,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     openapi.set_defaults(command=_openapi)
     for command in (demo, sandbox, openapi):
         command.add_argument("--json", action="store_true", help="print JSON")
-        command.add_argument("--sandbox", action="store_true", help=argparse.SUPPRESS)  # they all are
+        command.add_argument("--sandbox", action="store_true", help=argparse.SUPPRESS)  # they always use one
     return parser
 
 

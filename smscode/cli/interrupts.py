@@ -1,4 +1,4 @@
-"""Ctrl-C while a number is rented: what it ends depends on how often it comes."""
+"""Handles Ctrl-C while a number is rented: the first ends the wait, the second the command."""
 
 from __future__ import annotations
 
@@ -15,28 +15,26 @@ _SIGNALS: tuple[signal.Signals, ...] = tuple(
 )  # Windows has no SIGHUP
 
 
-class Stop:
-    """Interrupts of a program that spends money; made and used inside an event loop.
+class InterruptHandler:
+    """Handles SIGINT, SIGTERM and SIGHUP; made and used inside an event loop.
 
-    ``code`` is the exit code they ask for, 0 while there was none.
-
-    The first one ends ``waiting``, so that a purchase gets its answer and the number is given back. The
-    second ends ``everything``, at the next point where nothing is lost by it. The third is for whoever
-    does not want to wait for that either.
+    The first signal cancels the scope ``waiting``, so that a purchase gets its answer and the number is
+    released. The second cancels ``everything``, at the next await. The third raises `KeyboardInterrupt` at
+    once. ``code`` is the exit code for the first signal, 0 before it.
     """
 
-    def __init__(self, tell: Callable[[], None]) -> None:
-        """Set up; ``tell`` is called after the first one."""
+    def __init__(self, notify: Callable[[], None]) -> None:
+        """Set up; ``notify`` is called after the first signal."""
         self.waiting: anyio.CancelScope = anyio.CancelScope()
         self.everything: anyio.CancelScope = anyio.CancelScope()
         self.code: int = 0
         self._asked = 0
-        self._tell = tell
+        self._notify = notify
         self._loop = asyncio.get_running_loop()
 
     @contextmanager
-    def listening(self) -> Generator[None]:
-        """Replace what the signals do otherwise, while the block runs."""
+    def installed(self) -> Generator[None]:
+        """Handle the signals while the block runs, and restore their handlers after it."""
         before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
         try:
             yield
@@ -53,7 +51,7 @@ class Stop:
 
     def _end(self, asked: int) -> None:
         if asked == 1:
-            self._tell()
+            self._notify()
             self.waiting.cancel()
         else:
             self.everything.cancel()

@@ -1,4 +1,4 @@
-"""The commands that need no account: the demonstration, the sandbox and its OpenAPI document."""
+"""The commands that need no account: the demo, the sandbox and its OpenAPI document."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..core.settings import Token
 from ..errors import ConfigurationError
 from .exits import Exit
 
-# As in `smscode.sandbox`, which takes its time to import: not for those who only want help.
+# The same as in `smscode.sandbox`, which is not imported here, because that takes long.
 Generation: TypeAlias = Literal["documented", "current"]
 Versions: TypeAlias = Literal["v1", "v2", "both"]
 
@@ -31,7 +31,7 @@ _stop = threading.Event()  # never set: an interrupt ends the wait for it
 
 
 def demo(count: int, version: Literal["v1", "v2"], sync: bool, as_json: bool, out: TextIO) -> int:
-    """Rent numbers on a sandbox and show their codes; give the exit code."""
+    """Rent ``count`` numbers on a sandbox and show their codes; return the exit code."""
     from ..demo.command import run
 
     return run(count, version, sync, out, as_json=as_json)
@@ -50,7 +50,10 @@ def sandbox(
     as_json: bool,
     out: TextIO,
 ) -> int:
-    """Serve a sandbox until SIGINT or SIGTERM; its first line says where, and with which token."""
+    """Serve a sandbox until SIGINT or SIGTERM; the first line has its address and token.
+
+    For the arguments see `smscode.sandbox.Sandbox`. Raises `ConfigurationError` if the port cannot be used.
+    """
     from ..sandbox import Sandbox
 
     make = partial(
@@ -66,10 +69,10 @@ def sandbox(
     elif state is not None and os.path.isfile(path := os.path.expanduser(state)) and os.path.getsize(path):
         made = make()  # the file has its token
     else:
-        # One that anybody knows would let any program of this machine control the sandbox.
+        # With a well-known token any program of this machine could control the sandbox.
         made = make(token=secrets.token_urlsafe(_TOKEN_BYTES))
     with ExitStack() as serving:
-        # Else SIGTERM ends the process at once, and the last second of the state is lost.
+        # By default SIGTERM ends the process at once, and the last second of the state would be lost.
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         serving.callback(signal.signal, signal.SIGTERM, before)
         served = serving.enter_context(made)
@@ -87,7 +90,7 @@ def sandbox(
         out.flush()
         try:
             _stop.wait()
-        except KeyboardInterrupt:  # the usual end, which needs no word
+        except KeyboardInterrupt:  # the usual end: nothing is printed
             return Exit.INTERRUPTED
     return Exit.OK
 

@@ -1,4 +1,4 @@
-"""The commands about orders that exist, and about purchases whose end is not known."""
+"""The commands for existing orders, and for purchases whose result is not known."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def cancel(
     wait: Annotated[bool, typer.Option("--wait", help="Wait until it is allowed.")] = False,
 ) -> None:
     """Cancel an order that got no SMS, and have it refunded."""
-    with session.client() as client, session.changing(_look(order_id)), session.screen.progress("canceling"):
+    with session.client() as client, session.changing(_hint(order_id)), session.screen.progress("canceling"):
         done = client.orders.cancel(order_id, wait=wait)
     pairs = {
         "order": order_id,
@@ -102,7 +102,7 @@ def cancel(
 @command(app, "finish", panel=PANEL)
 def finish(session: Session, order_id: OrderId) -> None:
     """Finish an order that got its SMS; its number is free then."""
-    with session.client() as client, session.changing(_look(order_id)):
+    with session.client() as client, session.changing(_hint(order_id)):
         done = client.orders.finish(order_id)
     session.screen.fields(done, {"order": order_id, "status": done.status})
 
@@ -117,7 +117,7 @@ def resend(
     """Ask for another SMS."""
     with session.client() as client:
         before = client.orders.get(order_id)
-        with session.changing(_look(order_id)):
+        with session.changing(_hint(order_id)):
             done = client.orders.resend(order_id)
         if not done.resent or not wait:
             resent = "yes" if done.resent else "no: its supplier cannot send again"
@@ -133,10 +133,10 @@ def resend(
 
 @command(app, "recover", panel=PANEL)
 def recover(session: Session, journal: JournalPath = None, max_age: MaxAge = 24.0, yes: Yes = False) -> int:
-    """Settle purchases that were cut off, and show numbers that are still rented.
+    """Settle purchases that were interrupted, and show numbers that are still rented.
 
-    One whose end is not known is sent again under its own key: the service carries it out at most once, and
-    one that never reached it is bought now.
+    A purchase whose result is not known is sent again with its own key: the service carries it out at most
+    once, and buys now what never reached it.
     """
     screen = session.screen
     with session.journal(journal) as opened, session.client(opened) as client:
@@ -150,15 +150,15 @@ def recover(session: Session, journal: JournalPath = None, max_age: MaxAge = 24.
     cells: list[tuple[str, str, str]] = []
     worst = Exit.OK
     for result in done:
-        trouble = None if result.error is None else ErrorReport(result.error, IN_DOUBT)
+        report = None if result.error is None else ErrorReport(result.error, IN_DOUBT)
         key = result.intent.idempotency_key
-        failure = None if trouble is None else trouble.record
+        failure = None if report is None else report.record
         values.append(
             {"idempotency_key": key, "state": result.state, "orders": result.orders, "error": failure}
         )
-        said = " ".join(trouble.lines) if trouble else " ".join(map(_short, result.orders)) or "no number"
-        cells.append((key, result.state, said))
-        worst = worst if trouble is None else max(worst, trouble.exit)
+        text = " ".join(report.lines) if report else " ".join(map(_short, result.orders)) or "no number"
+        cells.append((key, result.state, text))
+        worst = worst if report is None else max(worst, report.exit)
     screen.rows(values, ("=key", "state", "orders"), cells)
     return worst
 
@@ -172,8 +172,8 @@ def _short(order: Order) -> str:
     return f"{order.id} {order.status}"
 
 
-def _look(order_id: int) -> str:
-    return f"`smscode order {order_id}` tells."
+def _hint(order_id: int) -> str:
+    return f"`smscode order {order_id}` shows its state."
 
 
 def _show_unresolved(session: Session, path: Path | None) -> None:
@@ -194,7 +194,7 @@ def _show_unresolved(session: Session, path: Path | None) -> None:
         (
             record.intent.idempotency_key,
             day(moment(record.written_at)),
-            _wish(record.intent),
+            _requested(record.intent),
         )
         for record in found
     ]
@@ -203,7 +203,7 @@ def _show_unresolved(session: Session, path: Path | None) -> None:
         session.screen.note("`smscode recover` settles them.")
 
 
-def _wish(intent: OrderIntent) -> str:
+def _requested(intent: OrderIntent) -> str:
     body = strict_json.parse(intent.body)
     assert isinstance(body, dict)
     product = body.get("catalog_product_id") or body.get("product_id") or body.get("id")

@@ -1,4 +1,4 @@
-"""``smscode rent``: what is chosen and agreed to before `renting` spends money."""
+"""``smscode rent``: chooses a product and asks for consent, before `renting` spends money."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def rent(
     """
     screen = session.screen
     if service is None and product is None:
-        raise InvalidArgumentError("Say what the code is for: --service NAME, or --product ID.")
+        raise InvalidArgumentError("Name what the code is for: --service NAME, or --product ID.")
     limit = price_limit(session, max_price)
     with session.journal(journal) as opened:
         with session.client() as client:
@@ -50,13 +50,13 @@ def rent(
         screen.note(f"{chosen.available:,} in stock; your balance is {funds}")
         name = f"{chosen.name}, {chosen.operator_name}" if chosen.operator_name else chosen.name
         screen.confirm(f"Rent a number for {name} for at most {chosen.price}?", yes=yes)
-        wish = RentRequest(
+        request = RentRequest(
             catalog_product_id=chosen.catalog_product_id,
             operator_id=chosen.operator_id,
             max_price=chosen.price,
             policy=policy,
         )
-        renting = Renting(session, wish, timeout)
+        renting = Renting(session, request, timeout)
 
         async def run() -> int:
             async with session.async_client(opened) as client:
@@ -65,7 +65,7 @@ def rent(
         try:
             return anyio.run(run)
         except KeyboardInterrupt:
-            return renting.tell_interrupted()
+            return renting.report_interrupted()
 
 
 def _choose(
@@ -76,7 +76,7 @@ def _choose(
     operator: str | None,
     max_price: int | str | None,
 ) -> Product:
-    """Return the cheapest product that is meant and in stock."""
+    """Return the cheapest product in stock that fits. Raises `NoOfferAvailableError` without one."""
     found = client.catalog.find(service=service, country=country, operator=operator, max_price=max_price)
     meant = [row for row in found if product is None or row.catalog_product_id == product]
     if not meant:

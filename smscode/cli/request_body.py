@@ -1,4 +1,4 @@
-"""Reading the body of a request with the standard library's HTTP server, which leaves that to others."""
+"""Reads the body of a request for the standard library's HTTP server, which does not do it itself."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import re
 from email.message import Message
 from typing import Protocol
 
-from ..receiver import WebhookAnswer
-from ..webhooks import LARGEST_BODY
+from ..receiver import DeliveryBody, WebhookAnswer
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;.*)?\r?\n", re.DOTALL)
 _LONGEST_LINE = 1024
@@ -15,44 +14,42 @@ _MOST_TRAILERS = 100
 
 
 class Source(Protocol):
-    """What a body is read from."""
+    """The stream that a body is read from."""
 
     def read(self, size: int, /) -> bytes: ...
     def readline(self, size: int, /) -> bytes: ...
 
 
 def read_body(headers: Message, source: Source) -> bytes | WebhookAnswer:
-    """Return the body of a request, or what to answer where it cannot be read.
+    """Return the body of a request, as far as it is worth reading, or the answer that refuses it.
 
     A body has a length, or is sent in chunks (RFC 9112, 7.1), as tunnels and proxies do; with both, the
-    chunks count. Of one that is too large only enough is read to know that.
+    chunks count.
     """
     codings = ",".join(headers.get_all("transfer-encoding", [])).strip().lower()
+    body = DeliveryBody()
     if not codings:
         length = headers.get("content-length", "")
-        return source.read(int(length) if length.isdecimal() else 0)
-    if codings != "chunked":
+        body.read(source, int(length) if length.isdecimal() else 0)
+    elif codings != "chunked":
         return WebhookAnswer(501, "The webhook's body has a transfer encoding other than chunked.")
-    body = _read_chunks(source)
-    return WebhookAnswer(400, "The chunks of the webhook's body cannot be read.") if body is None else body
+    elif not _read_chunks(source, body):
+        return WebhookAnswer(400, "The chunks of the webhook's body cannot be read.")
+    return bytes(body)
 
 
-def _read_chunks(source: Source) -> bytes | None:
-    """Return the joined chunks, None where they are not as the protocol says, or end too early."""
-    body = bytearray()
-    while len(body) <= LARGEST_BODY:
+def _read_chunks(source: Source, body: DeliveryBody) -> bool:
+    """Read the chunks into the body; return False if they break the protocol or end too early."""
+    while body.room:
         size = _SIZE.fullmatch(source.readline(_LONGEST_LINE))
         if size is None:
-            return None
+            return False
         left = int(size[1], 16)
         if left == 0:
-            return bytes(body) if _skip_trailers(source) else None
-        wanted = min(left, LARGEST_BODY + 1 - len(body))
-        piece = source.read(wanted)
-        body += piece
-        if len(piece) < wanted or (wanted == left and source.readline(2) not in (b"\r\n", b"\n")):
-            return None
-    return bytes(body)
+            return _skip_trailers(source)
+        if not body.read(source, left) or (body.room and source.readline(2) not in (b"\r\n", b"\n")):
+            return False
+    return True
 
 
 def _skip_trailers(source: Source) -> bool:

@@ -1,7 +1,7 @@
-"""What the command line shows: tables to people, tab-separated lines to a pipe, JSON to programs.
+"""The output of the command line: tables on a terminal, tab-separated lines in a pipe, JSON if asked for.
 
-Results go to the standard output and everything said about them to the standard error. Colour, progress
-and questions are for a terminal only.
+Results go to the standard output, messages to the standard error. Colour, progress and questions appear on a
+terminal only.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from .._plain import plain as record
 from ..models import mask
 from .error_report import ErrorReport
 
-_NARROW = 40  # columns; on less, lines are not broken but left to the terminal
-_GAP = 2  # columns between those of a table
+_NARROW = 40  # columns; a narrower terminal breaks the lines itself
+_GAP = 2  # spaces between the columns of a table
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 class Declined(Exception):
-    """The question was answered with no, or could not be asked."""
+    """The user declined, or could not be asked."""
 
 
 def when(at: datetime | None) -> str:
-    """Return a time of day on this machine's clock, or with its own offset where the calendar ends."""
+    """Return the local time of day; near the ends of the calendar the whole time with its own offset."""
     if at is None:
         return "-"
     local = _local(at)
@@ -43,7 +43,7 @@ def when(at: datetime | None) -> str:
 
 
 def day(at: datetime | None) -> str:
-    """Return a date and time on this machine's clock, or with its own offset where the calendar ends."""
+    """Return the local date and time; near the ends of the calendar that with its own offset."""
     if at is None:
         return "-"
     local = _local(at)
@@ -52,7 +52,7 @@ def day(at: datetime | None) -> str:
 
 
 def moment(seconds: float) -> datetime | None:
-    """Return the date of a number of seconds since 1970, None for one that has none."""
+    """Return the date of a Unix time in seconds, None if it is out of range."""
     try:
         return datetime.fromtimestamp(seconds, UTC)
     except (OverflowError, ValueError, OSError):
@@ -60,7 +60,7 @@ def moment(seconds: float) -> datetime | None:
 
 
 def _local(at: datetime) -> datetime | None:
-    """Return a time on this machine's clock, None for one that has no date there."""
+    """Return a time in the local time zone, None if it is out of range there."""
     try:
         return at.astimezone()
     except (OverflowError, ValueError, OSError):
@@ -68,17 +68,17 @@ def _local(at: datetime) -> datetime | None:
 
 
 def text(value: object) -> str:
-    """Show a value in a cell."""
+    """Return the text of a cell."""
     return "-" if value is None or value == "" else str(value)
 
 
 def masked(number: str | None) -> str:
-    """Show a phone number where it is not the point: only its ends."""
+    """Return a phone number of which only the ends are shown."""
     return "-" if number is None else mask(number).strip("'")
 
 
 class _Console(Console):
-    """A console that passes on that its reader has gone. Rich would end the process, money or not."""
+    """A console that raises if its reader has gone, where rich would end the process."""
 
     def on_broken_pipe(self) -> None:
         """Raise the BrokenPipeError that is being handled."""
@@ -87,13 +87,13 @@ class _Console(Console):
 
 def _console(*, stderr: bool) -> Console:
     console = _Console(stderr=stderr, highlight=False, markup=False, emoji=False)
-    # A terminal breaks lines by itself. Rich would do so inside a price or a code.
+    # The terminal then breaks the lines itself; rich would break prices and codes.
     console.soft_wrap = console.width < _NARROW
     return console
 
 
 class Screen:
-    """Where a command shows its results; ``as_json`` when it was asked for JSON."""
+    """Shows the results and messages of a command, as JSON if ``as_json``."""
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
@@ -105,11 +105,11 @@ class Screen:
     def rows(
         self, values: Iterable[object], columns: Sequence[str], cells: Iterable[Sequence[object]]
     ) -> None:
-        """Show several things; ``values`` for JSON, ``cells`` for the rest.
+        """Show a table: ``values`` as JSON, ``cells`` otherwise.
 
-        A column whose name begins with ">" is of numbers, with "=" of ids, codes or times: neither is ever
-        broken or cut. Where they do not fit beside each other, each row becomes lines. A column with nothing
-        in it is not shown on a terminal.
+        A name of a column that begins with ">" is for numbers, with "=" for ids, codes or times: neither is
+        ever broken or cut. On a terminal that is too narrow for the columns each row is shown as lines, and
+        empty columns are left out.
         """
         if self.as_json:
             self._json([record(value) for value in values])
@@ -145,69 +145,69 @@ class Screen:
         self._out.print(table, soft_wrap=False)
 
     def fields(self, value: object, pairs: Mapping[str, object]) -> None:
-        """Show one thing; ``value`` for JSON, ``pairs`` of names and values for the rest."""
+        """Show one result: ``value`` as JSON, ``pairs`` of names and values otherwise."""
         if self.as_json:
             self._json(record(value))
         else:
             self._pairs(pairs)
 
     def event(self, name: str, data: Mapping[str, object], pairs: Mapping[str, object]) -> None:
-        """Show a step of something longer: a line of JSON, or ``pairs`` of names and values."""
+        """Show one of several steps: ``data`` as a line of JSON, ``pairs`` of names and values otherwise."""
         if self.as_json:
             self._line(json.dumps({"event": name, **{key: record(item) for key, item in data.items()}}))
         else:
             self._pairs(pairs)
 
-    def note(self, said: str) -> None:
-        """Print something that only helps people."""
+    def note(self, message: str) -> None:
+        """Print a message for people only."""
         if self.live:
-            self._err.print(said, style="dim")
+            self._err.print(message, style="dim")
 
-    def warn(self, said: str) -> None:
-        """Print something that must be known, also by whoever reads the standard error of a script."""
+    def warn(self, message: str) -> None:
+        """Print a message that also scripts need, on the standard error, or else on the standard output."""
         try:
             if self.as_json:
-                sys.stderr.write(json.dumps({"message": said}) + "\n")
+                sys.stderr.write(json.dumps({"message": message}) + "\n")
             else:
-                self._err.print(said, style="yellow", soft_wrap=self._unbroken)
-        except OSError:  # what must be known goes wherever it can be read
-            self._line(said)
+                self._err.print(message, style="yellow", soft_wrap=self._unbroken)
+        except OSError:  # the standard error is closed or full
+            self._line(message)
 
-    def check(self, state: str, name: str, said: str) -> None:
-        """Show the state of something that was checked."""
+    def check(self, state: str, name: str, message: str) -> None:
+        """Show the result of a check."""
         if not self.pretty:
-            self._line(f"{state}\t{name}\t{said}")
+            self._line(f"{state}\t{name}\t{message}")
             return
         if self._out.soft_wrap:
-            self._out.print(Text.assemble((state, _STYLES[state]), f"  {name}  {said}"))
+            self._out.print(Text.assemble((state, _STYLES[state]), f"  {name}  {message}"))
             return
         table = Table.grid(padding=(0, 2))
         table.add_column(width=4, style=_STYLES[state])
         table.add_column(width=10)
         table.add_column()
-        table.add_row(state, name, Text(said))
+        table.add_row(state, name, Text(message))
         self._out.print(table)
 
-    def fail(self, trouble: ErrorReport) -> None:
-        """Print what went wrong."""
-        first, *rest = trouble.lines
+    def fail(self, report: ErrorReport) -> None:
+        """Print the report of an error on the standard error, or else on the standard output."""
+        first, *rest = report.lines
         try:
             if self.as_json:
-                sys.stderr.write(json.dumps(trouble.record) + "\n")
+                sys.stderr.write(json.dumps(report.record) + "\n")
                 return
             self._err.print(Text.assemble(("error: ", "bold red"), first), soft_wrap=self._unbroken)
             for line in rest:
                 self._err.print(line, soft_wrap=self._unbroken)
         except OSError:
-            for line in trouble.lines:
+            for line in report.lines:
                 self._line(line)
 
     def confirm(self, question: str, *, yes: bool) -> None:
-        """Ask, unless ``yes`` was given; raise `Declined` unless the answer is yes."""
+        """Ask, unless ``yes``. Raises `Declined` unless the answer is yes."""
         if yes:
             return
         if not self.live:
-            raise Declined(f"{question} Nobody there to ask: give --yes.")
+            raise Declined(f"{question} No terminal to ask on: give --yes.")
         try:
             agreed = Confirm.ask(question, console=self._err, default=False)
         except EOFError:
@@ -216,15 +216,15 @@ class Screen:
             raise Declined("Not confirmed; nothing was done.")
 
     @contextmanager
-    def progress(self, said: str) -> Generator[None]:
-        """Show that something takes its time, and how long it has taken, while the block runs."""
+    def progress(self, message: str) -> Generator[None]:
+        """Show a message and the time passed while the block runs."""
         if not self.live:
             yield
             return
         spinner = "dots" if self._err.encoding.startswith("utf") else "line"
         columns = SpinnerColumn(spinner), TextColumn("{task.description}"), TimeElapsedColumn()
         with Progress(*columns, console=self._err, transient=True) as progress:
-            progress.add_task(said)
+            progress.add_task(message)
             yield
 
     def _pairs(self, pairs: Mapping[str, object]) -> None:
@@ -237,20 +237,20 @@ class Screen:
 
     @property
     def _unbroken(self) -> bool:
-        """Whether lines on the standard error are left to whoever shows them."""
+        """Whether lines on the standard error are not broken here."""
         return self._err.soft_wrap or not self._err.is_terminal
 
     def _json(self, value: object) -> None:
         self._line(json.dumps(value, indent=2 if sys.stdout.isatty() else None))
 
     def _line(self, line: str) -> None:
-        # Not by rich: it would break the line at 80 columns where there is no terminal.
+        # Not by rich, which would break lines at 80 columns without a terminal.
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
 
 def _least_width(columns: Sequence[str], shown: Sequence[Sequence[str]]) -> int:
-    """Return how many columns of a terminal a table takes if it is broken wherever there is a space."""
+    """Return the least width of a table, in characters, if cells are broken at every space."""
     width = _GAP * (len(columns) - 1)
     for place, column in enumerate(columns):
         cells = (column.lstrip(">="), *(row[place] for row in shown))

@@ -1,4 +1,4 @@
-"""What a command works with: the account's client, or one of an embedded sandbox."""
+"""The state of a command: its options, its clients, and the hint for an unknown result."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OTP_AFTER = 2.0
 
 
 def default_journal() -> Path:
-    """Return where purchases are written down unless --journal or SMSCODE_JOURNAL says otherwise."""
+    """Return the path of the journal without --journal and SMSCODE_JOURNAL."""
     return Path(typer.get_app_dir("smscode")) / "orders.db"
 
 
@@ -36,10 +36,10 @@ def default_journal() -> Path:
 class Session:
     """A command under way.
 
-    ``doubt`` is what to do if it ends now: something may have been changed unknown to it. It is empty as
-    long as only reading goes on. ``changed`` tells whether anything but reading went on, ``rented`` that a
-    number was rented, and what became of it has been said. ``afterwards`` is how to learn what a change that
-    went well has done, if showing that fails.
+    ``doubt`` is the hint to print if the command ends now, when a change may have happened; empty while it
+    only reads. ``changed`` is True once it has sent a change. ``rented`` is True if a number was rented and
+    its end has been reported. ``afterwards`` is the hint to print if a change succeeded and its result cannot
+    be shown.
     """
 
     screen: Screen
@@ -53,8 +53,8 @@ class Session:
 
     @cached_property
     def sandbox(self) -> Sandbox:
-        """The embedded sandbox, in which the account has been used a little."""
-        from ..sandbox import Sandbox  # not for those who have an account: it takes its time to import
+        """The embedded sandbox, with a few orders in it."""
+        from ..sandbox import Sandbox  # imported here, because that takes long
 
         self._behind = timedelta(hours=1)
         made = Sandbox(otp_after=None, clock=self._clock, allow_local_webhooks=True)
@@ -75,7 +75,7 @@ class Session:
 
     @property
     def settings(self) -> Settings:
-        """The account's settings; raises `ConfigurationError` where there is none, or a wrong one."""
+        """The settings of the account. Raises `ConfigurationError` if the token is missing or invalid."""
         if self.sandboxed:
             return Settings.resolve(self.sandbox.token, None, self.version, {})
         if not os.environ.get("SMSCODE_TOKEN"):
@@ -88,7 +88,7 @@ class Session:
             raise ConfigurationError(error.message) from error
 
     def client(self, journal: SQLiteJournal | None = None) -> Client:
-        """Make a client for threads."""
+        """Return a new synchronous client. Raises `ConfigurationError` like `settings`."""
         if self.sandboxed:
             return Client(
                 self.sandbox.token,
@@ -97,11 +97,11 @@ class Session:
                 poll_interval=_SANDBOX_POLL,
                 journal=journal,
             )
-        _ = self.settings  # says what is missing or wrong
+        _ = self.settings  # for its errors, which name what is missing
         return Client(api_version=self.version, journal=journal)
 
     def async_client(self, journal: SQLiteJournal | None) -> AsyncClient:
-        """Make a client for an event loop."""
+        """Return a new asynchronous client."""
         if self.sandboxed:
             return AsyncClient(
                 self.sandbox.token,
@@ -114,14 +114,17 @@ class Session:
 
     @contextmanager
     def changing(self, doubt: str) -> Generator[None]:
-        """Run a block that changes something; if it fails, ``doubt`` says how to learn whether it did."""
+        """Run a block that changes something; if it fails, ``doubt`` is printed as a hint."""
         self.doubt, self.changed = doubt, True
         yield
         self.doubt, self.afterwards = "", doubt
 
     @contextmanager
     def journal(self, path: Path | None) -> Generator[SQLiteJournal | None]:
-        """Open the journal of purchases; the embedded sandbox has none, because it ends with the command."""
+        """Open the journal for the block. It is None with the embedded sandbox, which ends with the command.
+
+        Raises `ConfigurationError` if the file or its folder cannot be used.
+        """
         if self.sandboxed:
             yield None
             return

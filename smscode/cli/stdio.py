@@ -1,4 +1,4 @@
-"""The standard streams in whatever state they are: closed, full, or with nobody left to read them."""
+"""Handles standard streams that are closed, full, or no longer read."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ import sys
 
 from .exits import Exit
 
-_SIGPIPE = 13  # which Windows has no name for
+_SIGPIPE = 13  # Windows has no name for it
 
 
-def open_closed() -> None:
-    """Replace streams that are closed by ones that lead nowhere.
+def replace_closed() -> None:
+    """Replace closed streams by the null device.
 
-    Else a file or a connection that is opened later takes their place, and gets what is written to them.
+    Otherwise the next file or connection would get their descriptor, and what is written to them.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            # It stays open as long as the process, and nobody is to be warned of that.
+            # It stays open until the process ends; ``closefd=False`` avoids a warning about that.
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, closefd=False))
 
 
-def escape() -> None:
-    """Write what a stream's encoding lacks as a backslash escape.
+def escape_unencodable() -> None:
+    """Write characters that a stream's encoding lacks as backslash escapes.
 
-    A code that was paid for is shown in any case.
+    So the output never fails because of one, after a code was paid for.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
-def lost(error: OSError, code: Exit, doubt: str = "") -> int:
-    """Return up the standard output, which could not be written; say why, and return the exit code.
+def report_lost_output(error: OSError, code: Exit, doubt: str = "") -> int:
+    """Report that the standard output could not be written, and return the exit code.
 
-    ``doubt`` is what to do where something may have been changed. The exit code is 141 where whoever read
-    it has gone, as if that had ended the process, and else ``code``.
+    ``doubt`` is the hint to print if a change may have happened. The exit code is 141 if the reader of the
+    output has gone, as after SIGPIPE, otherwise ``code``.
     """
-    # What is left in its buffer would be written at the exit, and fail again.
+    # The rest of its buffer would be written at the exit, and fail again.
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     gone = isinstance(error, BrokenPipeError)

@@ -1,4 +1,4 @@
-"""A look at the service's TLS, apart from any request."""
+"""Checks the TLS of the service, without a request."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import httpcore
 from attrs import frozen
 
 from .._http import failures, tcp
-from .._http.messages import ssl_context
+from .._http.environment import ssl_context
 
-_PATIENCE = 10.0
-_DAY = 86_400
+_PATIENCE = 10.0  # seconds
+_DAY = 86_400  # seconds
 
 
 @frozen
-class Secured:
-    """A connection as it was made: the protocol, and the days that the certificate is still good for."""
+class TlsConnection:
+    """The protocol of a connection, and the days until the certificate expires."""
 
     protocol: str
     days_left: int
 
 
-def look(base_url: str) -> Secured:
-    """Make a TLS connection to an https address, and drop it.
+def inspect(base_url: str) -> TlsConnection:
+    """Make a TLS connection to an https address, within 10 seconds, and close it.
 
-    Raises OSError, of which `ssl.SSLError` is one, when there is no such connection.
+    Raises OSError (`ssl.SSLError` is one) if it cannot be made.
     """
     parts = urlsplit(base_url)
     host = parts.hostname or ""
@@ -41,4 +41,4 @@ def look(base_url: str) -> Secured:
     with plain, ssl_context(base_url).wrap_socket(plain, server_hostname=host) as secured:
         certificate = cast(dict[str, str], secured.getpeercert())
         ends = ssl.cert_time_to_seconds(certificate["notAfter"])
-        return Secured(secured.version() or "", int((ends - time.time()) // _DAY))
+        return TlsConnection(secured.version() or "", int((ends - time.time()) // _DAY))

@@ -1,4 +1,4 @@
-"""The commands about the account's webhook."""
+"""The commands for the account's webhook."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def set_(
         before = client.webhook.get().webhook_url
         if before not in (None, "", url):
             session.screen.confirm(f"Webhooks go to {before}. Replace that?", yes=yes)
-        with session.changing("`smscode webhook show` tells."):
+        with session.changing("`smscode webhook show` shows it."):
             found = client.webhook.update(url=url, secret=secret)
     _show(session, found)
 

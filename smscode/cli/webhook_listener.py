@@ -1,4 +1,4 @@
-"""A small receiver of webhooks on this machine: prints what the service signed, and refuses the rest."""
+"""Receives webhooks on this machine: prints those that the service signed, and refuses all others."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from ..receiver import WebhookAnswer, WebhookReceiver
 from .request_body import read_body
 from .screen import Screen, masked, when
 
-_PATIENCE = 10.0  # seconds for a sender to send
-_NAP = 0.05  # seconds until a server that is to end notices
+_PATIENCE = 10.0  # seconds for a sender to send its request
+_NAP = 0.05  # seconds between two checks of the server for its end
 
 
 def listen(
     screen: Screen, secret: str, address: tuple[str, int], count: int | None, ready: Callable[[str], None]
 ) -> None:
-    """Print events until interrupted or ``count`` of them came; ``ready`` is called with the URL."""
+    """Print events until interrupted or until ``count`` of them came; ``ready`` is called with the URL.
+
+    Raises `ConfigurationError` if the address cannot be used.
+    """
     receiver = WebhookReceiver(secret)
     enough = threading.Event()
     left = [count]
-    turn = threading.Lock()
+    turn = threading.Lock()  # one delivery at a time; no other lock is taken under it
 
     def take(event: webhooks.Event) -> None:
         show(event, screen)
@@ -48,7 +51,7 @@ def listen(
                 return
             with turn:
                 answer = receiver.receive(headers, body)
-                # The answer first, so that the service has it in time; the next one waits for both.
+                # The answer comes before the output, so that the service has it in time.
                 self._answer(answer)
                 if answer.event is not None:
                     take(answer.event)
@@ -79,15 +82,15 @@ def listen(
 
 
 def show(event: webhooks.Event, screen: Screen) -> None:
-    """Print an event on a line."""
+    """Print an event."""
     name = next((name for name, kind in webhook_events.ORDER_EVENTS.items() if type(event) is kind), "")
     if isinstance(event, webhooks.OrderEvent):
-        said = f"order {event.order_id}  {masked(event.phone_number)}"
+        text = f"order {event.order_id}  {masked(event.phone_number)}"
         if event.otp_code is not None:
-            said += f"  code {event.otp_code}"
+            text += f"  code {event.otp_code}"
     elif isinstance(event, webhooks.WebhookTest):
-        name, said = "webhook.test", event.message or ""
+        name, text = "webhook.test", event.message or ""
     else:
-        name, said = event.event, ""
-    pairs = {"received": f"{when(event.timestamp)}  {name}  {said}".rstrip()}
+        name, text = event.event, ""
+    pairs = {"received": f"{when(event.timestamp)}  {name}  {text}".rstrip()}
     screen.event(name, {"data": event}, pairs)

@@ -1,6 +1,6 @@
-"""The demonstration: numbers rented, codes awaited and orders finished, on a sandbox over real TCP.
+"""The demo: rents numbers, waits for their codes and finishes the orders, on a sandbox over TCP.
 
-``python -m smscode demo`` runs it. What it does with the clients is in ``smscode/demo/_async/rentals.py``.
+``python -m smscode demo`` runs it. How it uses the clients is in ``smscode/demo/_async/rentals.py``.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _FUNDS_PER_NUMBER = 50_000
 
 
 def run(count: int, version: Literal["v1", "v2"], sync: bool, out: TextIO, *, as_json: bool = False) -> int:
-    """Rent ``count`` numbers at once, show what happened, and give the exit code.
+    """Rent ``count`` numbers at once, print what happened, and return the exit code.
 
-    It is 0 only if every number got its code, every order was finished, and the balance lost exactly
-    what the orders cost. ``sync`` uses threads and `Client` instead of tasks and `AsyncClient`; ``as_json``
-    shows all of it at the end, for programs.
+    It is 0 only if every number got its code, every order was finished, and the balance decreased by exactly
+    the price of the orders. ``sync`` uses threads and `Client` instead of tasks and `AsyncClient`;
+    ``as_json`` prints one JSON object at the end instead of text.
     """
     sandbox = Sandbox(otp_after=_OTP_AFTER, balance=count * _FUNDS_PER_NUMBER)
     progress = DemoProgress(count, io.StringIO() if as_json else out)

@@ -1,4 +1,4 @@
-"""What the demonstration did, how far it is, and whether it adds up."""
+"""The progress and the report of the demo."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PRODUCTS = 5
 
 @frozen
 class Rental:
-    """A number that was rented, and what came of it."""
+    """A rented number; ``seconds`` passed between its purchase and its code."""
 
     order: CreatedOrder
     code: str | None
@@ -27,7 +27,10 @@ class Rental:
 
 @define
 class DemoProgress:
-    """How far the rentals are; shown while it changes, but only on a terminal."""
+    """Counts the steps of the rentals, and shows them on a terminal.
+
+    The lock guards the counts and the line; no other lock is taken under it.
+    """
 
     count: int
     out: TextIO
@@ -35,7 +38,7 @@ class DemoProgress:
     _lock: threading.Lock = field(factory=threading.Lock)
 
     def note(self, step: str) -> None:
-        """Count one more of a step."""
+        """Count a step: "rented", "codes" or "finished"."""
         with self._lock:
             self._done[step] += 1
             if self.out.isatty():
@@ -52,7 +55,7 @@ class DemoProgress:
 
 @frozen
 class Rentals:
-    """All numbers of a run, the errors of those that failed, and the balance around it."""
+    """The numbers of a run, the errors of those that failed, and the balance before and after."""
 
     rentals: tuple[Rental, ...]
     errors: tuple[SmscodeError, ...]
@@ -61,19 +64,19 @@ class Rentals:
 
     @property
     def spent(self) -> int:
-        """What the balance lost, in rupiah."""
+        """The decrease of the balance, in rupiah."""
         return self.before.canonical_amount - self.after.canonical_amount
 
     @property
     def charged(self) -> int:
-        """What the orders cost together, in rupiah."""
+        """The sum of the prices of the orders, in rupiah."""
         amounts = (rental.order.amount for rental in self.rentals)
         return sum(amount.canonical_amount for amount in amounts if amount is not None)
 
 
 @frozen
 class Report:
-    """A finished run: what happened, in how many requests and seconds."""
+    """A finished run, with its requests and seconds."""
 
     count: int
     done: Rentals
@@ -82,14 +85,14 @@ class Report:
 
     @property
     def adds_up(self) -> bool:
-        """Whether every number got its code, every order was finished, and the money is right."""
+        """Whether every number got its code, every order was finished, and the balance is right."""
         done = self.done
         whole = sum(1 for rental in done.rentals if rental.code is not None and rental.finished)
         distinct = len({rental.order.id for rental in done.rentals})
         return whole == distinct == self.count and done.spent == done.charged
 
     def lines(self) -> list[str]:
-        """Write it as a table and a summary."""
+        """Return a table and a summary, as lines."""
         done = self.done
         rows = [f"{'order':>8}  {'number':<16} {'code':<8} {'seconds':>7}"]
         for rental in sorted(done.rentals, key=lambda rental: rental.order.id):
@@ -108,7 +111,7 @@ class Report:
         ]
 
     def record(self) -> dict[str, object]:
-        """Write it as plain values."""
+        """Return the report as JSON values."""
         done = self.done
         return {
             "rentals": [
@@ -133,6 +136,6 @@ class Report:
 
 
 def choose(products: tuple[Product, ...], count: int) -> list[Product]:
-    """Spread so many numbers over the cheapest products that have enough stock for all of them."""
+    """Return ``count`` products, in turn of the cheapest ones with enough stock for all numbers."""
     plenty = [product for product in products if product.available >= count][:_PRODUCTS]
     return [plenty[number % len(plenty)] for number in range(count)]

@@ -1,1 +1,1 @@
-"""What joins this package to others; each module needs the extra that its docstring names."""
+"""Adapters for other packages; each module needs the extra that its docstring names."""

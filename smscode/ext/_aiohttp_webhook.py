@@ -10,9 +10,8 @@ from .._async.client import AsyncClient
 from .._sync.client import Client
 from ..core.timeouts import check_seconds
 from ..errors import ConfigurationError
-from ..receiver import WebhookReceiver
-from ..webhooks import LARGEST_BODY
-from ._webhook_listeners import DEFAULT_PATH, Audience, Callback
+from ..receiver import DeliveryBody, WebhookReceiver
+from ._webhook_listeners import DEFAULT_PATH, Callback, WebhookListeners
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -27,9 +26,12 @@ def add_webhook(
 ) -> None:
     """Add a route to an application that receives the account's webhooks at ``path``.
 
-    For ``to`` and ``secret`` see `smscode.ext.asgi.webhook_app`. When the application ends, functions that
-    still run have ``shutdown_timeout`` seconds left, then they are cancelled; add a client's own clean-up
-    before this, so that it is still open then.
+    ``to`` and ``secret`` are those of `smscode.ext.asgi.webhook_app`. When the application ends, functions
+    that still run have ``shutdown_timeout`` seconds (default 10) before they are cancelled. Add a client's
+    own clean-up before this, so that the client is still open then.
+
+    Raises `ConfigurationError` without the ``aiohttp`` extra, and `InvalidArgumentError` like `webhook_app`
+    and for a ``shutdown_timeout`` that is no positive number.
     """
     try:
         from aiohttp import web
@@ -38,17 +40,18 @@ def add_webhook(
             'The webhook endpoint needs aiohttp: pip install "smscode-async[aiohttp]"'
         ) from None
     seconds = check_seconds("shutdown_timeout", shutdown_timeout)
-    receiver, audience = WebhookReceiver(secret), Audience(to)
+    receiver, listeners = WebhookReceiver(secret), WebhookListeners(to)
     running: set[asyncio.Task[None]] = set()
 
     async def serve(request: web.Request) -> web.Response:
         answer = receiver.refuse(request.method, request.raw_headers)
         if answer is None:
             answer = receiver.receive(request.raw_headers, await _read(request))
-        event = audience.hear(answer)
+        event = listeners.notify_clients(answer)
         if event is not None:
-            # Not in this task: aiohttp serves the next request of a connection only when it ends.
-            task = asyncio.create_task(audience.tell(event))
+            # In a task of its own, because aiohttp serves the next request of this connection after this one
+            # ends.
+            task = asyncio.create_task(listeners.run_callbacks(event))
             running.add(task)
             task.add_done_callback(running.discard)
         return web.Response(status=answer.status, body=answer.reason.encode(), headers=answer.headers)
@@ -66,10 +69,9 @@ def add_webhook(
 
 
 async def _read(request: web.Request) -> bytes:
-    """Read the body, of one that is too large only enough to tell."""
-    body = bytearray()
+    """Read the body, as far as it is worth reading."""
+    body = DeliveryBody()
     async for piece in request.content.iter_any():
-        body += piece
-        if len(body) > LARGEST_BODY:
+        if not body.feed(piece):
             break
     return bytes(body)

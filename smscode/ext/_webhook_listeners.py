@@ -1,4 +1,7 @@
-"""Who is told of a webhook: the waits of clients before the answer goes out, functions after it."""
+"""The clients and functions that get the events of a webhook endpoint.
+
+Clients are notified before the delivery is answered, which takes no time; functions are called after it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from ..receiver import WebhookAnswer
 from ..webhooks import Event
 
 Callback: TypeAlias = Callable[[Event], object]
-"""A function of the caller's; an ``async def`` runs in the event loop, another in a thread."""
+"""A function that takes an event; an ``async def`` runs in the event loop, any other in a thread."""
 
 DEFAULT_PATH = "/smscode-webhook"
 
@@ -30,11 +33,11 @@ _THREADS: RunVar[anyio.CapacityLimiter] = RunVar("smscode_webhook_threads")
 _log = logging.getLogger("smscode.webhooks")
 
 
-class Audience:
-    """The clients and functions that are told of the events of one endpoint."""
+class WebhookListeners:
+    """The clients and functions that get the events of one endpoint."""
 
     def __init__(self, to: Sequence[AsyncClient | Client | Callback]) -> None:
-        """Store the listeners; raises `InvalidArgumentError` for nobody, or for something else."""
+        """Sort the listeners; raises `InvalidArgumentError` without any, or for another kind of object."""
         if not to:
             raise InvalidArgumentError("to: expected a client or a function that takes the event.")
         self._clients: list[AsyncClient | Client] = []
@@ -47,8 +50,8 @@ class Audience:
             else:
                 raise arguments.wrong("to", "a client or a function that takes the event", one)
 
-    def hear(self, answer: WebhookAnswer) -> Event | None:
-        """Notify the clients, which takes no time; return the event to call the functions with."""
+    def notify_clients(self, answer: WebhookAnswer) -> Event | None:
+        """Notify the clients of the event, if any; return it if there are functions to call with it."""
         if answer.error is not None or answer.status == HTTPStatus.LENGTH_REQUIRED:
             _log.warning("A webhook was refused with %d: %s", answer.status, answer.reason)
         if answer.event is None:
@@ -57,14 +60,14 @@ class Audience:
             client.notify(answer.event)
         return answer.event if self.callbacks else None
 
-    async def tell(self, event: Event) -> None:
-        """Call all functions at once, however long they take; what they raise is logged."""
+    async def run_callbacks(self, event: Event) -> None:
+        """Call all functions at once and wait until they have ended; what they raise is logged."""
         async with anyio.create_task_group() as tasks:
             for callback in self.callbacks:
-                tasks.start_soon(_tell, callback, event)
+                tasks.start_soon(_run, callback, event)
 
 
-async def _tell(callback: Callback, event: Event) -> None:
+async def _run(callback: Callback, event: Event) -> None:
     try:
         if is_async(callback):
             result = callback(event)
@@ -77,21 +80,21 @@ async def _tell(callback: Callback, event: Event) -> None:
 
 
 def is_async(callback: Callback) -> bool:
-    """Return True if a function, a method or an object that is called is ``async def``."""
+    """Return True if a function or method, or the ``__call__`` of an object, is an ``async def``."""
     return inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(
         getattr(callback, "__call__", None)  # noqa: B004
     )
 
 
 def report(callback: Callback, error: Exception) -> None:
-    """Log what a function raised: where, but not its text or any value, which may hold a code."""
+    """Log the type and place of an exception that a function raised, but no text, which may hold a code."""
     name = getattr(callback, "__qualname__", type(callback).__qualname__)
     where = "".join(traceback.format_tb(error.__traceback__))
     _log.error("The webhook function %s raised %s in\n%s", name, type(error).__qualname__, where)
 
 
 def _threads() -> anyio.CapacityLimiter:
-    """Return the threads for slow functions: not those that a web framework runs its own in."""
+    """Return the limiter of the event loop's threads for functions, apart from those of the web framework."""
     try:
         return _THREADS.get()
     except LookupError:

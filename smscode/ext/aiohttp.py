@@ -1,4 +1,4 @@
-"""For programs that use aiohttp: calls sent by it, webhooks received by it. Needs the ``aiohttp`` extra."""
+"""For programs with aiohttp: sends calls and receives webhooks with it. Needs the ``aiohttp`` extra."""
 
 from __future__ import annotations
 

@@ -8,9 +8,8 @@ from typing import TypeAlias, cast
 
 from .._async.client import AsyncClient
 from .._sync.client import Client
-from ..receiver import WebhookAnswer, WebhookReceiver
-from ..webhooks import LARGEST_BODY
-from ._webhook_listeners import Audience, Callback
+from ..receiver import DeliveryBody, WebhookAnswer, WebhookReceiver
+from ._webhook_listeners import Callback, WebhookListeners
 
 __all__ = ["WebhookApp", "webhook_app"]
 
@@ -20,16 +19,16 @@ AsgiSend: TypeAlias = Callable[[AsgiMessage], Awaitable[None]]
 
 
 class WebhookApp:
-    """The ASGI application that `webhook_app` makes; on asyncio or trio, at any path."""
+    """The ASGI application that `webhook_app` returns. It runs on asyncio and trio, and serves any path."""
 
-    def __init__(self, receiver: WebhookReceiver, audience: Audience) -> None:
+    def __init__(self, receiver: WebhookReceiver, listeners: WebhookListeners) -> None:
         self._receiver = receiver
-        self._audience = audience
+        self._listeners = listeners
 
     async def __call__(self, scope: AsgiMessage, receive: AsgiReceive, send: AsgiSend) -> None:
-        """Serve one request; the application's start and end are nothing to it."""
+        """Serve one request, or the lifespan of the server. Web sockets are closed."""
         if scope["type"] == "lifespan":
-            await _live(receive, send)
+            await _serve_lifespan(receive, send)
         elif scope["type"] == "http":
             await self._serve(scope, receive, send)
         else:
@@ -43,16 +42,16 @@ class WebhookApp:
             if body is None:
                 return
             answer = self._receiver.receive(headers, body)
-        event = self._audience.hear(answer)
-        # The event is believed, whether or not the sender is still there to hear that.
+        event = self._listeners.notify_clients(answer)
+        # The event counts, even if the sender is no longer there to read the answer.
         with contextlib.suppress(OSError):
             await _answer(send, answer)
-        # The request is over for its sender; this task goes on, and the server waits for it when it stops.
+        # The sender has its answer now. This task goes on, and a server that stops waits for it.
         if event is not None:
-            await self._audience.tell(event)
+            await self._listeners.run_callbacks(event)
 
 
-async def _live(receive: AsgiReceive, send: AsgiSend) -> None:
+async def _serve_lifespan(receive: AsgiReceive, send: AsgiSend) -> None:
     ending = False
     while not ending:
         kind = str((await receive())["type"])
@@ -61,16 +60,12 @@ async def _live(receive: AsgiReceive, send: AsgiSend) -> None:
 
 
 async def _read(receive: AsgiReceive) -> bytes | None:
-    """Read the body, of one that is too large only enough to tell; None: the sender left."""
-    body = bytearray()
-    while len(body) <= LARGEST_BODY:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        body += cast(bytes, message.get("body", b""))
-        if not message.get("more_body", False):
-            break
-    return bytes(body)
+    """Read the body, as far as it is worth reading. Return None if the sender has left."""
+    body = DeliveryBody()
+    while (message := await receive())["type"] != "http.disconnect":
+        if not (body.feed(cast(bytes, message.get("body", b""))) and message.get("more_body", False)):
+            return bytes(body)
+    return None
 
 
 async def _answer(send: AsgiSend, answer: WebhookAnswer) -> None:
@@ -83,14 +78,17 @@ async def _answer(send: AsgiSend, answer: WebhookAnswer) -> None:
 
 
 def webhook_app(*to: AsyncClient | Client | Callback, secret: str | Sequence[str]) -> WebhookApp:
-    """Make an ASGI application that receives the account's webhooks.
+    """Return an ASGI application that receives the account's webhooks.
 
-    Each of ``to`` is told of every event. A client's waits for that SMS end at once. A function takes the
-    event: an ``async def`` runs in the event loop, any other in a thread, after the delivery is answered,
-    so it may take its time; the server waits for it when it stops. What it raises is logged without its
-    text and changes no answer. A process passes no delivery on twice; two processes may pass on the same.
+    Each of ``to`` is a client or a function, and gets every event once. A client's waits for that SMS end at
+    once. A function takes the event, after the delivery was answered, so it may take its time; a server that
+    stops waits for it. An ``async def`` runs in the event loop, any other function in a thread. What it
+    raises is logged without its text, and changes no answer. Two processes may both pass the same delivery
+    on.
 
     ``secret`` is the account's webhook secret, or several while one replaces another. Raises
-    `InvalidArgumentError` without one.
+    `InvalidArgumentError` without a secret, or without a client or function. Example::
+
+        app = webhook_app(client, secret=os.environ["SMSCODE_WEBHOOK_SECRET"])
     """
-    return WebhookApp(WebhookReceiver(secret), Audience(to))
+    return WebhookApp(WebhookReceiver(secret), WebhookListeners(to))

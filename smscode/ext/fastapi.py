@@ -20,11 +20,13 @@ __all__ = ["webhook_router"]
 def webhook_router(
     *to: AsyncClient | Client | Callback, secret: str | Sequence[str], path: str = DEFAULT_PATH
 ) -> APIRouter:
-    """Make a router whose only route receives the account's webhooks at ``path``.
+    """Return a router whose only route receives the account's webhooks at ``path``.
 
-    For ``to`` and ``secret`` see `smscode.ext.asgi.webhook_app`. A client that is made when the application
-    starts is reached by a function: ``async def tell(event): app.state.client.notify(event)``. The route
-    is not in the application's OpenAPI document: nobody but the service calls it.
+    ``to`` and ``secret`` are those of `smscode.ext.asgi.webhook_app`. For a client that is made when the
+    application starts, pass a function: ``async def notify(event): app.state.client.notify(event)``. The
+    route is not in the application's OpenAPI document, because only the service calls it.
+
+    Raises `ConfigurationError` without the ``fastapi`` extra, and `InvalidArgumentError` like `webhook_app`.
     """
     try:
         from fastapi import APIRouter

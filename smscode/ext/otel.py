@@ -1,10 +1,10 @@
 """Traces and metrics by OpenTelemetry. Needs the ``otel`` extra, and an SDK set up by the program.
 
 ``AsyncClient(on_event=telemetry())``: every call is a span, and every request in it a span of kind CLIENT by
-the semantic conventions for HTTP. What is measured: ``http.client.request.duration`` of the conventions,
-``smscode.call.duration``, ``smscode.wait.duration`` and ``smscode.retries``. Nothing holds a token, a query,
-an id of an order, a body, a phone number or a code: ``url.full`` has placeholders as ``url.template``, and
-no query.
+the semantic conventions for HTTP. The metrics are ``http.client.request.duration`` of the conventions,
+``smscode.call.duration``, ``smscode.wait.duration`` and ``smscode.retries``. Spans and metrics contain no
+token, query, id of an order, body, phone number or code: ``url.full`` has placeholders like ``url.template``,
+and no query.
 """
 
 from __future__ import annotations
@@ -46,10 +46,13 @@ def telemetry(
     tracer_provider: trace.TracerProvider | None = None,
     meter_provider: metrics.MeterProvider | None = None,
 ) -> Callable[[ClientEvent], None]:
-    """Make a function for ``on_event=`` that turns what a client does into spans and metrics.
+    """Return a function for ``on_event=`` that turns the events of a client into spans and metrics.
 
-    None takes the providers that are set globally. The spans are children of the span that is current
-    where a call is made. One function may serve several clients.
+    ``tracer_provider`` and ``meter_provider`` are those set globally if None. The spans are children of the
+    span that is current where a call is made. One function may serve several clients, in several threads.
+    Importing this without the ``otel`` extra raises `ConfigurationError`. Example::
+
+        client = AsyncClient(on_event=telemetry())
     """
     return _Telemetry(
         trace.get_tracer(DISTRIBUTION, VERSION, tracer_provider),
@@ -59,7 +62,7 @@ def telemetry(
 
 @define
 class _Spans:
-    """The span of a call, and that of the request that is under way."""
+    """The span of a call, and the span of its request under way."""
 
     call: trace.Span
     base_url: str
@@ -79,7 +82,7 @@ class _Telemetry:
         )
         self._waits = durations("smscode.wait.duration", "Time that calls were held up before an attempt.")
         self._retries = meter.create_counter("smscode.retries", "{attempt}", "Attempts that were repeated.")
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # guards the dict; no other lock is taken under it
         self._open: dict[int, _Spans] = {}
 
     def __call__(self, event: ClientEvent) -> None:
@@ -151,7 +154,7 @@ class _Telemetry:
             measured["error.type"] = event.trouble or event.code or event.result
             spans.call.set_status(trace.StatusCode.ERROR)
         spans.call.set_attributes(measured)
-        if spans.request is not None:  # cancelled while it was under way
+        if spans.request is not None:  # the call was cancelled during its request
             spans.request.set_attribute("error.type", event.result)
             spans.request.set_status(trace.StatusCode.ERROR)
             spans.request.end()
@@ -159,7 +162,7 @@ class _Telemetry:
         self._calls.record(event.seconds, measured)
 
     def _note(self, event: CallEvent, spans: _Spans) -> None:
-        """Write what delays a call on its span, and count it."""
+        """Add a retry, a wait or a pause to the span of a call, and to the metrics."""
         operation: _Attributes = {"smscode.operation": event.operation}
         if isinstance(event, Retrying):
             self._retries.add(1, {**operation, "error.type": event.trouble})

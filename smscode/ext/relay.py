@@ -1,10 +1,10 @@
-"""Webhooks for all processes: what one receives ends the waits of every other. Needs the ``redis`` extra.
+"""Passes webhooks on to all processes, so that one received anywhere ends waits everywhere. Needs ``redis``.
 
-Redis only passes on, by its publish and subscribe, and stores nothing. What travels is what a wait needs: the
-order's id, how it ended or the message and its code, the revision and the time; not the phone number, and
-never the token or the webhook secret. It is signed with that secret, so who can write to the Redis but does
-not have the secret can end no wait with a code of their own; who can read it sees codes without the numbers
-they belong to. While Redis is away nothing is lost but time: the polls end the waits.
+Redis only passes messages on (publish and subscribe), and stores nothing. A message contains what a wait
+needs: the id of the order, its end or the message with the code, the revision and the time; not the phone
+number, and never the token or the webhook secret. It is signed with that secret, so that a program that can
+write to Redis without the secret cannot end a wait with a code of its own. A program that can read it sees
+codes without their numbers. While Redis cannot be reached, polling ends the waits, only later.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ __all__ = ["AsyncEventRelay", "EventRelay"]
 CHANNEL = "smscode:events"
 
 _PATIENCE = 2.0  # seconds for Redis to answer
-_SILENCE = 15.0  # seconds without a message after which it is asked whether it is still there
-_MOST_CONNECTIONS = 5  # one that listens, the others that publish
+_SILENCE = 15.0  # seconds without a message after which the connection is checked
+_MOST_CONNECTIONS = 5  # one listens, the others publish
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds between attempts to reach it
 _NOT_SENT = ("phone_number", "country", "platform")  # no wait needs them
 
@@ -57,7 +57,7 @@ _log = logging.getLogger("smscode.webhooks")
 
 
 def pack(event: OrderEvent, secret: str) -> bytes:
-    """Make the message of an event: its signature, and a body as the service would send it."""
+    """Return the message for an event: its signature, and a body like that of the service."""
     values = attrs.asdict(event)
     data = {field: None if field in _NOT_SENT else value for field, value in values.items()}
     name = next(name for name, kind in ORDER_EVENTS.items() if isinstance(event, kind))
@@ -67,7 +67,7 @@ def pack(event: OrderEvent, secret: str) -> bytes:
 
 
 def unpack(message: object, secrets: Sequence[str]) -> Event | None:
-    """Return the event of a message; None for one that was not made with any of the secrets."""
+    """Return the event of a message, None if it is not signed with any of the secrets."""
     if not isinstance(message, bytes):
         return None
     signature, _, body = message.partition(b"\n")
@@ -78,7 +78,7 @@ def unpack(message: object, secrets: Sequence[str]) -> Event | None:
 
 
 class _Subscription(Protocol):
-    """What is used of a subscription of redis-py, whose own types are not complete."""
+    """The used part of a subscription of redis-py, whose own types are incomplete."""
 
     async def subscribe(self, channel: str, /) -> object: ...
     async def get_message(self, *, timeout: float) -> Mapping[str, object] | None: ...
@@ -92,14 +92,14 @@ class _Redis(Protocol):
 
 
 class _Contact:
-    """Whether one direction to Redis works; it says so once per outage, and once when that is over."""
+    """The state of one direction to Redis; it logs the begin and the end of each outage once."""
 
     def __init__(self, what: str) -> None:
         self._what = what
         self._lost = False
 
     def lost(self, error: BaseException) -> None:
-        # The error's text may hold the address with its password.
+        # Not the error's text, which may hold the address with its password.
         if not self._lost:
             _log.warning(
                 "%s through Redis fails (%s); until it works again, polls end the waits of other processes.",
@@ -117,9 +117,14 @@ class _Contact:
 class AsyncEventRelay:
     """Passes webhooks on to the clients of all processes; an asynchronous context manager, on asyncio only.
 
-    Tell it of every event: `webhook_router(relay.notify, secret=...)`. It tells its own clients at once, and
-    through Redis those of the other processes whose relay has the same ``channel`` and secret. Without Redis
-    it warns once and tries to reach it again, less and less often, at least every five seconds.
+    Pass its `notify` to a webhook endpoint::
+
+        async with AsyncEventRelay("redis://localhost", client, secret=secret) as relay:
+            app = webhook_app(relay.notify, secret=secret)
+
+    It notifies its own clients at once, and through Redis those of the other processes whose relay has the
+    same ``channel`` and secret. While Redis cannot be reached it logs one warning, and tries again after 0.1
+    to 5 seconds.
     """
 
     def __init__(
@@ -128,8 +133,11 @@ class AsyncEventRelay:
         """Set up; nothing is sent yet.
 
         ``url`` is redis://, rediss:// or unix://. ``clients`` are those of this process whose waits are to
-        end; without any, it only passes on. ``secret`` is the account's webhook secret, or several while one
-        replaces another (the first signs). ``channel`` is a name in Redis. Raises `InvalidArgumentError`.
+        end; without any, the relay only passes events on. ``secret`` is the account's webhook secret, or
+        several while one replaces another (the first one signs). ``channel`` is the name of the Redis
+        channel.
+
+        Raises `InvalidArgumentError` for a value that cannot be used.
         """
         secret_keys(secret)
         self._secrets: tuple[str, ...] = (secret,) if isinstance(secret, str) else tuple(secret)
@@ -145,18 +153,18 @@ class AsyncEventRelay:
         self._failures = 0
         self._ignoring = False
         self._publishing = _Contact("Passing webhooks on")
-        self._listening = _Contact("Hearing of webhooks")
+        self._listening = _Contact("Receiving webhooks")
         try:
-            # Made for their checks of the address and its options; they open nothing.
+            # Only to check the address and its options: this connects nothing.
             self._open().make_connection()  # type: ignore[no-untyped-call]  # redis-py's types
         except ValueError:
             raise InvalidArgumentError("url: expected redis://, rediss:// or unix://.") from None
         except TypeError:
-            # Its text names the option, but may hold its value, too.
+            # Not its text, which may hold the value of the option.
             raise InvalidArgumentError("url: has an option that redis-py does not know.") from None
 
     async def __aenter__(self) -> Self:
-        """Begin to listen; Redis being away is no error."""
+        """Start to listen. It is no error if Redis cannot be reached."""
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -182,22 +190,22 @@ class AsyncEventRelay:
         await self._exit.aclose()
 
     async def notify(self, event: Event) -> None:
-        """Notify the clients of this process, then through Redis those of the others.
+        """Notify the clients of this process, and through Redis those of the others.
 
-        Events about no order are for no client. Raises `ClientStateError` outside of the relay's block and
-        `InvalidArgumentError` for what is no event, and nothing else: what fails is logged.
+        Only events about an order go to other processes. Raises `ClientStateError` outside of the relay's
+        block and `InvalidArgumentError` for an object that is no event. All other failures are logged.
         """
         if not isinstance(cast(object, event), OrderEvent | WebhookTest | UnknownEvent):
             raise arguments.wrong("event", "an event of smscode.webhooks", event)
         pool = self._pool
         if pool is None:
             raise ClientStateError("The relay is not open: use it as a context manager.")
-        self._tell(event)
+        self._notify_clients(event)
         if isinstance(event, OrderEvent):
             try:
                 redis = cast("_Redis", Redis(connection_pool=pool))
                 await redis.publish(self._channel, pack(event, self._secrets[0]))
-            except Exception as error:  # the delivery is believed, whatever is wrong with passing it on
+            except Exception as error:  # a failure to pass it on does not make the delivery invalid
                 self._publishing.lost(error)
             else:
                 self._publishing.works()
@@ -211,25 +219,25 @@ class AsyncEventRelay:
             socket_timeout=_PATIENCE,
             retry=Retry(NoBackoff(), 0),
         )
-        # An address that is shared with another program may ask for text; messages here are bytes.
+        # A URL that other programs use, too, may ask for text; messages here are bytes.
         pool.connection_kwargs["decode_responses"] = False
         return pool
 
-    def _tell(self, event: Event) -> None:
+    def _notify_clients(self, event: Event) -> None:
         for client in self._clients:
             try:
                 client.notify(event)
-            except Exception as error:  # the others are told nevertheless
-                _log.error("A client cannot be told of a webhook (%s).", type(error).__name__)
+            except Exception as error:  # the other clients are notified all the same
+                _log.error("A client cannot be notified of a webhook (%s).", type(error).__name__)
 
     async def _listen(self, pool: BlockingConnectionPool, tried: asyncio.Event) -> None:
-        """Listen until it is cancelled; begin anew whatever ends that: nothing else would ever hear of it."""
+        """Listen until cancelled; subscribe again after every failure, as nothing else would."""
         task = asyncio.current_task()
         while True:
             try:
-                await self._hear(pool, tried)
+                await self._receive(pool, tried)
             except asyncio.CancelledError as error:
-                # Also raised where something that was waited for was cancelled, and not this task.
+                # Also raised if something awaited here was cancelled, but not this task.
                 if task is None or task.cancelling():
                     raise
                 self._listening.lost(error)
@@ -239,8 +247,8 @@ class AsyncEventRelay:
             self._failures = min(self._failures + 1, 10)
             await asyncio.sleep(pause * random.uniform(0.5, 1))
 
-    async def _hear(self, pool: BlockingConnectionPool, tried: asyncio.Event) -> NoReturn:
-        """Subscribe and take messages until that fails."""
+    async def _receive(self, pool: BlockingConnectionPool, tried: asyncio.Event) -> NoReturn:
+        """Subscribe and receive messages until that fails."""
         try:
             subscription = cast("_Redis", Redis(connection_pool=pool)).pubsub()
             try:
@@ -257,15 +265,14 @@ class AsyncEventRelay:
             tried.set()
 
     async def _take(self, message: Mapping[str, object] | None, subscription: _Subscription) -> None:
-        """Read what Redis says; when it says nothing, ask, and when it says nothing then, give it up."""
+        """Handle a message, or the lack of one: ping Redis first, and raise TimeoutError the next time."""
         if message is not None:
             self._silent = False
             self._listening.works()
-            if (
-                message["type"] != "subscribe"
-            ):  # else what fails after each subscribing would fail without pause
+            # Not after "subscribe": a failure after each of these would be repeated without a pause.
+            if message["type"] != "subscribe":
                 self._failures = 0
-            if message["type"] == "message":  # the others are about the subscription itself
+            if message["type"] == "message":  # other types concern the subscription itself
                 self._pass_on(unpack(message["data"], self._secrets))
         elif self._silent:
             raise TimeoutError
@@ -274,9 +281,9 @@ class AsyncEventRelay:
             await subscription.ping()
 
     def _pass_on(self, event: Event | None) -> None:
-        """Notify the clients of a message's event. Log only the first message that has none."""
+        """Notify the clients of an event. Of messages without a valid one only the first is logged."""
         if event is not None:
-            self._tell(event)
+            self._notify_clients(event)
         elif not self._ignoring:
             _log.warning(
                 "Messages on the channel %r are not signed with a secret of this relay, or cannot be read:"
@@ -295,14 +302,14 @@ async def _end(task: asyncio.Task[None]) -> None:
 class EventRelay:
     """Passes webhooks on to the clients of all processes, for programs without an event loop.
 
-    A context manager; it runs an `AsyncEventRelay` in a thread of its own, so make it after a fork. Its
-    `notify` may be called in any thread: `webhook_app(relay.notify, secret=...)`.
+    A context manager. It runs an `AsyncEventRelay` in a thread of its own, so make it after a fork. Its
+    `notify` may be called in any thread: ``webhook_app(relay.notify, secret=...)``.
     """
 
     def __init__(
         self, url: str, *clients: Client, secret: str | Sequence[str], channel: str = CHANNEL
     ) -> None:
-        """Set up; nothing is sent yet. The arguments are those of `AsyncEventRelay`."""
+        """Set up; nothing is sent yet. The arguments and errors are those of `AsyncEventRelay`."""
         for client in clients:
             arguments.instance("clients", client, Client)
         self._relay = AsyncEventRelay(url, *clients, secret=secret, channel=channel)
@@ -310,7 +317,7 @@ class EventRelay:
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:
-        """Begin to listen; Redis being away is no error."""
+        """Start to listen. It is no error if Redis cannot be reached."""
         with ExitStack() as stack:
             portal = stack.enter_context(start_blocking_portal())
             stack.enter_context(portal.wrap_async_context_manager(self._relay))
@@ -329,7 +336,7 @@ class EventRelay:
     def notify(self, event: Event) -> None:
         """Notify the clients of this process and, through Redis, the others; see `AsyncEventRelay.notify`.
 
-        It takes up to some seconds while Redis does not answer.
+        It takes up to a few seconds while Redis does not answer.
         """
         if self._portal is None:
             raise ClientStateError("The relay is not open: use it as a context manager.")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, cast
 from .._async.client import AsyncClient
 from .._sync.client import Client
 from ..errors import InvalidArgumentError
-from ..receiver import WebhookAnswer, WebhookReceiver
-from ..webhooks import LARGEST_BODY, Event
-from ._webhook_listeners import Audience, Callback, is_async, report
+from ..receiver import DeliveryBody, WebhookAnswer, WebhookReceiver
+from ..webhooks import Event
+from ._webhook_listeners import Callback, WebhookListeners, is_async, report
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -32,12 +32,12 @@ _NO_LENGTH = WebhookAnswer(
 
 
 class WebhookApp:
-    """The WSGI application that `webhook_app` makes; at any path, in any number of threads."""
+    """The WSGI application that `webhook_app` returns. It serves any path, in any number of threads."""
 
-    def __init__(self, receiver: WebhookReceiver, audience: Audience) -> None:
+    def __init__(self, receiver: WebhookReceiver, listeners: WebhookListeners) -> None:
         self._receiver = receiver
-        self._audience = audience
-        # Its threads start with the first events, so a server may fork before that.
+        self._listeners = listeners
+        # The pool starts its threads with the first events, so a server may fork before that.
         self._threads = ThreadPoolExecutor(_MOST_THREADS, "smscode-webhooks")
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
@@ -48,17 +48,17 @@ class WebhookApp:
         if answer is None:
             body = _read(environ)
             answer = _NO_LENGTH if body is None else self._receiver.receive(headers, body)
-        event = self._audience.hear(answer)
+        event = self._listeners.notify_clients(answer)
         if event is not None:
-            for callback in self._audience.callbacks:
+            for callback in self._listeners.callbacks:
                 try:
-                    self._threads.submit(_tell, callback, event)
-                except RuntimeError as error:  # closed, or the interpreter ends
+                    self._threads.submit(_run, callback, event)
+                except RuntimeError as error:  # the pool is closed, or the interpreter ends
                     report(callback, error)
         return _answer(start_response, answer)
 
     def close(self) -> None:
-        """Wait for the functions that still run. The interpreter does so, too, when it ends."""
+        """Wait for the functions that still run, without a limit, as the interpreter does when it ends."""
         self._threads.shutdown()
 
 
@@ -73,27 +73,22 @@ def _headers(environ: WSGIEnvironment) -> list[tuple[str, str]]:
 
 
 def _read(environ: WSGIEnvironment) -> bytes | None:
-    """Read the body, of one that is too large only enough to know that; None if its end cannot be known.
+    """Read the body, as far as it is worth reading. Return None if nothing says where it ends.
 
     Chunks count before a length (RFC 9112, 6.3). By PEP 3333 nothing may be read beyond the length, so a body
-    that is sent in chunks can only be read where the server says that its input ends by itself.
+    in chunks can be read only if the server says that its input ends by itself.
     """
     source = cast("_Input", environ["wsgi.input"])
     chunked = bool(environ.get("HTTP_TRANSFER_ENCODING"))
     ends = environ.get("wsgi.input_terminated") or (chunked and isinstance(source, io.BytesIO))
     length = str(environ.get("CONTENT_LENGTH") or "")
-    if ends and (chunked or not length.isdecimal()):
-        left = LARGEST_BODY + 1
-    elif length.isdecimal():
-        left = min(int(length[:16]), LARGEST_BODY + 1)
-    elif chunked:
+    if chunked and not (ends or length.isdecimal()):
         return None
+    body = DeliveryBody()
+    if ends and (chunked or not length.isdecimal()):
+        body.read(source)
     else:
-        left = 0
-    body = bytearray()
-    while left > 0 and (piece := source.read(left)):
-        body += piece
-        left -= len(piece)
+        body.read(source, int(length[:16]) if length.isdecimal() else 0)
     return bytes(body)
 
 
@@ -106,7 +101,7 @@ def _answer(start_response: StartResponse, answer: WebhookAnswer) -> list[bytes]
     return [body] if body else []
 
 
-def _tell(callback: Callback, event: Event) -> None:
+def _run(callback: Callback, event: Event) -> None:
     try:
         callback(event)
     except Exception as error:
@@ -114,17 +109,17 @@ def _tell(callback: Callback, event: Event) -> None:
 
 
 def webhook_app(*to: AsyncClient | Client | Callback, secret: str | Sequence[str]) -> WebhookApp:
-    """Make a WSGI application that receives the account's webhooks.
+    """Return a WSGI application that receives the account's webhooks.
 
-    Each of ``to`` is told of every event. A client's waits for that SMS end at once, also
-    those of an `AsyncClient` in another thread. A function takes the
-    event; it runs in one of a few threads of the application's own, so the delivery is answered whatever
-    it does; `WebhookApp.close` waits for it. What it raises is logged without its text and changes no answer.
+    Each of ``to`` is a client or a function, and gets every event once. A client's waits for that SMS end at
+    once, also those of an `AsyncClient` in another thread. A function takes the event, in one of at most 8
+    threads of the application, so the delivery is answered whatever it does; `WebhookApp.close` waits for it.
+    What it raises is logged without its text, and changes no answer.
 
     ``secret`` is the account's webhook secret, or several while one replaces another. Raises
-    `InvalidArgumentError` without one, and for an ``async def``.
+    `InvalidArgumentError` without a secret, without a client or function, and for an ``async def``.
     """
-    audience = Audience(to)
-    if any(map(is_async, audience.callbacks)):
+    listeners = WebhookListeners(to)
+    if any(map(is_async, listeners.callbacks)):
         raise InvalidArgumentError("to: expected plain functions; for async ones there is smscode.ext.asgi.")
-    return WebhookApp(WebhookReceiver(secret), audience)
+    return WebhookApp(WebhookReceiver(secret), listeners)

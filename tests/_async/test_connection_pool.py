@@ -693,7 +693,7 @@ async def test_what_an_interrupted_call_holds_can_be_given_back_by_others_and_mo
         connections.break_off(caller)
         for _ in range(2):
             driver._give_back(caller)
-            assert (caller.lane, caller.lease, lease.granted) == (None, None, False)
+            assert (caller.connection, caller.lease, lease.granted) == (None, None, False)
         assert list(connections._unwanted) == [lane]
         assert await connections._gate.enter(other, 0)
         driver._give_back(other)

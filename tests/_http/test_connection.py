@@ -23,7 +23,7 @@ import trustme
 from smscode import AsyncClient, Client, ClientStateError, NetworkError, RequestTimeoutError, RetryPolicy
 from smscode._concurrency import AsyncCaller
 from smscode._http.connection import KEEPALIVE_EXPIRY, HttpConnection
-from smscode._http.messages import ssl_context
+from smscode._http.environment import ssl_context
 
 from ..concurrency import raw_server
 

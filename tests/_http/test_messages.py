@@ -19,7 +19,8 @@ import pytest
 from smscode import ClientStateError, NetworkError, RequestTimeoutError, Timeouts
 from smscode._concurrency import AsyncRuntime, Runtime
 from smscode._http import messages
-from smscode._http.messages import SendProgress, Translator, extensions_of, for_caller, headers_of
+from smscode._http.failures import SendProgress
+from smscode._http.messages import Translator, extensions_of, for_caller, headers_of
 from smscode.core.api.call import Request
 from smscode.core.decoding.body import BodyError
 from smscode.core.effects import Failure
@@ -440,16 +441,16 @@ def test_a_response_has_lower_case_names_and_joined_values() -> None:
 
 def test_threads_are_neither_limited_nor_shielded() -> None:
     runtime = Runtime()
-    with runtime.limit(0), runtime.shield(0):
+    with runtime.fail_after(0), runtime.shield(0):
         runtime.sleep(0.001)
-    assert 0 <= runtime.chance() < 1
+    assert 0 <= runtime.random() < 1
     runtime.for_each(lambda item: None, [])
 
 
 @pytest.mark.anyio
 async def test_tasks_are_limited() -> None:
     runtime = AsyncRuntime()
-    with pytest.raises(TimeoutError), runtime.limit(0.001):
+    with pytest.raises(TimeoutError), runtime.fail_after(0.001):
         await runtime.sleep(10)
     steps: list[str] = []
     with anyio.move_on_after(0):
@@ -462,7 +463,7 @@ async def test_tasks_are_limited() -> None:
         await runtime.sleep(10)
         steps.append("too long")
     assert steps == ["shielded"]
-    assert 0 <= runtime.chance() < 1
+    assert 0 <= runtime.random() < 1
 
 
 def test_a_request_that_was_withdrawn_sends_no_first_byte() -> None:

@@ -19,7 +19,7 @@ from smscode import AsyncClient, Client, NetworkError, RequestTimeoutError, Retr
 from smscode._clock import RealTime
 from smscode._http import tcp
 from smscode._http.connection import HttpConnection
-from smscode._http.messages import ssl_context
+from smscode._http.environment import ssl_context
 from smscode.cli import tls
 
 from ..concurrency import RawServer, raw_server
@@ -211,10 +211,10 @@ def test_the_look_at_the_tls_of_a_service_ends_in_time(
     monkeypatch.setattr(tls, "_PATIENCE", 0.3)
     names.lead_to(closed)
     with pytest.raises(OSError, match="Connection refused"):
-        tls.look(f"https://{NAME}")
+        tls.inspect(f"https://{NAME}")
     names.lead_to(dead)
     with pytest.raises(OSError, match="in time"):
-        tls.look(f"https://{NAME}")
+        tls.inspect(f"https://{NAME}")
 
 
 def test_connecting_has_a_limit_of_its_own(names: Names, dead: int) -> None:

@@ -695,7 +695,7 @@ def test_what_an_interrupted_call_holds_can_be_given_back_by_others_and_more_tha
         connections.break_off(caller)
         for _ in range(2):
             driver._give_back(caller)
-            assert (caller.lane, caller.lease, lease.granted) == (None, None, False)
+            assert (caller.connection, caller.lease, lease.granted) == (None, None, False)
         assert list(connections._unwanted) == [lane]
         assert connections._gate.enter(other, 0)
         driver._give_back(other)

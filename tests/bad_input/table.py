@@ -140,13 +140,13 @@ class _Still:
         self.clock = self.now
         self._now = 1000.0
 
-    def chance(self) -> float:
+    def random(self) -> float:
         return 0.5
 
     def now(self) -> float:
         return self._now
 
-    def today(self) -> datetime:
+    def wall_clock(self) -> datetime:
         return START
 
     def pass_by(self, seconds: float) -> None:

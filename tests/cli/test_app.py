@@ -152,14 +152,17 @@ def test_a_defect_while_something_is_changed_leaves_that_in_doubt(
     monkeypatch.setattr("smscode._sync.orders.Orders.finish", finish)
     done = shell.run("finish", 1001)
     assert done.code == 3
-    assert done.err.splitlines()[1] == "It may have been carried out. `smscode order 1001` tells."
+    assert done.err.splitlines()[1] == "It may have been carried out. `smscode order 1001` shows its state."
 
 
 @pytest.mark.parametrize(
     ("command", "said"),
     [
         (["balance"], "Interrupted. Nothing was changed.\n"),
-        (["finish", "1001"], "Interrupted. It may have been carried out: `smscode order 1001` tells.\n"),
+        (
+            ["finish", "1001"],
+            "Interrupted. It may have been carried out: `smscode order 1001` shows its state.\n",
+        ),
     ],
 )
 def test_an_interrupt_says_what_may_have_changed(

@@ -43,7 +43,7 @@ def account(shell: Shell, client: Client, monkeypatch: pytest.MonkeyPatch) -> st
     monkeypatch.setenv("SMSCODE_BASE_URL", url)
     monkeypatch.setattr(Session, "client", always(client))
     monkeypatch.setattr(doctor, "_journal", always(doctor.Finding("ok", "journal", "")))
-    monkeypatch.setattr(tls, "look", always(tls.Secured("TLSv1.3", 90)))
+    monkeypatch.setattr(tls, "inspect", always(tls.TlsConnection("TLSv1.3", 90)))
     return url
 
 
@@ -141,7 +141,7 @@ def test_tls_is_looked_at(shell: Shell, account: str, monkeypatch: pytest.Monkey
         "ok",
         f"TLSv1.3 to {account}, its certificate is good for 90 days",
     )
-    monkeypatch.setattr(tls, "look", always(tls.Secured("TLSv1.3", 3)))
+    monkeypatch.setattr(tls, "inspect", always(tls.TlsConnection("TLSv1.3", 3)))
     assert found(shell.bare("doctor"))["tls"][0] == "warn"
 
 
@@ -152,10 +152,10 @@ def test_tls_is_looked_at(shell: Shell, account: str, monkeypatch: pytest.Monkey
 def test_a_connection_that_cannot_be_made_is_a_failure(
     error: OSError, hint: str, shell: Shell, account: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def look(base_url: str) -> tls.Secured:
+    def look(base_url: str) -> tls.TlsConnection:
         raise error
 
-    monkeypatch.setattr(tls, "look", look)
+    monkeypatch.setattr(tls, "inspect", look)
     state, said = found(shell.bare("doctor"))["tls"]
     assert state == "fail"
     assert hint in said
@@ -216,6 +216,6 @@ def secured(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_a_certificate_is_read(secured: str) -> None:
-    seen = tls.look(secured)
+    seen = tls.inspect(secured)
     assert seen.protocol == "TLSv1.3"
     assert seen.days_left == 9

@@ -94,7 +94,7 @@ def test_a_cancel_whose_end_is_not_known_says_how_to_find_out(shell: Shell, orde
     shell.sandbox.fail_next("orders.cancel", "NO_IDEA", status=409)
     done = shell.run("cancel", order_id)
     assert done.code == 3
-    assert done.err.splitlines()[1] == "It may have been carried out. `smscode order 1001` tells."
+    assert done.err.splitlines()[1] == "It may have been carried out. `smscode order 1001` shows its state."
 
 
 def test_a_finished_order_is_completed(shell: Shell, order_id: int) -> None:

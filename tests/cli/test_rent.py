@@ -105,7 +105,7 @@ def test_without_a_terminal_to_ask_on_nothing_is_bought(shell: Shell) -> None:
     done = shell.run(*WHATSAPP)
     assert done.code == 5
     assert done.err == (
-        "Rent a number for WhatsApp - Indonesia for at most $0.9231? Nobody there to ask: give --yes.\n"
+        "Rent a number for WhatsApp - Indonesia for at most $0.9231? No terminal to ask on: give --yes.\n"
     )
     asked = shell.type(*WHATSAPP, "--json", keys="y\n")
     assert asked.code == 5
@@ -130,7 +130,7 @@ def test_a_product_can_be_named_by_its_id(shell: Shell) -> None:
 def test_what_the_code_is_for_is_not_guessed(named: list[str], shell: Shell) -> None:
     done = shell.run("rent", "--yes", *named)
     assert done.code == 2
-    assert done.err == "error: Say what the code is for: --service NAME, or --product ID.\n"
+    assert done.err == "error: Name what the code is for: --service NAME, or --product ID.\n"
     assert shell.sandbox.balance == 1_000_000
 
 
@@ -174,7 +174,7 @@ def test_a_late_code_that_cannot_be_shown_can_be_looked_up(
         event(self, name, data, pairs)
 
     monkeypatch.setattr(Screen, "event", fail)
-    monkeypatch.setattr(stdio, "lost", always(1))
+    monkeypatch.setattr(stdio, "report_lost_output", always(1))
     happen["/orders/cancel"] = [lambda: shell.sandbox.deliver_sms(1001, code="123456")]
     done = shell.run(*WHATSAPP, "--yes", "--timeout", 0)
     assert done.code == 1
@@ -244,7 +244,7 @@ def test_an_order_that_somebody_else_ended_is_said_to_have_ended(
     happen["/orders/cancel"] = [lambda: shell.sandbox.advance(1200)]
     done = shell.run(*WHATSAPP, "--yes", "--timeout", 0)
     assert done.code == 4
-    assert done.err == "Order 1001 had ended already: `smscode order 1001` tells how.\n"
+    assert done.err == "Order 1001 had ended already: `smscode order 1001` shows how.\n"
 
 
 def test_a_refused_purchase_is_two_lines(shell: Shell, happen: dict[str, list[Any]]) -> None:
@@ -382,7 +382,7 @@ class TestInterrupts:
         done = shell.run(*WHATSAPP, "--yes")
         assert done.code == 130
         assert (
-            "Interrupted. `smscode order 1001` tells whether the number was given back. If not: " in done.err
+            "Interrupted. `smscode order 1001` shows whether the number was given back. If not: " in done.err
         )
 
     def test_before_buying_nothing_was_changed(self, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,7 +112,7 @@ def test_a_change_whose_end_cannot_be_shown_says_how_to_look_at_it(
         monkeypatch.setattr(sys, "stdout", Broken(other.fileno()))
         assert main(["finish", "1002", "--sandbox"]) == (141 if isinstance(error, BrokenPipeError) else 3)
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last == "It may have been carried out: `smscode order 1002` tells."
+    assert last == "It may have been carried out: `smscode order 1002` shows its state."
 
 
 @pytest.mark.parametrize("as_json", [[], ["--json"]])

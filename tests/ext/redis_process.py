@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import pytest
 
 from smscode import RateLimits
-from smscode._ratelimit.redis import RedisBudget
+from smscode._ratelimit.redis import RedisAccountLimits
 from smscode.core.ratelimit import shared
 from smscode.core.ratelimit.limiter import Lease, NoRoom
 from smscode.core.ratelimit.slots import RequestEnding
@@ -28,7 +28,12 @@ KEYS = f"smscode:{{account}}:{GROUP.value}:"
 
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let everything that takes seconds take less, so that it can be waited for."""
-    for name, seconds in (("LINGER", 0.1), ("_USE", 0.2), ("_FIRST_RETRY", 0.05), ("_LONGEST_RETRY", 0.2)):
+    for name, seconds in (
+        ("LINGER", 0.1),
+        ("_USE_WITHIN", 0.2),
+        ("_FIRST_RETRY", 0.05),
+        ("_LONGEST_RETRY", 0.2),
+    ):
         monkeypatch.setattr(shared, name, seconds)
 
 
@@ -63,14 +68,14 @@ class Process:
         self, url: Any, limit: int, *, window: float = 0.4, fallback: float = 0.5, longest: float = 0.2
     ):
         limits = RateLimits(balance=limit, window=window, redis=url, redis_fallback=fallback)
-        self.budget = RedisBudget("account", limits, url, longest, time.monotonic)
+        self.budget = RedisAccountLimits("account", limits, url, longest, time.monotonic)
         self.bucket = self.budget.buckets[GROUP]
         self.all.append(self)
 
     def close(self) -> None:
         """Go to Redis no more."""
         with self.budget.lock:
-            self.budget._leased.clear()
+            self.budget._shared.clear()
             self.budget._changed.notify()
 
     def ask(self, seconds: float = 1e6) -> Lease | NoRoom:
@@ -102,7 +107,7 @@ class Process:
             self.bucket.end(lease, time.monotonic(), ending)
 
     def saturate(self, stop: threading.Event, arrivals: list[float]) -> None:
-        """Use every slot that there is, for requests that take no time, until told to stop."""
+        """Use every slot that there is, for requests that take no time, until reported to stop."""
         while not stop.is_set():
             lease = self.ask()
             assert isinstance(lease, Lease)

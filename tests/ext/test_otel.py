@@ -147,7 +147,7 @@ def test_waits_and_pauses_are_written_on_the_call(seen: Seen) -> None:
     with Client(
         TOKEN, transport=answers, on_event=seen.hook, retry=RetryPolicy(base=0.01, cap=0.02)
     ) as sync_client:
-        sync_client._driver.runtime.chance = lambda: 1.0
+        sync_client._driver.runtime.random = lambda: 1.0
         sync_client.balance()
     names = [event.name for event in seen.spans[0].events]
     assert [name for name in names if name != "wait"] == ["pause", "retry", "retry"]

@@ -17,7 +17,7 @@ pytest.importorskip("redis")
 from smscode import Client, ConfigurationError, InvalidArgumentError, NetworkError, RateLimits, RetryPolicy
 from smscode._concurrency import LoopAffinity
 from smscode._ratelimit import registry
-from smscode._ratelimit.redis import RedisBudget
+from smscode._ratelimit.redis import RedisAccountLimits
 from smscode.core.ratelimit import shared
 from smscode.core.ratelimit.limiter import Lease, NoRoom
 from smscode.core.ratelimit.slots import RequestEnding
@@ -74,11 +74,11 @@ def test_who_did_not_get_all_is_remembered_until_it_asks_again(server: RedisServ
     process.get()
     process.ask()
     with redis.Redis.from_url(server.url) as connection:
-        until(lambda: connection.zcard(f"{KEYS}hungry") == 1)
-        [(_, until_then)] = connection.zrange(f"{KEYS}hungry", 0, 0, withscores=True)
+        until(lambda: connection.zcard(f"{KEYS}unsatisfied") == 1)
+        [(_, until_then)] = connection.zrange(f"{KEYS}unsatisfied", 0, 0, withscores=True)
         left = (until_then - float(connection.hget(f"{KEYS}state", "time"))) / 1000
     assert isinstance(process.bucket, shared.SharedGroupLimiter)
-    assert left > shared._POLL * process.bucket._leased.pace
+    assert left > shared._POLL * process.bucket._shared.visit_interval
 
 
 def test_a_redis_that_is_away_leaves_a_share_and_comes_back(
@@ -98,8 +98,8 @@ def test_a_redis_that_is_away_leaves_a_share_and_comes_back(
     assert [record.getMessage() for record in caplog.records] == [
         "Redis cannot be reached (ConnectionError): until it can, this process sends at most 0.5 of each "
         "rate limit by itself (redis_fallback), beside what processes that do reach Redis send.",
-        "Redis lost what it knew, or another server took over. Until requests from before no longer count, "
-        "in 1 s, this process sends no more than it did then, and no more than its fallback share.",
+        "Redis lost its data, or another server took over. For 1 s, until no earlier request counts any "
+        "more, this process sends no more than it did before, and no more than its fallback share.",
     ]
     for lease in (*leases, third):
         process.end(lease, RequestEnding.UNSENT)
@@ -112,9 +112,9 @@ def test_a_redis_that_lost_its_memory_is_told_what_is_in_use(server: RedisServer
     process.get()
     server.stop()
     process.ask()
-    until(lambda: process.budget._away)
+    until(lambda: process.budget._unreachable)
     server.start()
-    until(lambda: not process.budget._away)
+    until(lambda: not process.budget._unreachable)
     assert used(server) >= 2
 
 
@@ -122,11 +122,11 @@ def test_a_redis_that_threw_slots_away_gives_nobody_more_than_his_share(server: 
     one, other = Process(server.url, 4), Process(server.url, 4)
     for process in (one, one, other, other):
         process.get()
-    until(lambda: one.bucket._leased._held is not None)  # type: ignore[attr-defined]  # leased slots have it
+    until(lambda: one.bucket._shared._held_when_settled is not None)  # type: ignore[attr-defined]  # leased slots have it
     with redis.Redis.from_url(server.url) as connection:
         connection.delete(f"{KEYS}slots")  # as when its memory is full
     waiting = [one.ask(), other.ask()]
-    until(lambda: used(server) == 4)  # each has told what it uses
+    until(lambda: used(server) == 4)  # each has reported what it uses
     assert not any(lease.granted for lease in waiting if isinstance(lease, Lease))
 
 
@@ -135,14 +135,14 @@ def test_whatever_goes_wrong_with_redis_calls_go_on(
 ) -> None:
     process = Process(server.url, 4, fallback=0.5)
 
-    def broken(bucket: object, trip: object) -> object:
+    def broken(bucket: object, visit: object) -> object:
         raise ZeroDivisionError
 
     with monkeypatch.context() as patched:
         patched.setattr(process.budget, "_ask", broken)
         lease = process.get()
     until(lambda: "Redis cannot be reached (ZeroDivisionError)" in caplog.text)
-    until(lambda: not process.budget._away)
+    until(lambda: not process.budget._unreachable)
     process.end(lease, RequestEnding.UNSENT)
 
 
@@ -161,7 +161,7 @@ def test_without_threads_there_is_a_share(
     assert "Redis cannot be reached (RuntimeError)" in caplog.text
     assert isinstance(leases[0], Lease)
     process.end(leases[0], RequestEnding.UNSENT)
-    until(lambda: not process.budget._away)
+    until(lambda: not process.budget._unreachable)
 
 
 def test_only_the_thread_that_is_the_budgets_goes_to_redis(server: RedisServer) -> None:
@@ -179,7 +179,7 @@ def test_a_budget_that_begins_anew_has_another_name(server: RedisServer) -> None
     until(lambda: not process.budget._working)
     name = process.budget._holder
     with process.budget.lock:
-        process.budget.begin_anew()
+        process.budget.reset_after_fork()
     process.bucket = process.budget.buckets[GROUP]
     assert process.budget._holder != name
     process.get()
@@ -191,14 +191,14 @@ def test_a_budget_that_begins_anew_has_another_name(server: RedisServer) -> None
 def test_a_forked_process_has_a_name_and_a_thread_of_its_own(server: RedisServer) -> None:
     limits = RateLimits(balance=4, redis=server.url, redis_fallback=1.0)
 
-    def ask(budget: RedisBudget) -> None:
+    def ask(budget: RedisAccountLimits) -> None:
         with budget.lock:
             assert isinstance(budget.buckets[GROUP].ask(time.monotonic(), 1e9), Lease)
         until(lambda: not budget.buckets[GROUP].waiting)
 
     home = LoopAffinity()
-    budget = registry.budget_of("account", None, home, limits, 20.0, time.monotonic)
-    assert isinstance(budget, RedisBudget)
+    budget = registry.account_limits("account", None, home, limits, 20.0, time.monotonic)
+    assert isinstance(budget, RedisAccountLimits)
     ask(budget)
     child = os.fork()
     if child == 0:  # pragma: no cover
@@ -217,7 +217,7 @@ def test_a_pause_holds_up_other_processes(server: RedisServer) -> None:
     refused = one.get()
     with one.budget.lock:
         one.bucket.pause(refused, time.monotonic(), 500.0)
-    until(lambda: not one.budget._working or one.bucket._leased._pause_until is None)  # type: ignore[attr-defined]
+    until(lambda: not one.budget._working or one.bucket._shared._pause_until is None)  # type: ignore[attr-defined]
 
     def learns() -> bool:
         found = other.ask(1.0)  # it learns of it when it goes to Redis the next time
@@ -249,10 +249,10 @@ def test_clients_of_one_account_share_what_they_lease(server: RedisServer) -> No
         Client("token", base_url="http://127.0.0.1:1", rate_limits=limits, retry=ONCE) as one,
         Client("token", base_url="http://127.0.0.1:1", rate_limits=limits, retry=ONCE) as same,
     ):
-        budget = registry.budget_of(
-            one._settings.account, None, one._driver._home, limits, 1.0, time.monotonic
+        budget = registry.account_limits(
+            one._settings.account, None, one._driver._affinity, limits, 1.0, time.monotonic
         )
-        assert isinstance(budget, RedisBudget)
+        assert isinstance(budget, RedisAccountLimits)
         for client in (one, same):
             with pytest.raises(NetworkError):
                 client.balance()

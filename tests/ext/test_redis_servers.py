@@ -38,11 +38,11 @@ def shares(where: object, *, also: object = None) -> None:
     """Check that two processes have one limit, through whatever it is."""
     one, other = Process(where, LIMIT), Process(also or where, LIMIT)
     held = [(process, process.get()) for process in (one, one, other, other)]
-    assert not one.budget._away
-    assert not other.budget._away
+    assert not one.budget._unreachable
+    assert not other.budget._unreachable
     late = one.ask()
     assert isinstance(late, Lease)
-    until(lambda: one.bucket._leased._next_at > 0)  # type: ignore[attr-defined]  # a leased one has it
+    until(lambda: one.bucket._shared._next_at > 0)  # type: ignore[attr-defined]  # a leased one has it
     assert not late.granted
     for process, lease in (*held, (one, late)):
         process.end(lease, RequestEnding.UNSENT)

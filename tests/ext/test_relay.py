@@ -229,8 +229,8 @@ async def test_an_outage_is_told_once_and_ends_by_itself(
                 await anyio.sleep(0.001)
         await anyio.sleep(0.1)  # some attempts
         assert sorted(message.partition(" through")[0] for message in caplog.messages) == [
-            "Hearing of webhooks",
             "Passing webhooks on",
+            "Receiving webhooks",
         ]
         assert all("polls end the waits" in message for message in caplog.messages)
         redis.start()
@@ -240,8 +240,8 @@ async def test_an_outage_is_told_once_and_ends_by_itself(
         await receiver.notify(otp(7))
         await here.until(1)
     assert sorted(caplog.messages[2:]) == [
-        "Hearing of webhooks through Redis works again.",
         "Passing webhooks on through Redis works again.",
+        "Receiving webhooks through Redis works again.",
     ]
     assert [getattr(event, "order_id", 0) for event in here.events] == [7]
     await here.client.aclose()
@@ -288,7 +288,7 @@ async def test_whatever_ends_the_listening_it_begins_anew_and_says_so_once(
     lost = [message for message in caplog.messages if " fails " in message]
     again = [message for message in caplog.messages if message.endswith("works again.")]
     assert 1 <= len(lost) == len(again) <= 2, "once for each of the two that listen"
-    assert all(message.startswith(f"Hearing of webhooks through Redis fails ({name})") for message in lost)
+    assert all(message.startswith(f"Receiving webhooks through Redis fails ({name})") for message in lost)
     assert "canary" not in caplog.text
 
 
@@ -339,7 +339,7 @@ async def test_a_client_that_cannot_be_told_keeps_no_other_from_it(
         await relay.notify(otp(1))
         await other.notify(otp(2))
         await here.until(3)
-    assert "A client cannot be told of a webhook (RuntimeError)." in caplog.messages
+    assert "A client cannot be notified of a webhook (RuntimeError)." in caplog.messages
     assert CODE not in caplog.text
     for waiter in (broken, here):
         await waiter.client.aclose()
@@ -406,7 +406,7 @@ async def test_a_connection_that_died_in_silence_is_noticed(
         with anyio.fail_after(10):
             while not caplog.messages:
                 await anyio.sleep(0.001)
-    assert caplog.messages[0].startswith("Hearing of webhooks through Redis fails (TimeoutError)")
+    assert caplog.messages[0].startswith("Receiving webhooks through Redis fails (TimeoutError)")
     await here.client.aclose()
 
 

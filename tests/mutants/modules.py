@@ -120,6 +120,7 @@ TESTS: Mapping[str, Sequence[str]] = {
     "smscode/_journal/rows.py": _JOURNAL,
     "smscode/_journal/store.py": (*_JOURNAL[:2], *_FILE),
     "smscode/_journal/thread.py": (*_JOURNAL[:2], *_FILE, "tests/test_journal_interrupts.py"),
+    "smscode/_journal/write_loop.py": (*_JOURNAL[:2], *_FILE, "tests/test_journal_interrupts.py"),
     "smscode/_journal/writes.py": (*_JOURNAL[:2], *_FILE, "tests/test_journal_interrupts.py"),
     "smscode/_async/purchases.py": (
         *("tests/_async/test_purchases.py", "tests/_async/test_bulk.py", "tests/test_journal.py"),

@@ -169,7 +169,7 @@ class GroupLimiter:
             return self._no_room(now, ready)
         self._queue(lease)[lease] = None
         self._pump(now)
-        self._slots.kick()
+        self._slots.request_more()
         return lease
 
     def look(self, lease: Lease, now: float) -> float | NoRoom:

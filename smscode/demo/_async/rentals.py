@@ -1,4 +1,4 @@
-"""What the demonstration does with a client: rent, wait and finish, all numbers at once."""
+"""The calls of the demo: rent, wait and finish, all numbers at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ...errors import SmscodeError
 from ...models import OrderStatus, Product
 from ..report import DemoProgress, Rental, Rentals, choose
 
-_PATIENCE = 60.0
+_PATIENCE = 60.0  # seconds to wait for a code
 
 
 async def rent_all(client: AsyncClient, progress: DemoProgress) -> Rentals:

@@ -1,6 +1,6 @@
 # Generated from smscode/demo/_async/rentals.py by `nox -s generate`: change that file, not this one.
 
-"""What the demonstration does with a client: rent, wait and finish, all numbers at once."""
+"""The calls of the demo: rent, wait and finish, all numbers at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...errors import SmscodeError
 from ...models import OrderStatus, Product
 from ..report import DemoProgress, Rental, Rentals, choose
 
-_PATIENCE = 60.0
+_PATIENCE = 60.0  # seconds to wait for a code
 
 
 def rent_all(client: Client, progress: DemoProgress) -> Rentals:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from smscode.core.ratelimit.limiter import Lease, NoRoom
-from smscode.core.ratelimit.shared import Grant, LeaseTerms, SharedGroupLimiter, SharedSlots, Trip
+from smscode.core.ratelimit.shared import Grant, LeaseTerms, SharedGroupLimiter, SharedSlots, Visit
 from smscode.core.ratelimit.slots import RequestEnding
 
 WINDOW, LONGEST = 60.0, 20.0
@@ -35,7 +35,7 @@ class Store:
     server: str = "first"
     offset: float = 0.0
     slots: dict[tuple[str, int], float] = field(factory=dict[tuple[str, int], float])
-    hungry: set[str] = field(factory=set[str])
+    unsatisfied: set[str] = field(factory=set[str])
     paused_until: float = 0.0
     time: float = 0.0
     host: float = 0.0
@@ -45,46 +45,46 @@ class Store:
     turn: str = ""
     empty: bool = True
 
-    def visit(self, holder: str, trip: Trip, now: float) -> Grant:
+    def visit(self, holder: str, visit: Visit, now: float) -> Grant:
         host = now + self.offset
         if self.since is None:
             self.since, self.host, self.wall, self.last_server = self.time, host, now, self.server
         doubt = self.server != self.last_server
-        own = now - self.wall if trip.time is None else trip.time - self.time
+        own = now - self.wall if visit.time is None else visit.time - self.time
         ticks = host - self.host
         known = not doubt and ticks >= 0
-        if trip.time is not None and trip.turn == self.turn:
+        if visit.time is not None and visit.turn == self.turn:
             passed = own
         else:
-            if trip.time is not None:
+            if visit.time is not None:
                 ticks = ticks if known else 0.0
                 passed, doubt = min(own, ticks), doubt or abs(own - ticks) > 5.0
             elif known and abs(own - ticks) <= 5.0:
                 passed = ticks
             else:
                 passed = min(own, ticks) if known else own
-            if trip.time is None or own - passed > 0.05:
+            if visit.time is None or own - passed > 0.05:
                 self.turn = f"{holder}:{host}"
         self.time += max(passed, 0.0)
         if doubt:
             self.since, self.empty = self.time, False
         self.host, self.wall, self.last_server = host, now, self.server
-        for number, left in trip.free:
+        for number, left in visit.free:
             self.slots[holder, number] = self.time + left
         self.slots = {slot: until for slot, until in self.slots.items() if until > self.time}
-        if trip.pause:
-            self.paused_until = max(self.paused_until, self.time + trip.pause)
-        settled = self.since + trip.hold
-        allowed = trip.fallback if self.empty else trip.kept
-        most = trip.want if self.time >= settled else min(trip.want, max(allowed - trip.own, 0))
-        free = max(min(trip.limit, self.limit) - len(self.slots), 0)
-        share = math.ceil(free / (len(self.hungry - {holder}) + 1))
+        if visit.pause:
+            self.paused_until = max(self.paused_until, self.time + visit.pause)
+        settled = self.since + visit.hold
+        allowed = visit.fallback if self.empty else visit.kept
+        most = visit.want if self.time >= settled else min(visit.want, max(allowed - visit.own, 0))
+        free = max(min(visit.limit, self.limit) - len(self.slots), 0)
+        share = math.ceil(free / (len(self.unsatisfied - {holder}) + 1))
         granted = 0 if self.time < self.paused_until else min(most, share)
-        for number in range(trip.start, trip.start + granted):
-            self.slots[holder, number] = self.time + trip.hold
-        (self.hungry.add if granted < trip.want else self.hungry.discard)(holder)
+        for number in range(visit.start, visit.start + granted):
+            self.slots[holder, number] = self.time + visit.hold
+        (self.unsatisfied.add if granted < visit.want else self.unsatisfied.discard)(holder)
         wait = 0.0
-        if granted < trip.want:
+        if granted < visit.want:
             first = min(self.slots.values(), default=self.time)
             wait = (first if free <= granted else settled) - self.time
         paused = max(self.paused_until - self.time, 0.0)
@@ -105,13 +105,13 @@ class Process:
     def ask(self, now: float, deadline: float = FOREVER) -> Lease | NoRoom:
         return self.bucket.ask(now, deadline)
 
-    def visit(self, store: Store | None, now: float) -> Trip:
-        trip = self.bucket.trip(now)
+    def visit(self, store: Store | None, now: float) -> Visit:
+        visit = self.bucket.prepare_visit(now)
         if store is None:
-            self.bucket.failed(trip, now)
+            self.bucket.failed(visit, now)
         else:
-            self.bucket.landed(trip, store.visit(self.name, trip, now), now, now)
-        return trip
+            self.bucket.apply_grant(visit, store.visit(self.name, visit, now), now, now)
+        return visit
 
 
 def waiting(process: Process, now: float = 0.0) -> Lease:
@@ -156,8 +156,10 @@ def test_what_ended_is_told_together_and_not_late() -> None:
     process.visit(store, 0.0)
     process.slots._batch = 8
     process.bucket.end(lease, 5.0, RequestEnding.ANSWERED)
-    assert process.slots._untold_since == 5.0
-    assert min(process.slots._untold_since + 1.0, process.slots._next_at) <= (process.bucket.due(5.0) or 0.0)
+    assert process.slots._unreported_since == 5.0
+    assert min(process.slots._unreported_since + 1.0, process.slots._next_at) <= (
+        process.bucket.due(5.0) or 0.0
+    )
     process.visit(store, 6.0)
     assert max(store.slots.values()) >= 5.0 + PERIOD
     assert (("a", 0), 5.0 + PERIOD) in store.slots.items()
@@ -177,7 +179,7 @@ def test_a_request_that_takes_long_stays_known() -> None:
 
 def test_what_is_free_is_divided_among_the_hungry() -> None:
     store = settled_store(9)
-    store.hungry = {"b", "c"}
+    store.unsatisfied = {"b", "c"}
     process = Process("a", 9)
     leases = [waiting(process) for _ in range(9)]
     process.visit(store, 0.0)
@@ -230,7 +232,7 @@ def test_a_request_that_is_on_its_way_elsewhere_counts_as_one_that_ends_now() ->
 
 def test_a_batch_that_is_used_up_is_replaced_before_it_is_missed() -> None:
     _, process = supplied()
-    left, kicks = len(process.slots._pool), process.kicks
+    left, kicks = len(process.slots._unused), process.kicks
     for _ in range(left - 1):
         waiting(process)
     assert process.kicks == kicks
@@ -249,7 +251,7 @@ def test_single_slots_are_not_asked_for_ahead() -> None:
 def test_what_fills_a_batch_is_told_at_once_and_less_after_a_second() -> None:
     store, process = settled_store(200), Process("a", 200)
     leases = [waiting(process) for _ in range(4)]
-    while not process.slots._pool:
+    while not process.slots._unused:
         process.visit(store, 0.0)
     for lease in leases[:3]:
         process.bucket.end(lease, 0.0, RequestEnding.ANSWERED)
@@ -261,9 +263,9 @@ def test_what_fills_a_batch_is_told_at_once_and_less_after_a_second() -> None:
 def test_what_ended_first_is_told_a_second_later_whatever_ends_meanwhile() -> None:
     store, process = settled_store(200), Process("a", 200)
     leases = [waiting(process) for _ in range(4)]
-    while not process.slots._pool:
+    while not process.slots._unused:
         process.visit(store, 0.0)
-    leases += [waiting(process) for _ in range(len(process.slots._pool))]
+    leases += [waiting(process) for _ in range(len(process.slots._unused))]
     store.slots.update({("b", number): 1000.0 for number in range(200)})
     waiting(process)
     process.visit(store, 0.0)
@@ -298,7 +300,7 @@ def test_a_pause_holds_up_what_was_already_leased() -> None:
     waiting(process)
     for _ in range(3):
         process.visit(store, 0.0)
-    assert process.slots._pool
+    assert process.slots._unused
     process.bucket.pause(None, 0.0, 0.5)
     late = waiting(process)
     assert process.bucket.look(late, 0.0) == 0.5
@@ -370,7 +372,7 @@ def test_a_store_that_goes_away_leaves_what_is_in_use_and_takes_back_the_batch()
     for _ in range(3):
         process.visit(store, 0.0)
     process.visit(None, 0.5)
-    assert not process.slots._pool
+    assert not process.slots._unused
     assert waiting(process, 0.5).granted
     process.visit(store, 1.0)
     assert len(store.slots) == 2
@@ -410,7 +412,7 @@ def test_an_outage_of_any_length_takes_no_more_memory() -> None:
         process.visit(None, now)
         lease = waiting(process, now)
         process.bucket.end(lease, now, RequestEnding.ANSWERED)
-        most = max(most, len(process.slots._untold))
+        most = max(most, len(process.slots._unreported))
     assert most <= 2 * (process.slots.hold + PERIOD) / 5.0 + 10
 
 
@@ -418,12 +420,12 @@ def test_what_was_granted_while_the_answer_was_lost_is_given_back() -> None:
     store, process = settled_store(), Process("a", 9)
     for _ in range(5):
         waiting(process)
-    trip = process.bucket.trip(0.0)
-    store.visit("a", trip, 0.0)
-    process.bucket.failed(trip, 0.5)
+    visit = process.bucket.prepare_visit(0.0)
+    store.visit("a", visit, 0.0)
+    process.bucket.failed(visit, 0.5)
     assert len(store.slots) == 5
     process.visit(store, 1.0)
-    assert len(store.slots) == len(process.slots._out) == 3  # its share, which it used by itself
+    assert len(store.slots) == len(process.slots._in_use) == 3  # its share, which it used by itself
 
 
 def test_the_longest_pause_of_all_holds() -> None:
@@ -458,7 +460,7 @@ def known(store: Store, *names: str, fallback: float = 1 / 3) -> list[Process]:
     processes = [Process(name, store.limit, fallback) for name in names]
     for process in processes:
         process.visit(store, 0.0)
-        assert process.bucket.sure
+        assert process.bucket.settled
     return processes
 
 
@@ -516,9 +518,9 @@ def test_the_time_of_a_store_that_nobody_visited_is_right_at_the_first_visit() -
 
 def test_a_slow_answer_lets_no_later_visit_claim_more_time_than_has_passed() -> None:
     store, process = settled_store(), Process("a", 9)
-    trip = process.bucket.trip(10.0)
-    process.bucket.landed(trip, store.visit("a", trip, 10.4), 10.0, 10.5)
-    claimed = process.bucket.trip(20.0).time
+    visit = process.bucket.prepare_visit(10.0)
+    process.bucket.apply_grant(visit, store.visit("a", visit, 10.4), 10.0, 10.5)
+    claimed = process.bucket.prepare_visit(20.0).time
     assert claimed == pytest.approx(store.time + 9.5)
 
 
@@ -533,7 +535,7 @@ def test_after_a_takeover_a_process_has_no_more_than_it_had_and_a_new_one_nothin
         late = waiting(process, 1.0)
         process.visit(replica, 1.0)
         assert not late.granted
-        assert not process.bucket.sure
+        assert not process.bucket.settled
     newcomer = Process("c", 9)
     new = waiting(newcomer, 1.0)
     newcomer.visit(replica, 1.0)
@@ -547,8 +549,8 @@ def test_after_a_takeover_a_process_has_no_more_than_it_had_and_a_new_one_nothin
     now = 2.0 + one.slots.hold
     for process in (one, other, newcomer):
         process.visit(replica, now)
-    assert other.bucket.sure
-    assert other.bucket.trip(now).want == 0
+    assert other.bucket.settled
+    assert other.bucket.prepare_visit(now).want == 0
     assert not other.bucket.waiting
 
 
@@ -664,7 +666,7 @@ class Fleet(RuleBasedStateMachine):
 
     def forgets(self, process: Process) -> bool:
         """Return True if nobody can know what a killed process sent: it used its fallback by itself."""
-        return process.slots._away
+        return process.slots._unreachable
 
     def may_begin(self) -> bool:
         """Return True if a process may come that never met the store."""
@@ -801,32 +803,32 @@ def supplied() -> tuple[Store, Process]:
     for _ in range(4):
         waiting(process)
         process.visit(store, 0.0)
-    assert len(process.slots._pool) > 2
+    assert len(process.slots._unused) > 2
     return store, process
 
 
 def test_a_slot_that_an_interrupted_call_did_not_get_is_told_to_the_store_later() -> None:
     store, process = supplied()
     holders, process.slots.holders = process.slots.holders, Interrupted(process.slots.holders)
-    (number, *_) = process.slots._pool
+    (number, *_) = process.slots._unused
     with pytest.raises(KeyboardInterrupt):
         waiting(process)
     process.slots.holders = holders
-    assert number in process.slots._out
-    before = len(process.slots._pool)
+    assert number in process.slots._in_use
+    before = len(process.slots._unused)
     assert process.slots.free(0.0, 200) == before - 1, "nobody else gets it"
-    trip = process.visit(store, process.slots._stale + 1.0)
-    assert (number, 0.0) in trip.free
-    assert number not in process.slots._out
+    visit = process.visit(store, process.slots._renew_after + 1.0)
+    assert (number, 0.0) in visit.free
+    assert number not in process.slots._in_use
 
 
 def test_a_slot_in_use_is_given_to_no_other_call_after_an_interrupt() -> None:
     """The call was interrupted when it had the slot, before that was off the list of unused ones."""
     _, process = supplied()
-    (number, *_) = process.slots._pool
+    (number, *_) = process.slots._unused
     lease = waiting(process)
-    process.slots._pool = {number: 1.0, **process.slots._pool}
+    process.slots._unused = {number: 1.0, **process.slots._unused}
     assert process.slots.holders[lease] == number
     other = waiting(process)
     assert process.slots.holders[other] not in (number, None)
-    assert number not in process.slots._pool
+    assert number not in process.slots._unused
