@@ -88,7 +88,7 @@ def tests_min(session: nox.Session) -> None:
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """Let a server that fails in every way try the clients; --short for less of it."""
+    """Run the clients against a server that fails in every way; --short for less of it."""
     session.install("-e", ".[test]")
     session.run("python", "-m", "tests.faults.run", *session.posargs)
 
@@ -123,7 +123,7 @@ def invariants(session: nox.Session) -> None:
 
 
 def vendor_python(session: nox.Session) -> str:
-    """Install the vendor's own SDK and give its Python.
+    """Install the vendor's own SDK and return its Python.
 
     Its import name is the same as this package's, so it lives in an environment of its own.
     """
@@ -143,7 +143,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def contract(session: nox.Session) -> None:
-    """Let Schemathesis try the sandbox by its own OpenAPI document; --long for ten times as much."""
+    """Check the sandbox against its own OpenAPI document with Schemathesis; --long for ten times as much."""
     session.install("-e", ".[contract]")
     session.run("python", "-m", "tests.contract.run", *session.posargs)
 
@@ -158,7 +158,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def vendor(session: nox.Session) -> None:
-    """Let the vendor's own SDK use the served sandbox; only the sandbox's process has this package."""
+    """Run the vendor's own SDK against the served sandbox; only the sandbox's process has this package."""
     session.install("-e", ".[sandbox]")
     python = vendor_python(session)
     for version in ("v1", "v2"):

@@ -15,7 +15,7 @@ EVERYWHERE = ("as_json", "sandbox", "api_version", "help")  # the page tells of 
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """Put the commands where a page wants them; MkDocs calls this for each page."""
+    """Replace a page's placeholder by the list of commands; MkDocs calls this for each page."""
     return markdown.replace(MARK, "\n".join(commands())) if MARK in markdown else markdown
 
 

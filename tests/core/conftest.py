@@ -1,4 +1,4 @@
-"""Lets Hypothesis try the same examples in every run, however slow the machine is."""
+"""Hypothesis tries the same examples in every run, however slow the machine is."""
 
 from __future__ import annotations
 

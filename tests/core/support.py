@@ -86,7 +86,7 @@ def samples(*kinds: str) -> list[Sample]:
 
 
 def sample_id(value: object) -> str | None:
-    """Name a test case by its sample."""
+    """Return a test case's name, that of its sample."""
     return f"{value.version} {value.name}" if isinstance(value, Sample) else None
 
 
@@ -132,7 +132,7 @@ def read(operation: str, response: Response, version: ApiVersion = "v2") -> Answ
 
 
 def error_of(operation: str, response: Response, version: ApiVersion = "v2") -> SmscodeError:
-    """Read a response that is no result, and give its error."""
+    """Read a response that is no result, and return its error."""
     with pytest.raises(SmscodeError) as caught:
         read(operation, response, version)
     return caught.value

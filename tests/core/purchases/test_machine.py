@@ -110,7 +110,7 @@ class Purchases(RuleBasedStateMachine):
         self.call = None
 
     def end(self, call: Call, kind: str, outcome: str) -> None:
-        """Do what a call does at an error, and tell its caller."""
+        """Do what a call does at an error, and raise it."""
         purchase = call.purchase
         assert purchase is not None
         row = row_after(kind, outcome)  # type: ignore[arg-type]  # an outcome
@@ -274,7 +274,7 @@ class Purchases(RuleBasedStateMachine):
 
     @rule(times=st.integers(1, 5))
     def arrive_late(self, times: int) -> None:
-        """Let some of what is on its way arrive just before it cannot any more."""
+        """Deliver some of what is on its way just before it cannot arrive any more."""
         for _ in range(min(times, len(self.service.on_the_way))):
             self.arrive()
 

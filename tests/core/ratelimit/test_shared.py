@@ -463,7 +463,7 @@ def known(store: Store, *names: str, fallback: float = 1 / 3) -> list[Process]:
 
 
 def full(process: Process, store: Store, now: float = 0.0) -> list[Lease]:
-    """Let a process have all slots."""
+    """Take all slots for one process."""
     leases = [waiting(process, now) for _ in range(store.limit)]
     process.visit(store, now)
     assert all(lease.granted for lease in leases)
@@ -663,7 +663,7 @@ class Fleet(RuleBasedStateMachine):
         self.collect(process)
 
     def forgets(self, process: Process) -> bool:
-        """Return True if nobody can know what a killed process sent: it used its fallback by itself."""
+        """Return True if no process can know what a killed one sent: it used its fallback by itself."""
         return process.slots._away
 
     def may_begin(self) -> bool:
@@ -721,7 +721,7 @@ class Fleet(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 7.0, 30.0, 61.0, 200.0]))
     def pass_time(self, seconds: float) -> None:
-        """Let time pass, while every process goes to the store when it is due to."""
+        """Advance time; each process goes to the store when it is due."""
         until = self.now + seconds
         while self.now < until:
             dues = [process.bucket.due(self.now) for process in self.processes]
@@ -741,7 +741,7 @@ class Fleet(RuleBasedStateMachine):
         assert self.counted() <= self.LIMIT
 
     def teardown(self) -> None:
-        """See that sends go on once nothing more happens."""
+        """Check that sends go on once nothing more happens."""
         self.reachable = True
         self.cut_off.clear()
         process = self.processes[0]

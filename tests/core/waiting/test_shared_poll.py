@@ -40,7 +40,7 @@ class Flag:
 
 
 class One(SmsWait):
-    """A watch, and whoever waits for it alone."""
+    """A watch, and the one waiter for it."""
 
     def __init__(self, order_id: int, **options: Any) -> None:
         super().__init__(order_id, **options)
@@ -579,7 +579,7 @@ class Waiting(RuleBasedStateMachine):
     @precondition(lambda self: self.ready())
     @rule(data=st.data())
     def step(self, data: st.DataObject) -> None:
-        """Let one that is awake go on as far as it can without waiting."""
+        """Run a waiter that is awake as far as it goes without waiting."""
         waiter = data.draw(st.sampled_from(self.ready()))
         self.asleep.discard(waiter)
         if waiter.ended:  # its reads end with the wait, of which there is another one after the result
