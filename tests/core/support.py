@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from smscode.core.decoding.converter import ApiVersion
 E = TypeVar("E")
 T = TypeVar("T")
 
+RUNS = int(os.environ.get("SMSCODE_CORE_RUNS", "1"))  # times as many examples: ``nox -s invariants``
 KEY = "key-1"
 REQUEST_ID = "req-7f3a"
 VERSIONS: tuple[ApiVersion, ...] = ("v1", "v2")

@@ -14,6 +14,8 @@ from smscode.core.ratelimit.limiter import GroupLimiter, Lease, NoRoom
 from smscode.core.ratelimit.slots import RequestEnding, SlotWindow
 from smscode.errors import RateLimitError
 
+from ..support import RUNS
+
 FOREVER = float("inf")
 PERIOD = 60.25  # a window, and a little for clocks that run at different rates
 LINGER = 10.0  # seconds for which a request that was given up may still be on its way
@@ -613,7 +615,7 @@ class Queue(RuleBasedStateMachine):
 
 
 TestQueue = Queue.TestCase
-TestQueue.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestQueue.settings = settings(max_examples=75 * RUNS, stateful_step_count=40, deadline=None)
 
 
 # -- interrupts ------------------------------------------------------------------------------------

@@ -18,6 +18,8 @@ from smscode.core.ratelimit.limiter import Lease, NoRoom
 from smscode.core.ratelimit.shared import Grant, LeaseTerms, SharedGroupLimiter, SharedSlots, Trip
 from smscode.core.ratelimit.slots import RequestEnding
 
+from ..support import RUNS
+
 WINDOW, LONGEST = 60.0, 20.0
 PERIOD = 60.25  # clocks may run at slightly different rates
 LINGER = 10.0  # seconds for which a request that was given up may still be on its way
@@ -780,9 +782,9 @@ class Chaos(Fleet):
 
 
 TestFleet = Fleet.TestCase
-TestFleet.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+TestFleet.settings = settings(max_examples=50 * RUNS, stateful_step_count=50, deadline=None)
 TestChaos = Chaos.TestCase
-TestChaos.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+TestChaos.settings = settings(max_examples=50 * RUNS, stateful_step_count=50, deadline=None)
 
 
 # -- interrupts ------------------------------------------------------------------------------------

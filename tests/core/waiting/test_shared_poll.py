@@ -25,7 +25,7 @@ from smscode.core.waiting.shared_poll import READS_AT_ONCE, SharedPoll, Waiter
 from smscode.core.waiting.sms_wait import SmsWait
 from smscode.webhooks import OrderCompleted, OrderExpired, OtpReceived
 
-from ..support import NULLABLE, WHEN, order_event
+from ..support import NULLABLE, RUNS, WHEN, order_event
 from ..support import active_order as active
 
 
@@ -726,7 +726,7 @@ class Waiting(RuleBasedStateMachine):
 
 
 TestWaiting = Waiting.TestCase
-TestWaiting.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestWaiting.settings = settings(max_examples=75 * RUNS, stateful_step_count=40, deadline=None)
 
 
 # -- interrupts ------------------------------------------------------------------------------------
