@@ -90,7 +90,7 @@ async def watch(
         server.close()
     client: Any = redis.Redis  # its types are not complete
     with client.from_url(visited or redis_url) as connection:
-        visits: int = connection.info("commandstats")["cmdstat_evalsha"]["calls"]
+        visits: int = connection.info("commandstats").get("cmdstat_evalsha", {}).get("calls", 0)
     # From one request to the one as many limits later: a part of a cycle would make it look better or worse.
     cycles = (len(seen) - 1) // limit
     took = seen[cycles * limit] - seen[0]

@@ -36,11 +36,6 @@ async def iterate(client: AsyncClient) -> int:
     return await count(client.catalog.iter_products())
 
 
-async def prefetch(client: AsyncClient) -> int:
-    async with client.catalog.prefetch_products() as products:
-        return await count(products)
-
-
 async def one_page(client: AsyncClient) -> int:
     return len(await client.catalog.products(limit=10_000))
 
@@ -93,10 +88,9 @@ class Walked:
 
 async def measured(version: ApiVersion, url: str, rounds: int) -> Walked:
     """Walk several times."""
-    walks: dict[str, Walk] = {"iter_products": iterate, "prefetch_products": prefetch}
+    walks: dict[str, Walk] = {"iter_products": iterate}
     async with AsyncClient("benchmark-token", base_url=url, api_version=version) as client:
-        expected = await iterate(client)
-        assert await prefetch(client) == expected
+        await iterate(client)
         holds = {
             name: [await longest_hold(client, walk) for _ in range(rounds)] for name, walk in walks.items()
         }
@@ -135,7 +129,7 @@ def run(setup: Setup) -> Iterator[Figure]:
         yield Figure(
             f"longest hold of the loop, {what}, {name}", max(holds.values()), longest, unit="ms", parts=parts
         )
-    for walk, most in (("iter_products", 1.3), ("prefetch_products", None)):
+    for walk, most in (("iter_products", 1.3),):
         ratio = max(walks.memory[walk] / walks.memory["one page"] for walks in walked.values())
         parts = {
             name: f"{walks.memory[walk] / 1e6:.1f} MB / {walks.memory['one page'] / 1e6:.1f} MB"

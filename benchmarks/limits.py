@@ -14,7 +14,7 @@ from smscode import RateLimits
 from smscode._async.rate_limiter import AsyncRateLimiter
 from smscode._concurrency import AsyncCaller, AsyncRuntime
 from smscode._ratelimit.budget import AccountLimits
-from smscode.core.flow import Acquire
+from smscode.core.effects import Acquire
 from smscode.core.ratelimit.limiter import GroupLimiter, Lease
 from smscode.core.ratelimit.slots import RequestEnding, SlotWindow
 from smscode.models import EndpointGroup

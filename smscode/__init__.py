@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from ._sync.rental import Rental
     from ._sync.webhook import Webhook
     from .core.api.call import Answer, Call
+    from .core.order_endings import Released
     from .core.purchases.bulk import BulkResult
     from .core.purchases.intents import OrderIntent
     from .core.purchases.states import Recovered
     from .core.ratelimit.options import RateLimits
-    from .core.release import Released
     from .core.retry import RetryPolicy
     from .core.timeouts import Timeouts
     from .core.waiting.sms_wait import OtpOutcome
@@ -199,7 +199,7 @@ _HOMES = {
         "to_json",
     ),
     "core.purchases.states": ("Recovered",),
-    "core.release": ("Released",),
+    "core.order_endings": ("Released",),
     "core.retry": ("RetryPolicy",),
     "core.timeouts": ("Timeouts",),
     "core.api.call": (

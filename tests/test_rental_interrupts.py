@@ -25,7 +25,7 @@ FILES = {
         "_sync/rental.py",
         "_sync/orders.py",
         "_sync/driver.py",
-        "core/release.py",
+        "core/order_endings.py",
         "core/open_rentals.py",
         "core/otp.py",
         "core/flow.py",

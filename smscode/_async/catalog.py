@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from functools import partial
 
-from .._concurrency import AsyncAhead
 from ..core.api import catalog
 from ..core.api.prices import Price
 from ..core.paging import ProductWalk
 from ..core.product_search import NameOrId, ProductFilter
 from ..models import Country, ExchangeRate, Operator, Product, ProductPage, ProductSort, Service
 from .driver import AsyncDriver
-from .pagination import AsyncPrefetch, next_rows, products_of, walk_pages, walk_rows
+from .pagination import products_of, walk_pages, walk_rows
 from .product_search import AsyncProductSearch
 
 
@@ -113,33 +111,6 @@ class AsyncCatalog:
             page_size=page_size,
         )
         return products_of(self._driver, walk, timeout, walk_rows(self._driver, walk, timeout))
-
-    def prefetch_products(
-        self,
-        *,
-        country_id: int | None = None,
-        platform_id: int | None = None,
-        operator_id: int | None = None,
-        sort: ProductSort | str | None = None,
-        page_size: int = catalog.LARGEST_PAGE,
-        timeout: float | None = None,
-    ) -> AsyncPrefetch[Product]:
-        """Go through all products as `iter_products` does, reading the next page in the meantime.
-
-        Use it as a context manager, which gives the iterator. At most one page is read ahead, and what goes
-        wrong with it is raised where the iteration gets there.
-        """
-        walk = ProductWalk(
-            country_id=country_id,
-            platform_id=platform_id,
-            operator_id=operator_id,
-            sort=sort,
-            page_size=page_size,
-        )
-        return AsyncPrefetch(
-            AsyncAhead(partial(next_rows, self._driver, walk, timeout)),
-            partial(products_of, self._driver, walk, timeout),
-        )
 
     async def exchange_rate(self, *, pair: str = "USD/IDR", timeout: float | None = None) -> ExchangeRate:
         """Read an exchange rate; v2 knows only USD/IDR and ignores ``pair``."""

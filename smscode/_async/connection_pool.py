@@ -22,7 +22,7 @@ from .._http import messages
 from .._http.connection import KEEPALIVE_EXPIRY, AsyncHttpConnection, AsyncLane
 from ..core.api.call import Response
 from ..core.decoding.body import BodyReader
-from ..core.flow import Failure, HeldUp, Send
+from ..core.effects import Failure, HeldUp, Send
 from ..core.settings import Settings
 from ..core.timeouts import Timeouts
 from ..errors import SmscodeError

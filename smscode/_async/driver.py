@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TypeVar, assert_never
 
 from .._concurrency import AsyncCaller, AsyncLoopAffinity, AsyncRuntime
 from .._observer import Observer
 from ..core.api.call import Answer, Call, CallKind, Response
 from ..core.decoding.converter import ApiVersion, RowProblem
-from ..core.flow import (
+from ..core.effects import (
     Acquire,
-    CallTerms,
+    Effect,
     EffectReply,
+    EffectResult,
     Failure,
     HeldUp,
     Pause,
@@ -20,13 +21,11 @@ from ..core.flow import (
     Send,
     Sleep,
     ending,
-    flow,
-    never_banned,
 )
+from ..core.flow import CallTerms, flow, never_banned
 from ..core.open_rentals import OpenRentals
 from ..core.purchases.states import Doubt
 from ..core.ratelimit.ban import Ban
-from ..core.ratelimit.limiter import Lease, NoRoom
 from ..core.ratelimit.slots import RequestEnding
 from ..core.retry import RetryPolicy
 from ..core.timeouts import Timeouts
@@ -102,15 +101,8 @@ class AsyncDriver:
         caller = AsyncCaller(self._give_back, self._connections.break_off)
         try:
             effect = next(steps)
-            result: Response | Failure | HeldUp | Lease | NoRoom | None
             while True:
-                if isinstance(effect, Send):
-                    result = await self._send(effect, caller)
-                elif isinstance(effect, Release):
-                    await self._connections.release(caller, keep=effect.keep)
-                    result = None
-                else:
-                    result = await self._perform(effect, caller)
+                result = await self._perform(effect, caller)
                 effect = steps.send(EffectReply(self.runtime.now(), result))
         except StopIteration as end:
             answer: Answer[T] = end.value
@@ -146,16 +138,29 @@ class AsyncDriver:
     def _banned(self) -> TempBannedError | None:
         return self._ban.error(self.runtime.now())
 
-    async def _perform(self, effect: Acquire | Pause | Sleep, caller: AsyncCaller) -> Lease | NoRoom | None:
-        caller.check()
-        if isinstance(effect, Sleep):
-            await self.runtime.sleep(effect.seconds)
-            return None
+    async def _perform(self, effect: Effect, caller: AsyncCaller) -> EffectResult:
+        match effect:
+            case Send():
+                return await self._send(effect, caller)
+            case Release():
+                await self._connections.release(caller, keep=effect.keep)
+            case Sleep():
+                caller.check()
+                await self.runtime.sleep(effect.seconds)
+            case Acquire():
+                caller.check()
+                left = effect.deadline - self.runtime.now()
+                return await self._kept_limits.acquire(effect, left, caller)
+            case Pause():
+                self._kept_limits.pause(effect)
+            case _:
+                assert_never(effect)
+        return None
+
+    @property
+    def _kept_limits(self) -> AsyncRateLimiter:
         assert self._limits is not None, "effects of limits without any"
-        if isinstance(effect, Pause):
-            self._limits.pause(effect)
-            return None
-        return await self._limits.acquire(effect, effect.deadline - self.runtime.now(), caller)
+        return self._limits
 
     async def _send(self, effect: Send, caller: AsyncCaller) -> Response | Failure | HeldUp:
         if effect.lease is None:
@@ -166,8 +171,7 @@ class AsyncDriver:
             end = ending(result)
             return result
         finally:
-            assert self._limits is not None, "a lease without limits"
-            self._limits.end(
+            self._kept_limits.end(
                 effect.lease, end or (RequestEnding.LOST if effect.lease.sent else RequestEnding.UNSENT)
             )
             caller.lease = None

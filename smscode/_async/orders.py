@@ -10,7 +10,7 @@ from functools import partial
 from ..core.api import arguments, catalog, orders
 from ..core.api.call import Call
 from ..core.api.prices import Price, needs_rate
-from ..core.cancelable import seconds_until
+from ..core.order_endings import seconds_until_cancelable
 from ..core.paging import OrderWalk
 from ..core.purchases import bulk
 from ..core.purchases.bulk import BulkResult
@@ -362,7 +362,7 @@ class AsyncOrders:
                     raise
                 answer = await self._driver.run(orders.get(order_id), deadline=deadline)
                 assert answer.date is not None
-                pause = seconds_until(answer.data, answer.date)
+                pause = seconds_until_cancelable(answer.data, answer.date)
                 if deadline is not None and self._driver.runtime.now() + pause >= deadline:
                     raise
             await self._driver.runtime.sleep(pause)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
-from types import TracebackType
-from typing import Generic, TypeVar
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from typing import TypeVar
 
-from .._concurrency import AsyncAhead
 from ..core.api.catalog import ProductRows
 from ..core.decoding.rows import UnreadableRows
 from ..core.paging import ProductWalk, Walk
@@ -105,38 +103,3 @@ async def products_of(
                 return
     finally:
         await pages.aclose()
-
-
-class AsyncPrefetch(Generic[T]):
-    """The rows of a list, the next page of which is read while those of the page before are used.
-
-    A context manager that gives an iterator. Leaving it, however that comes, ends what is under way.
-    """
-
-    def __init__(
-        self,
-        ahead: AsyncAhead[ProductRows],
-        rows_of: Callable[[AsyncGenerator[ProductRows]], AsyncGenerator[T]],
-    ) -> None:
-        self._ahead = ahead
-        self._items = rows_of(self._pages())
-
-    async def _pages(self) -> AsyncGenerator[ProductRows]:
-        while (page := await self._ahead.take()) is not None:
-            yield page
-            del page
-
-    async def __aenter__(self) -> AsyncGenerator[T]:
-        await self._ahead.__aenter__()
-        return self._items
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        try:
-            await self._ahead.__aexit__(exc_type, exc_value, traceback)
-        finally:
-            await self._items.aclose()

@@ -6,7 +6,7 @@ import logging
 
 from .._concurrency import AsyncCaller, AsyncLoopAffinity, AsyncRuntime, AsyncSignal
 from .._ratelimit.budget import AccountLimits
-from ..core.flow import Acquire, Pause
+from ..core.effects import Acquire, Pause
 from ..core.ratelimit.limiter import Lease, NoRoom
 from ..core.ratelimit.slots import RequestEnding
 

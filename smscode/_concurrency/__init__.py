@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import anyio
 
-from .ahead import Ahead, AsyncAhead
 from .callers import AsyncCaller, Caller
 from .events import AsyncEvent, AsyncSignal, AsyncWakes, Event, Signal, Wakes
 from .helpers import AsyncHelpers, Helpers
@@ -17,8 +16,6 @@ from .runtime import AsyncRuntime, Runtime
 
 __all__ = [
     "STREAM_ERRORS",
-    "Ahead",
-    "AsyncAhead",
     "AsyncCaller",
     "AsyncEvent",
     "AsyncHelpers",

@@ -16,7 +16,7 @@ from .. import _version
 from .._concurrency import STREAM_ERRORS
 from ..core.api.call import Request, Response
 from ..core.decoding.body import BodyError
-from ..core.flow import Failure
+from ..core.effects import Failure
 from ..core.purchases.states import Doubt
 from ..core.ratelimit.limiter import Lease
 from ..core.settings import SecretText, Settings

@@ -5,16 +5,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TypeVar, assert_never
 
 from .._concurrency import Caller, LoopAffinity, Runtime
 from .._observer import Observer
 from ..core.api.call import Answer, Call, CallKind, Response
 from ..core.decoding.converter import ApiVersion, RowProblem
-from ..core.flow import (
+from ..core.effects import (
     Acquire,
-    CallTerms,
+    Effect,
     EffectReply,
+    EffectResult,
     Failure,
     HeldUp,
     Pause,
@@ -22,13 +23,11 @@ from ..core.flow import (
     Send,
     Sleep,
     ending,
-    flow,
-    never_banned,
 )
+from ..core.flow import CallTerms, flow, never_banned
 from ..core.open_rentals import OpenRentals
 from ..core.purchases.states import Doubt
 from ..core.ratelimit.ban import Ban
-from ..core.ratelimit.limiter import Lease, NoRoom
 from ..core.ratelimit.slots import RequestEnding
 from ..core.retry import RetryPolicy
 from ..core.timeouts import Timeouts
@@ -104,15 +103,8 @@ class Driver:
         caller = Caller(self._give_back, self._connections.break_off)
         try:
             effect = next(steps)
-            result: Response | Failure | HeldUp | Lease | NoRoom | None
             while True:
-                if isinstance(effect, Send):
-                    result = self._send(effect, caller)
-                elif isinstance(effect, Release):
-                    self._connections.release(caller, keep=effect.keep)
-                    result = None
-                else:
-                    result = self._perform(effect, caller)
+                result = self._perform(effect, caller)
                 effect = steps.send(EffectReply(self.runtime.now(), result))
         except StopIteration as end:
             answer: Answer[T] = end.value
@@ -148,16 +140,29 @@ class Driver:
     def _banned(self) -> TempBannedError | None:
         return self._ban.error(self.runtime.now())
 
-    def _perform(self, effect: Acquire | Pause | Sleep, caller: Caller) -> Lease | NoRoom | None:
-        caller.check()
-        if isinstance(effect, Sleep):
-            self.runtime.sleep(effect.seconds)
-            return None
+    def _perform(self, effect: Effect, caller: Caller) -> EffectResult:
+        match effect:
+            case Send():
+                return self._send(effect, caller)
+            case Release():
+                self._connections.release(caller, keep=effect.keep)
+            case Sleep():
+                caller.check()
+                self.runtime.sleep(effect.seconds)
+            case Acquire():
+                caller.check()
+                left = effect.deadline - self.runtime.now()
+                return self._kept_limits.acquire(effect, left, caller)
+            case Pause():
+                self._kept_limits.pause(effect)
+            case _:
+                assert_never(effect)
+        return None
+
+    @property
+    def _kept_limits(self) -> RateLimiter:
         assert self._limits is not None, "effects of limits without any"
-        if isinstance(effect, Pause):
-            self._limits.pause(effect)
-            return None
-        return self._limits.acquire(effect, effect.deadline - self.runtime.now(), caller)
+        return self._limits
 
     def _send(self, effect: Send, caller: Caller) -> Response | Failure | HeldUp:
         if effect.lease is None:
@@ -168,8 +173,7 @@ class Driver:
             end = ending(result)
             return result
         finally:
-            assert self._limits is not None, "a lease without limits"
-            self._limits.end(
+            self._kept_limits.end(
                 effect.lease, end or (RequestEnding.LOST if effect.lease.sent else RequestEnding.UNSENT)
             )
             caller.lease = None

@@ -4,11 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Callable, Iterable, Iterator, Sequence
-from types import TracebackType
-from typing import Generic, TypeVar
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from typing import TypeVar
 
-from .._concurrency import Ahead
 from ..core.api.catalog import ProductRows
 from ..core.decoding.rows import UnreadableRows
 from ..core.paging import ProductWalk, Walk
@@ -107,38 +105,3 @@ def products_of(
                 return
     finally:
         pages.close()
-
-
-class Prefetch(Generic[T]):
-    """The rows of a list, the next page of which is read while those of the page before are used.
-
-    A context manager that gives an iterator. Leaving it, however that comes, ends what is under way.
-    """
-
-    def __init__(
-        self,
-        ahead: Ahead[ProductRows],
-        rows_of: Callable[[Generator[ProductRows]], Generator[T]],
-    ) -> None:
-        self._ahead = ahead
-        self._items = rows_of(self._pages())
-
-    def _pages(self) -> Generator[ProductRows]:
-        while (page := self._ahead.take()) is not None:
-            yield page
-            del page
-
-    def __enter__(self) -> Generator[T]:
-        self._ahead.__enter__()
-        return self._items
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        try:
-            self._ahead.__exit__(exc_type, exc_value, traceback)
-        finally:
-            self._items.close()

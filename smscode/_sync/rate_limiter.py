@@ -8,7 +8,7 @@ import logging
 
 from .._concurrency import Caller, LoopAffinity, Runtime, Signal
 from .._ratelimit.budget import AccountLimits
-from ..core.flow import Acquire, Pause
+from ..core.effects import Acquire, Pause
 from ..core.ratelimit.limiter import Lease, NoRoom
 from ..core.ratelimit.slots import RequestEnding
 

@@ -9,10 +9,10 @@ from types import TracebackType
 from typing import Protocol, Self, TypeAlias
 
 from .. import _exact
-from ..core import release
+from ..core import order_endings
 from ..core.api import arguments, orders
 from ..core.api.call import CallKind
-from ..core.release import After, KnownMessages, Released, ReleaseEnding, ReleaseStep
+from ..core.order_endings import After, KnownMessages, Released, ReleaseEnding, ReleaseStep
 from ..core.waiting.sms_wait import SmsWait
 from ..errors import (
     ClientStateError,
@@ -262,7 +262,7 @@ class Rental:
 
         Each call has ``timeout`` seconds, and none lasts beyond ``until``.
         """
-        steps = release.giving_back(self._known)
+        steps = order_endings.giving_back(self._known)
         try:
             step = next(steps)
             while True:

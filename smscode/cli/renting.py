@@ -7,7 +7,7 @@ from typing import TypedDict
 from attrs import define, field
 
 from .._async.client import AsyncClient
-from ..core.release import Released
+from ..core.order_endings import Released
 from ..errors import OrderTerminalError, OtpTimeoutError, SmscodeError
 from ..models import CreatedOrder, Order, OrderStatus, RoutingPolicy, Sms
 from ..money import Money

@@ -1,173 +1,34 @@
 """One call from start to end, as a generator: it decides, a driver performs.
 
-The flow yields an effect, the driver carries it out and sends back a `EffectReply` with the time, in
-seconds of any clock that only goes forward. The flow neither waits nor sends, so every rule is
-tested without either.
+The flow yields an effect of `effects`, the driver carries it out and sends back the reply. The flow neither
+waits nor sends, so every rule is tested without either. `_attempt` sends the request once, `_decide` says
+what follows from a failure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
-from typing import Literal, TypeAlias, TypeVar, cast
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import attrs
-from attrs import field, frozen
+from attrs import define, field, frozen
 
-from ..errors import (
-    APIError,
-    InvalidResponseError,
-    NetworkError,
-    RateLimitError,
-    RequestTimeoutError,
-    SmscodeError,
-    TempBannedError,
-)
-from ..models import EndpointGroup
-from . import answers, reconcile
+from ..errors import APIError, RateLimitError, SmscodeError, TempBannedError
+from . import answers, order_endings
 from .api.call import Answer, Call, CallKind, Request, Response
 from .call_events import CallReporter
 from .decoding.converter import ApiVersion
+from .effects import Acquire, EffectReply, Failure, Flow, HeldUp, Pause, Release, Send, Sleep
 from .purchases.states import Doubt, judge
 from .ratelimit.limiter import Lease, NoRoom
-from .ratelimit.slots import RequestEnding
 from .retry import TABLE, Action, RetryPolicy, counted
 
 T = TypeVar("T")
 
 
-@frozen
-class Acquire:
-    """Wait until the rate limit of a group admits one more request, before ``deadline``.
-
-    The reply is a `Lease`, or `NoRoom` at once where that cannot be. ``urgent`` goes first.
-    """
-
-    group: EndpointGroup
-    deadline: float
-    urgent: bool
-
-
-@frozen
-class Send:
-    """Send the request and read its answer, all of it before ``deadline``; `Release` follows a `Response`.
-
-    ``fresh`` asks for a new connection; ``doubt`` is to be raised when the first byte is written. The
-    ``lease`` is given back when it is over, however it ends: as `ending` says, and if it is abandoned,
-    by whether its first byte was written. If by then its group pauses or the account is ``banned``, the
-    reply is `HeldUp`.
-    """
-
-    request: Request
-    deadline: float
-    fresh: bool
-    doubt: Doubt
-    banned: Callable[[], TempBannedError | None]
-    lease: Lease | None = None
-
-
-@frozen
-class HeldUp:
-    """That a request was not sent, because a pause or a ban began while it waited for a connection.
-
-    The lease was given back; the call asks for another one, before all that never had their turn.
-    """
-
-
-@frozen
-class Pause:
-    """Admit no more requests of the lease's group for this many seconds.
-
-    ``by_service`` says that the service itself refused, whose limits are known here, and not a proxy.
-    """
-
-    lease: Lease
-    seconds: float
-    by_service: bool
-
-
-@frozen
-class Release:
-    """Release the connection that the last answer came on, now that the answer has been read.
-
-    Without ``keep`` it is closed. What is not the service's own answer may be one that nothing asked for, and
-    then the next request on the same connection would get the answer to this one: somebody else's order.
-    """
-
-    keep: bool
-
-
-@frozen
-class Sleep:
-    """Wait this many seconds; with 0, only let others have their turn."""
-
-    seconds: float
-
-
-Effect: TypeAlias = Acquire | Send | Release | Pause | Sleep
-
-
-@frozen
-class Failure:
-    """Why no answer came.
-
-    ``kind`` is a row of the retry table. ``timed_out`` says that the time was over, ``raised`` is an error of
-    this package that came from below.
-    """
-
-    kind: Literal[
-        "not sent",
-        "cannot be sent",
-        "transport failed",
-        "connection broke",
-        "kept-alive connection broke",
-        "answer too large",
-        "unreadable answer",
-    ]
-    reason: str
-    timed_out: bool = False
-    cause: Exception | None = field(default=None, repr=False)
-    raised: SmscodeError | None = field(default=None, repr=False)
-
-    def error(self) -> SmscodeError:
-        """Return the error that the caller sees."""
-        if self.raised is not None:
-            self.raised.trouble = self.kind
-            return self.raised
-        class_: type[SmscodeError] = RequestTimeoutError if self.timed_out else NetworkError
-        if self.kind in ("answer too large", "unreadable answer"):
-            class_ = InvalidResponseError
-        error = class_(self.reason, outcome=TABLE[self.kind].outcome)
-        error.trouble = self.kind
-        error.__cause__ = self.cause
-        return error
-
-
-def ending(result: Response | Failure | HeldUp) -> RequestEnding:
-    """Return how a request ended for the rate limit that it counted in."""
-    if isinstance(result, HeldUp):
-        return RequestEnding.UNSENT
-    if isinstance(result, Response):
-        return RequestEnding.REFUSED if result.status_code == 429 else RequestEnding.ANSWERED
-    if result.kind in ("answer too large", "unreadable answer"):
-        return RequestEnding.ANSWERED
-    if result.kind in ("not sent", "cannot be sent"):
-        return RequestEnding.UNSENT
-    return RequestEnding.LOST
-
-
-@frozen
-class EffectReply:
-    """What an effect came to, and when; ``result`` is None for an effect that gives nothing."""
-
-    now: float
-    result: Response | Failure | HeldUp | Lease | NoRoom | None = None
-
-
-Flow: TypeAlias = Generator[Effect, EffectReply, T]
-
-
 def never_banned() -> None:
-    """Stand for the ban of a call that none stops."""
+    """Return None: the ban check of a call that no ban stops."""
 
 
 @frozen
@@ -191,87 +52,163 @@ class CallTerms:
 
 
 def flow(call: Call[T], terms: CallTerms, doubt: Doubt | None = None) -> Flow[Answer[T]]:
-    """Make a call, repeating it as the retry table allows, and give its answer or raise its error.
+    """Make a call, repeating it as the retry table allows, and return its answer or raise its error.
 
     The request is built once: every attempt sends the same bytes under the same idempotency key. A
     pause that would pass the deadline is not begun. ``doubt`` may come from an earlier try of the
     same purchase. An answer does not settle it: whoever stores the orders does, once they are stored.
     """
+    course = _Course(call, terms, Doubt() if doubt is None else doubt, terms.began)
     request = call.request(terms.version)
-    kind = call.endpoint.kind
-    watch = terms.watch
-    doubt = Doubt() if doubt is None else doubt
-    troubles: dict[str, int] = {}
-    sent = 0
-    fresh = held_up = False
-    last: SmscodeError | None = None
-    now = terms.began
     while True:
-        before = doubt.raised
+        answer = yield from _attempt(course, request)
+        if answer is None:
+            answer = yield from _decide(course)
+        if answer is not None:
+            found = cast("Answer[T]", answer)
+            return found if found.attempts == course.sent else attrs.evolve(found, attempts=course.sent)
+
+
+@define
+class _Course:
+    """A call under way: what was tried so far, and what became of it.
+
+    ``now`` is the time of the last reply, ``sent`` the number of attempts, ``doubted`` whether there was
+    doubt before the last of them. ``last`` is the error that it ended with, ``reason`` its row in the retry
+    table and ``lease`` its place in the rate limit. ``fresh`` asks for a new connection.
+    """
+
+    call: Call[Any]
+    terms: CallTerms
+    doubt: Doubt
+    now: float
+    sent: int = 0
+    doubted: bool = False
+    held_up: bool = False
+    fresh: bool = False
+    lease: Lease | None = None
+    last: SmscodeError | None = None
+    reason: str = ""
+    failures: Counter[str] = field(factory=Counter[str])
+
+    @property
+    def spent(self) -> bool:
+        """Whether all attempts that count are used up."""
+        tried = sum(times for reason, times in self.failures.items() if counted(TABLE[reason].pace))
+        return tried >= self.terms.policy.attempts(self.call.endpoint.kind)
+
+    def fail(self, error: SmscodeError, now: float) -> None:
+        """Note how an attempt failed."""
+        self.reason = error.trouble or "unknown code"
+        self.label(error, self.reason, now)
+        self.last, self.now = error, now
+        self.failures[self.reason] += 1
+
+    def not_sent(self, error: SmscodeError, reason: str) -> SmscodeError:
+        """Return the error of a call that is not sent, or not once more, labelled."""
+        self.label(error, "banned here" if reason == "TEMP_BANNED_ABUSE_GUARD" else reason, self.now)
+        error.trouble = reason
+        return error
+
+    def label(self, error: SmscodeError, reason: str, now: float) -> None:
+        """Write the call's facts on an error, and what is known about the request by now.
+
+        Of a purchase, `judge` decides. Of everything else doubt stays: what a later attempt was answered says
+        nothing about an earlier one that may have been carried out.
+        """
+        error.trouble = reason
+        error.attempts = self.sent
+        error.idempotency_key = self.call.idempotency_key
+        kind = self.call.endpoint.kind
+        if kind is CallKind.CREATE:
+            error.outcome = judge(reason, self.doubt, before=self.doubted, sent_at=self.now, now=now)
+            return
+        error.outcome = TABLE[reason].outcome
+        if kind is CallKind.READ:
+            self.doubt.raised = False
+            return
+        self.doubt.raised = self.doubted or error.outcome == "unknown"
+        if self.doubt.raised:
+            error.outcome = "unknown"
+
+
+def _attempt(course: _Course, request: Request) -> Flow[Answer[Any] | None]:
+    """Send the request once, when the rate limit admits it, and return its answer.
+
+    Returns None for one that failed, of which ``course.last`` is the error. Raises where it may not be sent.
+    """
+    call, terms, watch = course.call, course.terms, course.terms.watch
+    while True:
+        course.doubted = course.doubt.raised
         if (ban := terms.banned()) is not None:
-            raise _left_out(ban, "TEMP_BANNED_ABUSE_GUARD", call, sent, before, doubt, now) from last
-        lease = None
+            raise course.not_sent(ban, "TEMP_BANNED_ABUSE_GUARD") from course.last
+        course.lease = None
         if terms.limited:
-            # Whoever had a turn once waits no more behind those who had none.
-            urgent = before or sent > 0 or held_up
+            # A call that had a turn before waits no more behind those that had none.
+            urgent = course.doubted or course.sent > 0 or course.held_up
             reply = yield Acquire(call.endpoint.group, terms.deadline, urgent)
             if isinstance(reply.result, NoRoom):
-                raise last or _left_out(reply.result.error(), "no room", call, sent, before, doubt, now)
-            lease = cast(Lease, reply.result)
-            now = reply.now
+                raise course.last or course.not_sent(reply.result.error(), "no room")
+            course.lease = cast(Lease, reply.result)
+            course.now = reply.now
             if watch is not None:
-                watch.waited(call, sent + 1, reply.now, "rate limit")
-        sent += 1
+                watch.waited(call, course.sent + 1, reply.now, "rate limit")
+        course.sent += 1
         if watch is not None:
-            watch.sent(call, sent)
-        reply = yield Send(request, terms.deadline, fresh, doubt, terms.banned, lease)
-        held_up = isinstance(reply.result, HeldUp)
+            watch.sent(call, course.sent)
+        reply = yield Send(request, terms.deadline, course.fresh, course.doubt, terms.banned, course.lease)
+        course.held_up = isinstance(reply.result, HeldUp)
         if watch is not None:
-            _tell(watch, call, sent, reply)
-        if held_up:
-            sent -= 1
-            continue
-        try:
-            answer = yield from _read(call, reply, terms.version)
-        except SmscodeError as error:
-            what = error.trouble or "unknown code"
-            _label(error, call, sent, what, before, doubt, sent_at=now, now=reply.now)
-            last = error
-        else:
-            return answer if sent == 1 else attrs.evolve(answer, attempts=sent)
+            _report(watch, call, course.sent, reply)
+        if not course.held_up:
+            break
+        course.sent -= 1
+    try:
+        return (yield from _read(call, reply, terms.version))
+    except SmscodeError as error:
+        course.fail(error, reply.now)
+    return None
 
-        now = reply.now
-        troubles[what] = troubles.get(what, 0) + 1
-        rule = TABLE[what]
-        wait = terms.policy.pause(rule.pace, troubles[what], last.retry_after, terms.chance())
-        refused = last.status_code == 429 or isinstance(last, RateLimitError)
-        paused = lease is not None and refused and not isinstance(last, TempBannedError)
-        if lease is not None and paused:
-            yield Pause(lease, wait, by_service=what != "throttled")
-            if watch is not None:
-                watch.paused(call, sent, wait)
-        action = rule.action(kind)
-        if action is Action.RECONCILE or (action is Action.CHECK and before):
-            settled = yield from _reconciled(call, terms, last)
-            if settled is not None:
-                return attrs.evolve(settled, attempts=sent)
-        if action in (Action.STOP, Action.CHECK) or _spent(terms, kind, troubles):
+
+def _decide(course: _Course) -> Flow[Answer[Any] | None]:
+    """Wait as the retry table wants after a failed attempt, and return None for another one.
+
+    Returns the answer of a cancel or finish that turns out to be done. Raises the last error where the call
+    may not be repeated, its attempts are used up, or its time would be over.
+    """
+    call, terms, watch, last = course.call, course.terms, course.terms.watch, course.last
+    assert last is not None, "there is nothing to decide before an attempt failed"
+    rule = TABLE[course.reason]
+    wait = terms.policy.pause(rule.pace, course.failures[course.reason], last.retry_after, terms.chance())
+    refused = last.status_code == 429 or isinstance(last, RateLimitError)
+    paused = course.lease is not None and refused and not isinstance(last, TempBannedError)
+    if course.lease is not None and paused:
+        yield Pause(course.lease, wait, by_service=course.reason != "throttled")
+        if watch is not None:
+            watch.paused(call, course.sent, wait)
+    action = rule.action(call.endpoint.kind)
+    if action is Action.RECONCILE or (action is Action.CHECK and course.doubted):
+        settled = yield from _reconciled(call, terms, last)
+        if settled is not None:
+            return settled
+    if action in (Action.STOP, Action.CHECK) or course.spent:
+        raise last
+    if course.now + max(wait, last.retry_after or 0.0) >= terms.deadline:
+        raise last
+    if watch is not None:
+        watch.retrying(call, course.sent, last, wait)
+    if wait > 0 and not paused:  # the pause of the group holds this call up, too
+        reply = yield Sleep(wait)
+        course.now = reply.now
+        if watch is not None:
+            watch.waited(call, course.sent + 1, reply.now, "retry")
+        if reply.now >= terms.deadline:  # reading the order took time, too
             raise last
-        if reply.now + max(wait, last.retry_after or 0.0) >= terms.deadline:
-            raise last
-        if watch is not None:
-            watch.retrying(call, sent, last, wait)
-        if wait > 0 and not paused:  # the pause of the group holds this call up, too
-            reply = yield Sleep(wait)
-            now = reply.now
-            if watch is not None:
-                watch.waited(call, sent + 1, reply.now, "retry")
-            if reply.now >= terms.deadline:  # reading the order took time, too
-                raise last
-        fresh = what == "kept-alive connection broke"
+    course.fresh = course.reason == "kept-alive connection broke"
+    return None
 
 
-def _tell(watch: CallReporter, call: Call[object], sent: int, reply: EffectReply) -> None:
+def _report(watch: CallReporter, call: Call[object], sent: int, reply: EffectReply) -> None:
     """Report what an attempt came to."""
     if isinstance(reply.result, Response):
         watch.received(call, sent, reply.now, reply.result)
@@ -280,16 +217,6 @@ def _tell(watch: CallReporter, call: Call[object], sent: int, reply: EffectReply
     else:
         failure = cast(Failure, reply.result)
         watch.failed(call, sent, reply.now, failure.kind, failure.timed_out)
-
-
-def _left_out(
-    error: SmscodeError, what: str, call: Call[object], sent: int, before: bool, doubt: Doubt, now: float
-) -> SmscodeError:
-    """Label the error of a call that is not sent, or not once more."""
-    kind = "banned here" if what == "TEMP_BANNED_ABUSE_GUARD" else what
-    _label(error, call, sent, kind, before, doubt, sent_at=now, now=now)
-    error.trouble = what
-    return error
 
 
 def _read(call: Call[T], reply: EffectReply, version: ApiVersion) -> Flow[Answer[T]]:
@@ -309,57 +236,21 @@ def _read(call: Call[T], reply: EffectReply, version: ApiVersion) -> Flow[Answer
         yield Sleep(0)
 
 
-def _label(
-    error: SmscodeError,
-    call: Call[object],
-    sent: int,
-    what: str,
-    before: bool,
-    doubt: Doubt,
-    *,
-    sent_at: float,
-    now: float,
-) -> None:
-    """Write the call's facts on an error, and what is known about the request by now.
-
-    Of a purchase, `judge` decides. Of everything else doubt stays: what a later attempt was answered says
-    nothing about an earlier one that may have been carried out.
-    """
-    error.trouble = what
-    error.attempts = sent
-    error.idempotency_key = call.idempotency_key
-    if call.endpoint.kind is CallKind.CREATE:
-        error.outcome = judge(what, doubt, before=before, sent_at=sent_at, now=now)
-        return
-    error.outcome = TABLE[what].outcome
-    if call.endpoint.kind is CallKind.READ:
-        doubt.raised = False
-        return
-    doubt.raised = before or error.outcome == "unknown"
-    if doubt.raised:
-        error.outcome = "unknown"
-
-
-def _spent(terms: CallTerms, kind: CallKind, troubles: Mapping[str, int]) -> bool:
-    tried = sum(times for what, times in troubles.items() if counted(TABLE[what].pace))
-    return tried >= terms.policy.attempts(kind)
-
-
 def _reconciled(call: Call[T], terms: CallTerms, error: SmscodeError) -> Flow[Answer[T] | None]:
     """Read the order to learn what became of a cancel or finish.
 
-    Gives its answer if it was carried out, None if the order still waits for it. Raises `ConflictError`
+    Returns its answer if it was carried out, None if the order still waits for it. Raises `ConflictError`
     when the order ended otherwise, and the ``error`` itself when nothing can be learned.
     """
-    order_call, balance_call = reconcile.reads(call)
+    order_call, balance_call = order_endings.reads_to_settle(call)
     try:
         found = yield from flow(order_call, terms)
-        state = reconcile.judge(call, found.data, found.date)
+        state = order_endings.settled_state(call, found.data, found.date)
         if state == "waiting":
             return None
         if state == "done":
             account = None if balance_call is None else (yield from flow(balance_call, terms))
-            return cast("Answer[T]", reconcile.result(found, account))
+            return cast("Answer[T]", order_endings.lost_answer(found, account))
     except SmscodeError:
         raise error from error.__cause__
-    raise reconcile.conflict(found.data, error)
+    raise order_endings.ended_otherwise(found.data, error)

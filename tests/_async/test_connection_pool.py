@@ -30,7 +30,7 @@ from smscode import (
 )
 from smscode._concurrency import AsyncCaller, AsyncEvent, AsyncRuntime, AsyncSignal
 from smscode._version import DISTRIBUTION, VERSION
-from smscode.core.flow import Acquire
+from smscode.core.effects import Acquire
 from smscode.core.ratelimit.limiter import Lease
 from smscode.core.waiting.shared_poll import Waiter
 from smscode.core.waiting.sms_wait import SmsWait

@@ -22,7 +22,7 @@ from smscode._http import messages
 from smscode._http.messages import SendProgress, Translator, extensions_of, for_caller, headers_of
 from smscode.core.api.call import Request
 from smscode.core.decoding.body import BodyError
-from smscode.core.flow import Failure
+from smscode.core.effects import Failure
 from smscode.core.purchases.states import Doubt
 from smscode.core.retry import TABLE
 from smscode.core.settings import Settings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import math
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any, Literal, TypeAlias
 
+import anyio.lowlevel
 import httpx
 import pytest
 from attrs import evolve, field, frozen
@@ -152,12 +154,20 @@ class _Still:
         self._now += seconds
 
 
+# What other tasks and threads are at has its turn before any time passes.
+_TURNS = 200
+_A_TURN = 0.05  # seconds for threads, which are done before that
+
+
 class StillRuntime(_Still, Runtime):
     def sleep(self, seconds: float) -> None:
         self.pass_by(seconds)
 
     def wait(self, event: Event, seconds: float) -> bool:
-        self.pass_by(seconds)
+        if seconds == math.inf:
+            return super().wait(event, seconds)
+        if not event.wait(_A_TURN):
+            self.pass_by(seconds)
         return event.is_set()
 
 
@@ -166,6 +176,12 @@ class AsyncStillRuntime(_Still, AsyncRuntime):
         self.pass_by(seconds)
 
     async def wait(self, event: AsyncEvent, seconds: float) -> bool:
+        if seconds == math.inf:
+            return await super().wait(event, seconds)
+        for _ in range(_TURNS):
+            if event.is_set():
+                return True
+            await anyio.lowlevel.checkpoint()
         self.pass_by(seconds)
         return event.is_set()
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import attrs
 import pytest
 
-from smscode.core.cancelable import seconds_until
+from smscode.core.order_endings import seconds_until_cancelable
 
 from .test_open_rentals import NOW, ORDER
 
@@ -30,11 +30,11 @@ def test_an_order_can_be_cancelled_two_minutes_after_it_was_made_or_when_the_ser
     created_at: datetime | None, available_at: datetime | None, seconds: float
 ) -> None:
     order = attrs.evolve(ORDER, created_at=created_at, cancel_available_at=available_at)
-    assert seconds_until(order, NOW) == seconds
+    assert seconds_until_cancelable(order, NOW) == seconds
 
 
 @pytest.mark.parametrize("zone", [UTC, WEST])
 def test_a_date_to_which_nothing_can_be_added_is_only_far_away(zone: timezone) -> None:
     last = datetime.max.replace(tzinfo=zone)
     for order in (attrs.evolve(ORDER, created_at=last), attrs.evolve(ORDER, cancel_available_at=last)):
-        assert seconds_until(order, NOW) > 1e11
+        assert seconds_until_cancelable(order, NOW) > 1e11

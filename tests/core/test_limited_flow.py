@@ -9,9 +9,8 @@ import pytest
 
 from smscode import calls
 from smscode.core.api.call import Call, Response
-from smscode.core.flow import (
+from smscode.core.effects import (
     Acquire,
-    CallTerms,
     Effect,
     EffectReply,
     Failure,
@@ -21,9 +20,8 @@ from smscode.core.flow import (
     Send,
     Sleep,
     ending,
-    flow,
-    never_banned,
 )
+from smscode.core.flow import CallTerms, flow, never_banned
 from smscode.core.purchases.states import Doubt
 from smscode.core.ratelimit.limiter import GroupLimiter, Lease, NoRoom
 from smscode.core.ratelimit.options import RateLimits

@@ -92,7 +92,7 @@ def test_the_checks_above_see_the_core_and_would_notice() -> None:
     names = {path.name for path in PURE}
     assert {"flow.py", "converter.py", "retry.py", "sms_wait.py", "errors.py", "webhooks.py"} <= names
     assert len(PURE) >= 24
-    assert {"httpx", "smscode.core.flow", "smscode._concurrency"} <= set(
+    assert {"httpx", "smscode.core.effects", "smscode._concurrency"} <= set(
         imported(PACKAGE / "_http" / "messages.py")
     )
     assert "smscode.errors" in set(imported(PACKAGE / "core" / "answers.py"))

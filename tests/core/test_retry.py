@@ -14,7 +14,8 @@ from attrs import define, field
 from smscode import calls
 from smscode.core.api.call import Answer, Call, CallKind, Request, Response
 from smscode.core.decoding.converter import ApiVersion
-from smscode.core.flow import CallTerms, Effect, EffectReply, Failure, Release, Send, Sleep, flow
+from smscode.core.effects import Effect, EffectReply, Failure, Release, Send, Sleep
+from smscode.core.flow import CallTerms, flow
 from smscode.core.purchases.states import Doubt
 from smscode.core.retry import TABLE, RetryPace, RetryPolicy
 from smscode.errors import (

@@ -17,7 +17,7 @@ _CALLS = (
     "purity",
     "tests/sandbox/test_openapi.py",
 )
-_FLOW = ("retry", "limited_flow", "cancelable", "release")
+_FLOW = ("retry", "limited_flow", "cancelable", "order_endings")
 _RATES = ("ratelimit/slots", "ratelimit/limiter", "ratelimit/shared")
 _WAITS = ("waiting/sms_wait", "waiting/webhook_inbox", "waiting/shared_poll")
 
@@ -39,7 +39,6 @@ TESTS: Mapping[str, Sequence[str]] = {
         "tests/_async/test_rate_limiter.py",
     ),
     "smscode/core/purchases/bulk.py": ("purchases/bulk", "tests/_async/test_bulk.py"),
-    "smscode/core/cancelable.py": ("cancelable", "release", "tests/_async/test_rental.py"),
     "smscode/core/api/catalog.py": (
         *_CALLS,
         "decoding/rows",
@@ -100,8 +99,8 @@ TESTS: Mapping[str, Sequence[str]] = {
         *("purchases/states", "purchases/machine", "retry", "tests/_async/test_purchases.py"),
         "tests/_async/test_unfinished.py",
     ),
-    "smscode/core/reconcile.py": _FLOW,
-    "smscode/core/release.py": ("release", "cancelable", "tests/_async/test_rental.py"),
+    "smscode/core/effects.py": _FLOW,
+    "smscode/core/order_endings.py": ("order_endings", "cancelable", "retry", "tests/_async/test_rental.py"),
     "smscode/core/retry.py": ("retry", "purchases/states", "limited_flow", "tests/_async/test_retries.py"),
     "smscode/core/settings.py": ("settings", "timeouts", "tests/_http/test_messages.py"),
     "smscode/core/ratelimit/adaptive_share.py": _RATES,

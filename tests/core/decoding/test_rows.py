@@ -17,7 +17,8 @@ from smscode.core import answers
 from smscode.core.api.registry import ENDPOINTS
 from smscode.core.decoding import chunks, columns, rows, rows_msgspec
 from smscode.core.decoding.converter import ApiVersion
-from smscode.core.flow import CallTerms, EffectReply, Release, Send, Sleep, flow
+from smscode.core.effects import EffectReply, Release, Send, Sleep
+from smscode.core.flow import CallTerms, flow
 
 from ..support import CALLS, FX, PAGE, RUNS, VERSIONS, exactly, finish, respond, usd
 

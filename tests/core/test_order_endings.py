@@ -26,8 +26,8 @@ from smscode import (
     Sms,
     SmscodeError,
 )
-from smscode.core import release
-from smscode.core.release import KnownMessages, Released, ReleaseEnding, ReleaseStep
+from smscode.core import order_endings
+from smscode.core.order_endings import KnownMessages, Released, ReleaseEnding, ReleaseStep
 
 AT = datetime(2026, 6, 14, 4, 0, 12, tzinfo=UTC)
 ORDER = Order(
@@ -71,7 +71,7 @@ def given_back(
     """Play the replies to what is sent; an order is what a reading shows. All of them must be used."""
     left = list(replies)
     sent: list[ReleaseStep] = []
-    steps = release.giving_back(known)
+    steps = order_endings.giving_back(known)
     try:
         step = next(steps)
         while True:
@@ -209,7 +209,7 @@ def test_what_an_interrupted_attempt_has_done_is_not_taken_for_what_somebody_els
     step: ReleaseStep, status: OrderStatus, released: Released
 ) -> None:
     known = knowing(received=step == "finish")
-    assert next(release.giving_back(known)) == step  # and its answer never came
+    assert next(order_endings.giving_back(known)) == step  # and its answer never came
     refusal = ConflictError("x", outcome="rejected")
     assert given_back(known, refusal, ended(ORDER, status)) == ([step, "read"], ReleaseEnding(released))
 
@@ -281,7 +281,7 @@ Turn = tuple[str, str]
 def played(turns: tuple[Turn, ...], *, new: bool) -> tuple[KnownMessages, Service, ReleaseEnding] | None:
     """Return a number, with an event before each step and a fault in it; None if there are more steps."""
     service, known, left = Service(new=new), KnownMessages(), list(turns)
-    steps = release.giving_back(known)
+    steps = order_endings.giving_back(known)
     try:
         step = next(steps)
         while True:

@@ -1,9 +1,9 @@
-"""How a rental ends: what to send to give its number back, and what the answers mean."""
+"""How orders end: when one can be cancelled, what a lost answer was, how a rental gives its number back."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal, TypeAlias, TypedDict
 
@@ -17,9 +17,85 @@ from ..errors import (
     RateLimitError,
     SmscodeError,
 )
-from ..models import ActiveOrder, CreatedOrder, Order, OrderStatus, Sms
+from ..models import (
+    ActiveOrder,
+    Balance,
+    CanceledOrder,
+    CreatedOrder,
+    FinishedOrder,
+    Order,
+    OrderStatus,
+    Sms,
+)
+from .api import balance, orders
+from .api.call import Answer, Call
 from .order_status import has_ended, known_status
 from .waiting.sms_wait import SmsWait
+
+_CANCEL_WINDOW = timedelta(minutes=2)  # what the documentation states; newer servers state the time itself
+_CANCEL_MARGIN = 1.0  # the service's times are whole seconds
+
+
+def seconds_until_cancelable(order: Order, now: datetime) -> float:
+    """Return the seconds until the order can be cancelled; ``now`` is the service's own time."""
+    # In seconds, not as a date: the service may send one to which nothing can be added.
+    if order.cancel_available_at is not None:
+        left = order.cancel_available_at - now
+    else:
+        left = (order.created_at or now) - now + _CANCEL_WINDOW
+    return max(left.total_seconds(), 0.0) + _CANCEL_MARGIN
+
+
+_TARGETS = {
+    orders.CANCEL.name: OrderStatus.CANCELED,
+    orders.FINISH.name: OrderStatus.COMPLETED,
+}
+
+SettledState: TypeAlias = Literal["done", "waiting", "ended"]
+
+
+def reads_to_settle(call: Call[object]) -> tuple[Call[Order], Call[Balance] | None]:
+    """Return the calls that show what became of a cancel or finish.
+
+    A cancel's answer states the balance, so that has to be read, too.
+    """
+    order_id = call.subject
+    assert order_id is not None
+    return orders.get(order_id), balance.get() if call.endpoint is orders.CANCEL else None
+
+
+def settled_state(call: Call[object], order: Order, now: datetime | None) -> SettledState:
+    """Return "done" if the call was carried out, "ended" if the order has ended otherwise at ``now``."""
+    if known_status(order.status) == _TARGETS[call.endpoint.name]:
+        return "done"
+    return "ended" if has_ended(order, now) else "waiting"
+
+
+def lost_answer(
+    found: Answer[Order], account: Answer[Balance] | None
+) -> Answer[CanceledOrder | FinishedOrder]:
+    """Make the answer that was lost, out of the order and the balance as they are now."""
+    order = found.data
+    if account is None:
+        data: CanceledOrder | FinishedOrder = FinishedOrder(order.id, order.status)
+    else:
+        data = CanceledOrder(order.id, order.status, order.amount, account.data.balance)
+    return Answer(data, found.request_id, found.status_code, found.fx)
+
+
+def ended_otherwise(order: Order, error: SmscodeError) -> ConflictError:
+    """Make the error for an order that ended otherwise; the order is attached."""
+    ended = ConflictError(
+        f"The order has ended as {order.status}.",
+        code="CONFLICT",
+        status_code=error.status_code,
+        request_id=error.request_id,
+        outcome="rejected",
+        attempts=error.attempts,
+    )
+    ended.trouble, ended.order = "CONFLICT", order
+    return ended
+
 
 ReleaseStep: TypeAlias = Literal["cancel", "finish", "read", "look"]
 """What to send: cancel or finish the order, read it, or look it up among the active orders."""
