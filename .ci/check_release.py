@@ -71,7 +71,7 @@ def _same(where: str, here: Mapping[str, bytes], there: Mapping[str, bytes]) -> 
 
 
 def _run(code: int, *arguments: str) -> str:
-    """Run the installed command, check its exit code, and give what it wrote."""
+    """Run the installed command, check its exit code, and return its output."""
     command = [str(Path(sys.executable).parent / "smscode"), *arguments]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)

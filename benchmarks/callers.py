@@ -136,7 +136,7 @@ class Contender:
 
 
 def contenders(*names: str) -> dict[str, Contender]:
-    """Return who can take part of those named, as far as what they need is installed."""
+    """Return those of the named callers for which everything is installed."""
     aiohttp, uvloop = frozenset({"aiohttp"}), frozenset({"uvloop"})
     known = {
         "this": Contender(this),
@@ -175,7 +175,7 @@ class Looped:
         self._runner.close()
 
     def reads(self, count: int) -> float:
-        """Read so often, one after the other; give the seconds of CPU for each."""
+        """Make ``count`` reads one after the other; return the seconds of CPU for each."""
 
         async def run() -> float:
             read = self._caller.read
@@ -196,7 +196,7 @@ class Looped:
         return self
 
     def creates(self, tasks: int, times: int = 1) -> float:
-        """Buy with so many tasks at once, so many times; give the seconds of CPU for each purchase."""
+        """Buy with so many tasks at once, so many times; return the seconds of CPU for each purchase."""
 
         async def run() -> float:
             create = self._caller.create

@@ -60,7 +60,7 @@ async def watch(
     event: Callable[[], None] | None = None,
     visited: str | None = None,
 ) -> Sight:
-    """Let so many processes send all they may for so long. In between an event happens, else one is killed.
+    """Run so many processes that send all they may, and an event in between, else kill one of them.
 
     ``visited`` is the URL of the Redis that was visited at the end, where ``redis_url`` is that of others.
     """

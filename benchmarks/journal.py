@@ -80,7 +80,7 @@ class OneByOne:
 
 @contextlib.contextmanager
 def slow_disk(seconds: float) -> Generator[None]:
-    """Let every durable commit take so much longer."""
+    """Slow every durable commit down by so many seconds."""
     fast = _sqlite.transaction
 
     @contextlib.contextmanager

@@ -33,7 +33,7 @@ class Rounds:
 
 
 def interleave(contestants: Mapping[str, Contestant], rounds: int) -> Rounds:
-    """Let each contestant have its turn in each of the rounds; the order turns around each time.
+    """Run each contestant once in each round; the order is reversed each time.
 
     The warm-up is a round that does not count; where there is only one round, it does without.
     """

@@ -32,7 +32,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 @contextmanager
 def running(bodies: Mapping[str, bytes]) -> Generator[str]:
-    """Serve what each ``"METHOD /path"``, with or without a query, is answered with; give the address."""
+    """Serve what each ``"METHOD /path"``, with or without a query, is answered with; yield the address."""
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.server"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

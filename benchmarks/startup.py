@@ -23,7 +23,7 @@ PROGRAMS = {
 
 
 def start(program: str) -> float:
-    """Start Python for a program; give the seconds of CPU."""
+    """Start Python for a program; return the seconds of CPU."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-c", _WITHOUT + program], check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -1,6 +1,6 @@
 """The figures of a recorded run as Markdown: ``python -m benchmarks.table FILE``.
 
-With ``--write``, the tables of the README and of the page about speed are made anew of it.
+With ``--write``, the tables of the README and of the page about speed are written again from it.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def renewed(text: str, record: Mapping[str, Any]) -> str:
 
 
 def renew(record: Mapping[str, Any]) -> None:
-    """Make the tables of all pages anew."""
+    """Write the tables of all pages again."""
     for page in PAGES:
         page.write_text(renewed(page.read_text("utf-8"), record), "utf-8")
 

@@ -24,7 +24,7 @@ Opener = Callable[[str], AbstractContextManager[Callable[[], object]]]
 
 @contextmanager
 def this(url: str) -> Generator[Callable[[], object]]:
-    """Open this package's client with its default options, and give what reads an order."""
+    """Open this package's client with its default options, and yield a function that reads an order."""
     with Client(callers.token(), base_url=url) as client:
         yield partial(client.orders.get, answers.ORDER_ID)
 

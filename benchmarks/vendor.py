@@ -41,7 +41,7 @@ class Vendor:
             pass  # closes its input, which ends it, and waits for it
 
     def ask(self, what: str, *arguments: int) -> Any:
-        """Let the SDK do something, and give what it says about it."""
+        """Run a command of the SDK's process, and return its reply."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(json.dumps([what, *arguments]), file=self._process.stdin, flush=True)

@@ -17,7 +17,7 @@ from typing import Any
 
 
 async def reads(client: Any, count: int) -> float:
-    """Read an order so often; give the seconds of CPU for each."""
+    """Read an order so often; return the seconds of CPU for each."""
     began = time.process_time()
     for _ in range(count):
         await client.orders.get(70_414)
@@ -25,7 +25,7 @@ async def reads(client: Any, count: int) -> float:
 
 
 async def creates(client: Any, tasks: int) -> float:
-    """Buy with so many tasks at once; give the seconds of CPU for each purchase."""
+    """Buy with so many tasks at once; return the seconds of CPU for each purchase."""
     await asyncio.gather(*(client.orders.get(70_414) for _ in range(min(tasks, 100))))
     began = time.process_time()
     await asyncio.gather(*(client.orders.create(catalog_product_id=412) for _ in range(tasks)))
@@ -33,7 +33,7 @@ async def creates(client: Any, tasks: int) -> float:
 
 
 def polls(waits: int) -> int:
-    """Let so many orders expire after 60 s of virtual time while they are waited for; count requests."""
+    """Wait for so many orders until they expire after 60 s of virtual time; return the requests."""
     sys.path.append(str(Path(__file__).parent))
     loop = importlib.import_module("virtual").VirtualLoop()
     httpx: Any = importlib.import_module("httpx")
@@ -66,7 +66,7 @@ def polls(waits: int) -> int:
 
 
 async def decodes(client: Any, version: int, rows: int) -> float:
-    """Decode a page of products of the server's; give the seconds of CPU."""
+    """Decode a page of products of the server's; return the seconds of CPU."""
     httpx: Any = importlib.import_module("httpx")
     catalog: Any = importlib.import_module("smscode.resources.catalog")
     decoding: Any = importlib.import_module("smscode._decode")

@@ -65,7 +65,7 @@ async def _rent(client: AsyncClient, count: int) -> list[int]:
 
 
 async def _polls(waits: int) -> tuple[int, int]:
-    """Let so many orders expire after 60 s while their codes are waited for; count lists and reads."""
+    """Wait for the codes of so many orders until they expire after 60 s; return the lists and reads."""
     sandbox = _service(lifetime=60.0)
     transport: httpx.AsyncBaseTransport = sandbox.transport()
     async with AsyncClient(sandbox.token, transport=transport) as client:
@@ -83,7 +83,7 @@ async def _polls(waits: int) -> tuple[int, int]:
 
 
 async def _delays(waits: int) -> list[float]:
-    """Let messages come spread over 20 intervals; give how long after that each waiter ran."""
+    """Deliver messages over 20 intervals; return how long after its message each waiter ran."""
     loop = asyncio.get_running_loop()
     sandbox = _service()
     transport = _Far(sandbox.transport(), ROUND_TRIP)
@@ -159,7 +159,7 @@ def _event(order_id: int) -> webhooks.OtpReceived:
 
 
 async def _notified(waits: int) -> list[float]:
-    """Return as many waits of their codes, one after the other; give how long after that each ran."""
+    """Deliver the codes of as many waits, one after the other; return how long after that each ran."""
     sandbox = _service()
     transport: httpx.AsyncBaseTransport = sandbox.transport()
     delays: list[float] = []

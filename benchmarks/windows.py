@@ -82,7 +82,7 @@ def run(setup: Setup) -> Iterator[Figure]:
 
 
 def processes(count: int, limit: int, window: float, seconds: float, killed_at: float) -> Iterator[Figure]:
-    """Let so many processes share a limit through Redis and kill one of them."""
+    """Share a limit between so many processes through Redis, and kill one of them."""
     from . import fleet  # it needs an extra
 
     with redis_server() as server:
@@ -96,7 +96,7 @@ def processes(count: int, limit: int, window: float, seconds: float, killed_at: 
 
 
 def disturbed(limit: int, window: float, seconds: float, happens_at: float) -> Iterator[Figure]:
-    """Let two processes share a limit while the clock of Redis' host is set, and while another takes over."""
+    """Share a limit between two processes while Redis' clock is set, and while another host takes over."""
     from . import fleet  # it needs an extra
 
     def figures(what: str, sight: fleet.Sight) -> Iterator[Figure]:
@@ -129,7 +129,7 @@ def saturate(
     windows: int,
     slots: Callable[[float], SlotWindow] = SlotWindow,
 ) -> Seen:
-    """Let tasks send as fast as a bucket lets them, in virtual time; the service counts in between.
+    """Send as fast as a limiter permits, in virtual time; the service counts in between.
 
     One of twenty requests is cancelled on its way, and arrives nevertheless. The tests show with ``slots``
     of other kinds that what they do wrong is seen.
@@ -183,7 +183,7 @@ def _send(
     ends: list[tuple[float, int, Lease, RequestEnding]],
     arrivals: list[float],
 ) -> float:
-    """Send a request; give how long it holds its slot busy."""
+    """Send a request; return how long it holds its slot busy."""
     took = latency(chance)
     ending = RequestEnding.ANSWERED
     arrival = now + took * chance.random()

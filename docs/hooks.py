@@ -15,7 +15,7 @@ EVERYWHERE = ("as_json", "sandbox", "api_version", "help")  # the page tells of 
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """Put what is made from the code where a page wants it; MkDocs calls this for each page."""
+    """Replace a page's placeholders by what is made from the code; MkDocs calls this for each page."""
     for mark, lines in (("<!-- commands -->", commands), ("<!-- codes -->", codes)):
         if mark in markdown:
             markdown = markdown.replace(mark, "\n".join(lines()))

@@ -95,7 +95,7 @@ class VirtualHelpers(Helpers):
 
 
 class AsyncVirtualRuntime(AsyncRuntime):
-    """Time that passes only when somebody waits for it, in step with a sandbox.
+    """Time that passes only while something waits for it, in step with a sandbox.
 
     A wait with an end moves time on; one without an end really waits, for another task to end it. Time
     stands still until ``crowd`` tasks wait without an end, and while helpers work.
@@ -149,7 +149,7 @@ class AsyncVirtualRuntime(AsyncRuntime):
 
 
 class VirtualRuntime(Runtime):
-    """Time that passes only when somebody waits for it, in step with a sandbox.
+    """Time that passes only while something waits for it, in step with a sandbox.
 
     A wait with an end moves time on; one without an end really waits, for another thread to end it.
     Time stands still until ``crowd`` threads wait without an end, and while helpers work.

@@ -129,7 +129,7 @@ class Bench:
 
     @contextmanager
     def crowd(self, count: int, call: Call) -> Generator[Callable[[], None]]:
-        """Make calls in other threads without end; what this gives waits until each has ended another one."""
+        """Make calls in other threads; yield a function that waits until each has ended another one."""
         stop = threading.Event()
         ended = [threading.Semaphore(0) for _ in range(count)]
 

@@ -27,7 +27,7 @@ class Program:
 
     @property
     def name(self) -> str:
-        """Return where it is, to name a test after it."""
+        """Return the path and line, as a test's name."""
         return f"{self.path.relative_to(ROOT)}:{self.line}"
 
 
@@ -51,7 +51,7 @@ def environment(sandbox: Sandbox, url: str) -> dict[str, str]:
 
 
 def run(program: Program, folder: Path) -> str:
-    """Run a program in a process of its own, against a sandbox of its own; give what it prints."""
+    """Run a program in a process of its own, against a sandbox of its own; return its output."""
     pytest.importorskip("uvicorn")
     sandbox = Sandbox(otp_after=0)
     file = folder / "program.py"

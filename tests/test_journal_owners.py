@@ -37,6 +37,7 @@ from .journal_tools import (
 )
 
 GONE = 2**22 + 1
+HERE = -1  # stands for this process; tests are named by it
 """A process id that Linux never uses."""
 
 
@@ -149,9 +150,9 @@ def test_an_owner_that_is_not_known_does_not_live(journal: SQLiteJournal) -> Non
 @pytest.mark.parametrize(
     ("host", "pid", "started", "expected"),
     [
-        ("here", os.getpid(), "now", True),
-        ("here", os.getpid(), "", True),  # where it cannot be known when a process started
-        ("here", os.getpid(), "another time", False),
+        ("here", HERE, "now", True),
+        ("here", HERE, "", True),  # where it cannot be known when a process started
+        ("here", HERE, "another time", False),
         ("here", 1, "", True),
         ("here", GONE, "now", False),
         ("another machine", GONE, "another time", True),
@@ -162,7 +163,11 @@ def test_an_owner_without_its_lock_file_lives_until_its_process_is_known_to_be_g
 ) -> None:
     connection = sqlite3.connect(path)
     row = connection.execute("SELECT host, started FROM owner").fetchone()
-    values = (host.replace("here", row[0]), pid, started.replace("now", row[1]))
+    values = (
+        host.replace("here", row[0]),
+        os.getpid() if pid == HERE else pid,
+        started.replace("now", row[1]),
+    )
     connection.execute("INSERT INTO owner VALUES ('somebody', ?, ?, ?)", values)
     connection.commit()
     connection.close()

@@ -104,7 +104,7 @@ def test_no_module_imports_from_a_layer_above(name: str) -> None:
 
 
 def test_only_what_lies_above_the_package_imports_its_public_names() -> None:
-    """The package itself is the facade over everything, so whoever imports it stands above everything."""
+    """The package is the facade over everything, so a module that imports it stands above everything."""
     users = {name for name, found in GRAPH.items() if "" in found}
     assert users <= {"sandbox.pytest", "sandbox.transports.virtual"}
 

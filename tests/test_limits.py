@@ -105,7 +105,7 @@ def balance_bucket(client: AsyncClient) -> tuple[int, int]:
 
 @define
 class Stalling(httpx.AsyncBaseTransport):
-    """Never answers; tells the client how far it got."""
+    """Never answers; reports its progress to the client."""
 
     writes: bool
     begun: anyio.Event = field(factory=anyio.Event)

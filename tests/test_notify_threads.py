@@ -1,4 +1,4 @@
-"""A webhook ends the waits of an event loop at once, in whichever thread it arrives, whoever polls."""
+"""A webhook ends the waits of an event loop at once, in any thread, whichever client polls."""
 
 from __future__ import annotations
 

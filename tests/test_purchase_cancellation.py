@@ -126,7 +126,7 @@ async def test_an_error_that_is_being_labelled_can_be_cancelled(tmp_path: Path) 
 
 
 class Refusing(httpx.AsyncBaseTransport):
-    """A service that refuses; as soon as it has, the journal is locked by somebody else."""
+    """A service that refuses; as soon as it has, the journal is locked by another process."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

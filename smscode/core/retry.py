@@ -145,7 +145,7 @@ _ROWS: Mapping[str, Rule] = {
 }
 
 TABLE: Mapping[str, Rule] = for_every_code(_ROWS)
-"""Every kind of failure_kind and its rule."""
+"""Every kind of failure and its rule."""
 
 
 def failure_kind(error: SmscodeError) -> str:

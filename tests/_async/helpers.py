@@ -92,7 +92,7 @@ def idle_lanes(client: AsyncClient) -> list[object]:
 
 
 async def rent(client: AsyncClient, **options: Any) -> int:
-    """Rent a number and give its order's id."""
+    """Rent a number and return its order's id."""
     wish: dict[str, Any] = {"catalog_product_id": WHATSAPP_INDONESIA}
     created = await client.orders.create(**(wish | options))
     return created.orders[0].id

@@ -1,4 +1,4 @@
-"""What a client tells about its calls: to a hook, and to the log."""
+"""What a client reports about its calls: to a hook, and to the log."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ async def status_of(client: AsyncVirtualClient, order_id: int) -> OrderStatus | 
 
 
 def learn_nothing(*_: object) -> None:
-    """Take the place of what follows answers."""
+    """Replace the answers that were to follow."""
 
 
 async def ends(rental: AsyncRental, error: type[BaseException]) -> None:

@@ -39,7 +39,7 @@ def options(url: str, **more: Any) -> dict[str, Any]:
 
 @contextmanager
 def talking(talk: Callable[[socket.socket], None], context: ssl.SSLContext | None = None) -> Generator[int]:
-    """Serve connections one after the other with a function; give the port."""
+    """Serve connections one after the other with a function; return the port."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:

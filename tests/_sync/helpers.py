@@ -94,7 +94,7 @@ def idle_lanes(client: Client) -> list[object]:
 
 
 def rent(client: Client, **options: Any) -> int:
-    """Rent a number and give its order's id."""
+    """Rent a number and return its order's id."""
     wish: dict[str, Any] = {"catalog_product_id": WHATSAPP_INDONESIA}
     created = client.orders.create(**(wish | options))
     return created.orders[0].id

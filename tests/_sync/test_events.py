@@ -1,6 +1,6 @@
 # Generated from tests/_async/test_events.py by `nox -s generate`: change that file, not this one.
 
-"""What a client tells about its calls: to a hook, and to the log."""
+"""What a client reports about its calls: to a hook, and to the log."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def order_page(ids: list[int]) -> httpx.Response:
 
 
 class Endless(Script):
-    """Answers every request with what a function makes of its number."""
+    """Answers every request with the result of a function of its number."""
 
     def __init__(self, answer: Callable[[int], httpx.Response]) -> None:
         super().__init__([])

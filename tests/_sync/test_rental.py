@@ -47,7 +47,7 @@ def status_of(client: VirtualClient, order_id: int) -> OrderStatus | str:
 
 
 def learn_nothing(*_: object) -> None:
-    """Take the place of what follows answers."""
+    """Replace the answers that were to follow."""
 
 
 def ends(rental: Rental, error: type[BaseException]) -> None:

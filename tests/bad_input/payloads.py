@@ -66,7 +66,7 @@ def unreadable(message: str = "$: expected a JSON object, got", status_code: int
 
 
 def raw(body: bytes) -> Reply:
-    """Put some JSON text in the place of an answer's data."""
+    """Return an answer whose data is some JSON text."""
     return reply(b'{"success":true,"data":' + body + b"}")
 
 

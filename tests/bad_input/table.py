@@ -133,7 +133,7 @@ class Script(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
 
 class _Still:
-    """Time that passes only when somebody waits for it."""
+    """Time that passes only while something waits for it."""
 
     def __init__(self) -> None:
         self.slept: list[float] = []

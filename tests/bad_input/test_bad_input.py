@@ -93,7 +93,7 @@ def scripted(script: Script, **options: Any) -> StillClient:
 
 
 def buy(client: Client, **wish: Any) -> list[int]:
-    """Rent numbers under one key, and give the ids of their orders."""
+    """Rent numbers under one key, and return the ids of their orders."""
     created = client.orders.create(catalog_product_id=87, idempotency_key="key-1", **wish)
     return [order.id for order in created.orders]
 

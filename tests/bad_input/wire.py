@@ -60,15 +60,28 @@ WIRE: list[Case] = [
     *wires("P43", GIVES, http(CHUNKED, b"transfer-encoding: chunked", LENGTH)),
     *wires("P43", BROKE, http(BODY, b"transfer-encoding: chunked", LENGTH), closes=True),
     *wires("P44", GIVES, encoded(b"identity", BODY)),
-    *wires("P44", GIVES, encoded(b"gzip", gzip.compress(BODY)), encoded(b"x-gzip", gzip.compress(BODY))),
+    *wires(
+        "P44",
+        GIVES,
+        encoded(b"gzip", gzip.compress(BODY, mtime=0)),
+        encoded(b"x-gzip", gzip.compress(BODY, mtime=0)),
+    ),
     *wires("P44", NOT_ASKED, *(encoded(name, BODY) for name in (b"br", b"zstd", b"gzip, gzip", b"foo"))),
     # A gzip body may have several members (RFC 1952, 2.2).
-    *wires("P44", GIVES, encoded(b"gzip", gzip.compress(BODY[:20]) + gzip.compress(BODY[20:]))),
-    *wires("P44", GIVES, encoded(b"gzip", b"".join(gzip.compress(bytes([byte])) for byte in BODY))),
-    *wires("P44", GIVES, encoded(b"gzip", gzip.compress(BODY) + bytes(8))),
-    *wires("P44", DAMAGED, encoded(b"gzip", gzip.compress(BODY[:20]) + gzip.compress(BODY[20:])[:-1])),
+    *wires(
+        "P44", GIVES, encoded(b"gzip", gzip.compress(BODY[:20], mtime=0) + gzip.compress(BODY[20:], mtime=0))
+    ),
+    *wires("P44", GIVES, encoded(b"gzip", b"".join(gzip.compress(bytes([byte]), mtime=0) for byte in BODY))),
+    *wires("P44", GIVES, encoded(b"gzip", gzip.compress(BODY, mtime=0) + bytes(8))),
+    *wires(
+        "P44",
+        DAMAGED,
+        encoded(b"gzip", gzip.compress(BODY[:20], mtime=0) + gzip.compress(BODY[20:], mtime=0)[:-1]),
+    ),
     # Damage on the way is no answer at all: as ambiguous as a connection that broke (1.3 row 12).
-    *wires("P44", DAMAGED, encoded(b"gzip", b"not gzip"), encoded(b"gzip", gzip.compress(BODY)[:-9])),
+    *wires(
+        "P44", DAMAGED, encoded(b"gzip", b"not gzip"), encoded(b"gzip", gzip.compress(BODY, mtime=0)[:-9])
+    ),
     *wires("P45", GIVES, INTERIM + http(BODY), INTERIM * 50 + http(BODY)),
     *wires("P45", GIVES, *(b"HTTP/1.1 %b\r\n\r\n" % status + http(BODY) for status in (b"102 X", b"103 X"))),
     # However many there are, the deadline of the call bounds them. It is long enough to connect before.

@@ -23,7 +23,7 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 
 
 def always(value: T) -> Callable[..., T]:
-    """Make a function that gives a value, whatever it is given."""
+    """Return a function that returns a value for any arguments."""
 
     def give(*arguments: object, **options: object) -> T:
         return value
@@ -91,7 +91,7 @@ class Shell:
         return Done(code, streams.out, streams.err)
 
     def type(self, *arguments: str | int, keys: str = "", columns: int = 80) -> Done:
-        """Run a command on a terminal, where somebody types ``keys``."""
+        """Run a command on a terminal, in which ``keys`` are typed."""
         with self._monkeypatch.context() as patch:
             patch.setenv("COLUMNS", str(columns))
             patch.setenv("NO_COLOR", "1")

@@ -37,7 +37,7 @@ def client(shell: Shell) -> Client:
 
 @pytest.fixture
 def account(shell: Shell, client: Client, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Let commands without --sandbox find an account, and give its address."""
+    """Set up an account for commands without --sandbox, and return its address."""
     url = "https://sms.example.net"
     monkeypatch.setenv("SMSCODE_TOKEN", "a-secret-token")
     monkeypatch.setenv("SMSCODE_BASE_URL", url)
@@ -193,7 +193,7 @@ def test_an_address_on_this_machine_needs_no_tls(
 
 @pytest.fixture
 def secured(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Serve one TLS handshake with a certificate that is trusted, and give the address."""
+    """Serve one TLS handshake with a certificate that is trusted, and return the address."""
     authority: Any = trustme.CA()
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost", not_after=datetime.now(UTC) + timedelta(days=10)).configure_cert(server)

@@ -209,7 +209,7 @@ def test_the_openapi_command_prints_the_document() -> None:
 
 @pytest.fixture
 def without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make it as if typer were not installed."""
+    """Hide typer, as if it were not installed."""
 
     def find_spec(name: str) -> None:
         """Find nothing."""

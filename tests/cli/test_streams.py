@@ -1,4 +1,4 @@
-"""The standard streams: full, closed, or with nobody left to read them."""
+"""The standard streams: full, closed, or without a reader."""
 
 from __future__ import annotations
 

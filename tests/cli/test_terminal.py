@@ -75,7 +75,7 @@ class Screen:
             assert self._read(), self.text
 
     def end(self) -> int:
-        """Wait for the end of the command, and give its exit code."""
+        """Wait for the end of the command, and return its exit code."""
         while self._read():
             continue
         os.close(self._ours)

@@ -1,4 +1,4 @@
-"""Let Schemathesis try the served sandbox by its own OpenAPI document.
+"""Check the served sandbox against its own OpenAPI document with Schemathesis.
 
 Positive and negative data, and chains of calls along the document's links. Nothing may be answered
 with a 5xx, or with anything that is not in the document. ``--long`` tries ten times as much.
@@ -49,7 +49,7 @@ RUNS = (Run("current", otp_after=0), Run("documented", otp_after=None))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Try every generation; the exit code is 1 where something was found."""
+    """Check every generation; return 1 if something was found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--long", action="store_true", help="try ten times as much")
     options = parser.parse_args(arguments)

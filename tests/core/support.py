@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from smscode.core.decoding.converter import ApiVersion
 E = TypeVar("E")
 T = TypeVar("T")
 
+RUNS = int(os.environ.get("SMSCODE_CORE_RUNS", "1"))  # times as many examples: ``nox -s invariants``
 KEY = "key-1"
 REQUEST_ID = "req-7f3a"
 VERSIONS: tuple[ApiVersion, ...] = ("v1", "v2")
@@ -101,7 +103,7 @@ def samples(*kinds: str) -> list[Sample]:
 
 
 def sample_id(value: object) -> str | None:
-    """Name a test case by its sample."""
+    """Return a test case's name, that of its sample."""
     return f"{value.version} {value.name}" if isinstance(value, Sample) else None
 
 
@@ -147,7 +149,7 @@ def read(operation: str, response: Response, version: ApiVersion = "v2") -> Answ
 
 
 def error_of(operation: str, response: Response, version: ApiVersion = "v2") -> SmscodeError:
-    """Read a response that is no result, and give its error."""
+    """Read a response that is no result, and return its error."""
     with pytest.raises(SmscodeError) as caught:
         read(operation, response, version)
     return caught.value

@@ -44,7 +44,7 @@ def orders(ids: Iterable[int], call: Call[OrderPage]) -> OrderPage:
 
 
 def walked(walk: Walk[P], serve: Callable[[Call[P]], P], most: int = 200) -> tuple[list[Call[P]], list[P]]:
-    """Walk to the end; give the calls that were made and the pages that were given back."""
+    """Walk to the end; return the calls and the pages."""
     made: list[Call[P]] = []
     pages: list[P] = []
     while (call := walk.next_call()) is not None:

@@ -169,7 +169,7 @@ def test_the_secret_is_not_shown() -> None:
 
 
 class SlowDigests(OrderedDict[bytes, None]):
-    """Lets other threads run between a look and what is done because of it."""
+    """A dict that switches threads between a look-up and the change that follows it."""
 
     def __contains__(self, digest: object) -> bool:
         found = super().__contains__(digest)

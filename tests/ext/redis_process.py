@@ -27,7 +27,7 @@ KEYS = f"smscode:{{account}}:{GROUP.value}:"
 
 
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let everything that takes seconds take less, so that it can be waited for."""
+    """Shorten everything that takes seconds, so that tests can wait for it."""
     for name, seconds in (
         ("LINGER", 0.1),
         ("_USE_WITHIN", 0.2),
@@ -39,7 +39,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def processes() -> Generator[None]:
-    """Let the processes that are made in the block go to Redis no more after it."""
+    """Stop the processes that are made in the block, at its end."""
     try:
         yield
     finally:
@@ -49,7 +49,7 @@ def processes() -> Generator[None]:
 
 
 class Bell:
-    """Somebody who waits."""
+    """A waiter."""
 
     def __init__(self) -> None:
         self.rung = threading.Event()

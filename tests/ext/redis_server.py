@@ -107,7 +107,7 @@ class RedisServer:
             self._process = None
 
     def fake_clock(self) -> None:
-        """Let `step_clock` be used, before it is started; skips the test where there is no C compiler."""
+        """Prepare for `step_clock`, before the start; skip the test where there is no C compiler."""
         compiler = shutil.which("cc")
         if compiler is None:
             missing("a C compiler")

@@ -53,7 +53,7 @@ class Loss:
 
 
 def losing_polls(loss: Loss) -> Callable[[Any, Any], Any]:
-    """Put a proxy before the served sandbox that answers some polls itself."""
+    """Run a proxy before the served sandbox that answers some polls itself."""
 
     def make(app: Any, hosts: Any) -> Any:
         serve: Callable[..., Awaitable[None]] = asgi_app(app, hosts)
@@ -72,7 +72,7 @@ def losing_polls(loss: Loss) -> Callable[[Any, Any], Any]:
 
 @contextmanager
 def backend(environment: dict[str, str], log: Path) -> Generator[str]:
-    """Run the example under uvicorn with two workers; give its address, and its log at the end."""
+    """Run the example under uvicorn with two workers; yield its address and the file of its log."""
     command = [sys.executable, "-m", "uvicorn", "app:app", "--app-dir", str(BACKEND)]
     command += ["--port", "0", "--no-access-log", "--timeout-worker-healthcheck", "60"]
     with log.open("wb") as writing:

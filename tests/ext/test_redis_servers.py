@@ -60,7 +60,7 @@ def test_a_server_on_a_unix_socket_shares_the_limits(tmp_path: Path) -> None:
 
 @contextmanager
 def tls_server(folder: Path) -> Generator[tuple[RedisServer, str, str]]:
-    """Run a server that also speaks TLS; give its address there and the file of the authority."""
+    """Run a server that also speaks TLS; yield its address there and the file of the authority."""
     authority = trustme.CA()
     key = authority.issue_cert(HOST)
     key.private_key_pem.write_to_path(folder / "key")

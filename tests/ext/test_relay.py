@@ -57,7 +57,7 @@ def otp(order_id: int, code: str = CODE) -> OtpReceived:
 
 
 class Waiter:
-    """A client of some process, and what the relay tells it."""
+    """A client of some process, and the events that the relay passes to it."""
 
     def __init__(self) -> None:
         self.client = AsyncClient("token")

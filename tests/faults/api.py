@@ -81,7 +81,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer before it is put into bytes."""
+    """An answer before it is encoded."""
 
     status: int
     value: dict[str, Any]

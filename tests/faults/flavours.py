@@ -99,7 +99,7 @@ class Session:
         self._leak_checks = _LEAK_CHECKS
 
     def start(self, job: Job, intent: Any = None) -> Any:
-        """Begin a call: gives its result, or what to await for it."""
+        """Begin a call; return its result, or an awaitable of it."""
         orders = self.client.orders
         limit: dict[str, Any] = {} if job.timeout is None else {"timeout": job.timeout}
         match job.call:

@@ -44,7 +44,7 @@ class Diary:
         os.write(self._file, (json.dumps({"what": what, **facts}) + "\n").encode())
 
     def recovered(self, result: object) -> None:
-        """Write down what recovering gave, and tell the parent that buying begins."""
+        """Write down what was recovered, and report to the parent that buying begins."""
         self.write("recovered", result=repr(result)[:2000])
         if self.begun >= 0:
             os.write(self.begun, b".")

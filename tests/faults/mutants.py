@@ -36,7 +36,7 @@ def _body(intent: str, product: int = 412) -> bytes:
 
 
 def _post(http: Http, path: str, body: bytes, key: str | None) -> tuple[str, tuple[int, ...]]:
-    """Send once; give the error's code ("" for success, "?" when no answer came) and the order ids."""
+    """Send once; return the error's code ("" for success, "?" when no answer came) and the order ids."""
     headers = {} if key is None else {"idempotency-key": key}
     try:
         response = http.post(path, content=body, headers=headers)
@@ -83,7 +83,7 @@ def liar(http: Http, intent: str) -> Report:
 
 
 def resend_again(http: Http, intent: str) -> Report:
-    """Buy rightly, and ask for another SMS until somebody says yes: asks too often."""
+    """Buy rightly, and ask for another SMS until one is accepted: asks too often."""
     key = uuid.uuid4().hex
     for _ in range(_ATTEMPTS):
         code, orders = _post(http, "/v2/orders/create", _body(intent, WITH_SMS), key)
@@ -99,7 +99,7 @@ def resend_again(http: Http, intent: str) -> Report:
 
 
 def run(server: Server, buy: Buyer, intents: Iterable[str], threads: int = 24) -> list[Report]:
-    """Let a client buy every intent, many at once; what it keeps to itself is not in the result."""
+    """Buy every intent with a client, many at once; what the client does not report is not in the result."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=threads)
     http = httpx.Client(base_url=server.base_url, headers=_HEADERS, timeout=_READ, limits=limits)
     with http, ThreadPoolExecutor(threads) as pool:

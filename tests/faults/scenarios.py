@@ -155,7 +155,7 @@ def crowd(server: Server, flavour: Flavour, count: int, seed: int) -> Row:
 
 
 def foreign_answers(server: Server, flavour: Flavour, count: int, seed: int) -> Row:
-    """Buy while every fifth answer is followed by bytes that nobody asked for."""
+    """Buy while every fifth answer is followed by bytes of no request."""
     server.reset(seed, Script("random", rate=0.2, mix=(("after", "extra"),)))
     jobs = purchases(count)
     told = perform(flavour, server.base_url, Plan(jobs, workers=20, connections=20, rounds=5))

@@ -46,7 +46,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take a connection, and draw the fault of its first request."""
+        """Accept a connection, and draw the fault of its first request."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._world.connections.add(self)
@@ -95,7 +95,7 @@ class Connection(asyncio.Protocol):
         self._serve(Asked(asked.method, asked.target, asked.headers, body))
 
     def _serve(self, asked: Asked) -> None:
-        """Take a whole request; what it does happens after the latency, whatever becomes of the caller."""
+        """Receive a whole request; it takes effect after the latency, even if the caller has gone."""
         world, script = self._world, self._world.script
         self._busy = True
         world.serving += 1
@@ -207,7 +207,7 @@ class Connection(asyncio.Protocol):
         return True
 
     def _partly(self, asked: Asked, answer: bytes, fault: Fault) -> None:
-        """Let a fault strike within the bytes of an answer, or after them."""
+        """Apply a fault within the bytes of an answer, or after them."""
         first, end = answer.find(b"\r\n"), answer.find(b"\r\n\r\n") + 4
         low, high = {"status": (1, first), "headers": (first + 2, end), "body": (end, len(answer))}.get(
             fault.point, (len(answer), len(answer))
@@ -233,7 +233,7 @@ class Connection(asyncio.Protocol):
                 self.cut(fault.kind)
 
     def _strike(self, target: str) -> None:
-        """Let a fault strike that needs no answer of the API."""
+        """Apply a fault that needs no answer of the API."""
         fault = self._fault
         assert fault is not None
         self._log(target, fault.point, fault.kind)

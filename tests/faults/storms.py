@@ -256,7 +256,7 @@ def _tasks(flavour: Flavour) -> int:
 
 @contextmanager
 def _watched(failures: list[str]) -> Generator[None]:
-    """Take any warning, also about things left open, as a failure."""
+    """Treat any warning, also about things left open, as a failure."""
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         yield

@@ -114,7 +114,7 @@ class World:
 
 
 class Control(asyncio.Protocol):
-    """Takes commands: ``GET /dump``, ``POST /script``, ``POST /forget`` and ``POST /reset``."""
+    """Serves the commands ``GET /dump``, ``POST /script``, ``POST /forget`` and ``POST /reset``."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -122,7 +122,7 @@ class Control(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take a connection; it serves one command."""
+        """Accept a connection and serve its one command."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 

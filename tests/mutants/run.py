@@ -138,7 +138,7 @@ def baseline(paths: Iterable[str]) -> str | None:
 
 
 def share_of(noticed: int, survived: int) -> str:
-    """Return how many of the changes that change something are noticed, in percent."""
+    """Return the percentage of the changes that were noticed, of those that change something."""
     return f"{100 * noticed / (noticed + survived):.1f}" if noticed + survived else "-"
 
 

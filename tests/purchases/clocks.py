@@ -39,10 +39,10 @@ def _shifted() -> float:
 
 
 def shift(seconds: float) -> None:
-    """Let the wall clock of this process go wrong by so much."""
+    """Set the wall clock of this process wrong by so many seconds."""
     _offset[0] = seconds
 
 
 def install() -> None:
-    """Let `shift` decide on this process' wall clock."""
+    """Replace this process' wall clock by one that `shift` moves."""
     time.time = _shifted

@@ -68,7 +68,7 @@ class Disk:
         deeds[at] = lambda: os.kill(os.getpid(), signal.SIGKILL)
 
     def begin(self) -> None:
-        """Let it begin: commits are counted from here."""
+        """Begin: commits are counted from here."""
         deeds: dict[str, Deed] = {
             "busy": lambda: self._hold(_MOMENT),
             "locked": lambda: self._hold(None),
@@ -83,7 +83,7 @@ class Disk:
         _under_way.append(self)
 
     def end(self) -> None:
-        """Let it end: the file is as any other again."""
+        """End: the file is as any other again."""
         _under_way.clear()
         if self._limits is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, self._limits)

@@ -1,4 +1,4 @@
-"""Purchases that were made, the answer lost: whatever is tried next, nobody is told that they were not."""
+"""Purchases that were made, the answer lost: no later error may say that they were not."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def _recover(life: Life) -> None:
 
 
 def answers(context: Context, flavour: Flavour, disk: str) -> None:
-    """Let each refusal follow each kind of lost answer, and tell the caller; then recover."""
+    """Answer with each refusal after each kind of lost answer, and raise; then recover."""
     plans = [f"{before}{code}" for before in BEFORE for code in CODES]
     for number, plan in enumerate(plans, 1):
         if number < context.first:
@@ -174,7 +174,7 @@ async def _leave(then: Act | None, life: Life) -> None:
 
 
 def accounts(context: Context, flavour: Flavour) -> None:
-    """Let two accounts share a journal, and a process with both die; each recovers its own."""
+    """Kill a process with two accounts in one journal; each recovers its own."""
     for number in range(context.first, 5):
         with _program(context, f"accounts/{flavour}/{number}", flavour=flavour, plan="lost") as first:
             second = replace(first, name=f"{first.name}/other")
@@ -279,7 +279,7 @@ def rotation(context: Context, flavour: Flavour) -> None:
 
 
 def unsent(context: Context, flavour: Flavour) -> None:
-    """Let a purchase wait behind another one until its time is over, or it is cancelled.
+    """Hold a purchase behind another one until its time is over, or it is cancelled.
 
     It is written down and not sent. Meanwhile another process recovers in every second case.
     """

@@ -239,7 +239,7 @@ class Forgetful(Right):
 
 
 class Amnesiac(Right):
-    """Does not give to the next process what was bought and not handed over."""
+    """Withholds from the next process what was bought and not handed over."""
 
     def store(self, key: str, orders: list[int]) -> None:
         super().store(key, orders)

@@ -122,7 +122,7 @@ class Service(RuleBasedStateMachine):
         return 204
 
     def ask(self, method: str, path: str, key: str | None = None, version: str = "v1", **fields: Any) -> Any:
-        """Send a request and give its data, None for a refusal or an answer that takes longer."""
+        """Send a request and return its data, None for a refusal or an answer that takes longer."""
         headers = {"authorization": f"Bearer {self.sandbox.token}"}
         if key is not None:
             headers["idempotency-key"] = key

@@ -24,7 +24,7 @@ def still(**options: Any) -> Api:
 
 
 def create(api: Api, scenario: str | None = None, **fields: Any) -> Any:
-    """Rent a number and give its order's id in a list, or the refusal."""
+    """Rent a number and return its order's id in a list, or the refusal."""
     headers = {} if scenario is None else {HEADER: scenario}
     response = api.send("POST", CREATE, json=fields or {"product_id": 142}, headers=headers)
     if response.status_code == 200:

@@ -24,7 +24,7 @@ AUTHORIZATION = {"authorization": "Bearer sandbox-token"}
 
 
 def _gone(port: int) -> bool:
-    """Wait until nobody listens any more."""
+    """Wait until the port is closed."""
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=5).close()

@@ -233,7 +233,7 @@ def test_a_kept_sandbox_behaves_as_one_that_was_never_closed(monkeypatch: pytest
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let what changed be written without a pause."""
+    """Write changes without a pause."""
     monkeypatch.setattr("smscode.sandbox.storage.state.PAUSE", 0.001)
 
 
@@ -371,7 +371,7 @@ def test_without_a_file_nothing_is_tracked() -> None:
 
 @contextmanager
 def served(path: Path) -> Generator[tuple[subprocess.Popen[str], str, str]]:
-    """Serve a kept sandbox in a process of its own; give that, its address and its token."""
+    """Serve a kept sandbox in a process of its own; yield that, its address and its token."""
     command = [sys.executable, "-m", "smscode", "sandbox", "--balance", "9000000", "--state", str(path)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
@@ -792,7 +792,7 @@ def test_a_file_of_another_version_is_refused_with_what_to_do(path: Path) -> Non
 
 
 def test_a_file_that_this_version_wrote_stays_readable(path: Path) -> None:
-    """Raise VERSION, and write the file of `everything` anew, when this fails."""
+    """If this fails, raise VERSION and write the file of `everything` again."""
     shutil.copy(GOLDEN, path)
     with Sandbox(state=path, clock=lambda: START, deliver=lambda _: 503) as sandbox:
         assert whole(sandbox) == entries(GOLDEN)

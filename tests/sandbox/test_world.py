@@ -14,7 +14,7 @@ from smscode.sandbox.service.world import World
 from .harness import START
 
 COUNTRY = CatalogCountry(1, "XX", "Nowhere", "+999", "", "5", 1)
-SERVICE = CatalogService(1, "sv", "CatalogService")
+SERVICE = CatalogService(1, "sv", "Service")
 RULES = Rules(otp_after=2, lifetime=1200, cancel_after=120, resend_cooldown=30)
 
 

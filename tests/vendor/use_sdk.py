@@ -67,7 +67,7 @@ def look_around(api: Any) -> None:
 
 
 def rent_and_finish(api: Any, **wish: Any) -> int:
-    """Rent a number, get its code, finish; gives what it cost."""
+    """Rent a number, get its code, finish; return what it cost."""
     created = api.orders.create(**wish)
     (order,) = created.orders
     order_id = order["id"]
@@ -85,7 +85,7 @@ def rent_and_finish(api: Any, **wish: Any) -> int:
 
 
 def resend_and_reactivate(api: Any) -> int:
-    """Get a second code, then rent the same number again; gives what both cost."""
+    """Get a second code, then rent the same number again; return what both cost."""
     order = api.orders.create(product_id=142, idempotency_key="vendor-1").orders[0]
     again = api.orders.create(product_id=142, idempotency_key="vendor-1").orders[0]
     order_id = order["id"]
@@ -112,7 +112,7 @@ def resend_and_reactivate(api: Any) -> int:
 
 
 def cancel_and_expire(api: Any) -> int:
-    """Return numbers, which refunds them, and keep one until its end; gives what that one cost."""
+    """Cancel numbers, which refunds them, and keep one until its end; return what that one cost."""
     please("no codes")
     before = rupiah(api.balance.get().balance)
     created = api.orders.create(product_id=142, quantity=2)
@@ -137,7 +137,7 @@ def cancel_and_expire(api: Any) -> int:
 
 
 def errors(api: Any, client: Any, url: str, token: str, version: str) -> list[str]:
-    """Provoke every error that the SDK has a class for; gives the codes."""
+    """Provoke every error that the SDK has a class for; return the codes."""
     known: list[str] = []
 
     def refused(name: str, status: int, ask: Callable[[], object]) -> Any:
@@ -252,7 +252,7 @@ def endpoint() -> Generator[tuple[str, list[tuple[str, bytes]]]]:
 
 
 def set_webhook(api: Any, hook: str) -> str:
-    """Set the webhook and test it; gives the secret."""
+    """Set the webhook and test it; return the secret."""
     config = api.webhook.update(webhook_url=hook)
     assert (config.webhook_url, config.webhook_disabled_at) == (hook, None)
     assert api.webhook.get().webhook_secret == config.webhook_secret

@@ -198,7 +198,7 @@ def _json_object(body: bytes) -> dict[str, object]:
     try:
         value: object = json.loads(body, parse_float=Decimal, parse_constant=_not_a_number)
     except (ValueError, RecursionError):
-        raise Refusal("VALIDATION_ERROR", "RequestBody is not JSON") from None
+        raise Refusal("VALIDATION_ERROR", "Body is not JSON") from None
     if not isinstance(value, dict):
-        raise Refusal("VALIDATION_ERROR", "RequestBody is not a JSON object")
+        raise Refusal("VALIDATION_ERROR", "Body is not a JSON object")
     return cast("dict[str, object]", value)

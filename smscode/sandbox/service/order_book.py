@@ -85,7 +85,7 @@ class Register:
         try:
             return self.orders[order_id]
         except KeyError:
-            raise Refusal("NOT_FOUND", "ServiceOrder not found") from None
+            raise Refusal("NOT_FOUND", "Order not found") from None
 
     def newest(self, status: OrderStatus | None = None) -> Iterator[ServiceOrder]:
         """Return the orders, newest first."""

@@ -190,7 +190,7 @@ class World(Register):
             isinstance(wanted, Again) and self.orders[wanted.order_id].phone_number == order.phone_number
             for wanted in settling
         ):
-            raise Refusal("CONFLICT", "ServiceOrder cannot be reactivated")
+            raise Refusal("CONFLICT", "Order cannot be reactivated")
         if (answer := (behaviour or self.behaviour).answer(order.tier.provider.code)) != "ok":
             raise _supplier_refused(answer)
         return order.tier.price * 3 // 4
@@ -227,10 +227,10 @@ class World(Register):
         order = self.order(order_id)
         behaviour = treat(order.behaviour)
         if order.status is not OrderStatus.ACTIVE or order.sms_revision:
-            raise Refusal("CONFLICT", "ServiceOrder cannot be canceled")
+            raise Refusal("CONFLICT", "Order cannot be canceled")
         own = behaviour.cancel_after in (None, order.behaviour.cancel_after)
         if now < (order.cancel_at if own else window(order.created_at, behaviour.cancel_after or 0.0)):
-            raise Refusal("CANCEL_TOO_EARLY", "ServiceOrder is too new to cancel")
+            raise Refusal("CANCEL_TOO_EARLY", "Order is too new to cancel")
         today = now.toordinal()
         canceled = self.canceled[1] if self.canceled[0] == today else 0
         most = self.rules.cancels_per_day if self.rules.current else None
@@ -249,7 +249,7 @@ class World(Register):
         """Complete an order that got an SMS, and free its number."""
         order = self.order(order_id)
         if not order.capabilities(now).can_finish:
-            raise Refusal("CONFLICT", "ServiceOrder cannot be finished")
+            raise Refusal("CONFLICT", "Order cannot be finished")
         self.end(order, now, OrderStatus.COMPLETED)
         return order
 
@@ -262,7 +262,7 @@ class World(Register):
         if not self.rules.current and order.status is OrderStatus.ACTIVE and not order.sms_revision:
             return order, False
         if not order.capabilities(now).can_resend:
-            raise Refusal("CONFLICT", "ServiceOrder cannot be resent")
+            raise Refusal("CONFLICT", "Order cannot be resent")
         if behaviour.resend != "ok":
             raise _supplier_refused(behaviour.resend)
         order.resend_at = window(now, self.rules.resend_cooldown)

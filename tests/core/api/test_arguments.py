@@ -63,7 +63,7 @@ BOUNDS: list[tuple[str, Builder, dict[str, Any], int, int]] = [
 
 
 def name_of(value: object) -> str | None:
-    """Name a test case by its endpoint or argument."""
+    """Return a test case's name, that of its endpoint or argument."""
     return f"{value.__module__}.{value.__name__}" if callable(value) and hasattr(value, "__name__") else None
 
 

@@ -117,7 +117,7 @@ def test_v2_takes_rupiah_with_a_rate_and_is_exact_then(price: int, rate: int) ->
         "nan",
         "1_0",
     ],
-    ids=lambda value: repr(value)[:24] if value != 10**5000 else "10**5000",
+    ids=lambda value: repr(value).partition(" at ")[0][:24] if value != 10**5000 else "10**5000",
 )
 def test_what_is_no_exact_positive_price_is_refused(name: str, value: Any) -> None:
     with pytest.raises(InvalidArgumentError, match=rf"\A{name}: expected"):

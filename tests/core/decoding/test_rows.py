@@ -21,7 +21,7 @@ from smscode.core.decoding.converter import ApiVersion
 from smscode.core.effects import EffectReply, Release, Send, Sleep
 from smscode.core.flow import CallTerms, flow
 
-from ..support import CALLS, FX, PAGE, VERSIONS, exactly, finish, respond, usd
+from ..support import CALLS, FX, PAGE, RUNS, VERSIONS, exactly, finish, respond, usd
 
 Engine = Literal["msgspec", "json"]
 Outcome = tuple[object, ...]
@@ -400,7 +400,7 @@ def bodies(draw: st.DrawFn) -> tuple[str, ApiVersion, bytes]:
 
 
 @given(case=bodies())
-@settings(max_examples=400)
+@settings(max_examples=200 * RUNS)
 @pytest.mark.parametrize("engine", ["msgspec", "json"])
 def test_whatever_comes_is_read_as_in_one_go(engine: str, case: tuple[str, ApiVersion, bytes]) -> None:
     if engine == "msgspec":

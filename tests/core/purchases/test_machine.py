@@ -20,6 +20,8 @@ from smscode.core.purchases.records import Claimant, PurchaseRecord, PurchaseSta
 from smscode.core.purchases.states import Purchase, PurchaseBook, adopted, bought_orders, judge, row_after
 from smscode.models import CreatedOrder, CreatedOrders
 
+from ..support import RUNS
+
 ON_THE_WAY = 59.5  # seconds for which an attempt that was given up may still arrive
 KEY, ACCOUNT, DAY = "sale-17", "mine", 86_400.0
 INTENT = OrderIntent.of(calls.orders.create(catalog_product_id=87, idempotency_key=KEY), "v2")
@@ -110,7 +112,7 @@ class Purchases(RuleBasedStateMachine):
         self.call = None
 
     def end(self, call: Call, kind: str, outcome: str) -> None:
-        """Do what a call does at an error, and tell its caller."""
+        """Do what a call does at an error, and raise it."""
         purchase = call.purchase
         assert purchase is not None
         row = row_after(kind, outcome)  # type: ignore[arg-type]  # an outcome
@@ -274,7 +276,7 @@ class Purchases(RuleBasedStateMachine):
 
     @rule(times=st.integers(1, 5))
     def arrive_late(self, times: int) -> None:
-        """Let some of what is on its way arrive just before it cannot any more."""
+        """Deliver some of what is on its way just before it cannot arrive any more."""
         for _ in range(min(times, len(self.service.on_the_way))):
             self.arrive()
 
@@ -331,5 +333,5 @@ class Purchases(RuleBasedStateMachine):
             assert self.row is None or self.row.state in (PurchaseState.BOUGHT, PurchaseState.WRITTEN)
 
 
-Purchases.TestCase.settings = settings(max_examples=400, stateful_step_count=30, deadline=None)
+Purchases.TestCase.settings = settings(max_examples=200 * RUNS, stateful_step_count=30, deadline=None)
 test_a_purchase_survives_everything = Purchases.TestCase

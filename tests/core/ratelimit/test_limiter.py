@@ -14,13 +14,15 @@ from smscode.core.ratelimit.limiter import GroupLimiter, Lease, NoRoom
 from smscode.core.ratelimit.slots import RequestEnding, SlotWindow
 from smscode.errors import RateLimitError
 
+from ..support import RUNS
+
 FOREVER = float("inf")
 PERIOD = 60.25  # a window, and a little for clocks that run at different rates
 LINGER = 10.0  # seconds for which a request that was given up may still be on its way
 
 
 class Bell:
-    """Stands for somebody who waits: remembers that it was woken; ``there`` is False for a dead loop."""
+    """Stands for a waiter: remembers that it was woken; ``there`` is False for a dead loop."""
 
     def __init__(self, *, there: bool = True) -> None:
         self.woken = 0
@@ -462,7 +464,7 @@ class Queue(RuleBasedStateMachine):
     @precondition(lambda self: self.waiting)
     @rule(data=st.data())
     def lose_its_event_loop(self, data: st.DataObject) -> None:
-        """Let one that waits never look again, without having given up; its place goes with its turn."""
+        """Stop a waiter without its having given up; it loses its place at its turn."""
         lease = data.draw(st.sampled_from(sorted(self.waiting, key=lambda one: self.waiting[one])))
         bell(lease).there = False
         call(lease).over = True
@@ -472,7 +474,7 @@ class Queue(RuleBasedStateMachine):
     @precondition(lambda self: self.busy)
     @rule(data=st.data(), sent=st.booleans(), known=st.booleans())
     def lose_a_request(self, data: st.DataObject, sent: bool, known: bool) -> None:
-        """Let nobody ever end a request, because its event loop is closed or, unknown to all, stopped."""
+        """Leave a request without an end: its event loop is closed or, without notice, stopped."""
         lease = data.draw(st.sampled_from(self.busy))
         self.busy.remove(lease)
         lease.sent, call(lease).over = sent, known
@@ -483,7 +485,7 @@ class Queue(RuleBasedStateMachine):
 
     @property
     def ghosts(self) -> bool:
-        """Whether a slot or a place is still kept for those who are gone, or may be."""
+        """Return True if a slot or a place may still be kept for a waiter that is gone."""
         queued = {*self.bucket._urgent, *self.bucket._waiting}
         return self.unknown or any(lease.granted or lease in queued for lease in self.gone)
 
@@ -527,7 +529,7 @@ class Queue(RuleBasedStateMachine):
 
     @rule(limit=st.sampled_from([1, 3, 5, 8]), window=st.sampled_from([10.0, 60.0, 200.0]))
     def come_or_close(self, limit: int, window: float) -> None:
-        """Let a client come or close, so that other numbers are the strictest."""
+        """Add or close a client, so that other numbers are the strictest."""
         self.limit, self.window = limit, window
         self.lost = [(last, min(before, window)) for last, before in self.lost]
         self.bucket.keep_to(limit, window)
@@ -536,7 +538,7 @@ class Queue(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.1, 5.0, 60.0, 70.0, 400.0]))
     def pass_time(self, seconds: float) -> None:
-        """Let time pass, with everybody looking when they said they would."""
+        """Advance time; each waiter looks when it said it would."""
         until = self.now + seconds
         while (moment := min([*self.alarms.values(), *self.deadlines()], default=FOREVER)) <= until:
             self.now = max(moment, self.now)
@@ -552,7 +554,7 @@ class Queue(RuleBasedStateMachine):
         return [lease.deadline for lease in self.busy]
 
     def settle(self) -> None:
-        """Let all look who were woken or have reached their time, until nothing happens any more."""
+        """Run all waiters that were woken or have reached their time, until nothing happens any more."""
         for _ in range(1000):
             due = [
                 lease
@@ -613,7 +615,7 @@ class Queue(RuleBasedStateMachine):
 
 
 TestQueue = Queue.TestCase
-TestQueue.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestQueue.settings = settings(max_examples=75 * RUNS, stateful_step_count=40, deadline=None)
 
 
 # -- interrupts ------------------------------------------------------------------------------------

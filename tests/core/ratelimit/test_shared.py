@@ -18,6 +18,8 @@ from smscode.core.ratelimit.limiter import Lease, NoRoom
 from smscode.core.ratelimit.shared import Grant, LeaseTerms, SharedGroupLimiter, SharedSlots, Visit
 from smscode.core.ratelimit.slots import RequestEnding
 
+from ..support import RUNS
+
 WINDOW, LONGEST = 60.0, 20.0
 PERIOD = 60.25  # clocks may run at slightly different rates
 LINGER = 10.0  # seconds for which a request that was given up may still be on its way
@@ -465,7 +467,7 @@ def known(store: Store, *names: str, fallback: float = 1 / 3) -> list[Process]:
 
 
 def full(process: Process, store: Store, now: float = 0.0) -> list[Lease]:
-    """Let a process have all slots."""
+    """Take all slots for one process."""
     leases = [waiting(process, now) for _ in range(store.limit)]
     process.visit(store, now)
     assert all(lease.granted for lease in leases)
@@ -665,7 +667,7 @@ class Fleet(RuleBasedStateMachine):
         self.collect(process)
 
     def forgets(self, process: Process) -> bool:
-        """Return True if nobody can know what a killed process sent: it used its fallback by itself."""
+        """Return True if no process can know what a killed one sent: it used its fallback by itself."""
         return process.slots._unreachable
 
     def may_begin(self) -> bool:
@@ -723,7 +725,7 @@ class Fleet(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 7.0, 30.0, 61.0, 200.0]))
     def pass_time(self, seconds: float) -> None:
-        """Let time pass, while every process goes to the store when it is due to."""
+        """Advance time; each process goes to the store when it is due."""
         until = self.now + seconds
         while self.now < until:
             dues = [process.bucket.due(self.now) for process in self.processes]
@@ -743,7 +745,7 @@ class Fleet(RuleBasedStateMachine):
         assert self.counted() <= self.LIMIT
 
     def teardown(self) -> None:
-        """See that sends go on once nothing more happens."""
+        """Check that sends go on once nothing more happens."""
         self.reachable = True
         self.cut_off.clear()
         process = self.processes[0]
@@ -782,9 +784,9 @@ class Chaos(Fleet):
 
 
 TestFleet = Fleet.TestCase
-TestFleet.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+TestFleet.settings = settings(max_examples=50 * RUNS, stateful_step_count=50, deadline=None)
 TestChaos = Chaos.TestCase
-TestChaos.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+TestChaos.settings = settings(max_examples=50 * RUNS, stateful_step_count=50, deadline=None)
 
 
 # -- interrupts ------------------------------------------------------------------------------------

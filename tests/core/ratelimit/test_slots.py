@@ -85,7 +85,7 @@ def test_the_earliest_time_for_a_place_in_the_queue(place: int, expected: float)
     st.integers(1, 30),
 )
 def test_the_earliest_time_is_never_too_late(ends: list[float], limit: int, place: int) -> None:
-    """Serve the queue as fast as can be, every request ending as it begins: nobody is served sooner."""
+    """Return the earliest times at which a queue can be served: each request ends as it begins."""
     slots, now = SlotWindow(WINDOW), 0.0
     for end in sorted(ends):
         if slots.free(end, limit) > 0:

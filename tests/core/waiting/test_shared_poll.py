@@ -25,7 +25,7 @@ from smscode.core.waiting.shared_poll import READS_AT_ONCE, SharedPoll, Waiter
 from smscode.core.waiting.sms_wait import SmsWait
 from smscode.webhooks import OrderCompleted, OrderExpired, OtpReceived
 
-from ..support import NULLABLE, WHEN, order_event
+from ..support import NULLABLE, RUNS, WHEN, order_event
 from ..support import active_order as active
 
 
@@ -40,7 +40,7 @@ class Flag:
 
 
 class One(SmsWait):
-    """A watch, and whoever waits for it alone."""
+    """A watch, and the one waiter for it."""
 
     def __init__(self, order_id: int, **options: Any) -> None:
         super().__init__(order_id, **options)
@@ -579,7 +579,7 @@ class Waiting(RuleBasedStateMachine):
     @precondition(lambda self: self.ready())
     @rule(data=st.data())
     def step(self, data: st.DataObject) -> None:
-        """Let one that is awake go on as far as it can without waiting."""
+        """Run a waiter that is awake as far as it goes without waiting."""
         waiter = data.draw(st.sampled_from(self.ready()))
         self.asleep.discard(waiter)
         if waiter.ended:  # its reads end with the wait, of which there is another one after the result
@@ -726,7 +726,7 @@ class Waiting(RuleBasedStateMachine):
 
 
 TestWaiting = Waiting.TestCase
-TestWaiting.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestWaiting.settings = settings(max_examples=75 * RUNS, stateful_step_count=40, deadline=None)
 
 
 # -- interrupts ------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What a wait for one order makes of what it sees: which SMS counts, and how it ends without one."""
+"""A wait for one order's SMS: which message counts, and how it ends without one."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def full(order_id: int, code: str | None, status: OrderStatus | str) -> Order:
 
 
 def seen(one: SmsWait, *orders: ActiveOrder | Order) -> Sms | None:
-    """Show a wait its order in these states and give the SMS it ended with, if it did."""
+    """Show a wait its order in these states; return the SMS it ended with, None if it did not."""
     for order in orders:
         one.see(order)
     return one.sms
