@@ -256,10 +256,10 @@ async def test_bad_gateway(version: Version) -> None:
 
 async def test_slow_answer(version: Version) -> None:
     sandbox = Sandbox()
-    sandbox.play("slow_answer(0.05)")
+    sandbox.play("slow_answer(0.6)")
     async with AsyncClient(sandbox.token, transport=sandbox.transport(), api_version=version) as client:
         with pytest.raises(RequestTimeoutError) as caught:
-            await rent(client, timeout=0.01)
+            await rent(client, timeout=0.3)
         assert (caught.value.outcome, len(sandbox.ledger)) == ("unknown", 2)
         assert await client.balance()
 

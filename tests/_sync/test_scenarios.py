@@ -258,10 +258,10 @@ def test_bad_gateway(version: Version) -> None:
 
 def test_slow_answer(version: Version) -> None:
     sandbox = Sandbox()
-    sandbox.play("slow_answer(0.05)")
+    sandbox.play("slow_answer(0.6)")
     with Client(sandbox.token, transport=sandbox.transport(), api_version=version) as client:
         with pytest.raises(RequestTimeoutError) as caught:
-            rent(client, timeout=0.01)
+            rent(client, timeout=0.3)
         assert (caught.value.outcome, len(sandbox.ledger)) == ("unknown", 2)
         assert client.balance()
 
