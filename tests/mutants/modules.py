@@ -59,7 +59,7 @@ TESTS: Mapping[str, Sequence[str]] = {
     "smscode/core/product_search.py": ("product_search", "tests/_async/test_product_search.py"),
     "smscode/core/flow.py": (*_FLOW, "tests/_async/test_retries.py", "tests/_async/test_rate_limiter.py"),
     "smscode/core/waiting/webhook_inbox.py": (*_WAITS, "tests/_async/test_notify.py"),
-    "smscode/core/decoding/body.py": ("decoding/body", "tests/_http/test_messages.py"),
+    "smscode/core/decoding/body.py": ("decoding/body", "tests/_http/test_failures.py"),
     "smscode/core/purchases/intents.py": (
         "purchases/intents",
         "purchases/states",
