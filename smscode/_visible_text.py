@@ -26,3 +26,13 @@ def is_invisible(character: str) -> bool:
 def is_blank(text: str) -> bool:
     """Return True if nothing in a text can be seen."""
     return all(character.isspace() or is_invisible(character) for character in text)
+
+
+def not_blank(text: str | None) -> str | None:
+    """Return a text in which something can be seen, None for any other.
+
+    Many services send an empty text, or one of spaces, for "none yet".
+    """
+    if text is None or (text.isascii() and text.isalnum()):
+        return text
+    return None if is_blank(text) else text

@@ -14,7 +14,7 @@ from attrs import Attribute, field, frozen
 from attrs.validators import optional
 
 from ._serialization import Model
-from ._visible_text import is_blank
+from ._visible_text import not_blank
 from .errors import InvalidArgumentError
 from .money import FxRate, Money
 
@@ -104,16 +104,6 @@ def mask(value: object) -> str:
     if value.startswith("+") and len(value) > 8:
         return f"'{value[:4]}{'*' * (len(value) - 6)}{value[-2:]}'"
     return f"'{'*' * min(len(value), 8)}'"
-
-
-def not_blank(text: str | None) -> str | None:
-    """Return a text in which something can be seen, None for any other.
-
-    Many services send an empty text, or one of spaces, for "none yet".
-    """
-    if text is None or (text.isascii() and text.isalnum()):
-        return text
-    return None if is_blank(text) else text
 
 
 def _not_negative(_: object, attribute: "Attribute[Money]", value: Money) -> None:
@@ -240,42 +230,44 @@ class Capabilities(Model):
 
 
 @frozen(kw_only=True)
-class Order(Capabilities):
-    """An order as `orders.get` and `orders.list` show it.
+class OrderFields(Capabilities):
+    """The fields of an order that every endpoint which reads orders sends.
 
-    ``otp_code`` is the last code the service found, ``otp_message`` the latest text, and they may
-    come from two different messages; a blank one is None. ``sms_revision`` counts messages, 0 before
-    the first.
+    ``otp_code`` is the last code that the service found in a message. ``sms_revision`` counts messages, 0
+    before the first.
     """
 
     id: int
     status: OrderStatus | str
-    created_at: datetime | None
-    product_id: int
-    amount: Money = field(validator=_not_negative)
-    phone_number: str | None = field(repr=mask)
     otp_code: str | None = field(repr=mask, converter=not_blank)
     otp_received_at: datetime | None
     expires_at: datetime | None
-    canceled_at: datetime | None
     failed_reason: str | None
-    catalog_product_id: int | None = None
-    otp_message: str | None = field(default=None, repr=mask, converter=not_blank)
     sms_revision: int | None = None
 
 
 @frozen(kw_only=True)
-class ActiveOrder(Capabilities):
+class Order(OrderFields):
+    """An order as `orders.get` and `orders.list` show it.
+
+    ``otp_message`` is the latest text. It may come from another message than ``otp_code``. Either is None if
+    it is blank.
+    """
+
+    created_at: datetime | None
+    product_id: int
+    amount: Money = field(validator=_not_negative)
+    phone_number: str | None = field(repr=mask)
+    canceled_at: datetime | None
+    catalog_product_id: int | None = None
+    otp_message: str | None = field(default=None, repr=mask, converter=not_blank)
+
+
+@frozen(kw_only=True)
+class ActiveOrder(OrderFields):
     """An order that has not ended, as `orders.active` shows it: no money, no number."""
 
-    id: int
-    status: OrderStatus | str
-    otp_code: str | None = field(repr=mask, converter=not_blank)
     otp_message: str | None = field(repr=mask, converter=not_blank)
-    otp_received_at: datetime | None
-    expires_at: datetime | None
-    failed_reason: str | None
-    sms_revision: int | None = None
 
 
 @frozen(kw_only=True)

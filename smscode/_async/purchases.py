@@ -18,18 +18,10 @@ from .._concurrency import AsyncCaller, AsyncRuntime, AsyncSignal, AsyncWakes
 from ..core.api.call import Answer, CallKind
 from ..core.api.parameters import KEY_PATTERN
 from ..core.purchases import bulk, records
+from ..core.purchases.book import PurchaseBook, as_order, bought_orders
 from ..core.purchases.intents import OrderIntent
 from ..core.purchases.records import KnownKeys, PurchaseRecord, PurchaseState, PurchaseStep, Writing
-from ..core.purchases.states import (
-    FOUND_HERE,
-    VERDICTS,
-    Purchase,
-    PurchaseBook,
-    as_order,
-    bought_orders,
-    kind_of,
-    row_after,
-)
+from ..core.purchases.states import FOUND_HERE, VERDICTS, Purchase, kind_of, row_after
 from ..errors import ClientStateError, JournalError, SmscodeError
 from ..journal import Read, SQLiteJournal, Write
 from ..models import CreatedOrders

@@ -15,9 +15,10 @@ from .._concurrency import Signal
 from ..core.api import orders
 from ..core.api.call import Answer
 from ..core.purchases import bulk, records
+from ..core.purchases.book import adopted, recovered
 from ..core.purchases.intents import OrderIntent
 from ..core.purchases.records import Claimant, PurchaseRecord, PurchaseState
-from ..core.purchases.states import Purchase, Recovered, adopted, recovered
+from ..core.purchases.states import Purchase, Recovered
 from ..errors import ClientStateError, ConfigurationError, JournalError, NotFoundError, SmscodeError
 from ..journal import Sweep
 from ..models import ActiveOrder, CanceledOrder, FinishedOrder, Order, OrderPage, OrderStatus

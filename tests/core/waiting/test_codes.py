@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 
 from smscode import ActiveOrder, Sms
-from smscode._visible_text import is_blank
+from smscode._visible_text import is_blank, not_blank
 from smscode.core.waiting.codes import compare_times, has_old_code, is_newer, normal, same, stands_in
 from smscode.core.waiting.sms_wait import SmsWait
 from smscode.core.waiting.webhook_inbox import order_of
-from smscode.models import not_blank
 from smscode.webhooks import OtpReceived
 
 from ..support import WHEN, active_order, order_event
