@@ -13,8 +13,9 @@ from ..errors import API_ERRORS, STATUS_ERRORS, APIError, InvalidResponseError, 
 from ..money import FxRate
 from .api.call import Answer, Call, Response
 from .decoding import rows, strict_json
-from .decoding.converter import ApiVersion, Envelope, Mismatch, RowProblem
+from .decoding.converter import Envelope, Mismatch, RowProblem
 from .retry import TABLE, failure_kind
+from .versions import ApiVersion
 
 T = TypeVar("T")
 

@@ -22,7 +22,7 @@ from ..events import (
 )
 from .answers import find_request_id
 from .api.call import Answer, Call, Response
-from .decoding.converter import ApiVersion
+from .versions import VERSIONS, ApiVersion
 
 _ids = itertools.count(1)
 _HARDLY = 0.001  # seconds that are no wait
@@ -120,6 +120,6 @@ class CallReporter:
             call_id=self.call_id,
             operation=endpoint.name,
             method=endpoint.method,
-            path=f"/{self.version}{endpoint.path}",
+            path=VERSIONS[self.version].prefix + endpoint.path,
             attempt=attempt,
         )

@@ -21,7 +21,7 @@ from ..models import Country, Operator, Product, Service
 from ..money import FxRate, Money
 from .api import arguments
 from .api.prices import Price, PriceLimit
-from .decoding.converter import ApiVersion
+from .versions import VERSIONS, ApiVersion
 
 KEPT = 600.0
 """Seconds that the lists of countries and services are used again: they hardly ever change."""
@@ -127,7 +127,7 @@ class ProductFilter:
         limit = None if max_price is None else PriceLimit("max_price", max_price)
         if limit is not None and not isinstance(limit.value, Money):
             # Refuses the amounts of the other version, before anything is sent.
-            _ = limit.for_v1() if version == "v1" else limit.for_v2(None)
+            VERSIONS[version].write(limit, None)
         return cls(version, limit, in_stock)
 
     def grants(self, products: Iterable[Product], fx: FxRate | None) -> list[Product]:

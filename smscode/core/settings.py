@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import NoReturn, SupportsIndex, get_args
+from typing import NoReturn, SupportsIndex
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
@@ -13,7 +13,7 @@ from attrs import field, frozen
 from .. import _exact
 from ..errors import ConfigurationError, InvalidArgumentError
 from .api import arguments
-from .decoding.converter import ApiVersion
+from .versions import VERSIONS, ApiVersion, check_version
 
 DEFAULT_BASE_URL = "https://api.smscode.gg"
 _LONGEST_TOKEN = 4096
@@ -131,9 +131,7 @@ class Settings:
         """
         if type(allow_http) is not bool:
             raise arguments.wrong("allow_http", "True or False", allow_http)
-        if api_version not in get_args(ApiVersion):
-            raise InvalidArgumentError("api_version: expected 'v1' or 'v2'.")
-        version: ApiVersion = "v1" if api_version == "v1" else "v2"
+        version = check_version("api_version", api_version)
         if token is not None:
             found = Token(token)
         elif environ.get("SMSCODE_TOKEN"):
@@ -163,7 +161,8 @@ def _base_url(name: str, value: str, allow_http: bool) -> str:
     version = _VERSION.search(parts.path)
     if version:
         raise InvalidArgumentError(
-            f"{name}: expected no {version[0]} at the end: api_version adds it (api_version='v1' or 'v2')."
+            f"{name}: expected no {version[0]} at the end: api_version adds it "
+            f"({' or '.join(f'api_version={known!r}' for known in VERSIONS)})."
         )
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path}"
 

@@ -100,6 +100,7 @@ TESTS: Mapping[str, Sequence[str]] = {
         *("purchases/book", "purchases/machine", "tests/_async/test_purchases.py"),
         "tests/_async/test_unfinished.py",
     ),
+    "smscode/core/versions.py": ("versions", "api/prices", "decoding/converter", "settings"),
     "smscode/core/purchases/states.py": (
         *("purchases/states", "purchases/machine", "retry", "tests/_async/test_purchases.py"),
         "tests/_async/test_unfinished.py",

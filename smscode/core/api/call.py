@@ -13,7 +13,8 @@ from ...errors import InvalidArgumentError
 from ...models import EndpointGroup
 from ...money import FxRate
 from ..decoding import strict_json
-from ..decoding.converter import ApiVersion, Envelope, RowProblem
+from ..decoding.converter import Envelope, RowProblem
+from ..versions import VERSIONS, ApiVersion
 from .parameters import Parameter
 from .prices import PriceLimit
 
@@ -146,13 +147,15 @@ class Call(Generic[T_co]):
         if self.idempotency_key is not None:
             headers.append(("idempotency-key", self.idempotency_key))
         query = tuple((name, str(value)) for name, value in self.query.items())
-        return Request(self.endpoint.method, f"/{version}{self.path}", query, tuple(headers), body)
+        return Request(
+            self.endpoint.method, VERSIONS[version].prefix + self.path, query, tuple(headers), body
+        )
 
     def _body(self, version: ApiVersion) -> bytes | None:
         if self.fields is None:
             return None
         limits = {
-            name: limit.for_v1() if version == "v1" else limit.for_v2(self.fx)
+            name: VERSIONS[version].write(limit, self.fx)
             for name, limit in self.fields.items()
             if isinstance(limit, PriceLimit)
         }

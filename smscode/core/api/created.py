@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ...errors import JsonValue
 from ...models import CreatedOrder, CreatedOrders
-from ..decoding.converter import ApiVersion, Envelope, Mismatch, salvage, structure
+from ..decoding.converter import Envelope, Mismatch, salvage, structure
+from ..versions import ApiVersion
 
 
 def created_orders(envelope: Envelope) -> CreatedOrders:

@@ -16,6 +16,7 @@ from attrs import field, frozen
 from ... import _exact
 from ...errors import InvalidArgumentError
 from ...money import FxRate, Money
+from ..versions import VERSIONS, ApiVersion
 
 Price: TypeAlias = int | str | Decimal | Money
 """An int of rupiah (v1), dollars as a `Decimal` or decimal string (v2), or a `Money` (either)."""
@@ -57,7 +58,7 @@ class PriceLimit:
                 f"got {type(self.value).__name__}"
             )
 
-    def for_v1(self) -> int:
+    def in_rupiah(self) -> int:
         """Write the limit in whole rupiah."""
         if type(self.value) is int:
             return self.value
@@ -65,7 +66,7 @@ class PriceLimit:
             return self.value.canonical_amount
         raise self._error("v1 counts in rupiah: expected an int or a Money, not dollars")
 
-    def for_v2(self, fx: FxRate | None) -> str:
+    def in_dollars(self, fx: FxRate | None) -> str:
         """Write the limit in dollars; a `Money` is widened so that its own price stays inside.
 
         ``fx`` makes that exact, and is needed for a `Money` of v1, which names no dollars.
@@ -113,6 +114,10 @@ class PriceLimit:
         return InvalidArgumentError(f"{self.name}: {reason}.")
 
 
-def needs_rate(version: str, *limits: Price | None) -> bool:
+def needs_rate(version: ApiVersion, *limits: Price | None) -> bool:
     """Return True if writing these limits takes a rate: a `Money` of v1 names no dollars."""
-    return version == "v2" and any(isinstance(limit, Money) and limit.currency != "USD" for limit in limits)
+    currency = VERSIONS[version].currency
+    return any(
+        isinstance(limit, Money) and currency not in (limit.currency, limit.canonical_currency)
+        for limit in limits
+    )

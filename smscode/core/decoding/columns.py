@@ -15,37 +15,29 @@ from attrs import frozen
 
 from ...models import OrderStatus
 from ...money import Money
+from ..versions import VERSIONS, ApiVersion
 from . import converter
-from .converter import ApiVersion
 
 _ATOMS: Final = frozenset({int, bool, str, types.NoneType})
 _TEXTS: Final = frozenset({datetime, OrderStatus, str, types.NoneType})
 _MOST_TEXTS = 4096  # remembered per field: every poll brings the same states and times again
 _MOST_PRICES = 16_384  # remembered per field, a few MB at most: the same prices come over and over
 
-PARTS: Final[Mapping[str, type]] = {
-    "amount": str,
-    "currency": str,
-    "canonical_amount": int,
-    "canonical_currency": str,
-}
-"""v2's money in JSON, with the types it usually has. `codec` takes a number for an amount, too."""
-
 
 class Prices(dict[Any, object]):
     """The money that some JSON values make, once for equal ones: money never changes, so rows may share it.
 
-    A key is v1's integer, or the parts of v2's object.
+    A key is the integer of rupiah, or a tuple of the values of an object's `Version.money_parts`.
     """
 
     def __init__(self, version: ApiVersion, field: attrs.Attribute[Any]) -> None:
-        self._version = version
+        self._parts = VERSIONS[version].money_parts
         self._structure = converter.hook(version, Money)
         self._field = field
 
     def __missing__(self, key: Any) -> object:
-        """Make money, as strictly as `codec` does."""
-        price = self._structure(key if self._version == "v1" else dict(zip(PARTS, key, strict=True)), Money)
+        """Make money, as strictly as `converter` does."""
+        price = self._structure(dict(zip(self._parts, key, strict=True)) if self._parts else key, Money)
         if self._field.validator is not None:
             self._field.validator(None, self._field, price)
         if len(self) >= _MOST_PRICES:
@@ -98,9 +90,8 @@ def _column(version: ApiVersion, model: type[Any], field: Any) -> Column:
     put = getattr(model, field.name).__set__
     if kinds == frozenset({Money}):
         prices = Prices(version, field).__getitem__
-        if version == "v1":
-            return Column(field.name, field.default, frozenset({int}), put, prices)
-        return Column(field.name, field.default, frozenset({dict}), put, prices, PARTS)
+        parts = VERSIONS[version].money_parts
+        return Column(field.name, field.default, frozenset({dict if parts else int}), put, prices, parts)
     if field.validator is not None:
         raise TypeError(f"{model.__name__}.{field.name} has rules of its own")
     if kinds <= _ATOMS:

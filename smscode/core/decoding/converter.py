@@ -12,7 +12,7 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 import attrs
 from attrs import field, frozen
@@ -20,12 +20,13 @@ from attrs import field, frozen
 from ...errors import InvalidArgumentError, JsonValue
 from ...models import OrderStatus
 from ...money import FxRate, Money
+from ..versions import VERSIONS
+from ..versions import ApiVersion as ApiVersion
 from . import strict_json
 
 if TYPE_CHECKING:  # cattrs is imported for the first answer, or the first client: it takes a while
     from cattrs import Converter
 
-ApiVersion: TypeAlias = Literal["v1", "v2"]
 M = TypeVar("M")
 
 _RFC3339 = re.compile(
@@ -131,11 +132,6 @@ def _optional_hook(converter: Converter, type_: object) -> Callable[[object, obj
     return lambda value, _: None if value is None else structure(value, inner)
 
 
-def _in_dollars(money: Money) -> None:
-    if money.currency != "USD" or money.canonical_currency != "IDR":
-        raise ValueError("expected an amount in USD with its value in IDR")
-
-
 def _object_hook(
     converter: Converter, type_: type[M], check: Callable[[M], None] | None = None
 ) -> Callable[[object, object], M]:
@@ -155,6 +151,16 @@ def _object_hook(
     return hook
 
 
+def _money_hook(converter: Converter, version: ApiVersion) -> Callable[[object, object], Money]:
+    known = VERSIONS[version]
+
+    def check(money: Money) -> None:
+        if money.currency != known.currency or money.canonical_currency != "IDR":
+            raise ValueError(f"expected an amount in {known.currency} with its value in IDR")
+
+    return _object_hook(converter, Money, check) if known.money_parts else _rupiah
+
+
 @functools.cache
 def _converter(version: ApiVersion, detailed: bool) -> Converter:
     from cattrs import Converter
@@ -168,10 +174,7 @@ def _converter(version: ApiVersion, detailed: bool) -> Converter:
     converter.register_structure_hook_factory(_is_optional, functools.partial(_optional_hook, converter))
     converter.register_structure_hook_func(lambda type_: type_ in _STATUS_TYPES, _status)
     converter.register_structure_hook_factory(attrs.has, functools.partial(_object_hook, converter))
-    if version == "v1":
-        converter.register_structure_hook(Money, _rupiah)
-    else:
-        converter.register_structure_hook(Money, _object_hook(converter, Money, _in_dollars))
+    converter.register_structure_hook(Money, _money_hook(converter, version))
     return converter
 
 
@@ -194,8 +197,9 @@ def structure(version: ApiVersion, value: object, type_: type[M], path: str) -> 
 
     The fast converter does the work; only when it fails does the slower one say where and why.
     """
+    fast = hook(version, cast(Any, type_))
     try:
-        return cast(M, hook(version, cast(Any, type_))(value, type_))
+        return cast(M, fast(value, type_))
     except (KeyError, TypeError, ValueError):
         pass
     from cattrs import BaseValidationError, transform_error
@@ -251,9 +255,9 @@ def rows_of(
 
     ``first`` is the number of the first row. One row that is odd takes nothing from those beside it.
     """
+    fast = hook(version, cast(Any, model))
     try:
-        structured = hook(version, cast(Any, model))
-        return [structured(row, model) for row in rows]
+        return [fast(row, model) for row in rows]
     except (KeyError, TypeError, ValueError):
         pass
     found: list[M] = []

@@ -19,9 +19,10 @@ from attrs import field, frozen
 
 from ...errors import JsonValue
 from ...money import Money
+from ..versions import ApiVersion
 from . import chunks, converter, rows_msgspec, strict_json
 from .columns import Column, columns
-from .converter import ApiVersion, RowProblem
+from .converter import RowProblem
 
 M = TypeVar("M")
 Row = dict[str, JsonValue]

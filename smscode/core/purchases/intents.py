@@ -12,7 +12,7 @@ from ...money import FxRate
 from ..api import orders
 from ..api.call import Call, Endpoint, Request
 from ..decoding import strict_json
-from ..decoding.converter import ApiVersion
+from ..versions import ApiVersion
 
 Operation: TypeAlias = Literal["orders.create", "orders.reactivate"]
 
