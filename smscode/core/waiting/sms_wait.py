@@ -25,7 +25,9 @@ from ..order_status import has_ended, is_over
 from ..retry import TABLE, Action, failure_kind
 from .codes import has_old_code, is_newer, same
 
-_FINAL = tuple(class_ for code, (class_, _) in API_ERRORS.items() if TABLE[code].read is Action.STOP)
+_FINAL = tuple(
+    class_ for code, (class_, _) in API_ERRORS.items() if code in TABLE and TABLE[code].read is Action.STOP
+)
 """The documented refusals that asking again does not change. A ban is one: repeating can extend it."""
 
 
