@@ -25,7 +25,7 @@ class AsyncProductSearch:
         service: NameOrId,
         country: NameOrId,
         operator: NameOrId,
-        wish: ProductFilter,
+        product_filter: ProductFilter,
         timeout: float | None,
     ) -> list[Product]:
         """Find the products of a service in a country, by an operator, that are as wished."""
@@ -47,5 +47,5 @@ class AsyncProductSearch:
         while (page_call := walk.next_call()) is not None:
             page = walk.feed((await self._driver.run(page_call, deadline=deadline)).data)
             if page is not None:
-                found += wish.grants(page.items, page.fx)
+                found += product_filter.select(page.items, page.fx)
         return cheapest_first(found)

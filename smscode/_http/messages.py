@@ -150,7 +150,7 @@ class SendProgress:
     def failure(self, error: Exception) -> Failure:
         """Return what an exception means for the request."""
         if isinstance(error, BodyError):
-            return Failure(error.trouble, error.reason)
+            return Failure(error.failure_kind, error.reason)
         if isinstance(error, _NEVER_POSSIBLE):
             # No cause: these exceptions quote the headers, and the token is one of them.
             return Failure("cannot be sent", f"The request cannot be sent ({type(error).__name__}).")

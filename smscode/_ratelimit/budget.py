@@ -64,7 +64,7 @@ class AccountLimits:
             self._in_force.pop(home, None)
             self._refresh_at = float("-inf")
             for bucket in self.buckets.values():
-                bucket.look_again()
+                bucket.wake_first()
 
     def refresh(self, now: float) -> None:
         """Apply the strictest limits of the clients that are left; to be called under the lock."""
@@ -76,7 +76,7 @@ class AccountLimits:
         self.patience = _PATIENCE if len(living) > 1 else float("inf")
         # Without any, the next one to come brings its own.
         for bucket, numbers in zip(self.buckets.values(), zip(*living, strict=True), strict=False):
-            bucket.keep_to(min(limit for limit, _ in numbers), max(window for _, window in numbers))
+            bucket.set_limits(min(limit for limit, _ in numbers), max(window for _, window in numbers))
 
     def begin_anew(self) -> None:
         """Forget who sent and who waits: a forked process has nothing of that under way."""

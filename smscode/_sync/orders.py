@@ -422,8 +422,8 @@ class Orders:
         Raises `OtpTimeoutError` when the time is over, `OrderTerminalError` when the order ended
         without such an SMS, `NotFoundError` when the account does not have the order.
         """
-        watch = SmsWait(order_id, needs_code=True, after_revision=after_revision, after_code=after_code)
-        return self._wait(watch, timeout)
+        sms_wait = SmsWait(order_id, needs_code=True, after_revision=after_revision, after_code=after_code)
+        return self._wait(sms_wait, timeout)
 
     def wait_for_sms(
         self, order_id: int, *, timeout: float | None = None, after_revision: int | None = None
@@ -438,12 +438,12 @@ class Orders:
         for it; so one that ended, or that the account does not have, does not end the others. ``timeout``
         is for all of them. A failure that concerns them all, such as a wrong token, is raised.
         """
-        watches = [SmsWait(order_id, needs_code=True) for order_id in order_ids]
-        once = {watch.order_id: watch for watch in watches}
+        waits = [SmsWait(order_id, needs_code=True) for order_id in order_ids]
+        once = {sms_wait.order_id: sms_wait for sms_wait in waits}
         return self._waits.each([*once.values()], math.inf if timeout is None else check_wait(timeout))
 
-    def _wait(self, watch: SmsWait, timeout: float | None) -> Sms:
-        return self._waits.wait(watch, math.inf if timeout is None else check_wait(timeout))
+    def _wait(self, sms_wait: SmsWait, timeout: float | None) -> Sms:
+        return self._waits.wait(sms_wait, math.inf if timeout is None else check_wait(timeout))
 
     def _rate(self, delivery: Delivery, *limits: Price | None) -> FxRate | None:
         """Return the exchange rate if writing these price limits takes it."""

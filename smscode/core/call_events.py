@@ -68,16 +68,16 @@ class CallReporter:
             ResponseReceived(**what, status_code=response.status_code, request_id=request_id, seconds=seconds)
         )
 
-    def failed(self, call: Call[Any], attempt: int, now: float, trouble: str, timed_out: bool) -> None:
+    def failed(self, call: Call[Any], attempt: int, now: float, failure_kind: str, timed_out: bool) -> None:
         """Report that no answer came."""
         what, seconds = self._what(call, attempt), self._passed(now)
-        self.tell(RequestFailed(**what, trouble=trouble, timed_out=timed_out, seconds=seconds))
+        self.tell(RequestFailed(**what, trouble=failure_kind, timed_out=timed_out, seconds=seconds))
 
     def retrying(self, call: Call[Any], attempt: int, error: SmscodeError, seconds: float) -> None:
         """Report that the attempt is to be repeated."""
         what = self._what(call, attempt)
-        trouble, status = error.trouble or "unknown code", error.status_code
-        self.tell(Retrying(**what, trouble=trouble, status_code=status, seconds=seconds))
+        failure_kind, status = error.trouble or "unknown code", error.status_code
+        self.tell(Retrying(**what, trouble=failure_kind, status_code=status, seconds=seconds))
 
     def waited(
         self, call: Call[Any], attempt: int, now: float, reason: Literal["rate limit", "retry"]

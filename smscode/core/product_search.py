@@ -130,7 +130,7 @@ class ProductFilter:
             VERSIONS[version].write(limit, None)
         return cls(version, limit, in_stock)
 
-    def grants(self, products: Iterable[Product], fx: FxRate | None) -> list[Product]:
+    def select(self, products: Iterable[Product], fx: FxRate | None) -> list[Product]:
         """Return those that are as wished; ``fx`` is the rate their prices were shown at."""
         return [
             product

@@ -75,7 +75,7 @@ class Endpoint(Generic[T_co]):
     ``rows`` is the model of the rows where ``data`` is an array, which may be long; ``later``: they are read
     when they are wanted. ``money`` says that the v2 answer states amounts, so it needs a rate. ``query`` and
     ``fields`` are what a request may carry, ``refusals`` the error codes beyond those that every operation
-    has. ``newer``: only the current generation of the service has it.
+    has. ``current_only``: only the current generation of the service has it.
     """
 
     name: str
@@ -90,7 +90,7 @@ class Endpoint(Generic[T_co]):
     query: tuple[Parameter, ...] = ()
     fields: tuple[Parameter, ...] = ()
     refusals: tuple[str, ...] = ()
-    newer: bool = False
+    current_only: bool = False
     rows: type[object] | None = None
     later: bool = False
 

@@ -34,18 +34,18 @@ _FILTERS = (
         name="operator_id",
         kind=Whole(*INT32),
         about="Only this operator; without it, the tiers of no particular operator.",
-        newer=True,
+        current_only=True,
     ),
     Parameter(
         name="sort",
-        kind=OneOf(ProductSort, open=True),
+        kind=OneOf(ProductSort, lenient=True),
         about="The order of the products.",
         default="price_asc",
     ),
-    Parameter(name="page", kind=Whole(1, INT64[1], moved=True), about="Which page, from 1.", default=1),
+    Parameter(name="page", kind=Whole(1, INT64[1], clamped=True), about="Which page, from 1.", default=1),
     Parameter(
         name="limit",
-        kind=Whole(1, LARGEST_PAGE, moved=True),
+        kind=Whole(1, LARGEST_PAGE, clamped=True),
         about="How many products a page has.",
         default=1000,
     ),
@@ -109,7 +109,7 @@ OPERATORS = Endpoint(
     list[Operator],
     query=(evolve(_COUNTRY_ID, required=True), evolve(_PLATFORM_ID, required=True)),
     refusals=("VALIDATION_ERROR",),
-    newer=True,
+    current_only=True,
     rows=Operator,
 )
 PRODUCTS = Endpoint(

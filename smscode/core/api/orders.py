@@ -48,20 +48,20 @@ _WISH = (
         about="This service in this country; the offer is picked among all suppliers.",
         nullable=True,
     ),
-    evolve(_MAX_PRICE, routed_newer=True),
+    evolve(_MAX_PRICE, needs_catalog_product_currently=True),
     Parameter(
         name="prefer_provider",
         kind=Text(_LONGEST_PROVIDER),
         about="The supplier to take among equal offers, by its code.",
         nullable=True,
-        routed_newer=True,
+        needs_catalog_product_currently=True,
     ),
     Parameter(
         name="policy",
         kind=OneOf(RoutingPolicy),
         about="How the offer is picked.",
         default="cheapest",
-        routed=True,
+        needs_catalog_product=True,
     ),
     Parameter(name="quantity", kind=Whole(1, LARGEST_QUANTITY), about="How many numbers to rent.", default=1),
     Parameter(
@@ -69,24 +69,24 @@ _WISH = (
         kind=Whole(1, INT32[1]),
         about="Only offers of this operator.",
         nullable=True,
-        newer=True,
-        routed=True,
+        current_only=True,
+        needs_catalog_product=True,
     ),
     Parameter(
         name="min_price",
         kind=Limit("ROUND_CEILING"),
         about="The least that one number may cost.",
         nullable=True,
-        newer=True,
-        routed=True,
+        current_only=True,
+        needs_catalog_product=True,
     ),
 )
 _PAGE = (
     Parameter(
-        name="limit", kind=Whole(1, LARGEST_PAGE, moved=True), about="How many orders to give.", default=20
+        name="limit", kind=Whole(1, LARGEST_PAGE, clamped=True), about="How many orders to give.", default=20
     ),
     Parameter(
-        name="offset", kind=Whole(0, INT64[1], moved=True), about="How many orders to skip.", default=0
+        name="offset", kind=Whole(0, INT64[1], clamped=True), about="How many orders to skip.", default=0
     ),
     Parameter(name="status", kind=OneOf(OrderStatus, any_case=True), about="Only orders in this state."),
 )
@@ -195,7 +195,7 @@ REACTIVATE = Endpoint(
     money=True,
     fields=(ORDER_ID, _MAX_PRICE),
     refusals=_BUYING,
-    newer=True,
+    current_only=True,
 )
 REACTIVATE_OPTIONS = Endpoint(
     "orders.reactivate_options",
@@ -206,7 +206,7 @@ REACTIVATE_OPTIONS = Endpoint(
     ReactivateOptions,
     money=True,
     refusals=_ABOUT_ORDER,
-    newer=True,
+    current_only=True,
 )
 
 

@@ -26,7 +26,7 @@ class Whole:
 
     low: int
     high: int
-    moved: bool = False
+    clamped: bool = False
 
 
 @frozen
@@ -46,7 +46,7 @@ class OneOf:
 
     members: type[StrEnum]
     any_case: bool = False
-    open: bool = False
+    lenient: bool = False
 
 
 @frozen
@@ -74,13 +74,13 @@ class Parameter:
     required: bool = False
     default: int | str | None = None
     nullable: bool = False
-    newer: bool = False
-    routed: bool = False
-    routed_newer: bool = False
+    current_only: bool = False
+    needs_catalog_product: bool = False
+    needs_catalog_product_currently: bool = False
 
-    def needs_routing(self, *, newer: bool) -> bool:
-        """Return True if it goes with ``catalog_product_id`` alone, in the newer generation or the older."""
-        return self.routed or (newer and self.routed_newer)
+    def is_for_catalog_product(self, *, current: bool) -> bool:
+        """Return True if it is refused beside ``product_id``, in the current generation or the older one."""
+        return self.needs_catalog_product or (current and self.needs_catalog_product_currently)
 
 
 ORDER_ID: Final = Parameter(name="id", kind=Whole(1, INT32[1]), about="The order.", required=True)

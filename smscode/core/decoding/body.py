@@ -16,12 +16,12 @@ _MEMBER = b"\x1f\x8b"  # what each member of a gzip body begins with
 
 
 class BodyError(Exception):
-    """The body cannot be taken in; ``trouble`` is the row of the retry table that this is."""
+    """The body cannot be taken in; ``failure_kind`` is its row in the retry table."""
 
-    def __init__(self, reason: str, trouble: BodyFailure) -> None:
+    def __init__(self, reason: str, failure_kind: BodyFailure) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.trouble: BodyFailure = trouble
+        self.failure_kind: BodyFailure = failure_kind
 
 
 class BodyReader:

@@ -56,12 +56,12 @@ class Lease:
     and ``holder`` is the call.
     """
 
-    __slots__ = ("_epoch", "bucket", "deadline", "holder", "sent", "signal", "urgent")
+    __slots__ = ("_epoch", "deadline", "holder", "limiter", "sent", "signal", "urgent")
 
     def __init__(
-        self, bucket: GroupLimiter, deadline: float, urgent: bool, holder: LeaseHolder | None = None
+        self, limiter: GroupLimiter, deadline: float, urgent: bool, holder: LeaseHolder | None = None
     ) -> None:
-        self.bucket: GroupLimiter = bucket
+        self.limiter: GroupLimiter = limiter
         self.deadline: float = deadline
         self.urgent: bool = urgent
         self.holder: LeaseHolder | None = holder
@@ -72,7 +72,7 @@ class Lease:
     @property
     def granted(self) -> bool:
         """Whether the request may be sent: whether the lease has a slot."""
-        return self in self.bucket._slots.holders
+        return self in self.limiter._slots.holders
 
 
 @frozen
@@ -129,11 +129,11 @@ class GroupLimiter:
         """The seconds in which at most ``limit`` requests are to be counted."""
         return self._slots.window
 
-    def keep_to(self, limit: int, window: float) -> None:
+    def set_limits(self, limit: int, window: float) -> None:
         """Set the numbers that hold from now on; what has ended cools for as long as it was to."""
         self.limit, self._slots.window = limit, window
 
-    def look_again(self) -> None:
+    def wake_first(self) -> None:
         """Wake the first who waits, because it may have to keep to other numbers."""
         self._wake_first()
 
@@ -159,7 +159,7 @@ class GroupLimiter:
         lease = Lease(self, deadline, urgent, holder)
         if holder is not None:
             holder.lease = lease
-        if not self._urgent and (urgent or not self._waiting) and self._room(now) > 0:
+        if not self._urgent and (urgent or not self._waiting) and self._available(now) > 0:
             self._grant(lease, now)
             return lease
         self._reclaim(now)
@@ -168,17 +168,17 @@ class GroupLimiter:
         if ready > deadline:
             return self._no_room(now, ready)
         self._queue(lease)[lease] = None
-        self._pump(now)
-        self._slots.kick()
+        self._grant_waiting(now)
+        self._slots.ask_for_more()
         return lease
 
-    def look(self, lease: Lease, now: float) -> float | NoRoom:
+    def advance(self, lease: Lease, now: float) -> float | NoRoom:
         """Advance the time of a waiting lease: return the seconds until it should look again.
 
         The first in the queue looks when something becomes free; the others are woken, and look by
         themselves only in case the first is held up. What was granted just before a pause is taken back.
         """
-        self._pump(now)
+        self._grant_waiting(now)
         if lease.granted:
             self._queue(lease).pop(lease, None)  # still there if another thread was interrupted
             if now >= self._paused_until:
@@ -203,7 +203,7 @@ class GroupLimiter:
         if lease.granted:
             self.end(lease, now, _LOST if lease.sent else _UNSENT)
         self._probes.pop(lease, None)
-        self._pump(now)
+        self._grant_waiting(now)
         self._wake_first()
 
     def end(self, lease: Lease, now: float, ending: RequestEnding) -> None:
@@ -219,9 +219,9 @@ class GroupLimiter:
                 self._ramp *= 2
                 if self._ramp >= self.limit:
                     self._ramp, self._probes = None, {}
-            self._pump(now)
+            self._grant_waiting(now)
         elif ending is _UNSENT:
-            self._pump(now)
+            self._grant_waiting(now)
         elif first_to_cool:
             self._wake_first()  # now there is a time to wait for
 
@@ -268,7 +268,7 @@ class GroupLimiter:
         """Return True if nothing may be sent now, not even with a lease in hand."""
         return now < self._paused_until
 
-    def _room(self, now: float) -> int:
+    def _available(self, now: float) -> int:
         if now < self._paused_until:
             return 0
         free = self._slots.free(now, self._share.of(self.limit, now))
@@ -288,23 +288,23 @@ class GroupLimiter:
             self._probes[lease] = now + _PROBE
         self._slots.take(now, lease)
 
-    def _pump(self, now: float) -> None:
+    def _grant_waiting(self, now: float) -> None:
         """Grant what is free to those who have waited longest, and let the next one keep the time."""
-        room = self._room(now)
-        moved = False
+        room = self._available(now)
+        granted = False
         while (lease := self._first()) is not None:
             if not lease.granted:  # else it was, and was not told
                 if room <= 0:
                     break
                 self._grant(lease, now)
                 room -= 1
-            moved = True
+            granted = True
             there = self._wake(lease)
             self._queue(lease).pop(lease, None)
             if not there:  # its event loop is gone without having ended its tasks
                 self._take_back(lease, now)
                 room += 1
-        if moved:
+        if granted:
             self._wake_first()
 
     def _take_back(self, lease: Lease, now: float) -> None:

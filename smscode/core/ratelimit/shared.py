@@ -137,7 +137,7 @@ class SharedSlots(SlotWindow):
         """The seconds to let pass between two trips that are not urgent."""
         return min(self.window / 60, 1.0)
 
-    def kick(self) -> None:
+    def ask_for_more(self) -> None:
         """See to it that more slots are asked for."""
         self._kick()
 
@@ -369,10 +369,10 @@ class SharedGroupLimiter(GroupLimiter):
         self._leased.landed(trip, grant, left, now)
         if grant.paused:
             super().pause(None, now, grant.paused)
-        self._pump(now)
+        self._grant_waiting(now)
 
     def failed(self, trip: Trip | None, now: float) -> None:
         """Note that the store cannot be reached, and serve who waits."""
         self._leased.failed(trip, now)
-        self._pump(now)
+        self._grant_waiting(now)
         self._wake_first()  # from now on there is a time to keep here

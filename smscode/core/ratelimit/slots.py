@@ -76,7 +76,7 @@ class SlotWindow:
                 self._head = head
         return limit - len(self.holders) - len(cooling) + head
 
-    def kick(self) -> None:
+    def ask_for_more(self) -> None:
         """Do what can be done so that there are more soon: nothing but wait."""
 
     def unused(self, now: float) -> bool:

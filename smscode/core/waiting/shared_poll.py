@@ -43,15 +43,15 @@ S = TypeVar("S", bound=WaitSignal)
 class Waiter(Generic[S]):
     """A task or thread that waits for one order's SMS, or for several.
 
-    ``open`` are the watches that go on, by order, and ``ended`` those that do not, until they are taken.
+    ``open`` are the waits that go on, by order, and ``ended`` those that do not, until they are taken.
     ``to_read`` are orders that the polls do not show, and ``reading`` those that are being read. A
     ``failure`` concerns all of them. It is ``resting`` between two results, and ``following`` while it waits
     for a signal and could poll at once. While it is ``polling`` it is not woken to read.
     """
 
-    def __init__(self, watches: Iterable[SmsWait], signal: S) -> None:
+    def __init__(self, waits: Iterable[SmsWait], signal: S) -> None:
         self.signal = signal
-        self.open: dict[int, SmsWait] = {watch.order_id: watch for watch in watches}
+        self.open: dict[int, SmsWait] = {sms_wait.order_id: sms_wait for sms_wait in waits}
         self.ended: deque[SmsWait] = deque()
         self.to_read: dict[int, None] = {}  # a set that keeps its order
         self.reading: dict[int, None] = {}
@@ -95,11 +95,11 @@ class SharedPoll(Generic[S]):
     def join(self, waiter: Waiter[S]) -> None:
         """Add a waiter, at rest, and show it what webhooks said before it came."""
         self._waiters[waiter] = None
-        for watch in tuple(waiter.open.values()):
-            self._by_order.setdefault(watch.order_id, {})[waiter] = None
-            for said in self._inbox.about(watch.order_id):
-                watch.hear(said)
-            self._settle(waiter, watch)
+        for sms_wait in tuple(waiter.open.values()):
+            self._by_order.setdefault(sms_wait.order_id, {})[waiter] = None
+            for said in self._inbox.about(sms_wait.order_id):
+                sms_wait.see_event(said)
+            self._settle(waiter, sms_wait)
 
     def leave(self, waiter: Waiter[S]) -> None:
         """Remove a waiter, whatever it was doing; again, if that was interrupted."""
@@ -139,7 +139,7 @@ class SharedPoll(Generic[S]):
         """Return the seconds until the next poll, at least 0."""
         return max(self._due - now, 0.0)
 
-    def polling(self, now: float) -> frozenset[int]:
+    def begin_poll(self, now: float) -> frozenset[int]:
         """Begin a poll: set when the next is due, and return the orders it speaks for.
 
         An order that is joined while the poll is on its way is not among them, so its absence
@@ -192,11 +192,11 @@ class SharedPoll(Generic[S]):
 
     def show(self, order: ActiveOrder | Order, date: datetime | None = None) -> None:
         """Show the waiters an order as the service had it at its ``date``."""
-        watches = self._watches(order.id)
-        self._inbox.compare(order, date, watched=bool(watches))
-        for waiter, watch in watches:
-            watch.see(order, date)
-            self._settle(waiter, watch)
+        waits = self._waits_for(order.id)
+        self._inbox.compare(order, date, watched=bool(waits))
+        for waiter, sms_wait in waits:
+            sms_wait.see(order, date)
+            self._settle(waiter, sms_wait)
 
     def notify(self, event: OrderEvent) -> None:
         """Show the waiters what a webhook said, and keep it for those that come later.
@@ -206,9 +206,9 @@ class SharedPoll(Generic[S]):
         if not self._inbox.add(event):
             return
         order = order_of(event)
-        for waiter, watch in self._watches(event.order_id):
-            watch.hear(order)
-            self._settle(waiter, watch)
+        for waiter, sms_wait in self._waits_for(event.order_id):
+            sms_wait.see_event(order)
+            self._settle(waiter, sms_wait)
 
     def begin_reading(self, waiter: Waiter[S], now: float) -> list[int]:
         """Return the orders that this waiter is to read now, a few at once, beside what else it does.
@@ -258,20 +258,20 @@ class SharedPoll(Generic[S]):
 
     def read_failed(self, order_id: int, error: SmscodeError) -> None:
         """Store that the last look at an order failed, in a way that may pass."""
-        for _, watch in self._watches(order_id):
-            watch.failure = error
+        for _, sms_wait in self._waits_for(order_id):
+            sms_wait.failure = error
 
     def missing(self, order_id: int, error: SmscodeError) -> None:
-        """End the watches for an order that the account does not have."""
+        """End the waits for an order that the account does not have."""
         for waiter in tuple(self._by_order.get(order_id, ())):
             self.unreadable(waiter, order_id, error)
 
     def unreadable(self, waiter: Waiter[S], order_id: int, error: SmscodeError) -> None:
-        """End a waiter's watch for an order that it cannot read."""
-        watch = waiter.open.get(order_id)
-        if watch is not None:
-            watch.error = error
-            self._settle(waiter, watch)
+        """End a waiter's sms_wait for an order that it cannot read."""
+        sms_wait = waiter.open.get(order_id)
+        if sms_wait is not None:
+            sms_wait.error = error
+            self._settle(waiter, sms_wait)
 
     def fail(self, error: SmscodeError) -> None:
         """End all waits because of a failure that concerns them all; each has a copy of its own."""
@@ -280,20 +280,20 @@ class SharedPoll(Generic[S]):
                 waiter.failure = copy.copy(error)
                 waiter.signal.wake()
 
-    def _watches(self, order_id: int) -> list[tuple[Waiter[S], SmsWait]]:
-        """Return the waiters for an order, and their watches for it."""
+    def _waits_for(self, order_id: int) -> list[tuple[Waiter[S], SmsWait]]:
+        """Return the waiters for an order, and their waits for it."""
         waiters = self._by_order.get(order_id, ())
         return [(waiter, waiter.open[order_id]) for waiter in waiters if order_id in waiter.open]
 
-    def _settle(self, waiter: Waiter[S], watch: SmsWait) -> None:
-        if not watch.ended:
+    def _settle(self, waiter: Waiter[S], sms_wait: SmsWait) -> None:
+        if not sms_wait.ended:
             return
         # In this order: what is interrupted half-way is done again when the order is shown the next time.
-        if not watch.settling or watch not in waiter.ended:
-            watch.settling = True
-            waiter.ended.append(watch)
-        self._forget(waiter, watch.order_id)
-        waiter.open.pop(watch.order_id, None)
+        if not sms_wait.reported or sms_wait not in waiter.ended:
+            sms_wait.reported = True
+            waiter.ended.append(sms_wait)
+        self._forget(waiter, sms_wait.order_id)
+        waiter.open.pop(sms_wait.order_id, None)
         waiter.signal.wake()
 
     def _forget(self, waiter: Waiter[S], order_id: int) -> None:

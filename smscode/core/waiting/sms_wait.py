@@ -92,7 +92,7 @@ class SmsWait:
         self.failure: SmscodeError | None = None  # the last look at the order failed like this
         self.text: str | None = None
         self.order: ActiveOrder | Order | None = None
-        self.settling = False  # whether somebody has begun to tell the waiter that it ended
+        self.reported = False  # whether somebody has begun to tell the waiter that it ended
 
     @property
     def ended(self) -> bool:
@@ -110,9 +110,9 @@ class SmsWait:
         """Look at the order as it was at ``now``, by the service's date."""
         if not self.ended:
             self.failure = None
-            self._look(order, now, of_event=False)
+            self._evaluate(order, now, of_event=False)
 
-    def hear(self, order: ActiveOrder) -> None:
+    def see_event(self, order: ActiveOrder) -> None:
         """Look at the order as a webhook describes it.
 
         The events that end an order carry no revision. Where the caller tells messages apart by it, the
@@ -125,11 +125,11 @@ class SmsWait:
             if not empty and not (other_code and not same(order.otp_code, known.code)):
                 return
         if not self.ended:
-            self._look(order, None, of_event=True)
+            self._evaluate(order, None, of_event=True)
 
-    def _look(self, order: ActiveOrder | Order, now: datetime | None, *, of_event: bool) -> None:
+    def _evaluate(self, order: ActiveOrder | Order, now: datetime | None, *, of_event: bool) -> None:
         over = has_ended(order, now)
-        if self._is_past(order) and not over:
+        if self._is_outdated(order) and not over:
             return
         self.order = order
         if order.otp_code is not None or order.otp_message is not None:
@@ -148,13 +148,13 @@ class SmsWait:
             error.order_id, error.status, error.order = order.id, str(order.status), order
             self.error = error
 
-    def _is_past(self, order: ActiveOrder | Order) -> bool:
+    def _is_outdated(self, order: ActiveOrder | Order) -> bool:
         """Return True if this was overtaken: a webhook can be faster than a poll, or slower."""
         if self.order is None or order.sms_revision is None or self.order.sms_revision is None:
             return False
         return order.sms_revision < self.order.sms_revision
 
-    def timed_out(self, waited: float, failure: SmscodeError | None = None) -> OtpTimeoutError:
+    def timeout_error(self, waited: float, failure: SmscodeError | None = None) -> OtpTimeoutError:
         """Return the error for a wait whose ``waited`` seconds are over.
 
         ``failure`` is what the last poll met, None if it was answered.

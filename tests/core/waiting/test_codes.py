@@ -225,5 +225,5 @@ def test_a_late_webhook_of_an_earlier_code_does_not_end_a_wait_for_the_next(
 ) -> None:
     resent: datetime = WHEN.replace(second=12)
     one = SmsWait(1, needs_code=True, after_code="222", after_text="Code 222", after_time=resent)
-    one.hear(order_of(order_event(OtpReceived, code="111", text="Code 111", second=timestamp)))
+    one.see_event(order_of(order_event(OtpReceived, code="111", text="Code 111", second=timestamp)))
     assert one.ended is ends
