@@ -1,4 +1,4 @@
-"""Tells what happens to one call; a flow that nobody watches has none of this."""
+"""Reports the progress of one call as events. Nothing is created if no listener is set."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .api.call import Answer, Call, Response
 from .versions import VERSIONS, ApiVersion
 
 _ids = itertools.count(1)
-_HARDLY = 0.001  # seconds that are no wait
+_HARDLY = 0.001  # seconds; a shorter wait is not reported
 
 
 class _What(TypedDict):
@@ -38,9 +38,10 @@ class _What(TypedDict):
 
 @define
 class CallReporter:
-    """Watches one call and the reads it may need, and tells events about it.
+    """Reports the progress of one call, including the reads that it may need.
 
-    ``now`` is the time of what happened last; ``tell`` must not raise.
+    ``now`` is the time of the last event, in monotonic seconds. ``tell`` receives the events and must not
+    raise.
     """
 
     tell: Callable[[ClientEvent], None]
@@ -82,7 +83,7 @@ class CallReporter:
     def waited(
         self, call: Call[Any], attempt: int, now: float, reason: Literal["rate limit", "retry"]
     ) -> None:
-        """Report how long the call was held up before an attempt, unless it hardly was."""
+        """Report how long the call waited before an attempt, if that was noticeable."""
         seconds = self._passed(now)
         if seconds >= _HARDLY:
             self.tell(Waited(**self._what(call, attempt), reason=reason, seconds=seconds))
@@ -92,7 +93,7 @@ class CallReporter:
         self.tell(GroupPaused(**self._what(call, attempt), group=call.endpoint.group, seconds=seconds))
 
     def ended(self, call: Call[Any], now: float, end: Answer[Any] | BaseException) -> None:
-        """Report how the call ended; what is no error of this package is a cancellation."""
+        """Report how the call ended. An exception of another package counts as a cancellation."""
         error = end if isinstance(end, SmscodeError) else None
         known = end if isinstance(end, Answer) else error
         result: Literal["done", "cancelled"] = "done" if isinstance(end, Answer) else "cancelled"
@@ -109,7 +110,7 @@ class CallReporter:
         )
 
     def _passed(self, now: float) -> float:
-        """Return the seconds since what happened last."""
+        """Return the seconds since the last event."""
         seconds = now - self.now
         self.now = now
         return seconds

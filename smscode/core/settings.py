@@ -1,4 +1,4 @@
-"""What a client is set up with: the token, and the service's address."""
+"""A client's token, address and API version, checked."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NOT_VISIBLE = re.compile(r"[^\x21-\x7e]")
 
 
 class SecretBytes(bytes):
-    """Bytes that never show themselves, not even in a traceback that prints local variables."""
+    """Bytes whose repr and str hide them, also in a traceback that prints local variables."""
 
     def __repr__(self) -> str:
         return "<secret>"
@@ -34,7 +34,7 @@ class SecretBytes(bytes):
 
 
 class SecretText(str):
-    """A string that never shows itself, not even in a traceback that prints local variables."""
+    """A string whose repr hides it, also in a traceback that prints local variables."""
 
     __slots__ = ()
 
@@ -43,12 +43,12 @@ class SecretText(str):
 
 
 class Token:
-    """The account's token: usable as a header, and otherwise invisible."""
+    """The account's token. It can be used as a header and is never shown."""
 
     __slots__ = ("_header",)
 
     def __init__(self, given: object, name: str = "token") -> None:
-        """Check a token; ``name`` is where it came from. No message ever shows the value."""
+        """Check a token; ``name`` is its argument or environment variable. No message shows the value."""
         value = _exact.text(given)
         if value is None:
             raise InvalidArgumentError(f"{name}: expected a string, got {type(given).__name__}.")
@@ -73,7 +73,7 @@ class Token:
 
     @property
     def secret(self) -> SecretBytes:
-        """The token alone, to find it where it does not belong."""
+        """The token alone, to search texts for it."""
         return SecretBytes(self._header[len(_SCHEME) :])
 
     def __repr__(self) -> str:
@@ -94,9 +94,9 @@ class Settings:
 
     @property
     def account(self) -> str:
-        """A name for the account at this address, to keep accounts apart where purchases are stored.
+        """A name for the account at this address, under which a journal stores its purchases.
 
-        It is the caller's, or a hash of address and token, which cannot be undone.
+        It is the caller's name, or a one-way hash of address and token.
         """
         if self.name is not None:
             return f"{self._address}:{self.name}"
@@ -104,7 +104,7 @@ class Settings:
 
     @property
     def credential(self) -> str:
-        """Hashes of the address and of the token, to know a purchase that another token was used for."""
+        """Hashes of the address and of the token, to recognize purchases that another token made."""
         return f"{self._address}:{_hash(self.token.secret)}"
 
     @property
@@ -122,12 +122,11 @@ class Settings:
         *,
         allow_http: bool = False,
     ) -> Settings:
-        """Use what the caller gave, and the rest from SMSCODE_TOKEN and SMSCODE_BASE_URL.
+        """Return the settings from a client's arguments, else from SMSCODE_TOKEN and SMSCODE_BASE_URL.
 
-        ``allow_http`` lets the address be http for other hosts than this machine itself.
+        ``allow_http`` permits http to hosts other than this machine.
 
-        Raises `ConfigurationError` when there is no token at all, `InvalidArgumentError` when something is
-        there but wrong.
+        Raises `ConfigurationError` if there is no token, `InvalidArgumentError` for a wrong value.
         """
         if type(allow_http) is not bool:
             raise arguments.wrong("allow_http", "True or False", allow_http)
@@ -168,7 +167,7 @@ def _base_url(name: str, value: str, allow_http: bool) -> str:
 
 
 def _canonical(url: str) -> str:
-    """Return an address as it is spelled most plainly: spelled otherwise, it is the same account's."""
+    """Return an address in its canonical form, so that all spellings mean the same account."""
     parts = urlsplit(url)
     assert parts.hostname is not None
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname

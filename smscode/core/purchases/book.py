@@ -27,15 +27,19 @@ _LONGEST_LIFE = 86_400.0  # seconds that an order lives whose end is not known
 class PurchaseBook:
     """The purchases of a client: under way, in doubt, or bought and not over, oldest first.
 
-    Every change is one step that leaves the book consistent, because an interrupt may come after each.
+    Each line of a change leaves the book consistent, because an interrupt may come after it. So a purchase is
+    entered before it is removed elsewhere, and a flag is set after the facts that it stands for.
     """
 
     def __init__(self) -> None:
         self._purchases: dict[str, Purchase] = {}
         self._by_order: dict[int, Purchase] = {}
-        # What the keys used last stand for, and since when, if something was bought under them.
+        # By key, for the keys used last: the hash of the order, and since when it is bought, None if it is
+        # not.
         self._digests: OrderedDict[str, tuple[bytes, float | None]] = OrderedDict()
-        self._early: OrderedDict[int, int | None] = OrderedDict()  # ends of orders that are not known yet
+        self._early: OrderedDict[int, int | None] = (
+            OrderedDict()
+        )  # refunds of orders that ended before their purchase was answered
 
     @property
     def empty(self) -> bool:
@@ -43,15 +47,15 @@ class PurchaseBook:
         return not self._by_order
 
     def begin(self, intent: OrderIntent, holder: PurchaseHolder) -> Purchase:
-        """Return the entry of a purchase that ``holder`` makes from now on, with what earlier tries left.
+        """Return the entry of a purchase that ``holder`` makes from now on, with the state of earlier tries.
 
-        Raises `ClientStateError` while another call has it under way, `InvalidArgumentError` when its
-        key is in use here for another order.
+        Raises `ClientStateError` while another call has it under way, `InvalidArgumentError` if its key was
+        used in this client for another order.
         """
         key, digest = intent.idempotency_key, _digest(intent)
         purchase = self._purchases.get(key)
         if purchase is not None and purchase.certain and not purchase.under_way:
-            # An interrupted call left it behind without a byte sent, so it counts for nothing.
+            # An interrupted call left it without having sent a byte, so the key is free.
             purchase = None
         known, since = self._digests.get(key, (digest, None))
         if purchase is None:
@@ -81,9 +85,9 @@ class PurchaseBook:
         return self._digests.get(key, (b"", None))[1] is not None
 
     def buy(self, purchase: Purchase, created: CreatedOrders) -> dict[int, int | None]:
-        """Store what a purchase bought; what is known of its orders from before stays.
+        """Store the orders that a purchase bought, unless they are known already.
 
-        Returns the orders that are known to have ended already, with their refunds.
+        Return the orders that have ended already, with their refunds in rupiah, None for the whole price.
         """
         ended: dict[int, int | None] = {}
         if purchase.finished:
@@ -108,7 +112,7 @@ class PurchaseBook:
         return ended
 
     def adopt(self, purchase: Purchase) -> Purchase:
-        """Add a purchase that another process made; return the entry to go on with."""
+        """Add a purchase that another process made, and return the entry to use."""
         known = self._purchases.setdefault(purchase.key, purchase)
         if purchase.bought and not known.bought:
             known.orders, known.living, known.returned = purchase.orders, purchase.living, purchase.returned
@@ -120,14 +124,14 @@ class PurchaseBook:
         return known
 
     def drop(self, purchase: Purchase) -> None:
-        """Forget a purchase under whose key nothing was bought: the key is free for another order."""
+        """Forget a purchase that bought nothing. Its key can be used for another order."""
         if self._purchases.get(purchase.key) is purchase:
             if not purchase.finished:
                 self._digests.pop(purchase.key, None)
             self._purchases.pop(purchase.key, None)
 
     def dismiss(self, key: str) -> Purchase | None:
-        """Forget a purchase, but not that its key was used."""
+        """Forget a purchase, but remember its key. Raises `ClientStateError` while a call makes it."""
         purchase = self._purchases.get(key)
         if purchase is not None:
             if purchase.under_way:
@@ -136,7 +140,7 @@ class PurchaseBook:
         return purchase
 
     def hand_over(self, purchase: Purchase, *, done: bool) -> None:
-        """Store that the caller of a purchase has its orders, or that it has not after all."""
+        """Store whether the caller of a purchase has its orders."""
         purchase.handed_over = done
         if done and not purchase.living:
             self._close(purchase)
@@ -144,7 +148,7 @@ class PurchaseBook:
             self._purchases[purchase.key] = purchase
 
     def unresolved(self) -> tuple[OrderIntent, ...]:
-        """Return the purchases that are in doubt, and those whose orders no caller has."""
+        """Return the purchases that are in doubt, and those whose orders were not returned to a caller."""
         return tuple(
             purchase.intent
             for purchase in tuple(self._purchases.values())
@@ -152,7 +156,7 @@ class PurchaseBook:
         )
 
     def undelivered(self) -> list[Purchase]:
-        """Return the purchases whose orders no caller in this process has."""
+        """Return the purchases whose orders were not returned to a caller in this process."""
         return [
             purchase
             for purchase in tuple(self._purchases.values())
@@ -160,7 +164,7 @@ class PurchaseBook:
         ]
 
     def bought(self) -> tuple[Recovered, ...]:
-        """Return the purchases that were bought and are not over."""
+        """Return the purchases that were bought and have orders that have not ended."""
         return tuple(
             Recovered(
                 purchase.intent,
@@ -172,7 +176,7 @@ class PurchaseBook:
         )
 
     def see(self, orders: Iterable[Order | ActiveOrder]) -> dict[Purchase, dict[int, int | None]]:
-        """Note orders as they are now; return which have ended, by purchase, with their refunds."""
+        """Update orders from an answer; return those that ended, by purchase, with their refunds."""
         ended: dict[Purchase, dict[int, int | None]] = {}
         for order in orders:
             purchase = self._by_order.get(order.id)
@@ -190,9 +194,9 @@ class PurchaseBook:
     def end_order(
         self, order_id: int, status: OrderStatus | str, refund: int | None
     ) -> dict[Purchase, dict[int, int | None]]:
-        """Note that an order has ended; return its purchase, if it is one of the book.
+        """Store that an order has ended; return its purchase and refund, if the book has it.
 
-        A ``refund`` of None is the whole price.
+        A ``refund`` of None means the whole price.
         """
         purchase = self._by_order.get(order_id)
         if purchase is None:
@@ -208,7 +212,7 @@ class PurchaseBook:
         return {purchase: {order_id: order.amount.canonical_amount if refund is None else refund}}
 
     def expire(self, now: datetime) -> dict[Purchase, dict[int, int | None]]:
-        """Return the orders whose time is over by the service's date, as having ended."""
+        """End the orders that have expired by the service's date, and return them by purchase."""
         ended: dict[Purchase, dict[int, int | None]] = {}
         for purchase in tuple(self._purchases.values()):
             if not purchase.bought:
@@ -221,7 +225,7 @@ class PurchaseBook:
         return ended
 
     def end(self, purchase: Purchase, order_ids: Iterable[int]) -> None:
-        """Store that orders have ended; a purchase that was handed over is forgotten with its last one."""
+        """Store that orders have ended. A purchase that was handed over is closed with its last order."""
         for order_id in order_ids:
             purchase.living.discard(order_id)
         if not purchase.living and purchase.handed_over:
@@ -238,10 +242,11 @@ class PurchaseBook:
 def recovered(
     in_doubt: Iterable[tuple[PurchaseRecord, CreatedOrders | SmscodeError]], bought: Iterable[Purchase]
 ) -> list[Recovered]:
-    """Return what is told of the purchases that were recovered, oldest first.
+    """Return the result of `orders.recover`, oldest purchase first.
 
-    ``in_doubt`` are those that were, with their ends; ``bought`` are all that were bought. Of those whose
-    caller had the orders, the ones whose orders have ended are left out, and so is what others settled.
+    ``in_doubt`` are the purchases that were in doubt, with their results; ``bought`` are all that were
+    bought. Purchases that another process settled meanwhile are left out, and so are those whose orders were
+    returned to a caller and have all ended.
     """
     found: list[tuple[float, Recovered]] = []
     settled: set[str] = set()
@@ -262,7 +267,7 @@ def recovered(
 
 
 def _date_of(seconds: float | None) -> datetime | None:
-    """Return a stored time as a date, None for one that no date can say."""
+    """Return a stored time as a date, None if it is out of the range of dates."""
     if seconds is None:
         return None
     try:
@@ -284,7 +289,7 @@ def is_past(expires_at: datetime | None, written_at: float | None, now: datetime
 
 
 def bought_orders(orders: Iterable[Order]) -> tuple[BoughtOrder, ...]:
-    """Return what a journal stores of orders that were just bought."""
+    """Return the records of orders that were just bought, as a journal stores them."""
     return tuple(
         BoughtOrder(
             order.id,
@@ -296,9 +301,9 @@ def bought_orders(orders: Iterable[Order]) -> tuple[BoughtOrder, ...]:
 
 
 def adopted(record: PurchaseRecord, ended: float) -> Purchase:
-    """Return the entry of a purchase that a process which has ended left in the journal.
+    """Return the book entry for a journal record of a process that has ended.
 
-    ``ended`` is when its last attempt had ended, by the clock of the calls.
+    ``ended`` is the time when its last attempt had ended, in monotonic seconds.
     """
     if record.state is PurchaseState.WRITTEN:
         return Purchase(record.intent, Doubt(raised=True, ended=ended), written_at=record.written_at)
@@ -323,7 +328,7 @@ def adopted(record: PurchaseRecord, ended: float) -> Purchase:
 
 
 def as_order(created: CreatedOrder) -> Order:
-    """Return an order as it was created; its price is zero where the answer's could not be read."""
+    """Return a created order as an `Order`. Its price is zero if the answer's could not be read."""
     fields: dict[str, Any] = {
         field.name: getattr(created, field.name) for field in attrs.fields(CreatedOrder)
     }

@@ -1,8 +1,17 @@
-"""What a purchase goes through: written, sent, answered, handed over, or withdrawn.
+"""The states of a purchase: written, sent, answered, handed over, or withdrawn.
 
-Everything that decides about a purchase is here or in `purchase_records`; the client's memory and its
-journal only store what is decided. An attempt under a key is *open* when it was sent and no answer came
-from behind the look-up of the key: then the service may have carried it out, or may do so yet.
+All rules about a purchase are here and in `records`; the client's memory (`book`) and its journal only store
+the results. An attempt under an idempotency key is *open* if it was sent and the service has not answered
+after looking up the key: then the service may have carried it out, or may still do so.
+
+Invariants:
+
+1. ``Doubt.raised`` is set before the first byte of an attempt is written, so it is True whenever an attempt
+   may be open. Only an answer that the service gave after looking up the key clears it (`Verdict.settles`).
+2. A purchase in doubt, or bought and not returned to its caller, is never forgotten: its key stays in the
+   book and its row in the journal stays open.
+3. The outcomes "not_sent", "rejected" and "failed" are only reported if nothing was bought under the key and
+   nothing will be. In every other case the outcome is "unknown".
 """
 
 from __future__ import annotations
@@ -18,21 +27,21 @@ from .intents import OrderIntent
 from .records import Writing
 
 StateRow: TypeAlias = Literal["withdrawn", "refused", "stays"]
-"""What becomes of a purchase's row when an error ends the call."""
+"""What happens to a purchase's row in the journal when an error ends the call."""
 
 LATE = 60.0
-"""Seconds after which an attempt that was given up does not reach the service any more."""
+"""Seconds after which an attempt that was given up cannot reach the service any more."""
 
 
 @frozen
 class Verdict:
-    """What a kind of failure says about a purchase.
+    """What a kind of failure means for a purchase.
 
-    ``outcome`` and ``row`` are for a key under which no attempt is open, ``outcome_open`` and ``row_open``
-    for one with an open attempt, or whose purchase is known to be bought. A failure that ``opens`` makes
-    its own attempt one. One that ``settles`` comes from behind the look-up of the key: it ends all doubt,
-    at once or, for "late", if it was sent `LATE` seconds after the last open attempt had ended; before,
-    that attempt may still arrive and buy.
+    ``outcome`` and ``row`` apply to a key without an open attempt, ``outcome_open`` and ``row_open`` to one
+    with an open attempt, or whose purchase is known to be bought. A failure that ``opens`` leaves its own
+    attempt open. One that ``settles`` was answered after the service looked up the key, so it ends the doubt:
+    "always", or "late" only if the attempt was sent at least `LATE` seconds after the last open one had
+    ended, because until then that one may still arrive and buy.
     """
 
     outcome: Outcome
@@ -68,7 +77,7 @@ VERDICTS: Mapping[str, Verdict] = {
     "transport failed": _OPEN,
     "connection broke": _OPEN,
     "kept-alive connection broke": _OPEN,
-    # An answer without the envelope of the API. The two refusals come before the look-up of the key.
+    # An answer without the envelope of the API. The two refusals are sent before the key is looked up.
     "unreadable answer": _OPEN,
     "unavailable": _OPEN,
     "throttled": _REFUSED,
@@ -83,12 +92,12 @@ VERDICTS: Mapping[str, Verdict] = {
     "NOT_FOUND": _REFUSED,
     "CONFLICT": _OPEN,  # "duplicate request or resource conflict": the duplicate may have been bought
     "INSUFFICIENT_BALANCE": _RELEASED,
-    "CANCEL_TOO_EARLY": _OPEN,  # no answer to a purchase
+    "CANCEL_TOO_EARLY": _OPEN,  # not an answer to a purchase
     "REQUEST_IN_PROGRESS": _OPEN,
     "VALIDATION_ERROR": _REFUSED,
     "PROVIDER_ERROR": _RECORDED,
     "NO_OFFER_AVAILABLE": _RELEASED,
-    # The key is taken by other bytes, which may have been bought; these ones will never be carried out.
+    # The key was used with another body, which may have been bought. This body will never be carried out.
     "IDEMPOTENCY_KEY_REUSED": Verdict("unknown", "unknown", "refused", "refused", settles="always"),
     "RATE_LIMIT_EXCEEDED": _REFUSED,
     "TEMP_BANNED_ABUSE_GUARD": _REFUSED,
@@ -99,7 +108,7 @@ VERDICTS: Mapping[str, Verdict] = {
     "unknown code": _OPEN,
     "unknown code of a failing service": _OPEN,
 }
-"""What every kind of failure says about a purchase: the table of the design, as data."""
+"""What each kind of failure means for a purchase, by the row of the retry table."""
 
 
 FOUND_HERE = frozenset(
@@ -108,11 +117,11 @@ FOUND_HERE = frozenset(
         *("journal", "closed"),
     }
 )
-"""The kinds of failure for which nothing was sent, so that only earlier attempts matter."""
+"""The kinds of failure found before anything was sent, so only earlier attempts matter."""
 
 
 def kind_of(error: SmscodeError) -> str:
-    """Return the kind of an error that was found before anything was sent."""
+    """Return the failure kind of an error that was found before anything was sent."""
     if error.trouble in FOUND_HERE:
         return error.trouble
     if isinstance(error, ClientStateError):
@@ -125,8 +134,8 @@ class Doubt:
     """Whether an attempt under a key is open, and when the last open one had ended.
 
     ``raised`` is set when the first byte of an attempt is written. It outlives the call, so that a
-    cancelled purchase knows whether it has to be looked after. ``ended`` is in seconds of the clock of
-    the calls. Once ``forbidden`` is set, no first byte is sent: it is raised instead.
+    cancelled purchase can be settled later. ``ended`` is in monotonic seconds. Once ``forbidden`` is set, no
+    attempt is started: that exception is raised instead.
     """
 
     raised: bool = False
@@ -137,8 +146,8 @@ class Doubt:
 def judge(kind: str, doubt: Doubt, *, before: bool, sent_at: float, now: float) -> Outcome:
     """Return the outcome of a purchase after a failure of this kind, and update its doubt.
 
-    ``before`` is whether an attempt was open before this one, which was sent at ``sent_at`` or later and
-    ended ``now``.
+    ``before`` is True if an attempt was open before this one, which was sent at ``sent_at`` or later and
+    ended at ``now`` (monotonic seconds).
     """
     verdict = VERDICTS[kind]
     open_ = before
@@ -151,7 +160,7 @@ def judge(kind: str, doubt: Doubt, *, before: bool, sent_at: float, now: float) 
 
 
 def row_after(kind: str, outcome: Outcome) -> StateRow:
-    """Return what becomes of the row of a purchase that ended with this error."""
+    """Return what happens to the row of a purchase that ended with this failure and outcome."""
     if outcome == "not_sent":
         return "withdrawn"
     verdict = VERDICTS[kind]
@@ -163,12 +172,12 @@ RecoveredState: TypeAlias = Literal["settled", "undelivered", "open", "unsettled
 
 @frozen
 class Recovered:
-    """A purchase that is unfinished business, and what is known of it.
+    """A purchase that is not finished yet, as `orders.recover` and `orders.bought` return it.
 
-    ``state`` is "settled" for one that was in doubt and was settled now: ``orders`` has what was bought, or
-    ``error`` why nothing was; "undelivered" for one that was bought and never returned to its caller;
-    "open" for one that was returned, with orders that have not ended; "unsettled" for one that is still in
-    doubt, with the ``error`` that says why. ``orders`` are as they were last seen.
+    ``state`` is "settled" if it was in doubt and was settled now: ``orders`` are the orders that were bought,
+    or ``error`` says why nothing was; "undelivered" if it was bought and never returned to its caller; "open"
+    if it was returned and its orders have not all ended; "unsettled" if it is still in doubt, with the
+    ``error`` that says why. ``orders`` are as they were last read.
     """
 
     intent: OrderIntent
@@ -182,11 +191,11 @@ class PurchaseHolder(Protocol):
 
     @property
     def over(self) -> bool:
-        """Whether the call has ended, however it did."""
+        """Whether the call has ended, with a result, an error or a cancellation."""
         ...
 
     def forbid(self, why: BaseException) -> None:
-        """Withdraw what has not sent its first byte yet, which raises ``why`` from now on."""
+        """Withdraw the purchases whose first byte was not sent yet; sending it raises ``why`` from now on."""
         ...
 
 
@@ -195,10 +204,10 @@ class Purchase:
     """A purchase in the memory of a client.
 
     ``written_at`` is the time of its first attempt, in seconds of the wall clock, None before. ``holder`` is
-    the call that has it under way, or that has not returned its orders yet. ``handed_over`` says that a
-    caller has the ``orders``, of which ``living`` have not been seen to end; ``returned`` that a caller in
-    a process that has ended had them. ``finished`` says that it was bought before and its orders have ended.
-    ``writing`` is how its call writes it into a journal.
+    the call that has it under way, or that has not returned its orders yet. ``handed_over`` is True once the
+    caller has the ``orders``, ``returned`` if a caller in a process that has ended had them. ``living`` are
+    the ids of the orders that are not known to have ended. ``finished`` is True if it was bought before and
+    its orders have ended. ``writing`` is how its call writes it into a journal.
     """
 
     intent: OrderIntent
@@ -220,15 +229,15 @@ class Purchase:
 
     @property
     def under_way(self) -> bool:
-        """Whether a call has it in hand."""
+        """Whether a call is making it at the moment."""
         return self.holder is not None and not self.holder.over
 
     @property
     def undelivered(self) -> bool:
-        """Whether it was bought, and no caller has its orders."""
+        """Whether it was bought, and its orders were not returned to a caller."""
         return self.bought and not self.handed_over and not self.returned and bool(self.orders)
 
     @property
     def certain(self) -> bool:
-        """Whether it is known that nothing was bought under its key."""
+        """Whether certainly nothing was bought under its key."""
         return not (self.bought or self.finished or self.doubt.raised)
