@@ -122,7 +122,7 @@ class ProductFilter:
 
     @classmethod
     def of(cls, version: ApiVersion, max_price: Price | None, in_stock: bool) -> ProductFilter:
-        """Check the arguments. Raises `InvalidArgumentError` for a price in a currency of the other version."""
+        """Check the arguments. Raises `InvalidArgumentError` for a price of the other version."""
         limit = None if max_price is None else PriceLimit("max_price", max_price)
         if limit is not None and not isinstance(limit.value, Money):
             # Raises for an amount in the currency of the other version, before anything is sent.

@@ -34,12 +34,10 @@ class PurchaseBook:
     def __init__(self) -> None:
         self._purchases: dict[str, Purchase] = {}
         self._by_order: dict[int, Purchase] = {}
-        # By key, for the keys used last: the hash of the order, and since when it is bought, None if it is
-        # not.
+        # By key, for the keys used last: the hash of the order, and when it was bought, None if it was not.
         self._digests: OrderedDict[str, tuple[bytes, float | None]] = OrderedDict()
-        self._early: OrderedDict[int, int | None] = (
-            OrderedDict()
-        )  # refunds of orders that ended before their purchase was answered
+        # The refunds of orders that ended before the answer to their purchase arrived.
+        self._early: OrderedDict[int, int | None] = OrderedDict()
 
     @property
     def empty(self) -> bool:

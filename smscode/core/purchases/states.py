@@ -8,8 +8,8 @@ Invariants:
 
 1. ``Doubt.raised`` is set before the first byte of an attempt is written, so it is True whenever an attempt
    may be open. Only an answer that the service gave after looking up the key clears it (`Verdict.settles`).
-2. A purchase in doubt, or bought and not returned to its caller, is never forgotten: its key stays in the
-   book and its row in the journal stays open.
+2. A purchase in doubt, or bought and not returned to its caller, is only forgotten if it is dismissed: until
+   then its key stays in the book and its row in the journal stays open.
 3. The outcomes "not_sent", "rejected" and "failed" are only reported if nothing was bought under the key and
    nothing will be. In every other case the outcome is "unknown".
 """

@@ -6,7 +6,7 @@ Invariants of `GroupLimiter`, which hold after every method, and after the next 
 
 1. A lease may be sent if and only if it is among the slots' holders. Everything else (queues, probes) is
    derived from that and is corrected by the next call.
-2. No more than the limit, as reduced by the share, are busy or cooling, so the service cannot count more.
+2. A slot is granted only while fewer than the limit, reduced by the share, are busy or cooling.
 3. Urgent leases are granted before the others, and within each queue in the order of asking.
 4. If anything waits, the first in the queue knows when to look again: it keeps the time for all others, so
    each change of the queue or of the slots ends by waking it.
