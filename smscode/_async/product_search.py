@@ -1,4 +1,4 @@
-"""Finds products by names, with lists of countries and services that are kept for a while."""
+"""Finds products by names, with cached lists of countries and services."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class AsyncProductSearch:
         product_filter: ProductFilter,
         timeout: float | None,
     ) -> list[Product]:
-        """Find the products of a service in a country, by an operator, that are as wished."""
+        """Find the products of a service, country and operator that match the filter, cheapest first."""
         if operator.text is not None and None in (service.text or service.id, country.text or country.id):
             raise InvalidArgumentError("operator: give service and country, too, or the operator's id.")
         deadline = self._driver.deadline(CallKind.READ, timeout)

@@ -1,4 +1,4 @@
-"""Waits for SMS: whoever waits first polls for all, the others follow."""
+"""Waits for SMS: one of the waiting tasks polls for all of them, the others follow."""
 
 from __future__ import annotations
 
@@ -19,20 +19,22 @@ from .driver import AsyncDriver
 
 
 class AsyncSmsWaits:
-    """The waits of one client. There is no background task: a client nobody waits on is silent."""
+    """The waits of one client. There is no background task: without a wait, nothing is sent."""
 
     def __init__(self, driver: AsyncDriver, interval: float, max_connections: int) -> None:
-        """Set up; ``interval`` is the seconds between two polls for all the waits together.
+        """Set up. ``interval`` is the number of seconds between two polls, which serve all waits.
 
-        Half of the connections stay free of reads, for polls and everything else.
+        Single reads use at most half of the connections, so that the rest is free for polls and other calls.
         """
         self._driver = driver
         self._runtime = driver.runtime
         self._shared_poll: SharedPoll[AsyncSignal] = SharedPoll(interval, max(max_connections // 2, 1))
-        self._lock = threading.RLock()  # a garbage collection can end an abandoned wait anywhere
+        self._lock = (
+            threading.RLock()
+        )  # reentrant: a garbage collection in this thread can end an abandoned wait at any point
 
     def notify(self, event: object) -> None:
-        """Pass a webhook's event to the waits."""
+        """Pass a webhook's event to the waits. Raises `InvalidArgumentError` for anything else."""
         if not isinstance(event, webhooks.OrderEvent | webhooks.WebhookTest | webhooks.UnknownEvent):
             raise arguments.wrong("event", "an event of smscode.webhooks", event)
         if isinstance(event, webhooks.OrderEvent):
@@ -40,7 +42,7 @@ class AsyncSmsWaits:
                 self._shared_poll.notify(event)
 
     async def wait(self, sms_wait: SmsWait, timeout: float) -> Sms:
-        """Wait until the sms_wait ends; 0 looks once."""
+        """Wait until a wait ends and return its SMS; a ``timeout`` of 0 checks once."""
         self._driver.check()
         waiter = Waiter([sms_wait], AsyncSignal())
         caller = AsyncCaller(lambda _: self._leave(waiter))
@@ -56,10 +58,9 @@ class AsyncSmsWaits:
         return sms_wait.result()
 
     def each(self, waits: Iterable[SmsWait], timeout: float) -> AsyncGenerator[OtpOutcome]:
-        """Return how the waits end, as they do; 0 looks once.
+        """Yield the outcome of each wait when it ends; a ``timeout`` of 0 checks once.
 
-        Between two of them nothing is waited for: the poll goes on for others, however slowly somebody
-        goes through this.
+        While the consumer handles an outcome, its waiter rests: another one polls, however long that takes.
         """
         joined: list[Waiter[AsyncSignal]] = []
 
@@ -107,10 +108,10 @@ class AsyncSmsWaits:
     async def _until_one_ends(
         self, waiter: Waiter[AsyncSignal], deadline: float, *, looks: bool, looked: bool
     ) -> None:
-        """Wait until one of the waits ends, or the time is over.
+        """Wait until one of the waits ends, or the deadline has passed.
 
-        Orders that the polls do not show are read beside all of that. A wait without time ``looks`` once: it
-        ends when it has polled, if that was not ``looked`` at before, and has read what it was to read.
+        Orders that the polls do not show are read meanwhile. A wait with a timeout of 0 ``looks`` once: it
+        ends after one poll, unless it ``looked`` before, and after the reads that the poll requires.
         """
         waiter.resting = False
         try:
@@ -149,7 +150,7 @@ class AsyncSmsWaits:
                 self._shared_poll.rest(waiter)
 
     async def _lead(self, waiter: Waiter[AsyncSignal], signal: AsyncSignal, remaining: float) -> None:
-        """Wait for the next poll's time, or do that poll."""
+        """Wait until the next poll is due, or do it."""
         with self._lock:
             pause = self._shared_poll.until_due(self._runtime.now())
         if pause > 0:
@@ -158,10 +159,10 @@ class AsyncSmsWaits:
             await self._poll(waiter, signal, remaining)
 
     async def _poll(self, waiter: Waiter[AsyncSignal], signal: AsyncSignal, remaining: float) -> None:
-        """Look at all active orders, until the signal tells that there is something else to do.
+        """Read all active orders; stop if the signal is set, because there is something else to do.
 
-        A final failure concerns all who wait. It is raised, unless a webhook has ended a sms_wait of this
-        waiter meanwhile.
+        A final error ends all waits. It is raised, unless a webhook has ended a wait of this waiter
+        meanwhile.
         """
         with self._lock:
             asked = self._shared_poll.begin_poll(self._runtime.now())
@@ -185,7 +186,7 @@ class AsyncSmsWaits:
             waiter.polling = False
 
     async def _read(self, waiter: Waiter[AsyncSignal], order_id: int, timeout: float | None) -> None:
-        """Look at an order that is not on the list; a final failure ends this waiter's sms_wait for it."""
+        """Read an order that is not in the list. A final error ends this waiter's wait for it."""
         try:
             answer = await self._driver.run(orders.get(order_id), timeout)
         except NotFoundError as error:
@@ -206,5 +207,5 @@ class AsyncSmsWaits:
 
 
 def _timeout(remaining: float) -> float | None:
-    """Return the time for a call; a wait that looks once has as much as any call."""
+    """Return the timeout for a call; a wait that checks once, or has no limit, uses the client's."""
     return remaining if 0 < remaining < math.inf else None

@@ -20,7 +20,7 @@ _SHARED = (
 
 
 class RateLimiter:
-    """The rate limits that a client keeps, perhaps together with others."""
+    """The rate limits of a client's account, shared by all clients of it in this process."""
 
     def __init__(self, budget: AccountLimits, runtime: Runtime) -> None:
         self._budget = budget
@@ -30,7 +30,7 @@ class RateLimiter:
         self._clock = runtime.clock
 
     def acquire(self, effect: Acquire, seconds: float, caller: Caller) -> Lease | NoRoom:
-        """Wait for a lease of the caller's, at most so long; without hope, not at all."""
+        """Wait at most ``seconds`` for a lease. Return `NoRoom` at once if that cannot suffice."""
         limiter = self._limiters[effect.group]
         with self._lock:
             now = self._clock()
@@ -60,12 +60,12 @@ class RateLimiter:
             raise
 
     def end(self, lease: Lease, ending: RequestEnding) -> None:
-        """Return a lease."""
+        """Release a lease after its request has ended."""
         with self._lock:
             lease.limiter.end(lease, self._clock(), ending)
 
     def give_back(self, caller: Caller) -> None:
-        """Release what an interrupted call holds, or its place in a queue."""
+        """Release the slot of an interrupted call, or remove it from the queue."""
         lease = caller.lease
         if lease is not None:
             with self._lock:
@@ -73,7 +73,7 @@ class RateLimiter:
             caller.lease = None
 
     def pause(self, effect: Pause) -> None:
-        """Hold up all requests of a group for a time."""
+        """Pause all requests of a group, as the service or the flow asks."""
         limiter = effect.lease.limiter
         with self._lock:
             lease = effect.lease if effect.by_service else None

@@ -24,7 +24,7 @@ class Webhook:
     def get(self, *, timeout: float | None = None) -> WebhookConfig:
         """Read the webhook's URL and secret, and whether delivery is disabled.
 
-        Raises `NotFoundError` if the service does not know the account.
+        Raises `NotFoundError`, which the service documents for this without its cause.
         """
         return (self._driver.run(webhook.get(), timeout)).data
 
@@ -65,6 +65,7 @@ class Webhook:
     def test(self, *, timeout: float | None = None) -> WebhookTestResult:
         """Let the service send a test event, and return the HTTP status with which the endpoint answered.
 
-        It is not repeated if the answer is lost. Raises `ValidationError` if no URL is set.
+        It is not repeated if the answer is lost. Raises `ValidationError` if the service
+        refuses, for example because no URL is set.
         """
         return (self._driver.run(webhook.test(), timeout)).data

@@ -60,10 +60,10 @@ def _products(envelope: Envelope) -> ProductPage:
 
 @frozen
 class ProductRows:
-    """A page of products that are read as one goes through it, so that they live no longer than needed.
+    """A page of products that are decoded during iteration, so that few of them are in memory.
 
-    Going through the ``parts`` may raise `table.Unreadable`; the ``whole`` page is to be asked for then. It
-    also adds to the ``problems`` the rows that cannot be read.
+    Iterating over the ``parts`` can raise `UnreadableRows`: then send ``whole`` to get the page decoded at
+    once. It also appends the rows that cannot be read to ``problems``.
     """
 
     parts: Iterable[list[Product]]
@@ -183,7 +183,7 @@ def products(
 
 
 def product_rows(page: Call[ProductPage]) -> Call[ProductRows]:
-    """Return, for the call for a page, one that reads its products as one goes through them."""
+    """Return a call for the same page whose products are decoded during iteration."""
     return Call(_PRODUCT_ROWS, page.path, page.query)
 
 

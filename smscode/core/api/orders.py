@@ -1,4 +1,4 @@
-"""The order endpoints, from renting a number to giving it back."""
+"""The order endpoints, from renting a number to releasing it."""
 
 from __future__ import annotations
 
@@ -83,7 +83,10 @@ _WISH = (
 )
 _PAGE = (
     Parameter(
-        name="limit", kind=Whole(1, LARGEST_PAGE, clamped=True), about="How many orders to give.", default=20
+        name="limit",
+        kind=Whole(1, LARGEST_PAGE, clamped=True),
+        about="How many orders to return.",
+        default=20,
     ),
     Parameter(
         name="offset", kind=Whole(0, INT64[1], clamped=True), about="How many orders to skip.", default=0
@@ -262,11 +265,10 @@ def create(
 ) -> Call[CreatedOrders]:
     """Rent ``quantity`` numbers (1..100) of one product.
 
-    Exactly one of ``product_id`` (an exact price tier) and ``catalog_product_id`` (the service
-    picks the offer) is needed. ``min_price``, ``policy`` and ``operator_id`` go with
-    ``catalog_product_id`` only. For the price limits see `Price`; ``fx`` is the rate to write
-    a `Money` limit with on v2. The key is minted here unless given, and is part of the call from
-    then on.
+    Exactly one of ``product_id`` (an exact price tier) and ``catalog_product_id`` (the service selects the
+    offer) is required. ``min_price``, ``policy`` and ``operator_id`` need ``catalog_product_id``. For the
+    price limits see `Price`; ``fx`` is the rate for writing a `Money` limit on v2. The idempotency key is
+    generated here unless given, and belongs to the call from then on.
     """
     if (product_id is None) == (catalog_product_id is None):
         raise InvalidArgumentError("orders.create: expected product_id or catalog_product_id, exactly one.")
@@ -296,12 +298,12 @@ def cancel(order_id: int) -> Call[CanceledOrder]:
 
 
 def finish(order_id: int) -> Call[FinishedOrder]:
-    """Finish an order that has received its SMS; its number is free at once."""
+    """Finish an order that has received its SMS; its number is free again at once."""
     return _on(FINISH, order_id)
 
 
 def resend(order_id: int) -> Call[ResendResult]:
-    """Ask for another SMS."""
+    """Request another SMS."""
     return _on(RESEND, order_id)
 
 

@@ -1,7 +1,7 @@
-"""What requests may carry, described once: the sandbox checks by it, and the OpenAPI document states it.
+"""The parameters of requests, described once for the sandbox's checks and the OpenAPI document.
 
-The client's own checks are stricter where the service is lenient (it moves a ``limit`` into its
-range, say): a caller's mistake is better found before anything is sent.
+The client's own checks are stricter where the service is lenient (for example, it clamps a ``limit`` to its
+range), so that a caller's mistake is found before anything is sent.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ...money import Rounding
 INT32: Final = (-(2**31), 2**31 - 1)
 INT64: Final = (-(2**63), 2**63 - 1)
 KEY_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
-"""What an idempotency key looks like."""
+"""The form of an idempotency key."""
 
 
 @frozen
 class Whole:
-    """A whole number of ``low..high``; with ``moved`` one outside is moved to the nearer end."""
+    """A whole number of ``low..high``. With ``clamped``, another number becomes the nearer end."""
 
     low: int
     high: int
@@ -31,7 +31,7 @@ class Whole:
 
 @frozen
 class Text:
-    """A string of at most ``longest`` characters; ``pattern`` is found in it."""
+    """A string of at most ``longest`` characters in which ``pattern`` is found."""
 
     longest: int | None = None
     pattern: str | None = None
@@ -39,9 +39,9 @@ class Text:
 
 @frozen
 class OneOf:
-    """A member of an enumeration, in any case of letters with ``any_case``.
+    """A member of an enumeration; with ``any_case`` in upper or lower case.
 
-    With ``open`` anything else means the default.
+    With ``lenient``, any other value means the default.
     """
 
     members: type[StrEnum]
@@ -51,7 +51,7 @@ class OneOf:
 
 @frozen
 class Limit:
-    """A price limit: whole rupiah on v1; on v2 a string of dollars, made rupiah by ``rounding``."""
+    """A price limit: whole rupiah on v1; on v2 a string of dollars, converted with ``rounding``."""
 
     rounding: Rounding
 
@@ -61,11 +61,12 @@ ParameterType: TypeAlias = Whole | Text | OneOf | Limit
 
 @frozen(kw_only=True)
 class Parameter:
-    """Something that a request carries, in its query or in its body.
+    """A parameter of a request, in its query or in its body.
 
-    ``about`` says what it is for. ``nullable``: null is as good as leaving it out. ``newer``: only the
-    current generation of the service knows it. ``routed``: it goes with ``catalog_product_id`` alone;
-    ``routed_newer``: in the current generation it does.
+    ``about`` describes it. ``nullable`` is True if null means the same as leaving it out, ``current_only`` if
+    only the current generation of the service has it. ``needs_catalog_product`` is True if it is refused
+    without ``catalog_product_id``, ``needs_catalog_product_currently`` if the current generation refuses
+    that.
     """
 
     name: str
