@@ -61,7 +61,7 @@ class AsyncWebhook:
         return (await self._driver.run(wanted, deadline=deadline)).data
 
     async def test(self, *, timeout: float | None = None) -> WebhookTestResult:
-        """Let the service send a test event, and return the HTTP status with which the endpoint answered.
+        """Request a test event; return the HTTP status with which the configured endpoint answered it.
 
         It is not repeated if the answer is lost. Raises `ValidationError` if the service
         refuses, for example because no URL is set.

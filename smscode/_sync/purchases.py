@@ -139,8 +139,8 @@ class Purchases:
         """Leave all purchases of an interrupted call; what other threads still do sends nothing new."""
         for purchase, thread in tuple(delivery.purchases.items()):
             if why is not None or thread != delivery.thread:
-                # In this order: whoever sends sets the doubt before looking here, so one of the two sees
-                # the other, and what is withdrawn is not sent.
+                # In this order: a sender sets the doubt before it checks `forbidden`, so at least one of the
+                # two sees the other, and what is withdrawn is not sent.
                 purchase.doubt.forbidden = why or ClientStateError(_INTERRUPTED)
             self._leave(purchase)
 

@@ -38,7 +38,7 @@ _LONGEST_PROVIDER = 64
 _MAX_PRICE = Parameter(
     name="max_price", kind=Limit("ROUND_FLOOR"), about="The most that one number may cost.", nullable=True
 )
-_WISH = (
+_ORDER_FIELDS = (
     Parameter(
         name="product_id", kind=Whole(1, INT32[1]), about="This price tier of one supplier.", nullable=True
     ),
@@ -150,7 +150,7 @@ CREATE = Endpoint(
     CreatedOrders,
     created_orders,
     money=True,
-    fields=_WISH,
+    fields=_ORDER_FIELDS,
     refusals=_BUYING,
 )
 CANCEL = Endpoint(
@@ -219,7 +219,7 @@ def _key(given: str | None) -> str:
 
 
 def _on(endpoint: Endpoint[T], order_id: int) -> Call[T]:
-    """Make a call about one order, whose id goes into the path or the body."""
+    """Return a call about one order. Its id is in the path, or in the body of a POST."""
     subject = arguments.identity("order_id", order_id)
     fields = {"id": subject} if endpoint.method == "POST" else None
     return Call(endpoint, endpoint.path.format(id=subject), fields=fields, subject=subject)

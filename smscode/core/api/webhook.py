@@ -73,5 +73,5 @@ def update(*, url: str | None = None, secret: str | None = None) -> Call[Webhook
 
 
 def test() -> Call[WebhookTestResult]:
-    """Let the service send a test event to the configured URL."""
+    """Request a test event, which the service sends to the configured URL."""
     return Call(TEST, TEST.path)

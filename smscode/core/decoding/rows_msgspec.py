@@ -79,7 +79,7 @@ def reader(model: type[M], columns: Mapping[str, Column], names: tuple[str, ...]
 
 
 def finished(rows: list[Any], model: type[M]) -> list[M]:
-    """Make rows of a slotless subclass of a model instances of the model itself, in place."""
+    """Turn rows of a slotless subclass of a model into instances of the model, in place."""
     deque(map(_relabel, rows, repeat(model)), maxlen=0)
     return rows
 

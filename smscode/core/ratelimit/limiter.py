@@ -208,7 +208,7 @@ class GroupLimiter:
         return max(min(again, lease.deadline) - now, 0.0)
 
     def leave(self, lease: Lease, now: float) -> None:
-        """Give up a lease, whether it waits or has a slot. Calling it again only wakes the first lease."""
+        """Abandon a lease, whether it waits or has a slot. Calling it again only wakes the first lease."""
         self._urgent.pop(lease, None)  # first, so that it is not granted again
         self._waiting.pop(lease, None)
         if lease.granted:
@@ -239,7 +239,7 @@ class GroupLimiter:
     def _reclaim(self, now: float) -> None:
         """Release the leases of calls that ended without doing so, because their event loop was closed.
 
-        So are those whose deadline passed so long ago that the request must have ended.
+        Release those, too, whose deadline passed long enough ago that the request must have ended.
         """
         if now < self._reclaim_at:
             return

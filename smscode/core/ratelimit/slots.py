@@ -86,7 +86,7 @@ class SlotWindow:
         return not self.holders and SlotWindow.free(self, now, 0) == 0
 
     def take(self, now: float, holder: object) -> None:
-        """Make a free slot busy."""
+        """Assign a free slot to a holder."""
         self.holders[holder] = None
 
     def give_back(self, now: float, holder: object, ending: RequestEnding) -> bool:
