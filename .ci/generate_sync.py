@@ -4,7 +4,8 @@
     python .ci/generate_sync.py --check    fails unless every byte and every file name is as written
 
 Only names change: ``async`` and ``await`` go, ``AsyncX`` becomes ``X``, a few methods have other names
-by convention. What has no synchronous meaning is refused instead of translated: concurrency lives in
+by convention, in the code and in the examples of docstrings (lines that begin with ``>>>`` or ``...``).
+What has no synchronous meaning is refused instead of translated: concurrency lives in
 ``smscode/_concurrency``, by hand in both flavours. The result does not depend on the Python that
 runs this.
 """
@@ -37,6 +38,8 @@ DROPPED = ("async", "await")
 REFUSED_IMPORTS = ("anyio", "asyncio", "sniffio", "trio")
 ASYNC_WORD = re.compile(r"\b(async|await|aclose|asyncio|anyio|trio|Async[A-Z]\w*|__a[a-z]+__)\b")
 
+EXAMPLE = re.compile(r"^ *(?:>>>|\.\.\.) .*$", re.MULTILINE)
+
 
 class Refused(Exception):
     """The source holds something that cannot be turned into synchronous code by renaming."""
@@ -59,7 +62,8 @@ class Generator:
             kind = tokenize.tok_name[token.type]
             depth += {"FSTRING_START": 1, "FSTRING_END": -1}.get(kind, 0)
             if kind in ("STRING", "FSTRING_MIDDLE"):
-                self._check_string(token, where)
+                edits += self._examples(token)
+                self._check_string(EXAMPLE.sub("", token.string), where)
             elif kind == "NAME":
                 if depth and (token.string in DROPPED or self._rename(token.string) != token.string):
                     raise Refused(f"{where}: {token.string!r} inside an f-string")
@@ -93,9 +97,21 @@ class Generator:
             return RULES[word]
         return PREFIX.sub("", word)
 
+    def _examples(self, token: tokenize.TokenInfo) -> Iterator[tuple[int, int, int, str]]:
+        """Convert the lines of a docstring that are an example."""
+        for number, line in enumerate(token.string.split("\n")):
+            if EXAMPLE.fullmatch(line):
+                code = re.sub(r"\b(?:async|await) ", "", line)
+                yield (
+                    token.start[0] + number,
+                    0,
+                    len(line),
+                    re.sub(r"\w+", lambda m: self._rename(m[0]), code),
+                )
+
     @staticmethod
-    def _check_string(token: tokenize.TokenInfo, where: str) -> None:
-        found = ASYNC_WORD.search(token.string)
+    def _check_string(text: str, where: str) -> None:
+        found = ASYNC_WORD.search(text)
         if found:
             raise Refused(f"{where}: {found.group()!r} inside a string, where it would stay")
 

@@ -108,7 +108,7 @@ def _grants(waiters: int) -> float:
             slots.holders.clear()  # the one that was asked for first is over
         else:
             bucket.end(holder, 0.0, RequestEnding.UNSENT)
-        bucket.look(lease, 0.0)
+        bucket.advance(lease, 0.0)
         assert lease.granted
         holder = lease
     return (time.process_time() - began) / min(waiters, 1000)

@@ -170,7 +170,7 @@ def saturate(
 
 
 def _again(bucket: GroupLimiter, first: Lease, now: float) -> float:
-    again = bucket.look(first, now)
+    again = bucket.advance(first, now)
     assert isinstance(again, float | int)
     return again
 

@@ -1,8 +1,8 @@
-"""Values by what they are: a caller's int, text or number as exactly that type.
+"""Converting a caller's values to exactly int, str, float or Decimal.
 
-Numbers of other libraries are ints by their ``__index__``, members of enumerations and other subclasses are
-what they derive from. A copy of exactly the type is made of each, so no method of a subclass decides what is
-sent. A bool is no number, and a float no int.
+Objects with ``__index__`` are accepted as ints, and subclasses (such as members of enumerations) as their
+base type. The result is a copy of exactly that type, so that no method of a subclass can change what is sent.
+A bool is not accepted as a number, nor a float as an int.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import SupportsIndex, cast
 
 
 def whole(value: object) -> int | None:
-    """Return exactly an int, None for what is none."""
+    """Return a value as exactly an int, None if it is not one."""
     if type(value) is int:
         return value
     if isinstance(value, bool):
@@ -26,14 +26,14 @@ def whole(value: object) -> int | None:
 
 
 def text(value: object) -> str | None:
-    """Return exactly a str, None for what is none."""
+    """Return a value as exactly a str, None if it is not one."""
     return str.__str__(value) if isinstance(value, str) else None
 
 
 def number(value: object) -> float | None:
-    """Return an int or a float as exactly a float, None for what is neither.
+    """Return an int or a float as exactly a float, None if it is neither.
 
-    An int beyond the largest float is that one.
+    An int beyond the range of floats becomes the largest float.
     """
     if isinstance(value, float):
         return float.__pos__(value)
@@ -42,5 +42,5 @@ def number(value: object) -> float | None:
 
 
 def decimal(value: object) -> Decimal | None:
-    """Return exactly a Decimal, None for what is none."""
+    """Return a value as exactly a Decimal, None if it is not one."""
     return Decimal(value) if isinstance(value, Decimal) else None

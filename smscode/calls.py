@@ -1,8 +1,7 @@
-"""Calls to build and send by hand: ``await client.send(calls.orders.get(1001))``.
+"""Functions that build calls for ``client.send``: ``await client.send(calls.orders.get(1001))``.
 
-A call is a checked description of one request, made without any I/O. Sending it gives an `Answer`,
-which holds the result together with the request id, the HTTP status, the exchange rate and the
-number of attempts.
+A call describes one request, with checked arguments; building it does no I/O. Sending it returns an `Answer`:
+the result with the request id, the HTTP status, the exchange rate and the number of attempts.
 """
 
 from .core.api import balance, catalog, orders

@@ -1,34 +1,18 @@
-"""Every error this package raises.
+"""Every error that this package raises.
 
     SmscodeError
     +- APIError                      the service answered with an error
-    |  +- UnauthorizedError          401 UNAUTHORIZED
-    |  +- ForbiddenError             403 FORBIDDEN
-    |  +- NotFoundError              404 NOT_FOUND
-    |  +- ConflictError              409 CONFLICT
-    |  +- InsufficientBalanceError   409 INSUFFICIENT_BALANCE
-    |  +- CancelTooEarlyError        409 CANCEL_TOO_EARLY
-    |  +- RequestInProgressError     409 REQUEST_IN_PROGRESS
-    |  +- PayloadTooLargeError       413, sent without a code
-    |  +- ValidationError            422 VALIDATION_ERROR
-    |  +- ProviderError              422 PROVIDER_ERROR
-    |  +- NoOfferAvailableError      422 NO_OFFER_AVAILABLE
-    |  +- IdempotencyKeyReuseError   422 IDEMPOTENCY_KEY_REUSED
-    |  +- RateLimitError             429 RATE_LIMIT_EXCEEDED
-    |  +- TempBannedError            429 TEMP_BANNED_ABUSE_GUARD
-    |  +- InternalError              500 INTERNAL_ERROR
-    |  +- ServiceUnavailableError    503 SERVICE_UNAVAILABLE
-    |  +- FxRateUnavailableError     503 FX_RATE_UNAVAILABLE
-    +- NetworkError                  no answer came
+    |  +- ...                        one class for each documented code: see `API_ERRORS`
+    +- NetworkError                  no answer arrived
     |  +- RequestTimeoutError        ... in time (also a built-in TimeoutError)
-    +- InvalidResponseError          an answer came that is not what the API promises
+    +- InvalidResponseError          the answer is not what the API promises
     +- InvalidArgumentError          a wrong argument, found before anything was sent (a ValueError)
     +- ConfigurationError            the client cannot be set up (a ValueError)
-    +- ClientStateError              the client cannot be used any more (a RuntimeError)
-    +- JournalError                  the journal's disk is slow, full, locked or gone
+    +- ClientStateError              the client cannot be used here, or any more (a RuntimeError)
+    +- JournalError                  the journal cannot be written in time
     +- PurchaseTooOldError           the service may have forgotten the purchase's idempotency key
     +- OtpTimeoutError               no SMS came in time (a TimeoutError)
-    +- OrderTerminalError            the order ended without the SMS that was waited for
+    +- OrderTerminalError            the order ended without the expected SMS
     +- WebhookSignatureError         a webhook that the service did not sign
     +- WebhookPayloadError           a signed webhook that cannot be read
 
@@ -42,10 +26,10 @@ from decimal import Decimal
 from typing import ClassVar, Literal, TypeAlias
 
 Outcome: TypeAlias = Literal["not_sent", "rejected", "failed", "unknown"]
-"""What became of the request behind an error.
+"""What happened to the request behind an error.
 
-``not_sent``: no byte of it reached the service. ``rejected``: the service says that it did
-nothing. ``failed``: the service tried, failed, and recorded that. ``unknown``: it may have been
+``not_sent``: no byte of it was sent. ``rejected``: the service answered that it did nothing.
+``failed``: the service tried, failed, and stored that result. ``unknown``: the request may have been
 carried out.
 """
 
@@ -58,13 +42,14 @@ class SmscodeError(Exception):
 
     ``message`` is for people. ``code`` is the service's error code, ``status_code`` the HTTP
     status, ``details`` the JSON the service attached, ``request_id`` its ``x-request-id``; each is
-    None when there was none. ``retry_after`` is a number of seconds, at least 0. ``attempts`` is how
-    many times the request was sent or tried. For ``outcome`` see `Outcome`.
-    ``trouble`` is the row of the retry table that the error falls under, None when nothing was tried.
+    None when there was none. ``retry_after`` is the number of seconds, at least 0, after which the call may
+    be repeated, None if it is not known. ``attempts`` is the number of times that the request was sent or
+    tried. For ``outcome`` see `Outcome`. ``trouble`` names the row of the retry table that applies to the
+    error, None if nothing was tried.
     """
 
     advice: ClassVar[str] = ""
-    """What the caller can do next; appended to ``str(error)``."""
+    """What the caller can do next. It is appended to ``str(error)``."""
 
     def __init__(
         self,
@@ -107,83 +92,96 @@ class SmscodeError(Exception):
         return f"{text} {self.advice}" if self.advice else text
 
 
+API_ERRORS: dict[str, tuple[type[APIError], int]] = {}
+"""Every documented code: its class and its HTTP status. The classes below register themselves here."""
+
+
 class APIError(SmscodeError):
-    """The service answered with an error; a code this package does not know stays in ``code``."""
+    """The service answered with an error. A code that has no class of its own is kept in ``code``.
+
+    A subclass states the ``code`` that it stands for and the HTTP ``status`` that is documented for it. What
+    is done about it follows from the status, unless the code has a rule of its own in `core.retry`.
+    """
+
+    def __init_subclass__(cls, *, code: str | None = None, status: int = 0) -> None:
+        super().__init_subclass__()
+        if code is not None:
+            API_ERRORS[code] = cls, status
 
 
-class UnauthorizedError(APIError):
+class UnauthorizedError(APIError, code="UNAUTHORIZED", status=401):
     """The token is missing, wrong or revoked."""
 
     advice = "Check the token: it is made in the account settings."
 
 
-class ForbiddenError(APIError):
-    """The account may not do this."""
+class ForbiddenError(APIError, code="FORBIDDEN", status=403):
+    """The account is not allowed to do this."""
 
 
-class NotFoundError(APIError):
-    """The order or currency pair does not exist, or belongs to another account."""
+class NotFoundError(APIError, code="NOT_FOUND", status=404):
+    """The order or currency pair does not exist, or the order belongs to another account."""
 
 
-class ConflictError(APIError):
+class ConflictError(APIError, code="CONFLICT", status=409):
     """The order is not in a state that allows this.
 
-    ``order`` is the `Order`, where it was read to learn what became of an attempt without an answer.
+    ``order`` is the `Order` if it was read to find out what an attempt without an answer did, else None.
     """
 
     advice = "Read the order to see its state."
     order: object = None
 
 
-class InsufficientBalanceError(APIError):
+class InsufficientBalanceError(APIError, code="INSUFFICIENT_BALANCE", status=409):
     """The balance does not cover the order; the idempotency key was released."""
 
     advice = "Top up; the same idempotency key may be used again."
 
 
-class CancelTooEarlyError(APIError):
+class CancelTooEarlyError(APIError, code="CANCEL_TOO_EARLY", status=409):
     """The order is too new to be cancelled."""
 
     advice = "Wait until two minutes after its creation, or its cancel_available_at."
 
 
-class RequestInProgressError(APIError):
-    """A request with the same idempotency key is still being worked on."""
+class RequestInProgressError(APIError, code="REQUEST_IN_PROGRESS", status=409):
+    """The service is still processing a request with the same idempotency key."""
 
     advice = "Repeat it with the same idempotency key shortly."
 
 
 class PayloadTooLargeError(APIError):
-    """The request body is over the service's limit of 1 MB."""
+    """The request body is larger than 1 MB, the limit of the service."""
 
 
-class ValidationError(APIError):
+class ValidationError(APIError, code="VALIDATION_ERROR", status=422):
     """The service refused a parameter."""
 
 
-class ProviderError(APIError):
-    """The SMS supplier refused; ``details`` may tell why (``cause_counts`` or ``attempts``)."""
+class ProviderError(APIError, code="PROVIDER_ERROR", status=422):
+    """The SMS supplier refused; ``details`` may say why (``cause_counts`` or ``attempts``)."""
 
     advice = "This result is recorded under its idempotency key: use a new key to try again."
 
 
-class NoOfferAvailableError(APIError):
+class NoOfferAvailableError(APIError, code="NO_OFFER_AVAILABLE", status=422):
     """No offer matches the product, price limits and policy; the idempotency key was released."""
 
     advice = "Raise max_price or try later; the same idempotency key may be used again."
 
 
-class IdempotencyKeyReuseError(APIError):
+class IdempotencyKeyReuseError(APIError, code="IDEMPOTENCY_KEY_REUSED", status=422):
     """The idempotency key was used before with another body."""
 
     advice = "Do not change an order that is being retried; a new order takes a new key."
 
 
-class RateLimitError(APIError):
-    """Too many requests of one endpoint group within 60 seconds."""
+class RateLimitError(APIError, code="RATE_LIMIT_EXCEEDED", status=429):
+    """More requests were sent to one endpoint group within 60 seconds than the service allows."""
 
 
-class TempBannedError(APIError):
+class TempBannedError(APIError, code="TEMP_BANNED_ABUSE_GUARD", status=429):
     """Ordering is paused for this account because too many of its orders failed.
 
     ``details`` holds ``until``, ``tier`` and ``retry_after_seconds``.
@@ -192,35 +190,35 @@ class TempBannedError(APIError):
     advice = "Do not retry before then: retrying can extend the ban."
 
 
-class InternalError(APIError):
-    """The service failed; what it did is not known."""
+class InternalError(APIError, code="INTERNAL_ERROR", status=500):
+    """The service failed. Whether it carried out the request is not known."""
 
 
-class ServiceUnavailableError(APIError):
+class ServiceUnavailableError(APIError, code="SERVICE_UNAVAILABLE", status=503):
     """The service is down for maintenance."""
 
 
-class FxRateUnavailableError(APIError):
-    """The service has no USD/IDR rate at the moment, so v2 has no money to show.
+class FxRateUnavailableError(APIError, code="FX_RATE_UNAVAILABLE", status=503):
+    """The service has no USD/IDR rate at the moment, so v2 cannot state amounts.
 
-    Nothing was charged or refunded: the rate is found before the ledger is touched.
+    Nothing was charged or refunded: the service looks up the rate before it changes the ledger.
     """
 
     advice = "Wait for retry_after, or use api_version='v1', which needs no rate."
 
 
 class NetworkError(SmscodeError):
-    """No answer came: the connection could not be made, or broke."""
+    """No answer arrived: the connection could not be made, or broke."""
 
 
 class RequestTimeoutError(NetworkError, TimeoutError):
-    """No answer came before the deadline."""
+    """No answer arrived before the deadline."""
 
 
 class InvalidResponseError(SmscodeError):
-    """An answer came that is not what the API promises.
+    """The answer is not what the API promises.
 
-    The message names the JSON path, what was expected there and what was found, never the value.
+    The message names the JSON path, what was expected there and the type that was found, never the value.
     """
 
 
@@ -233,34 +231,34 @@ class ConfigurationError(SmscodeError, ValueError):
 
 
 class ClientStateError(SmscodeError, RuntimeError):
-    """The client cannot be used here: it is closed, or belongs to something else."""
+    """The client cannot be used: it is closed, or belongs to another event loop or process."""
 
 
 class JournalError(SmscodeError):
-    """The journal could not be written in time: its file is locked, or its disk slow, full or gone.
+    """The journal could not be written in time: its file is locked, or its disk is slow, full or missing.
 
-    Nothing is sent that is not written down, so ``outcome`` is ``not_sent`` unless an earlier attempt under
-    the same key may have been carried out.
+    A purchase is sent only after it was written to the journal, so ``outcome`` is ``not_sent`` unless an
+    earlier attempt under the same key may have been carried out.
     """
 
-    advice = "Look at the journal's file and disk, then repeat the purchase under the same idempotency key."
+    advice = "Check the journal's file and disk, then repeat the purchase under the same idempotency key."
 
 
 class PurchaseTooOldError(SmscodeError):
-    """The purchase was first sent too long ago to be sent again: the service may have forgotten its key.
+    """The purchase was first sent too long ago to send it again: the service may have forgotten its key.
 
-    It may have been bought. Compare with the order list, then `orders.dismiss` it, or submit it with a
-    larger ``max_age``.
+    The numbers may have been bought. Compare with the order list, then close the purchase with
+    `orders.dismiss`, or submit it with a larger ``max_age``.
     """
 
 
 class OtpTimeoutError(SmscodeError, TimeoutError):
-    """No matching SMS came in time. The message says what the last poll met and what can be done now.
+    """No matching SMS arrived in time. The message says how the last poll ended and what can be done now.
 
-    ``order_id`` is the order; ``text`` the last message it received, if one came without a code;
-    ``order`` the `ActiveOrder` or `Order` as it was last seen, None if it never was. ``waited`` is in
-    seconds. ``failure`` is the error of the last look at the service, also the ``__cause__``; None if it was
-    answered. ``choices`` are the methods of `orders` that make sense now, such as "resend" and "cancel".
+    ``order_id`` is the order; ``text`` the last message it received, if one arrived without a code;
+    ``order`` the last known `ActiveOrder` or `Order`, None if it was never read. ``waited`` is in
+    seconds. ``failure`` is the error of the last poll, also the ``__cause__``; None if it succeeded.
+    ``choices`` are the methods of `orders` that make sense now, such as "resend" and "cancel".
     """
 
     order_id: int | None = None
@@ -272,10 +270,10 @@ class OtpTimeoutError(SmscodeError, TimeoutError):
 
 
 class OrderTerminalError(SmscodeError):
-    """The order ended without the SMS that was waited for; ``order_id`` and ``status`` tell how.
+    """The order ``order_id`` ended, with this ``status``, without the expected SMS.
 
     `orders.attach` raises it for any order that has ended. ``order`` is the `Order`, or an `ActiveOrder`
-    with what a webhook said of it.
+    made from a webhook.
     """
 
     order_id: int | None = None
@@ -284,32 +282,12 @@ class OrderTerminalError(SmscodeError):
 
 
 class WebhookSignatureError(SmscodeError):
-    """The webhook is not signed with the secret: do not trust its body."""
+    """The webhook is not signed with the secret, so its body must not be trusted."""
 
 
 class WebhookPayloadError(SmscodeError):
     """The webhook is signed, but its body is not an event."""
 
 
-API_ERRORS: Mapping[str, tuple[type[APIError], int]] = {
-    "UNAUTHORIZED": (UnauthorizedError, 401),
-    "FORBIDDEN": (ForbiddenError, 403),
-    "NOT_FOUND": (NotFoundError, 404),
-    "CONFLICT": (ConflictError, 409),
-    "INSUFFICIENT_BALANCE": (InsufficientBalanceError, 409),
-    "CANCEL_TOO_EARLY": (CancelTooEarlyError, 409),
-    "REQUEST_IN_PROGRESS": (RequestInProgressError, 409),
-    "VALIDATION_ERROR": (ValidationError, 422),
-    "PROVIDER_ERROR": (ProviderError, 422),
-    "NO_OFFER_AVAILABLE": (NoOfferAvailableError, 422),
-    "IDEMPOTENCY_KEY_REUSED": (IdempotencyKeyReuseError, 422),
-    "RATE_LIMIT_EXCEEDED": (RateLimitError, 429),
-    "TEMP_BANNED_ABUSE_GUARD": (TempBannedError, 429),
-    "INTERNAL_ERROR": (InternalError, 500),
-    "SERVICE_UNAVAILABLE": (ServiceUnavailableError, 503),
-    "FX_RATE_UNAVAILABLE": (FxRateUnavailableError, 503),
-}
-"""Every documented code: its class and its HTTP status."""
-
 STATUS_ERRORS: Mapping[int, type[APIError]] = {413: PayloadTooLargeError, 429: RateLimitError}
-"""The statuses that mean something even without the error envelope (a proxy may send them)."""
+"""The statuses that have a class even without the error envelope: a proxy may send them."""

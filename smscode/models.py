@@ -1,9 +1,8 @@
-"""What the service answers with, as frozen values; field names are those of the wire.
+"""The data of the service's answers, as frozen values. Field names are those of the JSON.
 
-Fields that only newer servers send are optional and None when the server did not send them.
-Fields this package does not know are ignored. An enumeration value it does not know is kept as its
-text, so ``status`` is ``OrderStatus | str`` (an `OrderStatus` is a str, too). Phone numbers, codes
-and messages are masked in ``repr``, because logs are where they leak.
+Fields that only newer servers send are None if the server did not send them. Unknown fields are ignored. An
+unknown value of an enumeration is kept as its text, so ``status`` is ``OrderStatus | str`` (an `OrderStatus`
+is a str, too). Phone numbers, codes and messages are masked in ``repr``, so that they do not appear in logs.
 """
 
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from attrs import Attribute, field, frozen
 from attrs.validators import optional
 
 from ._serialization import Model
-from ._visible_text import is_blank
+from ._visible_text import not_blank
 from .errors import InvalidArgumentError
 from .money import FxRate, Money
 
@@ -47,7 +46,7 @@ __all__ = [
 
 
 class EndpointGroup(StrEnum):
-    """The endpoint groups that the documentation limits, each by itself, per 60 seconds."""
+    """The endpoint groups. Each has its own documented rate limit per 60 seconds."""
 
     CATALOG = "catalog"
     BALANCE = "balance"
@@ -60,10 +59,10 @@ class EndpointGroup(StrEnum):
 
 
 class OrderStatus(StrEnum):
-    """Where an order is in its life."""
+    """The state of an order."""
 
     ACTIVE = "ACTIVE"
-    """Rented and waiting for an SMS (after a resend: for another one)."""
+    """Rented, and waiting for an SMS, or after a resend for another one."""
     OTP_RECEIVED = "OTP_RECEIVED"
     """An SMS arrived; the service may have found no code in it."""
     COMPLETED = "COMPLETED"
@@ -71,7 +70,7 @@ class OrderStatus(StrEnum):
     CANCELED = "CANCELED"
     """Cancelled before any SMS, and refunded."""
     EXPIRED = "EXPIRED"
-    """Over without any SMS, and refunded."""
+    """Ended without any SMS, and refunded."""
 
     @property
     def terminal(self) -> bool:
@@ -80,7 +79,7 @@ class OrderStatus(StrEnum):
 
 
 class ProductSort(StrEnum):
-    """How the service sorts products; it uses ``price_asc`` when not told."""
+    """How the service sorts products; ``price_asc`` by default."""
 
     PRICE_ASC = "price_asc"
     PRICE_DESC = "price_desc"
@@ -91,29 +90,19 @@ class ProductSort(StrEnum):
 
 
 class RoutingPolicy(StrEnum):
-    """How the service picks an offer for a ``catalog_product_id``; ``cheapest`` when not told."""
+    """How the service selects an offer for a ``catalog_product_id``; ``cheapest`` by default."""
 
     CHEAPEST = "cheapest"
     BEST_SUCCESS = "best_success"
 
 
 def mask(value: object) -> str:
-    """Show the ends of a phone number, and of anything short only its length."""
+    """Return a text masked for ``repr``: the ends of a phone number, else at most eight asterisks."""
     if not isinstance(value, str):
         return repr(value)
     if value.startswith("+") and len(value) > 8:
         return f"'{value[:4]}{'*' * (len(value) - 6)}{value[-2:]}'"
     return f"'{'*' * min(len(value), 8)}'"
-
-
-def not_blank(text: str | None) -> str | None:
-    """Return a text in which something can be seen, None for any other.
-
-    Many services send an empty text, or one of spaces, for "none yet".
-    """
-    if text is None or (text.isascii() and text.isalnum()):
-        return text
-    return None if is_blank(text) else text
 
 
 def _not_negative(_: object, attribute: "Attribute[Money]", value: Money) -> None:
@@ -140,7 +129,7 @@ class Country(Model):
 
 @frozen
 class Service(Model):
-    """A service ("platform") that sends codes; its ``id`` is the ``platform_id`` of products."""
+    """A service ("platform") that sends codes. Its ``id`` is the ``platform_id`` of products."""
 
     id: int
     code: str
@@ -150,7 +139,7 @@ class Service(Model):
 
 @frozen
 class Operator(Model):
-    """A mobile operator with stock; ``operator_id`` is None on the row that means any of them."""
+    """A mobile operator with stock. ``operator_id`` is None in the row for any operator."""
 
     operator_id: int | None
     code: str
@@ -162,8 +151,8 @@ class Operator(Model):
 class Product(Model):
     """A price tier of one service in one country.
 
-    Order by ``catalog_product_id``, which is stable; ``id`` can change whenever a supplier's price
-    moves. ``available`` is approximate.
+    Use ``catalog_product_id`` for orders, because it is stable; ``id`` can change with a supplier's price.
+    ``available`` is an approximate number.
     """
 
     id: int
@@ -180,9 +169,9 @@ class Product(Model):
 
 @frozen
 class ProductPage(Model):
-    """One page of products. ``limit`` is the page size the server used; ``count`` this page's rows.
+    """One page of products. ``limit`` is the page size that the server used, ``count`` this page's rows.
 
-    ``problems`` names the rows that could not be read (JSON path and reason); they are not among the items.
+    ``problems`` names the rows that could not be read (JSON path and reason); they are not in ``items``.
     """
 
     items: tuple[Product, ...]
@@ -201,7 +190,7 @@ class ProductPage(Model):
 
 @frozen
 class ExchangeRate(Model):
-    """What one unit of the base currency costs in whole units of the quote currency."""
+    """The price of one unit of the base currency in whole units of the quote currency."""
 
     pair: str
     rate: int = field(validator=_positive)
@@ -211,13 +200,13 @@ class ExchangeRate(Model):
 
     @property
     def fx(self) -> FxRate:
-        """The same rate, to convert with."""
+        """The same rate as an `FxRate`, which converts amounts."""
         return FxRate(self.pair, self.rate, self.rate_as_of)
 
 
 @frozen
 class Balance(Model):
-    """What the account holds."""
+    """The account's balance."""
 
     balance: Money
     fx: FxRate | None = None
@@ -225,7 +214,7 @@ class Balance(Model):
 
 @frozen(kw_only=True)
 class Capabilities(Model):
-    """What can be done with an order now; all None when the server is older than these fields."""
+    """What can be done with an order now. All fields are None if an older server does not send them."""
 
     operator_id: int | None = None
     operator_name: str | None = None
@@ -240,50 +229,52 @@ class Capabilities(Model):
 
 
 @frozen(kw_only=True)
-class Order(Capabilities):
-    """An order as `orders.get` and `orders.list` show it.
+class OrderFields(Capabilities):
+    """The fields of an order that every endpoint which reads orders sends.
 
-    ``otp_code`` is the last code the service found, ``otp_message`` the latest text, and they may
-    come from two different messages; a blank one is None. ``sms_revision`` counts messages, 0 before
-    the first.
+    ``otp_code`` is the last code that the service found in a message. ``sms_revision`` counts messages, 0
+    before the first.
     """
 
     id: int
     status: OrderStatus | str
-    created_at: datetime | None
-    product_id: int
-    amount: Money = field(validator=_not_negative)
-    phone_number: str | None = field(repr=mask)
     otp_code: str | None = field(repr=mask, converter=not_blank)
     otp_received_at: datetime | None
     expires_at: datetime | None
-    canceled_at: datetime | None
     failed_reason: str | None
-    catalog_product_id: int | None = None
-    otp_message: str | None = field(default=None, repr=mask, converter=not_blank)
     sms_revision: int | None = None
 
 
 @frozen(kw_only=True)
-class ActiveOrder(Capabilities):
+class Order(OrderFields):
+    """An order as `orders.get` and `orders.list` show it.
+
+    ``otp_message`` is the latest text. It may come from another message than ``otp_code``. Either is None if
+    it is blank.
+    """
+
+    created_at: datetime | None
+    product_id: int
+    amount: Money = field(validator=_not_negative)
+    phone_number: str | None = field(repr=mask)
+    canceled_at: datetime | None
+    catalog_product_id: int | None = None
+    otp_message: str | None = field(default=None, repr=mask, converter=not_blank)
+
+
+@frozen(kw_only=True)
+class ActiveOrder(OrderFields):
     """An order that has not ended, as `orders.active` shows it: no money, no number."""
 
-    id: int
-    status: OrderStatus | str
-    otp_code: str | None = field(repr=mask, converter=not_blank)
     otp_message: str | None = field(repr=mask, converter=not_blank)
-    otp_received_at: datetime | None
-    expires_at: datetime | None
-    failed_reason: str | None
-    sms_revision: int | None = None
 
 
 @frozen(kw_only=True)
 class CreatedOrder(Capabilities):
     """A number that was just rented.
 
-    Only ``id`` is certain: an order that exists is given back even if the rest of the answer cannot
-    be read, and what could not be read is None and listed in `CreatedOrders.problems`.
+    Only ``id`` is always set: an order is returned even if its other fields cannot be read. Those are None,
+    and are named in `CreatedOrders.problems`.
     """
 
     id: int
@@ -300,10 +291,10 @@ class CreatedOrder(Capabilities):
 
 @frozen
 class CreatedOrders(Model):
-    """The numbers that one create or reactivate rented; ``len()`` and iteration give the orders.
+    """The numbers that one create or reactivate rented; ``len()`` and iteration use the ``orders``.
 
-    ``failed_count`` of the asked quantity could not be rented. ``problems`` names the parts of the
-    answer that could not be read (JSON path and reason); it is empty with a healthy server.
+    ``failed_count`` is how many of the requested numbers could not be rented. ``problems`` names the parts of
+    the answer that could not be read (JSON path and reason); normally it is empty.
     """
 
     orders: tuple[CreatedOrder, ...]
@@ -321,9 +312,9 @@ class CreatedOrders(Model):
 
 @frozen
 class OrderPage(Model):
-    """A slice of the order list, newest first; ``limit`` and ``offset`` are what was asked for.
+    """A slice of the order list, newest first; ``limit`` and ``offset`` are those of the request.
 
-    ``problems`` names the rows that could not be read (JSON path and reason); they are not among the items.
+    ``problems`` names the rows that could not be read (JSON path and reason); they are not in ``items``.
     """
 
     items: tuple[Order, ...]
@@ -341,7 +332,7 @@ class OrderPage(Model):
 
 @frozen
 class CanceledOrder(Model):
-    """A cancelled order and the refund."""
+    """A cancelled order, its refund and the new balance."""
 
     order_id: int
     status: OrderStatus | str
@@ -359,7 +350,7 @@ class FinishedOrder(Model):
 
 @frozen
 class ResendResult(Model):
-    """Whether another SMS was asked for; ``resent`` is False where the platform cannot do it."""
+    """Whether another SMS was requested; ``resent`` is False if the platform does not support it."""
 
     order_id: int
     status: OrderStatus | str
@@ -368,14 +359,14 @@ class ResendResult(Model):
 
 @frozen
 class ReactivateOptions(Model):
-    """What renting the number of a completed order again would cost now."""
+    """The current cost of renting the number of a completed order again."""
 
     cost: Money = field(validator=_not_negative)
 
 
 @frozen
 class WebhookConfig(Model):
-    """Where the account's events are sent; both are None when unset."""
+    """The account's webhook. URL and secret are None if they are not set."""
 
     webhook_url: str | None
     webhook_secret: str | None = field(repr=mask)
@@ -395,8 +386,8 @@ class WebhookTestResult(Model):
 class Sms(Model):
     """A message that arrived for an order.
 
-    ``code`` is None when the service found none in ``text``; ``text`` is None where only the code
-    is known. ``revision`` is the order's ``sms_revision``, None from servers that do not send it.
+    ``code`` is None if the service found none in ``text``; ``text`` is None if only the code is known.
+    ``revision`` is the order's ``sms_revision``, None from older servers.
     """
 
     order_id: int

@@ -1,7 +1,7 @@
 """Money: one type for both API versions, and the USD/IDR rate between them.
 
-The service keeps its ledger in whole rupiah. Version 1 shows those integers; version 2 shows the
-same ledger in US dollars, rounded for display, beside the exact integer.
+The service's ledger is in whole rupiah. Version 1 states these integers; version 2 states US dollars, rounded
+for display, together with the exact integer.
 """
 
 from __future__ import annotations
@@ -52,12 +52,15 @@ def _rate(value: int) -> int:
 
 @frozen(order=True)
 class Money(Model):
-    """An amount as the service states it.
+    """An amount of money as the service states it.
 
-    ``amount`` is in ``currency`` ("USD" on v2, "IDR" on v1) and is what people are shown;
-    ``canonical_amount`` is the exact ledger value in ``canonical_currency`` (always whole "IDR").
-    Two amounts compare, sort and hash by the ledger value, so a v1 price equals the v2 price of the
-    same offer.
+    ``amount`` is the amount for display in ``currency`` ("USD" on v2, "IDR" on v1); ``canonical_amount`` is
+    the exact ledger value in ``canonical_currency`` (always whole "IDR"). Amounts compare, sort and hash by
+    the ledger value, so a v1 price equals the v2 price of the same offer. ``str()`` is for people: "$0.9231",
+    "Rp 15,000".
+
+    Raises `InvalidArgumentError` for an ``amount`` that is not a finite `Decimal`, or a ``canonical_amount``
+    that is not an int.
     """
 
     amount: Decimal = field(eq=False, converter=_amount)
@@ -67,7 +70,7 @@ class Money(Model):
 
     @classmethod
     def idr(cls, amount: int) -> Money:
-        """Make an amount of whole rupiah, as v1 has them."""
+        """Return an amount of whole rupiah, as v1 states it. Raises `InvalidArgumentError` unless an int."""
         rupiah = _exact.whole(amount)
         if rupiah is None:
             raise InvalidArgumentError(f"amount: expected an int of rupiah, got {type(amount).__name__}.")
@@ -83,27 +86,26 @@ class Money(Model):
         return f"{self.amount:,f} {self.currency}"
 
     def as_max_price(self, fx: FxRate | None = None) -> Decimal | int:
-        """Return the smallest ``max_price`` that surely still admits this price.
+        """Return the smallest ``max_price`` that certainly admits this price.
 
-        A v1 amount gives its integer. A v2 amount is rounded for display and the service floors a
-        cap to rupiah, so the displayed number itself may fall one rupiah short: the next step of its
-        last digit is given instead. With ``fx``, the rate the price was shown at, the step is
-        taken only where it is needed.
+        For a v1 amount that is its integer. A v2 amount is rounded for display, and the service rounds a
+        limit down to rupiah, so the displayed amount may be one rupiah too low: the result is one unit of its
+        last digit higher. With ``fx``, the rate of the answer that stated the price, it is exact.
         """
         if self.currency != "USD":
             return self.canonical_amount
         return self._beside(1) if fx is None else fx.smallest_cap(self.canonical_amount)
 
     def as_min_price(self, fx: FxRate | None = None) -> Decimal | int:
-        """Return the largest ``min_price`` that surely still admits this price; see `as_max_price`."""
+        """Return the largest ``min_price`` that certainly admits this price; see `as_max_price`."""
         if self.currency != "USD":
             return self.canonical_amount
         return self._beside(-1) if fx is None else fx.largest_floor(self.canonical_amount)
 
     def _beside(self, steps: int) -> Decimal:
-        """Return the amount ``steps`` units of its last digit away, but not below zero."""
+        """Return the amount plus ``steps`` units of its last digit, at least zero."""
         exponent = self.amount.as_tuple().exponent
-        assert isinstance(exponent, int)  # the validator lets only finite amounts in
+        assert isinstance(exponent, int)  # the converter accepts only finite amounts
         places = max(0, -exponent)
         numerator, denominator = self.amount.as_integer_ratio()
         return _shift(max(numerator * 10**places // denominator + steps, 0), places)
@@ -111,9 +113,10 @@ class Money(Model):
 
 @frozen
 class FxRate(Model):
-    """The rate that a v2 answer was made with: ``rate`` whole rupiah for one US dollar.
+    """The exchange rate of a v2 answer: ``rate`` whole rupiah for one US dollar.
 
-    ``rate_as_of`` is when the rate was recorded, None when the service did not record it.
+    ``rate_as_of`` is when the rate was recorded, None if that is not known. Raises `InvalidArgumentError` for
+    a rate that is not a positive int.
     """
 
     pair: str
@@ -121,11 +124,11 @@ class FxRate(Model):
     rate_as_of: datetime | None = None
 
     def to_usd(self, idr: int, *, places: int) -> Decimal:
-        """Show ``idr`` rupiah in dollars as the service does.
+        """Return ``idr`` rupiah in dollars, rounded as the service rounds them.
 
-        ``places`` is 2 for balances and 4 for prices, order amounts, refunds and reactivation
-        costs. The nearest value is taken, ties away from zero; a positive amount is never shown as
-        zero but as one unit of the last digit.
+        ``places`` (0..12) is the number of decimals: 2 for balances, 4 for prices, order amounts, refunds and
+        reactivation costs. The result is the nearest value, ties away from zero; a positive amount is at
+        least one unit of the last digit. Raises `InvalidArgumentError` for a wrong argument.
         """
         rupiah, digits = _exact.whole(idr), _exact.whole(places)
         if rupiah is None:
@@ -138,10 +141,11 @@ class FxRate(Model):
         return _shift(-units if rupiah < 0 else units, digits)
 
     def to_idr(self, usd: Decimal, *, rounding: Rounding) -> int:
-        """Turn dollars into whole rupiah.
+        """Return dollars in whole rupiah.
 
-        ``rounding`` is "ROUND_FLOOR" (as the service reads ``max_price``), "ROUND_CEILING" (as it
-        reads ``min_price``) or "ROUND_HALF_UP".
+        ``usd`` is a finite `Decimal`. ``rounding`` is "ROUND_FLOOR" (as the service converts ``max_price``),
+        "ROUND_CEILING" (as it converts ``min_price``) or "ROUND_HALF_UP". Raises `InvalidArgumentError` for a
+        wrong argument.
         """
         dollars = _exact.decimal(usd)
         if dollars is None or not dollars.is_finite():
@@ -158,9 +162,9 @@ class FxRate(Model):
         raise InvalidArgumentError("rounding: expected ROUND_FLOOR, ROUND_CEILING or ROUND_HALF_UP.")
 
     def smallest_cap(self, idr: int) -> Decimal:
-        """Return the smallest ``max_price`` in dollars that the service reads as at least ``idr``."""
+        """Return the smallest ``max_price`` in dollars that the service converts to at least ``idr``."""
         return _shift(-(-idr * 10**PRICE_PLACES // self.rate), PRICE_PLACES)
 
     def largest_floor(self, idr: int) -> Decimal:
-        """Return the largest ``min_price`` in dollars that the service reads as at most ``idr``."""
+        """Return the largest ``min_price`` in dollars that the service converts to at most ``idr``."""
         return _shift(idr * 10**PRICE_PLACES // self.rate, PRICE_PLACES)

@@ -9,8 +9,9 @@ from typing import TypeAlias
 from attrs import field, frozen
 
 from ._serialization import Model
+from ._visible_text import not_blank
 from .errors import JsonValue
-from .models import Capabilities, mask, not_blank
+from .models import Capabilities, mask
 
 
 @frozen(kw_only=True)

@@ -190,7 +190,7 @@ class Bench:
 
     def _limits(self) -> dict[str, int]:
         limits = self.client._driver._limits
-        buckets = [] if limits is None else list(limits._buckets.values())
+        buckets = [] if limits is None else list(limits._limiters.values())
         return {
             "busy slots": sum(bucket._slots.busy for bucket in buckets),
             "waiting for slots": sum(bucket.waiting for bucket in buckets),
@@ -198,7 +198,7 @@ class Bench:
         }
 
     def _waits(self) -> dict[str, int]:
-        board = self.client._waits._board
+        board = self.client._waits._shared_poll
         return {
             "waits": len(board._waiters),
             "orders waited for": len(board._by_order),

@@ -401,7 +401,7 @@ async def waiting(count: int) -> AsyncGenerator[tuple[Sandbox, list[int], list[a
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            assert not client.orders._waits._board._waiters
+            assert not client.orders._waits._shared_poll._waiters
 
 
 @pytest.mark.asyncio
@@ -452,7 +452,7 @@ async def test_a_thousand_leaders_cancelled_as_soon_as_they_lead_cost_no_poll_an
     transport: httpx.AsyncBaseTransport = sandbox.transport()
     async with AsyncClient(sandbox.token, transport=transport, poll_interval=3600) as client:
         order_id = (await client.orders.create(catalog_product_id=87)).orders[0].id
-        board = client.orders._waits._board
+        board = client.orders._waits._shared_poll
         found: list[Sms] = []
         led = 0
 
@@ -507,7 +507,7 @@ async def test_a_wait_may_be_left_by_its_scope() -> None:
         with anyio.move_on_after(0.01) as scope:
             await client.orders.wait_for_otp(created.orders[0].id)
         assert scope.cancelled_caught
-        assert not client.orders._waits._board._waiters
+        assert not client.orders._waits._shared_poll._waiters
         sandbox.deliver_sms(created.orders[0].id, code="123456")
         assert (await client.orders.wait_for_otp(created.orders[0].id, timeout=0)).code == "123456"
 

@@ -151,7 +151,7 @@ def test_whatever_is_an_int_is_taken_as_exactly_that_int(given: Any) -> None:
         lambda: Money.idr(given).canonical_amount,
         lambda: Money(Decimal(1), "USD", given).canonical_amount,
         lambda: FxRate("USD/IDR", given).rate,
-        lambda: PriceLimit("max_price", given).for_v1(),
+        lambda: PriceLimit("max_price", given).in_rupiah(),
     ]
     for check in checks:
         found = check()
@@ -267,7 +267,7 @@ def test_an_amount_of_money_is_a_finite_decimal(amount: Any) -> None:
 def test_money_of_a_derived_class_is_a_price_like_any_other() -> None:
     given = LyingMoney(Decimal("0.9231"), "USD", 15_000)
     limit = PriceLimit("max_price", given)
-    assert (type(limit.value), limit.for_v1(), limit.for_v2(None)) == (Money, 15_000, "0.9232")
+    assert (type(limit.value), limit.in_rupiah(), limit.in_dollars(None)) == (Money, 15_000, "0.9232")
     assert ProductFilter.of("v2", LyingMoney.idr(15_000), in_stock=True).max_price is not None
     assert needs_rate("v2", LyingMoney.idr(15_000))
 

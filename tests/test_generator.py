@@ -45,7 +45,11 @@ class AsyncShell:
                 await (other.handle_async_request(row))
 
     async def aclose(self) -> None:
-        """Close it."""
+        """Close it.
+
+        >>> async with AsyncShell() as shell:
+        ...     await shell.aclose()
+        """
 
     async def rows(self) -> AsyncIterator[int]:
         yield 1
@@ -77,7 +81,11 @@ class Shell:
                 (other.handle_request(row))
 
     def close(self) -> None:
-        """Close it."""
+        """Close it.
+
+        >>> with Shell() as shell:
+        ...     shell.close()
+        """
 
     def rows(self) -> Iterator[int]:
         yield 1

@@ -260,7 +260,7 @@ def test_a_helper_thread_whose_start_is_interrupted_after_it_began_ends_like_the
 
 def test_a_generator_that_is_interrupted_while_it_leaves_is_no_ghost() -> None:
     with bench(None) as here:
-        board = here.client._waits._board
+        board = here.client._waits._shared_poll
         leave = here.client._waits._leave
         left: list[object] = []
 

@@ -25,6 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("money",),
     ("models",),
     ("webhook_events", "events"),
+    ("core.versions",),
     ("core.decoding",),  # from bytes to models
     ("core.api",),  # the endpoints, each described once
     ("core.timeouts",),

@@ -85,7 +85,7 @@ async def test_a_wait_ends_at_once_although_its_own_poll_is_on_its_way(in_thread
                 for number in range(1, 4):  # one after the other leads and polls
                     while transport.asked < number:
                         await anyio.sleep(0.001)
-                    leader = client.orders._waits._board._leader
+                    leader = client.orders._waits._shared_poll._leader
                     assert leader is not None
                     event = otp(next(iter(leader.open)))
                     if in_thread:
@@ -118,7 +118,7 @@ async def test_a_look_is_not_stopped_by_a_leader_that_goes() -> None:
                 await anyio.sleep(0.001)
             leading.cancel()
             await anyio.wait_all_tasks_blocked()
-            assert len(client.orders._waits._board._waiters) == 1  # still looking
+            assert len(client.orders._waits._shared_poll._waiters) == 1  # still looking
             tasks.cancel_scope.cancel()
 
 

@@ -1,4 +1,4 @@
-"""What can be rented, where and for how much."""
+"""The catalog methods of the client: countries, services, operators, products and prices."""
 
 from __future__ import annotations
 
@@ -15,26 +15,30 @@ from .product_search import AsyncProductSearch
 
 
 class AsyncCatalog:
-    """The catalog endpoints; ``timeout`` is in seconds, all in all, instead of the client's."""
+    """The catalog endpoints, as ``client.catalog``.
+
+    Every method takes ``timeout``, the total seconds for the call (None: the client's limit), and can raise
+    the errors that every method of ``client.orders`` can raise. Rows that cannot be read are left out.
+    """
 
     def __init__(self, driver: AsyncDriver) -> None:
         self._driver = driver
         self._finder = AsyncProductSearch(driver)
 
     async def countries(self, *, timeout: float | None = None) -> list[Country]:
-        """List the countries."""
+        """Read all countries."""
         return (await self._driver.run(catalog.countries(), timeout)).data
 
     async def services(self, *, country_id: int | None = None, timeout: float | None = None) -> list[Service]:
-        """List the services; with ``country_id`` those available there."""
+        """Read all services, or with ``country_id`` those available in that country."""
         return (await self._driver.run(catalog.services(country_id=country_id), timeout)).data
 
     async def operators(
         self, *, country_id: int, platform_id: int, timeout: float | None = None
     ) -> list[Operator]:
-        """List the mobile operators with stock for a service in a country.
+        """Read the mobile operators with stock for a service in a country.
 
-        ``platform_id`` is the service's id. An empty list means that there is no choice of operator.
+        ``platform_id`` is the service's id. An empty list means that an operator cannot be chosen.
         """
         call = catalog.operators(country_id=country_id, platform_id=platform_id)
         return (await self._driver.run(call, timeout)).data
@@ -50,10 +54,12 @@ class AsyncCatalog:
         limit: int = 1000,
         timeout: float | None = None,
     ) -> ProductPage:
-        """Read one page of products.
+        """Read one page of products. To read all of them use `iter_products`.
 
-        ``page`` counts from 1 and ``limit`` is 1..10,000; ``count`` of the page is its number of
-        rows, not a total. To read them all use `iter_products`.
+        ``country_id``, ``platform_id`` (the service's id) and ``operator_id`` select products; None means
+        all. ``sort`` is a `ProductSort`, "price_asc" by default. ``page`` counts from 1, ``limit`` is the
+        number of products per page (1..10,000). ``count`` of the result is the number of rows on this page,
+        not a total.
         """
         call = catalog.products(
             country_id=country_id,
@@ -75,10 +81,11 @@ class AsyncCatalog:
         page_size: int = catalog.LARGEST_PAGE,
         timeout: float | None = None,
     ) -> AsyncGenerator[ProductPage]:
-        """Go through all products page by page, each product once.
+        """Iterate over all products page by page, each product once.
 
-        ``page_size`` is 1..10,000; ``timeout`` is for each page. Rows that appear again because
-        prices moved between two pages are dropped.
+        The filters and ``sort`` are those of `products`. ``page_size`` is the number of products per request
+        (1..10,000), and ``timeout`` applies to each request. A row that appears again because prices changed
+        between two requests is left out.
         """
         walk = ProductWalk(
             country_id=country_id,
@@ -99,9 +106,13 @@ class AsyncCatalog:
         page_size: int = catalog.LARGEST_PAGE,
         timeout: float | None = None,
     ) -> AsyncGenerator[Product]:
-        """Go through all products, each once; see `iter_product_pages`.
+        """Iterate over all products, each once; the arguments are those of `iter_product_pages`.
 
-        A page is read bit by bit as one gets there, so at no time are all of its products there.
+        >>> async for product in client.catalog.iter_products(country_id=6):
+        ...     print(product.name, product.price, product.available)
+
+        The rows of a page are decoded slice by slice during the iteration, so only a part of them is in
+        memory.
         """
         walk = ProductWalk(
             country_id=country_id,
@@ -113,7 +124,7 @@ class AsyncCatalog:
         return products_of(self._driver, walk, timeout, walk_rows(self._driver, walk, timeout))
 
     async def exchange_rate(self, *, pair: str = "USD/IDR", timeout: float | None = None) -> ExchangeRate:
-        """Read an exchange rate; v2 knows only USD/IDR and ignores ``pair``."""
+        """Read an exchange rate; v2 ignores ``pair``. Raises `NotFoundError` for an unknown ``pair``."""
         return (await self._driver.run(catalog.exchange_rate(pair=pair), timeout)).data
 
     async def find(
@@ -126,16 +137,19 @@ class AsyncCatalog:
         in_stock: bool = True,
         timeout: float | None = None,
     ) -> list[Product]:
-        """Find the products of a service in a country, the cheapest first.
+        """Find the products of a service in a country, cheapest first.
 
-        ``service``, ``country`` and ``operator`` are ids, codes or names ("wa", "WhatsApp", "whatsapp"),
-        in any case; None is any. Countries and services are read once and kept for ten minutes, however
-        many ask at the same time. An operator's name needs a service and a country. ``max_price`` is as in
-        `orders.create`. ``in_stock`` leaves out what is sold out or switched off. An empty list means
-        that there is nothing like that. ``timeout`` is for all that has to be read.
+        >>> products = await client.catalog.find(service="WhatsApp", country="ID", max_price="0.50")
+        >>> print(products[0].catalog_product_id, products[0].price)
 
-        Raises `InvalidArgumentError` for a name that nothing has or that several have; it names those
-        that come closest.
+        ``service``, ``country`` and ``operator`` are ids, codes or names ("wa", "WhatsApp", "whatsapp"), in
+        any case; None means any. An operator's name needs a service and a country. ``max_price`` is as in
+        `orders.create`. ``in_stock`` leaves out products that are sold out or inactive. The list is empty if
+        nothing matches. ``timeout`` is the total seconds for all requests; lists of countries and services
+        are cached for ten minutes.
+
+        Raises `InvalidArgumentError` for a name that no row or several rows have; the message lists the
+        closest.
         """
         return await self._finder.find(
             NameOrId.of("service", service, Service),

@@ -100,7 +100,7 @@ class AsyncConnectionPool:
         answer = None
         try:
             lease = effect.lease
-            if effect.banned() or (lease is not None and lease.bucket.paused(self._runtime.clock())):
+            if effect.banned() or (lease is not None and lease.limiter.paused(self._runtime.clock())):
                 return HeldUp()
             progress = failures.SendProgress(effect.doubt, effect.lease, self._translate.origin)
             try:

@@ -18,18 +18,10 @@ from .._concurrency import AsyncCaller, AsyncRuntime, AsyncSignal, AsyncWakes
 from ..core.api.call import Answer, CallKind
 from ..core.api.parameters import KEY_PATTERN
 from ..core.purchases import bulk, records
+from ..core.purchases.book import PurchaseBook, as_order, bought_orders
 from ..core.purchases.intents import OrderIntent
 from ..core.purchases.records import KnownKeys, PurchaseRecord, PurchaseState, PurchaseStep, Writing
-from ..core.purchases.states import (
-    FOUND_HERE,
-    VERDICTS,
-    Purchase,
-    PurchaseBook,
-    as_order,
-    bought_orders,
-    kind_of,
-    row_after,
-)
+from ..core.purchases.states import FOUND_HERE, VERDICTS, Purchase, kind_of, row_after
 from ..errors import ClientStateError, JournalError, SmscodeError
 from ..journal import Read, SQLiteJournal, Write
 from ..models import CreatedOrders
@@ -44,11 +36,11 @@ _INTERRUPTED = "The call was interrupted before this purchase was sent."
 MAX_AGE = 86_400.0
 """Seconds for which the service surely remembers an idempotency key."""
 
-_RESERVE = 0.1  # the part of a call's time, and the seconds at most, that are kept for the disk at its end
+_RESERVE = 0.1  # the part of a call's time, at most so many seconds, reserved for the journal at its end
 
 
 class AsyncDelivery:
-    """What one call buys, until its caller has it; meanwhile no other call takes these purchases.
+    """The purchases of one call until their orders are returned; no other call can take them meanwhile.
 
     ``fresh`` says that its keys were made up by this call, so that nothing can have been bought under them.
     """
@@ -56,7 +48,7 @@ class AsyncDelivery:
     def __init__(
         self, leave_all: Callable[[AsyncDelivery, BaseException | None], None], *, fresh: bool
     ) -> None:
-        """Begin without a purchase; ``leave_all`` leaves those that it has by then."""
+        """Begin without a purchase. ``leave_all`` is called to leave those that were added."""
         self._leave_all = leave_all
         self.deadline: float = math.inf
         self.fresh = fresh
@@ -69,20 +61,20 @@ class AsyncDelivery:
 
     @property
     def over(self) -> bool:
-        """Whether the call has ended, however it did."""
+        """Whether the call has ended, with a result, an error or a cancellation."""
         return self.ended or (self.caller is not None and self.caller.over)
 
     def forbid(self, why: BaseException) -> None:
-        """Withdraw what has not sent its first byte yet, which raises ``why`` from now on."""
+        """Withdraw the purchases whose first byte was not sent yet; sending it raises ``why`` from now on."""
         if not self.ended:
             self._leave_all(self, why)
 
 
 class AsyncBuying(Protocol[T_co]):
-    """What a call does to buy."""
+    """The function by which a call buys."""
 
     async def __call__(self, delivery: AsyncDelivery, /) -> T_co:
-        """Buy, and return what the caller gets."""
+        """Buy, and return the result for the caller."""
         ...
 
 
@@ -97,7 +89,7 @@ class AsyncPurchases:
         self.account = account
         self.credential = credential
         self.book: PurchaseBook = PurchaseBook()
-        self.rate: FxRate | None = None  # the last one that the service stated
+        self.rate: FxRate | None = None  # the newest one that the service stated
         self.accounts: dict[str, str] = {}  # of keys that the journal has under another name of the account
         self._driver = driver
         self._runtime: AsyncRuntime = driver.runtime
@@ -135,7 +127,7 @@ class AsyncPurchases:
             raise
 
     def _let_go(self, delivery: AsyncDelivery) -> None:
-        """Do what an interrupted clean-up left undone."""
+        """Complete an interrupted clean-up."""
         if not delivery.ended:
             self._leave_all(delivery, None)
             self._take_back(delivery)
@@ -145,8 +137,8 @@ class AsyncPurchases:
         """Leave all purchases of an interrupted call; what other threads still do sends nothing new."""
         for purchase, thread in tuple(delivery.purchases.items()):
             if why is not None or thread != delivery.thread:
-                # In this order: whoever sends sets the doubt before looking here, so one of the two sees
-                # the other, and what is withdrawn is not sent.
+                # In this order: a sender sets the doubt before it checks `forbidden`, so at least one of the
+                # two sees the other, and what is withdrawn is not sent.
                 purchase.doubt.forbidden = why or ClientStateError(_INTERRUPTED)
             self._leave(purchase)
 
@@ -191,7 +183,7 @@ class AsyncPurchases:
     async def submit(
         self, intent: OrderIntent, delivery: AsyncDelivery, max_age: float = MAX_AGE, only_open: bool = False
     ) -> Answer[CreatedOrders]:
-        """Send a purchase until it is settled, its time is over, or it is cancelled.
+        """Send a purchase until it is settled, timed out, or cancelled.
 
         With ``only_open`` it is sent only if the journal still has it in doubt.
 
@@ -238,7 +230,7 @@ class AsyncPurchases:
         max_age: float = MAX_AGE,
         only_open: bool = False,
     ) -> dict[OrderIntent, CreatedOrders | SmscodeError]:
-        """Send many purchases, a few at once; return what each came to.
+        """Send many purchases, a few at once; return the result of each.
 
         ``timeout`` is for all of them; without one each has the client's limit.
         """
@@ -284,7 +276,7 @@ class AsyncPurchases:
     async def _write(
         self, journal: SQLiteJournal, purchase: Purchase, writing: Writing, deadline: float, *, fresh: bool
     ) -> None:
-        """Write a purchase down, and learn what the journal has of it; when this returns it is on disk."""
+        """Write a purchase to the journal and get its earlier state; it is on disk when this returns."""
         signal, account = AsyncSignal(), self.account_of(purchase.key)
         write = Write(account, purchase.key, writing.write, durable=True, wake=self._waking(signal))
         writing.operation = write
@@ -292,7 +284,7 @@ class AsyncPurchases:
         try:
             half = (deadline - self._runtime.now()) / 2
             if not (fresh or write.done or await self._runtime.wait_for_disk(signal, max(half, 0.0))):
-                # Should it not be written at all, this says what the key stands for; reading needs no lock.
+                # If it is not written at all, this still tells the state of the key: reading needs no lock.
                 writing.look = journal.find(account, purchase.key, _wake_nothing)
             known = await self.done(signal, write, deadline)
         finally:
@@ -302,7 +294,7 @@ class AsyncPurchases:
             self._learn(purchase, known)
 
     def _learn(self, purchase: Purchase, known: KnownKeys) -> None:
-        """Add what an earlier process left of a purchase: its attempts may still be open."""
+        """Add the state that an earlier process left: its attempts may still be open."""
         ago = 0.0 if known.open_until is None else max(time.time() - known.open_until, 0.0)
         purchase.doubt.ended = self._runtime.now() - ago
         purchase.doubt.raised = True
@@ -341,7 +333,7 @@ class AsyncPurchases:
         )
 
     def _buy(self, purchase: Purchase, created: CreatedOrders) -> None:
-        """Store what was bought: in memory, and for the disk. Nothing is waited for."""
+        """Store the bought orders in memory, and queue them for the journal, without waiting."""
         ended = self.book.buy(purchase, created)
         if purchase.writing is not None:
             new, bought = purchase.writing.new, bought_orders(as_order(order) for order in created.orders)
@@ -350,7 +342,7 @@ class AsyncPurchases:
                 self.change(purchase.key, records.end_orders(ended, time.time()))
 
     def _leave(self, purchase: Purchase) -> None:
-        """Leave a purchase as a cancellation or an interrupt finds it; nothing is waited for."""
+        """Leave a purchase in its state at a cancellation or an interrupt, without waiting."""
         if purchase.bought:
             return
         writing = purchase.writing
@@ -363,7 +355,7 @@ class AsyncPurchases:
         self.book.drop(purchase)
 
     def _take_out(self, purchase: Purchase, writing: Writing) -> None:
-        """Queue the withdrawal of what a call wrote that has sent nothing; a row from before stays."""
+        """Queue the withdrawal of a row that this call wrote and did not send; an older row stays."""
         if not self._abandon(writing):
             self.change(purchase.key, writing.withdraw(time.time()), durable=True)
 
@@ -381,9 +373,9 @@ class AsyncPurchases:
             self.journal.apply(Write(self.account_of(key), key, step, durable=durable, lasting=True))
 
     async def _settle(self, purchase: Purchase, error: SmscodeError, deadline: float) -> None:
-        """Store what an error means for a purchase; what says "not bought" is on disk when this returns."""
+        """Store what an error means for a purchase. A result "not bought" is on disk when this returns."""
         if purchase.bought or purchase.finished:
-            error.outcome = "unknown"  # whatever was answered now, it was bought before
+            error.outcome = "unknown"  # whatever the service answers now, it was bought before
             purchase.doubt.raised = False
             if purchase.finished:
                 self.book.drop(purchase)
@@ -431,7 +423,7 @@ class AsyncPurchases:
         """Label the error of a purchase that could not even be prepared, by what this client knows."""
         key = _valid(key)
         error.idempotency_key = key
-        # What the journal has cannot be looked up here without waiting for the disk.
+        # The journal cannot be read here, because that would wait for the disk.
         known = key is not None and (self.journal is not None or self.book.knows(key))
         error.outcome = "unknown" if known else "not_sent"
 
@@ -448,7 +440,7 @@ class AsyncPurchases:
         verdict = VERDICTS[kind]
         known = verdict.outcome != "unknown" and await self._knows(keys, purchase, delivery)
         if known and purchase is not None and purchase.certain:
-            purchase.doubt.raised = True  # so that what is called unknown is in unresolved()
+            purchase.doubt.raised = True  # so that a purchase with the outcome "unknown" is in unresolved()
         error.outcome = verdict.outcome_open if known else verdict.outcome
         error.trouble = error.trouble or kind
 
@@ -479,14 +471,14 @@ class AsyncPurchases:
         try:
             (record,) = await self.done(signal, found, delivery.deadline)
         except SmscodeError:
-            return True  # nothing can be ruled out
+            return True  # without an answer, it may have been made
         return record is not None and record.state in (PurchaseState.WRITTEN, PurchaseState.BOUGHT)
 
 
 def _valid(key: object) -> str | None:
-    """Return an idempotency key, None for what is none: nothing can have been bought under it."""
+    """Return a valid idempotency key, else None: nothing can have been bought under an invalid one."""
     return key if isinstance(key, str) and KEY_PATTERN.fullmatch(key) else None
 
 
 def _wake_nothing() -> None:
-    """Do nothing: it is looked at later whether the question was answered."""
+    """Do nothing: the answer is looked at later."""

@@ -1,4 +1,4 @@
-"""Purchases that somebody has to look after: those of ended processes, and those of this client."""
+"""Unfinished purchases: those of processes that have ended, and those of this client."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from .._concurrency import AsyncSignal
 from ..core.api import orders
 from ..core.api.call import Answer
 from ..core.purchases import bulk, records
+from ..core.purchases.book import adopted, recovered
 from ..core.purchases.intents import OrderIntent
 from ..core.purchases.records import Claimant, PurchaseRecord, PurchaseState
-from ..core.purchases.states import Purchase, Recovered, adopted, recovered
+from ..core.purchases.states import Purchase, Recovered
 from ..errors import ClientStateError, ConfigurationError, JournalError, NotFoundError, SmscodeError
 from ..journal import Sweep
 from ..models import ActiveOrder, CanceledOrder, FinishedOrder, Order, OrderPage, OrderStatus
@@ -25,8 +26,8 @@ from .purchases import AsyncDelivery, AsyncPurchases
 
 _log = logging.getLogger("smscode")
 
-_SWEEP = 60.0  # seconds between two looks for orders whose time is over
-_LOOK_BACK = 3600.0  # seconds, for clocks that differ, when the order list is searched
+_SWEEP = 60.0  # seconds between two checks for expired orders
+_LOOK_BACK = 3600.0  # seconds: the tolerance for clocks that differ when the order list is searched
 _OTHER_TOKEN = (
     "This purchase was written under another token at the same address, so it was not sent. If that was "
     "this account's former token, orders.submit(intent) settles it. Otherwise leave it to a client with that "
@@ -43,12 +44,14 @@ class AsyncRecovery:
         self._purchases = purchases
         self._book = purchases.book
         self._claims: list[Sweep[PurchaseRecord]] = []
-        self._date: tuple[datetime, float] | None = None  # what the service said last, and when
+        self._date: tuple[datetime, float] | None = (
+            None  # the service's last date, and the local time of its arrival
+        )
         self._sweep_at = -math.inf
         driver.seen = self.see
 
     def unresolved(self) -> tuple[OrderIntent, ...]:
-        """Return the purchases that are in doubt, and those whose orders no caller has."""
+        """Return the purchases that are in doubt, and those whose orders were not returned."""
         return self._book.unresolved()
 
     def bought(self) -> tuple[Recovered, ...]:
@@ -57,12 +60,12 @@ class AsyncRecovery:
         return self._book.bought()
 
     def dismiss(self, intent: OrderIntent) -> None:
-        """Close the books on a purchase, whatever is known of it."""
+        """Close a purchase, whatever its state."""
         self._book.dismiss(intent.idempotency_key)
         self._purchases.change(intent.idempotency_key, records.close(time.time()))
 
     def see(self, answer: Answer[object]) -> None:
-        """Note what an answer of the service shows of orders that were bought here."""
+        """Update the purchases from an answer of the service."""
         data = answer.data
         if answer.date is not None:
             self._date = answer.date, self._runtime.now()
@@ -85,7 +88,7 @@ class AsyncRecovery:
             self._expire()
 
     def notify(self, event: OrderEvent) -> None:
-        """Note what a webhook says of an order that was bought here; in any thread."""
+        """Update the purchases from a webhook. It can be called in any thread."""
         if isinstance(event, OrderCompleted):
             self._end(self._book.end_order(event.order_id, OrderStatus.COMPLETED, 0))
         elif isinstance(event, OrderCanceled):
@@ -104,7 +107,7 @@ class AsyncRecovery:
             self._purchases.change(purchase.key, records.end_orders(refunds, time.time()))
 
     async def recover(self, max_age: float, timeout: float | None) -> list[Recovered]:
-        """Return the unfinished business of ended processes, once; see `orders.recover`."""
+        """Return the unfinished purchases of ended processes; see `orders.recover`."""
 
         async def work(delivery: AsyncDelivery) -> list[Recovered]:
             self._driver.check()
@@ -112,7 +115,7 @@ class AsyncRecovery:
                 claimed = await self._claimed(delivery)
             except JournalError as error:
                 delivery.labelled = error
-                error.outcome = "unknown"  # of whatever is in doubt in the journal
+                error.outcome = "unknown"  # for any purchase in doubt in the journal
                 raise
             in_doubt = [(row, self._unsettled(row)) for row in claimed if row.state is PurchaseState.WRITTEN]
             foreign = [(row, why) for row, why in in_doubt if why is not None]

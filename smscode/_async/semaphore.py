@@ -1,4 +1,4 @@
-"""A gate that lets so many through at once, in the order they came."""
+"""A semaphore that serves its callers in the order of their arrival."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from .._concurrency import AsyncCaller, AsyncEvent, AsyncRuntime
 class AsyncFairSemaphore:
     """A fair semaphore. State changes under a lock; waiting happens outside it.
 
-    Who is in `_inside` has a place, whatever else an interrupted change left undone.
+    A caller in `_inside` has a place, whatever else an interrupted change left undone; the next change
+    completes it.
     """
 
     def __init__(self, size: int, runtime: AsyncRuntime) -> None:
         self._size = size
         self._runtime = runtime
-        # One thread may take it twice: a garbage collection can end an abandoned wait anywhere.
+        # Reentrant, because a garbage collection in the same thread can end an abandoned wait at any point.
         self._lock = threading.RLock()
         self._inside: dict[AsyncCaller, None] = {}
         self._waiters: dict[AsyncCaller, AsyncEvent] = {}  # in the order they came
 
     async def enter(self, caller: AsyncCaller, seconds: float) -> bool:
-        """Go in, waiting at most so long; return True if that worked."""
+        """Acquire a place, waiting at most ``seconds``. Return False if none was free in time."""
         with self._lock:
             if not self._waiters and len(self._inside) < self._size:
                 self._inside[caller] = None
@@ -39,21 +40,23 @@ class AsyncFairSemaphore:
             return caller in self._inside
 
     def leave(self, caller: AsyncCaller) -> None:
-        """Go out, and let the one who has waited longest in; a second time changes nothing."""
+        """Release a place, and admit the caller that has waited longest. Calling it again does nothing."""
         with self._lock:
             self._waiters.pop(caller, None)
             self._inside.pop(caller, None)
             self._admit()
 
     def _admit(self) -> None:
-        """Admit who waits, as far as there is room."""
+        """Admit waiting callers while there are free places."""
         while (first := next(iter(self._waiters.items()), None)) is not None:
             caller, turn = first
-            # Who has a place by now, but was not told so, is told.
+            # A caller that has a place already, but was not woken because of an interrupt, is woken.
             if caller not in self._inside and len(self._inside) >= self._size:
                 return
             self._inside[caller] = None
-            if caller not in self._waiters and not turn.is_set():  # collected just now: it has left
+            if (
+                caller not in self._waiters and not turn.is_set()
+            ):  # its wait was garbage collected just now, so it has left
                 self._inside.pop(caller, None)
                 continue
             turn.set()

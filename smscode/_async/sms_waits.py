@@ -1,4 +1,4 @@
-"""Waits for SMS: whoever waits first polls for all, the others follow."""
+"""Waits for SMS: one of the waiting tasks polls for all of them, the others follow."""
 
 from __future__ import annotations
 
@@ -19,30 +19,32 @@ from .driver import AsyncDriver
 
 
 class AsyncSmsWaits:
-    """The waits of one client. There is no background task: a client nobody waits on is silent."""
+    """The waits of one client. There is no background task: without a wait, nothing is sent."""
 
     def __init__(self, driver: AsyncDriver, interval: float, max_connections: int) -> None:
-        """Set up; ``interval`` is the seconds between two polls for all the waits together.
+        """Set up. ``interval`` is the number of seconds between two polls, which serve all waits.
 
-        Half of the connections stay free of reads, for polls and everything else.
+        Single reads use at most half of the connections, so that the rest is free for polls and other calls.
         """
         self._driver = driver
         self._runtime = driver.runtime
-        self._board: SharedPoll[AsyncSignal] = SharedPoll(interval, max(max_connections // 2, 1))
-        self._lock = threading.RLock()  # a garbage collection can end an abandoned wait anywhere
+        self._shared_poll: SharedPoll[AsyncSignal] = SharedPoll(interval, max(max_connections // 2, 1))
+        self._lock = (
+            threading.RLock()
+        )  # reentrant: a garbage collection in this thread can end an abandoned wait at any point
 
     def notify(self, event: object) -> None:
-        """Pass a webhook's event to the waits."""
+        """Pass a webhook's event to the waits. Raises `InvalidArgumentError` for anything else."""
         if not isinstance(event, webhooks.OrderEvent | webhooks.WebhookTest | webhooks.UnknownEvent):
             raise arguments.wrong("event", "an event of smscode.webhooks", event)
         if isinstance(event, webhooks.OrderEvent):
             with self._lock:
-                self._board.notify(event)
+                self._shared_poll.notify(event)
 
-    async def wait(self, watch: SmsWait, timeout: float) -> Sms:
-        """Wait until the watch ends; 0 looks once."""
+    async def wait(self, sms_wait: SmsWait, timeout: float) -> Sms:
+        """Wait until a wait ends and return its SMS; a ``timeout`` of 0 checks once."""
         self._driver.check()
-        waiter = Waiter([watch], AsyncSignal())
+        waiter = Waiter([sms_wait], AsyncSignal())
         caller = AsyncCaller(lambda _: self._leave(waiter))
         began = self._runtime.now()
         try:
@@ -51,29 +53,28 @@ class AsyncSmsWaits:
         finally:
             self._leave(waiter)
             caller.finish()
-        if not watch.ended:
-            raise watch.timed_out(self._runtime.now() - began, self._board.failure)
-        return watch.result()
+        if not sms_wait.ended:
+            raise sms_wait.timeout_error(self._runtime.now() - began, self._shared_poll.failure)
+        return sms_wait.result()
 
-    def each(self, watches: Iterable[SmsWait], timeout: float) -> AsyncGenerator[OtpOutcome]:
-        """Return how the watches end, as they do; 0 looks once.
+    def each(self, waits: Iterable[SmsWait], timeout: float) -> AsyncGenerator[OtpOutcome]:
+        """Yield the outcome of each wait when it ends; a ``timeout`` of 0 checks once.
 
-        Between two of them nothing is waited for: the poll goes on for others, however slowly somebody
-        goes through this.
+        While the consumer handles an outcome, its waiter rests: another one polls, however long that takes.
         """
         joined: list[Waiter[AsyncSignal]] = []
 
-        outcomes = self._each(watches, timeout, joined)
+        outcomes = self._each(waits, timeout, joined)
         AsyncCaller.attend(outcomes, partial(self._leave_all, joined))
         return outcomes
 
     async def _each(
-        self, watches: Iterable[SmsWait], timeout: float, joined: list[Waiter[AsyncSignal]]
+        self, waits: Iterable[SmsWait], timeout: float, joined: list[Waiter[AsyncSignal]]
     ) -> AsyncGenerator[OtpOutcome]:
         self._driver.check()
         began = self._runtime.now()
         looked = False
-        waiter = Waiter(watches, AsyncSignal())
+        waiter = Waiter(waits, AsyncSignal())
         joined.append(waiter)
         try:
             self._join(waiter)
@@ -83,22 +84,22 @@ class AsyncSmsWaits:
                 if not waiter.ended:
                     break
                 while waiter.ended:
-                    watch = waiter.ended.popleft()
-                    waiter.open.pop(watch.order_id, None)  # still there if another thread was interrupted
-                    yield OtpOutcome(watch.order_id, watch.sms, watch.error)
+                    sms_wait = waiter.ended.popleft()
+                    waiter.open.pop(sms_wait.order_id, None)  # still there if another thread was interrupted
+                    yield OtpOutcome(sms_wait.order_id, sms_wait.sms, sms_wait.error)
         finally:
             self._leave(waiter)
-        for watch in waiter.open.values():
-            error = watch.timed_out(self._runtime.now() - began, self._board.failure)
-            yield OtpOutcome(watch.order_id, error=error)
+        for sms_wait in waiter.open.values():
+            error = sms_wait.timeout_error(self._runtime.now() - began, self._shared_poll.failure)
+            yield OtpOutcome(sms_wait.order_id, error=error)
 
     def _join(self, waiter: Waiter[AsyncSignal]) -> None:
         with self._lock:
-            self._board.join(waiter)
+            self._shared_poll.join(waiter)
 
     def _leave(self, waiter: Waiter[AsyncSignal]) -> None:
         with self._lock:
-            self._board.leave(waiter)
+            self._shared_poll.leave(waiter)
 
     def _leave_all(self, waiters: Iterable[Waiter[AsyncSignal]]) -> None:
         for waiter in waiters:
@@ -107,10 +108,10 @@ class AsyncSmsWaits:
     async def _until_one_ends(
         self, waiter: Waiter[AsyncSignal], deadline: float, *, looks: bool, looked: bool
     ) -> None:
-        """Wait until one of the watches ends, or the time is over.
+        """Wait until one of the waits ends, or the deadline has passed.
 
-        Orders that the polls do not show are read beside all of that. A wait without time ``looks`` once: it
-        ends when it has polled, if that was not ``looked`` at before, and has read what it was to read.
+        Orders that the polls do not show are read meanwhile. A wait with a timeout of 0 ``looks`` once: it
+        ends after one poll, unless it ``looked`` before, and after the reads that the poll requires.
         """
         waiter.resting = False
         try:
@@ -121,14 +122,14 @@ class AsyncSmsWaits:
                     remaining, linger = deadline - now, 0.0
                     with self._lock:
                         if waiter.ended:
-                            linger = self._board.linger(waiter, now)
+                            linger = self._shared_poll.linger(waiter, now)
                             if linger <= 0:
                                 return
                         elif waiter.failure is not None:
                             raise waiter.failure
                         waiter.signal = signal = AsyncSignal()
-                        reads = [] if linger else self._board.begin_reading(waiter, now)
-                        leads = not linger and remaining > 0 and self._board.leads(waiter)
+                        reads = [] if linger else self._shared_poll.begin_reading(waiter, now)
+                        leads = not linger and remaining > 0 and self._shared_poll.leads(waiter)
                     for order_id in reads:
                         await readers.start(partial(self._read, waiter, order_id, _timeout(remaining)))
                     if linger:
@@ -146,65 +147,65 @@ class AsyncSmsWaits:
                         return
         finally:
             with self._lock:
-                self._board.rest(waiter)
+                self._shared_poll.rest(waiter)
 
     async def _lead(self, waiter: Waiter[AsyncSignal], signal: AsyncSignal, remaining: float) -> None:
-        """Wait for the next poll's time, or do that poll."""
+        """Wait until the next poll is due, or do it."""
         with self._lock:
-            pause = self._board.until_due(self._runtime.now())
+            pause = self._shared_poll.until_due(self._runtime.now())
         if pause > 0:
             await self._runtime.wait(signal, min(pause, remaining))
         else:
             await self._poll(waiter, signal, remaining)
 
     async def _poll(self, waiter: Waiter[AsyncSignal], signal: AsyncSignal, remaining: float) -> None:
-        """Look at all active orders, until the signal tells that there is something else to do.
+        """Read all active orders; stop if the signal is set, because there is something else to do.
 
-        A final failure concerns all who wait. It is raised, unless a webhook has ended a watch of this
-        waiter meanwhile.
+        A final error ends all waits. It is raised, unless a webhook has ended a wait of this waiter
+        meanwhile.
         """
         with self._lock:
-            asked = self._board.polling(self._runtime.now())
+            asked = self._shared_poll.begin_poll(self._runtime.now())
             waiter.polling = True
         try:
             with self._runtime.cancel_on(signal):
                 answer = await self._driver.run(orders.active(), _timeout(remaining))
                 unreadable = row_errors(answer)
                 with self._lock:
-                    self._board.feed(answer.data, asked, self._runtime.now(), answer.date, unreadable)
+                    self._shared_poll.feed(answer.data, asked, self._runtime.now(), answer.date, unreadable)
         except SmscodeError as error:
             with self._lock:
                 if is_transient(error):
-                    self._board.postpone(self._runtime.now(), error)
+                    self._shared_poll.postpone(self._runtime.now(), error)
                     return
                 waiter.resting = True
-                self._board.fail(error)
+                self._shared_poll.fail(error)
                 if not waiter.ended:
                     raise
         finally:
             waiter.polling = False
 
     async def _read(self, waiter: Waiter[AsyncSignal], order_id: int, timeout: float | None) -> None:
-        """Look at an order that is not on the list; a final failure ends this waiter's watch for it."""
+        """Read an order that is not in the list. A final error ends this waiter's wait for it."""
         try:
             answer = await self._driver.run(orders.get(order_id), timeout)
         except NotFoundError as error:
             with self._lock:
-                self._board.missing(order_id, error)
+                self._shared_poll.missing(order_id, error)
         except SmscodeError as error:
             with self._lock:
                 if is_transient(error):
-                    self._board.read_failed(order_id, error)
+                    self._shared_poll.read_failed(order_id, error)
                 else:
-                    self._board.unreadable(waiter, order_id, error)
+                    self._shared_poll.unreadable(waiter, order_id, error)
         else:
             with self._lock:
-                self._board.show(answer.data, answer.date)
+                self._shared_poll.show(answer.data, answer.date)
         finally:
             with self._lock:
-                self._board.end_reading(waiter, order_id)
+                self._shared_poll.end_reading(waiter, order_id)
 
 
 def _timeout(remaining: float) -> float | None:
-    """Return the time for a call; a wait that looks once has as much as any call."""
+    """Return the timeout for a call; a wait that checks once, or has no limit, uses the client's."""
     return remaining if 0 < remaining < math.inf else None

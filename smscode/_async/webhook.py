@@ -1,4 +1,4 @@
-"""Where the account's events go."""
+"""The webhook methods of the client: where the service sends the account's events."""
 
 from __future__ import annotations
 
@@ -10,26 +10,44 @@ from .driver import AsyncDriver
 
 
 class AsyncWebhook:
-    """The webhook endpoints; ``timeout`` is in seconds, all in all, instead of the client's."""
+    """The webhook endpoints, as ``client.webhook``. An account has one webhook.
+
+    Every method takes ``timeout``, the total seconds for the call (None: the client's limit), and can raise
+    the errors that every method of ``client.orders`` can raise.
+    """
 
     def __init__(self, driver: AsyncDriver) -> None:
         self._driver = driver
 
     async def get(self, *, timeout: float | None = None) -> WebhookConfig:
-        """Read where webhooks go."""
+        """Read the webhook's URL and secret, and whether delivery is disabled.
+
+        Raises `NotFoundError`, which the service documents for this without its cause.
+        """
         return (await self._driver.run(webhook.get(), timeout)).data
 
     async def update(
         self, *, url: str | None = None, secret: str | None = None, timeout: float | None = None
     ) -> WebhookConfig:
-        """Set where webhooks go and what signs them; "" clears a field, None leaves it as it is."""
+        """Set the URL and the secret of the webhook, and return the new configuration.
+
+        >>> config = await client.webhook.update(url="https://hooks.example.net/sms")
+        >>> secret = config.webhook_secret
+
+        ``url`` is a public https address (at most 2,048 characters), ``secret`` is used to sign events (at
+        most 256 characters). "" clears a field, None leaves it unchanged. The service generates a secret if a
+        URL is first set without one.
+
+        Raises `InvalidArgumentError` for a wrong URL or secret, or if both are None; `ValidationError` if the
+        service refuses the URL.
+        """
         return (await self._driver.run(webhook.update(url=url, secret=secret), timeout)).data
 
     async def ensure(self, url: str, *, replace: bool = False, timeout: float | None = None) -> WebhookConfig:
-        """See to it that webhooks go to ``url``, and switch delivery on again if it was disabled.
+        """Set the webhook to ``url`` unless it is set already, and enable delivery again if it was disabled.
 
-        An account has one webhook. If it is set to another URL, that is left alone and
-        `InvalidArgumentError` raised, unless ``replace`` is true.
+        Raises `InvalidArgumentError` if the webhook is set to another URL, which stays unchanged, unless
+        ``replace`` is True; otherwise the errors of `update`.
         """
         wanted = webhook.update(url=url)
         deadline = self._driver.deadline(CallKind.CONFIG, timeout)
@@ -43,5 +61,9 @@ class AsyncWebhook:
         return (await self._driver.run(wanted, deadline=deadline)).data
 
     async def test(self, *, timeout: float | None = None) -> WebhookTestResult:
-        """Have the service send a test event, and read how the endpoint answered it."""
+        """Request a test event; return the HTTP status with which the configured endpoint answered it.
+
+        It is not repeated if the answer is lost. Raises `ValidationError` if the service
+        refuses, for example because no URL is set.
+        """
         return (await self._driver.run(webhook.test(), timeout)).data

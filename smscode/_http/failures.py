@@ -155,7 +155,7 @@ class SendProgress:
     def failure(self, error: Exception) -> Failure:
         """Return what an exception means for the request."""
         if isinstance(error, BodyError):
-            return Failure(error.trouble, error.reason)
+            return Failure(error.failure_kind, error.reason)
         if isinstance(error, _NEVER_POSSIBLE):
             # Without a cause, because these exceptions quote headers, and the token is in one.
             return Failure("cannot be sent", f"The request cannot be sent ({type(error).__name__}).")

@@ -67,7 +67,7 @@ class AccountLimits:
             self._in_force.pop(affinity, None)
             self._refresh_at = float("-inf")
             for limiter in self.buckets.values():
-                limiter.look_again()
+                limiter.wake_first()
 
     def refresh(self, now: float) -> None:
         """Apply the strictest limits of the living clients; to be called under the lock."""
@@ -79,7 +79,7 @@ class AccountLimits:
         self.patience = _PATIENCE if len(living) > 1 else float("inf")
         # Without any client the limits stay, until the next client brings its own.
         for limiter, numbers in zip(self.buckets.values(), zip(*living, strict=True), strict=False):
-            limiter.keep_to(min(limit for limit, _ in numbers), max(window for _, window in numbers))
+            limiter.set_limits(min(limit for limit, _ in numbers), max(window for _, window in numbers))
 
     def reset_after_fork(self) -> None:
         """Start with free slots in a forked child, which has no request under way; the lock is held."""

@@ -1,6 +1,6 @@
 # Generated from smscode/_async/cached_list.py by `nox -s generate`: change that file, not this one.
 
-"""A list that is read once for all who need it, and kept for a while."""
+"""A cached list that concurrent callers read only once."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ from .driver import Driver
 
 T = TypeVar("T")
 
-_OWN_TIME = (RequestTimeoutError, RateLimitError)  # another's may be longer
+_OWN_TIME = (
+    RequestTimeoutError,
+    RateLimitError,
+)  # these depend on the reader's own timeout, so another caller tries again
 
 
 class _Flight:
-    """One reading by a ``caller``, for all who wait for it.
+    """One read of the list by a ``caller``, for all callers that wait for it.
 
-    When it has ``landed`` without an ``error``, there are rows, or the caller gave up.
+    When ``landed`` is set without an ``error``, the rows are cached, or the caller gave up.
     """
 
     def __init__(self, caller: Caller) -> None:
@@ -33,14 +36,14 @@ class _Flight:
 
 
 class CachedList(Generic[T]):
-    """The rows of a list. Who needs them first reads them; the others wait for that.
+    """The rows of a list. The first caller reads them; concurrent callers wait for that read.
 
-    If the reader is cancelled or its time is over, another of those who wait reads. Any other failure is
-    everybody's. Nothing is read in the background.
+    If the reader is cancelled or times out, another caller reads. Any other error is raised to all of them.
+    Nothing is read in the background.
     """
 
     def __init__(self, driver: Driver, call: Callable[[], Call[list[T]]], kept: float) -> None:
-        """Set up without reading; ``kept`` is for how many seconds the rows are good."""
+        """Set up without reading. ``kept`` is the number of seconds for which the rows are valid."""
         self._driver = driver
         self._runtime = driver.runtime
         self._call = call
@@ -51,7 +54,7 @@ class CachedList(Generic[T]):
         self._good_until = -math.inf
 
     def rows(self, deadline: float) -> Sequence[T]:
-        """Return the rows, read or waited for until ``deadline``."""
+        """Return the rows. Raises `RequestTimeoutError` if another caller's read does not end in time."""
         caller = Caller(self._give_back)
         try:
             while True:
@@ -82,15 +85,15 @@ class CachedList(Generic[T]):
                 flight.error = error
             raise
         with self._lock:
-            self._good_until = -math.inf  # until the rows are there, too
+            self._good_until = -math.inf  # an interrupt before the last line must not leave old rows valid
             self._rows = rows
             self._good_until = self._runtime.now() + self._kept
         return rows
 
     def _give_back(self, caller: Caller) -> None:
-        """End the reading of a call, if it has one, so that another one may read."""
+        """End the read of a caller, if it has one, so that another one can read."""
         with self._lock:
             flight = self._flight
             if flight is not None and flight.caller is caller:
-                flight.landed.set()  # from now on it is over
+                flight.landed.set()  # first, so that an interrupt leaves no read that never ends
                 self._flight = None

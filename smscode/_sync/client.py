@@ -1,6 +1,6 @@
 # Generated from smscode/_async/client.py by `nox -s generate`: change that file, not this one.
 
-"""The client: everything the service offers, with one set of connections behind it."""
+"""The client: all endpoints of the service, over one set of connections."""
 
 from __future__ import annotations
 
@@ -47,7 +47,11 @@ _CLOSING = 6.0  # seconds: more than a journal takes at most
 class Client:
     """A client of the SMSCode API.
 
-    Make one per account and keep it: it holds the connections and the shared poll. Use it as a
+    >>> with Client() as client:  # the token is in SMSCODE_TOKEN
+    ...     with client.orders.rent(catalog_product_id=87, max_price="0.50") as rental:
+    ...         print(rental.phone_number, (rental.wait_for_otp(timeout=120)).code)
+
+    Create one client per account and keep it: it holds the connections and the shared poll. Use it as a
     context manager, or close it at the end.
     """
 
@@ -73,32 +77,32 @@ class Client:
         transport: httpx.BaseTransport | None = None,
         http_client: httpx.Client | None = None,
     ) -> None:
-        """Set a client up; nothing is sent yet.
+        """Set up a client; nothing is sent yet.
 
-        ``token`` is the account's API token; None takes SMSCODE_TOKEN from the environment.
-        ``api_version`` is "v2" (money in US dollars) or "v1" (whole rupiah). ``base_url`` is https,
-        or http to this machine; None takes SMSCODE_BASE_URL or the service's own address. It ends before the
-        version, which ``api_version`` adds. ``allow_http`` lets it be http for any host, for a sandbox in
-        another container; the token and all codes then go over the network as plain text.
+        ``token`` is the account's API token; None means the environment variable SMSCODE_TOKEN.
+        ``api_version`` is "v2" (money in US dollars) or "v1" (whole rupiah). ``base_url`` is an https URL, or
+        http for this machine, without the version; None means SMSCODE_BASE_URL, or the service's own address.
+        ``allow_http`` permits http for any host, for a sandbox in another container; the token and all codes
+        are then sent as plain text.
 
-        ``timeout`` is a number of seconds for every call as a whole, a `Timeouts` for finer limits, or
-        None for none. ``retry`` says how often failed calls are repeated. ``rate_limits`` are kept by
-        waiting, together with all other clients of this account in this process; None keeps none.
-        ``max_connections`` is 1..1000; calls beyond it wait their turn. ``journal`` is a path, or a
-        `SQLiteJournal`: every purchase is written there before it is sent, so that `orders.recover` finds
-        what a killed process left behind. One given by its path is closed with the client. ``account`` is a
-        name (1..64 characters) under which the journal keeps this account's purchases; without it they are
-        found only by clients with the same token.
-        ``poll_interval`` is the seconds between two polls for codes. ``on_event`` is called with what
-        happens, see `smscode.events`: a plain function, which must not block. What it raises is logged
-        once and changes nothing.
+        ``timeout`` is the total seconds for each call (above 0), a `Timeouts` for finer limits, or None for
+        no limit; by default 30 seconds, and 90 for purchases. ``retry`` says how often failed calls are
+        repeated. ``rate_limits`` are the limits to respect by waiting, together with all other clients of
+        this account in this process; None means no limits. ``max_connections`` is 1..1000; calls beyond it
+        wait in order. ``journal`` is a path, or a `SQLiteJournal`: every purchase is written there before it
+        is sent, so that `orders.recover` finds the purchases of a killed process. A journal given by its path
+        is closed with the client. ``account`` is a name (1..64 characters) under which the journal stores
+        this account's purchases; without it, only clients with the same token find them. ``poll_interval`` is
+        the number of seconds between two polls for codes (above 0). ``on_event`` is a plain function that is
+        called with each event of `smscode.events`. It must not block; an exception from it is logged once and
+        ignored.
 
-        ``transport`` is used instead of own connections and closed with the client;
-        ``http_client`` likewise, but it stays open. At most one of them may be given.
+        ``transport`` is an httpx transport to use instead of own connections; it is closed with the client.
+        ``http_client`` is an httpx client to use; it stays open. At most one of them may be given.
 
-        Raises `InvalidArgumentError` for an unusable argument, `ConfigurationError` without any token. What
-        the environment says about proxies and certificates is looked at by the first call, before it sends:
-        that raises `ConfigurationError`, too.
+        Raises `InvalidArgumentError` for a wrong argument, `ConfigurationError` if there is no token. Proxies
+        and certificates of the environment are checked by the first call, before it sends anything: it raises
+        `ConfigurationError` if they cannot be used.
         """
         settings = Settings.resolve(token, base_url, api_version, os.environ, account, allow_http=allow_http)
         arguments.instance("retry", retry, RetryPolicy)
@@ -138,17 +142,25 @@ class Client:
         self.webhook = Webhook(self._driver)
 
     def _runtime(self) -> Runtime:
-        """Return the source of time and waiting; tests put one they control in its place."""
+        """Return the source of time and waiting. Tests replace it."""
         return Runtime()
 
     def balance(self, *, timeout: float | None = None) -> Balance:
-        """Read the account's balance."""
+        """Read the account's balance.
+
+        ``timeout`` is the total seconds for the call; None means the client's limit. Raises the errors that
+        every method of ``client.orders`` can raise.
+        """
         return (self._driver.run(balance.get(), timeout)).data
 
     def send(self, call: Call[T], *, timeout: float | None = None) -> Answer[T]:
-        """Make a call built by `smscode.calls`.
+        """Send a call that was built by `smscode.calls`, and return its answer.
 
-        The answer holds the result with the request id, the HTTP status, the rate and the attempts.
+        >>> answer = client.send(calls.orders.get(1001))
+        >>> print(answer.data.status, answer.request_id)
+
+        The answer has the result as ``data``, and the request id, the HTTP status, the exchange rate and the
+        number of attempts. Raises the same errors as the method of the client for that call.
         """
         if call.endpoint.kind is not CallKind.CREATE:
             return self._driver.run(call, timeout)
@@ -161,12 +173,15 @@ class Client:
         return cast(Answer[T], self._purchases.deliver(buy, timeout, call.idempotency_key))
 
     def notify(self, event: Event) -> None:
-        """Pass a webhook's event to the waits; ``event`` is what `smscode.webhooks.receive` gives.
+        """Pass a webhook's event to the waits. ``event`` is the result of `smscode.webhooks.receive`.
 
-        A wait for that order's SMS ends at once, without a poll; without one, the event is kept for the
-        waits to come (of the 10,000 orders heard of last). Events that came before, older ones and those
-        about no order are ignored. Nothing is sent, and nothing is to be waited for. It may be called in any
-        thread, whatever else belongs to an event loop.
+        >>> client.notify(webhooks.receive(body, signature, secret))
+
+        A wait for that order's SMS ends at once, without a poll. If there is none, the event is kept for
+        later waits (for the 10,000 orders with the newest events). Repeated and older events are ignored, and
+        so are events about no order. Nothing is sent. Unlike other methods, it can be called in any thread.
+
+        Raises `InvalidArgumentError` if ``event`` is not an event of `smscode.webhooks`.
         """
         self._waits.notify(event)
         if isinstance(event, OrderEvent):
@@ -176,7 +191,7 @@ class Client:
         """Close the connections, and a journal that was given by its path.
 
         Using the client afterwards raises `ClientStateError`. If numbers of `orders.rent` or `orders.attach`
-        are not given back yet, one warning in the log names their orders and when those expire.
+        are not released yet, a warning is logged with their orders and when these expire.
         """
         try:
             self._driver.close()
@@ -206,7 +221,7 @@ class Client:
 
 
 def _journal(journal: object) -> tuple[SQLiteJournal | None, bool]:
-    """Return the journal, and whether it is closed with the client."""
+    """Return the journal, and whether to close it with the client."""
     if journal is None or isinstance(journal, SQLiteJournal):
         return journal, False
     if not isinstance(journal, str | os.PathLike):

@@ -1,6 +1,6 @@
 # Generated from smscode/_async/orders.py by `nox -s generate`: change that file, not this one.
 
-"""Renting numbers, waiting for their codes, giving them back."""
+"""The order methods of the client: rent numbers, wait for their codes, release them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,21 @@ from .sms_waits import SmsWaits
 
 
 class Orders:
-    """The order endpoints; ``timeout`` is in seconds, all in all, instead of the client's."""
+    """The order endpoints, as ``client.orders``.
+
+    Every method takes ``timeout``: the total seconds for the call, retries and waits included (above 0). None
+    means the client's limit. Every method can raise these errors:
+
+    - `InvalidArgumentError`: an argument is wrong, and nothing was sent;
+    - `UnauthorizedError`, `ForbiddenError`: the token is wrong, or the account is not allowed to do this;
+    - `RateLimitError`: the rate limit leaves no room before the timeout;
+    - `RequestTimeoutError`, `NetworkError`: no answer arrived in time, or at all;
+    - `InternalError`, `ServiceUnavailableError`, `FxRateUnavailableError` (v2 only), `InvalidResponseError`:
+      the service failed, or its answer cannot be read;
+    - `ClientStateError`: the client is closed, or belongs to another event loop or process.
+
+    Each method names the errors beyond these.
+    """
 
     def __init__(
         self, driver: Driver, purchases: Purchases, recovery: Recovery, waits: SmsWaits
@@ -62,7 +76,12 @@ class Orders:
         status: OrderStatus | str | None = None,
         timeout: float | None = None,
     ) -> OrderPage:
-        """Read a slice of the orders, newest first; ``limit`` is 1..100."""
+        """Read a slice of the orders, newest first.
+
+        ``limit`` is the number of orders (1..100), ``offset`` how many to skip (from 0). ``status`` selects
+        the orders in this state; None means all. Rows that cannot be read are named in ``problems`` of the
+        page.
+        """
         call = orders.list(limit=limit, offset=offset, status=status)
         return (self._driver.run(call, timeout)).data
 
@@ -73,22 +92,23 @@ class Orders:
         page_size: int = orders.LARGEST_PAGE,
         timeout: float | None = None,
     ) -> Generator[Order]:
-        """Go through all orders, newest first, each once.
+        """Iterate over all orders, newest first, each once.
 
-        ``page_size`` is 1..100; ``timeout`` is for each page. Of the orders placed
-        meanwhile some may be shown.
+        ``status`` selects the orders in this state; None means all. ``page_size`` is the number of orders per
+        request (1..100), and ``timeout`` applies to each request. Some of the orders that are placed during
+        the iteration may be included.
         """
         pages = walk_pages(self._driver, OrderWalk(status=status, page_size=page_size), timeout)
         return items_of(self._driver, pages)
 
     def get(self, order_id: int, *, timeout: float | None = None) -> Order:
-        """Read one order. Raises `NotFoundError` when the account does not have it."""
+        """Read one order. Raises `NotFoundError` if the account does not have it."""
         return (self._driver.run(orders.get(order_id), timeout)).data
 
     def active(self, *, timeout: float | None = None) -> builtins.list[ActiveOrder]:
         """Read all orders that have not ended, newest first.
 
-        A row that cannot be read is left out and logged once.
+        A row that cannot be read is left out, and a warning is logged once.
         """
         return (self._driver.run(orders.active(), timeout)).data
 
@@ -108,18 +128,31 @@ class Orders:
     ) -> CreatedOrders:
         """Rent ``quantity`` numbers (1..100) of one product; the balance is charged at once.
 
-        Give ``catalog_product_id`` to have the service pick the offer, or ``product_id`` for one exact
-        price tier. ``max_price`` and ``min_price`` are an int of rupiah on v1, a `Decimal` or string of
-        dollars on v2, or a `Money` of either version (one of v1 costs v2 a look at the exchange
-        rate). ``min_price``, ``policy`` and ``operator_id`` go with ``catalog_product_id`` only.
+        >>> created = client.orders.create(catalog_product_id=87, max_price="0.50")
+        >>> for order in created:
+        ...     print(order.id, order.phone_number)
 
-        ``idempotency_key`` (1..128 of A-Z a-z 0-9 - _) makes the purchase happen at most once; it is
-        made up unless given, repeated by every attempt, and on the result and on every error.
+        Exactly one of ``catalog_product_id`` (the service selects the offer) and ``product_id`` (one price
+        tier of one supplier) is required. ``max_price`` and ``min_price`` limit the price of one number: an
+        int of rupiah on v1, a `Decimal` or string of dollars on v2, or a `Money` of either version (for one
+        of v1, a v2 client reads the exchange rate first). ``prefer_provider`` is a supplier's code (at most
+        64 characters) to prefer among equal offers; ``policy`` is a `RoutingPolicy`, "cheapest" by default.
+        ``min_price``, ``policy`` and ``operator_id`` need ``catalog_product_id``.
 
-        Fewer numbers than asked for may come back: see ``failed_count``. When this is cancelled, or
+        ``idempotency_key`` (1..128 characters of A-Z a-z 0-9 - _) makes sure that the purchase happens at
+        most once. It is generated unless given, used by every attempt, and set on the result and on every
+        error.
+
+        The result can have fewer numbers than requested: see ``failed_count``. If the call is cancelled, or
         fails with the outcome "unknown", the purchase is in `unresolved`, and `submit` settles it. The
-        ``outcome`` of an error speaks of the key: "not_sent", "rejected" and "failed" mean that nothing was
-        bought under it and nothing will be.
+        outcomes "not_sent", "rejected" and "failed" mean that nothing was bought under the key and nothing
+        will be.
+
+        Raises `InsufficientBalanceError`, `NoOfferAvailableError` (no offer within the limits),
+        `ProviderError` (the supplier failed), `NotFoundError` (no such product), `TempBannedError` (ordering
+        is paused), `IdempotencyKeyReuseError` or `InvalidArgumentError` (the key was used for another order),
+        `ConflictError` or `RequestInProgressError` (the key is in use), `PurchaseTooOldError` (the key was
+        first used more than a day ago) and `JournalError` (the journal could not be written).
         """
 
         def buy(delivery: Delivery) -> CreatedOrders:
@@ -153,9 +186,14 @@ class Orders:
         idempotency_key: str | None = None,
         fx: FxRate | None = None,
     ) -> OrderIntent:
-        """Freeze a purchase without sending anything; arguments as in `create`.
+        """Return a purchase for `submit`, with key and body fixed, without sending anything.
 
-        ``fx`` is the rate to write a `Money` limit with on v2; one of v1 needs it.
+        >>> intent = client.orders.prepare(catalog_product_id=87)
+        >>> store(intent.idempotency_key)
+        >>> created = client.orders.submit(intent)
+
+        The arguments are those of `create`. ``fx`` is the exchange rate for writing a `Money` limit on v2; a
+        `Money` of v1 needs it. Raises `InvalidArgumentError` for a wrong argument.
         """
         try:
             call = orders.create(
@@ -181,11 +219,13 @@ class Orders:
     def submit(
         self, intent: OrderIntent, *, max_age: float = MAX_AGE, timeout: float | None = None
     ) -> CreatedOrders:
-        """Send a prepared purchase, or settle one that is in doubt: same key, same bytes, always.
+        """Send a prepared purchase, or settle one that is in doubt, with the same key and the same bytes.
 
-        However often it is submitted, the service carries it out at most once. One that never arrived
-        is carried out now. Raises `PurchaseTooOldError`, and sends nothing, when its first byte was sent more
-        than ``max_age`` seconds ago: the service may have forgotten its key.
+        However often it is submitted, the service carries it out at most once. If it never arrived, it is
+        carried out now. Raises the errors of `create`, and `PurchaseTooOldError`, without sending anything,
+        if its first byte was sent more than ``max_age`` seconds ago (a day by default), because the service
+        may have forgotten the key. Raises `InvalidArgumentError` for an intent of a client with another
+        ``api_version``.
         """
         intent = arguments.instance("intent", intent, OrderIntent)
 
@@ -209,14 +249,19 @@ class Orders:
         idempotency_key: str | None = None,
         timeout: float | None = None,
     ) -> BulkResult:
-        """Rent ``count`` numbers (1..10,000) by calls of up to 100, ten at once; arguments as in `create`.
+        """Rent ``count`` numbers (1..10,000) with calls of up to 100 numbers, ten calls at a time.
 
-        Each call has a key of its own: ``idempotency_key`` with "-1", "-2" and so on, if it is given.
-        Repeating this with the same key and arguments gives the same orders. ``timeout`` is the total of
-        seconds for all of them; without it each call has the client's limit.
+        >>> result = client.orders.create_many(250, catalog_product_id=87, max_price="0.50")
+        >>> print(len(result), "rented,", result.failed_count, "missing")
 
-        A call that fails takes nothing from the others: its error is in the result. When this is
-        cancelled or interrupted, every call that rented numbers, or may have, is in `unresolved`.
+        The other arguments are those of `create`. Each call has its own key: ``idempotency_key`` with "-1",
+        "-2" and so on if it is given. Repeating with the same key and arguments returns the same orders.
+        ``timeout`` is the total of seconds for all calls; None means the client's limit for each call.
+
+        A call that fails does not affect the others: its error is in ``errors`` of the result. If this is
+        cancelled or interrupted, every call that rented numbers, or may have, is in `unresolved`. Raises
+        `InvalidArgumentError` for a wrong argument, and the errors of reading the exchange rate if
+        ``max_price`` or ``min_price`` needs it.
         """
 
         def buy(delivery: Delivery) -> BulkResult:
@@ -254,17 +299,23 @@ class Orders:
         timeout: float | None = None,
         release_timeout: float = 0.0,
     ) -> Rental:
-        """Rent one number for a with block, and give it back at its end; arguments as in `create`.
+        """Rent one number for a with block, and release it at the end of the block.
 
-        At the end the order is finished if an SMS came, else cancelled. It cannot be cancelled in its first
-        minutes: then up to ``release_timeout`` seconds are spent waiting for that, and if they do not
-        suffice it is left to expire, which refunds it as well. ``released`` of the rental says which. An
-        SMS that no wait saw is read before the order is finished, and is in ``sms`` of the rental.
+        >>> with client.orders.rent(catalog_product_id=87) as rental:
+        ...     print(rental.phone_number)
+        ...     sms = rental.wait_for_otp(timeout=120)
 
-        An error at the end is raised, unless the block raised one itself; it is in ``release_error``, too,
-        and ``released`` is None then. When the block is cancelled, giving the number back is tried once,
-        for a few seconds. A purchase that fails or is cancelled gives nothing back: if in doubt, it is in
-        `unresolved`.
+        The arguments are those of `create`. At the end of the block the order is finished if an SMS arrived,
+        else cancelled. An order cannot be cancelled in its first two minutes: ``release_timeout`` is the
+        number of seconds to wait until it can (0, the default, means not to wait). If that is not enough, the
+        order is left to expire, which also refunds it. ``released`` of the rental says what happened. An SMS
+        that no wait returned is read before the order is finished, and is in ``sms`` of the rental.
+
+        Raises `InvalidArgumentError` for a wrong ``release_timeout``. Entering the block raises the errors of
+        `create`, and `ProviderError` if no number could be rented. Leaving it raises the error of the release
+        unless the block raised one itself; the error is also in ``release_error``, and ``released`` is None.
+        If the block is cancelled, the release is tried once, for a few seconds. If the purchase itself fails
+        or is cancelled, nothing is released: if it is in doubt, it is in `unresolved`.
         """
         purchase = partial(
             self.create,
@@ -288,69 +339,81 @@ class Orders:
     def attach(
         self, order: Attachment, *, timeout: float | None = None, release_timeout: float = 0.0
     ) -> Rental:
-        """Return a rental of an order that exists, for a with block that ends as one of `rent` does.
+        """Return a rental of an existing order, for a with block that ends like one of `rent`.
 
-        ``order`` is an order's id, an order as any method returned it, or a rental. An id and an
-        `ActiveOrder` are read when the block begins, with ``timeout`` as in `get`. A message that the
-        order has by then is in ``sms`` of the rental, and counts as received.
+        >>> with client.orders.attach(order_id) as rental:
+        ...     sms = rental.wait_for_otp(timeout=60)
 
-        Raises `InvalidArgumentError` for anything else. Beginning the block raises `NotFoundError` when
-        the account does not have the order, `OrderTerminalError` when it has ended.
+        ``order`` is an order's id, an order that any method returned, or a rental. An id and an `ActiveOrder`
+        are read when the block begins, within ``timeout`` seconds. A message that the order has by then is in
+        ``sms`` of the rental, and counts as received. ``release_timeout`` is as in `rent`.
+
+        Raises `InvalidArgumentError` for any other ``order``. Entering the block raises `NotFoundError` if
+        the account does not have the order, `OrderTerminalError` if it has ended.
         """
         patience = check_wait(release_timeout, "release_timeout")
         return Rental(self, self._driver, checked(order), patience, timeout)
 
     def unresolved(self) -> tuple[OrderIntent, ...]:
-        """Return this client's purchases that may have been carried out unknown to it, oldest first.
+        """Return this client's purchases that may have been carried out without the caller knowing it.
 
-        Those are the ones that were cancelled, or failed, after their first byte was sent, and those whose
-        orders came but never reached their caller, because that was cancelled or interrupted. `submit`
-        settles each.
+        These are the purchases that were cancelled, or failed, after their first byte was sent, and those
+        whose orders were not returned to the caller because that was cancelled or interrupted. `submit`
+        settles each. The oldest is first. Nothing is sent.
         """
         return self._recovery.unresolved()
 
     def bought(self) -> tuple[Recovered, ...]:
-        """Return this client's purchases whose orders have not ended, oldest first, without a request.
+        """Return this client's purchases whose orders have not all ended, oldest first. Nothing is sent.
 
-        Their ``state`` is "open", or "undelivered" where no caller has the orders. A purchase is closed when
-        the end of its last order is seen: by cancel, finish, a wait, a poll, a webhook or any reading, and
-        once its time is over by the service's date.
+        Their ``state`` is "open", or "undelivered" if the orders were not returned to a caller. A purchase is
+        closed when the client learns that its last order has ended: by cancel, finish, a wait, a poll, a
+        webhook or any other read, or because the order has expired by the service's date.
         """
         return self._recovery.bought()
 
     def dismiss(self, intent: OrderIntent) -> None:
-        """Close a purchase by hand: `unresolved`, `bought` and `recover` do not return it any more.
+        """Close a purchase: `unresolved`, `bought` and `recover` do not return it any more.
 
-        Nothing is sent, so an order that it bought lives on.
+        Nothing is sent, so orders that it bought continue. Raises `ClientStateError` while a call is making
+        the purchase, `InvalidArgumentError` if ``intent`` is not an `OrderIntent`.
         """
         self._recovery.dismiss(arguments.instance("intent", intent, OrderIntent))
 
     def recover(
         self, *, max_age: float = MAX_AGE, timeout: float | None = None
     ) -> builtins.list[Recovered]:
-        """Return all unfinished business of processes that have ended, oldest first, once per process.
+        """Return the unfinished purchases of processes that have ended, oldest first, each to one process.
 
-        A purchase in doubt is submitted again: "settled", or "unsettled" with the error that says why not.
-        One that was bought and never returned to its caller is "undelivered", one whose orders have not
-        ended "open"; `attach` makes a rental of such an order. Programs with a record of their own skip what
-        they know by ``intent.idempotency_key``.
+        >>> for found in client.orders.recover():
+        ...     print(found.state, found.intent.idempotency_key, found.orders, found.error)
 
-        Purchases in doubt whose first byte was sent more than ``max_age`` seconds ago are not sent, because
-        the service may have forgotten their keys: their error is a `PurchaseTooOldError`. ``timeout`` is the
-        total of seconds for all of it; without it each purchase has the client's limit. Raises
-        `ConfigurationError` for a client without a journal, `JournalError` if that cannot be used in time.
+        A purchase in doubt is submitted again: its state is "settled" then, or "unsettled" with the error
+        that says why. One that was bought and never returned to its caller is "undelivered", one whose orders
+        have not all ended is "open"; `attach` returns a rental for such an order. Programs that store their
+        purchases themselves can skip the known ones by ``intent.idempotency_key``.
+
+        A purchase in doubt whose first byte was sent more than ``max_age`` seconds ago (a day by default) is
+        not sent, because the service may have forgotten its key: its error is a `PurchaseTooOldError`.
+        ``timeout`` is the total of seconds for all purchases; None means the client's limit for each.
+
+        Raises `ConfigurationError` for a client without a journal, `JournalError` if the journal cannot be
+        used in time.
         """
         return self._recovery.recover(check_seconds("max_age", max_age), timeout)
 
     def cancel(
         self, order_id: int, *, wait: bool = False, timeout: float | None = None
     ) -> CanceledOrder:
-        """Cancel an order that has received no SMS, and have its price refunded.
+        """Cancel an order that has received no SMS. Its price is refunded.
 
-        Raises `CancelTooEarlyError` within two minutes of its creation, unless ``wait`` is true: then
-        it waits until the service allows it, by the service's clock, for at most ``timeout`` seconds.
-        Raises `ConflictError` when an SMS arrived or the order has ended. If an answer is lost, the order
-        is read to learn whether it was cancelled.
+        With ``wait``, wait until the service allows it (two minutes after the order's creation), for at most
+        ``timeout`` seconds, or as long as it takes if that is None. If the answer is lost, the order is read
+        to find out whether it was cancelled.
+
+        Raises `CancelTooEarlyError` if the service does not allow it yet, with ``wait`` only if ``timeout``
+        does not suffice; `ConflictError` if an SMS arrived or the order has ended; `NotFoundError` if the
+        account does not have the order; `ProviderError` if the supplier refuses.
         """
         call = orders.cancel(order_id)
         deadline = None
@@ -370,16 +433,24 @@ class Orders:
             self._driver.runtime.sleep(pause)
 
     def finish(self, order_id: int, *, timeout: float | None = None) -> FinishedOrder:
-        """Finish an order that has received its SMS; the number is free at once.
+        """Finish an order that has received its SMS. Its number is free again at once.
 
-        Raises `ConflictError` when no SMS arrived or the order has ended.
+        Raises `ConflictError` if no SMS arrived or the order has ended, `NotFoundError` if the account does
+        not have the order, `ProviderError` if the supplier refuses.
         """
         return (self._driver.run(orders.finish(order_id), timeout)).data
 
     def resend(self, order_id: int, *, timeout: float | None = None) -> ResendResult:
-        """Ask for another SMS; ``resent`` of the result is False where the platform cannot do it.
+        """Request another SMS. ``resent`` of the result is False if the platform does not support it.
 
-        To wait for it, give `wait_for_otp` the revision and code that came before.
+        >>> client.orders.resend(sms.order_id)
+        >>> newer = client.orders.wait_for_otp(
+        ...     sms.order_id, after_revision=sms.revision, after_code=sms.code
+        ... )
+
+        It is not repeated if the answer is lost, because each request can send an SMS. Raises `ConflictError`
+        if the order's state does not allow it, `NotFoundError` if the account does not have the order,
+        `ProviderError` if the supplier refuses.
         """
         return (self._driver.run(orders.resend(order_id), timeout)).data
 
@@ -391,7 +462,11 @@ class Orders:
         idempotency_key: str | None = None,
         timeout: float | None = None,
     ) -> CreatedOrders:
-        """Rent the number of a completed order again, as a new order; arguments as in `create`."""
+        """Rent the number of a completed order again, as a new order.
+
+        ``max_price`` and ``idempotency_key`` are as in `create`. Raises the errors of `create`:
+        `NotFoundError` if the account does not have the order, `ConflictError` if it cannot be reactivated.
+        """
 
         def buy(delivery: Delivery) -> CreatedOrders:
             fx = self._rate(delivery, max_price)
@@ -401,7 +476,11 @@ class Orders:
         return self._purchases.deliver(buy, timeout, idempotency_key)
 
     def reactivate_options(self, order_id: int, *, timeout: float | None = None) -> ReactivateOptions:
-        """Read what `reactivate` would cost now."""
+        """Read what `reactivate` would cost now.
+
+        Raises `NotFoundError` if the account does not have the order, `ConflictError` if it cannot be
+        reactivated, `ProviderError` if the supplier refuses.
+        """
         return (self._driver.run(orders.reactivate_options(order_id), timeout)).data
 
     def wait_for_otp(
@@ -412,41 +491,53 @@ class Orders:
         after_revision: int | None = None,
         after_code: str | None = None,
     ) -> Sms:
-        """Wait for an SMS with a code.
+        """Wait for an SMS with a code, and return it.
 
-        ``timeout`` is in seconds, 0 looks once, None waits until the order ends. After a resend give
-        what the last `Sms` said as ``after_revision`` and ``after_code``, so that only a newer one
-        counts. All waits of a client share one poll per ``poll_interval``; transient failures of
-        the service are retried until the time is over, and the last is in the error then.
+        >>> sms = client.orders.wait_for_otp(order_id, timeout=120)
+        >>> print(sms.code)
 
-        Raises `OtpTimeoutError` when the time is over, `OrderTerminalError` when the order ended
-        without such an SMS, `NotFoundError` when the account does not have the order.
+        ``timeout`` is the number of seconds to wait: 0 checks once, None waits until the order ends. After a
+        resend, pass ``revision`` and ``code`` of the last `Sms` as ``after_revision`` and ``after_code``, so
+        that only a newer message is returned. All waits of a client share one poll per ``poll_interval``.
+        Transient failures of the service are retried until the timeout; the last one is in ``failure`` of the
+        error.
+
+        Raises `OtpTimeoutError` if no such SMS arrived in time, `OrderTerminalError` if the order ended
+        without one, `NotFoundError` if the account does not have the order, and a refusal that repeating does
+        not change, such as `UnauthorizedError`, at once.
         """
-        watch = SmsWait(order_id, needs_code=True, after_revision=after_revision, after_code=after_code)
-        return self._wait(watch, timeout)
+        sms_wait = SmsWait(order_id, needs_code=True, after_revision=after_revision, after_code=after_code)
+        return self._wait(sms_wait, timeout)
 
     def wait_for_sms(
         self, order_id: int, *, timeout: float | None = None, after_revision: int | None = None
     ) -> Sms:
-        """Wait for any SMS, also one in which the service found no code; see `wait_for_otp`."""
+        """Wait for any SMS, also one without a code, and return it.
+
+        The arguments and errors are those of `wait_for_otp`.
+        """
         return self._wait(SmsWait(order_id, needs_code=False, after_revision=after_revision), timeout)
 
     def otps(self, order_ids: Iterable[int], *, timeout: float | None = None) -> Generator[OtpOutcome]:
-        """Wait for the codes of several orders, and give each order's outcome as it comes.
+        """Wait for the codes of several orders, and yield each order's outcome as soon as it is known.
 
-        Each order is given once: with its SMS, or with the error that `wait_for_otp` would have raised
-        for it; so one that ended, or that the account does not have, does not end the others. ``timeout``
-        is for all of them. A failure that concerns them all, such as a wrong token, is raised.
+        >>> for outcome in client.orders.otps([order.id for order in created], timeout=120):
+        ...     print(outcome.order_id, outcome.sms, outcome.error)
+
+        Each order is yielded once: with its SMS, or with the error that `wait_for_otp` would have raised for
+        it, such as `OrderTerminalError`. ``timeout`` is the number of seconds for all of them: 0 checks once,
+        None waits until all orders have ended. An error that concerns all orders, such as
+        `UnauthorizedError`, is raised.
         """
-        watches = [SmsWait(order_id, needs_code=True) for order_id in order_ids]
-        once = {watch.order_id: watch for watch in watches}
+        waits = [SmsWait(order_id, needs_code=True) for order_id in order_ids]
+        once = {sms_wait.order_id: sms_wait for sms_wait in waits}
         return self._waits.each([*once.values()], math.inf if timeout is None else check_wait(timeout))
 
-    def _wait(self, watch: SmsWait, timeout: float | None) -> Sms:
-        return self._waits.wait(watch, math.inf if timeout is None else check_wait(timeout))
+    def _wait(self, sms_wait: SmsWait, timeout: float | None) -> Sms:
+        return self._waits.wait(sms_wait, math.inf if timeout is None else check_wait(timeout))
 
     def _rate(self, delivery: Delivery, *limits: Price | None) -> FxRate | None:
-        """Return the exchange rate if writing these price limits takes it."""
+        """Return the exchange rate if these price limits cannot be written without it."""
         if not needs_rate(self._driver.version, *limits):
             return None
         return (self._driver.run(catalog.exchange_rate(), deadline=delivery.deadline)).data.fx

@@ -1,6 +1,6 @@
 # Generated from smscode/_async/product_search.py by `nox -s generate`: change that file, not this one.
 
-"""Finds products by names, with lists of countries and services that are kept for a while."""
+"""Finds products by names, with cached lists of countries and services."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class ProductSearch:
         service: NameOrId,
         country: NameOrId,
         operator: NameOrId,
-        wish: ProductFilter,
+        product_filter: ProductFilter,
         timeout: float | None,
     ) -> list[Product]:
-        """Find the products of a service in a country, by an operator, that are as wished."""
+        """Find the products of a service, country and operator that match the filter, cheapest first."""
         if operator.text is not None and None in (service.text or service.id, country.text or country.id):
             raise InvalidArgumentError("operator: give service and country, too, or the operator's id.")
         deadline = self._driver.deadline(CallKind.READ, timeout)
@@ -49,5 +49,5 @@ class ProductSearch:
         while (page_call := walk.next_call()) is not None:
             page = walk.feed((self._driver.run(page_call, deadline=deadline)).data)
             if page is not None:
-                found += wish.grants(page.items, page.fx)
+                found += product_filter.select(page.items, page.fx)
         return cheapest_first(found)

@@ -20,34 +20,34 @@ _SHARED = (
 
 
 class RateLimiter:
-    """The rate limits that a client keeps, perhaps together with others."""
+    """The rate limits of a client's account, shared by all clients of it in this process."""
 
     def __init__(self, budget: AccountLimits, runtime: Runtime) -> None:
         self._budget = budget
-        self._buckets = budget.buckets
+        self._limiters = budget.buckets
         self._lock = budget.lock
         self._runtime = runtime
         self._clock = runtime.clock
 
     def acquire(self, effect: Acquire, seconds: float, caller: Caller) -> Lease | NoRoom:
-        """Wait for a lease of the caller's, at most so long; without hope, not at all."""
-        bucket = self._buckets[effect.group]
+        """Wait at most ``seconds`` for a lease. Return `NoRoom` at once if that cannot suffice."""
+        limiter = self._limiters[effect.group]
         with self._lock:
             now = self._clock()
             self._budget.refresh(now)
-            lease = bucket.ask(now, now + seconds, effect.urgent, caller)
+            lease = limiter.ask(now, now + seconds, effect.urgent, caller)
         if isinstance(lease, NoRoom) or lease.granted:
             return lease
         return self._wait(lease)
 
     def _wait(self, lease: Lease) -> Lease | NoRoom:
-        bucket = lease.bucket
+        limiter = lease.limiter
         try:
             while True:
                 with self._lock:
                     now = self._clock()
                     self._budget.refresh(now)
-                    pause = bucket.look(lease, now)
+                    pause = limiter.advance(lease, now)
                     lease.signal = signal = Signal()
                     if lease.granted:
                         return lease
@@ -56,30 +56,30 @@ class RateLimiter:
                 self._runtime.wait(signal, min(pause, self._budget.patience))
         except BaseException:
             with self._lock:
-                bucket.leave(lease, self._clock())
+                limiter.leave(lease, self._clock())
             raise
 
     def end(self, lease: Lease, ending: RequestEnding) -> None:
-        """Return a lease."""
+        """Release a lease after its request has ended."""
         with self._lock:
-            lease.bucket.end(lease, self._clock(), ending)
+            lease.limiter.end(lease, self._clock(), ending)
 
     def give_back(self, caller: Caller) -> None:
-        """Release what an interrupted call holds, or its place in a queue."""
+        """Release the slot of an interrupted call, or remove it from the queue."""
         lease = caller.lease
         if lease is not None:
             with self._lock:
-                lease.bucket.leave(lease, self._clock())
+                lease.limiter.leave(lease, self._clock())
             caller.lease = None
 
     def pause(self, effect: Pause) -> None:
-        """Hold up all requests of a group for a time."""
-        bucket = effect.lease.bucket
+        """Pause all requests of a group, as the service or the flow asks."""
+        limiter = effect.lease.limiter
         with self._lock:
             lease = effect.lease if effect.by_service else None
-            suspicious = bucket.pause(lease, self._clock(), effect.seconds)
+            suspicious = limiter.pause(lease, self._clock(), effect.seconds)
         if suspicious:
-            _log.warning(_SHARED, bucket.group)
+            _log.warning(_SHARED, limiter.group)
 
     def close(self, affinity: LoopAffinity) -> None:
         """Remove the client's own limits from those in force for its account."""

@@ -1,6 +1,6 @@
 # Generated from smscode/_async/rental.py by `nox -s generate`: change that file, not this one.
 
-"""A rented number that is given back at the end of a block."""
+"""A rented number that is released at the end of a with block."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _LEAST = 0.001  # ... and for one whose time is over already, so that it fails a
 
 
 class OrderActions(Protocol):
-    """What a rental does with its order: methods of the client's ``orders``."""
+    """The methods of the client's ``orders`` that a rental uses."""
 
     def get(self, order_id: int, *, timeout: float | None = None) -> Order:
         """Read the order."""
@@ -62,14 +62,14 @@ class OrderActions(Protocol):
         ...
 
     def resend(self, order_id: int, *, timeout: float | None = None) -> ResendResult:
-        """Ask for another SMS."""
+        """Request another SMS."""
         ...
 
-    def _wait(self, watch: SmsWait, timeout: float | None) -> Sms: ...
+    def _wait(self, sms_wait: SmsWait, timeout: float | None) -> Sms: ...
 
 
 class BuyNumber(Protocol):
-    """What buys the number of a rental."""
+    """A function that buys the number of a rental."""
 
     def __call__(self) -> CreatedOrders:
         """Buy it."""
@@ -77,11 +77,11 @@ class BuyNumber(Protocol):
 
 
 class Rental:
-    """A number that belongs to the block it was rented for; see `orders.rent` and `orders.attach`.
+    """A rented number for one with block, returned by `orders.rent` and `orders.attach`.
 
-    ``released`` says how the number was given back at the end of the block. It is None before, and
-    stays None where it is not known to be given back: ``release_error`` is why, None if giving it back
-    was interrupted. The number is then still rented: `orders.attach` takes it again.
+    ``released`` says how the number was released at the end of the block. It is None before, and stays None
+    if the number is not known to be released: then ``release_error`` is the error, None if the release was
+    interrupted, and the number may still be rented: use `orders.attach` to release it.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Rental:
         release_timeout: float,
         read_timeout: float | None = None,
     ) -> None:
-        """Set up; ``source`` buys the number, or is an order that exists."""
+        """Set up. ``source`` is a function that buys the number, or an existing order."""
         self._orders = orders
         self._driver = driver
         self._runtime = driver.runtime
@@ -110,7 +110,7 @@ class Rental:
 
     @property
     def order(self) -> CreatedOrder | Order:
-        """The order, as it was when the block began."""
+        """The order as it was at the beginning of the block. Raises `ClientStateError` before that."""
         if self._order is None:
             raise ClientStateError("This rental has no number yet: use it in a with block.")
         return self._order
@@ -122,30 +122,38 @@ class Rental:
 
     @property
     def phone_number(self) -> str | None:
-        """The number; None only where the service's answer could not be read in full."""
+        """The phone number; None only if the service's answer could not be read completely."""
         return self.order.phone_number
 
     @property
     def sms(self) -> Sms | None:
-        """The last message that this rental knows of, None before the first.
+        """The last message that this rental knows, None before the first.
 
-        It is set by the waits, and at the end of the block if an SMS came that no wait saw. Its ``code``
-        is None where the service found none.
+        It is set by the waits, and at the end of the block if an SMS arrived that no wait returned. Its
+        ``code`` is None if the service found none.
         """
         return self._known.sms
 
     def wait_for_otp(self, *, timeout: float | None = None) -> Sms:
-        """Wait for an SMS with a code; see `orders.wait_for_otp`. After a resend, for a newer one."""
+        """Wait for an SMS with a code; after `resend`, for a newer one.
+
+        ``timeout`` is the number of seconds to wait: 0 checks once, None waits until the order ends. Raises
+        `OtpTimeoutError` if no such SMS arrived in time, `OrderTerminalError` if the order ended without one,
+        and the other errors of `orders.wait_for_otp`.
+        """
         return self._wait(True, timeout)
 
     def wait_for_sms(self, *, timeout: float | None = None) -> Sms:
-        """Wait for any SMS, also one without a code. After a resend, for a newer one."""
+        """Wait for any SMS, also one without a code; after `resend`, for a newer one.
+
+        The argument and errors are those of `wait_for_otp`.
+        """
         return self._wait(False, timeout)
 
     def _wait(self, needs_code: bool, timeout: float | None) -> Sms:
         try:
-            watch = SmsWait(self.order_id, needs_code=needs_code, **self._after)
-            sms = self._orders._wait(watch, timeout)
+            sms_wait = SmsWait(self.order_id, needs_code=needs_code, **self._after)
+            sms = self._orders._wait(sms_wait, timeout)
         except (OtpTimeoutError, OrderTerminalError) as error:
             if isinstance(error, OrderTerminalError):
                 self._known.close(None)
@@ -156,20 +164,24 @@ class Rental:
         return sms
 
     def resend(self, *, timeout: float | None = None) -> ResendResult:
-        """Ask for another SMS; from then on only a newer one than the last counts.
+        """Request another SMS. Later waits only return a message newer than the last one.
 
-        Where no message is known yet, the order is read first, to know what is not new.
+        >>> if (rental.resend()).resent:
+        ...     sms = rental.wait_for_otp(timeout=60)
+
+        If no message is known yet, the order is read first, so that a message that arrived before is not
+        returned as a new one. ``timeout`` and the errors are those of `orders.resend`.
         """
         deadline = self._driver.deadline(CallKind.RESEND, timeout)
         if self._known.sms is None:
             self._take("read", max(deadline - self._runtime.now(), _LEAST), 0.0)
             if self._known.received and self._known.sms is None:
-                # An older server shows the text among the active orders only.
+                # An older server shows the text only in the list of active orders.
                 self._take("look", max(deadline - self._runtime.now(), _LEAST), 0.0)
         self._after = self._known.after()
         before, self._known.asked_again = self._known.asked_again, True
         answer = self._driver.run(orders.resend(self.order_id), deadline=deadline)
-        # Without revisions a webhook is told from that of an earlier message by its time.
+        # Without revisions, its time distinguishes a webhook from that of an earlier message.
         self._after["after_time"] = answer.date
         if not answer.data.resent:
             self._known.asked_again = before
@@ -196,7 +208,7 @@ class Rental:
         return created.orders[0]
 
     def _find(self, source: Attachment) -> CreatedOrder | Order:
-        """Return the order that was given, read if that says too little."""
+        """Return the given order, read from the service if it has no phone number."""
         if isinstance(source, Rental):
             self._known, self._after = source._known.copy(), source._after
             source = source.order_id if self._known.ended else source.order
@@ -206,7 +218,7 @@ class Rental:
         return self._orders.get(order_id, timeout=self._read_timeout)
 
     def _hold(self, order: CreatedOrder | Order) -> None:
-        """Store the order and what it shows; raise `OrderTerminalError` if it has ended."""
+        """Store the order and its messages. Raises `OrderTerminalError` if it has ended."""
         self._order = order
         self._open.add(order.id, order.expires_at, self._runtime.wall_clock())
         self._known.see(order)
@@ -238,7 +250,7 @@ class Rental:
             raise self.release_error
 
     def _release_at_last(self) -> None:
-        """Try to give the number back although everything is being cancelled, for a short time."""
+        """Try for a short time to release the number although the task is being cancelled."""
         until = self._runtime.now() + _LAST_CALLS
         error = RequestTimeoutError(
             f"The number was not given back within {_LAST_CALLS:g} s of the interruption, as far as is"
@@ -251,16 +263,17 @@ class Rental:
         self._store(ending)
 
     def _store(self, ending: ReleaseEnding) -> None:
-        """Store how the block ended, in an order that is true after each line."""
+        """Store how the block ended. An interrupt may come after each line, so the order matters."""
         self.release_error = ending.error
         self.released = ending.released
         if self._known.ended:
             self._open.remove(self.order_id)
 
     def _release(self, timeout: float, patience: float, until: float) -> ReleaseEnding:
-        """Return the number; ``patience`` is the seconds until that must be allowed.
+        """Release the number, and return how that ended.
 
-        Each call has ``timeout`` seconds, and none lasts beyond ``until``.
+        ``patience`` is the number of seconds to wait until cancelling is allowed. Each call has ``timeout``
+        seconds, and none lasts beyond ``until`` (monotonic seconds).
         """
         steps = order_endings.giving_back(self._known)
         try:
@@ -294,11 +307,11 @@ class Rental:
 
 
 Attachment: TypeAlias = int | Order | ActiveOrder | CreatedOrder | Rental
-"""What names an order that exists: its id, an order as any method returned it, or a rental."""
+"""What identifies an existing order: its id, an order that any method returned, or a rental."""
 
 
 def checked(order: Attachment) -> Attachment:
-    """Check what a caller wants to attach to; a rental must have a number."""
+    """Check the ``order`` argument of `orders.attach`. A rental must have a number."""
     if isinstance(order, Rental):
         arguments.identity("order", order.order_id)
     elif not isinstance(order, Order | ActiveOrder | CreatedOrder):

@@ -13,26 +13,29 @@ from ..errors import API_ERRORS, STATUS_ERRORS, APIError, InvalidResponseError, 
 from ..money import FxRate
 from .api.call import Answer, Call, Response
 from .decoding import rows, strict_json
-from .decoding.converter import ApiVersion, Envelope, Mismatch, RowProblem
+from .decoding.converter import Envelope, Mismatch, RowProblem
 from .retry import TABLE, failure_kind
+from .versions import ApiVersion
 
 T = TypeVar("T")
 
-_HINTS = re.compile(r"(?i)(?:\s*(?:sun|mon|tue|wed|thu|fri|sat)[a-z]*,)?[^,]+")  # a date has a comma, too
+_HINTS = re.compile(
+    r"(?i)(?:\s*(?:sun|mon|tue|wed|thu|fri|sat)[a-z]*,)?[^,]+"
+)  # a date contains a comma itself
 _SECONDS = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?")
-_EPOCH = 1e9  # seconds: a wait of so many makes no sense, and as a time it is one since 2001
-_EPOCH_IN_PARTS = 1e11
+_EPOCH = 1e9  # seconds: too long for a wait, so it is a time since 1970
+_EPOCH_IN_PARTS = 1e11  # too large for seconds since 1970, so it is milliseconds or smaller
 _REQUEST_ID = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,128}")  # visible ASCII; a comma joins two headers
 _BEARER = re.compile(r"(?i)bearer\s+\S+")
 _LONGEST_MESSAGE = 300
 
 
 def read(call: Call[T], response: Response, version: ApiVersion) -> Generator[None, None, Answer[T]]:
-    """Return the result of a call, or raise the error its response means, pausing in a long answer.
+    """Return the result of a call, or raise its error. Yields between the slices of a long answer.
 
-    The body decides, not the content type: a success is a JSON object with ``success`` true and
-    ``data``. Anything else that is not the documented error envelope is `InvalidResponseError`,
-    except for the statuses that speak for themselves (413, 429).
+    The body decides, not the content type: a success is a JSON object with ``success`` true and ``data``.
+    Raises the class of the code for an error envelope, the class of the status for 413 and 429 without an
+    envelope, and `InvalidResponseError` for anything else.
     """
     endpoint, found, later = call.endpoint, None, None
     if endpoint.rows is not None and response.status_code // 100 == 2:
@@ -87,7 +90,7 @@ def read(call: Call[T], response: Response, version: ApiVersion) -> Generator[No
 
 
 def _rate(envelope: Envelope) -> FxRate | None:
-    """Return the rate beside a result; one that cannot be read does not make the result any less done."""
+    """Return the rate of an answer, None if it cannot be read: the result is valid without it."""
     try:
         return envelope.fx
     except Mismatch:
@@ -95,7 +98,7 @@ def _rate(envelope: Envelope) -> FxRate | None:
 
 
 def row_errors(answer: Answer[object]) -> dict[int, SmscodeError]:
-    """Return the errors for those rows that could not be read, by the rows' ids."""
+    """Return the errors of rows that could not be read, by row id."""
     return {
         problem.row_id: _labelled(
             InvalidResponseError(f"{problem}.", status_code=answer.status_code, request_id=answer.request_id),
@@ -107,7 +110,7 @@ def row_errors(answer: Answer[object]) -> dict[int, SmscodeError]:
 
 
 def _labelled(error: SmscodeError, what: str | None = None) -> SmscodeError:
-    """Write on an error which failure_kind it is, and what that says about the request."""
+    """Set an error's failure kind, and the outcome that follows from it."""
     error.trouble = what or failure_kind(error)
     error.outcome = TABLE[error.trouble].outcome
     return error
@@ -132,14 +135,14 @@ def _parse(response: Response) -> dict[str, JsonValue]:
 
 
 def _refusal(response: Response, body: dict[str, JsonValue]) -> SmscodeError:
-    """Make the error for an envelope that is not a success."""
+    """Return the error for an envelope that is not a success."""
     if body["success"] is True:
         raise Mismatch("$.success", f"expected false with HTTP {response.status_code}, got true")
     return _labelled(_error(response, body.get("error")))
 
 
 def _error(response: Response, error: JsonValue) -> APIError:
-    """Make the error that an error envelope means; the code decides, the status only helps out."""
+    """Return the error of an error envelope. The code selects the class; the status does if there is none."""
     fields = error if type(error) is dict else {}
     code = fields.get("code")
     message = fields.get("message")
@@ -175,17 +178,17 @@ def _invalid(response: Response, mismatch: Mismatch) -> InvalidResponseError:
 
 
 def find_request_id(response: Response) -> str | None:
-    """Return the ``x-request-id``, the first where there are several, None where it is unusable."""
+    """Return the ``x-request-id``, the first if there are several, None if it is unusable."""
     first = response.headers.get("x-request-id", "").partition(",")[0].strip()
     return first if _REQUEST_ID.fullmatch(first) else None
 
 
 def find_retry_after(response: Response) -> float | None:
-    """Return ``Retry-After`` in seconds, at least 0; None where there is none or it makes no sense.
+    """Return ``Retry-After`` in seconds, at least 0; None if it is missing or unreadable.
 
-    Of a header that was sent twice, and joined by a comma, the longest wait counts. A date, or the seconds
-    since 1970, are measured against the response's own ``Date``: the local clock need not be right. It stands
-    in only where that is missing.
+    If the header was sent several times, the longest wait counts. A date, or seconds since 1970, is compared
+    with the response's own ``Date``, because the local clock may be wrong; the local time of arrival is used
+    only if that is missing.
     """
     now = _date(response.headers.get("date", "")) or response.received_at
     values = _HINTS.findall(response.headers.get("retry-after", ""))
@@ -200,12 +203,12 @@ def _hint(value: str, now: datetime | None) -> float | None:
     seconds = float(value)
     if seconds < _EPOCH:
         return seconds
-    while seconds >= _EPOCH_IN_PARTS:  # milliseconds, or less
+    while seconds >= _EPOCH_IN_PARTS:  # milliseconds, microseconds or nanoseconds
         seconds /= 1000
     return None if now is None else max(seconds - now.timestamp(), 0.0)
 
 
-@functools.lru_cache(maxsize=16)  # the answers of one second all say the same
+@functools.lru_cache(maxsize=16)  # all answers of one second have the same date
 def _date(value: str) -> datetime | None:
     try:
         found = parsedate_to_datetime(value)
@@ -215,7 +218,7 @@ def _date(value: str) -> datetime | None:
 
 
 def clean(text: str) -> str:
-    """Make a server's text fit to be shown: short, printable, and without an echoed token."""
+    """Return a server's text as it may be shown: short, printable, and without an echoed token."""
     printable = "".join(
         character if character.isprintable() else " " for character in text[: 2 * _LONGEST_MESSAGE]
     )

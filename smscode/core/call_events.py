@@ -1,4 +1,4 @@
-"""Tells what happens to one call; a flow that nobody watches has none of this."""
+"""Reports the progress of one call as events. Nothing is created if no listener is set."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from ..events import (
 )
 from .answers import find_request_id
 from .api.call import Answer, Call, Response
-from .decoding.converter import ApiVersion
+from .versions import VERSIONS, ApiVersion
 
 _ids = itertools.count(1)
-_HARDLY = 0.001  # seconds that are no wait
+_HARDLY = 0.001  # seconds; a shorter wait is not reported
 
 
 class _What(TypedDict):
@@ -38,9 +38,10 @@ class _What(TypedDict):
 
 @define
 class CallReporter:
-    """Watches one call and the reads it may need, and tells events about it.
+    """Reports the progress of one call, including the reads that it may need.
 
-    ``now`` is the time of what happened last; ``tell`` must not raise.
+    ``now`` is the time of the last event, in monotonic seconds. ``tell`` receives the events and must not
+    raise.
     """
 
     tell: Callable[[ClientEvent], None]
@@ -68,21 +69,21 @@ class CallReporter:
             ResponseReceived(**what, status_code=response.status_code, request_id=request_id, seconds=seconds)
         )
 
-    def failed(self, call: Call[Any], attempt: int, now: float, trouble: str, timed_out: bool) -> None:
+    def failed(self, call: Call[Any], attempt: int, now: float, failure_kind: str, timed_out: bool) -> None:
         """Report that no answer came."""
         what, seconds = self._what(call, attempt), self._passed(now)
-        self.tell(RequestFailed(**what, trouble=trouble, timed_out=timed_out, seconds=seconds))
+        self.tell(RequestFailed(**what, trouble=failure_kind, timed_out=timed_out, seconds=seconds))
 
     def retrying(self, call: Call[Any], attempt: int, error: SmscodeError, seconds: float) -> None:
         """Report that the attempt is to be repeated."""
         what = self._what(call, attempt)
-        trouble, status = error.trouble or "unknown code", error.status_code
-        self.tell(Retrying(**what, trouble=trouble, status_code=status, seconds=seconds))
+        failure_kind, status = error.trouble or "unknown code", error.status_code
+        self.tell(Retrying(**what, trouble=failure_kind, status_code=status, seconds=seconds))
 
     def waited(
         self, call: Call[Any], attempt: int, now: float, reason: Literal["rate limit", "retry"]
     ) -> None:
-        """Report how long the call was held up before an attempt, unless it hardly was."""
+        """Report how long the call waited before an attempt, if that was noticeable."""
         seconds = self._passed(now)
         if seconds >= _HARDLY:
             self.tell(Waited(**self._what(call, attempt), reason=reason, seconds=seconds))
@@ -92,7 +93,7 @@ class CallReporter:
         self.tell(GroupPaused(**self._what(call, attempt), group=call.endpoint.group, seconds=seconds))
 
     def ended(self, call: Call[Any], now: float, end: Answer[Any] | BaseException) -> None:
-        """Report how the call ended; what is no error of this package is a cancellation."""
+        """Report how the call ended. An exception of another package counts as a cancellation."""
         error = end if isinstance(end, SmscodeError) else None
         known = end if isinstance(end, Answer) else error
         result: Literal["done", "cancelled"] = "done" if isinstance(end, Answer) else "cancelled"
@@ -109,7 +110,7 @@ class CallReporter:
         )
 
     def _passed(self, now: float) -> float:
-        """Return the seconds since what happened last."""
+        """Return the seconds since the last event."""
         seconds = now - self.now
         self.now = now
         return seconds
@@ -120,6 +121,6 @@ class CallReporter:
             call_id=self.call_id,
             operation=endpoint.name,
             method=endpoint.method,
-            path=f"/{self.version}{endpoint.path}",
+            path=VERSIONS[self.version].prefix + endpoint.path,
             attempt=attempt,
         )

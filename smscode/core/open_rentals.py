@@ -1,4 +1,4 @@
-"""The rented numbers of a client that are not known to be given back."""
+"""The rented numbers of a client that are not known to have been released."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from ..models import CanceledOrder, FinishedOrder, Order
 from .order_status import has_ended, is_over
 
-_UNKNOWN_LIFE = timedelta(hours=24)  # for orders whose end could not be read
+_UNKNOWN_LIFE = timedelta(hours=24)  # for orders whose expiry could not be read
 _FIRST_SWEEP = 64
 _MOST_NAMED = 100
 
@@ -30,7 +30,7 @@ class OpenRentals:
         return order_id in self._ends
 
     def add(self, order_id: int, expires_at: datetime | None, now: datetime) -> None:
-        """Store a number that a rental holds; ``now`` is used where its end is not known."""
+        """Store a number that a rental holds. If its expiry is not known, keep it for a day from ``now``."""
         end = now + _UNKNOWN_LIFE if expires_at is None else expires_at
         if end.tzinfo is None:  # of an order that the caller made up
             end = end.replace(tzinfo=UTC)
@@ -46,7 +46,7 @@ class OpenRentals:
         self._ends.pop(order_id, None)
 
     def learn(self, data: object, now: datetime | None) -> None:
-        """Remove the number of an order that an answer of the service's time ``now`` shows to have ended."""
+        """Remove the number of an order that has ended according to an answer dated ``now``."""
         if isinstance(data, Order):
             if has_ended(data, now):
                 self.remove(data.id)
@@ -54,7 +54,7 @@ class OpenRentals:
             self.remove(data.order_id)
 
     def warning(self, now: datetime) -> str | None:
-        """Return what to log when the client closes, once: None if no number is open at ``now``."""
+        """Return the warning to log when the client closes, None if no number is open. Clears the list."""
         ends, self._ends = self._ends, {}
         left = [(order_id, end, sure) for order_id, (end, sure) in ends.items() if end > now]
         if not left:

@@ -11,7 +11,7 @@ _STATUSES = {status.value.casefold(): status for status in OrderStatus}
 
 
 def known_status(status: OrderStatus | str | None) -> OrderStatus | None:
-    """Return the status, whatever case the service writes it in; None for one that is not known."""
+    """Return the status, in whatever case it is written; None if it is unknown."""
     if isinstance(status, OrderStatus) or status is None:
         return status
     return _STATUSES.get(status.casefold())
@@ -24,10 +24,10 @@ def is_over(status: OrderStatus | str | None) -> bool:
 
 
 def has_ended(order: ActiveOrder | Order, now: datetime | None) -> bool:
-    """Return True if an order has ended; ``now`` is the service's date, None where it is not known.
+    """Return True if an order has ended. ``now`` is the service's date, None if it is not known.
 
-    One whose status is not known has ended when it was cancelled or its time is over. That is not said of an
-    `ActiveOrder`: the service counts it among the active ones.
+    An order with an unknown status has ended if it was cancelled or has expired. An `ActiveOrder` with an
+    unknown status has not: the service lists it as active.
     """
     known = known_status(order.status)
     if known is not None:

@@ -1,7 +1,7 @@
-"""Walking through lists that move while they are read.
+"""Iterating over lists that change while they are read.
 
-A walk gives the call for its next page, is fed the page, and gives back the page without the rows
-that earlier pages had. It always ends, whatever the server answers.
+A walk returns the call for the next page, is given the page, and returns it without the rows of earlier
+pages. It always ends, whatever the server answers.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ T = TypeVar("T")
 
 _MOST_ROWS = 10_000_000
 _BLOCK, _BITS = 8, 255  # ids are remembered in blocks of 256
-# Orders are listed newest first: while a bot buys, old rows move down and come again. The create
-# limit of 3,000 a minute can push this many pages down between two reads; more is a stuck server.
+# Orders are listed newest first: each purchase moves older rows down, so they appear again on the next page.
+# The create limit of 3,000 a minute can repeat this many pages between two reads; more is a faulty server.
 _MOST_REPEATED_PAGES = 30
 _MOST_UNREAD_PAGES = 30
 
@@ -38,19 +38,19 @@ class Walk(Protocol[P]):
         ...
 
     def feed(self, page: P) -> P | None:
-        """Add the page; return its new rows as a page, None when there are none."""
+        """Process the page; return a page with its new rows, None if there are none."""
         ...
 
 
 class _Seen:
-    """The ids a walk has given out so far, as bits: ids are numbered densely, and lists may be long."""
+    """The ids that a walk has returned so far, as bits: ids are dense, and lists may be long."""
 
     def __init__(self) -> None:
         self._blocks: dict[int, int] = {}
         self._count = 0
 
     def fresh(self, ids: list[int]) -> list[bool] | None:
-        """Remember ids; tell for each whether it is new, and None where all are."""
+        """Remember ids; return for each whether it is new, or None if all are."""
         blocks: defaultdict[int, int] = defaultdict(int)
         for row in ids:
             blocks[row >> _BLOCK] |= 1 << (row & _BITS)
@@ -65,7 +65,7 @@ class _Seen:
         return new
 
     def _compare(self, ids: list[int]) -> list[bool] | None:
-        """Return for each id whether it is new, here and among those before it; None where all are."""
+        """Return for each id whether it is new, also compared with those before it; None if all are."""
         page: set[int] = set()
         new: list[bool] = []
         for row in ids:
@@ -76,17 +76,16 @@ class _Seen:
 
 
 def _only(items: Sequence[T], new: list[bool] | None) -> tuple[T, ...]:
-    """Return the items that are new; a page without old ones stays as it is."""
+    """Return the items that are new. ``new`` is None if all are."""
     return tuple(items) if new is None else tuple(compress(items, new))
 
 
 class ProductWalk:
     """A walk through the catalog, page by page.
 
-    It ends with a page that the server calls short (``count`` below ``limit``; the server's limit,
-    which may be lower than the one asked for), or that brings nothing new. Prices that move while it
-    goes on can make a row appear on two pages, and rows can slip between them: for one consistent
-    view, ask for as few pages as possible.
+    It ends with a page whose ``count`` is below the server's ``limit``, which may be lower than requested, or
+    that has no new rows. If prices change meanwhile, a row can appear on two pages or on none: use as few
+    pages as possible for a consistent view.
     """
 
     def __init__(
@@ -113,7 +112,7 @@ class ProductWalk:
         return self._call
 
     def next_rows(self) -> Call[ProductRows] | None:
-        """Return the call for the next page, to go through bit by bit; None at the end."""
+        """Return the call for the next page, to be decoded slice by slice; None at the end."""
         return None if self._call is None else catalog.product_rows(self._call)
 
     def feed(self, page: ProductPage) -> ProductPage | None:
@@ -124,7 +123,7 @@ class ProductWalk:
         return attrs.evolve(page, items=items) if items or page.problems else None
 
     def fresh(self, products: Sequence[Product]) -> tuple[Product, ...]:
-        """Return those products that were not given before."""
+        """Return the products that were not returned before."""
         return _only(products, self._seen.fresh([product.id for product in products]))
 
     def turn(self, limit: int, count: int) -> None:
@@ -133,14 +132,14 @@ class ProductWalk:
         if call is None or count < limit:
             self._call = None
         else:
-            # The page size stays what the server made of it, so that no page overlaps the next.
+            # Use the page size that the server used, so that no page overlaps the next.
             query = {**call.query, "page": int(call.query["page"]) + 1, "limit": max(limit, 1)}
             self._call = attrs.evolve(call, query=query)
 
     def see_rows(self, new: int, unreadable: int) -> bool:
-        """Return True if the walk goes on after a page of so many rows that are ``new``, or ``unreadable``.
+        """Return True if the walk continues after a page with these numbers of rows.
 
-        It ends with a page that had neither, or after many of which nothing could be read.
+        It ends with a page without ``new`` or ``unreadable`` rows, or after many without a readable row.
         """
         self._unread = 0 if new else self._unread + 1
         if new or (unreadable and self._unread <= _MOST_UNREAD_PAGES):
@@ -150,7 +149,7 @@ class ProductWalk:
 
 
 class OrderWalk:
-    """A walk through the orders, newest first; of those placed meanwhile some may be shown."""
+    """A walk through the orders, newest first. Some of the orders placed meanwhile may be included."""
 
     def __init__(self, *, status: OrderStatus | str | None = None, page_size: int = orders.LARGEST_PAGE):
         self._call: Call[OrderPage] | None = orders.list(

@@ -1,8 +1,7 @@
-"""Finding products by the names that people use, and the cheapest of them first.
+"""Finding products by service, country and operator, cheapest first.
 
-A name is a code ("wa", "ID") or a name ("WhatsApp", "Indonesia"), whatever its case, accents, spaces and
-punctuation. It has to fit one row exactly: who rents a number by a name gets what is called that, or
-nothing.
+A name is a code ("wa", "ID") or a name ("WhatsApp", "Indonesia"); case, accents, spaces and punctuation are
+ignored. It must match exactly one row, so that a number is never rented for something with a similar name.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from ..models import Country, Operator, Product, Service
 from ..money import FxRate, Money
 from .api import arguments
 from .api.prices import Price, PriceLimit
-from .decoding.converter import ApiVersion
+from .versions import VERSIONS, ApiVersion
 
 KEPT = 600.0
-"""Seconds that the lists of countries and services are used again: they hardly ever change."""
+"""Seconds for which the lists of countries and services are cached: they rarely change."""
 
 NamedRow: TypeAlias = Country | Service | Operator
 R = TypeVar("R", Country, Service, Operator)
@@ -35,7 +34,7 @@ _MOST_NAMED = 5
 
 @frozen
 class NameOrId:
-    """One of the things to find by: an id, or a text that names it; None for any."""
+    """A service, country or operator to search for, by ``id`` or by ``text``; both None for any."""
 
     name: str
     id: int | None = None
@@ -43,7 +42,7 @@ class NameOrId:
 
     @classmethod
     def of(cls, name: str, value: object, row: type[NamedRow]) -> NameOrId:
-        """Check what a caller gave for the argument ``name``: an id, a text, or a row itself."""
+        """Check a caller's argument ``name``: an id, a text, or a row itself."""
         if isinstance(value, row):
             return cls(name, _identity(value))
         if isinstance(value, str):
@@ -57,8 +56,8 @@ class NameOrId:
     def among(self, rows: Sequence[R]) -> R:
         """Return the row that the text names.
 
-        One that is not active counts only where no active one is called that. Raises
-        `InvalidArgumentError`, with what is called similarly, when none or several fit.
+        Inactive rows count only if no active row has that name. Raises `InvalidArgumentError` if none or
+        several match; the message lists the closest.
         """
         assert self.text is not None
         key = _key(self.text)
@@ -95,13 +94,13 @@ def _keys(row: NamedRow) -> set[str]:
 
 
 def _key(text: str) -> str:
-    """Reduce a name to its letters and digits; one that has none stays as it is."""
+    """Reduce a name to its letters and digits; one without any stays as it is."""
     letters = [c for c in unicodedata.normalize("NFKD", text.casefold()) if c.isalnum()]
     return "".join(letters) or text.strip()
 
 
 def _close(key: str, rows: Sequence[R]) -> list[R]:
-    """Return the rows whose names hold the text, or are spelled much like it."""
+    """Return the rows whose names contain the text or are similar to it."""
     named = {name: row for row in rows for name in sorted(_keys(row))}
     close = get_close_matches(key, named, _MOST_NAMED)
     close += sorted((name for name in named if len(key) > 1 and key in name), key=len)
@@ -115,7 +114,7 @@ def _listed(rows: Iterable[NamedRow]) -> str:
 
 @frozen
 class ProductFilter:
-    """What a product must be like: in stock, and within a price that is checked for an API version."""
+    """Which products to return: those in stock, and those within a price limit."""
 
     version: ApiVersion
     max_price: PriceLimit | None
@@ -123,15 +122,15 @@ class ProductFilter:
 
     @classmethod
     def of(cls, version: ApiVersion, max_price: Price | None, in_stock: bool) -> ProductFilter:
-        """Check what a caller asked for."""
+        """Check the arguments. Raises `InvalidArgumentError` for a price of the other version."""
         limit = None if max_price is None else PriceLimit("max_price", max_price)
         if limit is not None and not isinstance(limit.value, Money):
-            # Refuses the amounts of the other version, before anything is sent.
-            _ = limit.for_v1() if version == "v1" else limit.for_v2(None)
+            # Raises for an amount in the currency of the other version, before anything is sent.
+            VERSIONS[version].write(limit, None)
         return cls(version, limit, in_stock)
 
-    def grants(self, products: Iterable[Product], fx: FxRate | None) -> list[Product]:
-        """Return those that are as wished; ``fx`` is the rate their prices were shown at."""
+    def select(self, products: Iterable[Product], fx: FxRate | None) -> list[Product]:
+        """Return the products that match; ``fx`` is the rate of the answer that stated their prices."""
         return [
             product
             for product in products
@@ -150,7 +149,7 @@ class ProductFilter:
         dollars = Decimal(value)
         if fx is None:
             return price.amount <= dollars
-        # As the service reads a max_price, so that what is found here can be bought with it.
+        # Round as the service rounds max_price, so that what is found here can be bought with it.
         return price.canonical_amount <= fx.to_idr(dollars, rounding="ROUND_FLOOR")
 
 

@@ -1,10 +1,9 @@
 """What to do after a failed attempt, as data.
 
-`TABLE` has a rule for every kind of failure_kind: for each kind of call whether the same bytes are sent
-again, the order is read first, or the error is raised; how long to wait; and what the failure_kind says
-about the request. Whether a repetition can do anything twice is the only thing that decides: reads
-change nothing, a purchase carries its idempotency key, cancel and finish can be checked by reading the
-order, a resend cannot.
+`TABLE` has a rule for every kind of failure: for each kind of call, whether to send the same bytes again,
+read the order first, or raise the error; how long to wait; and what the failure means for the request. The
+only criterion is whether a repetition could do something twice: reads change nothing, a purchase carries its
+idempotency key, cancel and finish can be checked by reading the order, a resend cannot.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ T = TypeVar("T")
 
 
 class Action(Enum):
-    """What follows an attempt that failed."""
+    """What to do after an attempt that failed."""
 
     STOP = "stop"
     """Raise the error."""
     RESEND = "resend"
-    """Send the same bytes again; of a purchase: under the same idempotency key."""
+    """Send the same bytes again; a purchase under the same idempotency key."""
     RECONCILE = "reconcile"
     """Read the order, then decide."""
     CHECK = "check"
@@ -37,23 +36,23 @@ class Action(Enum):
 
 
 class RetryPace(Enum):
-    """How long to wait before sending again, where the service does not say it."""
+    """How long to wait before sending again if the service does not say."""
 
     AT_ONCE = "at once"
-    """Not at all the first time; then like BACKOFF."""
+    """No wait the first time; then like BACKOFF."""
     BACKOFF = "backoff"
-    """A random part of a time that doubles."""
+    """A random part of a time that doubles with each failure."""
     THROTTLED = "throttled"
-    """A second, then a whole window of the rate limit. Not counted as an attempt.
+    """One second, then a whole window of the rate limit. Not counted as an attempt.
 
-    Where the service names a time, a second that doubles up to a window."""
+    If the service names a time, one second that doubles up to a window."""
     POLL = "poll"
     """One to two seconds. Not counted as an attempt."""
 
 
 @frozen
 class Rule:
-    """What to do about one kind of failure_kind."""
+    """What to do about one kind of failure."""
 
     read: Action
     create: Action
@@ -78,7 +77,7 @@ def _always(action: Action, outcome: Outcome, pace: RetryPace = RetryPace.BACKOF
 
 
 def _in_doubt(pace: RetryPace = RetryPace.BACKOFF) -> Rule:
-    """The request may have been carried out: repeat only what cannot be done twice."""
+    """Rule for a request that may have been carried out: repeat only what cannot be done twice."""
     return Rule(_RESEND, _RESEND, _RECONCILE, _STOP, _RESEND, _STOP, "unknown", pace)
 
 
@@ -118,7 +117,7 @@ _ROWS: Mapping[str, Rule] = {
     "refused by something else": _always(_STOP, "unknown"),
     "redirect": _always(_STOP, "unknown"),
     "answer too large": Rule(_STOP, _STOP, _RECONCILE, _STOP, _STOP, _STOP, "unknown"),
-    # A success whose data is not as promised: it was carried out, and repeating it gives the same bytes.
+    # A success with unexpected data: it was carried out, and repeating it would return the same bytes.
     "unexpected data": _always(_STOP, "unknown"),
     # The documented codes.
     "UNAUTHORIZED": _REFUSED,
@@ -139,20 +138,23 @@ _ROWS: Mapping[str, Rule] = {
     "FX_RATE_UNAVAILABLE": _always(_RESEND, "rejected"),
     # A refusal by the service with any other code.
     "unknown refusal": _REFUSED,
-    # An error without a code, or with a status that is no refusal, says nothing about what was done.
+    # An error without a code, or whose status is not a refusal, does not say what was done.
     "unknown code": _always(_STOP, "unknown"),
     "unknown code of a failing service": _in_doubt(),
 }
 
 TABLE: Mapping[str, Rule] = for_every_code(_ROWS)
-"""Every kind of failure and its rule."""
+"""The rule for each kind of failure."""
 
 
 def failure_kind(error: SmscodeError) -> str:
-    """Name the kind of failure_kind that an error of an attempt means; see `TABLE`."""
+    """Return the kind of failure of an attempt's error, which is a key of `TABLE`.
+
+    A code without a row of its own is treated like an unknown code with the same status.
+    """
     if isinstance(error, InvalidResponseError):
         return _unreadable(error.status_code or 0)
-    if error.code is not None and error.code in API_ERRORS:
+    if error.code is not None and error.code in API_ERRORS and error.code in TABLE:
         return error.code
     status = error.status_code or 0
     if isinstance(error, APIError) and error.code is None and status in (413, 429):
@@ -180,21 +182,23 @@ _MOST_ATTEMPTS = 50
 _SHORTEST = 1.0
 _WINDOW = 60.0
 _LONGEST_POLL = 2.0
-_DOUBLINGS = 64  # more than any cap; a purchase can be polled until a float has no room for them
-_JITTER = 0.1  # of the wait; added, never subtracted: no request comes earlier than it was asked to
+_DOUBLINGS = 64  # more than any cap needs; without a bound, 2.0 ** times would overflow
+_JITTER = 0.1  # of the wait; only added, so no request is sent earlier than the service asked
 LONGEST_PAUSE = 300.0
-"""Seconds that a hint is believed at most: proxies name a day, or an epoch instead of seconds."""
+"""The longest pause in seconds, whatever ``Retry-After`` says: proxies send a day, or an epoch."""
 
 
 @frozen
 class RetryPolicy:
-    """How often and how patiently a call is repeated.
+    """How often a failed call is repeated, and how long to wait between attempts.
 
-    ``max_attempts`` (1..50) counts the first attempt, too; None means 4 for reads, 8 for buying,
-    5 for cancel and finish, 3 for resend, 4 for webhook updates and 1 for webhook tests. The pause
-    before attempt n+1 is random between 0 and ``base * 2**(n-1)`` seconds, at most ``cap``. It is not shorter
-    than the service asks for by ``Retry-After``, and five minutes at most.
-    Waiting for a rate limit, or for a purchase that is still being worked on, is not an attempt.
+    ``max_attempts`` (1..50) includes the first attempt; None means 4 for reads, 8 for purchases, 5 for cancel
+    and finish, 3 for resend, 4 for webhook updates and 1 for webhook tests. The pause before attempt n+1 is
+    random between 0 and ``base * 2**(n-1)`` seconds, at most ``cap``. It is at least the ``Retry-After`` of
+    the service, and at most five minutes. Waiting for a rate limit, or for a purchase that the service is
+    still processing, does not count as an attempt.
+
+    Raises `InvalidArgumentError` for a value out of range.
     """
 
     max_attempts: int | None = None
@@ -211,15 +215,15 @@ class RetryPolicy:
                 raise InvalidArgumentError(f"retry.{name}: expected a finite number of seconds.")
 
     def attempts(self, kind: CallKind) -> int:
-        """Return how often a call of this kind may be tried."""
+        """Return the number of attempts for a call of this kind."""
         return _ATTEMPTS[kind] if self.max_attempts is None else self.max_attempts
 
     def pause(self, pace: RetryPace, times: int, retry_after: float | None, chance: float) -> float:
         """Return the seconds to wait after the same failure has come ``times`` times (from 1).
 
-        What the service asked for is a floor, with up to a tenth more. So is one second for what is not
-        counted as an attempt, which only the deadline ends. It is `LONGEST_PAUSE` at most, whatever the hint:
-        then one more request finds out. ``chance`` is a random number of 0..1.
+        The pause is at least ``retry_after``, plus up to a tenth of it. It is at least one second if the
+        attempt does not count, because then only the deadline ends the repetition. It is at most
+        `LONGEST_PAUSE`, whatever the service asks for. ``chance`` is a random number in 0..1.
         """
         floor = retry_after or 0.0
         if not counted(pace):
@@ -230,7 +234,7 @@ class RetryPolicy:
     def _own_pause(self, pace: RetryPace, times: int, retry_after: float | None, chance: float) -> float:
         doubled = 2.0 ** min(times - 1, _DOUBLINGS)
         if pace is RetryPace.THROTTLED:
-            named = (retry_after or 0.0) >= _SHORTEST  # "now" is no time: the service has just said no
+            named = (retry_after or 0.0) >= _SHORTEST  # a hint of 0 is ignored: the service has just refused
             own = min(doubled, _WINDOW) if named or times == 1 else _WINDOW
             return own * (1 + _JITTER * chance)
         if pace is RetryPace.AT_ONCE and times == 1:
@@ -240,5 +244,5 @@ class RetryPolicy:
 
 
 def counted(pace: RetryPace) -> bool:
-    """Return True if failure_kind of this pace uses up an attempt; the rest only the deadline bounds."""
+    """Return True if a failure of this pace counts as an attempt; only the deadline bounds the others."""
     return pace in (RetryPace.BACKOFF, RetryPace.AT_ONCE)

@@ -1,11 +1,11 @@
-"""What a client is set up with: the token, and the service's address."""
+"""A client's token, address and API version, checked."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import NoReturn, SupportsIndex, get_args
+from typing import NoReturn, SupportsIndex
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
@@ -13,7 +13,7 @@ from attrs import field, frozen
 from .. import _exact
 from ..errors import ConfigurationError, InvalidArgumentError
 from .api import arguments
-from .decoding.converter import ApiVersion
+from .versions import VERSIONS, ApiVersion, check_version
 
 DEFAULT_BASE_URL = "https://api.smscode.gg"
 _LONGEST_TOKEN = 4096
@@ -25,7 +25,7 @@ _NOT_VISIBLE = re.compile(r"[^\x21-\x7e]")
 
 
 class SecretBytes(bytes):
-    """Bytes that never show themselves, not even in a traceback that prints local variables."""
+    """Bytes whose repr and str hide them, also in a traceback that prints local variables."""
 
     def __repr__(self) -> str:
         return "<secret>"
@@ -34,7 +34,7 @@ class SecretBytes(bytes):
 
 
 class SecretText(str):
-    """A string that never shows itself, not even in a traceback that prints local variables."""
+    """A string whose repr hides it, also in a traceback that prints local variables."""
 
     __slots__ = ()
 
@@ -43,12 +43,12 @@ class SecretText(str):
 
 
 class Token:
-    """The account's token: usable as a header, and otherwise invisible."""
+    """The account's token. It can be used as a header and is never shown."""
 
     __slots__ = ("_header",)
 
     def __init__(self, given: object, name: str = "token") -> None:
-        """Check a token; ``name`` is where it came from. No message ever shows the value."""
+        """Check a token; ``name`` is its argument or environment variable. No message shows the value."""
         value = _exact.text(given)
         if value is None:
             raise InvalidArgumentError(f"{name}: expected a string, got {type(given).__name__}.")
@@ -73,7 +73,7 @@ class Token:
 
     @property
     def secret(self) -> SecretBytes:
-        """The token alone, to find it where it does not belong."""
+        """The token alone, to search texts for it."""
         return SecretBytes(self._header[len(_SCHEME) :])
 
     def __repr__(self) -> str:
@@ -94,9 +94,9 @@ class Settings:
 
     @property
     def account(self) -> str:
-        """A name for the account at this address, to keep accounts apart where purchases are stored.
+        """A name for the account at this address, under which a journal stores its purchases.
 
-        It is the caller's, or a hash of address and token, which cannot be undone.
+        It is the caller's name, or a one-way hash of address and token.
         """
         if self.name is not None:
             return f"{self._address}:{self.name}"
@@ -104,7 +104,7 @@ class Settings:
 
     @property
     def credential(self) -> str:
-        """Hashes of the address and of the token, to know a purchase that another token was used for."""
+        """Hashes of the address and of the token, to recognize purchases that another token made."""
         return f"{self._address}:{_hash(self.token.secret)}"
 
     @property
@@ -122,18 +122,15 @@ class Settings:
         *,
         allow_http: bool = False,
     ) -> Settings:
-        """Use what the caller gave, and the rest from SMSCODE_TOKEN and SMSCODE_BASE_URL.
+        """Return the settings from a client's arguments, else from SMSCODE_TOKEN and SMSCODE_BASE_URL.
 
-        ``allow_http`` lets the address be http for other hosts than this machine itself.
+        ``allow_http`` permits http to hosts other than this machine.
 
-        Raises `ConfigurationError` when there is no token at all, `InvalidArgumentError` when something is
-        there but wrong.
+        Raises `ConfigurationError` if there is no token, `InvalidArgumentError` for a wrong value.
         """
         if type(allow_http) is not bool:
             raise arguments.wrong("allow_http", "True or False", allow_http)
-        if api_version not in get_args(ApiVersion):
-            raise InvalidArgumentError("api_version: expected 'v1' or 'v2'.")
-        version: ApiVersion = "v1" if api_version == "v1" else "v2"
+        version = check_version("api_version", api_version)
         if token is not None:
             found = Token(token)
         elif environ.get("SMSCODE_TOKEN"):
@@ -163,13 +160,14 @@ def _base_url(name: str, value: str, allow_http: bool) -> str:
     version = _VERSION.search(parts.path)
     if version:
         raise InvalidArgumentError(
-            f"{name}: expected no {version[0]} at the end: api_version adds it (api_version='v1' or 'v2')."
+            f"{name}: expected no {version[0]} at the end: api_version adds it "
+            f"({' or '.join(f'api_version={known!r}' for known in VERSIONS)})."
         )
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path}"
 
 
 def _canonical(url: str) -> str:
-    """Return an address as it is spelled most plainly: spelled otherwise, it is the same account's."""
+    """Return an address in its canonical form, so that all spellings mean the same account."""
     parts = urlsplit(url)
     assert parts.hostname is not None
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname

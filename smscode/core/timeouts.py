@@ -20,7 +20,7 @@ def check_seconds(name: str, value: object) -> float:
 
 
 def check_wait(value: object, name: str = "timeout") -> float:
-    """Check the seconds to wait for something; 0 means one look."""
+    """Check a number of seconds to wait; 0 means to check once without waiting."""
     return 0.0 if _exact.number(value) == 0 else check_seconds(name, value)
 
 
@@ -28,10 +28,12 @@ def check_wait(value: object, name: str = "timeout") -> float:
 class Timeouts:
     """The time limits of a client, in seconds, each above 0.
 
-    ``total`` bounds a whole call: waiting for a connection, every attempt, the pauses between them
-    and reading the answer. ``create`` does that for buying, which takes the service longer.
-    ``connect`` bounds one attempt's connecting, the lookup of the name and all addresses of the host
-    together, and then its TLS handshake; ``read`` bounds each wait for more of the answer.
+    ``total`` limits a whole call: waiting for a connection, all attempts, the pauses between them and reading
+    the answer. ``create`` is that limit for purchases, which take the service longer. ``connect`` limits
+    connecting once: name lookup and all addresses of the host together, and then the TLS handshake again.
+    ``read`` limits each wait for more bytes of the answer.
+
+    Raises `InvalidArgumentError` for a value that is not above 0.
     """
 
     total: float = 30.0
@@ -45,7 +47,7 @@ class Timeouts:
 
     @classmethod
     def of(cls, value: Timeouts | float | None) -> Timeouts:
-        """Read the client's ``timeout`` argument: a number is the total of every call, None no limit."""
+        """Return the limits for a client's ``timeout``: a number is the total per call, None no limit."""
         if isinstance(value, Timeouts):
             return value
         total = math.inf if value is None else check_seconds("timeout", value)
@@ -53,12 +55,12 @@ class Timeouts:
 
     @property
     def longest(self) -> float:
-        """The seconds that a call takes at most, and ten minutes where there is no limit."""
+        """The longest time of a call in seconds; ten minutes if there is no limit."""
         longest = max(self.total, self.create)
         return 600.0 if math.isinf(longest) else longest
 
     def budget(self, kind: CallKind, asked: float | None) -> float:
-        """Return the seconds a call may take: what its caller ``asked`` for, else the client's limit."""
+        """Return the limit of a call in seconds: the one ``asked`` for, else the client's."""
         if asked is not None:
             return check_seconds("timeout", asked)
         return self.create if kind is CallKind.CREATE else self.total

@@ -755,4 +755,4 @@ async def test_the_waits_of_a_generator_are_left_for_it() -> None:
         waits._join(waiter)
         for _ in range(2):
             waits._leave_all([waiter])
-        assert (len(waits._board._waiters), len(waits._board._by_order)) == (0, 0)
+        assert (len(waits._shared_poll._waiters), len(waits._shared_poll._by_order)) == (0, 0)

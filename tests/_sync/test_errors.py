@@ -35,7 +35,7 @@ from smscode import (
     UnauthorizedError,
     ValidationError,
 )
-from smscode.core.retry import TABLE
+from smscode.core.retry import TABLE, failure_kind
 from smscode.errors import API_ERRORS
 
 from ..concurrency import OtherClient, OtherTransport, VirtualClient
@@ -54,7 +54,7 @@ CANARY = "canary-7Qx9-token"
 @pytest.mark.parametrize("code", API_ERRORS)
 def test_each_documented_code_has_its_class(version: Version, code: str) -> None:
     class_, status = API_ERRORS[code]
-    outcome = TABLE[code].outcome
+    outcome = TABLE[failure_kind(class_("", code=code, status_code=status))].outcome
     sandbox = still_sandbox()
     sandbox.fail_next("balance.get", code, message="As scripted", details={"a": 1}, retry_after=7)
     with VirtualClient(sandbox, api_version=version, retry=ONCE) as client:

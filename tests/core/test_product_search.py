@@ -135,13 +135,13 @@ def product(row: int, idr: int, available: int = 5, active: bool = True, fx: FxR
 
 def granted(wish: ProductFilter, fx: FxRate | None = FX) -> list[int]:
     rows = [product(idr, idr, fx=fx) for idr in (9_999, 10_000, 10_001)]
-    return [row.id for row in wish.grants(rows, fx)]
+    return [row.id for row in wish.select(rows, fx)]
 
 
 def test_what_cannot_be_had_is_left_out() -> None:
     rows = [product(1, 5), product(2, 5, available=0), product(3, 5, active=False)]
-    assert [row.id for row in ProductFilter.of("v2", None, True).grants(rows, FX)] == [1]
-    assert [row.id for row in ProductFilter.of("v2", None, False).grants(rows, FX)] == [1, 2, 3]
+    assert [row.id for row in ProductFilter.of("v2", None, True).select(rows, FX)] == [1]
+    assert [row.id for row in ProductFilter.of("v2", None, False).select(rows, FX)] == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_a_limit_in_dollars_is_read_as_the_service_reads_it(max_price: Price, id
 
 def test_without_a_rate_dollars_are_compared_as_they_are_shown() -> None:
     rows = [product(idr, idr) for idr in (9_000, 10_000, 11_000)]
-    assert [row.id for row in ProductFilter.of("v2", "0.6154", True).grants(rows, None)] == [9_000, 10_000]
+    assert [row.id for row in ProductFilter.of("v2", "0.6154", True).select(rows, None)] == [9_000, 10_000]
 
 
 @pytest.mark.parametrize(

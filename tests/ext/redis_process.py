@@ -95,7 +95,7 @@ class Process:
 
     def look(self, lease: Lease) -> bool:
         with self.budget.lock:
-            self.bucket.look(lease, time.monotonic())
+            self.bucket.advance(lease, time.monotonic())
             return not lease.granted
 
     def leave(self, lease: Lease) -> None:

@@ -95,6 +95,11 @@ TESTS: Mapping[str, Sequence[str]] = {
         "tests/_async/test_purchases.py",
     ),
     "smscode/core/purchases/records.py": ("purchases/states", "purchases/machine", *_JOURNAL[:2]),
+    "smscode/core/purchases/book.py": (
+        *("purchases/book", "purchases/machine", "tests/_async/test_purchases.py"),
+        "tests/_async/test_unfinished.py",
+    ),
+    "smscode/core/versions.py": ("versions", "api/prices", "decoding/converter", "settings"),
     "smscode/core/purchases/states.py": (
         *("purchases/states", "purchases/machine", "retry", "tests/_async/test_purchases.py"),
         "tests/_async/test_unfinished.py",

@@ -1,1 +1,1 @@
-"""The endpoints, described once, and what a call to one is made of."""
+"""The endpoints, each described once, and the calls to them."""

@@ -1,7 +1,7 @@
 """Checks of the caller's arguments, made before anything is sent.
 
-Every check returns the value to send, of exactly its type (see `exact`), or raises
-`InvalidArgumentError`, which names the argument, what was expected and what kind of thing was given.
+Every check returns the value to send, of exactly its type (see `_exact`), or raises `InvalidArgumentError`
+with the argument's name, what was expected and the type of what was given.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ... import _exact
 from ...errors import InvalidArgumentError
 from .parameters import INT64, KEY_PATTERN
 
-# The service's schema says 32 bits for ids. What it gave is to be given back to it even if it outgrows them.
+# The service's schema says 32 bits for ids, but an id that it sent must be accepted even if it is larger.
 _LARGEST_ID = INT64[1]
 _HOST = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
 _LONGEST_HOST = 253
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 def wrong(name: str, expected: str, value: object) -> InvalidArgumentError:
-    """Make the error for an argument of the wrong type, or an int out of range."""
+    """Return the error for an argument of the wrong type, or an int out of range."""
     found, whole = type(value).__name__, _exact.whole(value)
     if whole is not None:
         found = str(whole) if abs(whole) < 2**64 else "a huge int"
@@ -112,11 +112,11 @@ def is_host(host: str) -> bool:
 
 
 def web_address(name: str, value: object, *, allow_http: bool | None = None) -> str:
-    """Check an absolute URL that is https, or http to this machine, and hides nothing.
+    """Check an absolute URL that is https, or http to this machine.
 
-    User names, fragments, control characters and hosts that merely look like this machine
-    (``127.1``, ``localhost.example.com``) are refused; with ``allow_http`` plain http may go to any host. It
-    is None where the caller has no such choice.
+    User names, fragments, control characters and hosts that only look like this machine (``127.1``,
+    ``localhost.example.com``) are refused. With ``allow_http``, http is accepted for any host; None means
+    that the caller has no such option.
     """
     url = _exact.text(value)
     if url is None:
@@ -141,7 +141,7 @@ def web_address(name: str, value: object, *, allow_http: bool | None = None) -> 
 
 
 def webhook_url(name: str, value: object) -> str:
-    """Check where webhooks go; an empty string clears it."""
+    """Check a webhook URL; an empty string clears it."""
     if _exact.text(value) == "":
         return ""
     url = web_address(name, value)
@@ -151,10 +151,9 @@ def webhook_url(name: str, value: object) -> str:
 
 
 def sound_secret(name: str, secret: str) -> str:
-    """Check that a webhook secret is not one as it stands in a file or in a shell script.
+    """Check that a webhook secret was not copied with a line end, spaces or quotation marks around it.
 
-    With a line end, a space or quotation marks around it every delivery would be refused as wrongly signed.
-    The message never shows the secret.
+    With these, every webhook would be refused as wrongly signed. The message never shows the secret.
     """
     hidden = next((place for place, letter in enumerate(secret) if not letter.isprintable()), None)
     if hidden is not None:

@@ -1,4 +1,4 @@
-"""The values that cross the seams: an endpoint, a call to it, its HTTP request, answer and result."""
+"""The values of a call: its endpoint, arguments, HTTP request, response and answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from ...errors import InvalidArgumentError
 from ...models import EndpointGroup
 from ...money import FxRate
 from ..decoding import strict_json
-from ..decoding.converter import ApiVersion, Envelope, RowProblem
+from ..decoding.converter import Envelope, RowProblem
+from ..versions import VERSIONS, ApiVersion
 from .parameters import Parameter
 from .prices import PriceLimit
 
@@ -24,25 +25,25 @@ Method: TypeAlias = Literal["GET", "POST", "PATCH"]
 
 
 class CallKind(Enum):
-    """What sending a call twice would do; decides what may be repeated after a failure."""
+    """What sending a call twice would do. This decides whether it is repeated after a failure."""
 
     READ = "read"
     """Changes nothing."""
     CREATE = "create"
     """Buys, once per idempotency key."""
     TRANSITION = "transition"
-    """Moves an order to a final state: a second time is refused, not done."""
+    """Moves an order to a final state: a second request is refused."""
     RESEND = "resend"
-    """Acts again each time."""
+    """Has an effect each time."""
     CONFIG = "config"
-    """Sets a value: a second time changes nothing more."""
+    """Sets a value: a second request changes nothing more."""
     TEST = "test"
     """Sends one visible event each time."""
 
 
 @frozen
 class Request:
-    """An HTTP request as plain values. It holds no token: the shell adds that last."""
+    """An HTTP request as plain values, without the token: the shell adds that."""
 
     method: Method
     path: str
@@ -55,7 +56,7 @@ class Request:
 class Response:
     """An HTTP response, whole: ``headers`` has lower-case names, ``body`` is decompressed.
 
-    ``received_at`` is the local time of its arrival, used only where the service sent no ``Date``.
+    ``received_at`` is the local time of its arrival, used only if the service sent no ``Date``.
     """
 
     status_code: int
@@ -68,13 +69,13 @@ class Response:
 class Endpoint(Generic[T_co]):
     """An operation of the API, described once.
 
-    ``path`` is a template below the version prefix. ``result`` is the type of what a call returns; it is
-    decoded from ``data`` as it stands unless ``decode`` turns the envelope into it. ``echoes`` is the field
-    of the result that repeats the order which the call is about: another order there is not the answer.
-    ``rows`` is the model of the rows where ``data`` is an array, which may be long; ``later``: they are read
-    when they are wanted. ``money`` says that the v2 answer states amounts, so it needs a rate. ``query`` and
-    ``fields`` are what a request may carry, ``refusals`` the error codes beyond those that every operation
-    has. ``newer``: only the current generation of the service has it.
+    ``path`` is a template, without the version. ``result`` is the type of a call's result; it is decoded from
+    ``data`` unless ``decode`` makes it from the whole envelope. ``echoes`` is the field of the result that
+    must repeat the id of the call's order. ``rows`` is the model of the rows if ``data`` is an array, which
+    may be long; with ``later`` they are decoded during iteration. ``money`` is True if the v2 answer states
+    amounts, so the service needs an exchange rate. ``query`` and ``fields`` are the parameters of a request,
+    ``refusals`` the error codes besides those of every operation. ``current_only`` is True if only the
+    current generation of the service has the endpoint.
     """
 
     name: str
@@ -89,12 +90,12 @@ class Endpoint(Generic[T_co]):
     query: tuple[Parameter, ...] = ()
     fields: tuple[Parameter, ...] = ()
     refusals: tuple[str, ...] = ()
-    newer: bool = False
+    current_only: bool = False
     rows: type[object] | None = None
     later: bool = False
 
     def read(self, envelope: Envelope) -> T_co:
-        """Return the result in a successful envelope. Raises `Mismatch` where it cannot be read."""
+        """Return the result in a successful envelope. Raises `Mismatch` if it cannot be read."""
         if self.decode is not None:
             return self.decode(envelope)
         if self.rows is not None:
@@ -107,11 +108,11 @@ class Endpoint(Generic[T_co]):
 
 @frozen
 class Call(Generic[T_co]):
-    """One use of an endpoint, with checked arguments and nothing yet of an API version.
+    """One use of an endpoint with checked arguments, for any API version.
 
-    ``fields`` are those of the request body; a `PriceLimit` among them is written as the API
-    version wants it when the request is built, with the rate ``fx`` where it needs one. ``subject`` is
-    the order that the call is about. ``frozen`` is a request that was built before, and for which version.
+    ``fields`` are those of the request body; a `PriceLimit` among them is written for the API version when
+    the request is built, with the rate ``fx`` if it needs one. ``subject`` is the id of the order that the
+    call is about. ``frozen`` is a request that was built before, and its version.
     """
 
     endpoint: Endpoint[T_co]
@@ -124,9 +125,10 @@ class Call(Generic[T_co]):
     frozen: tuple[ApiVersion, Request] | None = field(default=None, repr=False)
 
     def request(self, version: ApiVersion) -> Request:
-        """Return the HTTP request; the same call and version always give the same bytes.
+        """Return the HTTP request; the same call and version always result in the same bytes.
 
-        Raises `InvalidArgumentError` when it was built before, for the other version.
+        Raises `InvalidArgumentError` if it was built before for another version, or if a price limit cannot
+        be written for this one.
         """
         if self.frozen is None:
             return self.request_of(version, self._body(version))
@@ -146,13 +148,15 @@ class Call(Generic[T_co]):
         if self.idempotency_key is not None:
             headers.append(("idempotency-key", self.idempotency_key))
         query = tuple((name, str(value)) for name, value in self.query.items())
-        return Request(self.endpoint.method, f"/{version}{self.path}", query, tuple(headers), body)
+        return Request(
+            self.endpoint.method, VERSIONS[version].prefix + self.path, query, tuple(headers), body
+        )
 
     def _body(self, version: ApiVersion) -> bytes | None:
         if self.fields is None:
             return None
         limits = {
-            name: limit.for_v1() if version == "v1" else limit.for_v2(self.fx)
+            name: VERSIONS[version].write(limit, self.fx)
             for name, limit in self.fields.items()
             if isinstance(limit, PriceLimit)
         }
@@ -161,10 +165,10 @@ class Call(Generic[T_co]):
 
 @frozen
 class Answer(Generic[T_co]):
-    """A result with what came along.
+    """The result of a call, as ``data``, and the facts of its response.
 
-    ``fx`` is the rate that its money was shown at, ``attempts`` how often the request was sent, ``date`` the
-    service's time of the answer, and ``problems`` the rows of a list that could not be read.
+    ``fx`` is the exchange rate of its amounts, ``attempts`` the number of requests that were sent, ``date``
+    the service's time of the answer, and ``problems`` the rows of a list that could not be read.
     """
 
     data: T_co

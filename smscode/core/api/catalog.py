@@ -34,18 +34,18 @@ _FILTERS = (
         name="operator_id",
         kind=Whole(*INT32),
         about="Only this operator; without it, the tiers of no particular operator.",
-        newer=True,
+        current_only=True,
     ),
     Parameter(
         name="sort",
-        kind=OneOf(ProductSort, open=True),
+        kind=OneOf(ProductSort, lenient=True),
         about="The order of the products.",
         default="price_asc",
     ),
-    Parameter(name="page", kind=Whole(1, INT64[1], moved=True), about="Which page, from 1.", default=1),
+    Parameter(name="page", kind=Whole(1, INT64[1], clamped=True), about="Which page, from 1.", default=1),
     Parameter(
         name="limit",
-        kind=Whole(1, LARGEST_PAGE, moved=True),
+        kind=Whole(1, LARGEST_PAGE, clamped=True),
         about="How many products a page has.",
         default=1000,
     ),
@@ -60,10 +60,10 @@ def _products(envelope: Envelope) -> ProductPage:
 
 @frozen
 class ProductRows:
-    """A page of products that are read as one goes through it, so that they live no longer than needed.
+    """A page of products that are decoded during iteration, so that few of them are in memory.
 
-    Going through the ``parts`` may raise `table.Unreadable`; the ``whole`` page is to be asked for then. It
-    also adds to the ``problems`` the rows that cannot be read.
+    Iterating over the ``parts`` can raise `UnreadableRows`: then send ``whole`` to get the page decoded at
+    once. It also appends the rows that cannot be read to ``problems``.
     """
 
     parts: Iterable[list[Product]]
@@ -109,7 +109,7 @@ OPERATORS = Endpoint(
     list[Operator],
     query=(evolve(_COUNTRY_ID, required=True), evolve(_PLATFORM_ID, required=True)),
     refusals=("VALIDATION_ERROR",),
-    newer=True,
+    current_only=True,
     rows=Operator,
 )
 PRODUCTS = Endpoint(
@@ -183,7 +183,7 @@ def products(
 
 
 def product_rows(page: Call[ProductPage]) -> Call[ProductRows]:
-    """Return, for the call for a page, one that reads its products as one goes through them."""
+    """Return a call for the same page whose products are decoded during iteration."""
     return Call(_PRODUCT_ROWS, page.path, page.query)
 
 

@@ -1,18 +1,18 @@
-"""Reading the answer to a purchase: an order that exists is never lost to a field beside it."""
+"""Reading the answer to a purchase: an order is never lost because another field cannot be read."""
 
 from __future__ import annotations
 
 from ...errors import JsonValue
 from ...models import CreatedOrder, CreatedOrders
-from ..decoding.converter import ApiVersion, Envelope, Mismatch, salvage, structure
+from ..decoding.converter import Envelope, Mismatch, salvage, structure
+from ..versions import ApiVersion
 
 
 def created_orders(envelope: Envelope) -> CreatedOrders:
-    """Read the orders of a create or reactivate answer.
+    """Return the orders of a create or reactivate answer.
 
-    Money has moved by now, so whatever names an order id is given back, with the fields that could
-    be read; the rest is listed in ``problems``. Raises `Mismatch` only when not a single order id
-    can be read although some order was announced.
+    The balance has been charged, so every row with an order id is returned, with the fields that can be read;
+    the others are named in ``problems``. Raises `Mismatch` only if there are rows but no id can be read.
     """
     data = envelope.data if type(envelope.data) is dict else {}
     rows = data.get("orders")
@@ -42,7 +42,7 @@ def created_orders(envelope: Envelope) -> CreatedOrders:
 
 
 def _salvage(version: ApiVersion, row: JsonValue, path: str) -> list[CreatedOrder]:
-    """Read an order field by field, keeping those that fit; nothing without its id."""
+    """Return an order with the fields that can be read, nothing without its id."""
     if type(row) is not dict or type(row.get("id")) is not int:
         return []
     return [salvage(version, row, CreatedOrder, path, "id")]

@@ -1,4 +1,4 @@
-"""The order endpoints, from renting a number to giving it back."""
+"""The order endpoints, from renting a number to releasing it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _LONGEST_PROVIDER = 64
 _MAX_PRICE = Parameter(
     name="max_price", kind=Limit("ROUND_FLOOR"), about="The most that one number may cost.", nullable=True
 )
-_WISH = (
+_ORDER_FIELDS = (
     Parameter(
         name="product_id", kind=Whole(1, INT32[1]), about="This price tier of one supplier.", nullable=True
     ),
@@ -48,20 +48,20 @@ _WISH = (
         about="This service in this country; the offer is picked among all suppliers.",
         nullable=True,
     ),
-    evolve(_MAX_PRICE, routed_newer=True),
+    evolve(_MAX_PRICE, needs_catalog_product_currently=True),
     Parameter(
         name="prefer_provider",
         kind=Text(_LONGEST_PROVIDER),
         about="The supplier to take among equal offers, by its code.",
         nullable=True,
-        routed_newer=True,
+        needs_catalog_product_currently=True,
     ),
     Parameter(
         name="policy",
         kind=OneOf(RoutingPolicy),
         about="How the offer is picked.",
         default="cheapest",
-        routed=True,
+        needs_catalog_product=True,
     ),
     Parameter(name="quantity", kind=Whole(1, LARGEST_QUANTITY), about="How many numbers to rent.", default=1),
     Parameter(
@@ -69,24 +69,27 @@ _WISH = (
         kind=Whole(1, INT32[1]),
         about="Only offers of this operator.",
         nullable=True,
-        newer=True,
-        routed=True,
+        current_only=True,
+        needs_catalog_product=True,
     ),
     Parameter(
         name="min_price",
         kind=Limit("ROUND_CEILING"),
         about="The least that one number may cost.",
         nullable=True,
-        newer=True,
-        routed=True,
+        current_only=True,
+        needs_catalog_product=True,
     ),
 )
 _PAGE = (
     Parameter(
-        name="limit", kind=Whole(1, LARGEST_PAGE, moved=True), about="How many orders to give.", default=20
+        name="limit",
+        kind=Whole(1, LARGEST_PAGE, clamped=True),
+        about="How many orders to return.",
+        default=20,
     ),
     Parameter(
-        name="offset", kind=Whole(0, INT64[1], moved=True), about="How many orders to skip.", default=0
+        name="offset", kind=Whole(0, INT64[1], clamped=True), about="How many orders to skip.", default=0
     ),
     Parameter(name="status", kind=OneOf(OrderStatus, any_case=True), about="Only orders in this state."),
 )
@@ -147,7 +150,7 @@ CREATE = Endpoint(
     CreatedOrders,
     created_orders,
     money=True,
-    fields=_WISH,
+    fields=_ORDER_FIELDS,
     refusals=_BUYING,
 )
 CANCEL = Endpoint(
@@ -195,7 +198,7 @@ REACTIVATE = Endpoint(
     money=True,
     fields=(ORDER_ID, _MAX_PRICE),
     refusals=_BUYING,
-    newer=True,
+    current_only=True,
 )
 REACTIVATE_OPTIONS = Endpoint(
     "orders.reactivate_options",
@@ -206,7 +209,7 @@ REACTIVATE_OPTIONS = Endpoint(
     ReactivateOptions,
     money=True,
     refusals=_ABOUT_ORDER,
-    newer=True,
+    current_only=True,
 )
 
 
@@ -216,7 +219,7 @@ def _key(given: str | None) -> str:
 
 
 def _on(endpoint: Endpoint[T], order_id: int) -> Call[T]:
-    """Make a call about one order, whose id goes into the path or the body."""
+    """Return a call about one order. Its id is in the path, or in the body of a POST."""
     subject = arguments.identity("order_id", order_id)
     fields = {"id": subject} if endpoint.method == "POST" else None
     return Call(endpoint, endpoint.path.format(id=subject), fields=fields, subject=subject)
@@ -262,11 +265,10 @@ def create(
 ) -> Call[CreatedOrders]:
     """Rent ``quantity`` numbers (1..100) of one product.
 
-    Exactly one of ``product_id`` (an exact price tier) and ``catalog_product_id`` (the service
-    picks the offer) is needed. ``min_price``, ``policy`` and ``operator_id`` go with
-    ``catalog_product_id`` only. For the price limits see `Price`; ``fx`` is the rate to write
-    a `Money` limit with on v2. The key is minted here unless given, and is part of the call from
-    then on.
+    Exactly one of ``product_id`` (an exact price tier) and ``catalog_product_id`` (the service selects the
+    offer) is required. ``min_price``, ``policy`` and ``operator_id`` need ``catalog_product_id``. For the
+    price limits see `Price`; ``fx`` is the rate for writing a `Money` limit on v2. The idempotency key is
+    generated here unless given, and belongs to the call from then on.
     """
     if (product_id is None) == (catalog_product_id is None):
         raise InvalidArgumentError("orders.create: expected product_id or catalog_product_id, exactly one.")
@@ -296,12 +298,12 @@ def cancel(order_id: int) -> Call[CanceledOrder]:
 
 
 def finish(order_id: int) -> Call[FinishedOrder]:
-    """Finish an order that has received its SMS; its number is free at once."""
+    """Finish an order that has received its SMS; its number is free again at once."""
     return _on(FINISH, order_id)
 
 
 def resend(order_id: int) -> Call[ResendResult]:
-    """Ask for another SMS."""
+    """Request another SMS."""
     return _on(RESEND, order_id)
 
 

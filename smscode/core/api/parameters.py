@@ -1,7 +1,7 @@
-"""What requests may carry, described once: the sandbox checks by it, and the OpenAPI document states it.
+"""The parameters of requests, described once for the sandbox's checks and the OpenAPI document.
 
-The client's own checks are stricter where the service is lenient (it moves a ``limit`` into its
-range, say): a caller's mistake is better found before anything is sent.
+The client's own checks are stricter where the service is lenient (for example, it clamps a ``limit`` to its
+range), so that a caller's mistake is found before anything is sent.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from ...money import Rounding
 INT32: Final = (-(2**31), 2**31 - 1)
 INT64: Final = (-(2**63), 2**63 - 1)
 KEY_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
-"""What an idempotency key looks like."""
+"""The form of an idempotency key."""
 
 
 @frozen
 class Whole:
-    """A whole number of ``low..high``; with ``moved`` one outside is moved to the nearer end."""
+    """A whole number of ``low..high``. With ``clamped``, another number becomes the nearer end."""
 
     low: int
     high: int
-    moved: bool = False
+    clamped: bool = False
 
 
 @frozen
 class Text:
-    """A string of at most ``longest`` characters; ``pattern`` is found in it."""
+    """A string of at most ``longest`` characters in which ``pattern`` is found."""
 
     longest: int | None = None
     pattern: str | None = None
@@ -39,19 +39,19 @@ class Text:
 
 @frozen
 class OneOf:
-    """A member of an enumeration, in any case of letters with ``any_case``.
+    """A member of an enumeration; with ``any_case`` in upper or lower case.
 
-    With ``open`` anything else means the default.
+    With ``lenient``, any other value means the default.
     """
 
     members: type[StrEnum]
     any_case: bool = False
-    open: bool = False
+    lenient: bool = False
 
 
 @frozen
 class Limit:
-    """A price limit: whole rupiah on v1; on v2 a string of dollars, made rupiah by ``rounding``."""
+    """A price limit: whole rupiah on v1; on v2 a string of dollars, converted with ``rounding``."""
 
     rounding: Rounding
 
@@ -61,11 +61,12 @@ ParameterType: TypeAlias = Whole | Text | OneOf | Limit
 
 @frozen(kw_only=True)
 class Parameter:
-    """Something that a request carries, in its query or in its body.
+    """A parameter of a request, in its query or in its body.
 
-    ``about`` says what it is for. ``nullable``: null is as good as leaving it out. ``newer``: only the
-    current generation of the service knows it. ``routed``: it goes with ``catalog_product_id`` alone;
-    ``routed_newer``: in the current generation it does.
+    ``about`` describes it. ``nullable`` is True if null means the same as leaving it out, ``current_only`` if
+    only the current generation of the service has it. ``needs_catalog_product`` is True if it is refused
+    without ``catalog_product_id``, ``needs_catalog_product_currently`` if the current generation refuses
+    that.
     """
 
     name: str
@@ -74,13 +75,13 @@ class Parameter:
     required: bool = False
     default: int | str | None = None
     nullable: bool = False
-    newer: bool = False
-    routed: bool = False
-    routed_newer: bool = False
+    current_only: bool = False
+    needs_catalog_product: bool = False
+    needs_catalog_product_currently: bool = False
 
-    def needs_routing(self, *, newer: bool) -> bool:
-        """Return True if it goes with ``catalog_product_id`` alone, in the newer generation or the older."""
-        return self.routed or (newer and self.routed_newer)
+    def is_for_catalog_product(self, *, current: bool) -> bool:
+        """Return True if it is refused beside ``product_id``, in the current generation or the older one."""
+        return self.needs_catalog_product or (current and self.needs_catalog_product_currently)
 
 
 ORDER_ID: Final = Parameter(name="id", kind=Whole(1, INT32[1]), about="The order.", required=True)

@@ -1,8 +1,7 @@
-"""Price limits: what callers may give as ``max_price`` and ``min_price``, and what the wire wants.
+"""Price limits: the values that callers pass as ``max_price`` and ``min_price``, and how requests carry them.
 
-Version 1 takes whole rupiah, version 2 a decimal string of dollars. The documentation's own v2
-sample sends the rupiah number where dollars are meant, so a bare int is refused on v2: nobody may
-buy with a 20,000-dollar cap by mistake.
+Version 1 takes whole rupiah, version 2 a decimal string of dollars. The documentation's own v2 sample sends
+the rupiah number where dollars are meant, so an int is refused on v2: it would be a limit of 20,000 dollars.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from attrs import field, frozen
 from ... import _exact
 from ...errors import InvalidArgumentError
 from ...money import FxRate, Money
+from ..versions import VERSIONS, ApiVersion
 
 Price: TypeAlias = int | str | Decimal | Money
 """An int of rupiah (v1), dollars as a `Decimal` or decimal string (v2), or a `Money` (either)."""
@@ -27,7 +27,7 @@ _LARGEST = 2**63 - 1
 
 
 def _plain_price(value: Price) -> Price:
-    """Return a price as exactly one of the types that it may have; anything else as it is, to be refused."""
+    """Return a price as exactly one of the types of `Price`; anything else unchanged, to be refused."""
     if isinstance(value, Money) and type(value) is not Money:
         return Money(value.amount, value.currency, value.canonical_amount, value.canonical_currency)
     for copy in (_exact.whole, _exact.text, _exact.decimal):
@@ -39,7 +39,7 @@ def _plain_price(value: Price) -> Price:
 
 @frozen
 class PriceLimit:
-    """A checked price limit that has not met an API version yet."""
+    """A checked price limit, for any API version."""
 
     name: Literal["max_price", "min_price"]
     value: Price = field(converter=_plain_price)
@@ -57,18 +57,19 @@ class PriceLimit:
                 f"got {type(self.value).__name__}"
             )
 
-    def for_v1(self) -> int:
-        """Write the limit in whole rupiah."""
+    def in_rupiah(self) -> int:
+        """Return the limit in whole rupiah. Raises `InvalidArgumentError` if it is in dollars."""
         if type(self.value) is int:
             return self.value
         if type(self.value) is Money:
             return self.value.canonical_amount
         raise self._error("v1 counts in rupiah: expected an int or a Money, not dollars")
 
-    def for_v2(self, fx: FxRate | None) -> str:
-        """Write the limit in dollars; a `Money` is widened so that its own price stays inside.
+    def in_dollars(self, fx: FxRate | None) -> str:
+        """Return the limit in dollars. A `Money` is widened so that its own price is within the limit.
 
-        ``fx`` makes that exact, and is needed for a `Money` of v1, which names no dollars.
+        ``fx`` makes that exact, and is required for a `Money` of v1, which has no amount in dollars. Raises
+        `InvalidArgumentError` for an int, and if ``fx`` is required and missing.
         """
         if type(self.value) is Money:
             return format(self._widened(self.value, fx), "f")
@@ -100,7 +101,7 @@ class PriceLimit:
 
     @staticmethod
     def _written_out(value: Decimal) -> str:
-        """Write a number without an exponent; one that would fill the memory is left as it is."""
+        """Return a number without an exponent, unless that would be very long."""
         return format(value, "f") if abs(value.adjusted()) < _MOST_DIGITS else str(value)
 
     def _refuse_size(self, number: int | Decimal) -> None:
@@ -113,6 +114,10 @@ class PriceLimit:
         return InvalidArgumentError(f"{self.name}: {reason}.")
 
 
-def needs_rate(version: str, *limits: Price | None) -> bool:
-    """Return True if writing these limits takes a rate: a `Money` of v1 names no dollars."""
-    return version == "v2" and any(isinstance(limit, Money) and limit.currency != "USD" for limit in limits)
+def needs_rate(version: ApiVersion, *limits: Price | None) -> bool:
+    """Return True if these limits cannot be written without a rate: a `Money` of v1 has no dollars."""
+    currency = VERSIONS[version].currency
+    return any(
+        isinstance(limit, Money) and currency not in (limit.currency, limit.canonical_currency)
+        for limit in limits
+    )

@@ -28,13 +28,13 @@ UPDATE = Endpoint(
         Parameter(
             name="webhook_url",
             kind=Text(arguments.URL_LENGTH, "^$|^https://."),
-            about='Where events go: a public https address; "" clears it.',
+            about='The address for events: public and https; "" clears it.',
             nullable=True,
         ),
         Parameter(
             name="webhook_secret",
             kind=Text(arguments.SECRET_LENGTH),
-            about='What events are signed with; "" clears it.',
+            about='The secret for signing events; "" clears it.',
             nullable=True,
         ),
     ),
@@ -52,15 +52,15 @@ TEST = Endpoint(
 
 
 def get() -> Call[WebhookConfig]:
-    """Read where the account's webhooks go."""
+    """Read the configuration of the account's webhook."""
     return Call(GET, GET.path)
 
 
 def update(*, url: str | None = None, secret: str | None = None) -> Call[WebhookConfig]:
-    """Set where webhooks go and what signs them; "" clears a field, None leaves it as it is.
+    """Set the URL and the secret of the webhook; "" clears a field, None leaves it unchanged.
 
-    ``url`` is https, at most 2,048 characters; ``secret`` at most 256. The service makes a secret
-    when a URL is first set without one.
+    ``url`` is https, at most 2,048 characters; ``secret`` at most 256. The service generates a secret if a
+    URL is first set without one.
     """
     fields: dict[str, object] = {}
     if url is not None:
@@ -73,5 +73,5 @@ def update(*, url: str | None = None, secret: str | None = None) -> Call[Webhook
 
 
 def test() -> Call[WebhookTestResult]:
-    """Have the service send a test event to the configured URL."""
+    """Request a test event, which the service sends to the configured URL."""
     return Call(TEST, TEST.path)

@@ -1,1 +1,1 @@
-"""From bytes to models: strict JSON, one converter per API version, rows."""
+"""From bytes to models: body, strict JSON, one converter per API version, rows."""

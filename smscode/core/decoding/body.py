@@ -1,4 +1,4 @@
-"""Taking in a response body: decompressed while it comes, and never larger than allowed."""
+"""Reading a response body: decompressed chunk by chunk, and never larger than allowed."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from typing import Literal, TypeAlias
 
 BodyFailure: TypeAlias = Literal["connection broke", "answer too large", "unreadable answer"]
 
-_STEP = 64 * 1024  # unpacked at a time, so that little more than the limit is ever held
-_BITE = (
-    16 * 1024
-)  # packed bytes given to zlib at a time: it copies the rest of them at the end of each member
+_STEP = 64 * 1024  # bytes decompressed at a time, so that little more than the limit is ever in memory
+# Compressed bytes passed to zlib at a time: it copies the rest of them at the end of each member.
+_BITE = 16 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
 _MEMBER = b"\x1f\x8b"  # what each member of a gzip body begins with
 
 
 class BodyError(Exception):
-    """The body cannot be taken in; ``trouble`` is the row of the retry table that this is."""
+    """The body cannot be read; ``failure_kind`` is the row of the retry table."""
 
-    def __init__(self, reason: str, trouble: BodyFailure) -> None:
+    def __init__(self, reason: str, failure_kind: BodyFailure) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.trouble: BodyFailure = trouble
+        self.failure_kind: BodyFailure = failure_kind
 
 
 class BodyReader:
     """Collects the chunks of a body in the given ``content-encoding``, up to ``limit`` bytes.
 
-    Only gzip is asked for, so only gzip and no encoding are understood. A gzip body may have several
-    members (RFC 1952, 2.2), whose contents are joined; what follows the last one and is no member is
-    ignored. The limit holds for what comes out of the decompressor, over all members, and is checked
-    before it is all there: a small answer cannot blow up. It also holds, with some room for what does not
-    shrink, for the packed bytes: members can be empty.
+    Requests accept only gzip, so the encoding must be gzip or none. A gzip body may have several members (RFC
+    1952, 2.2), whose contents are joined; data after the last member is ignored. The limit applies to the
+    decompressed bytes of all members, and is checked while decompressing, so a small answer cannot fill the
+    memory. It also applies, with some tolerance, to the compressed bytes, because members can be empty.
+
+    Raises `BodyError` from every method if the body cannot be read.
     """
 
     def __init__(self, encoding: str, limit: int) -> None:
@@ -75,7 +75,7 @@ class BodyReader:
             packed = inflate.unused_data if inflate.eof else inflate.unconsumed_tail
 
     def _between_members(self, packed: bytes) -> bytes:
-        """Return the beginning of the next member; nothing if it is not there yet, or never will be."""
+        """Return the beginning of the next member, b"" if it has not arrived yet or there is none."""
         found = self._between + (packed if self._between else packed.lstrip(b"\0"))  # zeros are padding
         self._between = found if len(found) < len(_MEMBER) else b""
         self._over = not _MEMBER.startswith(found[: len(_MEMBER)])

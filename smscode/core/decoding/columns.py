@@ -1,4 +1,4 @@
-"""The fields of a model as columns: the JSON types that each takes, and how its values are converted."""
+"""The fields of a model as columns: the JSON types that each accepts, and how values are converted."""
 
 from __future__ import annotations
 
@@ -15,37 +15,29 @@ from attrs import frozen
 
 from ...models import OrderStatus
 from ...money import Money
+from ..versions import VERSIONS, ApiVersion
 from . import converter
-from .converter import ApiVersion
 
 _ATOMS: Final = frozenset({int, bool, str, types.NoneType})
 _TEXTS: Final = frozenset({datetime, OrderStatus, str, types.NoneType})
-_MOST_TEXTS = 4096  # remembered per field: every poll brings the same states and times again
-_MOST_PRICES = 16_384  # remembered per field, a few MB at most: the same prices come over and over
-
-PARTS: Final[Mapping[str, type]] = {
-    "amount": str,
-    "currency": str,
-    "canonical_amount": int,
-    "canonical_currency": str,
-}
-"""v2's money in JSON, with the types it usually has. `codec` takes a number for an amount, too."""
+_MOST_TEXTS = 4096  # cached per field: every poll has the same states and times again
+_MOST_PRICES = 16_384  # cached per field, a few MB at most: the same prices appear again and again
 
 
 class Prices(dict[Any, object]):
-    """The money that some JSON values make, once for equal ones: money never changes, so rows may share it.
+    """Money by its JSON value, one object for equal values: it is immutable, so rows can share it.
 
-    A key is v1's integer, or the parts of v2's object.
+    A key is the integer of rupiah, or a tuple of the values of an object's `Version.money_parts`.
     """
 
     def __init__(self, version: ApiVersion, field: attrs.Attribute[Any]) -> None:
-        self._version = version
+        self._parts = VERSIONS[version].money_parts
         self._structure = converter.hook(version, Money)
         self._field = field
 
     def __missing__(self, key: Any) -> object:
-        """Make money, as strictly as `codec` does."""
-        price = self._structure(key if self._version == "v1" else dict(zip(PARTS, key, strict=True)), Money)
+        """Convert and cache a value, as strictly as `converter` does."""
+        price = self._structure(dict(zip(self._parts, key, strict=True)) if self._parts else key, Money)
         if self._field.validator is not None:
             self._field.validator(None, self._field, price)
         if len(self) >= _MOST_PRICES:
@@ -56,10 +48,10 @@ class Prices(dict[Any, object]):
 
 @frozen(eq=False)
 class Column:
-    """A field of a model: the JSON types it takes, and what becomes of a value.
+    """A field of a model: the JSON types that it accepts, and how a value is converted.
 
-    ``put`` writes into the slot, past the model's own ``__init__``. ``convert`` is None where a value stays
-    as it is. An object is converted by its ``parts``, as a tuple.
+    ``put`` writes into the slot without the model's ``__init__``. ``convert`` is None if values are used as
+    they are. An object is converted as a tuple of its ``parts``.
     """
 
     name: str
@@ -74,20 +66,22 @@ class Column:
         deque(map(self.put, rows, values), maxlen=0)
 
     def take(self, values: Sequence[Any]) -> Iterable[object]:
-        """Convert JSON values to the model's. Raises TypeError or ValueError where one does not fit."""
+        """Convert JSON values to the model's. Raises TypeError or ValueError if one does not fit."""
         if not self.json.issuperset(map(type, values)):
             raise TypeError(f"{self.name}: not all of a type that fits")
         if self.parts:
             values = list(map(itemgetter(*self.parts), values))
             for part, kind in zip(zip(*values, strict=True), self.parts.values(), strict=True):
-                if set(map(type, part)) != {kind}:  # 1 and True are one key, and so are 1.0 and 1.00
+                if set(map(type, part)) != {
+                    kind
+                }:  # equal keys of different types, such as 1 and True, must not share money
                     raise TypeError(f"{self.name}: not of the usual types")
         return values if self.convert is None else map(self.convert, values)
 
 
 @functools.cache
 def columns(version: ApiVersion, model: type[Any]) -> Mapping[str, Column]:
-    """Return the columns of a model. Raises TypeError for a model that is more than columns."""
+    """Return the columns of a model. Raises TypeError for a model with further rules."""
     if hasattr(model, "__attrs_post_init__") or hasattr(model, "__attrs_pre_init__"):
         raise TypeError(f"{model.__name__} does more than hold its fields")
     return {field.name: _column(version, model, field) for field in attrs.fields(model)}
@@ -98,9 +92,8 @@ def _column(version: ApiVersion, model: type[Any], field: Any) -> Column:
     put = getattr(model, field.name).__set__
     if kinds == frozenset({Money}):
         prices = Prices(version, field).__getitem__
-        if version == "v1":
-            return Column(field.name, field.default, frozenset({int}), put, prices)
-        return Column(field.name, field.default, frozenset({dict}), put, prices, PARTS)
+        parts = VERSIONS[version].money_parts
+        return Column(field.name, field.default, frozenset({dict if parts else int}), put, prices, parts)
     if field.validator is not None:
         raise TypeError(f"{model.__name__}.{field.name} has rules of its own")
     if kinds <= _ATOMS:

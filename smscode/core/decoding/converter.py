@@ -1,7 +1,7 @@
-"""Between JSON and models: one strict converter per API version.
+"""From JSON to models: one strict converter per API version.
 
-A default cattrs converter would read ``"false"`` as True, 1.9 as 1 and null as "None". Here every
-type must match exactly, unknown fields are ignored, and what does not fit is named by its JSON path.
+A default cattrs converter would accept ``"false"`` as True, 1.9 as 1 and null as "None". Here every type must
+match exactly, unknown fields are ignored, and errors name the JSON path of what does not fit.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 import attrs
 from attrs import field, frozen
@@ -20,12 +20,13 @@ from attrs import field, frozen
 from ...errors import InvalidArgumentError, JsonValue
 from ...models import OrderStatus
 from ...money import FxRate, Money
+from ..versions import VERSIONS
+from ..versions import ApiVersion as ApiVersion
 from . import strict_json
 
-if TYPE_CHECKING:  # cattrs is imported for the first answer, or the first client: it takes a while
+if TYPE_CHECKING:  # cattrs is imported with the first client or answer, because that is slow
     from cattrs import Converter
 
-ApiVersion: TypeAlias = Literal["v1", "v2"]
 M = TypeVar("M")
 
 _RFC3339 = re.compile(
@@ -33,14 +34,14 @@ _RFC3339 = re.compile(
     r"([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
     re.ASCII,
 )
-_MICROSECONDS = 7  # characters of a fraction that `datetime` can hold, with its point
+_MICROSECONDS = 7  # characters of a fraction that `datetime` can store, including the point
 _AMOUNT = re.compile(r"-?\d{1,20}(\.\d{1,20})?([eE][+-]?\d{1,2})?", re.ASCII)
 _STATUSES: Mapping[str, OrderStatus] = {status.value: status for status in OrderStatus}
 _STATUS_TYPES = (OrderStatus | str, OrderStatus | str | None)
 
 
 class Mismatch(Exception):
-    """A value is not what the API promises; ``path`` is where, ``reason`` what was expected."""
+    """A value is not what the API promises: ``path`` is its JSON path, ``reason`` what was expected."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(path, reason)
@@ -87,12 +88,12 @@ def _datetime(value: object, _: object) -> datetime:
 
 
 def _is_plain(match: re.Match[str]) -> bool:
-    """Return True for the forms that every Python reads alike: capitals, and no leap second."""
+    """Return True for the forms that all Python versions parse: capital letters and no leap second."""
     return match[3] != "60" and match[4] is None and match[5] != "z"
 
 
 def _unusual(match: re.Match[str]) -> datetime:
-    """Return the time of any form. `datetime` has no leap second: it becomes the second after it."""
+    """Return the time of any other form. A leap second becomes the second after it."""
     day, minute, second, fraction, offset = match.groups(default="")
     leap = second == "60"
     text = f"{day}T{minute}{'59' if leap else second}{fraction[:_MICROSECONDS]}{offset.upper()}"
@@ -125,21 +126,16 @@ def _is_optional(type_: object) -> bool:
 
 
 def _optional_hook(converter: Converter, type_: object) -> Callable[[object, object], Any]:
-    """Structure None, or a value of the other type of a union, without looking either up each time."""
+    """Return a hook for ``X | None`` that looks up the hook of X only once."""
     (inner,) = {*get_args(type_)} - {types.NoneType}
     structure = converter.get_structure_hook(inner)
     return lambda value, _: None if value is None else structure(value, inner)
 
 
-def _in_dollars(money: Money) -> None:
-    if money.currency != "USD" or money.canonical_currency != "IDR":
-        raise ValueError("expected an amount in USD with its value in IDR")
-
-
 def _object_hook(
     converter: Converter, type_: type[M], check: Callable[[M], None] | None = None
 ) -> Callable[[object, object], M]:
-    """Structure an attrs class from a JSON object and nothing else."""
+    """Return a hook that makes an attrs class from a JSON object only, then calls ``check``."""
     from cattrs.gen import make_dict_structure_fn
 
     structure = make_dict_structure_fn(type_, converter)
@@ -155,6 +151,16 @@ def _object_hook(
     return hook
 
 
+def _money_hook(converter: Converter, version: ApiVersion) -> Callable[[object, object], Money]:
+    known = VERSIONS[version]
+
+    def check(money: Money) -> None:
+        if money.currency != known.currency or money.canonical_currency != "IDR":
+            raise ValueError(f"expected an amount in {known.currency} with its value in IDR")
+
+    return _object_hook(converter, Money, check) if known.money_parts else _rupiah
+
+
 @functools.cache
 def _converter(version: ApiVersion, detailed: bool) -> Converter:
     from cattrs import Converter
@@ -168,16 +174,13 @@ def _converter(version: ApiVersion, detailed: bool) -> Converter:
     converter.register_structure_hook_factory(_is_optional, functools.partial(_optional_hook, converter))
     converter.register_structure_hook_func(lambda type_: type_ in _STATUS_TYPES, _status)
     converter.register_structure_hook_factory(attrs.has, functools.partial(_object_hook, converter))
-    if version == "v1":
-        converter.register_structure_hook(Money, _rupiah)
-    else:
-        converter.register_structure_hook(Money, _object_hook(converter, Money, _in_dollars))
+    converter.register_structure_hook(Money, _money_hook(converter, version))
     return converter
 
 
 @functools.cache
 def hook(version: ApiVersion, type_: object) -> Callable[[object, object], Any]:
-    """Return what makes a value of a type, without a word about where it does not fit."""
+    """Return the fast structure hook for a type. Its errors have no JSON path; use `structure` for that."""
     return _converter(version, False).get_structure_hook(type_)
 
 
@@ -190,12 +193,13 @@ def _describe(error: BaseException, _: type[Any] | None) -> str:
 
 
 def structure(version: ApiVersion, value: object, type_: type[M], path: str) -> M:
-    """Make a model from decoded JSON, or raise `Mismatch` naming the place that does not fit.
+    """Return a model from parsed JSON. Raises `Mismatch` with the JSON path of what does not fit.
 
-    The fast converter does the work; only when it fails does the slower one say where and why.
+    The fast converter does the work; if it fails, the slower one finds out where and why.
     """
+    fast = hook(version, cast(Any, type_))
     try:
-        return cast(M, hook(version, cast(Any, type_))(value, type_))
+        return cast(M, fast(value, type_))
     except (KeyError, TypeError, ValueError):
         pass
     from cattrs import BaseValidationError, transform_error
@@ -211,9 +215,9 @@ def structure(version: ApiVersion, value: object, type_: type[M], path: str) -> 
 def salvage(
     version: ApiVersion, value: Mapping[str, JsonValue], type_: type[M], path: str, *needed: str
 ) -> M:
-    """Return a model of those fields of an object that can be read; the others have their defaults.
+    """Return a model with the fields of an object that can be read; the others get their defaults.
 
-    Raises `Mismatch` if a field that is ``needed`` cannot be read. All others must have a default.
+    Raises `Mismatch` if a ``needed`` field cannot be read. All other fields must have a default.
     """
     try:
         return structure(version, value, type_, path)
@@ -234,7 +238,7 @@ def salvage(
 
 @frozen
 class RowProblem:
-    """A row that cannot be read: where and why, and its ``row_id`` if that much is readable."""
+    """A row that cannot be read: its JSON path, the reason, and its id if that can be read."""
 
     path: str
     reason: str
@@ -247,13 +251,13 @@ class RowProblem:
 def rows_of(
     version: ApiVersion, rows: list[JsonValue], model: type[M], problems: list[RowProblem], first: int = 0
 ) -> list[M]:
-    """Return models of those rows that can be read; append a problem for each of the others.
+    """Return models of the rows that can be read; append a problem for each of the others.
 
-    ``first`` is the number of the first row. One row that is odd takes nothing from those beside it.
+    ``first`` is the number of the first row in the answer.
     """
+    fast = hook(version, cast(Any, model))
     try:
-        structured = hook(version, cast(Any, model))
-        return [structured(row, model) for row in rows]
+        return [fast(row, model) for row in rows]
     except (KeyError, TypeError, ValueError):
         pass
     found: list[M] = []
@@ -269,7 +273,7 @@ def rows_of(
 
 @functools.lru_cache(maxsize=16, typed=True)
 def _rate(*parts: object) -> FxRate:
-    """Make a rate of its names and then its values: all answers of some minutes state the same one."""
+    """Return a rate from its field names followed by their values. Answers of one minute share the rate."""
     half = len(parts) // 2
     return cast(FxRate, hook("v2", FxRate)(dict(zip(parts[:half], parts[half:], strict=True)), FxRate))
 
@@ -285,9 +289,9 @@ class _PageMeta:
 class Envelope:
     """A successful answer before it becomes a model: its ``data`` and ``meta``.
 
-    ``query``, ``idempotency_key`` and ``subject``, the order it is about, are those of the call.
-    ``decoded`` are the rows in ``data`` where those were read before, ``later`` where they are still to be.
-    ``problems`` has the rows that could not be read, as far as they were looked at.
+    ``query``, ``idempotency_key`` and ``subject`` (the id of the order) are those of the call. ``decoded``
+    are the rows of ``data`` if they were decoded before, ``later`` yields them if they are decoded during
+    iteration. ``problems`` are the rows so far that could not be read.
     """
 
     version: ApiVersion
@@ -301,16 +305,16 @@ class Envelope:
     problems: list[RowProblem] = field(factory=list[RowProblem])
 
     def echoed(self, field: str, found: int) -> None:
-        """Check that the answer is about the order that was asked about."""
+        """Raise `Mismatch` if the answer is about another order than the call."""
         if found != self.subject:
             raise Mismatch(f"$.data.{field}", f"expected order {self.subject}, got another one")
 
     def one(self, model: type[M]) -> M:
-        """Read ``data`` as one model."""
+        """Return ``data`` as one model."""
         return structure(self.version, self.data, model, "$.data")
 
     def rows(self, model: type[M]) -> list[M]:
-        """Read ``data`` as an array of models, without the rows that cannot be read."""
+        """Return ``data`` as a list of models, without the rows that cannot be read."""
         if self.decoded is not None:
             return cast("list[M]", self.decoded)
         if type(self.data) is not list:
@@ -318,18 +322,18 @@ class Envelope:
         return rows_of(self.version, self.data, model, self.problems)
 
     def parts(self, model: type[M]) -> Iterable[list[M]]:
-        """Read ``data`` as an array of models, bit by bit where it is long."""
+        """Return ``data`` as lists of models, decoded slice by slice if it is long."""
         return [self.rows(model)] if self.later is None else cast("Iterable[list[M]]", self.later)
 
     @property
     def page(self) -> tuple[int, int, int]:
-        """Read ``page``, ``limit`` and ``count`` from ``meta``."""
+        """Return ``page``, ``limit`` and ``count`` of ``meta``."""
         meta = structure(self.version, self.meta, _PageMeta, "$.meta")
         return meta.page, meta.limit, meta.count
 
     @property
     def fx(self) -> FxRate | None:
-        """Read the rate from ``meta.fx``; None where the answer states no v2 money."""
+        """Return the rate in ``meta.fx``, None if the answer has none."""
         if type(self.meta) is not dict or self.meta.get("fx") is None:
             return None
         fx = self.meta["fx"]
@@ -338,5 +342,5 @@ class Envelope:
             try:
                 return _rate(*parts, *parts.values())
             except (KeyError, TypeError, ValueError):
-                pass  # said with the place below
+                pass  # raised with its JSON path below
         return structure(self.version, fx, FxRate, "$.meta.fx")

@@ -1,9 +1,9 @@
 """Rows of one model, many at a time.
 
-What `codec` does value by value is done column by column here: one check for the types of a whole
-column, one pass to put its values into their slots. It takes exactly what `codec` takes, because
-everything unusual is left to `codec`: what cannot be read here is read again there, which finds the words
-for what is wrong with it. With the ``fast`` extra, `typed` does the same by msgspec.
+`converter` works value by value; here it is done column by column: one type check for a whole column, one
+pass to store its values in the slots. It accepts exactly what `converter` accepts, because anything unusual
+is read again by `converter`, which also produces the error messages. With the ``fast`` extra, `rows_msgspec`
+does the same with msgspec.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from attrs import field, frozen
 
 from ...errors import JsonValue
 from ...money import Money
+from ..versions import ApiVersion
 from . import chunks, converter, rows_msgspec, strict_json
 from .columns import Column, columns
-from .converter import ApiVersion, RowProblem
+from .converter import RowProblem
 
 M = TypeVar("M")
 Row = dict[str, JsonValue]
@@ -30,17 +31,17 @@ _LEVELS: Final = strict_json.LEVELS - 1  # a slice lacks the envelope around it
 
 
 def prepare(version: ApiVersion) -> None:
-    """Import and build what the first answer would have to wait for."""
+    """Import and build in advance what the first answer needs."""
     converter.hook(version, Money)
     rows_msgspec.library()
 
 
 @functools.cache
 def _unfinished(model: type[Any]) -> type[Any]:
-    """Make a class with a model's slots, whose ``__init__`` only puts its arguments there.
+    """Return a class with a model's slots whose ``__init__`` only stores its arguments.
 
-    That of a frozen model calls a function for each. For Python to store an attribute as fast as it can,
-    neither storing nor deleting one may be a method of the class.
+    The ``__init__`` of a frozen model calls a function for each attribute. Python stores attributes directly
+    only if the class overrides neither ``__setattr__`` nor ``__delattr__``, so they are reset here.
     """
     plain: Any = attrs.make_class("Plain", [field.name for field in attrs.fields(model)], slots=True)
     storing = {"__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
@@ -48,12 +49,12 @@ def _unfinished(model: type[Any]) -> type[Any]:
 
 
 def _by_columns(array: bytes, model: type[M], known: Mapping[str, Column]) -> list[M]:
-    """Read a JSON array of rows that all have the same fields. Raises where one by one is the way."""
+    """Decode a JSON array of rows. Raises if the rows differ in their fields or one does not fit."""
     rows = cast("list[Row]", strict_json.parse(array, distinct=False))
     first = rows[0]
     if type(first) is not dict or not first or set(map(len, rows)) != {len(first)}:
         raise TypeError("rows of different fields")
-    # Not by a tuple for each row: those would be as many more objects for the garbage collector.
+    # Not as a tuple per row, which would double the objects that the garbage collector tracks.
     table = {name: list(map(itemgetter(name), rows)) for name in first}
     filled: list[Iterable[object]] = []
     fields = len(first)
@@ -66,19 +67,19 @@ def _by_columns(array: bytes, model: type[M], known: Mapping[str, Column]) -> li
         else:
             filled.append(repeat(column.default, len(rows)))
     for name in table.keys() - known.keys():
-        if not {list, dict}.isdisjoint(map(type, table[name])):  # of the known ones `take` has proved it
+        if not {list, dict}.isdisjoint(map(type, table[name])):  # `take` has checked the known ones
             strict_json.check_depth(cast("JsonValue", rows), _LEVELS)
             break
     made = rows_msgspec.finished(list(map(_unfinished(cast(Any, model)), *filled)), model)
     if not strict_json.names_once(array, fields * len(rows)):
-        strict_json.parse(array, levels=_LEVELS)  # which looks at every name, and refuses a second one
+        strict_json.parse(array, levels=_LEVELS)  # which raises for a field that is named twice
     return made
 
 
 def _one_by_one(
     array: bytes, version: ApiVersion, model: type[M], problems: list[RowProblem], first: int
 ) -> list[M]:
-    """Read a JSON array of rows whatever fields each has, without those that cannot be read."""
+    """Decode a JSON array of rows of any fields, without the rows that cannot be read."""
     rows = cast("list[JsonValue]", strict_json.parse(array, levels=_LEVELS))
     return converter.rows_of(version, rows, model, problems, first)
 
@@ -86,10 +87,10 @@ def _one_by_one(
 def _reader(
     first: bytes, version: ApiVersion, model: type[M], problems: list[RowProblem]
 ) -> Callable[[bytes], list[M]]:
-    """Return what reads the slices of an answer one after the other, of which ``first`` is the first.
+    """Return a function that decodes the slices of an answer in order; ``first`` is the first slice.
 
-    Both raise KeyError, TypeError or ValueError where a slice cannot be read by itself. Rows that cannot be
-    read are appended to ``problems``.
+    Both raise KeyError, TypeError or ValueError if a slice is not valid by itself. Rows that cannot be read
+    are appended to ``problems``.
     """
     known = columns(version, cast(Any, model))
     fast = rows_msgspec.reader(model, known, strict_json.first_names(first))
@@ -116,13 +117,13 @@ def _split(body: bytes) -> chunks.Sliced | None:
 
 
 Rows: TypeAlias = tuple[Row, list[M], list[RowProblem]]
-"""An envelope without its rows, the rows, and what is wrong with those that cannot be read."""
+"""An envelope without its rows, the rows, and the problems of rows that cannot be read."""
 
 
 def read(body: bytes, version: ApiVersion, model: type[M]) -> Generator[None, None, Rows[M] | None]:
-    """Read a successful answer whose ``data`` are rows.
+    """Decode a successful answer whose ``data`` are rows. Yields between slices.
 
-    Pauses between two slices. Returns None for an answer that only `codec` can read, or refuse.
+    Return None for an answer that `converter` must read, or refuse, as a whole.
     """
     sliced = _split(body)
     if sliced is None:
@@ -143,15 +144,15 @@ def read(body: bytes, version: ApiVersion, model: type[M]) -> Generator[None, No
 
 
 class UnreadableRows(Exception):
-    """A slice cannot be read by itself: the answer has to be read as a whole."""
+    """A slice is not valid by itself, so the answer must be decoded as a whole."""
 
 
 @frozen
 class Parts(Generic[M]):
-    """The rows of a long answer, each slice of which is read when it is its turn.
+    """The rows of a long answer. Iteration decodes slice by slice, so only one slice is in memory.
 
-    So none of them lives longer than it is used. Raises `UnreadableRows` on the way. ``problems`` has the
-    rows that could not be read so far.
+    The iteration raises `UnreadableRows` if a slice is not valid by itself. ``problems`` are the rows so far
+    that could not be read.
     """
 
     _sliced: chunks.Sliced = field(repr=False)
@@ -171,6 +172,6 @@ class Parts(Generic[M]):
 
 
 def read_later(body: bytes, version: ApiVersion, model: type[M]) -> tuple[Row, Parts[M]] | None:
-    """Return what `read` does, but the rows only when they are wanted."""
+    """Return what `read` returns, but with rows that are decoded during iteration."""
     sliced = _split(body)
     return None if sliced is None else (sliced.envelope, Parts(sliced, version, model))

@@ -1,10 +1,10 @@
 """Rows decoded by msgspec, the ``fast`` extra: from bytes straight into the slots of the models.
 
-msgspec is as strict as `codec` about types, numbers and text, with these exceptions, each of which is
-met here: it takes the last of two fields with one name, and it skips unknown fields without looking
-inside. So every field of the first row is required of all, and the names in the text are counted: with
-no more than were required, there is neither. Times and amounts are converted by `codec`'s own functions.
-Whatever msgspec refuses or the count does not prove is read again without it.
+msgspec is as strict as `converter` about types, numbers and text, with two exceptions: it accepts a field
+that is named twice, and it skips unknown fields without checking them. So every row must have the fields of
+the first row, and the field names in the text are counted: if there are no more than required, there is
+neither. Times and amounts are converted by the functions of `converter`. Whatever msgspec refuses, or the
+count does not prove, is decoded again without it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .columns import Column
 M = TypeVar("M")
 Reader: TypeAlias = Callable[[bytes], list[M] | None]
 
-_SHAPES = 32  # sets of fields that a decoder is kept for; a server sends one for each model
+_SHAPES = 32  # cached decoders, one for each set of fields; a server usually sends one set per model
 
 
 # Decoded rows become instances of the model by reassigning `__class__`. That is safe because the slots of
@@ -44,10 +44,10 @@ def library() -> ModuleType | None:
 
 
 def reader(model: type[M], columns: Mapping[str, Column], names: tuple[str, ...]) -> Reader[M] | None:
-    """Return what reads an array of rows with exactly the fields ``names``; None where msgspec cannot.
+    """Return a function that decodes rows with exactly the fields ``names``; None without msgspec.
 
-    The reader gives None for an array that has to be read otherwise. Raises KeyError, TypeError or
-    ValueError where a value does not fit.
+    That function returns None for an array that must be decoded without msgspec. It raises KeyError,
+    TypeError or ValueError if a value does not fit.
     """
     msgspec = library()
     required = {name for name, column in columns.items() if column.default is attrs.NOTHING}
@@ -79,13 +79,13 @@ def reader(model: type[M], columns: Mapping[str, Column], names: tuple[str, ...]
 
 
 def finished(rows: list[Any], model: type[M]) -> list[M]:
-    """Make instances of a class that is derived from a model, without slots of its own, the model's own."""
+    """Turn rows of a slotless subclass of a model into instances of the model, in place."""
     deque(map(_relabel, rows, repeat(model)), maxlen=0)
     return rows
 
 
 def _texts(rows: Collection[object], columns: list[Column]) -> Iterator[str]:
-    """Return the strings among the values of rows."""
+    """Yield the strings among the values of rows."""
     for column in columns:
         if str in column.json:
             yield from filter(None, map(attrgetter(column.name), rows))
@@ -95,10 +95,9 @@ def _texts(rows: Collection[object], columns: list[Column]) -> Iterator[str]:
 def _decoder(
     model: type[Any], fields: tuple[tuple[str, frozenset[type], tuple[tuple[str, type], ...]], ...]
 ) -> Any:
-    """Make a decoder of arrays of a model that has all these fields.
+    """Return a decoder for arrays of a model's rows with exactly these fields.
 
-    It makes instances of a class with the model's slots and no rules, which become the model's own by a
-    change of their ``__class__``.
+    It creates instances of a subclass without validators; `finished` then changes their ``__class__``.
     """
     import msgspec
 

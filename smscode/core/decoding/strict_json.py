@@ -1,4 +1,4 @@
-"""JSON text as this package reads and writes it: strictly, because money is in it."""
+"""Strict parsing and writing of JSON: answers contain money, so nothing ambiguous is accepted."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ...errors import JsonValue
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 LEVELS = 100
-"""How deep arrays and objects may be nested. That `json` has a limit at all depends on the interpreter."""
+"""How deep arrays and objects may be nested. Whether `json` itself has a limit depends on the interpreter."""
 
-_MARK = b"\xef\xbb\xbf"  # a byte order mark, which RFC 8259 (8.1) lets a reader ignore
+_MARK = b"\xef\xbb\xbf"  # a byte order mark, which RFC 8259 (8.1) allows parsers to ignore
 _CONTAINERS = frozenset({dict, list})
 _TOO_DEEP = f"nested too deeply: more than {LEVELS} levels"
-_LARGEST_EXPONENT = 308  # what a double can hold; beyond it no peer means what it says
+_LARGEST_EXPONENT = 308  # of a double; a larger number is an error of the peer
 
 
 def _number(text: str) -> Decimal:
@@ -39,7 +39,7 @@ def _distinct(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
 
 
 def _mended(value: JsonValue) -> JsonValue:
-    """Replace each half of a character by a question mark, which could be neither shown nor sent."""
+    """Replace lone surrogates by question marks: they can be neither shown nor sent."""
     if isinstance(value, str):
         return _whole(value)
     if isinstance(value, list):
@@ -73,11 +73,10 @@ def check_depth(value: JsonValue, levels: int = LEVELS) -> None:
 def parse(body: bytes, *, distinct: bool = True, levels: int = LEVELS) -> JsonValue:
     """Parse a JSON text in UTF-8; a byte order mark before it is ignored.
 
-    Refuses what `json.loads` lets pass and two readers may understand differently: NaN and
-    Infinity, a field named twice, UTF-16. Refuses more than ``levels`` levels of arrays and objects.
-    Numbers with a fraction become `Decimal`, and half of a surrogate pair a question mark. Raises
-    ValueError, always, with a reason that quotes nothing of the body. Without ``distinct``, a field
-    named twice and the depth are for the caller to check.
+    Numbers with a fraction become `Decimal`, and a lone surrogate becomes a question mark. Raises ValueError
+    for anything else than JSON, and for what `json.loads` accepts although parsers differ about it: NaN,
+    Infinity, a field named twice, UTF-16, and more than ``levels`` levels of arrays and objects. The message
+    quotes nothing of the body. Without ``distinct``, the caller must check for repeated fields and the depth.
     """
     body = body.removeprefix(_MARK)
     try:
@@ -92,7 +91,7 @@ def parse(body: bytes, *, distinct: bool = True, levels: int = LEVELS) -> JsonVa
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON at character {error.pos}") from None
     except RecursionError:
-        # Some interpreters cannot even read what is nested that deeply.
+        # Some interpreters cannot parse such deep nesting at all.
         raise ValueError(_TOO_DEEP) from None
     except ArithmeticError:
         raise ValueError("a number is out of range") from None
@@ -100,7 +99,7 @@ def parse(body: bytes, *, distinct: bool = True, levels: int = LEVELS) -> JsonVa
 
 
 def first_names(array: bytes) -> tuple[str, ...]:
-    """Return the names of the fields of the first object in an array. Raises ValueError without one."""
+    """Return the field names of the first object in an array. Raises ValueError if it is not an object."""
     try:
         first, _ = _PLAIN.raw_decode(array.decode("utf-8"), 1)
     except (RecursionError, ArithmeticError):
@@ -109,11 +108,11 @@ def first_names(array: bytes) -> tuple[str, ...]:
 
 
 def names_once(body: bytes, fields: int, texts: Iterable[str] = ()) -> bool:
-    """Return True if ``fields`` distinct names found in a JSON text are surely all the names there are.
+    """Return True if the ``fields`` names found in a JSON text are surely all names that it contains.
 
-    Every name is followed by a colon, so with as many colons as names there is no second field of the
-    same name that was dropped. Colons inside ``texts``, the strings that were found, may be added as long as
-    nothing is escaped. A colon anywhere else makes this say no, never yes.
+    Each name is followed by a colon, so if there are as many colons as names, no field with a repeated name
+    was dropped. Colons in ``texts``, the strings that were found, are allowed for if nothing is escaped. Any
+    other colon leads to False, never to a wrong True.
     """
     colons = body.count(b":")
     if colons == fields:
@@ -125,12 +124,12 @@ _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 def render(fields: Mapping[str, object]) -> bytes:
-    """Write a request body; the same fields in the same order always give the same bytes."""
+    """Return a request body. The same fields in the same order always result in the same bytes."""
     return _ENCODER.encode(fields).encode("ascii")
 
 
 def type_name(value: object) -> str:
-    """Name the JSON type of a decoded value, for messages."""
+    """Return the name of a value's JSON type, for messages."""
     names: Mapping[type, str] = {
         type(None): "null",
         bool: "a boolean",

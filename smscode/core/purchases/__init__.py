@@ -1,1 +1,1 @@
-"""Purchases without I/O: intents, what is stored of them, their states and the rules between these."""
+"""Purchases without I/O: intents, the records that a journal stores, and the states of a purchase."""

@@ -1,4 +1,4 @@
-"""Renting more numbers than one call may: how they are split, and what came of it."""
+"""Renting more numbers than one call allows: splitting them into calls, and joining the results."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _LONGEST_KEY = 128
 
 @frozen
 class BulkResult:
-    """What `create_many` rented; ``len()`` and iteration give the orders.
+    """The result of `orders.create_many`; ``len()`` and iteration use its ``orders``.
 
-    ``failed_count`` of the asked numbers are not among the ``orders``. ``errors`` are those of the calls
-    that failed, and each has its call's idempotency key; the ``intents`` are all calls, as they were
-    sent. A failed call whose outcome is "unknown" may have rented numbers: `submit` settles its intent.
+    ``failed_count`` is how many of the requested numbers are missing. ``errors`` are those of the calls that
+    failed, each with its call's idempotency key; ``intents`` are all calls, as they were sent. A failed call
+    whose outcome is "unknown" may have rented numbers: `orders.submit` settles its intent.
     """
 
     orders: tuple[CreatedOrder, ...]
@@ -40,10 +40,10 @@ class BulkResult:
 
 
 def split(count: object, key: str | None) -> list[tuple[int, str | None]]:
-    """Return the quantity and the idempotency key of each call; only the last one is smaller.
+    """Return the quantity and the idempotency key of each call; only the last quantity may be smaller.
 
-    The keys are the caller's, numbered, so that the same ``key`` always gives the same; None leaves it
-    to the calls to make up theirs.
+    The keys are the caller's ``key`` with a number, so the same key always results in the same keys. None
+    means that each call generates its own.
     """
     number = arguments.integer("count", count, 1, _MOST_NUMBERS)
     calls = -(-number // LARGEST_QUANTITY)
@@ -58,7 +58,7 @@ def split(count: object, key: str | None) -> list[tuple[int, str | None]]:
 
 
 def keys(key: str | None) -> list[str | None]:
-    """Return all keys that calls under a caller's key can have had, None for keys that are made up."""
+    """Return all keys that the calls for a caller's key can use; [None] if the keys are generated."""
     return [None] if key is None else [f"{key}-{index}" for index in range(1, _MOST_CALLS + 1)]
 
 

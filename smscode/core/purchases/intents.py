@@ -12,7 +12,7 @@ from ...money import FxRate
 from ..api import orders
 from ..api.call import Call, Endpoint, Request
 from ..decoding import strict_json
-from ..decoding.converter import ApiVersion
+from ..versions import ApiVersion
 
 Operation: TypeAlias = Literal["orders.create", "orders.reactivate"]
 
@@ -21,8 +21,8 @@ Operation: TypeAlias = Literal["orders.create", "orders.reactivate"]
 class OrderIntent:
     """A purchase, frozen before it is first sent.
 
-    Whatever happens in between, `submit` sends this request under this idempotency key, so that the
-    service carries it out at most once. It can be pickled and kept; it holds no token.
+    `orders.submit` always sends exactly these bytes under this idempotency key, so the service carries them
+    out at most once. An intent can be pickled and stored; it holds no token.
     """
 
     idempotency_key: str
@@ -42,7 +42,7 @@ class OrderIntent:
     def restore(
         cls, idempotency_key: str, operation: Operation, version: ApiVersion, body: bytes
     ) -> OrderIntent:
-        """Return the purchase that was stored by its parts."""
+        """Return a purchase from its stored parts."""
         endpoint = _endpoint(operation)
         call = Call(endpoint, endpoint.path, idempotency_key=idempotency_key)
         return cls(idempotency_key, operation, version, call.request_of(version, body))
@@ -61,7 +61,7 @@ class OrderIntent:
         return Call(endpoint, endpoint.path, idempotency_key=self.idempotency_key, frozen=frozen_request)
 
     def cap(self, fx: FxRate | None) -> int | None:
-        """Return the most that it can cost, in rupiah; None without a limit, or on v2 without a rate."""
+        """Return the most that it can cost, in rupiah; None without max_price, or on v2 without a rate."""
         fields = strict_json.parse(self.body)
         assert type(fields) is dict
         limit, quantity = fields.get("max_price"), fields.get("quantity", 1)
@@ -81,7 +81,7 @@ class OrderIntent:
         return OrderIntent.restore, (self.idempotency_key, self.operation, self.version, self.body)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Read a pickle of a version before 0.2, which held the parts of the request."""
+        """Restore a pickle of a version before 0.2, which held the parts of the request."""
         restored = OrderIntent.restore(**state)
         for name in ("idempotency_key", "operation", "version", "request"):
             object.__setattr__(self, name, getattr(restored, name))

@@ -1,8 +1,8 @@
-"""What is stored of a purchase, and the only ways in which that changes (design of purchases, rules 1 to 6).
+"""What a journal stores of a purchase, and the steps that change it.
 
-A `PurchaseRecord` is one row of a journal. A `PurchaseStep` is a pure function from the record as it is
-stored, or None, to the record that takes its place and a result; a journal applies steps one after the
-other and stores what they return, so no rule about money lives in it.
+A `PurchaseRecord` is one row of a journal. A `PurchaseStep` is a pure function from the stored record, or
+None, to the record that replaces it and a result. A journal applies steps one after the other and stores the
+results, so all rules about money are here and none in the journal.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ R = TypeVar("R")
 _LARGEST = 2**63 - 1  # what a row can hold
 
 FUTURE = 60.0
-"""Seconds by which a clock may have been set back: an age below minus that is not believed."""
+"""Seconds by which a clock may have been set back. A purchase dated further ahead has an unknown age."""
 
 
 class PurchaseState(StrEnum):
     """How far a stored purchase got. Whether its caller has the orders is `PurchaseRecord.handed_at`."""
 
     WRITTEN = "written"
-    """Its first byte may have left; what became of it is not known."""
+    """Its first byte may have been sent; the result is not known."""
     BOUGHT = "bought"
     """The service answered with its orders, or with none."""
     REFUSED = "refused"
     """The service answered that it bought nothing and will not, under this key."""
     WITHDRAWN = "withdrawn"
-    """Its caller left, or was told so, before the first byte was sent."""
+    """Its call ended before the first byte was sent."""
 
 
 @frozen
@@ -76,17 +76,17 @@ class PurchaseRecord:
 
     @property
     def open(self) -> bool:
-        """Whether there is anything left to do about it."""
+        """Whether it still has to be settled, or has orders to follow."""
         return self.closed_at is None and self.state in (PurchaseState.WRITTEN, PurchaseState.BOUGHT)
 
     @property
     def charged(self) -> int:
-        """The rupiah that were charged, as far as that is known."""
+        """The rupiah that were charged, as far as they are known."""
         return min(sum(order.charged or 0 for order in self.orders), _LARGEST)
 
     @property
     def refunded(self) -> int:
-        """The rupiah that were refunded, as far as that is known."""
+        """The rupiah that were refunded, as far as they are known."""
         return min(sum(order.refunded or 0 for order in self.orders), _LARGEST)
 
 
@@ -114,26 +114,26 @@ class KnownKeys:
 
 
 class Writing:
-    """How one call writes its purchase down before it sends it, and takes that back.
+    """How one call writes its purchase to a journal before it sends it, and withdraws it again.
 
-    ``known`` is what was stored before, once it was written. Only a row that this call made is withdrawn:
-    one that was there is of an earlier try, which may have bought.
+    ``known`` is what was stored before, set when the purchase is written. Only a row that this call created
+    is withdrawn: an older row is of an earlier try, which may have bought.
     """
 
     def __init__(self, new: PurchaseRecord, max_age: float, *, only_open: bool = False) -> None:
-        """Set up; with ``only_open`` a purchase is written that is in doubt, and no other."""
+        """Prepare to write ``new``. With ``only_open``, only if it is stored as in doubt."""
         self.new = new
-        self.look: Any = None  # a question for what the journal has, where writing takes long
+        self.look: Any = None  # a query for what the journal has, made if writing takes long
         self.known: KnownKeys | None = None
-        self.operation: Any = None  # of the journal, to abandon it
-        self.failed = False  # it was not written, for certain
+        self.operation: Any = None  # the journal's, to abandon it
+        self.failed = False  # True if it was certainly not written
         self._max_age = max_age
         self._only_open = only_open
 
     def write(self, record: PurchaseRecord | None, living: Living) -> tuple[PurchaseRecord | None, KnownKeys]:
-        """Store a purchase before it is sent; the result is what was there before. A step.
+        """Store a purchase before it is sent; the result is what was stored before. This is a step.
 
-        It raises, and nothing may be sent: `InvalidArgumentError` if the key belongs to another order,
+        Nothing may be sent if it raises: `InvalidArgumentError` if the key belongs to another order,
         `ClientStateError` if another living process has the purchase under way, `PurchaseTooOldError` if it
         was first written more than ``max_age`` seconds ago.
         """
@@ -162,7 +162,7 @@ class Writing:
             raise too_old(age, self._max_age)
         known = KnownKeys(record.state, record.open_until, record.written_at)
         if record.state is PurchaseState.BOUGHT:
-            # The service repeats its answer. The row stays with its owner while that lives.
+            # The service will repeat its answer. The row stays with its owner while that is alive.
             return (
                 evolve(record, owner=new.owner) if foreign and not living(record.owner) else record
             ), known
@@ -170,7 +170,7 @@ class Writing:
         return evolve(record, owner=new.owner, open_until=open_until, closed_at=None), known
 
     def withdraw(self, now: float) -> PurchaseStep[bool]:
-        """Return the step that takes the writing back; its result is whether nothing is written now."""
+        """Return the step that withdraws the purchase; its result is True if no open row is left."""
         end = end_unbought(self.new.owner, PurchaseState.WITHDRAWN, now)
 
         def step(record: PurchaseRecord | None, living: Living) -> tuple[PurchaseRecord | None, bool]:
@@ -188,9 +188,9 @@ def leave(owner: str, open_until: float) -> PurchaseStep[None]:
 
 
 def end_unbought(owner: str, state: PurchaseState, now: float) -> PurchaseStep[bool]:
-    """Return the step that stores a refusal or a withdrawal; its result is whether it did.
+    """Return the step that stores a refusal or a withdrawal; its result is True if it was stored.
 
-    It does not where somebody else has taken the purchase over, or where it is known to be bought.
+    It is not stored if another owner has taken the purchase over, or if it is known to be bought.
     """
 
     def step(record: PurchaseRecord | None, living: Living) -> tuple[PurchaseRecord | None, bool]:
@@ -204,7 +204,7 @@ def end_unbought(owner: str, state: PurchaseState, now: float) -> PurchaseStep[b
 def buy(new: PurchaseRecord, orders: tuple[BoughtOrder, ...], now: float) -> PurchaseStep[None]:
     """Return the step that stores the orders of a purchase, whatever was stored before.
 
-    ``new`` is stored if the row has gone, as in a journal that was replaced.
+    ``new`` is stored if the row is missing, for example because the journal's file was replaced.
     """
 
     def step(record: PurchaseRecord | None, living: Living) -> tuple[PurchaseRecord | None, None]:
@@ -221,7 +221,7 @@ def buy(new: PurchaseRecord, orders: tuple[BoughtOrder, ...], now: float) -> Pur
 
 
 def hand_over(now: float | None) -> PurchaseStep[None]:
-    """Return the step that stores that the caller has the orders, or with None that it has not."""
+    """Return the step that stores when the caller got the orders; None means that it did not."""
 
     def step(record: PurchaseRecord | None, living: Living) -> tuple[PurchaseRecord | None, None]:
         if record is None or record.state is not PurchaseState.BOUGHT:
@@ -235,7 +235,7 @@ def hand_over(now: float | None) -> PurchaseStep[None]:
 def end_orders(refunds: Mapping[int, int | None], now: float) -> PurchaseStep[None]:
     """Return the step that stores which orders have ended, with the rupiah refunded for each, if known.
 
-    The row is closed when all its orders have ended and their caller had them.
+    The row is closed if all its orders have ended and were returned to their caller.
     """
 
     def step(record: PurchaseRecord | None, living: Living) -> tuple[PurchaseRecord | None, None]:
@@ -253,7 +253,7 @@ def end_orders(refunds: Mapping[int, int | None], now: float) -> PurchaseStep[No
 
 
 def close(now: float) -> PurchaseStep[None]:
-    """Return the step that closes a row, whatever is known of its orders."""
+    """Return the step that closes a row, whether or not its orders have ended."""
 
     def step(record: PurchaseRecord | None, living: Living) -> tuple[PurchaseRecord | None, None]:
         return (record and evolve(record, closed_at=record.closed_at or now)), None
@@ -263,9 +263,9 @@ def close(now: float) -> PurchaseStep[None]:
 
 @frozen
 class Claimant:
-    """Who recovers: the ``owner`` of a journal, for an ``account`` with this ``credential``.
+    """The process that recovers: ``owner`` of a journal, for an ``account`` with this ``credential``.
 
-    ``under_way`` says of a key that a call in this process has it in hand.
+    ``under_way`` returns True for a key whose purchase a call in this process is making.
     """
 
     owner: str
@@ -275,11 +275,12 @@ class Claimant:
 
 
 def claim(who: Claimant) -> PurchaseStep[PurchaseRecord | None]:
-    """Return the step that takes a row over from a process that has ended; its result is None for others.
+    """Return the step that takes a row over from a process that has ended.
 
-    What this owner itself left unfinished comes along, and what the same token wrote under another name of
-    the account. What another token wrote, under this name or without one, may be this account's: if it is in
-    doubt it is shown, and stays where it is.
+    Its result is the record to recover, None if there is nothing to do. Rows that this owner itself left
+    unfinished are recovered, too, and rows that the same token wrote under another name of the account. A row
+    that another token wrote, under this name or without one, may belong to this account: if it is in doubt it
+    is returned, but not taken over.
     """
 
     def step(
@@ -349,7 +350,7 @@ def too_old(age: float, max_age: float) -> PurchaseTooOldError:
 
 
 def _closed_if_over(record: PurchaseRecord, now: float | None) -> PurchaseRecord:
-    """Close a row whose caller had its orders, if all of them have ended."""
+    """Close a row if its orders were returned to their caller and have all ended."""
     over = record.handed_at is not None and all(order.ended_at is not None for order in record.orders)
     return evolve(record, closed_at=now) if over and record.closed_at is None else record
 

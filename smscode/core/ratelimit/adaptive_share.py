@@ -1,4 +1,4 @@
-"""How much of a limit is there to use, when others seem to use it, too."""
+"""The part of a limit that is used while other programs seem to use the same limit."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class AdaptiveShare:
         self._at = 0.0
 
     def of(self, limit: int, now: float) -> int:
-        """Return how many of ``limit`` slots may be used now, at least one."""
+        """Return how many of ``limit`` slots may be used at ``now`` (monotonic seconds), at least one."""
         if self._part == 1.0:
             return limit
         return max(int(limit * self._now(now) + 1e-9), 1)
 
     def shrink(self, now: float) -> None:
-        """Note that others use the limit, too."""
+        """Use less, because the service refused a request that the limit admitted."""
         self._part, self._at = max(self._now(now) * _LESS, _LEAST), now
 
     def grows(self, limit: int, now: float) -> float | None:
-        """Return the time when there is one slot more than now, None when there are all."""
+        """Return the time when one more slot may be used, None if all may be used already."""
         part = self._now(now)
         if part >= 1.0:
             self._part = 1.0

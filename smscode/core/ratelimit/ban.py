@@ -1,4 +1,4 @@
-"""Keeping quiet while the account is banned from ordering: knocking again can extend the ban."""
+"""Refusing to order while the account is banned: another request can extend the ban."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from ...errors import TempBannedError
 
 
 class Ban:
-    """What a client knows of a ban; only time lifts it."""
+    """The ban that a client knows of. It ends only with time."""
 
     def __init__(self) -> None:
         self._error: TempBannedError | None = None
         self._until = float("-inf")
 
     def note(self, error: TempBannedError, now: float) -> None:
-        """Store a ban; one without a time is not remembered."""
+        """Store a ban, unless the service did not say how long it lasts."""
         if error.retry_after is not None and now + error.retry_after > self._until:
             self._error, self._until = error, now + error.retry_after
 
     def error(self, now: float) -> TempBannedError | None:
-        """Return the error that stands for sending anything while the ban lasts, None without one."""
+        """Return the error to raise instead of sending while the ban lasts, None without a ban."""
         if self._error is None or now >= self._until:
             return None
         return TempBannedError(

@@ -1,6 +1,15 @@
-"""The rate limit of one group of endpoints: who waits, in which order, and when they may send.
+"""The rate limit of one group of endpoints: which requests wait, in which order, and when each may be sent.
 
-Only arithmetic and order are here: the shell holds the lock, waits, and wakes.
+This module only computes: the shell holds the lock, waits, and wakes.
+
+Invariants of `GroupLimiter`, which hold after every method, and after the next one if one was interrupted:
+
+1. A lease may be sent if and only if it is among the slots' holders. Everything else (queues, probes) is
+   derived from that and is corrected by the next call.
+2. A slot is granted only while fewer than the limit, reduced by the share, are busy or cooling.
+3. Urgent leases are granted before the others, and within each queue in the order of asking.
+4. If anything waits, the first in the queue knows when to look again: it keeps the time for all others, so
+   each change of the queue or of the slots ends by waking it.
 """
 
 from __future__ import annotations
@@ -14,10 +23,10 @@ from ...errors import RateLimitError
 from .adaptive_share import AdaptiveShare
 from .slots import LINGER, RequestEnding, SlotWindow
 
-_PATIENCE = 5.0
+_PATIENCE = 5.0  # seconds after which a waiting lease looks again even if nothing woke it
 _RECLAIM = 0.1  # seconds between two looks for leases whose calls are gone
 _PROBE = 10.0  # seconds after which another request may go ahead beside one that has no answer yet
-# An enumeration is slow to look up.
+# Looking up a member of an enumeration is slow.
 _UNSENT, _ANSWERED, _REFUSED, _LOST = (
     RequestEnding.UNSENT,
     RequestEnding.ANSWERED,
@@ -27,18 +36,18 @@ _UNSENT, _ANSWERED, _REFUSED, _LOST = (
 
 
 class WaiterSignal(Protocol):
-    """Wakes one that waits, from any thread."""
+    """Wakes the owner of a waiting lease, from any thread."""
 
     def wake(self) -> bool:
-        """Wake it; tell whether there is still anybody to wake."""
+        """Wake it. Return False if its event loop has gone, so that it cannot be woken."""
         ...
 
 
 class LeaseHolder(Protocol):
     """A call that waits for slots and uses them, one after the other.
 
-    Its ``lease`` is written before it is asked for, so that it can be given back for a call that ended
-    without doing so.
+    Its ``lease`` is set before the slot is requested, so that the slot can be released for a call that ended
+    without releasing it.
     """
 
     lease: Lease | None
@@ -50,18 +59,18 @@ class LeaseHolder(Protocol):
 
 
 class Lease:
-    """The right to send one request, from the moment it is wanted until the request has ended.
+    """The right to send one request, from the moment it is requested until the request has ended.
 
-    ``sent`` is set when the first byte of the request is written. ``signal`` wakes whoever waits for it,
-    and ``holder`` is the call.
+    ``deadline`` is the time (monotonic seconds) up to which it is worth waiting for. ``sent`` is set when the
+    first byte of the request is written. ``signal`` wakes the call that waits, and ``holder`` is that call.
     """
 
-    __slots__ = ("_epoch", "bucket", "deadline", "holder", "sent", "signal", "urgent")
+    __slots__ = ("_epoch", "deadline", "holder", "limiter", "sent", "signal", "urgent")
 
     def __init__(
-        self, bucket: GroupLimiter, deadline: float, urgent: bool, holder: LeaseHolder | None = None
+        self, limiter: GroupLimiter, deadline: float, urgent: bool, holder: LeaseHolder | None = None
     ) -> None:
-        self.bucket: GroupLimiter = bucket
+        self.limiter: GroupLimiter = limiter
         self.deadline: float = deadline
         self.urgent: bool = urgent
         self.holder: LeaseHolder | None = holder
@@ -72,14 +81,14 @@ class Lease:
     @property
     def granted(self) -> bool:
         """Whether the request may be sent: whether the lease has a slot."""
-        return self in self.bucket._slots.holders
+        return self in self.limiter._slots.holders
 
 
 @frozen
 class NoRoom:
-    """That a request cannot be sent in time without breaking a limit; it could in ``seconds``.
+    """The answer that a request cannot be sent before its deadline; it could in ``seconds``.
 
-    ``paused`` tells that the service itself asked for that.
+    ``paused`` is True if the service itself asked for the pause.
     """
 
     group: str
@@ -89,7 +98,7 @@ class NoRoom:
     paused: bool = False
 
     def error(self) -> RateLimitError:
-        """Make the error that the caller sees."""
+        """Return the error to raise to the caller."""
         reason = f"The rate limit of {self.group} ({self.limit} per {self.window:g} s) leaves no room"
         if self.paused:
             reason = f"The service asked for a pause of the group {self.group}"
@@ -103,14 +112,14 @@ class NoRoom:
 
 
 class GroupLimiter:
-    """The slots of one group and the queue for them; every method is to be called under a lock.
+    """The slots of one group and the queue for them. Call every method under the same lock.
 
-    A lease that has a slot is granted, whatever else an interrupted change left undone: the next change
-    does that, too.
+    ``now`` is the time in monotonic seconds. A lease that has a slot is granted, whatever else an interrupted
+    change left undone: the next change completes it.
     """
 
     def __init__(self, group: str, limit: int, slots: SlotWindow) -> None:
-        """Set up; at most ``limit`` requests are to be counted in any window of the ``slots``."""
+        """Start empty. At most ``limit`` requests may be counted in any window of the ``slots``."""
         self.group = group
         self.limit: int = limit
         self._slots = slots
@@ -120,46 +129,48 @@ class GroupLimiter:
         self._paused_until = float("-inf")
         self._epoch = 0
         self._ramp: int | None = None
-        self._probes: dict[Lease, float] = {}  # and when each is too old to be waited for; the oldest first
+        self._probes: dict[
+            Lease, float
+        ] = {}  # granted since the last pause, and until when each is waited for
         self._suspected = False
         self._reclaim_at = float("-inf")
 
     @property
     def window(self) -> float:
-        """The seconds in which at most ``limit`` requests are to be counted."""
+        """The seconds in which at most ``limit`` requests may be counted."""
         return self._slots.window
 
-    def keep_to(self, limit: int, window: float) -> None:
-        """Set the numbers that hold from now on; what has ended cools for as long as it was to."""
+    def set_limits(self, limit: int, window: float) -> None:
+        """Set the limit and window from now on. Slots that are cooling already keep their times."""
         self.limit, self._slots.window = limit, window
 
-    def look_again(self) -> None:
-        """Wake the first who waits, because it may have to keep to other numbers."""
+    def wake_first(self) -> None:
+        """Wake the first waiting lease, so that it looks again after the limits have changed."""
         self._wake_first()
 
     def idle(self, now: float) -> bool:
-        """Return True if it would make no difference if it were new."""
+        """Return True if a new limiter would behave the same, so that this one can be discarded."""
         full = self._share.of(self.limit, now) == self.limit
         untouched = full and self._ramp is None and now >= self._paused_until
         return untouched and self._slots.unused(now) and not self.waiting
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """The number of leases that wait."""
         return len(self._urgent) + len(self._waiting)
 
     def ask(
         self, now: float, deadline: float, urgent: bool = False, holder: LeaseHolder | None = None
     ) -> Lease | NoRoom:
-        """Ask for a slot: it is granted now or later, in the order of asking, ``urgent`` ones first.
+        """Request a slot. It is granted now or later, in the order of requests, ``urgent`` ones first.
 
-        A wait that cannot end before the ``deadline`` is not begun. The ``holder`` has the lease from the
-        beginning.
+        Return `NoRoom` at once if it cannot be granted before the ``deadline``. The ``holder`` gets the lease
+        before anything else, so that it can be released whenever the call ends.
         """
         lease = Lease(self, deadline, urgent, holder)
         if holder is not None:
             holder.lease = lease
-        if not self._urgent and (urgent or not self._waiting) and self._room(now) > 0:
+        if not self._urgent and (urgent or not self._waiting) and self._available(now) > 0:
             self._grant(lease, now)
             return lease
         self._reclaim(now)
@@ -168,17 +179,17 @@ class GroupLimiter:
         if ready > deadline:
             return self._no_room(now, ready)
         self._queue(lease)[lease] = None
-        self._pump(now)
+        self._grant_waiting(now)
         self._slots.request_more()
         return lease
 
-    def look(self, lease: Lease, now: float) -> float | NoRoom:
-        """Advance the time of a waiting lease: return the seconds until it should look again.
+    def advance(self, lease: Lease, now: float) -> float | NoRoom:
+        """Return the seconds until a waiting lease should call this again, 0.0 if it was granted.
 
-        The first in the queue looks when something becomes free; the others are woken, and look by
-        themselves only in case the first is held up. What was granted just before a pause is taken back.
+        The first in the queue calls it when a slot becomes free. The others are woken then, and call it by
+        themselves only in case the first is held up. A slot granted just before a pause is taken back.
         """
-        self._pump(now)
+        self._grant_waiting(now)
         if lease.granted:
             self._queue(lease).pop(lease, None)  # still there if another thread was interrupted
             if now >= self._paused_until:
@@ -197,38 +208,38 @@ class GroupLimiter:
         return max(min(again, lease.deadline) - now, 0.0)
 
     def leave(self, lease: Lease, now: float) -> None:
-        """Return up a wait or a slot, wherever it got to; a second time only wakes who is first now."""
+        """Abandon a lease, whether it waits or has a slot. Calling it again only wakes the first lease."""
         self._urgent.pop(lease, None)  # first, so that it is not granted again
         self._waiting.pop(lease, None)
         if lease.granted:
             self.end(lease, now, _LOST if lease.sent else _UNSENT)
         self._probes.pop(lease, None)
-        self._pump(now)
+        self._grant_waiting(now)
         self._wake_first()
 
     def end(self, lease: Lease, now: float, ending: RequestEnding) -> None:
-        """Return a slot when its request has ended; a second time does nothing."""
+        """Release a slot when its request has ended. Calling it again does nothing."""
         if not lease.granted:
             return
         first_to_cool = self._slots.give_back(now, lease, ending)
-        if self._ramp is not None and lease._epoch == self._epoch:  # it went ahead after the last pause
+        if self._ramp is not None and lease._epoch == self._epoch:  # it was granted after the last pause
             if ending is _REFUSED:
-                return  # it stays a probe, so that nothing follows it before the pause that it means begins
+                return  # it stays a probe, so that nothing is granted before the pause that follows begins
             self._probes.pop(lease, None)
             if ending is _ANSWERED:  # late or not
                 self._ramp *= 2
                 if self._ramp >= self.limit:
                     self._ramp, self._probes = None, {}
-            self._pump(now)
+            self._grant_waiting(now)
         elif ending is _UNSENT:
-            self._pump(now)
+            self._grant_waiting(now)
         elif first_to_cool:
-            self._wake_first()  # now there is a time to wait for
+            self._wake_first()  # now it is known when the next slot becomes free
 
     def _reclaim(self, now: float) -> None:
-        """End the leases whose calls can no longer do so, because their event loop was closed.
+        """Release the leases of calls that ended without doing so, because their event loop was closed.
 
-        A request whose call's time is long over has ended as well, although nothing said so.
+        Release those, too, whose deadline passed long enough ago that the request must have ended.
         """
         if now < self._reclaim_at:
             return
@@ -241,18 +252,20 @@ class GroupLimiter:
                 self.end(lease, now, _LOST if lease.sent else _UNSENT)  # after its deadline nothing is sent
 
     def pause(self, lease: Lease | None, now: float, seconds: float) -> bool:
-        """Grant nothing for so long, and then begin with one request at a time; only time lifts it.
+        """Grant nothing for ``seconds``, then one request at first and twice as many after each answer.
 
-        A ``lease`` is of this group and was refused although the limit admitted it, so somebody else
-        must be using the limit: the share of it shrinks. The many refusals that can follow on one are no
-        news. Tell whether this is the first time ever.
+        A ``lease`` that was refused although the limit admitted it shows that something else uses the same
+        limit, so the share of it shrinks. Refusals of requests that were granted before this pause are
+        ignored. Return True the first time the limit is suspected to be shared.
         """
         before = self._paused_until
         news = now >= before if lease is None else lease._epoch == self._epoch
         self._paused_until = max(before, now + seconds)
-        first = self._first() if news else None  # it is to keep the time of the end
+        first = self._first() if news else None  # it keeps the time until the pause ends
         for waiting in (*self._urgent, *self._waiting):
-            if waiting is first or before <= waiting.deadline < self._paused_until:  # in vain from now on
+            if (
+                waiting is first or before <= waiting.deadline < self._paused_until
+            ):  # cannot be served before their deadline any more
                 self._wake(waiting)
         if not news:
             return False
@@ -265,10 +278,10 @@ class GroupLimiter:
         return new
 
     def paused(self, now: float) -> bool:
-        """Return True if nothing may be sent now, not even with a lease in hand."""
+        """Return True if nothing may be sent now, not even with a granted lease."""
         return now < self._paused_until
 
-    def _room(self, now: float) -> int:
+    def _available(self, now: float) -> int:
         if now < self._paused_until:
             return 0
         free = self._slots.free(now, self._share.of(self.limit, now))
@@ -279,7 +292,7 @@ class GroupLimiter:
         return min(free, self._ramp - len(self._probes))
 
     def _probe_over(self) -> float:
-        """Return when the oldest probe is too old to be waited for, infinity without any."""
+        """Return when the oldest probe is no longer waited for; infinity if there is none."""
         return next(iter(self._probes.values()), float("inf"))
 
     def _grant(self, lease: Lease, now: float) -> None:
@@ -288,23 +301,23 @@ class GroupLimiter:
             self._probes[lease] = now + _PROBE
         self._slots.take(now, lease)
 
-    def _pump(self, now: float) -> None:
-        """Grant what is free to those who have waited longest, and let the next one keep the time."""
-        room = self._room(now)
-        moved = False
+    def _grant_waiting(self, now: float) -> None:
+        """Grant free slots to the leases that have waited longest, and wake the next one to keep the time."""
+        room = self._available(now)
+        granted = False
         while (lease := self._first()) is not None:
-            if not lease.granted:  # else it was, and was not told
+            if not lease.granted:  # else it has a slot, but an interrupt came before it was woken
                 if room <= 0:
                     break
                 self._grant(lease, now)
                 room -= 1
-            moved = True
+            granted = True
             there = self._wake(lease)
             self._queue(lease).pop(lease, None)
-            if not there:  # its event loop is gone without having ended its tasks
+            if not there:  # its event loop was closed without ending its tasks
                 self._take_back(lease, now)
                 room += 1
-        if moved:
+        if granted:
             self._wake_first()
 
     def _take_back(self, lease: Lease, now: float) -> None:
@@ -326,10 +339,10 @@ class GroupLimiter:
         return lease.signal is None or lease.signal.wake()
 
     def _next(self, now: float) -> float:
-        """Return the time when more may be granted, infinity where that hangs on a request's end."""
+        """Return the time when more may be granted, infinity if that depends on the end of a request."""
         if now < self._paused_until:
             return self._paused_until
-        # A request whose end nobody will tell must not be waited for without looking.
+        # A request whose end is never reported must not hold up the queue: look for such leases regularly.
         reclaim = now + _PATIENCE if self._slots.holders else None
         times = (self._slots.next_free(), self._share.grows(self.limit, now), self._probe_over(), reclaim)
         return min((time for time in times if time is not None), default=float("inf"))

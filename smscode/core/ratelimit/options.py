@@ -14,7 +14,7 @@ from ..api import arguments
 from ..timeouts import check_seconds
 
 _MOST = 10**9
-_SHORTEST, _LONGEST = 0.0001, 86_400.0  # seconds; beyond them a number is meant otherwise
+_SHORTEST, _LONGEST = 0.0001, 86_400.0  # seconds; another number is probably in another unit
 
 REDIS_SCHEMES = (
     "redis",
@@ -31,7 +31,7 @@ class RedisClient(Protocol):
     """A client of redis-py: `Redis` or `RedisCluster`, of ``redis`` or ``redis.asyncio``."""
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Send a command."""
+        """Send a command and return its reply."""
         ...
 
 
@@ -39,19 +39,19 @@ class RedisClient(Protocol):
 class RateLimits:
     """How many requests a client may send per ``window`` seconds (0.0001..86,400), by group of endpoints.
 
-    The numbers are those of the documentation. ``share`` is the part of all of them that is for this
-    process, above 0 and at most 1: with four processes on one account, give each 1/4. Clients of one
-    process on the same account share the limits by themselves; where their numbers differ, the
-    strictest hold for all of them, until the client that has them is closed.
+    The defaults are the documented limits. ``share`` is the part of all of them that this process may use,
+    above 0 and at most 1: with four processes on one account, give each 1/4. Clients of one process on the
+    same account share the limits automatically; if their numbers differ, the strictest apply to all of them
+    until the client that has them is closed.
 
     ``redis`` is a Redis server (the ``redis`` extra) through which all processes and machines on the account
     that name it share the limits exactly: a URL or a client of redis-py, whose settings are used for a
     connection of the limits' own. URLs are redis://, rediss:// (TLS), unix://,
     redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB and redis+cluster://HOST:PORT,HOST:PORT.
 
-    A process that cannot reach it sends at most ``redis_fallback`` of each limit by itself: with four
-    processes, 1/4. If only that one is cut off, the others still share the whole limit among them, so all
-    together may then exceed it by that much; with 0 it sends nothing until Redis is back.
+    A process that cannot reach Redis uses at most the part ``redis_fallback`` (0..1) of each limit: with
+    four processes, 1/4. If only one process is cut off, the others still share the whole limit, so all
+    together may exceed it by that part. With 0 it sends nothing until Redis is back.
 
     Raises `InvalidArgumentError` for a number out of range.
     """

@@ -379,10 +379,10 @@ class SharedGroupLimiter(GroupLimiter):
         self._shared.apply_grant(visit, grant, left, now)
         if grant.paused:
             super().pause(None, now, grant.paused)
-        self._pump(now)
+        self._grant_waiting(now)
 
     def failed(self, visit: Visit | None, now: float) -> None:
         """Go on alone, as in `SharedSlots.failed`, and let waiting requests go on."""
         self._shared.failed(visit, now)
-        self._pump(now)
+        self._grant_waiting(now)
         self._wake_first()  # it now has to watch for the next free slot itself

@@ -1,10 +1,9 @@
-"""The slots of a rate limit: one is taken for every request and comes back a window after its end.
+"""The slots of a rate limit: each request takes one, which becomes free one window after the request's end.
 
-A service that allows N requests in any window counts a request somewhere between its sending and its
-end. Whoever sends only with a slot in hand, of N, and gives it back one window after the end, can
-never be counted more than N times in any window, however long the requests take and however the
-service aligns its windows: all that it counts in a window still hold their slots when the last of
-them is sent.
+A service that allows N requests in any window counts a request at some moment between its sending and its
+end. If each request holds one of N slots from before it is sent until one window after its end, the service
+can never count more than N in any window, however long the requests take and however it aligns its windows:
+all requests that it counts in a window still hold their slots when the last of them is sent.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ MARGIN = 0.25
 """Seconds more than the window, for clocks that run at slightly different rates."""
 
 LINGER = 10.0
-"""Seconds more for a request that may still be on its way, in a proxy's queue, after it was given up."""
+"""Seconds more for a request that was given up but may still arrive, from the queue of a proxy."""
 
 _COMPACT = 512
 
@@ -25,44 +24,47 @@ class RequestEnding(Enum):
     """How a request with a slot ended."""
 
     UNSENT = "unsent"
-    """Nothing of it left, so the service has nothing to count."""
+    """No byte of it was sent, so the service cannot count it."""
     ANSWERED = "answered"
-    """It was answered: whatever the service counts, it has counted."""
+    """It was answered, so the service has counted it already."""
     REFUSED = "refused"
-    """It was refused for being one too many; otherwise like ANSWERED."""
+    """It was refused because of the rate limit; otherwise like ANSWERED."""
     LOST = "lost"
-    """It was given up, and may still arrive."""
+    """It was given up without an answer, and may still arrive."""
 
 
-_UNSENT, _LOST = RequestEnding.UNSENT, RequestEnding.LOST  # an enumeration's member is slow to look up
+_UNSENT, _LOST = RequestEnding.UNSENT, RequestEnding.LOST  # looking up a member of an enumeration is slow
 
 
 class SlotWindow:
-    """Counts busy and cooling slots; how many there are is told with every question, as that changes.
+    """Counts busy and cooling slots. The limit is passed to each method because it can change.
 
-    A busy slot belongs to its ``holder``, any object. A change that is interrupted half-way, by
-    `KeyboardInterrupt`, may leave one slot too many in use, never one too few; it is done again.
+    A busy slot belongs to its ``holder``, any object. A change that is interrupted by `KeyboardInterrupt`
+    may leave one slot too many in use, never one too few: each method takes before it releases. Calling it
+    again completes the change.
     """
 
     def __init__(self, window: float) -> None:
-        """Start with all slots free; ``window`` is the seconds that one cools after its request's end."""
+        """Start with all slots free. ``window`` is the number of seconds that one cools after its request."""
         self.window = window
-        self.holders: dict[object, int | None] = {}  # whoever is in here has a slot, and perhaps its number
-        self._cooling: list[float] = []  # the times they become free at, sorted; those before _head are
+        self.holders: dict[
+            object, int | None
+        ] = {}  # each has a slot; the value is its number if slots are numbered
+        self._cooling: list[float] = []  # when each becomes free, sorted; those before _head are free
         self._head = 0
 
     @property
     def busy(self) -> int:
-        """How many slots are busy."""
+        """The number of busy slots."""
         return len(self.holders)
 
     @property
     def cooling(self) -> int:
-        """How many slots were cooling when it was last asked what is free."""
+        """The number of slots that were cooling when `free` was last called."""
         return len(self._cooling) - self._head
 
     def free(self, now: float, limit: int) -> int:
-        """Return how many of ``limit`` slots are free; below 0 when there used to be more."""
+        """Return how many of ``limit`` slots are free; negative after the limit was lowered."""
         cooling, head = self._cooling, self._head
         if head < len(cooling) and cooling[head] <= now:
             head += 1
@@ -77,20 +79,21 @@ class SlotWindow:
         return limit - len(self.holders) - len(cooling) + head
 
     def request_more(self) -> None:
-        """Do what can be done so that there are more soon: nothing but wait."""
+        """Try to get more slots. Slots of one process only become free with time, so this does nothing."""
 
     def unused(self, now: float) -> bool:
-        """Return True if all slots are free, however many there are."""
+        """Return True if all slots are free."""
         return not self.holders and SlotWindow.free(self, now, 0) == 0
 
     def take(self, now: float, holder: object) -> None:
-        """Make a free slot busy."""
+        """Assign a free slot to a holder."""
         self.holders[holder] = None
 
     def give_back(self, now: float, holder: object, ending: RequestEnding) -> bool:
-        """Make a busy slot free or let it cool, as its request ended.
+        """Release a busy slot, or let it cool, depending on how its request ended.
 
-        Return True if there is a time to wait for now, for the first who waits, and was none before.
+        Return True if this slot is the only one that cools, so the first waiting lease can now know when the
+        next one becomes free.
         """
         if ending is _UNSENT:
             self.holders.pop(holder, None)
@@ -102,19 +105,21 @@ class SlotWindow:
             until += LINGER
         if not cooling or cooling[-1] <= until:
             cooling.append(until)
-        else:  # a lost one cools for longer, so the order of ends is not that of times
+        else:  # a lost request cools longer, so the times are not in the order of ends
             insort(cooling, until, self._head)
-        self.holders.pop(holder, None)  # last: until then the slot counts twice
+        self.holders.pop(
+            holder, None
+        )  # last: an interrupt before this counts the slot twice, never not at all
         return first
 
     def next_free(self) -> float | None:
-        """Return the time when the next cooling slot is free, None when none is cooling."""
+        """Return the time when the next cooling slot becomes free, None if none is cooling."""
         return self._cooling[self._head] if self._head < len(self._cooling) else None
 
     def earliest(self, now: float, place: int, limit: int) -> float:
-        """Return the earliest time when the slot for the ``place``-th waiting request, from 1, can be free.
+        """Return the earliest time when a slot for the ``place``-th waiting request (from 1) can be free.
 
-        It is not later than the real time: busy slots count as if their requests ended now.
+        It is never too late: busy slots are treated as if their requests ended now.
         """
         period = self.window + MARGIN
         rounds, rest = divmod(place - 1, limit)

@@ -1,4 +1,4 @@
-"""Whether a message is newer than one that is known, and whether the code beside it is an old one."""
+"""Comparing messages: is one newer than the known one, and is its code an old one?"""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ...models import Sms
 
 _CASED = ("Lu", "Ll", "Lt", "Nd")
 _SEPARATORS = frozenset(".,:;/-+'\u2013\u2019\u066b\u066c")
-"""What stands between the digits of one number: of an amount, a time, a date, a phone number."""
+"""Characters between the digits of one number: an amount, a time, a date or a phone number."""
 
 
 def normal(text: str) -> str:
-    """Return a text to compare: NFKC, digits of any script as ASCII digits, without what cannot be seen."""
+    """Return a text for comparison: NFKC, digits of all scripts as ASCII, invisible characters removed."""
     plain = unicodedata.normalize("NFKC", text)
     if plain.isascii() and plain.isprintable():
         return plain.strip()
@@ -27,7 +27,7 @@ def _digit(letter: str) -> str:
 
 
 def same(one: str | None, other: str | None) -> bool:
-    """Return True if two codes or texts are the same to a reader; None is the same as None only."""
+    """Return True if two codes or texts look the same to a reader. None equals only None."""
     if one is None or other is None:
         return one is other
     return one == other or normal(one) == normal(other)
@@ -36,9 +36,9 @@ def same(one: str | None, other: str | None) -> bool:
 def stands_in(code: str, text: str) -> bool:
     """Return True if a code stands as a whole word in a text.
 
-    Digits that belong to a longer number, such as 4821 in 10482130, 48.21 or +62 4821-1000, are no whole
-    word. A letter beside a digit is part of the word in scripts with capitals; others write both without a
-    space between them.
+    Digits within a longer number, such as 4821 in 10482130, 48.21 or +62 4821-1000, are not a whole word. A
+    letter next to a digit belongs to the word in scripts with capitals; other scripts are written without
+    spaces.
     """
     word, where = normal(code).casefold(), normal(text).casefold()
     start = where.find(word)
@@ -52,7 +52,7 @@ def stands_in(code: str, text: str) -> bool:
 
 
 def _goes_on(edge: str, beside: str) -> bool:
-    """Return True if a word goes on beyond its edge; ``beside`` are the characters there, nearest first."""
+    """Return True if a word continues beyond its edge; ``beside`` are the characters there, nearest first."""
     if not beside:
         return False
     following = beside[0]
@@ -64,7 +64,7 @@ def _goes_on(edge: str, beside: str) -> bool:
 
 
 def compare_times(one: datetime | None, other: datetime | None) -> int:
-    """Return 1 if one time is after the other, -1 if before, 0 if they are equal or one is not known."""
+    """Return 1 if ``one`` is after ``other``, -1 if before, 0 if they are equal or one is None."""
     if one is None or other is None:
         return 0
     first, second = (time if time.tzinfo else time.replace(tzinfo=UTC) for time in (one, other))
@@ -72,11 +72,11 @@ def compare_times(one: datetime | None, other: datetime | None) -> int:
 
 
 def is_newer(sms: Sms, known: Sms, *, of_event: bool) -> bool:
-    """Return True if a message is newer than one that is known, any field of which may be None.
+    """Return True if a message is newer than the known one, any field of which may be None.
 
-    A server that counts messages is believed. Without that a later time is newer. Only the time ``of_event``,
-    a webhook, can also be too early: that of an order is the time of its first message and never moves. Where
-    times say nothing, another code or text is newer.
+    The revision decides if both have one. Otherwise a later time is newer. An earlier time is older only if
+    it is ``of_event``, a webhook: the time of an order is that of its first message and never changes. If
+    the times do not decide, a different code or text is newer.
     """
     if sms.revision is not None and known.revision is not None:
         return sms.revision > known.revision
@@ -93,10 +93,10 @@ def is_newer(sms: Sms, known: Sms, *, of_event: bool) -> bool:
 
 
 def has_old_code(sms: Sms, known: Sms) -> bool:
-    """Return True if the code beside a newer message is the one that is known.
+    """Return True if the code of a newer message is that of the known message.
 
-    The service keeps the last code it found when a message without one arrives. So the known code counts
-    again only if the newer text holds it; the same digits can come twice.
+    When a message without a code arrives, the service keeps showing the last code. So the known code counts
+    again only if the newer text contains it: a service may send the same code twice.
     """
     if sms.code is None or known.code is None or sms.text is None or not same(sms.code, known.code):
         return False

@@ -1,4 +1,4 @@
-"""What a wait for one order's SMS makes of what is seen of the order, and how it ends."""
+"""One wait for one order's SMS: which message ends it, and how it can fail."""
 
 from __future__ import annotations
 
@@ -25,15 +25,17 @@ from ..order_status import has_ended, is_over
 from ..retry import TABLE, Action, failure_kind
 from .codes import has_old_code, is_newer, same
 
-_FINAL = tuple(class_ for code, (class_, _) in API_ERRORS.items() if TABLE[code].read is Action.STOP)
-"""The documented refusals that asking again does not change. A ban is one: repeating can extend it."""
+_FINAL = tuple(
+    class_ for code, (class_, _) in API_ERRORS.items() if code in TABLE and TABLE[code].read is Action.STOP
+)
+"""The documented refusals that stay the same if repeated. A ban is one: repeating can extend it."""
 
 
 def is_transient(error: SmscodeError) -> bool:
-    """Return True if a wait goes on after a poll that failed like this.
+    """Return True if a wait continues after a poll that failed with this error.
 
-    Only a refusal in the API's own envelope with a code that is final ends it: pages of proxies and firewalls
-    have any status, and a failing service any code.
+    Only a refusal in the API's own envelope with a final code ends a wait: pages of proxies and firewalls
+    can have any status, and a failing service can send any code.
     """
     if isinstance(error, APIError):
         return not isinstance(error, _FINAL) and failure_kind(error) != "unknown refusal"
@@ -50,7 +52,7 @@ class OtpOutcome:
 
 
 def _check_code(code: object) -> str:
-    """Check a code that the service gave; it may have any length and any characters."""
+    """Check a code that the caller got from the service; any length and any characters are valid."""
     text = _exact.text(code)
     if text is None:
         raise arguments.wrong("after_code", "a string", code)
@@ -64,8 +66,8 @@ def _check_code(code: object) -> str:
 class SmsWait:
     """One wait for one order's SMS, and how it ended.
 
-    Only a message newer than the known one counts: ``after_revision``, ``after_code``, ``after_text`` and
-    ``after_time`` are what is known of it.
+    Only a message newer than the known one ends it. ``after_revision``, ``after_code``, ``after_text`` and
+    ``after_time`` describe the known message, as far as they are given.
     """
 
     def __init__(
@@ -87,34 +89,34 @@ class SmsWait:
         self.known = Sms(self.order_id, after_code, after_text, after_revision, after_time)
         self.sms: Sms | None = None
         self.error: SmscodeError | None = None
-        self.failure: SmscodeError | None = None  # the last look at the order failed like this
+        self.failure: SmscodeError | None = None  # of the last read of the order, None if that succeeded
         self.text: str | None = None
         self.order: ActiveOrder | Order | None = None
-        self.settling = False  # whether somebody has begun to tell the waiter that it ended
+        self.reported = False  # True once its waiter was told to collect the result
 
     @property
     def ended(self) -> bool:
-        """Whether the SMS came, or never will."""
+        """True once the SMS arrived, or cannot arrive any more."""
         return self.sms is not None or self.error is not None
 
     def result(self) -> Sms:
-        """Return the SMS of a wait that ended, or raise why there is none."""
+        """Return the SMS of a wait that ended, or raise its error."""
         if self.error is not None:
             raise self.error
         assert self.sms is not None
         return self.sms
 
     def see(self, order: ActiveOrder | Order, now: datetime | None = None) -> None:
-        """Look at the order as it was at ``now``, by the service's date."""
+        """Update from an order as the service answered it; ``now`` is the date of the answer."""
         if not self.ended:
             self.failure = None
-            self._look(order, now, of_event=False)
+            self._evaluate(order, now, of_event=False)
 
-    def hear(self, order: ActiveOrder) -> None:
-        """Look at the order as a webhook describes it.
+    def see_event(self, order: ActiveOrder) -> None:
+        """Update from an order as a webhook describes it.
 
-        The events that end an order carry no revision. Where the caller tells messages apart by it, the
-        code beside such an end may be an old one; then the next poll, which reads the order, tells.
+        The events that end an order carry no revision. If the known message has one, the code in such an
+        event may be an old one. The event is ignored then, and the next poll decides.
         """
         known = self.known
         if is_over(order.status) and known.revision is not None and order.sms_revision is None:
@@ -123,11 +125,11 @@ class SmsWait:
             if not empty and not (other_code and not same(order.otp_code, known.code)):
                 return
         if not self.ended:
-            self._look(order, None, of_event=True)
+            self._evaluate(order, None, of_event=True)
 
-    def _look(self, order: ActiveOrder | Order, now: datetime | None, *, of_event: bool) -> None:
+    def _evaluate(self, order: ActiveOrder | Order, now: datetime | None, *, of_event: bool) -> None:
         over = has_ended(order, now)
-        if self._is_past(order) and not over:
+        if self._is_outdated(order) and not over:
             return
         self.order = order
         if order.otp_code is not None or order.otp_message is not None:
@@ -146,16 +148,16 @@ class SmsWait:
             error.order_id, error.status, error.order = order.id, str(order.status), order
             self.error = error
 
-    def _is_past(self, order: ActiveOrder | Order) -> bool:
-        """Return True if this was overtaken: a webhook can be faster than a poll, or slower."""
+    def _is_outdated(self, order: ActiveOrder | Order) -> bool:
+        """Return True if a newer state was seen before: webhooks and polls can overtake each other."""
         if self.order is None or order.sms_revision is None or self.order.sms_revision is None:
             return False
         return order.sms_revision < self.order.sms_revision
 
-    def timed_out(self, waited: float, failure: SmscodeError | None = None) -> OtpTimeoutError:
-        """Return the error for a wait whose ``waited`` seconds are over.
+    def timeout_error(self, waited: float, failure: SmscodeError | None = None) -> OtpTimeoutError:
+        """Return the error for a wait that timed out after ``waited`` seconds.
 
-        ``failure`` is what the last poll met, None if it was answered.
+        ``failure`` is the error of the last poll, None if it succeeded.
         """
         failure = failure or self.failure
         choices = _choices(self.order, self.needs_code)
@@ -174,9 +176,9 @@ class SmsWait:
 
 
 def _choices(order: ActiveOrder | Order | None, needs_code: bool) -> tuple[str, ...]:
-    """Return the methods that make sense for an order without the SMS that was waited for.
+    """Return the methods of `orders` that make sense for an order without the expected SMS.
 
-    Older servers do not say what they allow: then it is what the documentation allows in this state.
+    Older servers do not say what they allow; the documentation decides then.
     """
     again = "wait_for_otp" if needs_code else "wait_for_sms"
     if order is None:

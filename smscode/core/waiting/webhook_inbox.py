@@ -1,4 +1,4 @@
-"""What webhooks said about orders, kept for the waits that begin later."""
+"""The newest webhooks of each order, kept for waits that begin later."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CAPABILITIES = [field.name for field in attrs.fields(Capabilities)]
 
 
 def order_of(event: OrderEvent) -> ActiveOrder:
-    """Return the order as an event describes it; an event states no times but its own."""
+    """Return the order as an event describes it. An event has no times but its own."""
     return ActiveOrder(
         id=event.order_id,
         status=_STATUSES[type(event)],
@@ -40,9 +40,9 @@ def order_of(event: OrderEvent) -> ActiveOrder:
 
 @define
 class _Kept:
-    """The newest message and the end of one order, as far as webhooks told of them.
+    """The newest message of one order and the event of its end, as far as webhooks reported them.
 
-    ``shown`` is the service's date when it last showed a message of the order itself.
+    ``shown`` is the date of the last answer in which the service showed a message of the order.
     """
 
     message: OtpReceived | None = None
@@ -51,11 +51,11 @@ class _Kept:
 
 
 class WebhookInbox:
-    """The newest events of the orders heard of last, at most so many of them.
+    """The newest events of at most ``most`` orders; the orders updated longest ago are dropped.
 
-    Events come twice, late and out of order. An ``sms_revision`` tells which message is newer, and
-    without it the event's own time. The end of an order is kept beside its last message, because the
-    end does not say which message it was.
+    Events arrive twice, late and out of order. A message is newer if its ``sms_revision`` is, or without
+    one if the event's time is. The event of an order's end is kept beside its last message, because it does
+    not say which message that was.
     """
 
     def __init__(self, most: int = MOST_ORDERS) -> None:
@@ -63,14 +63,14 @@ class WebhookInbox:
         self._kept: OrderedDict[int, _Kept] = OrderedDict()
 
     def add(self, event: OrderEvent) -> bool:
-        """Keep an event; return True if it is news. An SMS of which nothing could be read is none."""
+        """Keep an event. Return False if it is old, repeated, or an SMS without a readable text or code."""
         if isinstance(event, OtpReceived) and event.otp_code is None and event.otp_message is None:
             return False
         kept = self._of(event.order_id)
         if isinstance(event, OtpReceived):
             if kept.message is not None and not _newer(event, kept.message):
                 return False
-            # Without a revision, what was sent before the service showed a message is that or an older one.
+            # Without a revision, an event from before the service showed a message is not newer than that.
             if event.sms_revision is None and compare_times(event.timestamp, kept.shown) < 0:
                 return False
             kept.message = event
@@ -88,16 +88,16 @@ class WebhookInbox:
         return kept
 
     def about(self, order_id: int) -> list[ActiveOrder]:
-        """Return the states that were kept of an order: with its message, and at its end."""
+        """Return the kept states of an order: with its newest message, and at its end."""
         kept = self._kept.get(order_id, _Kept())
         return [order_of(event) for event in (kept.message, kept.end) if event is not None]
 
     def compare(
         self, order: ActiveOrder | Order, date: datetime | None = None, *, watched: bool = False
     ) -> None:
-        """Forget a message that the service itself shows to be old, at its ``date``.
+        """Drop a kept message if an answer of this ``date`` shows that it is old.
 
-        The date is kept for orders that somebody waits for, and those heard of.
+        The date is kept for orders that are waited for (``watched``) or have kept events.
         """
         has_message = order.otp_code is not None or order.otp_message is not None
         kept = self._of(order.id) if watched and has_message else self._kept.get(order.id)
@@ -111,7 +111,7 @@ class WebhookInbox:
         if known is not None and order.sms_revision is not None:
             old = order.sms_revision > known
         else:
-            # Which of two codes is newer cannot be told; what is forgotten is found by the next poll.
+            # Which of two codes is newer is not known. If this drops the newer one, the next poll finds it.
             old = order.otp_code is not None and not same(order.otp_code, kept.message.otp_code)
         if old:
             kept.message = None

@@ -326,7 +326,7 @@ class App:
         self._authenticate(headers)
         if self.world.suspended:
             raise Refusal("FORBIDDEN", "The account is suspended")
-        if self._generation == "documented" and endpoint.newer:
+        if self._generation == "documented" and endpoint.current_only:
             raise Refusal("NOT_FOUND", "No such endpoint")
         self.limits.take(endpoint.group, now)
 

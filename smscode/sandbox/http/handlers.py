@@ -150,7 +150,7 @@ def _orders_create(context: Context) -> DeferredOutcome:
         body.wrong("product_id", "give exactly one of product_id and catalog_product_id")
     if body.given("product_id"):
         for name, parameter in body.known.items():
-            if parameter.needs_routing(newer=newer) and body.given(name):
+            if parameter.is_for_catalog_product(current=newer) and body.given(name):
                 body.wrong(name, "needs catalog_product_id")
     quantity, policy = body.integer("quantity"), body.choice("policy")
     max_price, min_price = body.price("max_price", context.fx), body.price("min_price", context.fx)

@@ -50,7 +50,7 @@ class _Fields:
         choice = self._kind(name, OneOf)
         text = value.upper() if choice.any_case and isinstance(value, str) else value
         found = next((member for member in choice.members if member == text), None)
-        if found is None and not choice.open:
+        if found is None and not choice.lenient:
             self.wrong(name, f"must be one of {', '.join(choice.members)}")
         return found
 
@@ -64,7 +64,7 @@ class Query(_Fields):
     def __init__(self, text: str, known: Iterable[Parameter], *, newer: bool) -> None:
         super().__init__(known)
         given = dict(parse_qsl(text, keep_blank_values=True))
-        usable = {name for name, parameter in self.known.items() if newer or not parameter.newer}
+        usable = {name for name, parameter in self.known.items() if newer or not parameter.current_only}
         self._values = {name: value for name, value in given.items() if name in usable}
         for name, parameter in self.known.items():
             if parameter.required and name not in self._values:
@@ -85,7 +85,7 @@ class Query(_Fields):
         value = self._values.get(name)
         if value is None:
             return None
-        low, high = INT64 if whole.moved else (whole.low, whole.high)
+        low, high = INT64 if whole.clamped else (whole.low, whole.high)
         if not _INTEGER.fullmatch(value) or not low <= int(value) <= high:
             self.wrong(name, f"must be an integer of {low}..{high}")
             return None
@@ -108,7 +108,7 @@ class RequestBody(_Fields):
     def __init__(self, body: bytes, known: Iterable[Parameter], *, newer: bool) -> None:
         super().__init__(known)
         self.values: dict[str, object] = _json_object(body)
-        usable = {name for name, parameter in self.known.items() if newer or not parameter.newer}
+        usable = {name for name, parameter in self.known.items() if newer or not parameter.current_only}
         for name in sorted(self.values.keys() - usable):
             self.wrong(name, "is not a field of this request")
         for name, parameter in self.known.items():

@@ -52,7 +52,7 @@ def document(generation: Generation = "current", api_version: Versions = "both")
     paths: dict[str, dict[str, Json]] = {}
     for version in versions:
         for endpoint in ENDPOINTS.values():
-            if generation == "current" or not endpoint.newer:
+            if generation == "current" or not endpoint.current_only:
                 item = paths.setdefault(f"/{version}{endpoint.path}", {})
                 item[endpoint.method.lower()] = operation(endpoint, version, schemas)
     webhooks = events(schemas)

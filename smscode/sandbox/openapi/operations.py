@@ -133,7 +133,7 @@ def _links(endpoint: Endpoint[object], version: Version, schemas: Schemas) -> Sc
     links: Schema = {}
     for other in ENDPOINTS.values() if endpoint.kind is CallKind.CREATE else ():
         link: Schema = {"operationId": _id(other, version)}
-        if other.newer and schemas.generation == "documented":
+        if other.current_only and schemas.generation == "documented":
             continue
         if "{id}" in other.path:
             links[other.name] = {**link, "parameters": {"id": bought}}

@@ -62,7 +62,7 @@ def body(endpoint: Endpoint[object], version: Version, schemas: Schemas) -> Sche
     fields = _known(endpoint.fields, schemas.generation)
     if not fields:
         return None
-    if any(field.routed for field in fields):
+    if any(field.needs_catalog_product for field in fields):
         schema: Schema = {"oneOf": [_one_product(fields, version, newer=newer), _routed(fields, version)]}
     else:
         required = [field.name for field in fields if field.required]
@@ -80,7 +80,7 @@ def value(parameter: Parameter, version: Version) -> Schema:
     schema: Schema
     if isinstance(kind, Whole):
         schema = {"type": "integer", "format": "int32" if kind.high <= INT32[1] else "int64"}
-        if kind.moved:
+        if kind.clamped:
             schema["format"] = "int64"
         else:
             schema |= {"minimum": kind.low, "maximum": kind.high}
@@ -92,7 +92,7 @@ def value(parameter: Parameter, version: Version) -> Schema:
             schema["pattern"] = kind.pattern
     elif isinstance(kind, OneOf):
         schema = members(kind.members)
-        if kind.open:
+        if kind.lenient:
             schema = {"anyOf": [schema, {"type": "string"}]}
     elif version == "v1":
         schema = {"type": "integer", "format": "int64", "minimum": 0}
@@ -108,23 +108,23 @@ def value(parameter: Parameter, version: Version) -> Schema:
 
 
 def _known(parameters: Iterable[Parameter], generation: str) -> list[Parameter]:
-    return [parameter for parameter in parameters if generation == "current" or not parameter.newer]
+    return [parameter for parameter in parameters if generation == "current" or not parameter.current_only]
 
 
 def _about(parameter: Parameter) -> str:
     kind = parameter.kind
-    if isinstance(kind, Whole) and kind.moved:
+    if isinstance(kind, Whole) and kind.clamped:
         return f"{parameter.about} Moved into {kind.low}..{kind.high}."
     if isinstance(kind, OneOf) and kind.any_case:
         return f"{parameter.about} In any case of letters."
-    if isinstance(kind, OneOf) and kind.open:
+    if isinstance(kind, OneOf) and kind.lenient:
         return f"{parameter.about} Anything else means the default."
     return parameter.about
 
 
 def _one_product(fields: Iterable[Parameter], version: Version, *, newer: bool) -> Schema:
     """Describe an order for one price tier: what goes with a routed order can only be null."""
-    misplaced = {field.name for field in fields if field.needs_routing(newer=newer)}
+    misplaced = {field.name for field in fields if field.is_for_catalog_product(current=newer)}
     return _order(fields, "product_id", {"catalog_product_id", *misplaced}, version)
 
 

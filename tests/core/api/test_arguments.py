@@ -328,7 +328,7 @@ BUYING = (
 OPERATIONS = {
     "catalog.countries": ("GET /catalog/countries", "catalog", "read", "", ""),
     "catalog.services": ("GET /catalog/services", "catalog", "read", "", "VALIDATION_ERROR"),
-    "catalog.operators": ("GET /catalog/operators", "catalog", "read", "newer", "VALIDATION_ERROR"),
+    "catalog.operators": ("GET /catalog/operators", "catalog", "read", "current_only", "VALIDATION_ERROR"),
     "catalog.products": ("GET /catalog/products", "catalog", "read", "money", "VALIDATION_ERROR"),
     "catalog.exchange_rate": ("GET /catalog/exchange-rate", "catalog", "read", "money", "NOT_FOUND"),
     "balance.get": ("GET /balance", "balance", "read", "money", ""),
@@ -339,12 +339,12 @@ OPERATIONS = {
     "orders.cancel": ("POST /orders/cancel", "cancel", "transition", "money", f"{ACTING} CANCEL_TOO_EARLY"),
     "orders.finish": ("POST /orders/finish", "order_actions", "transition", "", ACTING),
     "orders.resend": ("POST /orders/resend", "order_actions", "resend", "", ACTING),
-    "orders.reactivate": ("POST /orders/reactivate", "create", "create", "money newer", BUYING),
+    "orders.reactivate": ("POST /orders/reactivate", "create", "create", "money current_only", BUYING),
     "orders.reactivate_options": (
         "GET /orders/{id}/reactivate-options",
         "order_queries",
         "read",
-        "money newer",
+        "money current_only",
         ACTING,
     ),
     "webhook.get": ("GET /webhook", "webhook_config", "read", "", "NOT_FOUND"),
@@ -359,7 +359,7 @@ NAMED = {code for row in OPERATIONS.values() for code in row[-1].split()}
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_an_operation_is_described_as_it_is_documented(name: str) -> None:
     endpoint = ENDPOINTS[name]
-    marks = " ".join(mark for mark in ("money", "newer") if getattr(endpoint, mark))
+    marks = " ".join(mark for mark in ("money", "current_only") if getattr(endpoint, mark))
     refusals = " ".join(code for code in endpoint.refusals if code in NAMED)
     request = f"{endpoint.method} {endpoint.path}"
     assert OPERATIONS[name] == (request, endpoint.group.value, endpoint.kind.value, marks, refusals)

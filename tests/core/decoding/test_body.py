@@ -43,7 +43,7 @@ def test_a_plain_body_is_taken_as_it_is(encoding: str) -> None:
 def test_an_encoding_that_was_not_asked_for_is_refused(encoding: str) -> None:
     with pytest.raises(BodyError, match="content encoding that was not asked for") as caught:
         BodyReader(encoding, 1000)
-    assert caught.value.trouble == "unreadable answer"
+    assert caught.value.failure_kind == "unreadable answer"
 
 
 @pytest.mark.parametrize("limit", [0, 1, 999])
@@ -52,7 +52,7 @@ def test_a_body_of_just_the_limit_is_taken_and_one_byte_more_is_not(limit: int) 
         assert taken([pack(b"a" * limit)], encoding, limit) == b"a" * limit
         with pytest.raises(BodyError, match=f"larger than {limit} bytes") as caught:
             taken([pack(b"a" * (limit + 1))], encoding, limit)
-        assert caught.value.trouble == "answer too large"
+        assert caught.value.failure_kind == "answer too large"
 
 
 def test_a_small_answer_cannot_blow_up() -> None:
@@ -74,21 +74,21 @@ def test_gzip_that_was_cut_is_noticed(content: bytes, data: st.DataObject) -> No
     packed = gzip.compress(content)
     with pytest.raises(BodyError) as caught:
         taken([packed[: data.draw(st.integers(1, len(packed) - 1))]])
-    assert caught.value.trouble == "connection broke"
+    assert caught.value.failure_kind == "connection broke"
 
 
 @given(st.binary(min_size=1, max_size=17))
 def test_short_garbage_is_never_a_gzip_body(garbage: bytes) -> None:
     found = attempt(lambda: taken([garbage]))
     assert isinstance(found, BodyError)
-    assert found.trouble == "connection broke"
+    assert found.failure_kind == "connection broke"
 
 
 @pytest.mark.parametrize("packed", [b"{}", b"\x1f\x8b\x08garbage!garbage", zlib.compress(b"zlib, not gzip")])
 def test_damaged_gzip_is_refused(packed: bytes) -> None:
     with pytest.raises(BodyError, match=r"damaged|too early") as caught:
         taken([packed])
-    assert caught.value.trouble == "connection broke"
+    assert caught.value.failure_kind == "connection broke"
 
 
 def test_a_wrong_checksum_is_noticed() -> None:
@@ -114,7 +114,7 @@ def test_a_member_that_was_cut_is_noticed_whichever_it_is(cut: int, size: int) -
     chunks = [packed[start : start + size] for start in range(0, len(packed), size)]
     with pytest.raises(BodyError, match="ends too early") as caught:
         taken(chunks)
-    assert caught.value.trouble == "connection broke"
+    assert caught.value.failure_kind == "connection broke"
 
 
 def test_a_member_that_ends_in_its_first_byte_is_noticed() -> None:
@@ -143,7 +143,7 @@ def test_the_limit_holds_over_all_members_together(limit: int) -> None:
     for one_more in ([*members, gzip.compress(b"a")], [b"".join([*members, gzip.compress(b"a")])]):
         with pytest.raises(BodyError, match=f"larger than {limit} bytes") as caught:
             taken(one_more, limit=limit)
-        assert caught.value.trouble == "answer too large"
+        assert caught.value.failure_kind == "answer too large"
 
 
 def test_members_that_are_empty_do_not_go_on_for_ever() -> None:

@@ -16,8 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from smscode import Money, OrderIntent, SmscodeError, calls
 from smscode.core.purchases import records as records
+from smscode.core.purchases.book import PurchaseBook, adopted, bought_orders
 from smscode.core.purchases.records import Claimant, PurchaseRecord, PurchaseState, PurchaseStep, Writing
-from smscode.core.purchases.states import Purchase, PurchaseBook, adopted, bought_orders, judge, row_after
+from smscode.core.purchases.states import Purchase, judge, row_after
 from smscode.models import CreatedOrder, CreatedOrders
 
 from ..support import RUNS

@@ -57,8 +57,8 @@ def test_slots_are_granted_in_the_order_of_asking() -> None:
     waiting = [ask(bucket) for _ in range(3)]
     for lease in busy:
         bucket.end(lease, 1.0, RequestEnding.ANSWERED)
-    assert bucket.look(waiting[0], 1.0) == PERIOD
-    assert bucket.look(waiting[0], 1.0 + PERIOD) == 0
+    assert bucket.advance(waiting[0], 1.0) == PERIOD
+    assert bucket.advance(waiting[0], 1.0 + PERIOD) == 0
     assert [lease.granted for lease in waiting] == [True, True, False]
     assert bell(waiting[1]).woken == 1
 
@@ -122,7 +122,7 @@ def test_one_whose_event_loop_is_gone_does_not_probe() -> None:
     bucket.pause(None, 0.0, 1.0)
     gone, there = ask(bucket), ask(bucket)
     gone.signal = Bell(there=False)
-    bucket.look(there, 1.0)
+    bucket.advance(there, 1.0)
     assert (gone.granted, there.granted) == (False, True)
 
 
@@ -159,9 +159,9 @@ def test_the_error_says_that_the_service_asked_for_a_pause() -> None:
 def test_a_wait_that_turns_out_too_long_ends_at_its_deadline() -> None:
     bucket, _ = used_up()
     waiting = ask(bucket, 0.0, PERIOD)  # the busy ones might have ended at once, but did not
-    assert bucket.look(waiting, PERIOD - 1) == NoRoom("create", 2, 60.0, PERIOD)
+    assert bucket.advance(waiting, PERIOD - 1) == NoRoom("create", 2, 60.0, PERIOD)
     behind = ask(bucket, 0.0, PERIOD)
-    assert bucket.look(behind, PERIOD) == NoRoom("create", 2, 60.0, PERIOD)
+    assert bucket.advance(behind, PERIOD) == NoRoom("create", 2, 60.0, PERIOD)
 
 
 def test_those_behind_the_first_look_by_themselves_only_if_it_is_held_up() -> None:
@@ -169,9 +169,9 @@ def test_those_behind_the_first_look_by_themselves_only_if_it_is_held_up() -> No
     for lease in busy:
         bucket.end(lease, 0.0, RequestEnding.ANSWERED)
     first, second = ask(bucket), ask(bucket)
-    assert bucket.look(first, 0.0) == PERIOD
-    assert bucket.look(second, 0.0) == PERIOD + 5
-    assert bucket.look(second, PERIOD + 5) == 0  # the first never looked, and has its slot all the same
+    assert bucket.advance(first, 0.0) == PERIOD
+    assert bucket.advance(second, 0.0) == PERIOD + 5
+    assert bucket.advance(second, PERIOD + 5) == 0  # the first never looked, and has its slot all the same
     assert first.granted
 
 
@@ -179,17 +179,17 @@ def test_an_urgent_one_is_not_taken_for_the_last_of_the_urgent_ones() -> None:
     bucket, busy = used_up()
     urgent = [ask(bucket, 0.0, deadline, urgent=True) for deadline in (FOREVER, PERIOD + 20.0, FOREVER)]
     bucket.end(busy[0], 0.0, RequestEnding.ANSWERED)
-    assert bucket.look(urgent[1], 10.0) == PERIOD + 5.0  # the other slot may come in time
+    assert bucket.advance(urgent[1], 10.0) == PERIOD + 5.0  # the other slot may come in time
 
 
 def test_the_first_waits_for_an_end_where_nothing_cools() -> None:
     bucket, busy = used_up()
     first = ask(bucket)
-    assert bucket.look(first, 0.0) == 5.0  # it looks in between, for requests that will never end
+    assert bucket.advance(first, 0.0) == 5.0  # it looks in between, for requests that will never end
     bucket.end(busy[0], 1.0, RequestEnding.ANSWERED)
     assert bell(first).woken == 1
     bucket.end(busy[1], 1.0, RequestEnding.ANSWERED)
-    assert bucket.look(first, 1.0) == PERIOD
+    assert bucket.advance(first, 1.0) == PERIOD
 
 
 def test_a_refusal_pauses_everybody_until_its_time_and_only_time_lifts_that() -> None:
@@ -198,13 +198,13 @@ def test_a_refusal_pauses_everybody_until_its_time_and_only_time_lifts_that() ->
     assert bucket.pause(busy[0], 0.0, 7.0)
     bucket.end(busy[0], 0.0, RequestEnding.ANSWERED)
     waiting = ask(bucket, 1.0)
-    assert bucket.look(waiting, 1.0) == 6.0
+    assert bucket.advance(waiting, 1.0) == 6.0
     bucket.pause(busy[1], 2.0, 1.0)  # a shorter one does not lift the longer
     bucket.end(busy[1], 2.0, RequestEnding.ANSWERED)
     bucket.end(busy[2], 3.0, RequestEnding.UNSENT)
-    bucket.look(waiting, 6.9)
+    bucket.advance(waiting, 6.9)
     assert not waiting.granted
-    bucket.look(waiting, 7.0)
+    bucket.advance(waiting, 7.0)
     assert waiting.granted
 
 
@@ -213,7 +213,7 @@ def test_a_pause_beyond_a_deadline_is_told_at_once() -> None:
     waiting = ask(bucket, 0.0, 65.0)
     bucket.pause(busy[0], 0.0, 90.0)
     assert bell(waiting).woken == 1
-    assert bucket.look(waiting, 0.0) == NoRoom("create", 2, 60.0, 90.0, paused=True)
+    assert bucket.advance(waiting, 0.0) == NoRoom("create", 2, 60.0, 90.0, paused=True)
     assert bucket.ask(0.0, 89.0) == NoRoom("create", 2, 60.0, 90.0, paused=True)
 
 
@@ -224,14 +224,14 @@ def test_a_pause_takes_back_what_was_granted_but_is_not_on_its_way() -> None:
         bucket.end(lease, 0.0, RequestEnding.UNSENT)
     assert (first.granted, second.granted) == (True, True)
     bucket.pause(None, 0.0, 7.0)
-    assert [bucket.look(lease, 0.0) for lease in (first, second)] == [7.0, 12.0]
+    assert [bucket.advance(lease, 0.0) for lease in (first, second)] == [7.0, 12.0]
     assert not first.granted
     assert bucket.paused(6.9)
     assert not bucket.paused(7.0)
     bucket.pause(None, 7.0, 60.0)
     assert bell(first).woken == 2  # when it was granted, and now that there is no hope
-    assert bucket.look(first, 7.0) == NoRoom("create", 2, 60.0, 60.0, paused=True)
-    bucket.look(last, 67.0)
+    assert bucket.advance(first, 7.0) == NoRoom("create", 2, 60.0, 60.0, paused=True)
+    bucket.advance(last, 67.0)
     assert (second.granted, last.granted) == (True, False)  # in their order, one at a time
     bucket.end(second, 67.0, RequestEnding.ANSWERED)
     assert last.granted
@@ -250,7 +250,7 @@ def test_after_a_pause_one_probes_and_answers_let_more_through() -> None:
     bucket = GroupLimiter("create", 10, SlotWindow(60.0))
     bucket.pause(ask(bucket), 0.0, 5.0)
     waiting = [ask(bucket) for _ in range(8)]
-    bucket.look(waiting[0], 5.0)
+    bucket.advance(waiting[0], 5.0)
     assert [lease.granted for lease in waiting] == [True] + [False] * 7
     bucket.end(waiting[0], 5.0, RequestEnding.ANSWERED)
     assert [lease.granted for lease in waiting[1:]] == [True] * 2 + [False] * 5
@@ -277,7 +277,7 @@ def test_those_who_still_probe_when_the_ramp_ends_are_forgotten_with_it() -> Non
     bucket = GroupLimiter("create", 4, SlotWindow(60.0))
     bucket.pause(None, 0.0, 1.0)
     waiting = [ask(bucket, 0.0) for _ in range(3)]
-    bucket.look(waiting[0], 1.0)
+    bucket.advance(waiting[0], 1.0)
     for lease in waiting:  # the first lets two more go, the second the rest
         bucket.end(lease, 1.0, RequestEnding.ANSWERED)
     assert (bucket._ramp, bucket._probes) == (None, {})
@@ -288,26 +288,26 @@ def probing(limit: int = 10) -> tuple[GroupLimiter, list[Lease]]:
     bucket = GroupLimiter("create", limit, SlotWindow(60.0))
     bucket.pause(None, 0.0, 5.0)
     waiting = [ask(bucket, 0.0, deadline) for deadline in (FOREVER, FOREVER, 20.0, FOREVER, FOREVER, FOREVER)]
-    assert bucket.look(waiting[0], 5.0) == 0
+    assert bucket.advance(waiting[0], 5.0) == 0
     assert [lease.granted for lease in waiting] == [True] + [False] * 5
     return bucket, waiting
 
 
 def test_a_probe_without_an_answer_holds_the_others_up_for_ten_seconds() -> None:
     bucket, waiting = probing()
-    assert bucket.look(waiting[1], 6.0) == 5.0  # it looks in between, for requests that will never end
-    assert bucket.look(waiting[1], 14.0) == 1.0
-    assert bucket.look(waiting[1], 15.0) == 0
+    assert bucket.advance(waiting[1], 6.0) == 5.0  # it looks in between, for requests that will never end
+    assert bucket.advance(waiting[1], 14.0) == 1.0
+    assert bucket.advance(waiting[1], 15.0) == 0
     assert [lease.granted for lease in waiting] == [True, True] + [False] * 4
-    assert bucket.look(waiting[2], 16.0) == 4.0  # another one may go at 25, after its deadline
-    assert bucket.look(waiting[2], 20.0) == NoRoom("create", 10, 60.0, 5.0, paused=True)
-    bucket.look(waiting[3], 25.0)
+    assert bucket.advance(waiting[2], 16.0) == 4.0  # another one may go at 25, after its deadline
+    assert bucket.advance(waiting[2], 20.0) == NoRoom("create", 10, 60.0, 5.0, paused=True)
+    bucket.advance(waiting[3], 25.0)
     assert [lease.granted for lease in waiting[3:]] == [True, False, False]
 
 
 def test_an_answer_that_a_probe_gets_late_lets_more_through_all_the_same() -> None:
     bucket, waiting = probing()
-    bucket.look(waiting[1], 15.0)
+    bucket.advance(waiting[1], 15.0)
     bucket.end(waiting[0], 16.0, RequestEnding.ANSWERED)
     assert [lease.granted for lease in waiting[1:]] == [True, True] + [False] * 3
     bucket.end(waiting[1], 17.0, RequestEnding.LOST)
@@ -317,26 +317,26 @@ def test_an_answer_that_a_probe_gets_late_lets_more_through_all_the_same() -> No
 def test_nothing_follows_a_probe_that_was_refused_before_its_pause_begins() -> None:
     bucket, waiting = probing()
     bucket.end(waiting[0], 6.0, RequestEnding.REFUSED)
-    bucket.look(waiting[1], 6.0)
+    bucket.advance(waiting[1], 6.0)
     assert not waiting[1].granted
     bucket.pause(waiting[0], 6.0, 3.0)
-    assert bucket.look(waiting[1], 6.0) == 3.0
-    bucket.look(waiting[1], 9.0)
+    assert bucket.advance(waiting[1], 6.0) == 3.0
+    bucket.advance(waiting[1], 9.0)
     assert [lease.granted for lease in waiting[1:]] == [True] + [False] * 4
 
 
 def test_a_refusal_without_a_pause_holds_up_for_ten_seconds_too() -> None:
     bucket, waiting = probing()
     bucket.end(waiting[0], 6.0, RequestEnding.REFUSED)
-    assert bucket.look(waiting[1], 14.0) == 1.0
-    bucket.look(waiting[1], 15.0)
+    assert bucket.advance(waiting[1], 14.0) == 1.0
+    bucket.advance(waiting[1], 15.0)
     assert waiting[1].granted
 
 
 def test_an_answer_from_before_the_last_pause_lets_nobody_through() -> None:
     bucket, waiting = probing()
     bucket.pause(None, 6.0, 3.0)
-    bucket.look(waiting[1], 9.0)
+    bucket.advance(waiting[1], 9.0)
     bucket.end(waiting[0], 9.5, RequestEnding.ANSWERED)
     assert [lease.granted for lease in waiting[1:]] == [True] + [False] * 4
 
@@ -364,7 +364,7 @@ def test_a_limit_that_grows_back_is_noticed() -> None:
     assert probe.granted  # the eighth of eight
     bucket.end(probe, 0.0, RequestEnding.LOST)
     waiting = ask(bucket, 1.0)
-    assert bucket.look(waiting, 1.0) == 5.0  # now and then it looks for requests that will never end
+    assert bucket.advance(waiting, 1.0) == 5.0  # now and then it looks for requests that will never end
     for lease in busy[3:]:
         bucket.end(lease, 1000.0, RequestEnding.UNSENT)
     assert waiting.granted
@@ -376,23 +376,23 @@ def test_a_pause_for_everything_shrinks_nothing() -> None:
     assert not bucket.pause(None, 1.0, 5.0)
     assert bucket._share.of(10, 0.0) == 10
     waiting = ask(bucket, 5.0)
-    assert bucket.look(waiting, 5.5) == 0.5
+    assert bucket.advance(waiting, 5.5) == 0.5
 
 
 def test_other_numbers_hold_from_now_on_and_those_who_wait_are_told() -> None:
     bucket, busy = used_up()
     waiting = [ask(bucket) for _ in range(2)]
-    bucket.keep_to(3, 30.0)
-    bucket.look_again()
+    bucket.set_limits(3, 30.0)
+    bucket.wake_first()
     assert [bell(lease).woken for lease in waiting] == [1, 0]
-    assert bucket.look(waiting[0], 0.0) == 0
+    assert bucket.advance(waiting[0], 0.0) == 0
     assert [lease.granted for lease in waiting] == [True, False]
     bucket.end(busy[0], 0.0, RequestEnding.ANSWERED)
-    bucket.keep_to(1, 90.0)
+    bucket.set_limits(1, 90.0)
     bucket.end(busy[1], 0.0, RequestEnding.ANSWERED)
     bucket.leave(waiting[0], 0.0)
-    assert bucket.look(waiting[1], 0.0) == 30.25
-    assert bucket.look(waiting[1], 31.0) == 59.25
+    assert bucket.advance(waiting[1], 0.0) == 30.25
+    assert bucket.advance(waiting[1], 31.0) == 59.25
 
 
 class Call:
@@ -532,8 +532,8 @@ class Queue(RuleBasedStateMachine):
         """Add or close a client, so that other numbers are the strictest."""
         self.limit, self.window = limit, window
         self.lost = [(last, min(before, window)) for last, before in self.lost]
-        self.bucket.keep_to(limit, window)
-        self.bucket.look_again()
+        self.bucket.set_limits(limit, window)
+        self.bucket.wake_first()
         self.settle()
 
     @rule(seconds=st.sampled_from([0.1, 5.0, 60.0, 70.0, 400.0]))
@@ -569,7 +569,7 @@ class Queue(RuleBasedStateMachine):
 
     def look(self, lease: Lease) -> None:
         bell(lease).woken = 0
-        again = self.bucket.look(lease, self.now)
+        again = self.bucket.advance(lease, self.now)
         if isinstance(again, NoRoom):
             assert self.now >= lease.deadline or self.now + again.seconds > lease.deadline
             del self.waiting[lease], self.alarms[lease]
@@ -610,7 +610,7 @@ class Queue(RuleBasedStateMachine):
         for lease in self.gone:
             self.bucket.leave(lease, later)
         assert self.bucket._slots.free(later + 10_000, self.limit) == self.limit
-        self.bucket._room(later + 10_000)
+        self.bucket._available(later + 10_000)
         assert not self.bucket._probes
 
 
@@ -652,7 +652,7 @@ def test_who_was_granted_a_slot_by_an_interrupted_call_finds_it_when_looking() -
     with pytest.raises(KeyboardInterrupt):
         bucket.end(busy[0], 0.0, RequestEnding.UNSENT)
     urgent = ask(bucket, urgent=True)
-    assert bucket.look(waiting, 0.0) == 0.0
+    assert bucket.advance(waiting, 0.0) == 0.0
     assert (bucket.waiting, urgent.granted) == (1, False)
 
 

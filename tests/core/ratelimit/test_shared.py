@@ -305,8 +305,8 @@ def test_a_pause_holds_up_what_was_already_leased() -> None:
     assert process.slots._unused
     process.bucket.pause(None, 0.0, 0.5)
     late = waiting(process)
-    assert process.bucket.look(late, 0.0) == 0.5
-    assert process.bucket.look(late, 0.5) == 0
+    assert process.bucket.advance(late, 0.0) == 0.5
+    assert process.bucket.advance(late, 0.5) == 0
     assert late.granted
 
 
@@ -323,10 +323,10 @@ def test_without_the_store_a_share_is_used() -> None:
     leases = [waiting(process) for _ in range(4)]
     process.visit(None, 0.0)
     assert sum(lease.granted for lease in leases) == 3
-    assert process.bucket.look(leases[3], 0.0) == 5.0  # nothing cools; it only looks now and then
+    assert process.bucket.advance(leases[3], 0.0) == 5.0  # nothing cools; it only looks now and then
     for lease in leases[:3]:
         process.bucket.end(lease, 1.0, RequestEnding.ANSWERED)
-    assert process.bucket.look(leases[3], 1.0) == PERIOD
+    assert process.bucket.advance(leases[3], 1.0) == PERIOD
     assert process.bucket.due(1.0) == 0.5
     process.visit(None, 0.5)
     assert process.bucket.due(1.0) == 1.5
@@ -344,7 +344,7 @@ def test_processes_that_lose_the_store_together_keep_to_what_each_had() -> None:
         process.visit(None, 1.0)
     assert [lease.granted for lease in late] == [False, False]
     later = 1.0 + one.slots.hold
-    assert one.bucket.look(late[0], later) == 0, "by then all that the others had is over"
+    assert one.bucket.advance(late[0], later) == 0, "by then all that the others had is over"
 
 
 def test_more_in_use_than_the_share_asks_the_store_for_nothing() -> None:
@@ -585,7 +585,7 @@ def test_without_a_fallback_nothing_is_sent_without_the_store() -> None:
     lease = waiting(process)
     process.visit(None, 0.0)
     assert not lease.granted
-    assert process.bucket.look(lease, 0.0) == FOREVER  # it is woken when the store is back
+    assert process.bucket.advance(lease, 0.0) == FOREVER  # it is woken when the store is back
     refused = process.ask(0.0, 0.4)
     assert isinstance(refused, NoRoom)
     assert refused.seconds == 0.5  # when the store is tried again

@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 
 from smscode import ActiveOrder, Sms
-from smscode._visible_text import is_blank
+from smscode._visible_text import is_blank, not_blank
 from smscode.core.waiting.codes import compare_times, has_old_code, is_newer, normal, same, stands_in
 from smscode.core.waiting.sms_wait import SmsWait
 from smscode.core.waiting.webhook_inbox import order_of
-from smscode.models import not_blank
 from smscode.webhooks import OtpReceived
 
 from ..support import WHEN, active_order, order_event
@@ -226,5 +225,5 @@ def test_a_late_webhook_of_an_earlier_code_does_not_end_a_wait_for_the_next(
 ) -> None:
     resent: datetime = WHEN.replace(second=12)
     one = SmsWait(1, needs_code=True, after_code="222", after_text="Code 222", after_time=resent)
-    one.hear(order_of(order_event(OtpReceived, code="111", text="Code 111", second=timestamp)))
+    one.see_event(order_of(order_event(OtpReceived, code="111", text="Code 111", second=timestamp)))
     assert one.ended is ends

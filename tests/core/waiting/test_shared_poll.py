@@ -81,7 +81,7 @@ def join(made: SharedPoll[Flag], one: One) -> None:
 def test_a_poll_ends_exactly_the_waits_for_its_orders() -> None:
     first, twin, other = watch(1), watch(1), watch(11)
     made = board(first, twin, other)
-    made.feed([active(1, "111"), active(111, "999")], made.polling(0), 0)
+    made.feed([active(1, "111"), active(111, "999")], made.begin_poll(0), 0)
     assert (first.result().code, twin.result().code) == ("111", "111")
     assert list(first.waiter.ended) == [first]
     assert not other.ended
@@ -92,7 +92,7 @@ def test_a_poll_ends_exactly_the_waits_for_its_orders() -> None:
 def test_an_order_that_was_asked_for_and_not_shown_is_to_be_read_by_who_waits_for_it() -> None:
     one, shown, late = watch(5), watch(2), watch(3)
     made = board(one, shown)
-    asked = made.polling(0)
+    asked = made.begin_poll(0)
     assert asked == {5, 2}
     join(made, late)
     made.feed([active(2)], asked, 0)
@@ -102,21 +102,21 @@ def test_an_order_that_was_asked_for_and_not_shown_is_to_be_read_by_who_waits_fo
     made.show(full(5, None, OrderStatus.CANCELED))
     made.end_reading(one.waiter, 5)
     assert isinstance(one.error, OrderTerminalError)
-    assert made.polling(3) == {2, 3}, "who ended is not asked for any more"
+    assert made.begin_poll(3) == {2, 3}, "who ended is not asked for any more"
 
 
 def test_an_order_that_several_wait_for_is_read_by_one_of_them() -> None:
     first, twin = watch(9), watch(9)
     made = board(first, twin)
-    made.feed([], made.polling(0), 0)
+    made.feed([], made.begin_poll(0), 0)
     assert made.begin_reading(first.waiter, 0) == [9]
-    made.feed([], made.polling(3), 3)
+    made.feed([], made.begin_poll(3), 3)
     assert (first.reads, twin.reads) == ([], []), "it is being read"
     made.end_reading(first.waiter, 9)
-    made.feed([], made.polling(30), 30)
+    made.feed([], made.begin_poll(30), 30)
     assert (first.reads, twin.reads) == ([9], []), "the reading failed"
     made.leave(first.waiter)
-    made.feed([], made.polling(33), 33)
+    made.feed([], made.begin_poll(33), 33)
     assert twin.reads == [9]
     assert made.begin_reading(twin.waiter, 33) == [9]
 
@@ -126,7 +126,7 @@ def test_an_order_that_the_list_lacks_is_read_again_after_a_time_that_doubles() 
     made = board(one, neighbour, interval=1.0)
     reads: dict[int, list[int]] = {1: [], 2: []}
     for now in range(60):
-        made.feed([], made.polling(now), now)
+        made.feed([], made.begin_poll(now), now)
         for each in (one, neighbour):
             for order_id in made.begin_reading(each.waiter, now):
                 reads[order_id].append(now)
@@ -134,8 +134,8 @@ def test_an_order_that_the_list_lacks_is_read_again_after_a_time_that_doubles() 
                 made.end_reading(each.waiter, order_id)
     assert reads[1] == [0, 3, 9, 20, 34, 48]
     assert reads[2] == [0, 3, 8, 17, 29, 41, 53]
-    made.feed([active(1)], made.polling(60), 60)
-    made.feed([], made.polling(61), 61)
+    made.feed([active(1)], made.begin_poll(60), 60)
+    made.feed([], made.begin_poll(61), 61)
     assert made.begin_reading(one.waiter, 61) == [1], "it was on the list again"
 
 
@@ -144,7 +144,7 @@ def test_reads_that_hang_leave_room_for_the_poll_and_are_followed_by_those_of_ot
     made: SharedPoll[Flag] = SharedPoll(3.0, reads_at_once=2)
     for one in waiters:
         join(made, one)
-    made.feed([], made.polling(0), 0)
+    made.feed([], made.begin_poll(0), 0)
     assert [made.begin_reading(one.waiter, 0) for one in waiters] == [[1], [2], [], []]
     for one in waiters:
         one.waiter.signal = Flag()
@@ -160,7 +160,7 @@ def test_one_that_polls_is_not_interrupted_to_read() -> None:
     one, other = watch(9), watch(8)
     made = board(one, other)
     one.waiter.polling = True
-    made.feed([], made.polling(0), 0)
+    made.feed([], made.begin_poll(0), 0)
     assert (one.woken, other.woken) == (False, True)
     assert made.begin_reading(one.waiter, 0) == [9]
     made.end_reading(one.waiter, 9)
@@ -170,11 +170,11 @@ def test_one_that_polls_is_not_interrupted_to_read() -> None:
 def test_what_a_waiter_began_to_read_is_read_at_the_next_poll_when_it_rests() -> None:
     one, twin = watch(9), watch(9)
     made = board(one, twin)
-    made.feed([], made.polling(0), 0)
+    made.feed([], made.begin_poll(0), 0)
     assert made.begin_reading(one.waiter, 0) == [9]
     made.rest(one.waiter)
     made.end_reading(one.waiter, 9)  # by a thread that could not be stopped
-    made.feed([], made.polling(3), 3)
+    made.feed([], made.begin_poll(3), 3)
     assert made.begin_reading(twin.waiter, 3) == [9]
     made.end_reading(one.waiter, 9)
     assert made.begin_reading(twin.waiter, 3) == [], "it is still being read"
@@ -183,18 +183,18 @@ def test_what_a_waiter_began_to_read_is_read_at_the_next_poll_when_it_rests() ->
 def test_what_ended_or_is_shown_or_is_being_read_by_now_is_not_read() -> None:
     first, twin = watch(9), watch(9)
     made = board(first, twin)
-    made.feed([], made.polling(0), 0)
+    made.feed([], made.begin_poll(0), 0)
     first.waiter.resting = True
-    made.feed([], made.polling(3), 3)
+    made.feed([], made.begin_poll(3), 3)
     assert (first.reads, twin.reads) == ([9], [9])
     assert made.begin_reading(twin.waiter, 3) == [9]
     assert made.begin_reading(first.waiter, 3) == []
     told, listed = watch(8), watch(7)
     join(made, told)
     join(made, listed)
-    made.feed([], made.polling(6), 6)
+    made.feed([], made.begin_poll(6), 6)
     made.notify(order_event(OtpReceived, 8, code="1"))
-    made.feed([active(7)], made.polling(9), 9)
+    made.feed([active(7)], made.begin_poll(9), 9)
     assert made.begin_reading(told.waiter, 9) == []
     assert made.begin_reading(listed.waiter, 9) == []
 
@@ -207,7 +207,7 @@ def test_many_orders_are_read_a_few_at_once_by_one_that_goes_on_leading() -> Non
     many.resting = False
     assert made.leads(many)
     assert not made.leads(follower.waiter)
-    made.feed([active(1000)], made.polling(0), 0)
+    made.feed([active(1000)], made.begin_poll(0), 0)
     assert made.begin_reading(many, 0) == list(range(1, READS_AT_ONCE + 1))
     assert not follower.woken
     assert made.leads(many)
@@ -222,29 +222,29 @@ def test_a_row_that_cannot_be_read_concerns_its_own_order_only() -> None:
     odd, other = watch(1), watch(2)
     made = board(odd, other)
     error = InvalidResponseError("$.data[0].status: expected a string, got null.", status_code=200)
-    made.feed([active(2, "5")], made.polling(0), 0, WHEN, {1: error, 77: error})
+    made.feed([active(2, "5")], made.begin_poll(0), 0, WHEN, {1: error, 77: error})
     assert other.result().code == "5"
-    assert odd.timed_out(1.0, made.failure).failure is error
+    assert odd.timeout_error(1.0, made.failure).failure is error
     assert made.begin_reading(odd.waiter, 0) == [1], "by itself it may be readable"
     made.show(full(1, None, OrderStatus.ACTIVE))
-    assert odd.timed_out(1.0, made.failure).failure is None
+    assert odd.timeout_error(1.0, made.failure).failure is None
 
 
 def test_a_transient_failure_of_the_poll_is_kept_until_the_next_that_is_answered() -> None:
     one = watch(1)
     made = board(one)
-    made.polling(0)
+    made.begin_poll(0)
     made.postpone(0, error := InvalidResponseError("no"))
     assert made.failure is error
-    assert one.timed_out(1.0, made.failure).failure is error
-    made.feed([active(1)], made.polling(3), 3)
+    assert one.timeout_error(1.0, made.failure).failure is error
+    made.feed([active(1)], made.begin_poll(3), 3)
     assert made.failure is None
 
 
 def test_a_wait_that_left_is_not_asked_for() -> None:
     one, other = watch(1), watch(2)
     made = board(one, other)
-    asked = made.polling(0)
+    asked = made.begin_poll(0)
     made.leave(one.waiter)
     made.feed([], asked, 0)
     assert (one.reads, other.reads) == ([], [2])
@@ -335,7 +335,7 @@ def test_results_come_in_the_order_in_which_the_waits_ended() -> None:
 def test_a_webhook_that_a_poll_overtook_is_not_told_to_later_waits() -> None:
     made = board()
     made.notify(order_event(OtpReceived, 1, code="1", revision=1))
-    made.feed([active(1, "2", revision=2)], made.polling(0), 0.0)
+    made.feed([active(1, "2", revision=2)], made.begin_poll(0), 0.0)
     join(made, late := watch(1))
     assert not late.ended
 
@@ -343,7 +343,7 @@ def test_a_webhook_that_a_poll_overtook_is_not_told_to_later_waits() -> None:
 def test_a_text_that_a_webhook_brings_is_seen_although_it_has_no_revision() -> None:
     one = watch(after_revision=1)
     board(one).notify(order_event(OtpReceived, text="Confirm"))
-    assert (one.ended, one.timed_out(1.0).text) == (False, "Confirm")
+    assert (one.ended, one.timeout_error(1.0).text) == (False, "Confirm")
 
 
 def test_a_follower_that_leaves_disturbs_nobody() -> None:
@@ -380,7 +380,7 @@ def test_the_time_of_the_next_poll_belongs_to_the_board() -> None:
     made = board(one, two, interval=3.0)
     assert made.until_due(100) == 0
     assert made.leads(one.waiter)
-    made.polling(100)
+    made.begin_poll(100)
     assert made.until_due(101) == 2
     made.leave(one.waiter)
     assert made.leads(two.waiter)
@@ -390,19 +390,19 @@ def test_the_time_of_the_next_poll_belongs_to_the_board() -> None:
 
 def test_a_service_that_asks_for_patience_gets_it() -> None:
     made = board(watch(), interval=3.0)
-    made.polling(100)
+    made.begin_poll(100)
     made.postpone(100, RateLimitError("slow down", retry_after=10))
     assert made.until_due(100) == 10
     made.postpone(100, RateLimitError("slow down", retry_after=5))
     made.postpone(100, RateLimitError("slow down"))
     assert made.until_due(100) == 10
-    made.polling(110)
+    made.begin_poll(110)
     assert made.until_due(110) == 3
 
 
 def test_a_page_that_asks_for_a_day_of_patience_gets_five_minutes() -> None:
     made = board(watch(), interval=3.0)
-    made.polling(100)
+    made.begin_poll(100)
     made.postpone(100, InvalidResponseError("a page", status_code=403, retry_after=86_400))
     assert made.until_due(100) == 300
 
@@ -414,7 +414,7 @@ def test_a_webhook_ends_the_waits_for_its_order_at_once() -> None:
     made.notify(event)
     assert one.result() == twin.result() == Sms(1, "1", "Code 1", 1, event.timestamp)
     assert [each.woken for each in (one, twin, other)] == [True, True, False]
-    assert made.polling(0) == {2}
+    assert made.begin_poll(0) == {2}
 
 
 def test_a_webhook_that_came_before_the_wait_is_found_by_it() -> None:
@@ -447,7 +447,7 @@ def test_a_message_without_a_code_is_told_to_who_waits_for_one() -> None:
     made = board(one, any_one)
     made.notify(order_event(OtpReceived, text="Confirm", revision=1))
     assert any_one.result().text == "Confirm"
-    error = one.timed_out(1.0)
+    error = one.timeout_error(1.0)
     assert (one.ended, error.text) == (False, "Confirm")
     assert isinstance(error.order, ActiveOrder)
     assert error.order.status == OrderStatus.OTP_RECEIVED
@@ -488,7 +488,7 @@ def test_a_poll_that_a_webhook_overtook_changes_nothing() -> None:
     made.notify(order_event(OtpReceived, text="newer", revision=2))
     made.feed([active(code="1", text="older", revision=1)], frozenset(), 0)
     assert not one.ended
-    assert (one.text, one.timed_out(1.0).text) == ("newer", "newer")
+    assert (one.text, one.timeout_error(1.0).text) == ("newer", "newer")
     made.feed([active(revision=1, status=OrderStatus.EXPIRED)], frozenset(), 0)
     assert isinstance(one.error, OrderTerminalError)
 
@@ -600,14 +600,14 @@ class Waiting(RuleBasedStateMachine):
             return
         if waiter in self.looking:
             if self.poller is None:  # the machine knows of one poll at a time
-                self.poller = waiter, self.board.polling(self.now)
+                self.poller = waiter, self.board.begin_poll(self.now)
                 self.looking.discard(waiter)
                 waiter.polling = True
         elif not self.board.leads(waiter):
             self.asleep.add(waiter)
         elif self.board.until_due(self.now) == 0 and self.poller is None:
             self.polls.append(self.now)
-            self.poller = waiter, self.board.polling(self.now)
+            self.poller = waiter, self.board.begin_poll(self.now)
             waiter.polling = True
 
     @precondition(lambda self: self.resting)
@@ -749,11 +749,11 @@ def test_an_order_whose_reader_was_interrupted_is_read_by_another_one() -> None:
     made = board(reader, other)
     for one in (reader, other):
         one.waiter.resting = False
-    made.feed([], made.polling(0.0), 0.0)
+    made.feed([], made.begin_poll(0.0), 0.0)
     assert made.begin_reading(reader.waiter, 0.0) == [1]
     for _ in range(2):
         made.leave(reader.waiter)
-    made.feed([], made.polling(3.0), 3.0)
+    made.feed([], made.begin_poll(3.0), 3.0)
     assert made.begin_reading(other.waiter, 3.0) == [1]
 
 
@@ -773,7 +773,7 @@ def test_a_waiter_goes_on_reading_for_a_moment_before_it_rests_with_a_result() -
     made: SharedPoll[Flag] = SharedPoll(3.0)
     made.join(many)
     many.resting = False
-    made.feed([active(3)], made.polling(10), 10)
+    made.feed([active(3)], made.begin_poll(10), 10)
     assert made.begin_reading(many, 10) == [1, 2]
     made.show(full(1, None, OrderStatus.EXPIRED))
     made.end_reading(many, 1)
@@ -791,8 +791,8 @@ def test_an_order_whose_waiters_all_rest_is_read_when_one_goes_on() -> None:
     one = watch(9)
     made = board(one)
     one.waiter.resting = True
-    made.feed([], made.polling(0), 0)
+    made.feed([], made.begin_poll(0), 0)
     assert (one.reads, one.woken) == ([], False)
     one.waiter.resting = False
-    made.feed([], made.polling(3), 3)
+    made.feed([], made.begin_poll(3), 3)
     assert (one.reads, one.woken) == ([9], True)

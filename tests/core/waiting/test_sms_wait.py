@@ -82,7 +82,7 @@ def test_a_text_without_a_code_is_enough_only_for_who_waits_for_any_message() ->
     assert seen(watch(needs_code=False), text) == Sms(1, None, "Confirm: https://t.example", 1, WHEN)
     one = watch()
     assert seen(one, text) is None
-    error = one.timed_out(10.04)
+    error = one.timeout_error(10.04)
     assert isinstance(error, TimeoutError)
     assert error.message == (
         "No SMS for order 1 in time: waited 10 s, order last seen as ACTIVE. A message without a code came."
@@ -102,7 +102,7 @@ def test_a_wait_that_saw_nothing_new_times_out_without_a_text() -> None:
         one.see(active(code="1" if one.known.code else None, text="old" if one.known.code else None))
         if one.known.revision:
             one.see(active(code="1", text="old", revision=1))
-        error = one.timed_out(0.0)
+        error = one.timeout_error(0.0)
         assert "A message without a code came" not in error.message
         assert error.text is None
 
@@ -249,12 +249,12 @@ def test_a_wait_goes_on_after_what_may_pass_and_nothing_else(error: SmscodeError
 
 def test_the_errors_of_a_wait_carry_the_order_as_it_was_seen_last() -> None:
     one = watch()
-    assert one.timed_out(1.0).order is None
+    assert one.timeout_error(1.0).order is None
     one.see(active())
     one.see(last := active(text="hello", revision=1))
-    assert one.timed_out(1.0).order == last
+    assert one.timeout_error(1.0).order == last
     one.see(ended := full(1, None, OrderStatus.EXPIRED))
-    for error in (one.timed_out(1.0), one.error):
+    for error in (one.timeout_error(1.0), one.error):
         again = pickle.loads(pickle.dumps(error))
         assert (again.order, again.order_id, str(again)) == (ended, 1, str(error))
 
@@ -288,7 +288,7 @@ def test_an_old_code_beside_a_newer_message_is_not_the_code_waited_for(
 def test_a_timeout_says_what_the_last_look_met_and_what_can_be_done() -> None:
     one = watch(needs_code=False)
     failed = InvalidResponseError("$: expected a JSON object, got 9 bytes of text/html.", status_code=403)
-    error = one.timed_out(60.25, failed)
+    error = one.timeout_error(60.25, failed)
     assert error.message == (
         "No SMS for order 1 in time: waited 60.2 s, order not seen. The last look at the service failed:"
         " $: expected a JSON object, got 9 bytes of text/html. Possible now: orders.wait_for_sms, orders.get."
@@ -301,10 +301,10 @@ def test_a_timeout_says_what_the_last_look_met_and_what_can_be_done() -> None:
 def test_what_a_look_at_the_order_met_is_forgotten_with_the_next_that_shows_it() -> None:
     one = watch()
     one.failure = failed = NetworkError("broken")
-    assert one.timed_out(1.0).failure is failed
-    assert one.timed_out(1.0, other := NetworkError("the poll's")).failure is other
+    assert one.timeout_error(1.0).failure is failed
+    assert one.timeout_error(1.0, other := NetworkError("the poll's")).failure is other
     one.see(active())
-    assert (one.timed_out(1.0).failure, one.timed_out(1.0).__cause__) == (None, None)
+    assert (one.timeout_error(1.0).failure, one.timeout_error(1.0).__cause__) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -319,7 +319,7 @@ def test_what_a_look_at_the_order_met_is_forgotten_with_the_next_that_shows_it()
 def test_a_timeout_names_what_the_order_allows(order: ActiveOrder, choices: tuple[str, ...]) -> None:
     one = watch()
     one.see(order)
-    assert one.timed_out(1.0).choices == ("wait_for_otp", *choices)
+    assert one.timeout_error(1.0).choices == ("wait_for_otp", *choices)
 
 
 def test_a_code_can_be_given_back_whatever_the_service_gave() -> None:
@@ -331,6 +331,6 @@ def test_a_code_can_be_given_back_whatever_the_service_gave() -> None:
 
 def test_an_ended_wait_hears_nothing_more() -> None:
     one = watch()
-    one.hear(active(code="1"))
-    one.hear(active(code="2"))
+    one.see_event(active(code="1"))
+    one.see_event(active(code="2"))
     assert one.result().code == "1"

@@ -1,0 +1,340 @@
+"""The purchases in the memory of a client: which are under way, in doubt, or bought and not over."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+from attrs import evolve
+
+from ...errors import SmscodeError
+from ...models import ActiveOrder, CreatedOrder, CreatedOrders, Order, OrderStatus
+from ...money import Money
+from ..order_status import is_over, known_status
+from .intents import OrderIntent
+from .records import BoughtOrder, PurchaseRecord, PurchaseState, another_order, under_way
+from .states import Doubt, Purchase, PurchaseHolder, Recovered, RecoveredState
+
+_MOST_KEYS_REMEMBERED = 10_000
+_MOST_EARLY = 1_000
+_LONGEST_LIFE = 86_400.0  # seconds that an order lives whose end is not known
+
+
+class PurchaseBook:
+    """The purchases of a client: under way, in doubt, or bought and not over, oldest first.
+
+    Each line of a change leaves the book consistent, because an interrupt may come after it. So a purchase is
+    entered before it is removed elsewhere, and a flag is set after the facts that it stands for.
+    """
+
+    def __init__(self) -> None:
+        self._purchases: dict[str, Purchase] = {}
+        self._by_order: dict[int, Purchase] = {}
+        # By key, for the keys used last: the hash of the order, and when it was bought, None if it was not.
+        self._digests: OrderedDict[str, tuple[bytes, float | None]] = OrderedDict()
+        # The refunds of orders that ended before the answer to their purchase arrived.
+        self._early: OrderedDict[int, int | None] = OrderedDict()
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no order that has not ended."""
+        return not self._by_order
+
+    def begin(self, intent: OrderIntent, holder: PurchaseHolder) -> Purchase:
+        """Return the entry of a purchase that ``holder`` makes from now on, with the state of earlier tries.
+
+        Raises `ClientStateError` while another call has it under way, `InvalidArgumentError` if its key was
+        used in this client for another order.
+        """
+        key, digest = intent.idempotency_key, _digest(intent)
+        purchase = self._purchases.get(key)
+        if purchase is not None and purchase.certain and not purchase.under_way:
+            # An interrupted call left it without having sent a byte, so the key is free.
+            purchase = None
+        known, since = self._digests.get(key, (digest, None))
+        if purchase is None:
+            if since is not None and known != digest:
+                raise another_order("this client")
+            purchase = Purchase(intent, holder=holder, written_at=since, finished=since is not None)
+            self._purchases[key] = purchase
+            self._remember(key, digest, since)
+        elif not purchase.intent.same_order(intent):
+            raise another_order("this client")
+        elif purchase.under_way and purchase.holder is not holder:
+            raise under_way("another call of this client")
+        purchase.holder = holder
+        return purchase
+
+    def _remember(self, key: str, digest: bytes, since: float | None) -> None:
+        self._digests[key] = digest, since
+        self._digests.move_to_end(key)
+        if len(self._digests) > _MOST_KEYS_REMEMBERED:
+            self._digests.popitem(last=False)
+
+    def knows(self, key: str) -> bool:
+        """Return True if a purchase under this key is under way, may have been made, or was made."""
+        purchase = self._purchases.get(key)
+        if purchase is not None:
+            return purchase.under_way or not purchase.certain
+        return self._digests.get(key, (b"", None))[1] is not None
+
+    def buy(self, purchase: Purchase, created: CreatedOrders) -> dict[int, int | None]:
+        """Store the orders that a purchase bought, unless they are known already.
+
+        Return the orders that have ended already, with their refunds in rupiah, None for the whole price.
+        """
+        ended: dict[int, int | None] = {}
+        if purchase.finished:
+            self._close(purchase)
+            return ended
+        if not purchase.bought:
+            orders = {order.id: as_order(order) for order in created.orders}
+            ended = {one: self._early[one] for one in orders if one in self._early}
+            over = {one for one, order in orders.items() if is_over(order.status)}
+            purchase.orders = orders
+            purchase.living = set(orders) - ended.keys() - over
+            ended |= {
+                one: orders[one].amount.canonical_amount if is_refunded(orders[one].status) else 0
+                for one in over
+            }
+            purchase.bought = True
+        purchase.doubt.raised = False
+        self._purchases[purchase.key] = purchase
+        self._by_order.update(dict.fromkeys(purchase.orders, purchase))
+        if not purchase.orders:
+            self._close(purchase)
+        return ended
+
+    def adopt(self, purchase: Purchase) -> Purchase:
+        """Add a purchase that another process made, and return the entry to use."""
+        known = self._purchases.setdefault(purchase.key, purchase)
+        if purchase.bought and not known.bought:
+            known.orders, known.living, known.returned = purchase.orders, purchase.living, purchase.returned
+            known.written_at = purchase.written_at
+            known.bought = True
+            known.doubt.raised = False
+        self._remember(purchase.key, _digest(purchase.intent), None)
+        self._by_order.update(dict.fromkeys(known.orders, known))
+        return known
+
+    def drop(self, purchase: Purchase) -> None:
+        """Forget a purchase that bought nothing. Its key can be used for another order."""
+        if self._purchases.get(purchase.key) is purchase:
+            if not purchase.finished:
+                self._digests.pop(purchase.key, None)
+            self._purchases.pop(purchase.key, None)
+
+    def dismiss(self, key: str) -> Purchase | None:
+        """Forget a purchase, but remember its key. Raises `ClientStateError` while a call makes it."""
+        purchase = self._purchases.get(key)
+        if purchase is not None:
+            if purchase.under_way:
+                raise under_way("another call of this client")
+            self._close(purchase)
+        return purchase
+
+    def hand_over(self, purchase: Purchase, *, done: bool) -> None:
+        """Store whether the caller of a purchase has its orders."""
+        purchase.handed_over = done
+        if done and not purchase.living:
+            self._close(purchase)
+        elif not done and purchase.orders:
+            self._purchases[purchase.key] = purchase
+
+    def unresolved(self) -> tuple[OrderIntent, ...]:
+        """Return the purchases that are in doubt, and those whose orders were not returned to a caller."""
+        return tuple(
+            purchase.intent
+            for purchase in tuple(self._purchases.values())
+            if not purchase.under_way and (purchase.doubt.raised or purchase.undelivered)
+        )
+
+    def undelivered(self) -> list[Purchase]:
+        """Return the purchases whose orders were not returned to a caller in this process."""
+        return [
+            purchase
+            for purchase in tuple(self._purchases.values())
+            if purchase.bought and not purchase.handed_over and not purchase.under_way
+        ]
+
+    def bought(self) -> tuple[Recovered, ...]:
+        """Return the purchases that were bought and have orders that have not ended."""
+        return tuple(
+            Recovered(
+                purchase.intent,
+                "open" if purchase.handed_over or purchase.returned else "undelivered",
+                tuple(purchase.orders.values()),
+            )
+            for purchase in tuple(self._purchases.values())
+            if purchase.bought and not purchase.under_way
+        )
+
+    def see(self, orders: Iterable[Order | ActiveOrder]) -> dict[Purchase, dict[int, int | None]]:
+        """Update orders from an answer; return those that ended, by purchase, with their refunds."""
+        ended: dict[Purchase, dict[int, int | None]] = {}
+        for order in orders:
+            purchase = self._by_order.get(order.id)
+            if purchase is None:
+                continue
+            if isinstance(order, Order):
+                purchase.orders[order.id] = order
+            if is_over(order.status) and order.id in purchase.living:
+                price = purchase.orders[order.id].amount.canonical_amount
+                ended.setdefault(purchase, {})[order.id] = price if is_refunded(order.status) else 0
+        for purchase, refunds in ended.items():
+            self.end(purchase, refunds)
+        return ended
+
+    def end_order(
+        self, order_id: int, status: OrderStatus | str, refund: int | None
+    ) -> dict[Purchase, dict[int, int | None]]:
+        """Store that an order has ended; return its purchase and refund, if the book has it.
+
+        A ``refund`` of None means the whole price.
+        """
+        purchase = self._by_order.get(order_id)
+        if purchase is None:
+            self._early[order_id] = refund  # the answer to its purchase may be on its way
+            if len(self._early) > _MOST_EARLY:
+                self._early.popitem(last=False)
+            return {}
+        if order_id not in purchase.living:
+            return {}
+        order = purchase.orders[order_id]
+        purchase.orders[order_id] = evolve(order, status=status)
+        self.end(purchase, [order_id])
+        return {purchase: {order_id: order.amount.canonical_amount if refund is None else refund}}
+
+    def expire(self, now: datetime) -> dict[Purchase, dict[int, int | None]]:
+        """End the orders that have expired by the service's date, and return them by purchase."""
+        ended: dict[Purchase, dict[int, int | None]] = {}
+        for purchase in tuple(self._purchases.values()):
+            if not purchase.bought:
+                continue
+            for order_id in tuple(purchase.living):
+                if is_past(purchase.orders[order_id].expires_at, purchase.written_at, now):
+                    ended.setdefault(purchase, {})[order_id] = None
+        for purchase, refunds in ended.items():
+            self.end(purchase, refunds)
+        return ended
+
+    def end(self, purchase: Purchase, order_ids: Iterable[int]) -> None:
+        """Store that orders have ended. A purchase that was handed over is closed with its last order."""
+        for order_id in order_ids:
+            purchase.living.discard(order_id)
+        if not purchase.living and purchase.handed_over:
+            self._close(purchase)
+
+    def _close(self, purchase: Purchase) -> None:
+        since = purchase.written_at if purchase.written_at is not None else 0.0
+        self._remember(purchase.key, _digest(purchase.intent), since)
+        for order_id in purchase.orders:
+            self._by_order.pop(order_id, None)
+        self._purchases.pop(purchase.key, None)
+
+
+def recovered(
+    in_doubt: Iterable[tuple[PurchaseRecord, CreatedOrders | SmscodeError]], bought: Iterable[Purchase]
+) -> list[Recovered]:
+    """Return the result of `orders.recover`, oldest purchase first.
+
+    ``in_doubt`` are the purchases that were in doubt, with their results; ``bought`` are all that were
+    bought. Purchases that another process settled meanwhile are left out, and so are those whose orders were
+    returned to a caller and have all ended.
+    """
+    found: list[tuple[float, Recovered]] = []
+    settled: set[str] = set()
+    for row, end in in_doubt:
+        if not isinstance(end, SmscodeError):
+            settled.add(row.intent.idempotency_key)
+        elif end.trouble != "settled meanwhile":
+            unsure: RecoveredState = "unsettled" if end.outcome == "unknown" else "settled"
+            found.append((row.written_at, Recovered(row.intent, unsure, error=end)))
+    for purchase in bought:
+        if purchase.living or not purchase.returned or purchase.key in settled:
+            state: RecoveredState = "open" if purchase.returned else "undelivered"
+            if purchase.key in settled:
+                state = "settled"
+            orders = tuple(purchase.orders.values())
+            found.append((purchase.written_at or 0.0, Recovered(purchase.intent, state, orders)))
+    return [one for _, one in sorted(found, key=lambda pair: pair[0])]
+
+
+def _date_of(seconds: float | None) -> datetime | None:
+    """Return a stored time as a date, None if it is out of the range of dates."""
+    if seconds is None:
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def is_refunded(status: OrderStatus | str | None) -> bool:
+    """Return True if an order with this status was refunded."""
+    return known_status(status) in (OrderStatus.CANCELED, OrderStatus.EXPIRED)
+
+
+def is_past(expires_at: datetime | None, written_at: float | None, now: datetime) -> bool:
+    """Return True if an order must have ended by ``now``, the service's date."""
+    if expires_at is not None:
+        return now >= expires_at
+    return written_at is not None and now.timestamp() - written_at >= _LONGEST_LIFE
+
+
+def bought_orders(orders: Iterable[Order]) -> tuple[BoughtOrder, ...]:
+    """Return the records of orders that were just bought, as a journal stores them."""
+    return tuple(
+        BoughtOrder(
+            order.id,
+            None if order.expires_at is None else order.expires_at.timestamp(),
+            min(order.amount.canonical_amount, 2**62),
+        )
+        for order in orders
+    )
+
+
+def adopted(record: PurchaseRecord, ended: float) -> Purchase:
+    """Return the book entry for a journal record of a process that has ended.
+
+    ``ended`` is the time when its last attempt had ended, in monotonic seconds.
+    """
+    if record.state is PurchaseState.WRITTEN:
+        return Purchase(record.intent, Doubt(raised=True, ended=ended), written_at=record.written_at)
+    orders = {
+        order.id: as_order(
+            CreatedOrder(
+                id=order.id,
+                expires_at=_date_of(order.expires_at),
+                amount=None if order.charged is None else Money.idr(order.charged),
+            )
+        )
+        for order in record.orders
+    }
+    return Purchase(
+        record.intent,
+        written_at=record.written_at,
+        bought=True,
+        returned=record.handed_at is not None,
+        orders=orders,
+        living={order.id for order in record.orders if order.ended_at is None},
+    )
+
+
+def as_order(created: CreatedOrder) -> Order:
+    """Return a created order as an `Order`. Its price is zero if the answer's could not be read."""
+    fields: dict[str, Any] = {
+        field.name: getattr(created, field.name) for field in attrs.fields(CreatedOrder)
+    }
+    fields["status"] = created.status or OrderStatus.ACTIVE
+    fields["product_id"] = created.product_id or 0
+    fields["amount"] = created.amount or Money.idr(0)
+    return Order(created_at=None, canceled_at=None, **fields)
+
+
+def _digest(intent: OrderIntent) -> bytes:
+    return hashlib.sha256(f"{intent.operation} {intent.version} ".encode() + intent.body).digest()
