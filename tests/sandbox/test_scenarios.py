@@ -220,7 +220,7 @@ def test_the_next_requests_have_a_scenario_one_choice_after_the_other() -> None:
     codes = [create(api)[1] for _ in range(3)]
     assert codes == ["INTERNAL_ERROR", "INTERNAL_ERROR", "INSUFFICIENT_BALANCE"]
     assert create(api) == [1001]
-    assert api.sandbox.transport().app.stage.cues == {}
+    assert api.sandbox.transport().app.selection.choices == {}
 
 
 def test_what_counts_down_begins_anew_with_each_of_the_next_requests() -> None:
@@ -433,7 +433,7 @@ def test_what_there_is_not_cannot_be_chosen_for(choice: dict[str, Any], name: st
 def test_what_only_plays_in_new_orders_cannot_be_chosen_for_one_that_is_there(scenario: str) -> None:
     api = still()
     (order_id,) = api.rent()
-    with pytest.raises(InvalidArgumentError, match=r"^order_id: .* plays in new orders only"):
+    with pytest.raises(InvalidArgumentError, match=r"^order_id: .* applies to new orders only"):
         api.sandbox.play(scenario, order_id=order_id)
 
 

@@ -37,7 +37,7 @@ from smscode.sandbox import AbuseGuard, Behaviour, Delivery, Message, Sandbox, s
 from smscode.sandbox.http.api_error import Problem
 from smscode.sandbox.options import Options
 from smscode.sandbox.service import order_book
-from smscode.sandbox.storage.snapshot import copied, lines, make_snapshot_converter
+from smscode.sandbox.storage.snapshot import copy_parts, lines, make_snapshot_converter
 from smscode.sandbox.storage.state import SavedState
 
 from ..programs import ROOT
@@ -76,7 +76,7 @@ def state_of(sandbox: Sandbox) -> SavedState:
 def whole(sandbox: Sandbox) -> dict[str, Any]:
     """Return the state of a kept sandbox as it is in memory."""
     app = sandbox.transport().app
-    text = "".join(lines(sandbox._options, copied(app), CONVERTER))
+    text = "".join(lines(sandbox._options, copy_parts(app), CONVERTER))
     return {name: value for name, value in json.loads(text).items() if name != "clock.latest"}
 
 
@@ -824,7 +824,7 @@ def everything(path: Path) -> None:
         pass  # what was under way is waiting again
     assert {name for name, part in entries(path).items() if part in ([], {})} == {
         "world.outbox",
-        "world.postbox.under_way",
+        "world.delivery_queue.in_flight",
     }
 
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document of what the sandbox serves, made from the endpoints and the models."""
+"""The OpenAPI document of the service that the sandbox serves, made from the endpoints and the models."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Final, Literal, TypeAlias, get_args
 
 from ..._version import VERSION
 from ...core.api.registry import ENDPOINTS
+from ...core.decoding.converter import ApiVersion
 from ...errors import InvalidArgumentError
 from ..http.api_error import Json
-from ..http.render import Generation, Version
+from ..http.render import Generation
 from .events import events
 from .operations import operation
 from .schemas import Schema, Schemas
@@ -38,16 +39,16 @@ _HEADERS: Final[Schema] = {
 
 
 def document(generation: Generation = "current", api_version: Versions = "both") -> dict[str, Json]:
-    """Make the OpenAPI 3.1 document of one generation of the service, for one API version or both.
+    """Return the OpenAPI 3.1 document of one generation of the service, for one API version or both.
 
     ``generation`` is "documented" or "current", ``api_version`` "v1", "v2" or "both". Raises
-    `InvalidArgumentError` for anything else. The same arguments always give the same document.
+    `InvalidArgumentError` for anything else. The same arguments always return the same document.
     """
     if generation not in get_args(Generation):
         raise InvalidArgumentError("generation: expected 'documented' or 'current'.")
     if api_version not in get_args(Versions):
         raise InvalidArgumentError("api_version: expected 'v1', 'v2' or 'both'.")
-    versions: Sequence[Version] = ("v1", "v2") if api_version == "both" else (api_version,)
+    versions: Sequence[ApiVersion] = get_args(ApiVersion) if api_version == "both" else (api_version,)
     schemas = Schemas(generation)
     paths: dict[str, dict[str, Json]] = {}
     for version in versions:
@@ -74,5 +75,5 @@ def document(generation: Generation = "current", api_version: Versions = "both")
 
 
 def text(generation: Generation = "current", api_version: Versions = "both") -> str:
-    """Write the document as JSON; see `document`."""
+    """Return the document as JSON; see `document`."""
     return json.dumps(document(generation, api_version), indent=2, ensure_ascii=False) + "\n"

@@ -1,7 +1,7 @@
-"""The scenarios by name: each is made by the function of its name, in Python and wherever it is written.
+"""The scenarios by name: each is made by the function of its name, or written as text.
 
-Written out they look as in Python, ``otp_after(5)`` or ``rate_limited(retry_after=10)``, several of
-them separated by commas. Their times are in seconds.
+Text looks as in Python, ``otp_after(5)`` or ``rate_limited(retry_after=10)``; several scenarios are
+separated by commas. Times are in seconds.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from typing import Final, NoReturn, ParamSpec
 
 from attrs import evolve, frozen
 
-from ...errors import API_ERRORS, InvalidArgumentError
+from ...errors import InvalidArgumentError
 from ..checks import check_seconds, check_whole
-from ..http.api_error import Problem
+from ..http.api_error import ServiceError
 from ..service.suppliers import Behaviour, Message
 from .scenario import PURCHASES, Fault, Scenario
 
 P = ParamSpec("P")
 
 SCENARIOS: Final[dict[str, Callable[..., Scenario]]] = {}
-"""All of them, by name."""
+"""All scenarios by name."""
 
 BEHAVIOUR: Final = "behaviour"
-"""What a behaviour that has no name is called."""
+"""The name of a scenario made from a `Behaviour`."""
 
 _WITHOUT_CODE: Final = "Tap to confirm: https://example.com/c/7f3a"
 _FORM: Final = re.compile(r"\s*(?P<name>\w+)\s*(?:\((?P<arguments>[^()]*)\))?\s*(?:,|$)")
@@ -37,14 +37,14 @@ _MOST_NAMED: Final = 3
 
 @frozen
 class Described:
-    """A scenario as it is written, with its defaults, and what it is about."""
+    """The text of a scenario, with its defaults, and a description."""
 
     form: str
     about: str
 
 
 def _named(make: Callable[P, Scenario]) -> Callable[P, Scenario]:
-    """Add a scenario to the table; its name then tells its arguments, which are checked."""
+    """Register a scenario. The wrapper checks the arguments and adds them to the scenario's name."""
     name, signature = make.__name__, inspect.signature(make)
 
     @wraps(make)
@@ -67,12 +67,8 @@ def _messages(*messages: Message) -> Scenario:
     return Scenario(name="", operations=PURCHASES, behaviour=Behaviour(messages=messages))
 
 
-def _problem(code: str, message: str) -> Problem:
-    return Problem(code, message, API_ERRORS[code][1])
-
-
 def _fault(code: str, message: str, lasts: float | None = None) -> Scenario:
-    problem = _problem(code, message)
+    problem = ServiceError(code, message).problem
     return Scenario(name="", fault=Fault(problem.status, problem=problem), lasts=lasts)
 
 
@@ -141,7 +137,7 @@ def provider_error() -> Scenario:
 @_named
 def insufficient_balance() -> Scenario:
     """The balance is too low for any purchase."""
-    problem = _problem("INSUFFICIENT_BALANCE", "Balance too low")
+    problem = ServiceError("INSUFFICIENT_BALANCE", "Balance too low").problem
     return Scenario(name="", operations=PURCHASES, behaviour=Behaviour(problem=problem))
 
 
@@ -237,7 +233,7 @@ def lost_request() -> Scenario:
 
 
 def parse(text: str) -> tuple[Scenario, ...]:
-    """Make scenarios of how they are written; raises `InvalidArgumentError` for what is not one."""
+    """Return the scenarios in a text. Raises `InvalidArgumentError` if one is not valid."""
     found: list[Scenario] = []
     place = 0
     while place < len(text) or not found:
@@ -250,7 +246,7 @@ def parse(text: str) -> tuple[Scenario, ...]:
 
 
 def of_behaviour(behaviour: Behaviour) -> Scenario:
-    """Make a scenario of a behaviour; it plays in purchases, and in cancels and resends it speaks of."""
+    """Return a scenario for purchases with a behaviour, also for cancels and resends if it changes them."""
     operations = [*PURCHASES, "orders.reactivate_options"]
     operations += [_CANCEL] if behaviour.cancel != "ok" or behaviour.cancel_after is not None else []
     operations += ["orders.resend"] if behaviour.resend != "ok" else []
@@ -258,7 +254,7 @@ def of_behaviour(behaviour: Behaviour) -> Scenario:
 
 
 def described() -> tuple[Described, ...]:
-    """Return all scenarios as they are written and what each is about."""
+    """Return the text and the description of all scenarios."""
     return tuple(Described(_form(name), inspect.getdoc(make) or "") for name, make in SCENARIOS.items())
 
 
@@ -298,7 +294,7 @@ def _number(text: str) -> float:
         number = float(text)
     except ValueError:
         _refuse(f"{text.strip()!r} is not a number")
-    # What is written without a fraction may also be a count.
+    # A number without a fraction may also be a count.
     return int(number) if number.is_integer() else number
 
 

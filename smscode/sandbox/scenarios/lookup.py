@@ -1,29 +1,28 @@
-"""What a request is about, and which scenarios therefore play in it."""
+"""The subject of a request, and the scenarios that apply to it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 
 from ...core.api.call import Endpoint
 from ...core.api.parameters import ORDER_ID
 from ...errors import InvalidArgumentError
-from ..http.api_error import Refusal
-from ..http.params import loose_integers
-from ..http.routes import Route
+from ..http.api_error import invalid
+from ..http.params import integers_in
+from ..http.routes import IncomingRequest, Route
 from ..service.catalog import Tier
 from ..service.world import World
 from . import parse
 from .scenario import Script
-from .selection import HEADER, Stage, Subject
+from .selection import HEADER, Selection, Subject
 
 
 def subject_of(route: Route, body: bytes, world: World, *, products: bool) -> Subject:
-    """Find out what a request is about, as far as that can be read; of purchases only with ``products``."""
+    """Return the subject of a request if its body can be read; that of purchases only with ``products``."""
     fields = route.endpoint.fields
     order_id = route.path_id or None
     if order_id is None and (ORDER_ID in fields or (fields and products)):
-        given = loose_integers(body)
+        given = integers_in(body)
         order_id = given.get("id")
         if order_id is None:
             tier = world.catalog.tiers.get(given.get("product_id", 0))
@@ -39,20 +38,16 @@ def subject_of(route: Route, body: bytes, world: World, *, products: bool) -> Su
 def script_of(
     endpoint: Endpoint[object],
     subject: Subject,
-    headers: Mapping[str, str],
-    stage: Stage,
+    request: IncomingRequest,
+    selection: Selection,
     world: World,
-    now: datetime,
 ) -> Script:
-    """Find out which scenarios play in a request; refuse one that chooses what there is not."""
+    """Return the effect of the scenarios on a request. Raises `ServiceError` if its own do not exist."""
     try:
-        own = parse(headers[HEADER]) if HEADER in headers else ()
+        own = parse(request.headers[HEADER]) if HEADER in request.headers else ()
     except InvalidArgumentError as error:
-        problem = str(error).partition(": ")[2]
-        raise Refusal(
-            "VALIDATION_ERROR", "Request is not valid", details={"fields": {HEADER: problem}}
-        ) from None
+        raise invalid({HEADER: str(error).partition(": ")[2]}) from None
     tiers: Sequence[Tier] = ()
     if endpoint.name == "orders.create" and subject.product_id is None:
         tiers = world.catalog.routed(subject.catalog_product_id)
-    return stage.script(endpoint.name, subject, own, now, usual=world.behaviour, tiers=tiers)
+    return selection.script(endpoint.name, subject, own, request.now, usual=world.behaviour, tiers=tiers)

@@ -1,4 +1,4 @@
-"""How well suppliers do: the score that ``best_success`` ranks them by."""
+"""The suppliers' success rates, by which the policy ``best_success`` ranks them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from datetime import date, datetime
 from typing import Final
 
 DAYS: Final = 30
-"""Complete calendar days, in UTC, that the score looks back on."""
+"""The number of complete calendar days, in UTC, that a rate covers."""
 FEWEST_ORDERS: Final = 20
-"""With fewer orders in those days a supplier is not scored."""
+"""With fewer orders in those days a supplier has no rate."""
 
 
-class TrackRecord:
+class SuccessRates:
     """The orders of each supplier, and those among them that got a code, by the day of the order.
 
     ``days`` maps a supplier's code and a day's ordinal to both numbers.
@@ -26,8 +26,8 @@ class TrackRecord:
         before = self.days.get(key, (0, 0))
         self.days[key] = (before[0] + orders, before[1] + with_code)
 
-    def step(self, provider: str, now: datetime) -> int | None:
-        """Return a supplier's share of orders with a code in tenths, 0..10; None: too few orders."""
+    def tenths(self, provider: str, now: datetime) -> int | None:
+        """Return a supplier's share of orders with a code in tenths, 0..10; None with too few orders."""
         today = now.toordinal()
         found = [self.days.get((provider, day), (0, 0)) for day in range(today - DAYS, today)]
         orders = sum(ordered for ordered, _ in found)

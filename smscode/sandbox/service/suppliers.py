@@ -1,7 +1,7 @@
-"""How the suppliers behave: what becomes of a purchase, and which messages its orders get.
+"""The suppliers' behaviour: the result of a purchase, and the messages that its orders get.
 
-These are plain values. Which one a purchase gets is chosen by scenarios, or for all of them; an order
-keeps the one that it was bought with.
+These are plain values, chosen by scenarios or for all purchases; an order keeps the one that it was
+bought with.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ Cause: TypeAlias = Literal[
     "provider_account_balance",
     "provider_error",
 ]
-"""What a supplier may answer; the words are the service's, in the details of a ``PROVIDER_ERROR``."""
+"""A supplier's answer; the names are the service's, in the details of a ``PROVIDER_ERROR``."""
 
 
 @frozen
 class Message:
-    """An SMS that comes ``after`` seconds.
+    """An SMS that arrives ``after`` seconds.
 
-    ``code`` is what the service finds in ``text``, None for nothing. Without ``text`` it is the
-    usual one, with ``code`` or a new code in it.
+    ``code`` is the code that the service finds in ``text``, None for no code. Without ``text`` the usual
+    text is sent, with ``code`` or a new code in it.
     """
 
     after: float
@@ -40,14 +40,14 @@ class Message:
 
 @frozen(kw_only=True)
 class Behaviour:
-    """How the suppliers treat a purchase, and the orders that come of it.
+    """How the suppliers treat a purchase and its orders.
 
     ``messages`` arrive after the purchase and again after each resend; None for the sandbox's usual
-    one. The purchase ``takes`` seconds to settle. ``outcome`` is what every supplier answers to it,
-    ``outcomes`` that of single ones by their code; ``at_most`` is how many numbers they have in all.
-    With ``sold_out`` the catalogue still shows what nobody has any more. ``problem`` is an error that
-    the purchase is refused with as it stands. ``cancel`` and ``resend`` are what they answer to those.
-    An order lives for ``lifetime`` seconds, and cannot be cancelled before ``cancel_after``; None for
+    one. The purchase ``takes`` seconds to settle. ``outcome`` is the answer of every supplier to it,
+    ``outcomes`` that of single suppliers by their code; ``at_most`` is the number of numbers they have in
+    total. With ``sold_out`` no supplier has numbers, although the catalogue still shows them. ``problem`` is
+    the error that the purchase fails with. ``cancel`` and ``resend`` are the answers to these requests.
+    An order expires after ``lifetime`` seconds, and cannot be cancelled before ``cancel_after``; None for
     the sandbox's usual ones.
     """
 
@@ -64,11 +64,11 @@ class Behaviour:
     cancel_after: float | None = None
 
     def answer(self, provider: str) -> Cause:
-        """Return what a supplier answers to the purchase."""
+        """Return a supplier's answer to the purchase."""
         return "no_numbers" if self.sold_out else self.outcomes.get(provider, self.outcome)
 
     def refined(self, narrower: Behaviour) -> Behaviour:
-        """Return this behaviour with all that a narrower one has otherwise than usual."""
+        """Return this behaviour, changed by every field of a narrower one that is not at its default."""
         if narrower == USUAL:
             return self
         names = [attribute.name for attribute in fields(Behaviour)]
@@ -77,4 +77,4 @@ class Behaviour:
 
 
 USUAL = Behaviour()
-"""Nothing goes wrong, and the SMS comes when the sandbox usually sends it."""
+"""Every request succeeds, and the SMS arrives after the sandbox's ``otp_after``."""
