@@ -17,7 +17,7 @@ from .checks import check_seconds, check_whole
 from .clock import Clock, running_clock
 from .control.audit import Audit, audit
 from .control.history import DEFAULT_LIMIT, Entry, ScenarioChosen, SettingChanged, TimeAdvanced
-from .http.api_error import Json, Problem
+from .http.api_error import Json
 from .http.app import App
 from .http.deferred import Deferred
 from .http.render import Generation
@@ -101,7 +101,6 @@ class Sandbox:
         if resolve is None:
             resolve = resolve_by_system if deliver is None else resolve_nothing
         self._clock = Clock(clock or running_clock())
-        now = self._clock()
         with ExitStack() as opened:
             saved: SavedState | None = None
             if state is not None:
@@ -110,19 +109,8 @@ class Sandbox:
                 saved = SavedState(state)
                 opened.callback(saved.close)
                 options = saved.options(options)
-            self._options = options
-            self._app = App(
-                options.world(now),
-                token=options.token,
-                generation=options.generation,
-                clock=self._clock,
-                deliver=deliver,
-                resolve=resolve,
-                allow_local_webhooks=options.allow_local_webhooks,
-                limits=options.limits(),
-                control=partial(Sandbox.control, self),
-                history_limit=options.history_limit,
-            )
+            control = partial(Sandbox.control, self)
+            self._app = App(options, clock=self._clock, deliver=deliver, resolve=resolve, control=control)
             if saved is not None:
                 saved.attach(self._app, options)
             self._opened = opened.pop_all()
@@ -310,9 +298,7 @@ class Sandbox:
     def reset(self) -> None:
         """Remove all orders, scenarios and history, as after construction; the time stays as it is."""
         with self._app.lock:
-            self._app.world.abandon(Problem("SERVICE_UNAVAILABLE", "The sandbox was reset", 503))
-            world = self._options.world(self._clock())
-            self._app.reset(world, self._options.limits())
+            self._app.reset()
 
     def deliver_sms(self, order_id: int, *, text: str | None = None, code: str | None = None) -> None:
         """Deliver an SMS now for an order that has not ended.

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smscode.sandbox import Behaviour, Message
-from smscode.sandbox.service.success_rates import SuccessRates
+from smscode.sandbox.service.suppliers import SuccessRates
 
 from .harness import START, Api
 

@@ -7,7 +7,6 @@ the query of a URL, which may contain either.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from datetime import datetime
 from enum import Enum
 from itertools import islice
@@ -207,7 +206,7 @@ def entry_json(entry: Entry) -> Json:
 
 def fields_json(value: AttrsInstance) -> dict[str, Json]:
     """Return the fields of an attrs instance as JSON."""
-    return {name: _plain(item) for name, item in asdict(value).items()}
+    return asdict(value, value_serializer=lambda _, __, item: _plain(item))
 
 
 def shown_path(path: str, token: str) -> str:
@@ -227,9 +226,7 @@ def _plain(value: object) -> Json:
         return value.isoformat()
     if isinstance(value, Enum):
         return str(value.value)
-    if isinstance(value, tuple):
-        return [_plain(item) for item in cast(Iterable[object], value)]
-    return cast(Json, value)
+    return list(cast("tuple[Json, ...]", value)) if isinstance(value, tuple) else cast(Json, value)
 
 
 def _time(at: datetime) -> str:

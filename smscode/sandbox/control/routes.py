@@ -164,101 +164,79 @@ def _audit(sandbox: Sandbox, _: Given) -> Json:
     return {**shown, "held": found.held}
 
 
+def _deliver_sms(sandbox: Sandbox, given: Given) -> None:
+    sandbox.deliver_sms(**given)
+
+
+def _play(sandbox: Sandbox, given: Given) -> None:
+    sandbox.play(given["scenario"], **{name: given[name] for name in given if name != "scenario"})
+
+
+def _clear(sandbox: Sandbox, given: Given) -> None:
+    sandbox.clear_scenarios(**given)
+
+
+def _fail_next(sandbox: Sandbox, given: Given) -> None:
+    sandbox.fail_next(**given)
+
+
+def _requests(sandbox: Sandbox, _: Given) -> Json:
+    return dict(sandbox.requests)
+
+
+def _reset(sandbox: Sandbox, _: Given) -> None:
+    sandbox.reset()
+
+
+_STATE: Final = (
+    ControlField("balance", (int,)),
+    ControlField("rate", (int, _NONE), 1),
+    ControlField("otp_after", (int, float, _NONE), 0, LONGEST),
+    ControlField("maintenance", (bool,)),
+    ControlField("retry_after", (int, _NONE)),
+    ControlField("suspended", (bool,)),
+)
+_SECONDS: Final = (ControlField("seconds", (int, float), 0, LONGEST, required=True),)
+_ORDER_ID: Final = ControlField("order_id", (int,), required=True)
+_SMS: Final = (_ORDER_ID, ControlField("text", (str, _NONE)), ControlField("code", (str, _NONE)))
 _TARGET: Final = tuple(
     ControlField(name, (int,)) for name in ("catalog_product_id", "product_id", "order_id")
 )
+_CHOICE: Final = (
+    ControlField("scenario", (str,), required=True),
+    *_TARGET,
+    ControlField("operation", (str, _NONE)),
+    ControlField("times", (int, _NONE), 1),
+)
+_FAULT: Final = (
+    ControlField("operation", (str,), required=True),
+    ControlField("code", (str, int), 100, 599, required=True),
+    ControlField("times", (int,), 1),
+    ControlField("message", (str,)),
+    ControlField("details", (dict, _NONE)),
+    ControlField("retry_after", (int, _NONE)),
+    ControlField("status", (int, _NONE), 100, 599),
+)
+_ENTRIES: Final = (ControlField("after", (int,)), ControlField("limit", (int,), 1, 10_000))
+_ABOUT_STATE: Final = "set some of it; a balance and a rate in rupiah, null for no rate or no SMS by itself"
+_ABOUT_HISTORY: Final = "what happened, from the entry number after on; next is the number to go on with"
 
 ROUTES: Final = (
     ControlRoute("GET", "", "these routes", _index),
     ControlRoute("GET", "/state", "time, balance, rate and what else can be set", _state),
-    ControlRoute(
-        "PATCH",
-        "/state",
-        "set some of it; a balance and a rate in rupiah, null for no rate or no SMS by itself",
-        _set_state,
-        (
-            ControlField("balance", (int,)),
-            ControlField("rate", (int, _NONE), 1),
-            ControlField("otp_after", (int, float, _NONE), 0, LONGEST),
-            ControlField("maintenance", (bool,)),
-            ControlField("retry_after", (int, _NONE)),
-            ControlField("suspended", (bool,)),
-        ),
-    ),
-    ControlRoute(
-        "POST",
-        "/advance",
-        "let so many seconds pass at once",
-        _advance,
-        (ControlField("seconds", (int, float), 0, LONGEST, required=True),),
-    ),
-    ControlRoute(
-        "POST",
-        "/sms",
-        "let an SMS arrive for an order",
-        lambda sandbox, given: sandbox.deliver_sms(**given),
-        (
-            ControlField("order_id", (int,), required=True),
-            ControlField("text", (str, _NONE)),
-            ControlField("code", (str, _NONE)),
-        ),
-    ),
+    ControlRoute("PATCH", "/state", _ABOUT_STATE, _set_state, _STATE),
+    ControlRoute("POST", "/advance", "let so many seconds pass at once", _advance, _SECONDS),
+    ControlRoute("POST", "/sms", "let an SMS arrive for an order", _deliver_sms, _SMS),
     ControlRoute("GET", "/scenarios", "what was chosen and what there is", _scenarios),
-    ControlRoute(
-        "POST",
-        "/scenarios",
-        "choose scenarios",
-        lambda sandbox, given: sandbox.play(
-            given["scenario"], **{name: value for name, value in given.items() if name != "scenario"}
-        ),
-        (
-            ControlField("scenario", (str,), required=True),
-            *_TARGET,
-            ControlField("operation", (str, _NONE)),
-            ControlField("times", (int, _NONE), 1),
-        ),
-    ),
-    ControlRoute(
-        "DELETE",
-        "/scenarios",
-        "take back all scenarios, or those of one place",
-        lambda sandbox, given: sandbox.clear_scenarios(**given),
-        _TARGET,
-    ),
-    ControlRoute(
-        "POST",
-        "/faults",
-        "let the next requests of an operation fail",
-        lambda sandbox, given: sandbox.fail_next(**given),
-        (
-            ControlField("operation", (str,), required=True),
-            ControlField("code", (str, int), 100, 599, required=True),
-            ControlField("times", (int,), 1),
-            ControlField("message", (str,)),
-            ControlField("details", (dict, _NONE)),
-            ControlField("retry_after", (int, _NONE)),
-            ControlField("status", (int, _NONE), 100, 599),
-        ),
-    ),
-    ControlRoute(
-        "GET",
-        "/history",
-        "what happened, from the entry number after on; next is the number to go on with",
-        _history,
-        (ControlField("after", (int,)), ControlField("limit", (int,), 1, 10_000)),
-    ),
-    ControlRoute(
-        "GET", "/requests", "how often each operation was asked for", lambda it, _: dict(it.requests)
-    ),
+    ControlRoute("POST", "/scenarios", "choose scenarios", _play, _CHOICE),
+    ControlRoute("DELETE", "/scenarios", "take back all scenarios, or those of one place", _clear, _TARGET),
+    ControlRoute("POST", "/faults", "let the next requests of an operation fail", _fail_next, _FAULT),
+    ControlRoute("GET", "/history", _ABOUT_HISTORY, _history, _ENTRIES),
+    ControlRoute("GET", "/requests", "how often each operation was asked for", _requests),
     ControlRoute("GET", "/deliveries", "the webhooks that were sent", _deliveries),
     ControlRoute("GET", "/ledger", "every movement of the balance", _ledger),
     ControlRoute("GET", "/audit", "what became of every rupiah, and what does not add up", _audit),
-    ControlRoute(
-        "POST",
-        "/reset",
-        "begin anew: no orders, no scenarios, the first balance",
-        lambda sandbox, _: sandbox.reset(),
-    ),
+    ControlRoute("POST", "/reset", "begin anew: no orders, no scenarios, the first balance", _reset),
 )
 """All routes; a new one is an entry here and a row in the reference."""
 

@@ -23,20 +23,20 @@ from ...core.api.call import Endpoint, Response
 from ...errors import ClientStateError
 from ..clock import Clock
 from ..control.history import History, RequestAnswered, WebhookSent, shown_path, shown_url
-from ..scenarios.lookup import script_of, subject_of
+from ..options import Options
 from ..scenarios.scenario import NO_SCRIPT, Fault, Script
-from ..scenarios.selection import Selection, Subject
+from ..scenarios.selection import Selection, Subject, script_of, subject_of
 from ..service.purchases import Settling
 from ..service.webhooks import Delivery
 from ..service.world import World
 from ..transports.addresses import Resolve
 from ..transports.webhook_sender import WebhookSender
-from .api_error import ServiceError
+from .api_error import Problem, ServiceError
 from .deferred import Deferred, HandlerResult, HostLookup, Result, TestDelivery
 from .handlers import FX_RETRY_AFTER, HANDLERS, Context
 from .limits import ServiceLimits
 from .params import Query
-from .render import Generation, View, encode
+from .render import View, encode
 from .replies import HttpReply, bare, failure, labelled, retry_after, success
 from .routes import IncomingRequest, MethodNotAllowed, Route, find_route
 
@@ -106,35 +106,28 @@ class App:
 
     def __init__(
         self,
-        world: World,
+        options: Options,
         *,
-        token: str,
-        generation: Generation,
         clock: Clock,
         deliver: Callable[[Delivery], int] | None,
         resolve: Resolve,
-        allow_local_webhooks: bool,
-        limits: ServiceLimits,
         control: ControlHandler,
-        history_limit: int,
     ) -> None:
-        self.world: World = world
+        self.world: World = options.world(clock())
         self.lock: threading.Lock = threading.Lock()
         self.changed: Callable[[], None] = _ignore_change
         self.clock: Clock = clock
         self.webhook_sender: WebhookSender = WebhookSender(deliver, self._delivered)
-        self.limits: ServiceLimits = limits
+        self.limits: ServiceLimits = options.limits()
         self.answered: int = 0
         self.requests: Counter[str] = Counter()
         self.deliveries: list[Delivery] = []
         self.selection: Selection = Selection()
-        self.history: History = History(history_limit)
+        self.history: History = History(options.history_limit)
         self._control_handler: ControlHandler = control
-        self._token = token
-        self._authorization = f"Bearer {token}".encode()
-        self._generation: Generation = generation
+        self.options: Options = options
+        self._authorization = f"Bearer {options.token}".encode()
         self._resolve = resolve
-        self._allow_local_webhooks = allow_local_webhooks
 
     def begin(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Exchange:
         """Start a request; ``target`` is the path with the query."""
@@ -151,7 +144,7 @@ class App:
             if request.path == CONTROL or request.path.startswith(f"{CONTROL}/"):
                 return self._control(request)
             handled = self._respond(request)
-            entry, answer = handled.entry(request, self._token), handled.answer
+            entry, answer = handled.entry(request, self.options.token), handled.answer
             if not isinstance(answer, Deferred) or isinstance(answer.awaited, Settling):
                 # A purchase that settles later gets a second entry then.
                 self.history.add(entry)
@@ -164,10 +157,12 @@ class App:
                 now + timedelta(seconds=delay) if delay else None,
             )
 
-    def reset(self, world: World, limits: ServiceLimits) -> None:
-        """Serve a new world. The caller holds the lock."""
+    def reset(self) -> None:
+        """Serve a new world; purchases that are settling fail. The caller holds the lock."""
         self.changed()
-        self.world, self.limits, self.selection = world, limits, Selection()
+        self.world.abandon(Problem("SERVICE_UNAVAILABLE", "The sandbox was reset", 503))
+        self.world, self.limits = self.options.world(self.clock()), self.options.limits()
+        self.selection = Selection()
         self.requests.clear()
         self.deliveries.clear()
         self.history.clear()
@@ -323,18 +318,19 @@ class App:
         self._authenticate(request)
         if self.world.suspended:
             raise ServiceError("FORBIDDEN", "The account is suspended")
-        if self._generation == "documented" and endpoint.newer:
+        if endpoint.newer and not self.options.current:
             raise ServiceError("NOT_FOUND", "No such endpoint")
         self.limits.take(endpoint.group, request.now)
 
     def _run(self, request: IncomingRequest, route: Route, script: Script) -> HandlerResult:
         endpoint, fx = route.endpoint, None if script.no_rate else self.world.fx
-        view = View(route.version, self._generation, fx, request.now)
+        view = View(route.version, self.options.generation, fx, request.now)
         if endpoint.money and view.in_dollars and fx is None:
             message = "USD/IDR exchange rate is unavailable"
             raise ServiceError("FX_RATE_UNAVAILABLE", message, retry_after=FX_RETRY_AFTER)
         query = Query(request.query, endpoint.query, current=view.current)
-        context = Context(request, route, self.world, view, query, self._allow_local_webhooks, script)
+        allow_local = self.options.allow_local_webhooks
+        context = Context(request, route, self.world, view, query, allow_local, script)
         return HANDLERS[endpoint.name](context)
 
     def _outgoing(self, now: datetime) -> tuple[Delivery, ...]:
@@ -342,7 +338,7 @@ class App:
         world = self.world
         events, world.outbox = world.outbox, []
         for event in events:
-            view = View("v1", self._generation, None, event.at)  # events state no money
+            view = View("v1", self.options.generation, None, event.at)  # events state no money
             world.enqueue(world.webhook.sign(encode(view.event(event)), event), event.at)
         return tuple(world.delivery_queue.take(now, world.webhook))
 

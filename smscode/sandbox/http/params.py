@@ -31,6 +31,7 @@ class _Fields:
     def __init__(self, known: Iterable[Parameter], *, current: bool) -> None:
         self.known: dict[str, Parameter] = {parameter.name: parameter for parameter in known}
         self.usable: set[str] = {name for name, one in self.known.items() if current or not one.newer}
+        self.values: dict[str, object] = {}
         self.problems: dict[str, str] = {}
 
     def wrong(self, name: str, problem: str) -> None:
@@ -47,8 +48,11 @@ class _Fields:
         assert isinstance(found, type_)
         return found
 
-    def _member(self, name: str, value: object) -> StrEnum | None:
-        choice = self._type_of(name, OneOf)
+    def choice(self, name: str) -> StrEnum | None:
+        """Return a member of an enumeration, None if it is missing or null."""
+        value, choice = self.values.get(name), self._type_of(name, OneOf)
+        if value is None:
+            return None
         text = value.upper() if choice.any_case and isinstance(value, str) else value
         found = next((member for member in choice.members if member == text), None)
         if found is None and not choice.open:
@@ -65,24 +69,20 @@ class Query(_Fields):
     def __init__(self, text: str, known: Iterable[Parameter], *, current: bool) -> None:
         super().__init__(known, current=current)
         given = dict(parse_qsl(text, keep_blank_values=True))
-        self._values = {name: value for name, value in given.items() if name in self.usable}
+        self.texts = {name: value for name, value in given.items() if name in self.usable}
+        self.values |= self.texts
         for name, parameter in self.known.items():
-            if parameter.required and name not in self._values:
+            if parameter.required and name not in self.texts:
                 self.wrong(name, "is required")
 
     def text(self, name: str) -> str | None:
         """Return a parameter's text."""
-        return self._values.get(name)
-
-    def choice(self, name: str) -> StrEnum | None:
-        """Return a parameter that is a member of an enumeration."""
-        value = self._values.get(name)
-        return None if value is None else self._member(name, value)
+        return self.texts.get(name)
 
     def integer(self, name: str) -> int | None:
         """Return an integer, None if it is missing."""
         whole = self._type_of(name, Whole)
-        value = self._values.get(name)
+        value = self.texts.get(name)
         if value is None:
             return None
         low, high = INT64 if whole.moved else (whole.low, whole.high)
@@ -107,7 +107,7 @@ class RequestBody(_Fields):
 
     def __init__(self, body: bytes, known: Iterable[Parameter], *, current: bool) -> None:
         super().__init__(known, current=current)
-        self.values: dict[str, object] = json_object(body)
+        self.values |= json_object(body)
         for name in sorted(self.values.keys() - self.usable):
             self.wrong(name, "is not a field of this request")
         for name, parameter in self.known.items():
@@ -142,11 +142,6 @@ class RequestBody(_Fields):
             return value
         self.wrong(name, f"must be a string of at most {longest} characters")
         return None
-
-    def choice(self, name: str) -> StrEnum | None:
-        """Return a member of an enumeration, None if it is missing or null."""
-        value = self.values.get(name)
-        return None if value is None else self._member(name, value)
 
     def price(self, name: str, fx: FxRate | None) -> int | None:
         """Return a price limit in rupiah: an integer without ``fx`` (v1), else a string of dollars."""

@@ -42,6 +42,7 @@ _DOCUMENTED_FIELDS: Final[Mapping[type[object], str]] = {
     WebhookConfig: "webhook_url webhook_secret",
 }
 """The fields of the documentation, in its order, of each model that has more in the current generation."""
+_AS_STORED: Final = ("id", "phone_number", "otp_code", "otp_message", "sms_revision", "failed_reason")
 _SENT_FIELDS: Final[dict[tuple[type[object], Generation], tuple[str, ...]]] = {}
 _TEST_MESSAGE: Final = "This is a test webhook event from SMSCode."
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
@@ -156,20 +157,13 @@ class View:
         return self._sent(
             model,
             **values,
-            id=order.id,
+            **{name: getattr(order, name) for name in _AS_STORED},
+            **{name: past(getattr(order, name)) for name in ("created_at", "otp_received_at", "canceled_at")},
             order_id=order.id,
             status=order.status.value,
-            created_at=past(order.created_at),
             product_id=tier.id,
             catalog_product_id=tier.catalog_product_id,
-            phone_number=order.phone_number,
-            otp_code=order.otp_code,
-            otp_message=order.otp_message,
-            sms_revision=order.sms_revision,
-            otp_received_at=past(order.otp_received_at),
             expires_at=future(order.expires_at),
-            canceled_at=past(order.canceled_at),
-            failed_reason=order.failed_reason,
             country=tier.country.name,
             platform=tier.service.name,
         )

@@ -17,19 +17,16 @@ from ..http.app import App
 from ..service.suppliers import Behaviour
 from . import of_behaviour, parse
 from .scenario import PURCHASES, Fault, Scenario, script
-from .selection import EVERYTHING, ScenarioChoice, ScenarioPlace
+from .selection import EVERYTHING, ScenarioChoice, ScenarioPlace, Subject
 
 
 @frozen(kw_only=True)
-class ChoiceTarget:
+class ChoiceTarget(Subject):
     """What scenarios are chosen for: a product, an order or, without an id, everything.
 
     With ``operation`` only requests of that endpoint count, with ``times`` only the next so many.
     """
 
-    catalog_product_id: int | None = None
-    product_id: int | None = None
-    order_id: int | None = None
     operation: str | None = None
     times: int | None = None
 
@@ -42,17 +39,11 @@ class ChoiceTarget:
     @property
     def place(self) -> ScenarioPlace:
         """The place of the only id. Raises `InvalidArgumentError` if there are several."""
-        places: list[ScenarioPlace] = []
-        if self.catalog_product_id is not None:
-            places.append(("catalog_product_id", self.catalog_product_id))
-        if self.product_id is not None:
-            places.append(("product_id", self.product_id))
-        if self.order_id is not None:
-            places.append(("order_id", self.order_id))
+        everything, *places = self.places()
         if len(places) > 1:
             names = " and ".join(name for name, _ in places)
             raise InvalidArgumentError(f"{places[1][0]}: give only one of {names}.")
-        return places[0] if places else EVERYTHING
+        return places[0] if places else everything
 
     def __str__(self) -> str:
         kind, number = self.place

@@ -23,8 +23,7 @@ from .abuse import AbuseGuard, AbuseRecord
 from .catalog import Tier
 from .ledger import Ledger
 from .orders import ServiceOrder, window
-from .success_rates import SuccessRates
-from .suppliers import Behaviour, Message
+from .suppliers import Behaviour, Message, SuccessRates
 from .webhooks import OrderEventName, ServiceEvent, Webhook
 
 FIRST_ORDER_ID: Final = 1001

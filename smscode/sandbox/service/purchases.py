@@ -44,14 +44,6 @@ class ReactivationRequest:
     max_price: int | None = None
 
 
-@frozen
-class Supply:
-    """What the suppliers have: a tier for each number, and the answer of each supplier that was asked."""
-
-    numbers: list[Tier] = field(factory=list[Tier])
-    attempts: list[Cause] = field(factory=list[Cause])
-
-
 @define(eq=False)
 class Settling:
     """A purchase that is made at ``ready_at``; from then on it has its ``result``.
@@ -125,21 +117,27 @@ def no_offer_error() -> ServiceError:
     return ServiceError("NO_OFFER_AVAILABLE", "No offer matches the product, price limits and policy")
 
 
-def supply(offers: list[Tier], quantity: int, behaviour_of: Callable[[Tier], Behaviour]) -> Supply:
-    """Return what the suppliers have of ``quantity`` numbers, asked in order; no stock is taken yet."""
-    found = Supply()
+def supply(
+    offers: list[Tier], quantity: int, behaviour_of: Callable[[Tier], Behaviour]
+) -> tuple[list[Tier], list[Cause]]:
+    """Ask the suppliers in order for ``quantity`` numbers; no stock is taken yet.
+
+    Return a tier for each number that they have, and the answer of each supplier that was asked.
+    """
+    numbers: list[Tier] = []
+    attempts: list[Cause] = []
     for tier in offers:
-        if len(found.numbers) == quantity:
+        if len(numbers) == quantity:
             break
         behaviour = behaviour_of(tier)
         most = quantity if behaviour.at_most is None else min(quantity, behaviour.at_most)
         answer = behaviour.answer(tier.provider.code)
         if answer == "ok":
-            taken = min(tier.stock, max(0, most - len(found.numbers)))
-            found.numbers.extend([tier] * taken)
+            taken = min(tier.stock, max(0, most - len(numbers)))
+            numbers += [tier] * taken
             answer = "ok" if taken else "no_numbers"
-        found.attempts.append(answer)
-    return found
+        attempts.append(answer)
+    return numbers, attempts
 
 
 def supply_error(request: OrderRequest, attempts: list[Cause]) -> ServiceError:

@@ -1,13 +1,14 @@
-"""The suppliers' behaviour: the result of a purchase, and the messages that its orders get.
+"""The suppliers: their behaviour towards a purchase and its orders, and their success rates.
 
-These are plain values, chosen by scenarios or for all purchases; an order keeps the one that it was
+Behaviours are plain values, chosen by scenarios or for all purchases; an order keeps the one that it was
 bought with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from datetime import date, datetime
+from typing import Final, Literal, TypeAlias
 
 from attrs import evolve, field, fields, frozen
 
@@ -23,6 +24,12 @@ Cause: TypeAlias = Literal[
     "provider_error",
 ]
 """A supplier's answer; the names are the service's, in the details of a ``PROVIDER_ERROR``."""
+
+
+DAYS: Final = 30
+"""The number of complete calendar days, in UTC, that a rate covers."""
+FEWEST_ORDERS: Final = 20
+"""With fewer orders in those days a supplier has no rate."""
 
 
 @frozen
@@ -78,3 +85,28 @@ class Behaviour:
 
 USUAL = Behaviour()
 """Every request succeeds, and the SMS arrives after the sandbox's ``otp_after``."""
+
+
+class SuccessRates:
+    """The orders of each supplier, and those among them that got a code, by the day of the order.
+
+    ``days`` maps a supplier's code and a day's ordinal to both numbers.
+    """
+
+    def __init__(self) -> None:
+        self.days: dict[tuple[str, int], tuple[int, int]] = {}
+
+    def add(self, provider: str, day: date, orders: int, with_code: int) -> None:
+        """Count orders of a day, and orders of that day that got a code."""
+        key = (provider, day.toordinal())
+        before = self.days.get(key, (0, 0))
+        self.days[key] = (before[0] + orders, before[1] + with_code)
+
+    def tenths(self, provider: str, now: datetime) -> int | None:
+        """Return a supplier's share of orders with a code in tenths, 0..10; None with too few orders."""
+        today = now.toordinal()
+        found = [self.days.get((provider, day), (0, 0)) for day in range(today - DAYS, today)]
+        orders = sum(ordered for ordered, _ in found)
+        if orders < FEWEST_ORDERS:
+            return None
+        return 10 * sum(with_code for _, with_code in found) // orders

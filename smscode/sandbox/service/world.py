@@ -28,14 +28,12 @@ from .purchases import (
     OrderRequest,
     ReactivationRequest,
     Settling,
-    Supply,
     choose,
     no_offer_error,
     supply,
     supply_error,
 )
-from .success_rates import DAYS
-from .suppliers import USUAL, Behaviour
+from .suppliers import DAYS, USUAL, Behaviour, Cause
 from .webhooks import Delivery
 
 PAIR: Final = "USD/IDR"
@@ -165,26 +163,26 @@ class World(OrderBook):
             tenths = {one.code: self.success_rates.tenths(one.code, now) for one in self.catalog.providers}
         return choose(self.catalog, request, tenths)
 
-    def _plan(self, request: OrderRequest, purchase: Settling, now: datetime) -> Supply:
-        """Return what a purchase would rent. Raises `ServiceError` if the balance is too low for it."""
+    def _plan(
+        self, request: OrderRequest, purchase: Settling, now: datetime
+    ) -> tuple[list[Tier], list[Cause]]:
+        """Return what a purchase would rent; see `supply`. Raises `ServiceError` if it cannot be paid."""
         offers = self._offers(request, purchase.behaviour, now)
-        found = supply(offers, request.quantity, purchase.behaviour_of)
-        missing = request.quantity - len(found.numbers)
+        numbers, attempts = supply(offers, request.quantity, purchase.behaviour_of)
+        missing = request.quantity - len(numbers)
         # The balance has to cover the whole quantity, even if only a part of it is available.
-        self._check_balance(sum(tier.price for tier in found.numbers) + missing * offers[-1].price)
-        return found
+        self._check_balance(sum(tier.price for tier in numbers) + missing * offers[-1].price)
+        return numbers, attempts
 
     def _create(self, request: OrderRequest, purchase: Settling, now: datetime) -> KeyedPurchase:
         if purchase.behaviour.problem is not None:
             raise ServiceError.of(purchase.behaviour.problem)
-        found = self._plan(request, purchase, now)
-        if not found.numbers:
-            raise supply_error(request, found.attempts)
-        for tier in found.numbers:
+        numbers, attempts = self._plan(request, purchase, now)
+        if not numbers:
+            raise supply_error(request, attempts)
+        for tier in numbers:
             tier.stock -= 1
-        order_ids = [
-            self.rent(tier, tier.price, None, purchase.behaviour_of(tier), now) for tier in found.numbers
-        ]
+        order_ids = [self.rent(tier, tier.price, None, purchase.behaviour_of(tier), now) for tier in numbers]
         return KeyedPurchase(now, tuple(order_ids), request.quantity - len(order_ids))
 
     def reactivation_cost(self, order_id: int, now: datetime, behaviour: Behaviour | None = None) -> int:

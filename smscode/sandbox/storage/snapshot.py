@@ -39,8 +39,8 @@ from ..service.webhooks import Delivery, ServiceEvent, Webhook
 
 MARK: Final = "smscode_sandbox"
 """The key of the version, which distinguishes a snapshot from other JSON."""
-VERSION: Final = 2
-"""The version of `PARTS` and of their types. Version 1 was a SQLite file."""
+VERSION: Final = 3
+"""The version of `PARTS` and their types. Version 1 was a SQLite file, version 2 had other names."""
 
 PARTS: Final[Mapping[str, Any]] = {
     "clock.ahead": timedelta,
