@@ -830,7 +830,7 @@ def everything(path: Path) -> None:
 
 DAMAGE: list[tuple[str, Any]] = [
     ("world.rules", None),
-    ("world.rules", []),
+    ("world.rules", {"lifetime": "long"}),
     ("world.webhook", 5),
     ("world.catalog.stock", [1]),
     ("world.orders", [[1001, {}]]),

@@ -61,12 +61,16 @@ def parameters(endpoint: Endpoint[object], generation: str) -> list[Json]:
 
 def body(endpoint: Endpoint[object], version: ApiVersion, schemas: Schemas) -> Schema | None:
     """Return the description of a request's body, None if there is none."""
-    current = schemas.generation == "current"
     fields = _known(endpoint.fields, schemas.generation)
     if not fields:
         return None
     if any(field.routed for field in fields):
-        schema: Schema = {"oneOf": [_one_product(fields, version, current=current), _routed(fields, version)]}
+        current = schemas.generation == "current"
+        routed_only = {field.name for field in fields if field.needs_routing(newer=current)}
+        # An order for one price tier: the fields of a routed one can only be null.
+        tier = _order_schema(fields, "product_id", {"catalog_product_id", *routed_only}, version)
+        routed = _order_schema(fields, "catalog_product_id", {"product_id"}, version)
+        schema: Schema = {"oneOf": [tier, routed]}
     else:
         required = [field.name for field in fields if field.required]
         schema = closed({field.name: value(field, version) for field in fields}, required)
@@ -125,16 +129,6 @@ def _about(parameter: Parameter) -> str:
     if isinstance(type_, OneOf) and type_.open:
         return f"{parameter.about} Anything else means the default."
     return parameter.about
-
-
-def _one_product(fields: Iterable[Parameter], version: ApiVersion, *, current: bool) -> Schema:
-    """Return the schema of an order for one price tier; the fields of a routed one can only be null."""
-    misplaced = {field.name for field in fields if field.needs_routing(newer=current)}
-    return _order_schema(fields, "product_id", {"catalog_product_id", *misplaced}, version)
-
-
-def _routed(fields: Iterable[Parameter], version: ApiVersion) -> Schema:
-    return _order_schema(fields, "catalog_product_id", {"product_id"}, version)
 
 
 def _order_schema(

@@ -25,6 +25,10 @@ _NEVER_NULL: Final = frozenset(
     {"product_id", "sms_revision", "webhook_consecutive_failures", "base_currency", "quote_currency"}
 )
 _NEVER_NULL_TYPES: Final = (bool, Money, OrderStatus)
+_SCALARS: Final[Mapping[object, Schema]] = {
+    datetime: {"type": "string", "format": "date-time"},
+    bool: {"type": "boolean"},
+}
 _WIDE: Final = frozenset({"rate", "page", "limit", "count", "sms_revision", "canonical_amount"})
 """The integers of 64 bits; all others have 32."""
 
@@ -144,14 +148,10 @@ class Schemas:
             described = self.money(version, balance=name.endswith("balance"))
         elif type_ is OrderStatus:
             described = self.add("OrderStatus", members(OrderStatus), prose(OrderStatus))
-        elif type_ is datetime:
-            described = {"type": "string", "format": "date-time"}
-        elif type_ is bool:
-            described = {"type": "boolean"}
         elif type_ is int:
             described = {"type": "integer", "format": "int64" if name in _WIDE else "int32"}
         else:
-            described = {"type": "string"}
+            described = _SCALARS.get(type_, {"type": "string"})
         never = type_ in _NEVER_NULL_TYPES or (name in _NEVER_NULL and model is not OrderEvent)
         return nullable(described) if NoneType in get_args(hint) and not never else described
 

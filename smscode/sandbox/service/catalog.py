@@ -9,34 +9,30 @@ from attrs import define, frozen
 
 
 @frozen
-class CatalogCountry:
-    """A country. After the dial code its mobile numbers have ``prefix`` and then ``digits`` more digits."""
+class CatalogEntry:
+    """What countries, services and operators have in common."""
 
     id: int
     code: str
     name: str
+
+
+@frozen
+class CatalogCountry(CatalogEntry):
+    """A country. After the dial code its mobile numbers have ``prefix`` and then ``digits`` more digits."""
+
     dial_code: str
     emoji: str
     prefix: str
     digits: int
 
 
-@frozen
-class CatalogService:
+class CatalogService(CatalogEntry):
     """A service that sends codes."""
 
-    id: int
-    code: str
-    name: str
 
-
-@frozen
-class CatalogOperator:
+class CatalogOperator(CatalogEntry):
     """A mobile operator of a country."""
-
-    id: int
-    code: str
-    name: str
 
 
 @frozen

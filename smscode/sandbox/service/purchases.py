@@ -108,11 +108,11 @@ def choose(catalog: Catalog, request: OrderRequest, tenths: Mapping[str, int | N
         offers = rank(catalog.offers(request.catalog_product_id, request.operator_id), request, tenths)
     offers = [tier for tier in offers if request.affords(tier.price)]
     if not offers:
-        raise no_offer_error()
+        raise no_offer()
     return offers
 
 
-def no_offer_error() -> ServiceError:
+def no_offer() -> ServiceError:
     """Return the error of a purchase without any offer."""
     return ServiceError("NO_OFFER_AVAILABLE", "No offer matches the product, price limits and policy")
 

@@ -24,15 +24,7 @@ from ..transports.delivery_queue import DeliveryQueue
 from .catalog import Catalog, Tier
 from .order_book import OrderBook, Rules
 from .orders import ServiceOrder, window
-from .purchases import (
-    OrderRequest,
-    ReactivationRequest,
-    Settling,
-    choose,
-    no_offer_error,
-    supply,
-    supply_error,
-)
+from .purchases import OrderRequest, ReactivationRequest, Settling, choose, no_offer, supply, supply_error
 from .suppliers import DAYS, USUAL, Behaviour, Cause
 from .webhooks import Delivery
 
@@ -157,7 +149,7 @@ class World(OrderBook):
 
     def _offers(self, request: OrderRequest, behaviour: Behaviour, now: datetime) -> list[Tier]:
         if behaviour.sold_out and request.product_id is None:
-            raise no_offer_error()
+            raise no_offer()
         tenths: dict[str, int | None] = {}
         if request.policy is RoutingPolicy.BEST_SUCCESS:
             tenths = {one.code: self.success_rates.tenths(one.code, now) for one in self.catalog.providers}

@@ -8,7 +8,7 @@ import anyio.lowlevel
 import httpx
 
 from ...core.api.call import Response
-from ..http.app import App, ConnectionLost
+from ..http.app import App, ConnectionLost, Exchange
 from ..http.waiting import REAL_TIME, AnswerTimeout, AnswerTiming, complete, complete_async
 
 
@@ -17,15 +17,6 @@ def _response(response: Response) -> httpx.Response:
     return httpx.Response(
         response.status_code, headers=dict(response.headers), stream=httpx.ByteStream(response.body)
     )
-
-
-def _target(request: httpx.Request) -> str:
-    return request.url.raw_path.decode("ascii")
-
-
-def _headers(request: httpx.Request) -> dict[str, str]:
-    # Not through httpx's mapping, which joins and decodes every header on each access.
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.raw}
 
 
 def _read_timeout(request: httpx.Request) -> float | None:
@@ -56,7 +47,7 @@ class SandboxTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request of a sync client."""
-        exchange = self.app.begin(request.method, _target(request), _headers(request), request.read())
+        exchange = self._begin(request, request.read())
         try:
             return _response(complete(self.app, exchange, _read_timeout(request), self.timing))
         except (AnswerTimeout, ConnectionLost) as failure:
@@ -67,8 +58,13 @@ class SandboxTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
         body = await request.aread()
         # Let other tasks run here, as they do while a real request is being sent.
         await anyio.lowlevel.checkpoint()
-        exchange = self.app.begin(request.method, _target(request), _headers(request), body)
+        exchange = self._begin(request, body)
         try:
             return _response(await complete_async(self.app, exchange, _read_timeout(request), self.timing))
         except (AnswerTimeout, ConnectionLost) as failure:
             raise _broken(failure, request) from None
+
+    def _begin(self, request: httpx.Request, body: bytes) -> Exchange:
+        # Not through httpx's mapping, which joins and decodes every header on each access.
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.raw}
+        return self.app.begin(request.method, request.url.raw_path.decode("ascii"), headers, body)

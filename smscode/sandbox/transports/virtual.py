@@ -135,7 +135,7 @@ class VirtualTransport(SandboxTransport):
             return await super().handle_async_request(request)
 
 
-class _AsyncVirtualRuntime(AsyncRuntime):
+class _VirtualClock:
     def __init__(self, shared: VirtualTime) -> None:
         self._time = shared
         self.clock = shared.now
@@ -143,6 +143,8 @@ class _AsyncVirtualRuntime(AsyncRuntime):
     def now(self) -> float:
         return self._time.now()
 
+
+class _AsyncVirtualRuntime(_VirtualClock, AsyncRuntime):
     async def sleep(self, seconds: float) -> None:
         await self._time.wait_async(seconds)
 
@@ -153,14 +155,7 @@ class _AsyncVirtualRuntime(AsyncRuntime):
         return event.is_set()
 
 
-class _VirtualRuntime(Runtime):
-    def __init__(self, shared: VirtualTime) -> None:
-        self._time = shared
-        self.clock = shared.now
-
-    def now(self) -> float:
-        return self._time.now()
-
+class _VirtualRuntime(_VirtualClock, Runtime):
     def sleep(self, seconds: float) -> None:
         self._time.wait(seconds)
 
