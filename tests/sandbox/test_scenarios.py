@@ -65,14 +65,14 @@ def test_every_scenario_plays_somewhere_and_says_what_it_is_about() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("lost_respones", r"nothing is called 'lost_respones'; the closest are lost_response"),
-        ("qqq", r"nothing is called 'qqq'; there are bad_gateway, ban, .*, usual"),
+        ("lost_respones", r"no scenario is called 'lost_respones'; the closest are lost_response"),
+        ("qqq", r"no scenario is called 'qqq'; the scenarios are bad_gateway, ban, .*, usual"),
         ("", r"expected names as 'otp_after\(5\), lost_response', not ''"),
         ("never never", r"expected names as"),
         ("never(", r"expected names as"),
         ("otp_after(soon)", r"'soon' is not a number"),
-        ("otp_after(1, 2)", r"what is called otp_after is otp_after\(seconds=2\)"),
-        ("otp_after(hours=1)", r"what is called otp_after is otp_after\(seconds=2\)"),
+        ("otp_after(1, 2)", r"expected otp_after\(seconds=2\)"),
+        ("otp_after(hours=1)", r"expected otp_after\(seconds=2\)"),
     ],
 )
 def test_what_is_not_a_scenario_is_refused_with_the_closest(text: str, problem: str) -> None:

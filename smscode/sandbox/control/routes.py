@@ -218,25 +218,27 @@ _FAULT: Final = (
     ControlField("status", (int, _NONE), 100, 599),
 )
 _ENTRIES: Final = (ControlField("after", (int,)), ControlField("limit", (int,), 1, 10_000))
-_ABOUT_STATE: Final = "set some of it; a balance and a rate in rupiah, null for no rate or no SMS by itself"
-_ABOUT_HISTORY: Final = "what happened, from the entry number after on; next is the number to go on with"
+_ABOUT_STATE: Final = "change settings; balance and rate in rupiah, null for no rate or no automatic SMS"
+_ABOUT_HISTORY: Final = "the history, from the entry number after on; next is the after of the next request"
 
 ROUTES: Final = (
     ControlRoute("GET", "", "these routes", _index),
-    ControlRoute("GET", "/state", "time, balance, rate and what else can be set", _state),
+    ControlRoute("GET", "/state", "the time, the balance, the rate and the other settings", _state),
     ControlRoute("PATCH", "/state", _ABOUT_STATE, _set_state, _STATE),
-    ControlRoute("POST", "/advance", "let so many seconds pass at once", _advance, _SECONDS),
-    ControlRoute("POST", "/sms", "let an SMS arrive for an order", _deliver_sms, _SMS),
-    ControlRoute("GET", "/scenarios", "what was chosen and what there is", _scenarios),
+    ControlRoute("POST", "/advance", "advance the time by so many seconds", _advance, _SECONDS),
+    ControlRoute("POST", "/sms", "deliver an SMS for an order", _deliver_sms, _SMS),
+    ControlRoute("GET", "/scenarios", "the chosen scenarios and all that exist", _scenarios),
     ControlRoute("POST", "/scenarios", "choose scenarios", _play, _CHOICE),
-    ControlRoute("DELETE", "/scenarios", "take back all scenarios, or those of one place", _clear, _TARGET),
-    ControlRoute("POST", "/faults", "let the next requests of an operation fail", _fail_next, _FAULT),
+    ControlRoute(
+        "DELETE", "/scenarios", "clear all scenarios, or those of one product or order", _clear, _TARGET
+    ),
+    ControlRoute("POST", "/faults", "make the next requests of an operation fail", _fail_next, _FAULT),
     ControlRoute("GET", "/history", _ABOUT_HISTORY, _history, _ENTRIES),
-    ControlRoute("GET", "/requests", "how often each operation was asked for", _requests),
+    ControlRoute("GET", "/requests", "the number of requests of each operation", _requests),
     ControlRoute("GET", "/deliveries", "the webhooks that were sent", _deliveries),
     ControlRoute("GET", "/ledger", "every movement of the balance", _ledger),
-    ControlRoute("GET", "/audit", "what became of every rupiah, and what does not add up", _audit),
-    ControlRoute("POST", "/reset", "begin anew: no orders, no scenarios, the first balance", _reset),
+    ControlRoute("GET", "/audit", "all charges and refunds, and whatever does not add up", _audit),
+    ControlRoute("POST", "/reset", "remove all orders and scenarios, and restore the first balance", _reset),
 )
 """All routes; a new one is an entry here and a row in the reference."""
 

@@ -74,61 +74,61 @@ def _fault(code: str, message: str, lasts: float | None = None) -> Scenario:
 
 @_named
 def usual() -> Scenario:
-    """Nothing goes wrong, whatever was chosen for more than this."""
+    """Every request succeeds: no wider scenario applies."""
     return Scenario(name="", alone=True)
 
 
 @_named
 def otp_after(seconds: float = 2.0) -> Scenario:
-    """The SMS comes after so many seconds."""
+    """The SMS arrives after so many seconds."""
     return _messages(Message(seconds))
 
 
 @_named
 def text_only(seconds: float = 2.0) -> Scenario:
-    """The SMS has no code in it."""
+    """The SMS contains no code."""
     return _messages(Message(seconds, _WITHOUT_CODE))
 
 
 @_named
 def text_then_code(first: float = 2.0, second: float = 30.0) -> Scenario:
-    """An SMS without a code comes, and later one with it."""
+    """An SMS without a code arrives, and later one with a code."""
     return _messages(Message(first, _WITHOUT_CODE), Message(second))
 
 
 @_named
 def two_messages(first: float = 2.0, second: float = 30.0) -> Scenario:
-    """Two SMS come, each with a code of its own."""
+    """Two SMS arrive, each with its own code."""
     return _messages(Message(first), Message(second))
 
 
 @_named
 def never() -> Scenario:
-    """No SMS comes, so the order expires and its price is given back."""
+    """No SMS arrives, so the order expires and is refunded."""
     return _messages()
 
 
 @_named
 def expires_soon(seconds: float = 10.0) -> Scenario:
-    """The order ends after so many seconds."""
+    """The order expires after so many seconds."""
     return Scenario(name="", operations=PURCHASES, behaviour=Behaviour(lifetime=seconds))
 
 
 @_named
 def partial(numbers: int = 1) -> Scenario:
-    """Only so many of the numbers asked for can be had."""
+    """At most so many of the requested numbers are available."""
     return Scenario(name="", operations=("orders.create",), behaviour=Behaviour(at_most=numbers))
 
 
 @_named
 def no_stock() -> Scenario:
-    """Nobody has the number, although the catalogue still shows it."""
+    """No supplier has a number, although the catalogue still shows stock."""
     return Scenario(name="", operations=("orders.create",), behaviour=Behaviour(sold_out=True))
 
 
 @_named
 def provider_error() -> Scenario:
-    """The suppliers refuse: a purchase, a cancel, a resend."""
+    """The suppliers refuse purchases, cancels and resends."""
     behaviour = Behaviour(outcome="provider_error", cancel="provider_error", resend="provider_error")
     operations = (*PURCHASES, "orders.reactivate_options", _CANCEL, "orders.resend")
     return Scenario(name="", operations=operations, behaviour=behaviour)
@@ -149,13 +149,13 @@ def slow_create(seconds: float = 5.0) -> Scenario:
 
 @_named
 def ban(seconds: float = 14_400.0) -> Scenario:
-    """The abuse guard has paused ordering for so long."""
+    """The abuse guard has banned the account from ordering for so many seconds."""
     return Scenario(name="", operations=("orders.create",), ban=True, lasts=seconds)
 
 
 @_named
 def too_early(seconds: float = 600.0) -> Scenario:
-    """An order cannot be cancelled in its first so many seconds."""
+    """An order cannot be cancelled before so many seconds have passed."""
     return Scenario(name="", operations=(*PURCHASES, _CANCEL), behaviour=Behaviour(cancel_after=seconds))
 
 
@@ -180,55 +180,55 @@ def fx_down() -> Scenario:
 
 @_named
 def rate_limited(retry_after: int = 30) -> Scenario:
-    """Too many requests were sent; it is over after so many seconds."""
+    """Too many requests were sent; the limit ends after so many seconds."""
     return _fault("RATE_LIMIT_EXCEEDED", "Too many requests", retry_after)
 
 
 @_named
 def maintenance(seconds: float = 60.0) -> Scenario:
-    """The service is closed for so long."""
+    """The service is closed for so many seconds."""
     return _fault("SERVICE_UNAVAILABLE", "Down for maintenance", seconds)
 
 
 @_named
 def unauthorized() -> Scenario:
-    """The token is not valid any more."""
+    """The token is not valid."""
     return _fault("UNAUTHORIZED", "Token missing or not valid")
 
 
 @_named
 def suspended() -> Scenario:
-    """The account is forbidden everything."""
+    """All requests of the account are forbidden."""
     return _fault("FORBIDDEN", "The account is suspended")
 
 
 @_named
 def internal_error() -> Scenario:
-    """The service fails, and nothing was done."""
+    """The service fails, and the request has no effect."""
     return _fault("INTERNAL_ERROR", "Something went wrong")
 
 
 @_named
 def bad_gateway() -> Scenario:
-    """A proxy in between answers with a bare 502, and nothing was done."""
+    """A proxy answers with a 502 without a body, and the request has no effect."""
     return Scenario(name="", fault=Fault(502))
 
 
 @_named
 def slow_answer(seconds: float = 5.0) -> Scenario:
-    """What was asked for is done at once, and answered after so many seconds."""
+    """The request takes effect at once, and is answered after so many seconds."""
     return Scenario(name="", delay=seconds)
 
 
 @_named
 def lost_response() -> Scenario:
-    """What was asked for is done, and the connection breaks before the answer."""
+    """The request takes effect, and the connection breaks before the answer."""
     return Scenario(name="", lost=True)
 
 
 @_named
 def lost_request() -> Scenario:
-    """The connection breaks, and nothing was done."""
+    """The connection breaks, and the request has no effect."""
     return Scenario(name="", fault=Fault(0, lost=True))
 
 
@@ -268,8 +268,8 @@ def _make(name: str, arguments: str) -> Scenario:
     make = SCENARIOS.get(name)
     if make is None:
         close = get_close_matches(name, SCENARIOS, _MOST_NAMED) or sorted(SCENARIOS)
-        known = "the closest are" if len(close) <= _MOST_NAMED else "there are"
-        _refuse(f"nothing is called {name!r}; {known} {', '.join(close)}")
+        known = "the closest are" if len(close) <= _MOST_NAMED else "the scenarios are"
+        _refuse(f"no scenario is called {name!r}; {known} {', '.join(close)}")
     args: list[float] = []
     kwargs: dict[str, float] = {}
     for given in filter(None, map(str.strip, arguments.split(","))):
@@ -281,7 +281,7 @@ def _make(name: str, arguments: str) -> Scenario:
     try:
         inspect.signature(make).bind(*args, **kwargs)
     except TypeError:
-        _refuse(f"what is called {name} is {_form(name)}")
+        _refuse(f"expected {_form(name)}")
     return make(*args, **kwargs)
 
 
