@@ -333,11 +333,8 @@ class Sandbox:
         a request has no effect. Only a ``PROVIDER_ERROR`` of a purchase is stored under the idempotency
         key, as a supplier's error is. Raises `InvalidArgumentError` for an unknown operation or code.
         """
-        self.play(
-            choices.fault(operation, code, message, details, retry_after, status),
-            operation=operation,
-            times=times,
-        )
+        scenario = choices.fault(operation, code, message, details, retry_after, status)
+        self.play(scenario, operation=operation, times=times)
 
     def wait_for_deliveries(self, timeout: float = 5.0) -> bool:
         """Wait until no webhook is being sent; return False if that takes over ``timeout`` seconds."""

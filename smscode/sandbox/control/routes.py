@@ -125,10 +125,7 @@ def _scenarios(sandbox: Sandbox, _: Given) -> Json:
     app = sandbox.transport().app
     with app.lock:
         playing: list[Json] = [
-            {
-                "scenarios": [scenario.name for scenario in choice.scenarios],
-                "place": str(ChoiceTarget.of(choice)),
-            }
+            {"scenarios": [one.name for one in choice.scenarios], "place": str(ChoiceTarget.of(choice))}
             for choice in app.selection.all()
         ]
     known: list[Json] = [{"name": scenario.form, "about": scenario.about} for scenario in described()]
@@ -229,9 +226,7 @@ ROUTES: Final = (
     ControlRoute("POST", "/sms", "deliver an SMS for an order", _deliver_sms, _SMS),
     ControlRoute("GET", "/scenarios", "the chosen scenarios and all that exist", _scenarios),
     ControlRoute("POST", "/scenarios", "choose scenarios", _play, _CHOICE),
-    ControlRoute(
-        "DELETE", "/scenarios", "clear all scenarios, or those of one product or order", _clear, _TARGET
-    ),
+    ControlRoute("DELETE", "/scenarios", "clear all scenarios, or those of one id", _clear, _TARGET),
     ControlRoute("POST", "/faults", "make the next requests of an operation fail", _fail_next, _FAULT),
     ControlRoute("GET", "/history", _ABOUT_HISTORY, _history, _ENTRIES),
     ControlRoute("GET", "/requests", "the number of requests of each operation", _requests),

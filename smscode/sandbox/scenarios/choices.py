@@ -77,9 +77,8 @@ def check_operation(operation: str) -> None:
     """Raise `InvalidArgumentError` unless ``operation`` is the name of an endpoint."""
     if operation not in ENDPOINTS:
         close = get_close_matches(operation, ENDPOINTS, 3) or ["orders.get"]
-        raise InvalidArgumentError(
-            f"operation: expected the name of an endpoint, as {' or '.join(map(repr, close))}."
-        )
+        names = " or ".join(map(repr, close))
+        raise InvalidArgumentError(f"operation: expected the name of an endpoint, as {names}.")
 
 
 def read_scenarios(given: Iterable[Scenario | Behaviour | str]) -> tuple[Scenario, ...]:

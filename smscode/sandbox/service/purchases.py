@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from typing import TypeAlias
 
 from attrs import define, field, frozen
 
@@ -13,6 +14,8 @@ from ..http.idempotency import KeyedPurchase, KeyScope
 from .catalog import Catalog, Tier
 from .suppliers import Behaviour, Cause
 
+Supply: TypeAlias = tuple[list[Tier], list[Cause]]
+"""A tier for each number that the suppliers have, and the answer of each supplier that was asked."""
 _NEUTRAL_TENTHS = 5
 
 
@@ -93,10 +96,13 @@ def rank(offers: Iterable[Tier], request: OrderRequest, tenths: Mapping[str, int
     return sorted(offers, key=cheapest)
 
 
-def choose(catalog: Catalog, request: OrderRequest, tenths: Mapping[str, int | None]) -> list[Tier]:
+def choose(
+    catalog: Catalog, request: OrderRequest, tenths: Mapping[str, int | None], *, sold_out: bool
+) -> list[Tier]:
     """Return the tiers that may fill a request, best first, at least one. Raises `ServiceError`.
 
-    A product that is ordered by its id is returned even without stock, because only its supplier rejects it.
+    A product that is ordered by its id is returned even without stock or if ``sold_out``, because only its
+    supplier rejects it.
     """
     if request.product_id is not None:
         tier = catalog.tiers.get(request.product_id)
@@ -107,23 +113,13 @@ def choose(catalog: Catalog, request: OrderRequest, tenths: Mapping[str, int | N
         assert request.catalog_product_id is not None  # the handler ensures that exactly one is set
         offers = rank(catalog.offers(request.catalog_product_id, request.operator_id), request, tenths)
     offers = [tier for tier in offers if request.affords(tier.price)]
-    if not offers:
-        raise no_offer()
+    if not offers or (sold_out and request.product_id is None):
+        raise ServiceError("NO_OFFER_AVAILABLE", "No offer matches the product, price limits and policy")
     return offers
 
 
-def no_offer() -> ServiceError:
-    """Return the error of a purchase without any offer."""
-    return ServiceError("NO_OFFER_AVAILABLE", "No offer matches the product, price limits and policy")
-
-
-def supply(
-    offers: list[Tier], quantity: int, behaviour_of: Callable[[Tier], Behaviour]
-) -> tuple[list[Tier], list[Cause]]:
-    """Ask the suppliers in order for ``quantity`` numbers; no stock is taken yet.
-
-    Return a tier for each number that they have, and the answer of each supplier that was asked.
-    """
+def supply(offers: list[Tier], quantity: int, behaviour_of: Callable[[Tier], Behaviour]) -> Supply:
+    """Ask the suppliers in order for ``quantity`` numbers; no stock is taken yet."""
     numbers: list[Tier] = []
     attempts: list[Cause] = []
     for tier in offers:

@@ -21,11 +21,11 @@ from ..http.api_error import Problem, ServiceError, invalid
 from ..http.idempotency import IdempotencyKeys, KeyedPurchase
 from ..http.limits import seconds_left_today
 from ..transports.delivery_queue import DeliveryQueue
-from .catalog import Catalog, Tier
+from .catalog import Catalog
 from .order_book import OrderBook, Rules
 from .orders import ServiceOrder, window
-from .purchases import OrderRequest, ReactivationRequest, Settling, choose, no_offer, supply, supply_error
-from .suppliers import DAYS, USUAL, Behaviour, Cause
+from .purchases import OrderRequest, ReactivationRequest, Settling, Supply, choose, supply, supply_error
+from .suppliers import DAYS, USUAL, Behaviour
 from .webhooks import Delivery
 
 PAIR: Final = "USD/IDR"
@@ -147,19 +147,12 @@ class World(OrderBook):
         if purchase.key is not None:
             self.keys.settle(purchase.scope, purchase.key, purchase.body, purchase.result)
 
-    def _offers(self, request: OrderRequest, behaviour: Behaviour, now: datetime) -> list[Tier]:
-        if behaviour.sold_out and request.product_id is None:
-            raise no_offer()
+    def _plan(self, request: OrderRequest, purchase: Settling, now: datetime) -> Supply:
+        """Return what a purchase would rent; see `supply`. Raises `ServiceError` if it cannot be paid."""
         tenths: dict[str, int | None] = {}
         if request.policy is RoutingPolicy.BEST_SUCCESS:
             tenths = {one.code: self.success_rates.tenths(one.code, now) for one in self.catalog.providers}
-        return choose(self.catalog, request, tenths)
-
-    def _plan(
-        self, request: OrderRequest, purchase: Settling, now: datetime
-    ) -> tuple[list[Tier], list[Cause]]:
-        """Return what a purchase would rent; see `supply`. Raises `ServiceError` if it cannot be paid."""
-        offers = self._offers(request, purchase.behaviour, now)
+        offers = choose(self.catalog, request, tenths, sold_out=purchase.behaviour.sold_out)
         numbers, attempts = supply(offers, request.quantity, purchase.behaviour_of)
         missing = request.quantity - len(numbers)
         # The balance has to cover the whole quantity, even if only a part of it is available.
