@@ -10,4 +10,5 @@ from .service.webhooks import Delivery
 
 __all__ = ["AbuseGuard", "Audit", "AuditLine", "Behaviour", "Delivery", "Message", "Sandbox", "Scenario"]
 
-Sandbox.control = staticmethod(routes.begin)  # the routes know what a sandbox does, and it knows none of them
+# The routes use `Sandbox`, so it cannot import them.
+Sandbox.control = staticmethod(routes.begin)

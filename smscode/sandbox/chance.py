@@ -1,4 +1,4 @@
-"""Chance that repeats: the same seed and purpose always draw the same number."""
+"""Repeatable random numbers: the same seed and purpose always give the same number."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import hashlib
 
 
 def draw(seed: int, purpose: str, bits: int = 64) -> int:
-    """Draw a number of so many bits, at most 512.
+    """Return a number of ``bits`` bits, at most 512.
 
-    A random generator would have to be kept with the rest of the state, or be seeded anew each time, which
+    A random generator would have to be stored with the rest of the state, or be seeded for each number, which
     takes ten times as long as this hash.
     """
     drawn = hashlib.blake2b(f"{seed}/{purpose}".encode(), digest_size=bits // 8).digest()

@@ -10,9 +10,9 @@ from ..errors import InvalidArgumentError
 
 
 def running_clock() -> Callable[[], datetime]:
-    """Return a clock that shows the date and time of now and goes on, also in a test that freezes the time.
+    """Return a clock of the real time, which runs on in a test that freezes the time.
 
-    What is frozen is moved by hand, and that counts, too.
+    A frozen time that the test moves ahead of the real time counts, too.
     """
     began, start = datetime.now(UTC), RealTime.monotonic()
 
@@ -23,9 +23,9 @@ def running_clock() -> Callable[[], datetime]:
 
 
 class Clock:
-    """The time of a clock plus what it was moved ahead; ``latest`` is what it showed last.
+    """The time of a clock plus ``ahead``; ``latest`` is the time it returned last.
 
-    It only moves forward, also where the clock of the machine is set back.
+    It never goes back, even if the clock of the machine is set back.
     """
 
     def __init__(self, base: Callable[[], datetime]) -> None:

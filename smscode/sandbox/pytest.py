@@ -1,7 +1,7 @@
-"""Fixtures for pytest: a sandbox and clients of it, for each test anew.
+"""Fixtures for pytest: a new sandbox and clients of it for each test.
 
-Asked for by ``pytest_plugins = ["smscode.sandbox.pytest"]`` in a ``conftest.py``. Time stands still but
-where a client waits: it then passes at once, so no test takes longer for an SMS that comes late.
+Enable them with ``pytest_plugins = ["smscode.sandbox.pytest"]`` in a ``conftest.py``. Time stands still
+except where a client waits: it then passes at once, so a late SMS makes no test slower.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SANDBOX: Final = pytest.StashKey[Sandbox]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker with pytest."""
+    """OrderBook the marker with pytest."""
     config.addinivalue_line(
         "markers",
         f"{MARKER}(**options): arguments of the Sandbox of this test, and api_version of its clients",
@@ -34,7 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show what happened in the sandbox of a test that failed."""
+    """Add the history of the sandbox to the report of a failed test."""
     report = yield
     sandbox = item.stash.get(_SANDBOX, None)
     if report.failed and sandbox is not None:
@@ -43,19 +43,19 @@ def pytest_runtest_makereport(
     return report
 
 
-def _took(_: Delivery) -> int:
+def _accept(_: Delivery) -> int:
     return 204
 
 
 @pytest.fixture
 def smscode_sandbox_options() -> Mapping[str, Any]:
-    """Return the arguments of `Sandbox`, and ``api_version``; override it to choose them for many tests."""
+    """Return the arguments of `Sandbox`, and ``api_version``; override it to set them for many tests."""
     return {}
 
 
 @pytest.fixture
 def smscode_client_options() -> Mapping[str, Any]:
-    """Return further arguments of `Client` and `AsyncClient`; override it to choose them."""
+    """Return further arguments of `Client` and `AsyncClient`; override it to set them."""
     return {}
 
 
@@ -73,18 +73,18 @@ def _smscode_options(
 
 @pytest.fixture
 def smscode_api_version(_smscode_options: Mapping[str, Any]) -> str:
-    """Return the API version of the clients; override it, with ``params=["v1", "v2"]`` to try both."""
+    """Return the API version of the clients; override it with ``params=["v1", "v2"]`` to test both."""
     return str(_smscode_options.get("api_version", "v2"))
 
 
 @pytest.fixture
 def smscode_sandbox(request: pytest.FixtureRequest, _smscode_options: Mapping[str, Any]) -> Iterator[Sandbox]:
-    """Return a sandbox whose time is the test's.
+    """Yield a sandbox whose time passes only when the test or a client of it waits or advances it.
 
-    Its webhooks go nowhere but to `Sandbox.deliveries`, unless ``deliver`` says otherwise.
+    Its webhooks only go to `Sandbox.deliveries`, unless ``deliver`` is given.
     """
     began = datetime.now(UTC).replace(microsecond=0)
-    options: dict[str, Any] = {"clock": lambda: began, "deliver": _took, **_smscode_options}
+    options: dict[str, Any] = {"clock": lambda: began, "deliver": _accept, **_smscode_options}
     options.pop("api_version", None)
     with Sandbox(**options) as sandbox:
         request.node.stash[_SANDBOX] = sandbox
@@ -103,7 +103,7 @@ def smscode_client(
     smscode_client_options: Mapping[str, Any],
     _smscode_time: VirtualTime,
 ) -> Iterator[Client]:
-    """Return a `Client` of the sandbox."""
+    """Yield a `Client` of the sandbox."""
     options = {"api_version": smscode_api_version, **smscode_client_options}
     with VirtualClient(smscode_sandbox, _smscode_time, **options) as client:
         yield client
@@ -116,7 +116,7 @@ def smscode_async_client(
     smscode_client_options: Mapping[str, Any],
     _smscode_time: VirtualTime,
 ) -> Iterator[AsyncClient]:
-    """Return an `AsyncClient` of the sandbox, for whatever runs the test's event loop.
+    """Yield an `AsyncClient` of the sandbox, for any plugin that runs the test's event loop.
 
     It belongs to the loop that uses it first, and is closed without one.
     """

@@ -198,7 +198,7 @@ def test_the_sandbox_command_plays_scenarios(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_scenario_that_there_is_not_is_refused_with_the_closest(capsys: pytest.CaptureFixture[str]) -> None:
     assert fallback.main(["sandbox", "--scenario", "lost_respones"], io.StringIO()) == Exit.USAGE
-    assert "nothing is called 'lost_respones'; the closest are lost_response" in capsys.readouterr().err
+    assert "no scenario is called 'lost_respones'; the closest are lost_response" in capsys.readouterr().err
 
 
 def test_the_openapi_command_prints_the_document() -> None:

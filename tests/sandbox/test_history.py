@@ -19,7 +19,7 @@ from smscode.sandbox.control.history import (
     SmsReceived,
     TimeAdvanced,
     WebhookSent,
-    as_json,
+    entry_json,
     shown_url,
 )
 
@@ -202,7 +202,7 @@ def test_entries_are_values_that_can_be_written_as_json() -> None:
         (SettingChanged(START, "rate", None), {"name": "rate", "value": None}),
     ]
     for entry, held in entries:
-        shown = as_json(entry)
+        shown = entry_json(entry)
         assert isinstance(shown, dict)
         common = {"kind": type(entry).__name__, "summary": str(entry), "at": START.isoformat()}
         assert {**common, **held}.items() <= shown.items()
@@ -221,7 +221,7 @@ def test_it_forgets_what_is_oldest() -> None:
 
 def test_it_can_be_read_on_from_a_number() -> None:
     history = History(3)
-    history.extend([SettingChanged(START, str(number), None) for number in range(5)])
+    history.add(*[SettingChanged(START, str(number), None) for number in range(5)])
 
     def names(number: int, limit: int = 10) -> str:
         entries = history.since(number, limit)

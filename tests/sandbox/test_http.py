@@ -105,7 +105,7 @@ def test_a_body_that_is_no_json_object_is_not_valid(body: bytes) -> None:
 
 def test_half_of_a_character_is_no_text() -> None:
     body = rb'{"webhook_secret": "\ud800"}'
-    assert wrong_fields(refusal(Api().send("PATCH", "/webhook", content=body))) == {"webhook_secret"}
+    assert refusal(Api().send("PATCH", "/webhook", content=body))[:2] == (422, "VALIDATION_ERROR")
 
 
 @pytest.mark.parametrize("value", [None, True, "7", 7.0, 0, -1, 2**31])

@@ -23,7 +23,7 @@ from smscode.sandbox import AbuseGuard, Behaviour, Delivery, Message, Sandbox
 from smscode.sandbox.control.audit import audit
 from smscode.sandbox.http.api_error import Problem
 from smscode.sandbox.http.app import App
-from smscode.sandbox.http.deferred import Later
+from smscode.sandbox.http.deferred import Deferred
 from smscode.sandbox.service import order_book
 from smscode.sandbox.service.orders import ServiceOrder
 
@@ -94,7 +94,7 @@ OPTIONS: dict[str, Any] = {
 def send(app: App, method: str, target: str, headers: dict[str, str], body: bytes) -> Response | None:
     """Return the answer to a request, None for one that takes longer."""
     exchange = app.begin(method, target, headers, body)
-    if isinstance(exchange.answer, Later) and app.until_settled(exchange) > 0:
+    if isinstance(exchange.answer, Deferred) and app.until_settled(exchange) > 0:
         return None
     return app.complete(exchange)
 

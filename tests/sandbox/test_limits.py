@@ -10,7 +10,7 @@ from smscode.core.api.registry import ENDPOINTS
 from smscode.errors import InvalidArgumentError
 from smscode.models import EndpointGroup
 from smscode.sandbox import Sandbox
-from smscode.sandbox.http.api_error import Refusal
+from smscode.sandbox.http.api_error import ServiceError
 from smscode.sandbox.http.limits import LIMITS, ServiceLimits
 
 from .harness import START, URL, Api, refusal
@@ -39,7 +39,7 @@ def test_each_group_admits_its_number_in_any_minute(group: EndpointGroup) -> Non
         limits.take(group, START)
     for other in set(EndpointGroup) - {group}:
         limits.take(other, START)
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ServiceError) as caught:
         limits.take(group, START)
     problem = caught.value.problem
     assert (problem.code, problem.status, problem.retry_after) == ("RATE_LIMIT_EXCEEDED", 429, 60)

@@ -65,14 +65,14 @@ def test_every_scenario_plays_somewhere_and_says_what_it_is_about() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("lost_respones", r"nothing is called 'lost_respones'; the closest are lost_response"),
-        ("qqq", r"nothing is called 'qqq'; there are bad_gateway, ban, .*, usual"),
+        ("lost_respones", r"no scenario is called 'lost_respones'; the closest are lost_response"),
+        ("qqq", r"no scenario is called 'qqq'; the scenarios are bad_gateway, ban, .*, usual"),
         ("", r"expected names as 'otp_after\(5\), lost_response', not ''"),
         ("never never", r"expected names as"),
         ("never(", r"expected names as"),
         ("otp_after(soon)", r"'soon' is not a number"),
-        ("otp_after(1, 2)", r"what is called otp_after is otp_after\(seconds=2\)"),
-        ("otp_after(hours=1)", r"what is called otp_after is otp_after\(seconds=2\)"),
+        ("otp_after(1, 2)", r"expected otp_after\(seconds=2\)"),
+        ("otp_after(hours=1)", r"expected otp_after\(seconds=2\)"),
     ],
 )
 def test_what_is_not_a_scenario_is_refused_with_the_closest(text: str, problem: str) -> None:
@@ -220,7 +220,7 @@ def test_the_next_requests_have_a_scenario_one_choice_after_the_other() -> None:
     codes = [create(api)[1] for _ in range(3)]
     assert codes == ["INTERNAL_ERROR", "INTERNAL_ERROR", "INSUFFICIENT_BALANCE"]
     assert create(api) == [1001]
-    assert api.sandbox.transport().app.stage.cues == {}
+    assert api.sandbox.transport().app.selection.choices == {}
 
 
 def test_what_counts_down_begins_anew_with_each_of_the_next_requests() -> None:
@@ -433,7 +433,7 @@ def test_what_there_is_not_cannot_be_chosen_for(choice: dict[str, Any], name: st
 def test_what_only_plays_in_new_orders_cannot_be_chosen_for_one_that_is_there(scenario: str) -> None:
     api = still()
     (order_id,) = api.rent()
-    with pytest.raises(InvalidArgumentError, match=r"^order_id: .* plays in new orders only"):
+    with pytest.raises(InvalidArgumentError, match=r"^order_id: .* applies to new orders only"):
         api.sandbox.play(scenario, order_id=order_id)
 
 

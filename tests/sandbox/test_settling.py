@@ -13,7 +13,7 @@ import pytest
 
 from smscode.sandbox import Behaviour, Message, Sandbox
 from smscode.sandbox.http.api_error import Problem
-from smscode.sandbox.http.waiting import TooSlow, complete
+from smscode.sandbox.http.waiting import AnswerTimeout, complete
 
 from .harness import START, URL, Api, refusal
 
@@ -136,10 +136,10 @@ def test_a_waiting_caller_is_told_of_a_refusal(slow: Api) -> None:
     app = slow.sandbox.transport().app
     headers = {"authorization": f"Bearer {slow.sandbox.token}"}
     exchange = app.begin("POST", f"/{slow.version}/orders/create", headers, b'{"product_id":142}')
-    with pytest.raises(TooSlow):
-        complete(app, exchange, patience=0)
+    with pytest.raises(AnswerTimeout):
+        complete(app, exchange, timeout=0)
     slow.sandbox.advance(1)
-    assert b"PROVIDER_ERROR" in complete(app, exchange, patience=0).body
+    assert b"PROVIDER_ERROR" in complete(app, exchange, timeout=0).body
 
 
 def test_a_number_is_rented_again_once_at_a_time(slow: Api) -> None:

@@ -37,7 +37,7 @@ from smscode.sandbox import AbuseGuard, Behaviour, Delivery, Message, Sandbox, s
 from smscode.sandbox.http.api_error import Problem
 from smscode.sandbox.options import Options
 from smscode.sandbox.service import order_book
-from smscode.sandbox.storage.snapshot import copied, lines, make_snapshot_converter
+from smscode.sandbox.storage.snapshot import copy_parts, lines, make_snapshot_converter
 from smscode.sandbox.storage.state import SavedState
 
 from ..programs import ROOT
@@ -56,7 +56,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "sandbox.json"
 
 
-GOLDEN = ROOT / "tests" / "data" / "sandbox-state-2.json"
+GOLDEN = ROOT / "tests" / "data" / "sandbox-state-3.json"
 CONVERTER = make_snapshot_converter({})
 
 
@@ -76,7 +76,7 @@ def state_of(sandbox: Sandbox) -> SavedState:
 def whole(sandbox: Sandbox) -> dict[str, Any]:
     """Return the state of a kept sandbox as it is in memory."""
     app = sandbox.transport().app
-    text = "".join(lines(sandbox._options, copied(app), CONVERTER))
+    text = "".join(lines(sandbox.transport().app.options, copy_parts(app), CONVERTER))
     return {name: value for name, value in json.loads(text).items() if name != "clock.latest"}
 
 
@@ -783,12 +783,12 @@ def test_a_file_of_another_version_is_refused_with_what_to_do(path: Path) -> Non
     sqlite_file(path, 0x534D5342)  # what version 1 was
     with pytest.raises(ConfigurationError, match="an older version of this package made it; delete it"):
         Sandbox(state=path)
-    path.write_text('{"smscode_sandbox": 3}', "utf-8")
-    with pytest.raises(ConfigurationError, match="it has format 3, expected 2; delete it"):
+    path.write_text('{"smscode_sandbox": 2}', "utf-8")
+    with pytest.raises(ConfigurationError, match="it has format 2, expected 3; delete it"):
         Sandbox(state=path)
     path.write_bytes(b"")
     with Sandbox(state=path):
-        assert entries(path)["smscode_sandbox"] == 2
+        assert entries(path)["smscode_sandbox"] == 3
 
 
 def test_a_file_that_this_version_wrote_stays_readable(path: Path) -> None:
@@ -824,13 +824,13 @@ def everything(path: Path) -> None:
         pass  # what was under way is waiting again
     assert {name for name, part in entries(path).items() if part in ([], {})} == {
         "world.outbox",
-        "world.postbox.under_way",
+        "world.delivery_queue.in_flight",
     }
 
 
 DAMAGE: list[tuple[str, Any]] = [
     ("world.rules", None),
-    ("world.rules", {}),
+    ("world.rules", {"lifetime": "long"}),
     ("world.webhook", 5),
     ("world.catalog.stock", [1]),
     ("world.orders", [[1001, {}]]),

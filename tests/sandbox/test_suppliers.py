@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smscode.sandbox import Behaviour, Message
-from smscode.sandbox.service.success_rates import TrackRecord
+from smscode.sandbox.service.suppliers import SuccessRates
 
 from .harness import START, Api
 
 TODAY = START.date()
 
 
-def record(*days: tuple[int, int, int]) -> TrackRecord:
+def record(*days: tuple[int, int, int]) -> SuccessRates:
     """Make the record of a supplier: days ago, orders, and those of them with a code."""
-    record = TrackRecord()
+    record = SuccessRates()
     for ago, orders, with_code in days:
         record.add("alpha", TODAY - timedelta(days=ago), orders, with_code)
     return record
@@ -42,13 +42,13 @@ def record(*days: tuple[int, int, int]) -> TrackRecord:
 def test_the_score_counts_thirty_complete_days_in_steps_of_ten_percent(
     days: list[tuple[int, int, int]], step: int | None
 ) -> None:
-    assert record(*days).step("alpha", START) == step
+    assert record(*days).tenths("alpha", START) == step
 
 
 @given(st.integers(20, 10_000), st.data())
 def test_a_step_is_the_share_in_tenths_rounded_down(orders: int, data: st.DataObject) -> None:
     with_code = data.draw(st.integers(0, orders))
-    step = record((5, orders, with_code)).step("alpha", START)
+    step = record((5, orders, with_code)).tenths("alpha", START)
     assert step is not None
     assert step * orders <= 10 * with_code < (step + 1) * orders
 
@@ -75,7 +75,7 @@ def test_what_happens_in_the_sandbox_changes_the_ranking_on_the_next_day() -> No
 def test_an_order_with_a_code_counts_once(version: str) -> None:
     api = Api(version, otp_after=None)
     (order_id,) = api.rent()
-    counted = api.sandbox.transport().app.world.success.days
+    counted = api.sandbox.transport().app.world.success_rates.days
     today = START.toordinal()
     assert counted["alpha", today] == (1, 0)
     api.sandbox.deliver_sms(order_id, text="no code")

@@ -8,7 +8,7 @@ from smscode.models import RoutingPolicy
 from smscode.sandbox.service.catalog import Catalog, CatalogCountry, CatalogService, Provider, Tier
 from smscode.sandbox.service.catalogue_data import ALPHA, BETA, GAMMA
 from smscode.sandbox.service.order_book import Rules
-from smscode.sandbox.service.routing import OrderRequest, rank
+from smscode.sandbox.service.purchases import OrderRequest, rank
 from smscode.sandbox.service.world import World
 
 from .harness import START

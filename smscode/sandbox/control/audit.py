@@ -1,4 +1,4 @@
-"""The audit: what became of every rupiah, worked out from the orders and held against the ledger."""
+"""The audit: every rupiah of the ledger, compared with the orders."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LINES_SHOWN: Final = 50
 
 @frozen
 class AuditLine:
-    """An order's money, in whole rupiah: what it was charged, and what of that was given back."""
+    """An order's money in whole rupiah: what it was charged, and what of that was refunded."""
 
     order_id: int
     charged: int
@@ -27,17 +27,17 @@ class AuditLine:
 
     @property
     def held(self) -> int:
-        """What is charged for an order that has not ended."""
+        """The charge of an order that has not ended, else 0."""
         return 0 if self.status.terminal else self.charged - self.refunded
 
 
 @frozen
 class Audit:
-    """An account's money, in whole rupiah: ``closing_balance`` is what is left of ``opening_balance``.
+    """An account's money in whole rupiah, from ``opening_balance`` to ``closing_balance``.
 
-    ``orders`` has a line for each order, oldest first. ``discrepancies`` says what does not add up; it
-    is empty unless the sandbox has a defect. ``adjustments`` is what `Sandbox.set_balance` changed.
-    ``str()`` gives all of it for people.
+    ``orders`` has a line for each order, oldest first. ``discrepancies`` lists what does not add up; it
+    is empty unless the sandbox has a defect. ``adjustments`` is the sum of the changes by
+    `Sandbox.set_balance`. ``str()`` returns a readable table.
     """
 
     opening_balance: int
@@ -50,7 +50,7 @@ class Audit:
 
     @property
     def held(self) -> int:
-        """What is charged for the orders that have not ended."""
+        """The charges of the orders that have not ended."""
         return sum(line.held for line in self.orders)
 
     def __str__(self) -> str:
@@ -74,7 +74,7 @@ class Audit:
 
 
 def audit(ledger: Ledger, orders: Mapping[int, ServiceOrder]) -> Audit:
-    """Account for every rupiah: each order is paid once, and given back just when it ended without an SMS."""
+    """Return the audit: each order must be charged once, and refunded if it ended without an SMS."""
     charged: dict[int, list[int]] = {}
     refunded: dict[int, list[int]] = {}
     found: list[str] = []

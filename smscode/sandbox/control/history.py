@@ -1,36 +1,35 @@
-"""What happened in a sandbox, in the order in which it did, for people and for tests.
+"""The history of a sandbox: requests, events and changes in order, for people and for tests.
 
-Entries are plain values, stamped with the sandbox's time. None of them holds a token, a webhook's
-secret, or what a URL may carry of either: its query.
+Entries are plain values with the sandbox's time. None of them contains a token, a webhook's secret, or
+the query of a URL, which may contain either.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from itertools import islice
 from typing import Final, TypeAlias, cast
 from urllib.parse import urlsplit
 
-from attrs import asdict, frozen
+from attrs import AttrsInstance, asdict, frozen
 
 from ...models import OrderStatus
 from ...money import Money
 from ..http.api_error import Json
 
 DEFAULT_LIMIT: Final = 10_000
-"""How many entries a sandbox keeps unless told otherwise."""
+"""How many entries a sandbox keeps by default."""
 _PATH_SHOWN: Final = 200
 
 
 @frozen
 class RequestAnswered:
-    """A request: ``operation`` is its endpoint's name, ``status`` None while there is no answer.
+    """A request. ``operation`` is its endpoint's name, ``status`` is None while there is no answer.
 
-    ``code`` is the error's, ``order_ids`` are the orders that it was about, ``scenarios`` those that
-    played in it. ``lost``: the connection broke in place of the answer.
+    ``code`` is that of an error, ``order_ids`` are the orders that it was about, ``scenarios`` the names of
+    those that changed it. ``lost``: the connection broke instead of the answer.
     """
 
     at: datetime
@@ -61,7 +60,7 @@ class RequestAnswered:
 
 @frozen
 class OrderRented:
-    """A number was rented; ``price`` is in whole rupiah, ``parent_id`` the order that had it before."""
+    """A number was rented for ``price`` rupiah; ``parent_id`` is the order that had it before."""
 
     at: datetime
     order_id: int
@@ -81,7 +80,7 @@ class OrderRented:
 
 @frozen
 class SmsReceived:
-    """An SMS arrived; ``code`` is what the service found in its ``text``."""
+    """An SMS arrived; ``code`` is the code that the service found in its ``text``, None for none."""
 
     at: datetime
     order_id: int
@@ -96,7 +95,7 @@ class SmsReceived:
 
 @frozen
 class OrderEnded:
-    """An order ended, and ``refund`` rupiah were given back for it."""
+    """An order ended, and ``refund`` rupiah were refunded for it."""
 
     at: datetime
     order_id: int
@@ -110,7 +109,7 @@ class OrderEnded:
 
 @frozen
 class WebhookSent:
-    """A webhook was sent: ``status`` is what its endpoint answered, None when it could not be reached."""
+    """A webhook was sent; ``status`` is that of the answer, None if the endpoint could not be reached."""
 
     at: datetime
     url: str
@@ -138,7 +137,7 @@ class TimeAdvanced:
 
 @frozen
 class ScenarioChosen:
-    """Scenarios were chosen for a ``place``; none of them: what was chosen there is over."""
+    """Scenarios were chosen for a ``place``; an empty tuple: those chosen for it were cleared."""
 
     at: datetime
     scenarios: tuple[str, ...]
@@ -150,7 +149,7 @@ class ScenarioChosen:
 
 @frozen
 class SettingChanged:
-    """Something about the account or the service was set to a ``value``."""
+    """A setting of the account or the service was changed to a ``value``."""
 
     at: datetime
     name: str
@@ -170,52 +169,48 @@ Entry: TypeAlias = (
     | ScenarioChosen
     | SettingChanged
 )
-"""Anything that a history tells of."""
+"""The types of entries."""
 
 
 class History:
-    """The last ``limit`` entries; ``total`` counts also those that it has forgotten."""
+    """The last ``limit`` entries; ``total`` also counts the older ones, which were dropped."""
 
     def __init__(self, limit: int) -> None:
         self.entries: deque[Entry] = deque(maxlen=limit)
         self.total: int = 0
 
     def add(self, *entries: Entry) -> None:
-        """Record what happened."""
-        self.extend(entries)
-
-    def extend(self, entries: Sequence[Entry]) -> None:
-        """Record all that happened since the last time."""
+        """Add entries."""
         self.total += len(entries)
         self.entries.extend(entries)
 
     @property
     def forgotten(self) -> int:
-        """How many entries there were before those that it holds."""
+        """How many entries there were before those that are still here."""
         return self.total - len(self.entries)
 
     def clear(self) -> None:
-        """Forget all entries; they still count."""
+        """Drop all entries; they still count."""
         self.entries.clear()
 
     def since(self, number: int, limit: int) -> tuple[Entry, ...]:
-        """Return at most ``limit`` entries after the first ``number`` of all that there were."""
+        """Return at most ``limit`` entries after the first ``number`` of ``total``."""
         begin = max(0, number - self.forgotten)
         return tuple(islice(self.entries, begin, begin + limit))
 
 
-def as_json(entry: Entry) -> Json:
-    """Show an entry: its kind, what it says to people, and all that it holds."""
-    held: Mapping[str, object] = asdict(entry)
-    return {
-        "kind": type(entry).__name__,
-        "summary": str(entry),
-        **{name: _plain(value) for name, value in held.items()},
-    }
+def entry_json(entry: Entry) -> Json:
+    """Return an entry's type, summary and fields."""
+    return {"kind": type(entry).__name__, "summary": str(entry), **fields_json(entry)}
+
+
+def fields_json(value: AttrsInstance) -> dict[str, Json]:
+    """Return the fields of an attrs instance as JSON."""
+    return asdict(value, value_serializer=lambda _, __, item: _plain(item))
 
 
 def shown_path(path: str, token: str) -> str:
-    """Shorten a path that nobody would read whole; a token that got into it is left out."""
+    """Return a path of at most 200 characters; the token is masked if the path contains it."""
     path = path.replace(token, "***") if token else path
     return path if len(path) <= _PATH_SHOWN else f"{path[:_PATH_SHOWN]}..."
 
@@ -231,9 +226,7 @@ def _plain(value: object) -> Json:
         return value.isoformat()
     if isinstance(value, Enum):
         return str(value.value)
-    if isinstance(value, tuple):
-        return [_plain(item) for item in cast(Iterable[object], value)]
-    return cast(Json, value)
+    return list(cast("tuple[Json, ...]", value)) if isinstance(value, tuple) else cast(Json, value)
 
 
 def _time(at: datetime) -> str:

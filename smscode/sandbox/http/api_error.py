@@ -1,11 +1,11 @@
-"""How the service says no: one exception that the app turns into the error envelope."""
+"""Error answers: an exception that the app turns into the service's error envelope."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from attrs import frozen
+from attrs import asdict, frozen
 
 from ...errors import API_ERRORS
 
@@ -15,9 +15,9 @@ Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json
 
 @frozen
 class Problem:
-    """What an error answer says: ``code`` and HTTP ``status``, a ``message`` for people, ``details`` in JSON.
+    """The content of an error answer: ``code``, HTTP ``status``, ``message`` in English, ``details`` in JSON.
 
-    ``retry_after`` is in whole seconds, for ``Retry-After``.
+    ``retry_after`` is the value of the ``Retry-After`` header in whole seconds, None for no such header.
     """
 
     code: str
@@ -27,11 +27,11 @@ class Problem:
     retry_after: int | None = None
 
 
-class Refusal(Exception):
-    """An operation that is answered with an error.
+class ServiceError(Exception):
+    """Raised by an operation to answer with an error.
 
-    ``code`` is an error code, ``status`` its HTTP status (that of the documentation unless given). A
-    raised exception keeps the traceback of its first time, so what is kept is its ``problem``.
+    ``code`` is an error code. ``status`` is its HTTP status, by default the documented one. Where an error is
+    stored, its ``problem`` is: a stored exception would keep the traceback, and so the frames, alive.
     """
 
     def __init__(
@@ -48,12 +48,11 @@ class Refusal(Exception):
         self.problem: Problem = Problem(code, message, status, details, retry_after)
 
     @classmethod
-    def of(cls, problem: Problem) -> Refusal:
-        """Make a refusal to raise of a problem that was kept."""
-        return cls(
-            problem.code,
-            problem.message,
-            status=problem.status,
-            details=problem.details,
-            retry_after=problem.retry_after,
-        )
+    def of(cls, problem: Problem) -> ServiceError:
+        """Return an exception for a stored problem."""
+        return cls(**asdict(problem, recurse=False))
+
+
+def invalid(fields: Mapping[str, str], message: str = "Request is not valid") -> ServiceError:
+    """Return the error for a request with invalid fields: by name, what is wrong with each."""
+    return ServiceError("VALIDATION_ERROR", message, details={"fields": dict(fields)})

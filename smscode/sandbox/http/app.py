@@ -1,8 +1,8 @@
 """HTTP in, HTTP out: the service on plain values, callable from any thread.
 
 A request is answered in two steps. `App.begin` does everything that touches the state, under one
-lock and without waiting. `App.complete` sends the webhooks that came of it, with no lock held, and
-goes on with what had to wait for something outside; it may block, so an event loop runs it elsewhere
+lock and without waiting. `App.complete` sends the resulting webhooks, without the lock, and continues
+an operation that needed something outside; it may block, so an event loop calls it in a thread
 (see `Exchange.blocking`).
 """
 
@@ -23,144 +23,146 @@ from ...core.api.call import Endpoint, Response
 from ...errors import ClientStateError
 from ..clock import Clock
 from ..control.history import History, RequestAnswered, WebhookSent, shown_path, shown_url
-from ..scenarios.lookup import script_of, subject_of
+from ..options import Options
 from ..scenarios.scenario import NO_SCRIPT, Fault, Script
-from ..scenarios.selection import Stage, Subject
+from ..scenarios.selection import Selection, Subject, script_of, subject_of
 from ..service.purchases import Settling
-from ..service.webhooks import Delivery, ServiceEvent
+from ..service.webhooks import Delivery
 from ..service.world import World
 from ..transports.addresses import Resolve
-from ..transports.webhook_sender import Courier
-from .api_error import Refusal
-from .deferred import DeferredOutcome, Errand, Later, Lookup, Probe
+from ..transports.webhook_sender import WebhookSender
+from .api_error import Problem, ServiceError
+from .deferred import Deferred, HandlerResult, HostLookup, Result, TestDelivery
 from .handlers import FX_RETRY_AFTER, HANDLERS, Context
 from .limits import ServiceLimits
 from .params import Query
-from .render import Generation, View, encode
-from .replies import HttpReply, bare, labelled, refused, retry_after, success
-from .routes import MethodNotAllowed, Route, find
+from .render import View, encode
+from .replies import HttpReply, bare, failure, labelled, retry_after, success
+from .routes import IncomingRequest, MethodNotAllowed, Route, find_route
 
 BODY_LIMIT: Final = 1_000_000
 """The largest request body in bytes."""
 CONTROL: Final = "/_sandbox"
 """The path below which the sandbox itself is controlled; no part of the service."""
 
-Steer: TypeAlias = Callable[[str, str, str, bytes], Later | MethodNotAllowed]
-"""Begins what a request to the sandbox itself asks, given method, path, query and body; may refuse."""
+ControlHandler: TypeAlias = Callable[[str, str, str, bytes], Deferred | MethodNotAllowed]
+"""Starts a request to the sandbox itself, given method, path, query and body. Raises `ServiceError`."""
 
 
 class ConnectionLost(Exception):
-    """The connection breaks in place of an answer."""
+    """The connection breaks instead of an answer."""
 
 
 @frozen
 class Exchange:
-    """An answer, or what it has to wait for first, and the webhooks to send before it goes out.
+    """An answer or an operation to continue, and the webhooks to send before the answer.
 
-    ``entry`` is what the history tells of the request, None for what is no request. ``blocking`` says
-    that completing the exchange may take time. The answer is held back until ``held_until``.
+    ``entry`` is the entry for the history, None for what is no request. ``blocking``: completing the exchange
+    may take time. The answer is held back until ``held_until``.
     """
 
     entry: RequestAnswered | None
-    answer: Response | Later
+    answer: Response | Deferred
     deliveries: tuple[Delivery, ...] = ()
     blocking: bool = False
     held_until: datetime | None = None
 
 
 @frozen
-class Handled:
-    """What became of a request: its answer, and what it was about as far as that is known."""
+class HandledRequest:
+    """The answer of a request, with its operation, subject and script as far as they are known."""
 
-    answer: HttpReply | Later
+    answer: HttpReply | Deferred
     operation: str | None = None
     subject: Subject = Subject()
     script: Script = NO_SCRIPT
 
-    def entry(self, now: datetime, request_id: str, method: str, path: str) -> RequestAnswered:
-        """Return what the history tells of the request."""
-        status: int | None = None
-        code: str | None = None
-        orders: tuple[int, ...] = () if self.subject.order_id is None else (self.subject.order_id,)
-        if isinstance(self.answer, HttpReply):
-            status, code = self.answer.response.status_code or None, self.answer.code
-            orders = self.answer.order_ids or orders
-        names, lost = self.script.names, self.script.lost
-        return RequestAnswered(
-            now, request_id, method, path, status, self.operation, code, orders, names, lost
+    def entry(self, request: IncomingRequest, token: str) -> RequestAnswered:
+        """Return the entry for the history."""
+        entry = RequestAnswered(
+            request.now,
+            request.id,
+            request.method,
+            shown_path(request.path, token),
+            None,
+            self.operation,
+            order_ids=() if self.subject.order_id is None else (self.subject.order_id,),
+            scenarios=self.script.names,
+            lost=self.script.lost,
         )
+        return _answered(entry, self.answer) if isinstance(self.answer, HttpReply) else entry
 
 
 class App:
     """The service over a `World`.
 
-    ``deliver`` takes webhooks (see `Courier`), ``resolve`` gives the addresses of a webhook URL's host.
-    ``changed`` is called, under the lock, by whatever is about to change the state. ``steer`` serves what
-    is below `CONTROL`.
+    ``deliver`` takes webhooks (see `WebhookSender`), ``resolve`` returns the addresses of their hosts.
+    ``changed`` is called, with the lock held, before each change of the state. ``control`` handles the paths
+    below `CONTROL`.
+
+    ``lock`` guards the whole state. It is the only lock here, and is never held while webhooks are sent, host
+    names are resolved or an answer is waited for.
     """
 
     def __init__(
         self,
-        world: World,
+        options: Options,
         *,
-        token: str,
-        generation: Generation,
         clock: Clock,
         deliver: Callable[[Delivery], int] | None,
         resolve: Resolve,
-        allow_local_webhooks: bool,
-        limits: ServiceLimits,
-        steer: Steer,
-        history_limit: int,
+        control: ControlHandler,
     ) -> None:
-        self.world: World = world
+        self.world: World = options.world(clock())
         self.lock: threading.Lock = threading.Lock()
-        self.changed: Callable[[], None] = _not_kept
+        self.changed: Callable[[], None] = _ignore_change
         self.clock: Clock = clock
-        self.courier: Courier = Courier(deliver, self._delivered)
-        self.limits: ServiceLimits = limits
+        self.webhook_sender: WebhookSender = WebhookSender(deliver, self._delivered)
+        self.limits: ServiceLimits = options.limits()
         self.answered: int = 0
         self.requests: Counter[str] = Counter()
         self.deliveries: list[Delivery] = []
-        self.stage: Stage = Stage()
-        self.history: History = History(history_limit)
-        self._steer: Steer = steer
-        self._token = token
-        self._authorization = f"Bearer {token}".encode()
-        self._generation: Generation = generation
+        self.selection: Selection = Selection()
+        self.history: History = History(options.history_limit)
+        self._control_handler: ControlHandler = control
+        self.options: Options = options
+        self._authorization = f"Bearer {options.token}".encode()
         self._resolve = resolve
-        self._allow_local_webhooks = allow_local_webhooks
 
     def begin(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Exchange:
-        """Do what a request asks; ``target`` is the path with the query."""
+        """Start a request; ``target`` is the path with the query."""
         path, _, query = target.partition("?")
         lower = {name.lower(): value for name, value in headers.items()}
         with self.lock:
             self.changed()
             now = self.settle()
-            # What fell due before the request is signed before the request can change the secret.
+            # Events before the request are signed before the request can change the secret.
             deliveries = self._outgoing(now)
             self.answered += 1
-            request_id = f"sandbox-{self.answered:06d}"
-            path = unquote(path)
-            if path == CONTROL or path.startswith(f"{CONTROL}/"):
-                return self._control(request_id, method, path, query, lower, body, now)
-            handled = self._respond(method, path, query, lower, body, now)
-            entry = handled.entry(now, request_id, method, shown_path(path, self._token))
-            if not isinstance(handled.answer, Later) or isinstance(handled.answer.awaited, Settling):
-                # One that waits for suppliers is there again when they have answered.
+            id_ = f"sandbox-{self.answered:06d}"
+            request = IncomingRequest(id_, now, method, unquote(path), query, lower, body)
+            if request.path == CONTROL or request.path.startswith(f"{CONTROL}/"):
+                return self._control(request)
+            handled = self._respond(request)
+            entry, answer = handled.entry(request, self.options.token), handled.answer
+            if not isinstance(answer, Deferred) or isinstance(answer.awaited, Settling):
+                # A purchase that settles later gets a second entry then.
                 self.history.add(entry)
-            found = handled.answer
-            answer = found if isinstance(found, Later) else labelled(found.response, request_id, now)
-            self._take_note()
+            self._record_new_entries()
             delay = handled.script.delay
-            held_until = now + timedelta(seconds=delay) if delay else None
-            return self._exchange(entry, answer, deliveries + self._outgoing(now), held_until)
+            return self._exchange(
+                entry,
+                answer if isinstance(answer, Deferred) else labelled(answer.response, id_, now),
+                deliveries + self._outgoing(now),
+                now + timedelta(seconds=delay) if delay else None,
+            )
 
-    def begin_anew(self, world: World, limits: ServiceLimits) -> None:
-        """Serve another world, of which nothing has happened yet. The caller holds the lock."""
+    def reset(self) -> None:
+        """Serve a new world; purchases that are settling fail. The caller holds the lock."""
         self.changed()
-        self.world, self.limits, self.stage = world, limits, Stage()
+        self.world.abandon(Problem("SERVICE_UNAVAILABLE", "The sandbox was reset", 503))
+        self.world, self.limits = self.options.world(self.clock()), self.options.limits()
+        self.selection = Selection()
         self.requests.clear()
         self.deliveries.clear()
         self.history.clear()
@@ -171,7 +173,7 @@ class App:
             self.changed()
             now = self.settle()
             change(now)
-            self._take_note()
+            self._record_new_entries()
             return self._exchange(None, bare(204).response, self._outgoing(now))
 
     def tick(self) -> Exchange:
@@ -181,7 +183,7 @@ class App:
             return self._exchange(None, bare(204).response, self._outgoing(now))
 
     def until_due(self) -> float | None:
-        """Return the seconds until something happens by itself, None for never."""
+        """Return the seconds until the next scheduled event, None if there is none."""
         with self.lock:
             due = self.world.next_due()
             return None if due is None else (due - self.clock()).total_seconds()
@@ -199,204 +201,179 @@ class App:
             return (until - now).total_seconds()
 
     def send_webhooks(self, exchange: Exchange) -> Exchange:
-        """Send the webhooks of an exchange, whose answer is waited for, and give what is left of it."""
-        self.courier.dispatch(exchange.deliveries)
+        """Send the webhooks of an exchange and return it without them, before waiting for its answer."""
+        self.webhook_sender.dispatch(exchange.deliveries)
         return self._exchange(exchange.entry, exchange.answer, (), exchange.held_until)
 
     def complete(self, exchange: Exchange) -> Response:
-        """Send the webhooks of an exchange and give its answer, which is not waited for any more.
+        """Send the webhooks of an exchange and return its answer; the caller has waited for it.
 
-        Raises `ConnectionLost` for an answer that is not to arrive.
+        Raises `ConnectionLost` for an answer that does not arrive.
         """
-        self.courier.dispatch(exchange.deliveries)
+        self.webhook_sender.dispatch(exchange.deliveries)
         answer = exchange.answer
         response = answer if isinstance(answer, Response) else self._complete(exchange.entry, answer)
         if exchange.entry is not None and exchange.entry.lost:
             raise ConnectionLost
         return response
 
-    def _complete(self, entry: RequestAnswered | None, later: Later) -> Response:
-        assert entry is not None  # only requests wait
-        if isinstance(later.awaited, Errand):
-            later.awaited.go()
-        elif isinstance(later.awaited, Probe):
-            later.awaited.delivery = self.courier.ask(later.awaited.delivery)
-        elif isinstance(later.awaited, Lookup):
-            later.awaited.addresses = tuple(self._resolve(later.awaited.host))
+    def _complete(self, entry: RequestAnswered | None, deferred: Deferred) -> Response:
+        assert entry is not None  # only requests are deferred
+        awaited = deferred.awaited
+        if isinstance(awaited, TestDelivery):
+            awaited.delivery = self.webhook_sender.send_now(awaited.delivery)
+        elif isinstance(awaited, HostLookup):
+            awaited.addresses = tuple(self._resolve(awaited.host))
+        reply = _reply_of(deferred.finish) if awaited is None else None
         with self.lock:
             self.changed()
             now = self.settle()
-            if isinstance(later.awaited, Probe):
-                self._note_delivery(later.awaited.delivery, now)
-            reply = _finish(later)
-            if not isinstance(later.awaited, Errand):
-                status, orders = reply.response.status_code, reply.order_ids or entry.order_ids
-                self.history.add(evolve(entry, at=now, status=status, code=reply.code, order_ids=orders))
-            self._take_note()
-            response = labelled(reply.response, entry.request_id, now)
+            if isinstance(awaited, TestDelivery):
+                self._record_delivery(awaited.delivery, now)
+            if reply is None:
+                reply = _reply_of(deferred.finish)
+                self.history.add(_answered(evolve(entry, at=now), reply))
+            self._record_new_entries()
             deliveries = self._outgoing(now)
-        self.courier.dispatch(deliveries)
-        return response
+        self.webhook_sender.dispatch(deliveries)
+        return labelled(reply.response, entry.request_id, now)
 
     def settle(self) -> datetime:
-        """Bring the world to the present and give the time. The caller holds the lock."""
+        """Run what is due and return the time. The caller holds the lock."""
         now = self.clock()
         due = self.world.next_due()
         if due is not None and due <= now:
             self.changed()
             self.world.settle(now)
-        self._take_note()
+        self._record_new_entries()
         return now
 
-    def _take_note(self) -> None:
-        if self.world.happened:
-            self.history.extend(self.world.happened)
-            self.world.happened.clear()
+    def _record_new_entries(self) -> None:
+        if self.world.new_entries:
+            self.history.add(*self.world.new_entries)
+            self.world.new_entries.clear()
 
     def _exchange(
         self,
         entry: RequestAnswered | None,
-        answer: Response | Later,
+        answer: Response | Deferred,
         deliveries: tuple[Delivery, ...] = (),
         held_until: datetime | None = None,
     ) -> Exchange:
-        waits = isinstance(answer, Later) and not isinstance(answer.awaited, Settling)
-        sends = bool(deliveries) and not self.courier.in_background
+        waits = isinstance(answer, Deferred) and not isinstance(answer.awaited, Settling)
+        sends = bool(deliveries) and not self.webhook_sender.in_background
         return Exchange(entry, answer, deliveries, waits or sends, held_until)
 
-    def _control(
-        self,
-        request_id: str,
-        method: str,
-        path: str,
-        query: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        now: datetime,
-    ) -> Exchange:
-        """Begin what a request to the sandbox itself asks; it needs the token and nothing else."""
-        answer: Response | Later
-        if len(body) > BODY_LIMIT:
-            return self._exchange(None, labelled(bare(413).response, request_id, now))
+    def _control(self, request: IncomingRequest) -> Exchange:
+        """Start a request to the sandbox itself; it needs the token and nothing else."""
+        answer: HttpReply | Deferred
         try:
-            self._authenticate(headers)
-            begun = self._steer(method, path.removeprefix(CONTROL), query, body)
-            answer = begun if isinstance(begun, Later) else bare(405, {"allow": begun.allow}).response
-        except Refusal as refusal:
-            answer = refused(refusal.problem).response
-        if isinstance(answer, Response):
-            answer = labelled(answer, request_id, now)
-        return self._exchange(RequestAnswered(now, request_id, method, path, None), answer)
+            if len(request.body) > BODY_LIMIT:
+                answer = bare(413)
+            else:
+                self._authenticate(request)
+                path = request.path.removeprefix(CONTROL)
+                begun = self._control_handler(request.method, path, request.query, request.body)
+                answer = begun if isinstance(begun, Deferred) else bare(405, {"allow": begun.allow})
+        except ServiceError as error:
+            answer = failure(error.problem)
+        entry = RequestAnswered(request.now, request.id, request.method, request.path, None)
+        if isinstance(answer, HttpReply):
+            return self._exchange(entry, labelled(answer.response, request.id, request.now))
+        return self._exchange(entry, answer)
 
-    def _respond(
-        self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes, now: datetime
-    ) -> Handled:
-        if len(body) > BODY_LIMIT:
-            return Handled(bare(413))
-        route = find(method, path)
+    def _respond(self, request: IncomingRequest) -> HandledRequest:
+        if len(request.body) > BODY_LIMIT:
+            return HandledRequest(bare(413))
+        route = find_route(request.method, request.path)
         if isinstance(route, MethodNotAllowed):
-            return Handled(bare(405, {"allow": route.allow}))
+            return HandledRequest(bare(405, {"allow": route.allow}))
         if route is None:
-            return Handled(refused(Refusal("NOT_FOUND", "No such endpoint").problem))
+            return HandledRequest(failure(ServiceError("NOT_FOUND", "No such endpoint").problem))
         subject, script = Subject(), NO_SCRIPT
         try:
             self.requests[f"{route.endpoint.method} {route.endpoint.path}"] += 1
-            self._admit(route.endpoint, headers, now)
-            subject = subject_of(route, body, self.world, products=bool(self.stage.cues))
-            script = script_of(route.endpoint, subject, headers, self.stage, self.world, now)
+            self._admit(route.endpoint, request)
+            subject = subject_of(route, request.body, self.world, products=bool(self.selection.choices))
+            script = script_of(route.endpoint, subject, request, self.selection, self.world)
             if script.fault is not None:
-                answer: HttpReply | Later = _answer(script.fault)
+                answer: HttpReply | Deferred = _fault_reply(script.fault)
             else:
-                outcome = self._run(route, query, headers, body, now, script)
-                answer = outcome if isinstance(outcome, Later) else success(outcome)
-        except Refusal as refusal:
-            answer = refused(refusal.problem)
-        return Handled(answer, route.endpoint.name, subject, script)
+                result = self._run(request, route, script)
+                answer = result if isinstance(result, Deferred) else success(result)
+        except ServiceError as error:
+            answer = failure(error.problem)
+        return HandledRequest(answer, route.endpoint.name, subject, script)
 
-    def _authenticate(self, headers: Mapping[str, str]) -> None:
-        given = headers.get("authorization", "").encode(errors="replace")
+    def _authenticate(self, request: IncomingRequest) -> None:
+        given = request.headers.get("authorization", "").encode(errors="replace")
         if not hmac.compare_digest(given, self._authorization):
-            raise Refusal("UNAUTHORIZED", "Token missing or not valid")
+            raise ServiceError("UNAUTHORIZED", "Token missing or not valid")
 
-    def _admit(self, endpoint: Endpoint[object], headers: Mapping[str, str], now: datetime) -> None:
-        """Refuse what the account may not do at all, or not now."""
+    def _admit(self, endpoint: Endpoint[object], request: IncomingRequest) -> None:
+        """Raise `ServiceError` for a request that the account may not send at all, or not now."""
         wait = self.world.maintenance
         if wait is not None:
-            raise Refusal("SERVICE_UNAVAILABLE", "Down for maintenance", retry_after=wait or None)
-        self._authenticate(headers)
+            raise ServiceError("SERVICE_UNAVAILABLE", "Down for maintenance", retry_after=wait or None)
+        self._authenticate(request)
         if self.world.suspended:
-            raise Refusal("FORBIDDEN", "The account is suspended")
-        if self._generation == "documented" and endpoint.current_only:
-            raise Refusal("NOT_FOUND", "No such endpoint")
-        self.limits.take(endpoint.group, now)
+            raise ServiceError("FORBIDDEN", "The account is suspended")
+        if endpoint.current_only and not self.options.current:
+            raise ServiceError("NOT_FOUND", "No such endpoint")
+        self.limits.take(endpoint.group, request.now)
 
-    def _run(
-        self,
-        route: Route,
-        query: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        now: datetime,
-        script: Script,
-    ) -> DeferredOutcome:
-        endpoint = route.endpoint
-        fx = None if script.no_rate else self.world.fx
-        if endpoint.money and route.version == "v2" and fx is None:
-            raise Refusal(
-                "FX_RATE_UNAVAILABLE", "USD/IDR exchange rate is unavailable", retry_after=FX_RETRY_AFTER
-            )
-        return HANDLERS[endpoint.name](
-            Context(
-                world=self.world,
-                view=View(route.version, self._generation, fx, now),
-                endpoint=endpoint,
-                path_id=route.path_id,
-                query=Query(query, endpoint.query, newer=self._generation == "current"),
-                headers=headers,
-                content=body,
-                allow_local_webhooks=self._allow_local_webhooks,
-                script=script,
-            )
-        )
+    def _run(self, request: IncomingRequest, route: Route, script: Script) -> HandlerResult:
+        endpoint, fx = route.endpoint, None if script.no_rate else self.world.fx
+        view = View(route.version, self.options.generation, fx, request.now)
+        if endpoint.money and view.in_dollars and fx is None:
+            message = "USD/IDR exchange rate is unavailable"
+            raise ServiceError("FX_RATE_UNAVAILABLE", message, retry_after=FX_RETRY_AFTER)
+        query = Query(request.query, endpoint.query, current=view.current)
+        allow_local = self.options.allow_local_webhooks
+        context = Context(request, route, self.world, view, query, allow_local, script)
+        return HANDLERS[endpoint.name](context)
 
     def _outgoing(self, now: datetime) -> tuple[Delivery, ...]:
-        """Sign what happened and give the webhooks that are to be sent now."""
+        """Sign the new events and return the webhooks that are to be sent now."""
         world = self.world
         events, world.outbox = world.outbox, []
         for event in events:
-            world.post(self._signed(event), event.at)
-        return tuple(world.postbox.take(now, world.webhook))
-
-    def _signed(self, event: ServiceEvent) -> Delivery:
-        view = View("v1", self._generation, None, event.at)
-        return self.world.webhook.sign(encode(view.event(event)), event)
+            view = View("v1", self.options.generation, None, event.at)  # events state no money
+            world.enqueue(world.webhook.sign(encode(view.event(event)), event), event.at)
+        return tuple(world.delivery_queue.take(now, world.webhook))
 
     def _delivered(self, delivery: Delivery) -> None:
-        # A sandbox that was closed meanwhile sends it again when it goes on.
+        # A sandbox that was closed in the meantime sends it again after it is opened again.
         with self.lock, suppress(ClientStateError):
             self.changed()
             now = self.clock()
-            self._note_delivery(delivery, now)
+            self._record_delivery(delivery, now)
             self.world.delivered(delivery, now)
 
-    def _note_delivery(self, delivery: Delivery, now: datetime) -> None:
+    def _record_delivery(self, delivery: Delivery, now: datetime) -> None:
         self.deliveries.append(delivery)
         url, attempt, status = shown_url(delivery.url), delivery.attempt, delivery.status
         self.history.add(WebhookSent(now, url, delivery.event, delivery.order_id, attempt, status))
 
 
-def _not_kept() -> None:
+def _ignore_change() -> None:
     """Do nothing about a change: the state is in memory only."""
 
 
-def _finish(later: Later) -> HttpReply:
+def _reply_of(finish: Callable[[], Result]) -> HttpReply:
     try:
-        return success(later.finish())
-    except Refusal as refusal:
-        return refused(refusal.problem)
+        return success(finish())
+    except ServiceError as error:
+        return failure(error.problem)
 
 
-def _answer(fault: Fault) -> HttpReply:
+def _fault_reply(fault: Fault) -> HttpReply:
     if fault.problem is None:
         return bare(fault.status, retry_after(fault.retry_after))
-    return refused(evolve(fault.problem, retry_after=fault.retry_after))
+    return failure(evolve(fault.problem, retry_after=fault.retry_after))
+
+
+def _answered(entry: RequestAnswered, reply: HttpReply) -> RequestAnswered:
+    """Return a request's entry with its answer; a fault without an answer has the status 0."""
+    status, orders = reply.response.status_code or None, reply.order_ids or entry.order_ids
+    return evolve(entry, status=status, code=reply.code, order_ids=orders)

@@ -1,4 +1,4 @@
-"""Answers that have to wait for something outside the service's lock."""
+"""Results of operations, and those that first need something to happen outside the app's lock."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from attrs import define, field, frozen
 
 from ..service.purchases import Settling
 from ..service.webhooks import Delivery
-from .api_error import Json, Problem, Refusal
+from .api_error import Json
 
 
 @define
-class Probe:
-    """A webhook test: its delivery, afterwards with the status that it was answered with."""
+class TestDelivery:
+    """The delivery of a webhook test; the app sends it and replaces it by one with the endpoint's status."""
 
     delivery: Delivery
 
 
 @define
-class Lookup:
-    """A host name, and afterwards the addresses that it resolves to."""
+class HostLookup:
+    """A host name to resolve; the app stores its addresses here."""
 
     host: str
     addresses: tuple[str, ...] = ()
@@ -29,47 +29,23 @@ class Lookup:
 
 @frozen
 class Result:
-    """What an operation answers: ``meta`` is left out when empty. ``orders`` are those it is about."""
+    """What an operation answers: ``meta`` is omitted when empty, ``orders`` are the ids for the history."""
 
     data: Json
     meta: Mapping[str, Json] = field(factory=dict[str, Json])
     orders: tuple[int, ...] = ()
 
 
-@define
-class Errand:
-    """Something that the sandbox itself is to do, and afterwards what came of it.
-
-    ``run`` is called with no lock held, and may refuse.
-    """
-
-    run: Callable[[], Result]
-    outcome: Result | Problem | None = None
-
-    def go(self) -> None:
-        """Do it."""
-        try:
-            self.outcome = self.run()
-        except Refusal as refusal:
-            self.outcome = refusal.problem
-
-    def result(self) -> Result:
-        """Return or raise what came of it."""
-        if isinstance(self.outcome, Problem):
-            raise Refusal.of(self.outcome)
-        assert self.outcome is not None  # it was done
-        return self.outcome
-
-
 @frozen
-class Later:
-    """An operation that goes on when something has happened; ``finish`` then gives its result.
+class Deferred:
+    """An operation that continues after ``awaited``; ``finish`` then returns its result.
 
-    What happens is written into ``awaited``. ``finish`` is called under the lock and may refuse.
+    The app calls ``finish`` with its lock held, except where ``awaited`` is None: such a ``finish`` uses the
+    public methods of `Sandbox`, which take the lock. It may raise `ServiceError`.
     """
 
-    awaited: Probe | Lookup | Settling | Errand
+    awaited: TestDelivery | HostLookup | Settling | None
     finish: Callable[[], Result]
 
 
-DeferredOutcome: TypeAlias = Result | Later
+HandlerResult: TypeAlias = Result | Deferred

@@ -1,4 +1,4 @@
-"""The operations: each reads its parameters, asks the world, and shows the result."""
+"""The operations: each reads its parameters, calls the world, and renders the result."""
 
 from __future__ import annotations
 
@@ -8,79 +8,76 @@ from typing import Final, TypeAlias
 
 from attrs import evolve, frozen
 
-from ...core.api.call import Endpoint
-from ...models import OrderStatus, RoutingPolicy
+from ...models import ActiveOrder, CreatedOrder, Order, OrderStatus, RoutingPolicy
 from ...money import BALANCE_PLACES, FxRate
 from ..scenarios.scenario import NO_SCRIPT, Script
-from ..service.purchases import Settling
-from ..service.routing import Again, OrderRequest
+from ..service.purchases import OrderRequest, ReactivationRequest, Settling
 from ..service.world import PAIR, World
 from ..transports.addresses import name_to_resolve, resolved_problem, url_problem
-from .api_error import Json, Problem, Refusal
-from .deferred import DeferredOutcome, Later, Lookup, Probe, Result
+from .api_error import Json, Problem, ServiceError
+from .deferred import Deferred, HandlerResult, HostLookup, Result, TestDelivery
 from .idempotency import KeyedPurchase, fingerprint
 from .params import Query, RequestBody, idempotency_key
 from .render import View, encode, operators, webhook_test
+from .routes import IncomingRequest, Route
 
 FX_RETRY_AFTER: Final = 30
 
 
 @frozen
 class Context:
-    """A request on its way to an operation: all it asks, and where to look for the answer.
+    """A request for an operation, and everything that its handler reads and changes.
 
-    ``script`` is what scenarios make of it.
+    ``script`` is what the scenarios change about the request.
     """
 
-    endpoint: Endpoint[object]
+    request: IncomingRequest
+    route: Route
     world: World
     view: View
-    path_id: int
     query: Query
-    headers: Mapping[str, str]
-    content: bytes
     allow_local_webhooks: bool
     script: Script = NO_SCRIPT
 
     def body(self) -> RequestBody:
-        """Read the JSON of the request."""
-        return RequestBody(self.content, self.endpoint.fields, newer=self.view.generation == "current")
+        """Parse the JSON of the request. Raises `ServiceError`."""
+        return RequestBody(self.request.body, self.route.endpoint.fields, current=self.view.current)
 
     @property
     def fx(self) -> FxRate | None:
-        """The rate that prices in the request are read with: None on v1, where they are rupiah."""
-        return self.view.fx if self.view.version == "v2" else None
+        """The rate to read prices of the request with; None where they are in rupiah."""
+        return self.view.fx if self.view.in_dollars else None
 
-    def purchase(self, wanted: OrderRequest | Again, body: RequestBody) -> DeferredOutcome:
-        """Buy once per idempotency key and show what that gave."""
+    def purchase(self, wanted: OrderRequest | ReactivationRequest, body: RequestBody) -> HandlerResult:
+        """Buy once per idempotency key and return the orders."""
         bought = self.world.buy(
             wanted,
             self.view.now,
-            key=idempotency_key(self.headers),
+            key=idempotency_key(self.request.headers),
             body=fingerprint(body.values),
-            behaviour=self.script.treat(self.world.behaviour),
-            of_tiers=self.script.of_tiers,
+            behaviour=self.script.apply_to(self.world.behaviour),
+            tier_behaviours=self.script.tier_behaviours,
         )
         if isinstance(bought, Settling):
-            return Later(bought, lambda: self._bought(bought.result))
+            return Deferred(bought, lambda: self._bought(bought.result))
         return self._bought(bought)
 
     def _bought(self, result: KeyedPurchase | Problem | None) -> Result:
         if isinstance(result, Problem):
-            raise Refusal.of(result)
+            raise ServiceError.of(result)
         assert result is not None  # it has settled
-        # Shown as it was then, also when it is shown again.
+        # A repeated answer shows the orders as they were when they were bought.
         view = evolve(self.view, now=result.at)
-        orders = [view.order(self.world.orders[id_].as_created(), "created") for id_ in result.order_ids]
+        orders = [view.order(self.world.orders[id_].as_created(), CreatedOrder) for id_ in result.order_ids]
         shown = self.money({"orders": orders, "failed_count": result.failed_count})
         return evolve(shown, orders=result.order_ids)
 
     def money(self, data: Json, **meta: Json) -> Result:
-        """Return a result that states money: v2 says with which rate."""
-        return Result(data, {**meta, "fx": self.view.rate()} if self.view.version == "v2" else meta)
+        """Return a result that states money: in dollars it also states the rate."""
+        return Result(data, {**meta, "fx": self.view.rate()} if self.view.in_dollars else meta)
 
 
-Handler: TypeAlias = Callable[[Context], DeferredOutcome]
+Handler: TypeAlias = Callable[[Context], HandlerResult]
 
 
 def _countries(context: Context) -> Result:
@@ -114,9 +111,9 @@ def _operators(context: Context) -> Result:
 
 
 def _exchange_rate(context: Context) -> Result:
-    pair = context.query.text("pair") if context.view.version == "v1" else None
+    pair = None if context.view.in_dollars else context.query.text("pair")
     if context.view.fx is None or pair not in (None, PAIR):
-        raise Refusal("NOT_FOUND", "Exchange rate not found")
+        raise ServiceError("NOT_FOUND", "Exchange rate not found")
     return Result(context.view.rate())
 
 
@@ -132,31 +129,32 @@ def _orders_list(context: Context) -> Result:
     # The offset is capped because islice takes no more than a machine word.
     start = min(offset, len(context.world.orders))
     found = islice(context.world.newest(OrderStatus(status) if status else None), start, start + limit)
-    return context.money([context.view.order(order, "summary") for order in found])
+    return context.money([context.view.order(order, Order) for order in found])
 
 
 def _orders_active(context: Context) -> Result:
-    return Result([context.view.order(order, "active") for order in reversed(context.world.open.values())])
+    newest_first = reversed(context.world.open.values())
+    return Result([context.view.order(order, ActiveOrder) for order in newest_first])
 
 
 def _orders_get(context: Context) -> Result:
-    return context.money(context.view.order(context.world.order(context.path_id), "summary"))
+    return context.money(context.view.order(context.world.order(context.route.path_id), Order))
 
 
-def _orders_create(context: Context) -> DeferredOutcome:
-    body, newer = context.body(), context.view.generation == "current"
+def _orders_create(context: Context) -> HandlerResult:
+    body, current = context.body(), context.view.current
     product_id, catalog_product_id = body.integer("product_id"), body.integer("catalog_product_id")
     if body.given("product_id") == body.given("catalog_product_id"):
         body.wrong("product_id", "give exactly one of product_id and catalog_product_id")
     if body.given("product_id"):
         for name, parameter in body.known.items():
-            if parameter.is_for_catalog_product(current=newer) and body.given(name):
+            if parameter.is_for_catalog_product(current=current) and body.given(name):
                 body.wrong(name, "needs catalog_product_id")
     quantity, policy = body.integer("quantity"), body.choice("policy")
     max_price, min_price = body.price("max_price", context.fx), body.price("min_price", context.fx)
     prefer_provider, operator_id = body.text("prefer_provider"), body.integer("operator_id")
     body.check()
-    wish = OrderRequest(
+    wanted = OrderRequest(
         product_id=product_id,
         catalog_product_id=catalog_product_id,
         quantity=1 if quantity is None else quantity,
@@ -166,11 +164,11 @@ def _orders_create(context: Context) -> DeferredOutcome:
         policy=RoutingPolicy(policy or RoutingPolicy.CHEAPEST),
         operator_id=operator_id,
     )
-    return context.purchase(wish, body)
+    return context.purchase(wanted, body)
 
 
-def _order_id(context: Context) -> int:
-    body = context.body()
+def _order_id(body: RequestBody) -> int:
+    """Return the order that a request is about, after checking all its fields."""
     order_id = body.integer("id")
     body.check()
     assert order_id is not None
@@ -178,8 +176,7 @@ def _order_id(context: Context) -> int:
 
 
 def _orders_cancel(context: Context) -> Result:
-    order_id = _order_id(context)
-    order = context.world.cancel(order_id, context.view.now, context.script.treat)
+    order = context.world.cancel(_order_id(context.body()), context.view.now, context.script.apply_to)
     return context.money(
         {
             "order_id": order.id,
@@ -191,28 +188,25 @@ def _orders_cancel(context: Context) -> Result:
 
 
 def _orders_finish(context: Context) -> Result:
-    order_id = _order_id(context)
-    order = context.world.finish(order_id, context.view.now)
+    order = context.world.finish(_order_id(context.body()), context.view.now)
     return Result({"order_id": order.id, "status": order.status.value})
 
 
 def _orders_resend(context: Context) -> Result:
-    order_id = _order_id(context)
-    order, resent = context.world.resend(order_id, context.view.now, context.script.treat)
+    order_id = _order_id(context.body())
+    order, resent = context.world.resend(order_id, context.view.now, context.script.apply_to)
     return Result({"order_id": order.id, "status": order.status.value, "resent": resent})
 
 
-def _orders_reactivate(context: Context) -> DeferredOutcome:
+def _orders_reactivate(context: Context) -> HandlerResult:
     body = context.body()
-    order_id, max_price = body.integer("id"), body.price("max_price", context.fx)
-    body.check()
-    assert order_id is not None
-    return context.purchase(Again(order_id, max_price), body)
+    max_price = body.price("max_price", context.fx)
+    return context.purchase(ReactivationRequest(_order_id(body), max_price), body)
 
 
 def _orders_reactivate_options(context: Context) -> Result:
-    behaviour = context.script.treat(context.world.behaviour)
-    cost = context.world.reactivation_cost(context.path_id, context.view.now, behaviour)
+    behaviour = context.script.apply_to(context.world.behaviour)
+    cost = context.world.reactivation_cost(context.route.path_id, context.view.now, behaviour)
     return context.money({"cost": context.view.money(cost)})
 
 
@@ -220,7 +214,7 @@ def _webhook_get(context: Context) -> Result:
     return Result(context.view.webhook(context.world.webhook))
 
 
-def _webhook_update(context: Context) -> DeferredOutcome:
+def _webhook_update(context: Context) -> HandlerResult:
     body = context.body()
     url, secret = body.text("webhook_url"), body.text("webhook_secret")
     if url and (problem := url_problem(url, allow_local=context.allow_local_webhooks)):
@@ -228,7 +222,7 @@ def _webhook_update(context: Context) -> DeferredOutcome:
     if not any(body.given(name) for name in body.known):
         body.wrong("webhook_url", "give at least one of webhook_url and webhook_secret")
     body.check()
-    lookup = Lookup(name_to_resolve(url) or "" if url else "")
+    lookup = HostLookup(name_to_resolve(url) or "" if url else "")
 
     def update() -> Result:
         problem = resolved_problem(lookup.addresses, allow_local=context.allow_local_webhooks)
@@ -236,23 +230,23 @@ def _webhook_update(context: Context) -> DeferredOutcome:
             body.wrong("webhook_url", problem)
         body.check()
         context.world.update_webhook(url, secret)
-        return Result(context.view.webhook(context.world.webhook))
+        return _webhook_get(context)
 
-    return Later(lookup, update) if lookup.host else update()
+    return Deferred(lookup, update) if lookup.host else update()
 
 
-def _webhook_test(context: Context) -> DeferredOutcome:
+def _webhook_test(context: Context) -> HandlerResult:
     webhook = context.world.webhook
     if webhook.url is None:
-        raise Refusal("VALIDATION_ERROR", "No webhook URL is set")
-    probe = Probe(webhook.sign(encode(webhook_test(context.view.now))))
+        raise ServiceError("VALIDATION_ERROR", "No webhook URL is set")
+    test = TestDelivery(webhook.sign(encode(webhook_test(context.view.now))))
 
-    def tell() -> Result:
-        if probe.delivery.status is None:
-            raise Refusal("VALIDATION_ERROR", "The webhook endpoint could not be reached")
-        return Result({"status_code": probe.delivery.status})
+    def result() -> Result:
+        if test.delivery.status is None:
+            raise ServiceError("VALIDATION_ERROR", "The webhook endpoint could not be reached")
+        return Result({"status_code": test.delivery.status})
 
-    return Later(probe, tell)
+    return Deferred(test, result)
 
 
 HANDLERS: Final[Mapping[str, Handler]] = {

@@ -1,4 +1,4 @@
-"""Idempotency keys: a purchase is made once per key, and its result given again afterwards."""
+"""Idempotency keys: a purchase is made once per key, and its result is answered again afterwards."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from attrs import frozen
 
-from .api_error import Problem, Refusal
+from .api_error import Problem, ServiceError
 
 KeyScope: TypeAlias = Literal["create", "reactivate"]
 """Keys of different scopes never collide."""
@@ -17,7 +17,7 @@ KeyScope: TypeAlias = Literal["create", "reactivate"]
 
 @frozen
 class KeyedPurchase:
-    """What a purchase gave: the orders it made at that time, and how many it could not make."""
+    """The result of a purchase: the orders it made at that time, and how many numbers could not be rented."""
 
     at: datetime
     order_ids: tuple[int, ...]
@@ -26,14 +26,14 @@ class KeyedPurchase:
 
 @frozen
 class KeyRecord:
-    """What a key was used for: a body's fingerprint and its result, None while that is still settling."""
+    """The use of a key: the fingerprint of a body and the result, None while the purchase is settling."""
 
     fingerprint: str
     result: KeyedPurchase | Problem | None
 
 
 def fingerprint(body: Mapping[str, object]) -> str:
-    """Return the canonical form of a request body: key order and nulls do not matter."""
+    """Return the canonical form of a request body: the order of its fields and nulls do not matter."""
     given = {name: value for name, value in body.items() if value is not None}
     return json.dumps(given, sort_keys=True, default=str)
 
@@ -45,19 +45,19 @@ class IdempotencyKeys:
         self.records: dict[tuple[KeyScope, str], KeyRecord] = {}
 
     def find(self, scope: KeyScope, key: str, body: str) -> KeyedPurchase | None:
-        """Return or raise the result of an earlier purchase, None when the key is free.
+        """Return the result of an earlier purchase, None when the key is unused. ``body`` is a fingerprint.
 
-        ``body`` is a fingerprint: the same key with another one is refused.
+        Raises `ServiceError` if the earlier purchase failed or is settling, or if it had another body.
         """
         record = self.records.get((scope, key))
         if record is None:
             return None
         if record.fingerprint != body:
-            raise Refusal("IDEMPOTENCY_KEY_REUSED", "The idempotency key was used with another body")
+            raise ServiceError("IDEMPOTENCY_KEY_REUSED", "The idempotency key was used with another body")
         if record.result is None:
-            raise Refusal("REQUEST_IN_PROGRESS", "A request with this idempotency key is still settling")
+            raise ServiceError("REQUEST_IN_PROGRESS", "A request with this idempotency key is still settling")
         if isinstance(record.result, Problem):
-            raise Refusal.of(record.result)
+            raise ServiceError.of(record.result)
         return record.result
 
     def begin(self, scope: KeyScope, key: str, body: str) -> None:
@@ -65,10 +65,9 @@ class IdempotencyKeys:
         self.records[scope, key] = KeyRecord(body, None)
 
     def settle(self, scope: KeyScope, key: str, body: str, result: KeyedPurchase | Problem) -> None:
-        """KeyRecord what became of a purchase.
+        """Store the result of a purchase.
 
-        Only failures that reached a supplier are recorded; every other failure had no effect and
-        releases the key.
+        Of the failures only those of a supplier are stored; any other had no effect and frees the key.
         """
         if isinstance(result, Problem) and result.code != "PROVIDER_ERROR":
             self.records.pop((scope, key), None)

@@ -1,4 +1,4 @@
-"""The service's rate limits: so many requests of a group within any 60 seconds."""
+"""The service's rate limits: a number of requests per endpoint group within any 60 seconds."""
 
 from __future__ import annotations
 
@@ -8,31 +8,23 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
+from ...core.ratelimit.options import RateLimits
 from ...errors import InvalidArgumentError
 from ...models import EndpointGroup
-from .api_error import Refusal
+from .api_error import ServiceError
 
-WINDOW: Final = timedelta(seconds=60)
-LIMITS: Final[Mapping[EndpointGroup, int]] = {
-    EndpointGroup.CATALOG: 5_000,
-    EndpointGroup.BALANCE: 600,
-    EndpointGroup.ORDER_QUERIES: 5_000,
-    EndpointGroup.CREATE: 3_000,
-    EndpointGroup.CANCEL: 1_000,
-    EndpointGroup.ORDER_ACTIONS: 1_000,
-    EndpointGroup.WEBHOOK_CONFIG: 600,
-    EndpointGroup.WEBHOOK_TEST: 10,
-}
-"""The documented numbers."""
+WINDOW: Final = timedelta(seconds=RateLimits().window)
+LIMITS: Final[Mapping[EndpointGroup, int]] = {group: RateLimits().of(group)[0] for group in EndpointGroup}
+"""The documented numbers, which are also the client's defaults."""
 CANCELS_PER_DAY: Final = 5_000
-"""How many orders may be cancelled per day, in UTC; that there is a cap is documented, its size is not."""
+"""How many orders may be cancelled per day in UTC. The cap is documented, its number is not."""
 
 
 class ServiceLimits:
-    """Counts an account's requests, both API versions together; refused ones do not count.
+    """Counts an account's requests, of both API versions together; rejected requests do not count.
 
-    ``taken`` holds the times of the requests that the window still sees, so a request costs the same
-    however many there were.
+    ``taken`` holds the times of the requests that are still inside the window, so counting one takes the same
+    time however many there were before.
     """
 
     def __init__(self, limits: Mapping[EndpointGroup, int]) -> None:
@@ -40,7 +32,7 @@ class ServiceLimits:
         self.taken: dict[EndpointGroup, deque[datetime]] = {group: deque() for group in limits}
 
     def take(self, group: EndpointGroup, now: datetime) -> None:
-        """Count a request, or refuse it when the window is full."""
+        """Count a request. Raises `ServiceError` if the window is full."""
         taken = self.taken.get(group)
         if taken is None:
             return
@@ -48,25 +40,27 @@ class ServiceLimits:
             taken.popleft()
         if len(taken) >= self.limits[group]:
             left = taken[0] + WINDOW - now if taken else WINDOW
-            raise Refusal(
-                "RATE_LIMIT_EXCEEDED", "Too many requests", retry_after=math.ceil(left.total_seconds())
-            )
+            seconds = math.ceil(left.total_seconds())
+            raise ServiceError("RATE_LIMIT_EXCEEDED", "Too many requests", retry_after=seconds)
         taken.append(now)
 
 
-def read_limits(chosen: bool | Mapping[str, int]) -> tuple[ServiceLimits, int | None]:
-    """Make what a sandbox was told into its limits and the cap of cancels per day, None for no cap."""
+def read_limits(chosen: bool | Mapping[str, int]) -> tuple[dict[EndpointGroup, int], int | None]:
+    """Return the limits by group and the cap of cancels per day that the argument ``rate_limits`` stands for.
+
+    Without limits the mapping is empty and the cap None. Raises `InvalidArgumentError`.
+    """
     if chosen is False:
-        return ServiceLimits({}), None
+        return {}, None
     given = {} if chosen is True else dict(chosen)
+    names = (*EndpointGroup, "cancels_per_day")
     for name, number in given.items():
-        if name not in (*EndpointGroup, "cancels_per_day"):
-            names = ", ".join((*EndpointGroup, "cancels_per_day"))
-            raise InvalidArgumentError(f"rate_limits: expected the names {names}.")
+        if name not in names:
+            raise InvalidArgumentError(f"rate_limits: expected the names {', '.join(names)}.")
         if type(number) is not int or number < 0:
             raise InvalidArgumentError(f"rate_limits[{name!r}]: expected an int of at least 0.")
     limits = {group: given.get(group, number) for group, number in LIMITS.items()}
-    return ServiceLimits(limits), given.get("cancels_per_day", CANCELS_PER_DAY)
+    return limits, given.get("cancels_per_day", CANCELS_PER_DAY)
 
 
 def seconds_left_today(now: datetime) -> int:

@@ -1,7 +1,7 @@
-"""The service's state as JSON: rupiah integers for v1, dollars beside rupiah for v2.
+"""The service's state as JSON: integers of rupiah on v1, dollars beside rupiah on v2.
 
 Two generations of the service are known. The *documented* one is that of the user's documentation;
-the *current* one sends more fields and has more endpoints. The tables below are the difference.
+the *current* one sends more fields and has more endpoints. `sent_fields` has the difference.
 """
 
 from __future__ import annotations
@@ -9,58 +9,57 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_type_hints
 
-from attrs import frozen
+from attrs import asdict, frozen
 
+from ...core.decoding.converter import ApiVersion
+from ...models import ActiveOrder, CreatedOrder, Order, Product, WebhookConfig
 from ...money import BALANCE_PLACES, PRICE_PLACES, FxRate
+from ...webhook_events import OrderEvent
 from ..service.catalog import CatalogCountry, CatalogOperator, CatalogService, Tier
 from ..service.orders import ServiceOrder
 from ..service.webhooks import DISABLED_REASON, ServiceEvent, Webhook
 from .api_error import Json
 
-Version: TypeAlias = Literal["v1", "v2"]
 Generation: TypeAlias = Literal["documented", "current"]
-Shape: TypeAlias = Literal["summary", "active", "created", "webhook"]
+OrderModel: TypeAlias = type[Order | ActiveOrder | CreatedOrder | OrderEvent]
 
-_CAPABILITIES: Final = (
-    "can_finish",
-    "can_resend",
-    "can_cancel",
-    "can_replace",
-    "can_reactivate",
-    "resend_available_at",
-    "cancel_available_at",
-    "replace_available_at",
-)
-_DOCUMENTED: Final[Mapping[Shape, str]] = {
-    "summary": "id status created_at product_id phone_number amount otp_code otp_received_at expires_at"
+IN_DOLLARS: Final[Mapping[ApiVersion, bool]] = {"v1": False, "v2": True}
+"""Whether an API version states money in dollars beside rupiah, with the rate in ``meta``, or in rupiah only.
+
+This is the whole difference between the versions: a new one needs an entry here and no other comparison.
+"""
+
+_DOCUMENTED_FIELDS: Final[Mapping[type[object], str]] = {
+    Product: "id name country_id platform_id catalog_product_id available price active",
+    Order: "id status created_at product_id phone_number amount otp_code otp_received_at expires_at"
     " canceled_at failed_reason",
-    "active": "id status otp_code otp_message otp_received_at expires_at failed_reason",
-    "created": "id status product_id catalog_product_id amount phone_number otp_code otp_received_at"
+    ActiveOrder: "id status otp_code otp_message otp_received_at expires_at failed_reason",
+    CreatedOrder: "id status product_id catalog_product_id amount phone_number otp_code otp_received_at"
     " expires_at failed_reason",
-    "webhook": "order_id phone_number otp_code otp_message product_id catalog_product_id country platform",
+    OrderEvent: "order_id phone_number otp_code otp_message product_id catalog_product_id country platform",
+    WebhookConfig: "webhook_url webhook_secret",
 }
-_ADDED: Final[Mapping[Shape, str]] = {
-    "summary": "catalog_product_id operator_id operator_name otp_message sms_revision",
-    "active": "operator_id operator_name sms_revision",
-    "created": "operator_id operator_name",
-    "webhook": "operator_id operator_name sms_revision",
-}
-ORDER_FIELDS: Final[Mapping[Generation, Mapping[Shape, tuple[str, ...]]]] = {
-    "documented": {shape: tuple(names.split()) for shape, names in _DOCUMENTED.items()},
-    "current": {
-        shape: (*names.split(), *_ADDED[shape].split(), *_CAPABILITIES)
-        for shape, names in _DOCUMENTED.items()
-    },
-}
-"""The fields of each order shape."""
-
+"""The fields of the documentation, in its order, of each model that has more in the current generation."""
+_AS_STORED: Final = ("id", "phone_number", "otp_code", "otp_message", "sms_revision", "failed_reason")
+_SENT_FIELDS: Final[dict[tuple[type[object], Generation], tuple[str, ...]]] = {}
 _TEST_MESSAGE: Final = "This is a test webhook event from SMSCode."
-
-
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+
+
+def sent_fields(model: type[object], generation: Generation) -> tuple[str, ...]:
+    """Return the names of a model's fields that a generation of the service sends.
+
+    The ``timestamp`` of an `OrderEvent` is in the envelope.
+    """
+    if (found := _SENT_FIELDS.get((model, generation))) is None:
+        fields = get_type_hints(model)
+        found = tuple(_DOCUMENTED_FIELDS[model].split() if model in _DOCUMENTED_FIELDS else fields)
+        if generation == "current":
+            found += tuple(name for name in fields if name not in (*found, "timestamp"))
+        _SENT_FIELDS[model, generation] = found
+    return found
 
 
 def encode(value: Json) -> bytes:
@@ -69,19 +68,19 @@ def encode(value: Json) -> bytes:
 
 
 def past(at: datetime | None) -> str | None:
-    """Show when something happened, in whole seconds; the sandbox's times are all in UTC."""
+    """Return a past time in whole seconds, rounded down. All times of the sandbox are in UTC."""
     return None if at is None else at.isoformat(timespec="seconds")
 
 
 def future(at: datetime | None) -> str | None:
-    """Show when something will be so: rounded up, so that it is true at the time shown."""
+    """Return a future time in whole seconds, rounded up, so that it has come at the time stated."""
     if at is not None and at.microsecond:
         at += timedelta(seconds=1)
     return past(at)
 
 
 def webhook_test(now: datetime) -> Json:
-    """Show the event of a webhook test."""
+    """Return the event of a webhook test."""
     return {"event": "webhook.test", "timestamp": past(now), "data": {"message": _TEST_MESSAGE}}
 
 
@@ -89,135 +88,127 @@ def webhook_test(now: datetime) -> Json:
 class View:
     """How one request is answered: its API version, the service's generation, the rate and the time."""
 
-    version: Version
+    version: ApiVersion
     generation: Generation
     fx: FxRate | None
     now: datetime
 
+    @property
+    def in_dollars(self) -> bool:
+        """Whether money is stated in dollars; see `IN_DOLLARS`."""
+        return IN_DOLLARS[self.version]
+
+    @property
+    def current(self) -> bool:
+        """Whether the service is of the current generation."""
+        return self.generation == "current"
+
     def money(self, idr: int, places: int = PRICE_PLACES) -> Json:
-        """Show an amount: v2 needs the rate."""
-        if self.version == "v1":
+        """Return an amount; in dollars it needs the rate."""
+        if not self.in_dollars:
             return idr
-        assert self.fx is not None  # the app refuses v2 money without a rate
-        amount: Decimal = self.fx.to_usd(idr, places=places)
+        assert self.fx is not None  # without a rate the app refuses what states dollars
         return {
-            "amount": f"{amount:f}",
+            "amount": f"{self.fx.to_usd(idr, places=places):f}",
             "currency": "USD",
             "canonical_amount": idr,
             "canonical_currency": "IDR",
         }
 
     def rate(self) -> Json:
-        """Show the rate."""
-        assert self.fx is not None  # asked only where there is one
-        if self.version == "v2":
+        """Return the rate."""
+        assert self.fx is not None  # called only where there is one
+        if self.in_dollars:
             return {"pair": self.fx.pair, "rate": self.fx.rate, "rate_as_of": past(self.fx.rate_as_of)}
         base, _, quote = self.fx.pair.partition("/")
         return {"pair": self.fx.pair, "base_currency": base, "quote_currency": quote, "rate": self.fx.rate}
 
     def balance(self, idr: int) -> Json:
-        """Show the account's balance."""
-        if self.version == "v1":
-            return {"currency": "IDR", "balance": idr}
-        return {"balance": self.money(idr, BALANCE_PLACES)}
+        """Return the account's balance."""
+        shown: dict[str, Json] = {"balance": self.money(idr, BALANCE_PLACES)}
+        return shown if self.in_dollars else {"currency": "IDR", **shown}
 
     def product(self, tier: Tier) -> Json:
-        """Show a price tier."""
-        between = " - " if self.generation == "current" else " "
-        shown: dict[str, Json] = {
-            "id": tier.id,
-            "name": f"{tier.service.name}{between}{tier.country.name}",
-            "country_id": tier.country.id,
-            "platform_id": tier.service.id,
-            "catalog_product_id": tier.catalog_product_id,
-            "available": tier.stock,
-            "price": self.money(tier.price),
-            "active": True,
-        }
-        if self.generation == "current":
-            shown["operator_id"] = tier.operator.id if tier.operator else None
-            shown["operator_name"] = tier.operator.name if tier.operator else None
-        return shown
+        """Return a price tier."""
+        name = f"{tier.service.name} - {tier.country.name}" if self.current else tier.name
+        return self._sent(
+            Product,
+            id=tier.id,
+            name=name,
+            country_id=tier.country.id,
+            platform_id=tier.service.id,
+            catalog_product_id=tier.catalog_product_id,
+            available=tier.stock,
+            price=self.money(tier.price),
+            active=True,
+            operator_id=tier.operator_id,
+            operator_name=tier.operator_name,
+        )
 
-    def order(self, order: ServiceOrder, shape: Shape) -> dict[str, Json]:
-        """Show an order in one of its four shapes."""
-        tier, operator = order.tier, order.tier.operator
-        shown: dict[str, Json] = {
-            "id": order.id,
-            "order_id": order.id,
-            "status": order.status.value,
-            "created_at": past(order.created_at),
-            "product_id": tier.id,
-            "catalog_product_id": tier.catalog_product_id,
-            "operator_id": operator.id if operator else None,
-            "operator_name": operator.name if operator else None,
-            "phone_number": order.phone_number,
-            "otp_code": order.otp_code,
-            "otp_message": order.otp_message,
-            "sms_revision": order.sms_revision,
-            "otp_received_at": past(order.otp_received_at),
-            "expires_at": future(order.expires_at),
-            "canceled_at": past(order.canceled_at),
-            "failed_reason": order.failed_reason,
-            "country": tier.country.name,
-            "platform": tier.service.name,
+    def order(self, order: ServiceOrder, model: OrderModel) -> dict[str, Json]:
+        """Return an order as one of the four models that show it."""
+        tier = order.tier
+        values: dict[str, Json] = {
+            name: future(value) if isinstance(value, datetime) else value
+            for name, value in asdict(order.capabilities(self.now)).items()
         }
-        if shape in ("summary", "created"):
-            shown["amount"] = self.money(order.amount)
-        if self.generation == "current":
-            shown |= self._capabilities(order)
-        return {name: shown[name] for name in ORDER_FIELDS[self.generation][shape]}
-
-    def _capabilities(self, order: ServiceOrder) -> dict[str, Json]:
-        allowed = order.capabilities(self.now)
-        cancel_at = future(allowed.cancel_available_at)
-        return {
-            "can_finish": allowed.can_finish,
-            "can_resend": allowed.can_resend,
-            "can_cancel": allowed.can_cancel,
-            "can_replace": allowed.can_cancel,
-            "can_reactivate": allowed.can_reactivate,
-            "resend_available_at": future(allowed.resend_available_at),
-            "cancel_available_at": cancel_at,
-            "replace_available_at": cancel_at,
-        }
+        if "amount" in sent_fields(model, self.generation):
+            values["amount"] = self.money(order.amount)
+        return self._sent(
+            model,
+            **values,
+            **{name: getattr(order, name) for name in _AS_STORED},
+            **{name: past(getattr(order, name)) for name in ("created_at", "otp_received_at", "canceled_at")},
+            order_id=order.id,
+            status=order.status.value,
+            product_id=tier.id,
+            catalog_product_id=tier.catalog_product_id,
+            expires_at=future(order.expires_at),
+            country=tier.country.name,
+            platform=tier.service.name,
+        )
 
     def event(self, event: ServiceEvent) -> Json:
-        """Show a webhook event of an order."""
-        data = self.order(event.order, "webhook")
+        """Return a webhook event of an order."""
+        data = self.order(event.order, OrderEvent)
         if "sms_revision" in data and event.name != "order.otp_received":
             data["sms_revision"] = None
         return {"event": event.name, "timestamp": past(event.at), "data": data}
 
     def webhook(self, webhook: Webhook) -> Json:
-        """Show the webhook settings."""
-        shown: dict[str, Json] = {"webhook_url": webhook.url, "webhook_secret": webhook.secret}
-        if self.generation == "current":
-            shown["webhook_disabled_at"] = past(webhook.disabled_at)
-            shown["webhook_disabled_reason"] = DISABLED_REASON if webhook.disabled_at else None
-            shown["webhook_consecutive_failures"] = webhook.failures
-        return shown
+        """Return the webhook settings."""
+        return self._sent(
+            WebhookConfig,
+            webhook_url=webhook.url,
+            webhook_secret=webhook.secret,
+            webhook_disabled_at=past(webhook.disabled_at),
+            webhook_disabled_reason=DISABLED_REASON if webhook.disabled_at else None,
+            webhook_consecutive_failures=webhook.failures,
+        )
 
     def country(self, value: CatalogCountry) -> Json:
-        """Show a country; the two generations write its codes differently."""
-        current = self.generation == "current"
+        """Return a country; the two generations write its codes differently."""
         return {
             "id": value.id,
-            "code": value.code.lower() if current else value.code,
+            "code": value.code.lower() if self.current else value.code,
             "name": value.name,
-            "dial_code": value.dial_code.lstrip("+") if current else value.dial_code,
+            "dial_code": value.dial_code.lstrip("+") if self.current else value.dial_code,
             "emoji": value.emoji,
             "active": True,
         }
 
     def service(self, value: CatalogService) -> Json:
-        """Show a service; its code is a short one in the documented generation, a name in the current."""
-        code = value.name.lower() if self.generation == "current" else value.code
+        """Return a service; its code is a short one in the documented generation, a name in the current."""
+        code = value.name.lower() if self.current else value.code
         return {"id": value.id, "code": code, "name": value.name, "active": True}
+
+    def _sent(self, model: type[object], **values: Json) -> dict[str, Json]:
+        """Return those of the values that this generation sends for a model."""
+        return {name: values[name] for name in sent_fields(model, self.generation)}
 
 
 def operators(values: Sequence[CatalogOperator | None]) -> Json:
-    """Show the operators of a pair."""
+    """Return the operators of a pair; the row for None stands for any operator."""
     return [
         {
             "operator_id": value.id if value else None,

@@ -1,4 +1,4 @@
-"""Answers as HTTP responses: the two envelopes of the service, and bare statuses."""
+"""Answers as HTTP responses: the two envelopes of the service, and statuses without a body."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ class HttpReply:
 
 
 def bare(status: int, headers: Mapping[str, str] | None = None) -> HttpReply:
-    """Make an answer without a body."""
+    """Return an answer without a body."""
     return HttpReply(Response(status, {"content-length": "0", **(headers or {})}, b""))
 
 
 def success(result: Result) -> HttpReply:
-    """Make the answer of an operation that was done."""
+    """Return the answer of an operation that succeeded."""
     shown: dict[str, Json] = {"success": True, "data": result.data}
     if result.meta:
         shown["meta"] = result.meta
     return HttpReply(_json(200, shown), order_ids=result.orders)
 
 
-def refused(problem: Problem) -> HttpReply:
-    """Make the answer of an operation that was refused."""
+def failure(problem: Problem) -> HttpReply:
+    """Return the answer of an operation that failed."""
     error: dict[str, Json] = {"code": problem.code, "message": problem.message}
     if problem.details is not None:
         error["details"] = problem.details
@@ -46,12 +46,12 @@ def refused(problem: Problem) -> HttpReply:
 
 
 def retry_after(seconds: int | None) -> dict[str, str]:
-    """Return the header that says after how many seconds to try again."""
+    """Return the ``Retry-After`` header, none for None."""
     return {} if seconds is None else {"retry-after": str(seconds)}
 
 
 def labelled(response: Response, request_id: str, now: datetime) -> Response:
-    """Add what every answer carries."""
+    """Return a response with the headers that every answer has."""
     common = {"date": format_datetime(now, usegmt=True), "x-request-id": request_id}
     return Response(response.status_code, {**common, **response.headers}, response.body)
 

@@ -1,6 +1,6 @@
-"""Waiting for an answer that takes its time, in a thread or on an event loop.
+"""Waits for an answer, in a thread or on an event loop.
 
-The sandbox's time may be moved by anybody at any moment, so the wait is made of short naps.
+The sandbox's time may be advanced at any moment, so a wait consists of short sleeps.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from ...core.api.call import Response
 from .app import App, Exchange
 
 
-class TooSlow(Exception):
-    """The answer did not come within the caller's patience; the service goes on with the request."""
+class AnswerTimeout(Exception):
+    """The answer did not come in time; the service goes on with the request."""
 
 
-class AnswerPace:
-    """How those who wait for an answer let time pass: as it does.
+class AnswerTiming:
+    """The time in which callers wait for an answer: real time here, the sandbox's own in `VirtualTime`.
 
-    Nobody naps for less than ``first_nap`` seconds or more than ``longest_nap``, but where less is left.
+    Sleeps grow from ``first_sleep`` to ``longest_sleep`` seconds; the last one is as short as needed.
     """
 
-    first_nap: float = 0.002
-    longest_nap: float = 0.1
+    first_sleep: float = 0.002
+    longest_sleep: float = 0.1
 
     def now(self) -> float:
-        """Return the seconds of a clock that only goes forward."""
+        """Return the seconds of a monotonic clock."""
         return RealTime.monotonic()
 
     def sleep(self, seconds: float) -> None:
@@ -42,43 +42,43 @@ class AnswerPace:
         await anyio.sleep(seconds)
 
 
-REAL_PACE = AnswerPace()
+REAL_TIME = AnswerTiming()
 
 
-def _naps(app: App, exchange: Exchange, patience: float | None, pace: AnswerPace) -> Iterator[float]:
-    """Return the seconds to sleep, again and again, until an exchange can be completed."""
-    nap, until = pace.first_nap, None if patience is None else pace.now() + patience
+def _sleeps(app: App, exchange: Exchange, timeout: float | None, timing: AnswerTiming) -> Iterator[float]:
+    """Yield the seconds to sleep until an exchange can be completed. Raises `AnswerTimeout`."""
+    sleep, until = timing.first_sleep, None if timeout is None else timing.now() + timeout
     while (left := app.until_settled(exchange)) > 0:
         if until is not None:
-            if (patient := until - pace.now()) <= 0:
-                raise TooSlow
-            left = min(left, patient)
-        yield min(left, nap)
-        nap = min(2 * nap, pace.longest_nap)
+            if (remaining := until - timing.now()) <= 0:
+                raise AnswerTimeout
+            left = min(left, remaining)
+        yield min(left, sleep)
+        sleep = min(2 * sleep, timing.longest_sleep)
 
 
 def complete(
-    app: App, exchange: Exchange, patience: float | None = None, pace: AnswerPace = REAL_PACE
+    app: App, exchange: Exchange, timeout: float | None = None, timing: AnswerTiming = REAL_TIME
 ) -> Response:
-    """Wait for an exchange's answer, for at most ``patience`` seconds."""
+    """Wait for an exchange's answer, for at most ``timeout`` seconds. Raises `AnswerTimeout`."""
     if app.until_settled(exchange) > 0:
         exchange = app.send_webhooks(exchange)
-        for seconds in _naps(app, exchange, patience, pace):
-            pace.sleep(seconds)
+        for seconds in _sleeps(app, exchange, timeout, timing):
+            timing.sleep(seconds)
     return app.complete(exchange)
 
 
 async def complete_async(
-    app: App, exchange: Exchange, patience: float | None = None, pace: AnswerPace = REAL_PACE
+    app: App, exchange: Exchange, timeout: float | None = None, timing: AnswerTiming = REAL_TIME
 ) -> Response:
-    """Wait for an exchange's answer without blocking the event loop."""
+    """Wait for an exchange's answer without blocking the event loop; else as `complete`."""
     if app.until_settled(exchange) > 0:
         if exchange.blocking:
             exchange = await anyio.to_thread.run_sync(app.send_webhooks, exchange, abandon_on_cancel=True)
         else:
             exchange = app.send_webhooks(exchange)
-        for seconds in _naps(app, exchange, patience, pace):
-            await pace.sleep_async(seconds)
+        for seconds in _sleeps(app, exchange, timeout, timing):
+            await timing.sleep_async(seconds)
     if exchange.blocking:
         return await anyio.to_thread.run_sync(app.complete, exchange, abandon_on_cancel=True)
     return app.complete(exchange)

@@ -1,4 +1,4 @@
-"""An operation as OpenAPI: what it takes, what it answers, and what follows from that."""
+"""An operation as OpenAPI: its parameters, its answers, and what can follow it."""
 
 from __future__ import annotations
 
@@ -9,22 +9,20 @@ from ... import calls
 from ...core.api.call import CallKind, Endpoint
 from ...core.api.parameters import ORDER_ID
 from ...core.api.registry import ENDPOINTS
+from ...core.decoding.converter import ApiVersion
 from ...errors import API_ERRORS
 from ...models import Balance, CreatedOrder, CreatedOrders, ExchangeRate, ProductPage
 from ..http.api_error import Json
-from ..http.render import Version
+from ..http.render import IN_DOLLARS
 from .requests import body, parameters
 from .schemas import Schema, Schemas, closed, prose, reference
 
 _EVERYWHERE: Final = (
-    "UNAUTHORIZED",
-    "FORBIDDEN",
-    "RATE_LIMIT_EXCEEDED",
-    "INTERNAL_ERROR",
-    "SERVICE_UNAVAILABLE",
+    *("UNAUTHORIZED", "FORBIDDEN", "RATE_LIMIT_EXCEEDED"),
+    *("INTERNAL_ERROR", "SERVICE_UNAVAILABLE"),
 )
-_NEWER_REFUSAL: Final = "TEMP_BANNED_ABUSE_GUARD"
-_WAITING: Final = (429, 503)
+_CURRENT_ONLY_ERROR: Final = "TEMP_BANNED_ABUSE_GUARD"
+_WITH_RETRY_AFTER: Final = (429, 503)
 _REASONS: Final[Mapping[int, str]] = {
     401: "The token is missing or wrong.",
     403: "The account may not do this.",
@@ -39,8 +37,8 @@ _COUNT: Final[Schema] = {"type": "integer", "format": "int32", "minimum": 0}
 _POSITION: Final[Schema] = {"type": "integer", "format": "int64", "minimum": 0}
 
 
-def operation(endpoint: Endpoint[object], version: Version, schemas: Schemas) -> Schema:
-    """Describe an operation."""
+def operation(endpoint: Endpoint[object], version: ApiVersion, schemas: Schemas) -> Schema:
+    """Return the description of an operation."""
     area, _, action = endpoint.name.partition(".")
     described: Schema = {
         "operationId": _id(endpoint, version),
@@ -51,27 +49,26 @@ def operation(endpoint: Endpoint[object], version: Version, schemas: Schemas) ->
     if taken := parameters(endpoint, schemas.generation):
         described["parameters"] = taken
     content = body(endpoint, version, schemas)
-    if content is not None:
-        described["requestBody"] = content
     responses: dict[str, Json] = {"200": _success(endpoint, version, schemas)}
     if content is not None:
+        described["requestBody"] = content
         responses["413"] = {"description": "The body is over 1 MB.", "headers": _headers()}
-    responses |= _refusals(endpoint, version, schemas)
+    responses |= _errors(endpoint, version, schemas)
     described["responses"] = dict(sorted(responses.items()))
     return described
 
 
-def _id(endpoint: Endpoint[object], version: Version) -> str:
+def _id(endpoint: Endpoint[object], version: ApiVersion) -> str:
     return f"{endpoint.name.replace('.', '_')}_{version}"
 
 
-def _success(endpoint: Endpoint[object], version: Version, schemas: Schemas) -> Schema:
+def _success(endpoint: Endpoint[object], version: ApiVersion, schemas: Schemas) -> Schema:
     result = endpoint.result
     envelope: dict[str, Json] = {"success": {"const": True}, "data": _data(endpoint, version, schemas)}
     meta: dict[str, Json] = {}
     if result is ProductPage:
         meta |= {"page": _POSITION, "limit": _POSITION, "count": _POSITION}
-    if endpoint.money and version == "v2" and result is not ExchangeRate:
+    if endpoint.money and IN_DOLLARS[version] and result is not ExchangeRate:
         meta["fx"] = schemas.rate()
     if meta:
         envelope["meta"] = closed(meta)
@@ -85,7 +82,7 @@ def _success(endpoint: Endpoint[object], version: Version, schemas: Schemas) -> 
     return described
 
 
-def _data(endpoint: Endpoint[object], version: Version, schemas: Schemas) -> Schema:
+def _data(endpoint: Endpoint[object], version: ApiVersion, schemas: Schemas) -> Schema:
     result = endpoint.result
     if endpoint.rows is not None:
         return {"type": "array", "items": schemas.model(endpoint.rows, version)}
@@ -94,41 +91,41 @@ def _data(endpoint: Endpoint[object], version: Version, schemas: Schemas) -> Sch
         return closed({"orders": orders, "failed_count": _COUNT})
     if result is Balance:
         held: dict[str, Json] = {"balance": schemas.money(version, balance=True)}
-        return closed({"currency": {"const": "IDR"}, **held} if version == "v1" else held)
-    if result is ExchangeRate and version == "v2":
+        return closed(held if IN_DOLLARS[version] else {"currency": {"const": "IDR"}, **held})
+    if result is ExchangeRate and IN_DOLLARS[version]:
         return schemas.rate()
     return schemas.model(result, version)
 
 
-def _refusals(endpoint: Endpoint[object], version: Version, schemas: Schemas) -> dict[str, Json]:
+def _errors(endpoint: Endpoint[object], version: ApiVersion, schemas: Schemas) -> dict[str, Json]:
     codes = [*_EVERYWHERE, *endpoint.refusals]
-    if endpoint.money and version == "v2":
+    if endpoint.money and IN_DOLLARS[version]:
         codes.append("FX_RATE_UNAVAILABLE")
     found: dict[int, list[str]] = {}
     for code in codes:
-        if schemas.generation == "current" or code != _NEWER_REFUSAL:
+        if schemas.generation == "current" or code != _CURRENT_ONLY_ERROR:
             found.setdefault(API_ERRORS[code][1], []).append(code)
-    return {str(status): _refused(status, codes, schemas) for status, codes in found.items()}
+    return {str(status): _error(status, codes, schemas) for status, codes in found.items()}
 
 
-def _refused(status: int, codes: list[str], schemas: Schemas) -> Schema:
+def _error(status: int, codes: list[str], schemas: Schemas) -> Schema:
     name = ".".join(codes)
-    refusals = [schemas.refusal(code) for code in codes]
+    errors = [schemas.error(code) for code in codes]
     schemas.responses[name] = {
         "description": _REASONS[status],
-        "headers": _headers(waiting=status in _WAITING),
-        "content": {"application/json": {"schema": refusals[0] if len(codes) == 1 else {"oneOf": refusals}}},
+        "headers": _headers(retry_after=status in _WITH_RETRY_AFTER),
+        "content": {"application/json": {"schema": errors[0] if len(codes) == 1 else {"oneOf": errors}}},
     }
     return reference(name, "responses")
 
 
-def _headers(*, waiting: bool = False) -> Schema:
+def _headers(*, retry_after: bool = False) -> Schema:
     headers: Schema = {"x-request-id": reference("RequestId", "headers")}
-    return {**headers, "retry-after": reference("RetryAfter", "headers")} if waiting else headers
+    return {**headers, "retry-after": reference("RetryAfter", "headers")} if retry_after else headers
 
 
-def _links(endpoint: Endpoint[object], version: Version, schemas: Schemas) -> Schema:
-    """Return what can be done with the first order of a purchase."""
+def _links(endpoint: Endpoint[object], version: ApiVersion, schemas: Schemas) -> Schema:
+    """Return the operations that can follow a purchase, with its first order."""
     bought = "$response.body#/data/orders/0/id"
     links: Schema = {}
     for other in ENDPOINTS.values() if endpoint.kind is CallKind.CREATE else ():

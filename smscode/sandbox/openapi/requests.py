@@ -1,4 +1,4 @@
-"""What an operation takes, as OpenAPI: parameters and bodies, from the descriptions of the endpoints."""
+"""The parameters and bodies of operations as OpenAPI, from the descriptions of the endpoints."""
 
 from __future__ import annotations
 
@@ -7,26 +7,29 @@ from typing import Final
 
 from attrs import evolve
 
-from ...core.api.call import CallKind as Effect
-from ...core.api.call import Endpoint
+from ...core.api.call import CallKind, Endpoint
 from ...core.api.parameters import INT32, KEY_PATTERN, ORDER_ID, OneOf, Parameter, Text, Whole
+from ...core.decoding.converter import ApiVersion
 from ..http.api_error import Json
 from ..http.params import USD
-from ..http.render import Version
+from ..http.render import IN_DOLLARS
 from .schemas import Schema, Schemas, closed, members, nullable
 
-_EXAMPLES: Final[Mapping[str, Mapping[Version, Json]]] = {
-    "id": {"v1": 1001, "v2": 1001},
-    "country_id": {"v1": 6, "v2": 6},
-    "platform_id": {"v1": 3, "v2": 3},
-    "operator_id": {"v1": 1, "v2": 1},
-    "product_id": {"v1": 142, "v2": 142},
-    "catalog_product_id": {"v1": 87, "v2": 87},
-    "max_price": {"v1": 20_000, "v2": "1.50"},
-    "min_price": {"v1": 1, "v2": "0.01"},
-    "webhook_url": {"v1": "https://hooks.example.net/sms", "v2": "https://hooks.example.net/sms"},
+_EXAMPLES: Final[Mapping[str, Json]] = {
+    "id": 1001,
+    "country_id": 6,
+    "platform_id": 3,
+    "operator_id": 1,
+    "product_id": 142,
+    "catalog_product_id": 87,
+    "webhook_url": "https://hooks.example.net/sms",
 }
-"""What every sandbox sells and where its orders begin, so that examples can be tried as they are."""
+"""Products of every sandbox and the id of its first order, so that the examples can be sent as they are."""
+_PRICE_EXAMPLES: Final = {
+    "max_price": (20_000, "1.50"),
+    "min_price": (1, "0.01"),
+}
+"""Price limits in rupiah and in dollars."""
 
 _KEY_PARAMETER: Final[Schema] = {
     "name": "Idempotency-Key",
@@ -44,26 +47,30 @@ _ORDER_PARAMETER: Final[Schema] = {
 
 
 def parameters(endpoint: Endpoint[object], generation: str) -> list[Json]:
-    """Describe what goes into the path, the query and the headers of a request."""
+    """Return the parameters in the path, the query and the headers of a request."""
     found: list[Json] = [_ORDER_PARAMETER] if "{id}" in endpoint.path else []
     for parameter in _known(endpoint.query, generation):
         described: Schema = {"name": parameter.name, "in": "query", "description": _about(parameter)}
         if parameter.required:
             described["required"] = True
         found.append({**described, "schema": value(parameter, "v1")})
-    if endpoint.kind is Effect.CREATE:
+    if endpoint.kind is CallKind.CREATE:
         found.append(_KEY_PARAMETER)
     return found
 
 
-def body(endpoint: Endpoint[object], version: Version, schemas: Schemas) -> Schema | None:
-    """Describe the body of a request, None where it has none."""
-    newer = schemas.generation == "current"
+def body(endpoint: Endpoint[object], version: ApiVersion, schemas: Schemas) -> Schema | None:
+    """Return the description of a request's body, None if there is none."""
     fields = _known(endpoint.fields, schemas.generation)
     if not fields:
         return None
     if any(field.needs_catalog_product for field in fields):
-        schema: Schema = {"oneOf": [_one_product(fields, version, newer=newer), _routed(fields, version)]}
+        current = schemas.generation == "current"
+        routed_only = {field.name for field in fields if field.is_for_catalog_product(current=current)}
+        # An order for one price tier: the fields of a routed one can only be null.
+        tier = _order_schema(fields, "product_id", {"catalog_product_id", *routed_only}, version)
+        routed = _order_schema(fields, "catalog_product_id", {"product_id"}, version)
+        schema: Schema = {"oneOf": [tier, routed]}
     else:
         required = [field.name for field in fields if field.required]
         schema = closed({field.name: value(field, version) for field in fields}, required)
@@ -74,36 +81,38 @@ def body(endpoint: Endpoint[object], version: Version, schemas: Schemas) -> Sche
     return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
-def value(parameter: Parameter, version: Version) -> Schema:
-    """Describe the value of a parameter."""
-    kind = parameter.kind
+def value(parameter: Parameter, version: ApiVersion) -> Schema:
+    """Return the schema of a parameter's value."""
+    type_ = parameter.kind
     schema: Schema
-    if isinstance(kind, Whole):
-        schema = {"type": "integer", "format": "int32" if kind.high <= INT32[1] else "int64"}
-        if kind.clamped:
+    if isinstance(type_, Whole):
+        schema = {"type": "integer", "format": "int32" if type_.high <= INT32[1] else "int64"}
+        if type_.clamped:
             schema["format"] = "int64"
         else:
-            schema |= {"minimum": kind.low, "maximum": kind.high}
-    elif isinstance(kind, Text):
+            schema |= {"minimum": type_.low, "maximum": type_.high}
+    elif isinstance(type_, Text):
         schema = {"type": "string"}
-        if kind.longest is not None:
-            schema["maxLength"] = kind.longest
-        if kind.pattern is not None:
-            schema["pattern"] = kind.pattern
-    elif isinstance(kind, OneOf):
-        schema = members(kind.members)
-        if kind.lenient:
+        if type_.longest is not None:
+            schema["maxLength"] = type_.longest
+        if type_.pattern is not None:
+            schema["pattern"] = type_.pattern
+    elif isinstance(type_, OneOf):
+        schema = members(type_.members)
+        if type_.lenient:
             schema = {"anyOf": [schema, {"type": "string"}]}
-    elif version == "v1":
-        schema = {"type": "integer", "format": "int64", "minimum": 0}
-    else:
+    elif IN_DOLLARS[version]:
         schema = {"type": "string", "pattern": f"^{USD.pattern}$"}
+    else:
+        schema = {"type": "integer", "format": "int64", "minimum": 0}
     if parameter.nullable:
         schema = nullable(schema)
     if parameter.default is not None:
         schema["default"] = parameter.default
     if parameter.name in _EXAMPLES:
-        schema["examples"] = [_EXAMPLES[parameter.name][version]]
+        schema["examples"] = [_EXAMPLES[parameter.name]]
+    elif parameter.name in _PRICE_EXAMPLES:
+        schema["examples"] = [_PRICE_EXAMPLES[parameter.name][IN_DOLLARS[version]]]
     return schema
 
 
@@ -112,33 +121,25 @@ def _known(parameters: Iterable[Parameter], generation: str) -> list[Parameter]:
 
 
 def _about(parameter: Parameter) -> str:
-    kind = parameter.kind
-    if isinstance(kind, Whole) and kind.clamped:
-        return f"{parameter.about} Moved into {kind.low}..{kind.high}."
-    if isinstance(kind, OneOf) and kind.any_case:
+    type_ = parameter.kind
+    if isinstance(type_, Whole) and type_.clamped:
+        return f"{parameter.about} Moved into {type_.low}..{type_.high}."
+    if isinstance(type_, OneOf) and type_.any_case:
         return f"{parameter.about} In any case of letters."
-    if isinstance(kind, OneOf) and kind.lenient:
+    if isinstance(type_, OneOf) and type_.lenient:
         return f"{parameter.about} Anything else means the default."
     return parameter.about
 
 
-def _one_product(fields: Iterable[Parameter], version: Version, *, newer: bool) -> Schema:
-    """Describe an order for one price tier: what goes with a routed order can only be null."""
-    misplaced = {field.name for field in fields if field.is_for_catalog_product(current=newer)}
-    return _order(fields, "product_id", {"catalog_product_id", *misplaced}, version)
-
-
-def _routed(fields: Iterable[Parameter], version: Version) -> Schema:
-    return _order(fields, "catalog_product_id", {"product_id"}, version)
-
-
-def _order(fields: Iterable[Parameter], wanted: str, misplaced: Set[str], version: Version) -> Schema:
+def _order_schema(
+    fields: Iterable[Parameter], product: str, misplaced: Set[str], version: ApiVersion
+) -> Schema:
     properties: dict[str, Json] = {}
     for field in fields:
-        described = {**value(evolve(field, nullable=field.nullable and field.name != wanted), version)}
+        described = {**value(evolve(field, nullable=field.nullable and field.name != product), version)}
         if field.name in misplaced:
             if not field.nullable:
                 continue
             described = {"type": "null"}
         properties[field.name] = {"description": _about(field), **described}
-    return closed(properties, (wanted,))
+    return closed(properties, (product,))

@@ -9,37 +9,26 @@ from enum import StrEnum
 from types import NoneType
 from typing import Final, TypeAlias, get_args, get_type_hints
 
+from ...core.decoding.converter import ApiVersion
 from ...errors import API_ERRORS
-from ...models import ActiveOrder, CreatedOrder, ExchangeRate, Order, OrderStatus, Product, WebhookConfig
+from ...models import ExchangeRate, OrderStatus
 from ...money import BALANCE_PLACES, PRICE_PLACES, FxRate, Money
-from ...webhooks import OrderEvent
+from ...webhook_events import OrderEvent
 from ..http.api_error import Json
-from ..http.render import ORDER_FIELDS, Generation, Shape, Version
+from ..http.render import IN_DOLLARS, Generation, sent_fields
 
 Schema: TypeAlias = dict[str, Json]
 
-_SHAPES: Final[Mapping[type[object], Shape]] = {
-    Order: "summary",
-    ActiveOrder: "active",
-    CreatedOrder: "created",
-    OrderEvent: "webhook",
-}
-_NEWER: Final[Mapping[type[object], frozenset[str]]] = {
-    Product: frozenset({"operator_id", "operator_name"}),
-    WebhookConfig: frozenset(
-        {"webhook_disabled_at", "webhook_disabled_reason", "webhook_consecutive_failures"}
-    ),
-}
-"""The fields that only the current generation sends; for orders `ORDER_FIELDS` has them."""
-
-# In the models these are None for servers that do not send them, never for one that does.
+# The models allow None for servers that do not send these fields; this service always sends a value. The same
+# is true of every field of a type that has a value for each order.
 _NEVER_NULL: Final = frozenset(
-    {
-        *("status", "product_id", "amount", "sms_revision", "webhook_consecutive_failures"),
-        *("can_finish", "can_resend", "can_cancel", "can_replace", "can_reactivate"),
-        *("base_currency", "quote_currency"),
-    }
+    {"product_id", "sms_revision", "webhook_consecutive_failures", "base_currency", "quote_currency"}
 )
+_NEVER_NULL_TYPES: Final = (bool, Money, OrderStatus)
+_SCALARS: Final[Mapping[object, Schema]] = {
+    datetime: {"type": "string", "format": "date-time"},
+    bool: {"type": "boolean"},
+}
 _WIDE: Final = frozenset({"rate", "page", "limit", "count", "sms_revision", "canonical_amount"})
 """The integers of 64 bits; all others have 32."""
 
@@ -63,13 +52,13 @@ _DETAILS: Final[Mapping[str, Schema]] = {
 }
 
 
-def reference(name: str, kind: str = "schemas") -> Schema:
-    """Refer to a component."""
-    return {"$ref": f"#/components/{kind}/{name}"}
+def reference(name: str, component: str = "schemas") -> Schema:
+    """Return a reference to a component."""
+    return {"$ref": f"#/components/{component}/{name}"}
 
 
 def closed(properties: Mapping[str, Json], required: Iterable[str] | None = None) -> Schema:
-    """Describe an object with these fields and no others; all are required unless said otherwise."""
+    """Return the schema of an object with these fields and no others; by default all are required."""
     return {
         "type": "object",
         "properties": dict(properties),
@@ -79,7 +68,7 @@ def closed(properties: Mapping[str, Json], required: Iterable[str] | None = None
 
 
 def nullable(schema: Schema) -> Schema:
-    """Allow null beside the one type of a schema."""
+    """Return a schema that also allows null."""
     return {**schema, "type": [schema["type"], "null"]}
 
 
@@ -90,12 +79,12 @@ def prose(documented: object) -> str:
 
 
 def members(choices: type[StrEnum]) -> Schema:
-    """Describe a member of an enumeration."""
+    """Return the schema of a member of an enumeration."""
     return {"type": "string", "enum": [member.value for member in choices]}
 
 
 class Schemas:
-    """The components of a document: what is described once is referred to everywhere else."""
+    """The components of a document: each is described once and referred to everywhere else."""
 
     def __init__(self, generation: Generation) -> None:
         self.generation: Generation = generation
@@ -103,83 +92,71 @@ class Schemas:
         self.responses: dict[str, Schema] = {}
 
     def add(self, name: str, schema: Schema, about: str = "") -> Schema:
-        """Keep a component and give the reference to it."""
+        """Add a component and return a reference to it."""
         self.components.setdefault(name, {"description": about, **schema} if about else schema)
         return reference(name)
 
-    def model(self, model: type[object], version: Version) -> Schema:
-        """Describe what the service sends for a model."""
+    def model(self, model: type[object], version: ApiVersion) -> Schema:
+        """Return the schema of a model."""
         hints = get_type_hints(model)
-        names = [name for name in self._sent(model, version) if name in hints]
         name = f"{model.__name__}{version.upper()}" if Money in map(_bare, hints.values()) else model.__name__
+        names = sent_fields(model, self.generation)
         fields = {field: self._field(model, field, hints[field], version) for field in names}
+        if model is ExchangeRate:
+            del fields["rate_as_of"]  # v2 sends it, as part of `rate`
         return self.add(name, closed(fields), prose(model))
 
     def rate(self) -> Schema:
-        """Describe an exchange rate as v2 shows it."""
+        """Return the schema of an exchange rate of v2."""
         fields: dict[str, Json] = {
             name: self._field(FxRate, name, hint, "v2") for name, hint in get_type_hints(FxRate).items()
         }
-        return self.add(
-            "FxRate", closed({**fields, "pair": {"const": "USD/IDR"}}), "The rate behind all amounts."
-        )
+        described = closed({**fields, "pair": {"const": "USD/IDR"}})
+        return self.add("FxRate", described, "The rate behind all amounts.")
 
-    def money(self, version: Version, *, balance: bool = False) -> Schema:
-        """Describe an amount: an integer of rupiah on v1, dollars beside rupiah on v2."""
-        if version == "v1":
+    def money(self, version: ApiVersion, *, balance: bool = False) -> Schema:
+        """Return the schema of an amount: an integer of rupiah, or dollars beside rupiah."""
+        if not IN_DOLLARS[version]:
             return {"type": "integer", "format": "int64", "minimum": 0}
         places = BALANCE_PLACES if balance else PRICE_PLACES
-        fields: dict[str, Json] = {
-            "amount": {"type": "string", "pattern": rf"^[0-9]+\.[0-9]{{{places}}}$"},
-            "currency": {"const": "USD"},
-            "canonical_amount": {"type": "integer", "format": "int64", "minimum": 0},
-            "canonical_currency": {"const": "IDR"},
-        }
-        name = "BalanceMoney" if balance else "PriceMoney"
-        return self.add(
-            name, closed(fields), f"Dollars with {places} decimals, and the exact value in rupiah."
+        described = closed(
+            {
+                "amount": {"type": "string", "pattern": rf"^[0-9]+\.[0-9]{{{places}}}$"},
+                "currency": {"const": "USD"},
+                "canonical_amount": {"type": "integer", "format": "int64", "minimum": 0},
+                "canonical_currency": {"const": "IDR"},
+            }
         )
+        about = f"Dollars with {places} decimals, and the exact value in rupiah."
+        return self.add("BalanceMoney" if balance else "PriceMoney", described, about)
 
-    def refusal(self, code: str) -> Schema:
-        """Describe the error envelope of a code."""
+    def error(self, code: str) -> Schema:
+        """Return the schema of the error envelope of a code."""
         details: Schema = {"type": "object"}
         if code in _DETAILS:
             details["properties"] = _DETAILS[code]
         error = closed(
             {"code": {"const": code}, "message": {"type": "string"}, "details": details}, ("code", "message")
         )
-        return self.add(
-            code, closed({"success": {"const": False}, "error": error}), prose(API_ERRORS[code][0])
-        )
+        envelope = closed({"success": {"const": False}, "error": error})
+        return self.add(code, envelope, prose(API_ERRORS[code][0]))
 
-    def _sent(self, model: type[object], version: Version) -> Iterable[str]:
-        if model in _SHAPES:
-            return ORDER_FIELDS[self.generation][_SHAPES[model]]
-        if model is ExchangeRate:
-            return ("pair", "base_currency", "quote_currency", "rate")
-        newer = _NEWER.get(model, frozenset()) if self.generation == "documented" else frozenset[str]()
-        return [name for name in get_type_hints(model) if name not in newer]
-
-    def _field(self, model: type[object], name: str, hint: object, version: Version) -> Schema:
+    def _field(self, model: type[object], name: str, hint: object, version: ApiVersion) -> Schema:
         type_ = _bare(hint)
         described: Schema
         if type_ is Money:
             described = self.money(version, balance=name.endswith("balance"))
         elif type_ is OrderStatus:
             described = self.add("OrderStatus", members(OrderStatus), prose(OrderStatus))
-        elif type_ is datetime:
-            described = {"type": "string", "format": "date-time"}
-        elif type_ is bool:
-            described = {"type": "boolean"}
         elif type_ is int:
             described = {"type": "integer", "format": "int64" if name in _WIDE else "int32"}
         else:
-            described = {"type": "string"}
-        never = name in _NEVER_NULL and model is not OrderEvent
+            described = _SCALARS.get(type_, {"type": "string"})
+        never = type_ in _NEVER_NULL_TYPES or (name in _NEVER_NULL and model is not OrderEvent)
         return nullable(described) if NoneType in get_args(hint) and not never else described
 
 
 def _bare(hint: object) -> object:
-    """Return the type of a field beside the None, and beside the str of an open enumeration."""
+    """Return the type of a field without None, and without the str of an open enumeration."""
     choices = [choice for choice in get_args(hint) if choice is not NoneType]
     return choices[0] if choices else hint

@@ -1,7 +1,7 @@
-"""The scenarios by name: each is made by the function of its name, in Python and wherever it is written.
+"""The scenarios by name: each is made by the function of its name, or written as text.
 
-Written out they look as in Python, ``otp_after(5)`` or ``rate_limited(retry_after=10)``, several of
-them separated by commas. Their times are in seconds.
+Text looks as in Python, ``otp_after(5)`` or ``rate_limited(retry_after=10)``; several scenarios are
+separated by commas. Times are in seconds.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from typing import Final, NoReturn, ParamSpec
 
 from attrs import evolve, frozen
 
-from ...errors import API_ERRORS, InvalidArgumentError
+from ...errors import InvalidArgumentError
 from ..checks import check_seconds, check_whole
-from ..http.api_error import Problem
+from ..http.api_error import ServiceError
 from ..service.suppliers import Behaviour, Message
 from .scenario import PURCHASES, Fault, Scenario
 
 P = ParamSpec("P")
 
 SCENARIOS: Final[dict[str, Callable[..., Scenario]]] = {}
-"""All of them, by name."""
+"""All scenarios by name."""
 
 BEHAVIOUR: Final = "behaviour"
-"""What a behaviour that has no name is called."""
+"""The name of a scenario made from a `Behaviour`."""
 
 _WITHOUT_CODE: Final = "Tap to confirm: https://example.com/c/7f3a"
 _FORM: Final = re.compile(r"\s*(?P<name>\w+)\s*(?:\((?P<arguments>[^()]*)\))?\s*(?:,|$)")
@@ -37,14 +37,14 @@ _MOST_NAMED: Final = 3
 
 @frozen
 class Described:
-    """A scenario as it is written, with its defaults, and what it is about."""
+    """The text of a scenario, with its defaults, and a description."""
 
     form: str
     about: str
 
 
 def _named(make: Callable[P, Scenario]) -> Callable[P, Scenario]:
-    """Add a scenario to the table; its name then tells its arguments, which are checked."""
+    """Register a scenario. The wrapper checks the arguments and adds them to the scenario's name."""
     name, signature = make.__name__, inspect.signature(make)
 
     @wraps(make)
@@ -67,72 +67,68 @@ def _messages(*messages: Message) -> Scenario:
     return Scenario(name="", operations=PURCHASES, behaviour=Behaviour(messages=messages))
 
 
-def _problem(code: str, message: str) -> Problem:
-    return Problem(code, message, API_ERRORS[code][1])
-
-
 def _fault(code: str, message: str, lasts: float | None = None) -> Scenario:
-    problem = _problem(code, message)
+    problem = ServiceError(code, message).problem
     return Scenario(name="", fault=Fault(problem.status, problem=problem), lasts=lasts)
 
 
 @_named
 def usual() -> Scenario:
-    """Nothing goes wrong, whatever was chosen for more than this."""
+    """Every request succeeds: no wider scenario applies."""
     return Scenario(name="", alone=True)
 
 
 @_named
 def otp_after(seconds: float = 2.0) -> Scenario:
-    """The SMS comes after so many seconds."""
+    """The SMS arrives after so many seconds."""
     return _messages(Message(seconds))
 
 
 @_named
 def text_only(seconds: float = 2.0) -> Scenario:
-    """The SMS has no code in it."""
+    """The SMS contains no code."""
     return _messages(Message(seconds, _WITHOUT_CODE))
 
 
 @_named
 def text_then_code(first: float = 2.0, second: float = 30.0) -> Scenario:
-    """An SMS without a code comes, and later one with it."""
+    """An SMS without a code arrives, and later one with a code."""
     return _messages(Message(first, _WITHOUT_CODE), Message(second))
 
 
 @_named
 def two_messages(first: float = 2.0, second: float = 30.0) -> Scenario:
-    """Two SMS come, each with a code of its own."""
+    """Two SMS arrive, each with its own code."""
     return _messages(Message(first), Message(second))
 
 
 @_named
 def never() -> Scenario:
-    """No SMS comes, so the order expires and its price is given back."""
+    """No SMS arrives, so the order expires and is refunded."""
     return _messages()
 
 
 @_named
 def expires_soon(seconds: float = 10.0) -> Scenario:
-    """The order ends after so many seconds."""
+    """The order expires after so many seconds."""
     return Scenario(name="", operations=PURCHASES, behaviour=Behaviour(lifetime=seconds))
 
 
 @_named
 def partial(numbers: int = 1) -> Scenario:
-    """Only so many of the numbers asked for can be had."""
+    """At most so many of the requested numbers are available."""
     return Scenario(name="", operations=("orders.create",), behaviour=Behaviour(at_most=numbers))
 
 
 @_named
 def no_stock() -> Scenario:
-    """Nobody has the number, although the catalogue still shows it."""
+    """No supplier has a number, although the catalogue still shows stock."""
     return Scenario(name="", operations=("orders.create",), behaviour=Behaviour(sold_out=True))
 
 
 @_named
 def provider_error() -> Scenario:
-    """The suppliers refuse: a purchase, a cancel, a resend."""
+    """The suppliers refuse purchases, cancels and resends."""
     behaviour = Behaviour(outcome="provider_error", cancel="provider_error", resend="provider_error")
     operations = (*PURCHASES, "orders.reactivate_options", _CANCEL, "orders.resend")
     return Scenario(name="", operations=operations, behaviour=behaviour)
@@ -141,7 +137,7 @@ def provider_error() -> Scenario:
 @_named
 def insufficient_balance() -> Scenario:
     """The balance is too low for any purchase."""
-    problem = _problem("INSUFFICIENT_BALANCE", "Balance too low")
+    problem = ServiceError("INSUFFICIENT_BALANCE", "Balance too low").problem
     return Scenario(name="", operations=PURCHASES, behaviour=Behaviour(problem=problem))
 
 
@@ -153,13 +149,13 @@ def slow_create(seconds: float = 5.0) -> Scenario:
 
 @_named
 def ban(seconds: float = 14_400.0) -> Scenario:
-    """The abuse guard has paused ordering for so long."""
+    """The abuse guard has banned the account from ordering for so many seconds."""
     return Scenario(name="", operations=("orders.create",), ban=True, lasts=seconds)
 
 
 @_named
 def too_early(seconds: float = 600.0) -> Scenario:
-    """An order cannot be cancelled in its first so many seconds."""
+    """An order cannot be cancelled before so many seconds have passed."""
     return Scenario(name="", operations=(*PURCHASES, _CANCEL), behaviour=Behaviour(cancel_after=seconds))
 
 
@@ -184,60 +180,60 @@ def fx_down() -> Scenario:
 
 @_named
 def rate_limited(retry_after: int = 30) -> Scenario:
-    """Too many requests were sent; it is over after so many seconds."""
+    """Too many requests were sent; the limit ends after so many seconds."""
     return _fault("RATE_LIMIT_EXCEEDED", "Too many requests", retry_after)
 
 
 @_named
 def maintenance(seconds: float = 60.0) -> Scenario:
-    """The service is closed for so long."""
+    """The service is closed for so many seconds."""
     return _fault("SERVICE_UNAVAILABLE", "Down for maintenance", seconds)
 
 
 @_named
 def unauthorized() -> Scenario:
-    """The token is not valid any more."""
+    """The token is not valid."""
     return _fault("UNAUTHORIZED", "Token missing or not valid")
 
 
 @_named
 def suspended() -> Scenario:
-    """The account is forbidden everything."""
+    """All requests of the account are forbidden."""
     return _fault("FORBIDDEN", "The account is suspended")
 
 
 @_named
 def internal_error() -> Scenario:
-    """The service fails, and nothing was done."""
+    """The service fails, and the request has no effect."""
     return _fault("INTERNAL_ERROR", "Something went wrong")
 
 
 @_named
 def bad_gateway() -> Scenario:
-    """A proxy in between answers with a bare 502, and nothing was done."""
+    """A proxy answers with a 502 without a body, and the request has no effect."""
     return Scenario(name="", fault=Fault(502))
 
 
 @_named
 def slow_answer(seconds: float = 5.0) -> Scenario:
-    """What was asked for is done at once, and answered after so many seconds."""
+    """The request takes effect at once, and is answered after so many seconds."""
     return Scenario(name="", delay=seconds)
 
 
 @_named
 def lost_response() -> Scenario:
-    """What was asked for is done, and the connection breaks before the answer."""
+    """The request takes effect, and the connection breaks before the answer."""
     return Scenario(name="", lost=True)
 
 
 @_named
 def lost_request() -> Scenario:
-    """The connection breaks, and nothing was done."""
+    """The connection breaks, and the request has no effect."""
     return Scenario(name="", fault=Fault(0, lost=True))
 
 
 def parse(text: str) -> tuple[Scenario, ...]:
-    """Make scenarios of how they are written; raises `InvalidArgumentError` for what is not one."""
+    """Return the scenarios in a text. Raises `InvalidArgumentError` if one is not valid."""
     found: list[Scenario] = []
     place = 0
     while place < len(text) or not found:
@@ -250,7 +246,7 @@ def parse(text: str) -> tuple[Scenario, ...]:
 
 
 def of_behaviour(behaviour: Behaviour) -> Scenario:
-    """Make a scenario of a behaviour; it plays in purchases, and in cancels and resends it speaks of."""
+    """Return a scenario for purchases with a behaviour, also for cancels and resends if it changes them."""
     operations = [*PURCHASES, "orders.reactivate_options"]
     operations += [_CANCEL] if behaviour.cancel != "ok" or behaviour.cancel_after is not None else []
     operations += ["orders.resend"] if behaviour.resend != "ok" else []
@@ -258,7 +254,7 @@ def of_behaviour(behaviour: Behaviour) -> Scenario:
 
 
 def described() -> tuple[Described, ...]:
-    """Return all scenarios as they are written and what each is about."""
+    """Return the text and the description of all scenarios."""
     return tuple(Described(_form(name), inspect.getdoc(make) or "") for name, make in SCENARIOS.items())
 
 
@@ -272,8 +268,8 @@ def _make(name: str, arguments: str) -> Scenario:
     make = SCENARIOS.get(name)
     if make is None:
         close = get_close_matches(name, SCENARIOS, _MOST_NAMED) or sorted(SCENARIOS)
-        known = "the closest are" if len(close) <= _MOST_NAMED else "there are"
-        _refuse(f"nothing is called {name!r}; {known} {', '.join(close)}")
+        known = "the closest are" if len(close) <= _MOST_NAMED else "the scenarios are"
+        _refuse(f"no scenario is called {name!r}; {known} {', '.join(close)}")
     args: list[float] = []
     kwargs: dict[str, float] = {}
     for given in filter(None, map(str.strip, arguments.split(","))):
@@ -285,7 +281,7 @@ def _make(name: str, arguments: str) -> Scenario:
     try:
         inspect.signature(make).bind(*args, **kwargs)
     except TypeError:
-        _refuse(f"what is called {name} is {_form(name)}")
+        _refuse(f"expected {_form(name)}")
     return make(*args, **kwargs)
 
 
@@ -298,7 +294,7 @@ def _number(text: str) -> float:
         number = float(text)
     except ValueError:
         _refuse(f"{text.strip()!r} is not a number")
-    # What is written without a fraction may also be a count.
+    # A number without a fraction may also be a count.
     return int(number) if number.is_integer() else number
 
 

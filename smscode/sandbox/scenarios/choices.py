@@ -1,4 +1,4 @@
-"""Choosing scenarios: for what, and whether they play there at all."""
+"""Choosing scenarios: for what, and whether they apply there at all."""
 
 from __future__ import annotations
 
@@ -12,41 +12,38 @@ from ...core.api.registry import ENDPOINTS
 from ...errors import API_ERRORS, InvalidArgumentError
 from ..checks import check_whole
 from ..control.history import ScenarioChosen
-from ..http.api_error import Json, Refusal
+from ..http.api_error import Json, ServiceError
 from ..http.app import App
 from ..service.suppliers import Behaviour
 from . import of_behaviour, parse
 from .scenario import PURCHASES, Fault, Scenario, script
-from .selection import EVERYTHING, ScenarioPlace
+from .selection import EVERYTHING, ScenarioChoice, ScenarioPlace, Subject
 
 
 @frozen(kw_only=True)
-class ChoiceReader:
+class ChoiceTarget(Subject):
     """What scenarios are chosen for: a product, an order or, without an id, everything.
 
     With ``operation`` only requests of that endpoint count, with ``times`` only the next so many.
     """
 
-    catalog_product_id: int | None = None
-    product_id: int | None = None
-    order_id: int | None = None
     operation: str | None = None
     times: int | None = None
 
+    @classmethod
+    def of(cls, choice: ScenarioChoice) -> ChoiceTarget:
+        """Return the target of a choice that was made."""
+        ids = {} if choice.place == EVERYTHING else dict([choice.place])
+        return cls(operation=choice.operation, times=choice.times, **ids)
+
     @property
     def place(self) -> ScenarioPlace:
-        """The one thing that it is for."""
-        places: list[ScenarioPlace] = []
-        if self.catalog_product_id is not None:
-            places.append(("catalog_product_id", self.catalog_product_id))
-        if self.product_id is not None:
-            places.append(("product_id", self.product_id))
-        if self.order_id is not None:
-            places.append(("order_id", self.order_id))
+        """The place of the only id. Raises `InvalidArgumentError` if there are several."""
+        everything, *places = self.places()
         if len(places) > 1:
             names = " and ".join(name for name, _ in places)
             raise InvalidArgumentError(f"{places[1][0]}: give only one of {names}.")
-        return places[0] if places else EVERYTHING
+        return places[0] if places else everything
 
     def __str__(self) -> str:
         kind, number = self.place
@@ -58,7 +55,7 @@ class ChoiceReader:
         return ", ".join(parts)
 
     def check(self, app: App) -> ScenarioPlace:
-        """Return the place, or refuse what there is not."""
+        """Return the place. Raises `InvalidArgumentError` for an unknown product, order or operation."""
         kind, number = place = self.place
         catalog = app.world.catalog
         known = {
@@ -77,16 +74,15 @@ class ChoiceReader:
 
 
 def check_operation(operation: str) -> None:
-    """Refuse what is not the name of an endpoint."""
+    """Raise `InvalidArgumentError` unless ``operation`` is the name of an endpoint."""
     if operation not in ENDPOINTS:
         close = get_close_matches(operation, ENDPOINTS, 3) or ["orders.get"]
-        raise InvalidArgumentError(
-            f"operation: expected the name of an endpoint, as {' or '.join(map(repr, close))}."
-        )
+        names = " or ".join(map(repr, close))
+        raise InvalidArgumentError(f"operation: expected the name of an endpoint, as {names}.")
 
 
-def read(given: Iterable[Scenario | Behaviour | str]) -> tuple[Scenario, ...]:
-    """Make scenarios of what was given for them."""
+def read_scenarios(given: Iterable[Scenario | Behaviour | str]) -> tuple[Scenario, ...]:
+    """Return the scenarios that an argument of `Sandbox.play` stands for. Raises `InvalidArgumentError`."""
     found: list[Scenario] = []
     for value in given:
         if isinstance(value, str):
@@ -98,32 +94,30 @@ def read(given: Iterable[Scenario | Behaviour | str]) -> tuple[Scenario, ...]:
     return tuple(found)
 
 
-def play(app: App, scenarios: tuple[Scenario, ...], choice: ChoiceReader, now: datetime) -> None:
-    """Choose scenarios. The caller holds the lock."""
-    place = choice.check(app)
+def play(app: App, scenarios: tuple[Scenario, ...], target: ChoiceTarget, now: datetime) -> None:
+    """Choose scenarios. The caller holds the lock. Raises `InvalidArgumentError`."""
+    place = target.check(app)
     for scenario in scenarios:
-        if choice.operation is not None and not scenario.plays_in(choice.operation):
+        if target.operation is not None and not scenario.plays_in(target.operation):
+            names = ", ".join(scenario.operations)
             raise InvalidArgumentError(
-                f"operation: {scenario} plays in {', '.join(scenario.operations)}, not in {choice.operation}."
+                f"operation: {scenario} applies to {names}, not to {target.operation}."
             )
         if place[0] == "order_id" and scenario.operations == ("orders.create",):
-            raise InvalidArgumentError(f"order_id: {scenario} plays in new orders only.")
-    app.stage.play(scenarios, place, now, operation=choice.operation, times=choice.times)
-    if place[0] == "order_id" and choice.operation is None and choice.times is None:
+            raise InvalidArgumentError(f"order_id: {scenario} applies to new orders only.")
+    app.selection.play(scenarios, place, now, operation=target.operation, times=target.times)
+    if place[0] == "order_id" and target.operation is None and target.times is None:
         order = app.world.orders[place[1]]
         found = script(scenarios)
-        afresh = found.alone or found.behaviour.messages is not None
-        app.world.redirect(order, found.treat(order.behaviour), now, afresh=afresh)
-    app.history.add(ScenarioChosen(now, tuple(scenario.name for scenario in scenarios), str(choice)))
+        reschedule = found.alone or found.behaviour.messages is not None
+        app.world.change_behaviour(order, found.apply_to(order.behaviour), now, reschedule=reschedule)
+    app.history.add(ScenarioChosen(now, tuple(scenario.name for scenario in scenarios), str(target)))
 
 
-def clear(app: App, choice: ChoiceReader, now: datetime) -> None:
-    """Clear what was chosen for something, or all of it. The caller holds the lock."""
-    if (place := choice.check(app)) == EVERYTHING:
-        app.stage.cues.clear()
-    else:
-        app.stage.clear(place)
-    app.history.add(ScenarioChosen(now, (), str(choice)))
+def clear(app: App, target: ChoiceTarget, now: datetime) -> None:
+    """Clear the scenarios of a place, or all of them. The caller holds the lock."""
+    app.selection.clear(target.check(app))
+    app.history.add(ScenarioChosen(now, (), str(target)))
 
 
 def fault(
@@ -134,14 +128,14 @@ def fault(
     retry_after: int | None,
     status: int | None,
 ) -> Scenario:
-    """Make a scenario of an error code, or of a bare HTTP status."""
+    """Return a scenario that answers with an error code, or with an HTTP status without a body."""
     check_operation(operation)
     if isinstance(code, int):
         return Scenario(name=str(code), operations=(operation,), fault=Fault(code, retry_after))
     if status is None and code not in API_ERRORS:
         raise InvalidArgumentError("code: this one is not documented, so it needs a status.")
-    problem = Refusal(code, message, status=status, details=details, retry_after=retry_after).problem
+    problem = ServiceError(code, message, status=status, details=details, retry_after=retry_after).problem
     if code == "PROVIDER_ERROR" and operation in PURCHASES:
-        # A supplier's refusal is recorded under the idempotency key, so the purchase itself raises it.
+        # A supplier's error is stored under the idempotency key, so the purchase itself has to raise it.
         return Scenario(name=code, operations=(operation,), behaviour=Behaviour(problem=problem))
     return Scenario(name=code, operations=(operation,), fault=Fault(problem.status, retry_after, problem))

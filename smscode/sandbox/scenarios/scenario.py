@@ -1,4 +1,4 @@
-"""A scenario: what goes otherwise than usual in some requests, as a plain value."""
+"""Scenarios as plain values: deviations from the usual behaviour in some requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from attrs import evolve, field, frozen
 
 from ..http.api_error import Problem
-from ..service.abuse import AbuseGuard, banned
+from ..service.abuse import AbuseGuard, ban_error
 from ..service.suppliers import USUAL, Behaviour
 
 PURCHASES: Final = ("orders.create", "orders.reactivate")
@@ -18,9 +18,9 @@ PURCHASES: Final = ("orders.create", "orders.reactivate")
 
 @frozen
 class Fault:
-    """An answer in place of what was asked for: a problem, or a bare status as a proxy would send it.
+    """An answer instead of the operation: a problem, or a status without a body as a proxy would send it.
 
-    ``lost``: there is no answer either, the connection breaks.
+    ``lost``: the connection breaks instead of an answer.
     """
 
     status: int
@@ -31,14 +31,14 @@ class Fault:
 
 @frozen(kw_only=True)
 class Scenario:
-    """What goes otherwise than usual in the requests that it plays in.
+    """Deviations from the usual behaviour in the requests that the scenario applies to.
 
     ``name`` is how it was chosen, with its arguments. ``operations`` are the names of the endpoints that
-    it plays in; none stands for all. ``behaviour`` is what suppliers do; an order keeps the one that it
-    was bought with. ``fault`` is answered in place of what was asked for. The answer is held back for
-    ``delay`` seconds; when it is ``lost``, what was asked for is done and the connection breaks. With
-    ``no_rate`` there is no exchange rate; with ``ban`` ordering is paused. It ``lasts`` so many seconds
-    from when it was chosen, None for as long as it is chosen. With ``alone`` no wider scenario plays.
+    it applies to; an empty tuple stands for all. ``behaviour`` is that of the suppliers; an order keeps the
+    one that it was bought with. ``fault`` is answered instead of running the operation. The answer is delayed
+    by ``delay`` seconds; if it is ``lost``, the operation takes effect and the connection breaks. With
+    ``no_rate`` there is no exchange rate; with ``ban`` ordering is paused. The scenario ``lasts`` so many
+    seconds from when it was chosen, None for no end. With ``alone`` no wider scenario applies.
     """
 
     name: str
@@ -56,11 +56,11 @@ class Scenario:
         return self.name
 
     def plays_in(self, operation: str) -> bool:
-        """Return True if it changes anything in an operation."""
+        """Return True if it applies to an operation."""
         return not self.operations or operation in self.operations
 
     def at(self, since: datetime, now: datetime) -> Scenario | None:
-        """Return the scenario, chosen at ``since``, as it is now: what counts down has; None: it is over."""
+        """Return the scenario, chosen at ``since``, with the seconds left at ``now``; None if it is over."""
         if self.lasts is None:
             return self
         until = since + timedelta(seconds=self.lasts)
@@ -68,30 +68,30 @@ class Scenario:
             return None
         left = math.ceil((until - now).total_seconds())
         if self.ban:
-            problem = banned(until, now, AbuseGuard().tier).problem
+            problem = ban_error(until, now, AbuseGuard().tier).problem
             return evolve(self, behaviour=evolve(self.behaviour, problem=problem))
         return self if self.fault is None else evolve(self, fault=evolve(self.fault, retry_after=left))
 
 
 @frozen(kw_only=True)
 class Script:
-    """What all the scenarios that play in a request make of it.
+    """The combined effect of all scenarios that apply to a request.
 
-    ``behaviour`` is what they change of a behaviour, or with ``alone`` what counts in place of it.
-    ``of_tiers`` is what counts for single products.
+    ``behaviour`` holds their changes of a behaviour; with ``alone`` it replaces it. ``tier_behaviours`` are
+    the behaviours of single products.
     """
 
     names: tuple[str, ...] = ()
     behaviour: Behaviour = USUAL
-    of_tiers: Mapping[int, Behaviour] = field(factory=dict[int, Behaviour])
+    tier_behaviours: Mapping[int, Behaviour] = field(factory=dict[int, Behaviour])
     fault: Fault | None = None
     delay: float = 0.0
     lost: bool = False
     no_rate: bool = False
     alone: bool = False
 
-    def treat(self, behaviour: Behaviour) -> Behaviour:
-        """Return, for a behaviour, the one that counts for the request."""
+    def apply_to(self, behaviour: Behaviour) -> Behaviour:
+        """Return a behaviour with the changes of the scenarios."""
         return self.behaviour if self.alone else behaviour.refined(self.behaviour)
 
 
@@ -99,7 +99,7 @@ NO_SCRIPT: Final = Script()
 
 
 def script(scenarios: Iterable[Scenario]) -> Script:
-    """Make one script of scenarios, the widest first; where two say something, the narrower one counts."""
+    """Combine scenarios, the widest first; where two set the same field, the narrower one counts."""
     found = NO_SCRIPT
     for scenario in scenarios:
         before = Script(alone=True) if scenario.alone else found

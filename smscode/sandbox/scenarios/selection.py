@@ -1,40 +1,49 @@
-"""Which scenarios were chosen for what, and which of them play in a request.
+"""The scenarios that were chosen, and those of them that apply to a request.
 
-The narrower a choice, the more it counts: for one request by its header, for requests by their
-operation or number, for an order, for a product, for everything.
+Of two choices the narrower one counts. From the narrowest: for one request by its header, for requests of
+an operation or a number of requests, for an order, for a product, for everything.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Final, Literal, TypeAlias
 
 from attrs import define, evolve, field, frozen
 
+from ...core.api.call import Endpoint
+from ...core.api.parameters import ORDER_ID
+from ...errors import InvalidArgumentError
+from ..http.api_error import invalid
+from ..http.params import integers_in
+from ..http.routes import IncomingRequest, Route
 from ..service.catalog import Tier
 from ..service.suppliers import Behaviour
+from ..service.world import World
+from . import parse
 from .scenario import NO_SCRIPT, Scenario, Script, script
 
 HEADER: Final = "x-sandbox-scenario"
 """The request header that chooses scenarios for that request."""
 
 ScenarioPlace: TypeAlias = tuple[Literal["everything", "catalog_product_id", "product_id", "order_id"], int]
-"""What scenarios are chosen for, and its id; 0 for everything."""
+"""What scenarios are chosen for, and its id, which is 0 for everything."""
 
 EVERYTHING: Final[ScenarioPlace] = ("everything", 0)
 
 
 @frozen
 class Subject:
-    """What a request is about."""
+    """The order or product that a request is about."""
 
     order_id: int | None = None
     product_id: int | None = None
     catalog_product_id: int | None = None
 
     def places(self) -> Iterator[ScenarioPlace]:
-        """Return the places that it belongs to, the widest first."""
+        """Yield the places that it belongs to, the widest first."""
         yield EVERYTHING
         if self.catalog_product_id is not None:
             yield "catalog_product_id", self.catalog_product_id
@@ -46,9 +55,10 @@ class Subject:
 
 @define
 class ScenarioChoice:
-    """Scenarios chosen at ``since`` for a ``place``, and there for some requests or all.
+    """Scenarios chosen at ``since`` for a ``place``.
 
-    Those count of one ``operation``, with ``times`` the next so many. ``number`` is which choice it was.
+    They apply only to ``operation`` if it is set, and only to the next ``times`` matching requests if that is
+    set. Choices are numbered by ``number`` from 1.
     """
 
     number: int
@@ -59,20 +69,22 @@ class ScenarioChoice:
     times: int | None = None
 
     def playing(self, operation: str, now: datetime) -> list[Scenario]:
-        """Return what of it plays in an operation now."""
+        """Return its scenarios that apply to an operation now."""
         if self.operation not in (None, operation):
             return []
-        # What is for a number of requests begins anew with each of them.
+        # For a number of requests, a duration begins with each of them.
         since = self.since if self.times is None else now
         found = [scenario.at(since, now) for scenario in self.scenarios if scenario.plays_in(operation)]
         return [scenario for scenario in found if scenario is not None]
 
 
 @define
-class Stage:
-    """All that was chosen, by place; ``chosen`` counts it."""
+class Selection:
+    """All choices by place; ``chosen`` is the number of choices so far."""
 
-    cues: dict[ScenarioPlace, list[ScenarioChoice]] = field(factory=dict[ScenarioPlace, list[ScenarioChoice]])
+    choices: dict[ScenarioPlace, list[ScenarioChoice]] = field(
+        factory=dict[ScenarioPlace, list[ScenarioChoice]]
+    )
     chosen: int = 0
 
     def play(
@@ -86,22 +98,24 @@ class Stage:
     ) -> None:
         """Choose scenarios.
 
-        What is chosen for good replaces what was so chosen for the same; what is for a number of requests
-        comes after what was chosen so before.
+        Without ``times`` a choice replaces those without ``times`` for the same place and operation; with
+        ``times`` it applies after the earlier ones with ``times``.
         """
         self.chosen += 1
-        cues = self.cues.setdefault(place, [])
+        before = self.choices.setdefault(place, [])
         if times is None:
-            cues[:] = [cue for cue in cues if cue.times is not None or cue.operation != operation]
-        cues.append(ScenarioChoice(self.chosen, place, tuple(scenarios), now, operation, times))
+            before[:] = [one for one in before if one.times is not None or one.operation != operation]
+        before.append(ScenarioChoice(self.chosen, place, tuple(scenarios), now, operation, times))
 
     def all(self) -> list[ScenarioChoice]:
-        """Return everything that was chosen, in the order in which it was."""
-        return sorted((cue for cues in self.cues.values() for cue in cues), key=lambda cue: cue.number)
+        """Return all choices, oldest first."""
+        return sorted(chain.from_iterable(self.choices.values()), key=lambda choice: choice.number)
 
     def clear(self, place: ScenarioPlace) -> None:
-        """Clear all that was chosen for a place."""
-        self.cues.pop(place, None)
+        """Remove the choices for a place; those for everything stand for all."""
+        if place == EVERYTHING:
+            self.choices.clear()
+        self.choices.pop(place, None)
 
     def script(
         self,
@@ -113,47 +127,82 @@ class Stage:
         usual: Behaviour,
         tiers: Sequence[Tier] = (),
     ) -> Script:
-        """Find out what plays in a request; what is for a number of requests has then played once.
+        """Return the effect of the scenarios on a request; this uses up one of the ``times`` of a choice.
 
-        ``own`` are the scenarios that the request itself chose. ``tiers`` are the products that it may
-        be filled from, whose suppliers are otherwise of the ``usual`` behaviour.
+        ``own`` are the scenarios in the request's header. ``tiers`` are the products that it may be filled
+        from; without scenarios their suppliers have the ``usual`` behaviour.
         """
-        if not self.cues and not own:
+        if not self.choices and not own:
             return NO_SCRIPT
         wide: list[Scenario] = []
         narrow: list[Scenario] = []
         limited: list[ScenarioChoice] = []
         for place in subject.places():
-            for cue in self.cues.get(place, ()):
-                if not (playing := cue.playing(operation, now)):
+            for choice in self.choices.get(place, ()):
+                if not (playing := choice.playing(operation, now)):
                     continue
-                if cue.times is not None:
-                    limited.append(cue)
+                if choice.times is not None:
+                    limited.append(choice)
                 else:
-                    (wide if cue.operation is None else narrow).extend(playing)
+                    (wide if choice.operation is None else narrow).extend(playing)
         if limited:
-            cue = min(limited, key=lambda cue: cue.number)
-            narrow += cue.playing(operation, now)
-            self._count(cue)
+            choice = min(limited, key=lambda choice: choice.number)
+            narrow += choice.playing(operation, now)
+            self._count(choice)
         chosen = [scenario.at(now, now) for scenario in own if scenario.plays_in(operation)]
         narrow += [scenario for scenario in chosen if scenario is not None]
-        of_tiers: dict[int, Behaviour] = {}
+        tier_behaviours: dict[int, Behaviour] = {}
         for tier in tiers:
-            of_tier = self._of_tier(tier, operation, now)
-            if of_tier:
-                of_tiers[tier.id] = script([*wide, *of_tier, *narrow]).treat(usual)
+            if of_tier := self._for_tier(tier, operation, now):
+                tier_behaviours[tier.id] = script([*wide, *of_tier, *narrow]).apply_to(usual)
         found = script([*wide, *narrow])
-        return evolve(found, of_tiers=of_tiers) if of_tiers else found
+        return evolve(found, tier_behaviours=tier_behaviours) if tier_behaviours else found
 
-    def _of_tier(self, tier: Tier, operation: str, now: datetime) -> list[Scenario]:
-        """Return what plays for a product although the request does not name it."""
-        cues = [cue for cue in self.cues.get(("product_id", tier.id), ()) if cue.times is None]
-        return [scenario for cue in cues for scenario in cue.playing(operation, now)]
+    def _for_tier(self, tier: Tier, operation: str, now: datetime) -> list[Scenario]:
+        """Return the scenarios for a product that the request does not name."""
+        choices = [choice for choice in self.choices.get(("product_id", tier.id), ()) if choice.times is None]
+        return [scenario for choice in choices for scenario in choice.playing(operation, now)]
 
-    def _count(self, cue: ScenarioChoice) -> None:
-        assert cue.times is not None
-        cue.times -= 1
-        if not cue.times:
-            self.cues[cue.place].remove(cue)
-            if not self.cues[cue.place]:
-                del self.cues[cue.place]
+    def _count(self, choice: ScenarioChoice) -> None:
+        assert choice.times is not None
+        choice.times -= 1
+        if not choice.times:
+            self.choices[choice.place].remove(choice)
+            if not self.choices[choice.place]:
+                del self.choices[choice.place]
+
+
+def subject_of(route: Route, body: bytes, world: World, *, products: bool) -> Subject:
+    """Return the subject of a request if its body can be read; that of purchases only with ``products``."""
+    fields = route.endpoint.fields
+    order_id = route.path_id or None
+    if order_id is None and (ORDER_ID in fields or (fields and products)):
+        given = integers_in(body)
+        order_id = given.get("id")
+        if order_id is None:
+            tier = world.catalog.tiers.get(given.get("product_id", 0))
+            if tier is None:
+                return Subject(catalog_product_id=given.get("catalog_product_id"))
+            return Subject(product_id=tier.id, catalog_product_id=tier.catalog_product_id)
+    order = world.orders.get(order_id or 0)
+    if order is None:
+        return Subject(order_id)
+    return Subject(order_id, order.tier.id, order.tier.catalog_product_id)
+
+
+def script_of(
+    endpoint: Endpoint[object],
+    subject: Subject,
+    request: IncomingRequest,
+    selection: Selection,
+    world: World,
+) -> Script:
+    """Return the effect of the scenarios on a request. Raises `ServiceError` if its own do not exist."""
+    try:
+        own = parse(request.headers[HEADER]) if HEADER in request.headers else ()
+    except InvalidArgumentError as error:
+        raise invalid({HEADER: str(error).partition(": ")[2]}) from None
+    tiers: Sequence[Tier] = ()
+    if endpoint.name == "orders.create" and subject.product_id is None:
+        tiers = world.catalog.routed(subject.catalog_product_id)
+    return selection.script(endpoint.name, subject, own, request.now, usual=world.behaviour, tiers=tiers)

@@ -1,4 +1,4 @@
-"""The abuse guard: an account whose orders keep failing may not order for a while."""
+"""The abuse guard: an account whose orders keep failing is banned from ordering for some time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from attrs import frozen
 
-from ..http.api_error import Refusal
+from ..http.api_error import ServiceError
 
 
 @frozen(kw_only=True)
@@ -16,7 +16,7 @@ class AbuseGuard:
     """When ordering is paused, and for how long; the service does not publish its own numbers.
 
     A ban begins when at least ``orders`` orders ended within ``window`` seconds and ``percent`` of them
-    without an SMS. It lasts ``ban`` seconds; ``tier`` is the name that the service gives to it.
+    without an SMS. It lasts ``ban`` seconds; ``tier`` is the service's name for it.
     """
 
     orders: int = 100
@@ -26,10 +26,11 @@ class AbuseGuard:
     tier: str = "HARD"
 
 
-class Conduct:
-    """What the guard knows of an account: how its orders ended, and until when it is banned.
+class AbuseRecord:
+    """What the guard counts: how the account's orders ended, and until when it is banned.
 
-    ``ended`` holds a time and whether the order failed, oldest first; ``failed`` counts those that did.
+    ``ended`` holds the time of each end and whether the order failed, oldest first; ``failed`` is the number
+    of failed ones among them.
     """
 
     def __init__(self, guard: AbuseGuard | None) -> None:
@@ -38,8 +39,8 @@ class Conduct:
         self.failed: int = 0
         self.banned_until: datetime | None = None
 
-    def note(self, at: datetime, *, failed: bool) -> None:
-        """Record how an order ended; the last of too many failures begins a ban."""
+    def add(self, at: datetime, *, failed: bool) -> None:
+        """Record the end of an order; the last of too many failures begins a ban."""
         if self.guard is None:
             return
         self.ended.append((at, failed))
@@ -50,23 +51,23 @@ class Conduct:
         orders = len(self.ended)
         if orders >= self.guard.orders and self.failed * 100 >= orders * self.guard.percent:
             self.banned_until = at + timedelta(seconds=self.guard.ban)
-            # What led to this ban does not lead to the next one.
+            # Failures that led to this ban do not count for the next one.
             self.ended.clear()
             self.failed = 0
 
     def check(self, now: datetime) -> None:
-        """Refuse to order during a ban."""
+        """Raise `ServiceError` during a ban."""
         if self.banned_until is None or now >= self.banned_until:
             return
-        assert self.guard is not None  # nobody else bans
-        raise banned(self.banned_until, now, self.guard.tier)
+        assert self.guard is not None  # without a guard there is no ban
+        raise ban_error(self.banned_until, now, self.guard.tier)
 
 
-def banned(until: datetime, now: datetime, tier: str) -> Refusal:
-    """Make the refusal of an order during a ban."""
+def ban_error(until: datetime, now: datetime, tier: str) -> ServiceError:
+    """Return the error of an order during a ban."""
     left = math.ceil((until - now).total_seconds())
     shown = now.replace(microsecond=0) + timedelta(seconds=left)
-    return Refusal(
+    return ServiceError(
         "TEMP_BANNED_ABUSE_GUARD",
         "Ordering is paused: too many orders failed",
         details={"until": shown.isoformat(), "tier": tier, "retry_after_seconds": left},

@@ -9,42 +9,37 @@ from attrs import define, frozen
 
 
 @frozen
-class CatalogCountry:
-    """A country; ``prefix`` and ``digits`` are how its mobile numbers go on after the dial code."""
+class CatalogEntry:
+    """What countries, services and operators have in common."""
 
     id: int
     code: str
     name: str
+
+
+@frozen
+class CatalogCountry(CatalogEntry):
+    """A country. After the dial code its mobile numbers have ``prefix`` and then ``digits`` more digits."""
+
     dial_code: str
     emoji: str
     prefix: str
     digits: int
 
 
-@frozen
-class CatalogService:
+class CatalogService(CatalogEntry):
     """A service that sends codes."""
 
-    id: int
-    code: str
-    name: str
 
-
-@frozen
-class CatalogOperator:
+class CatalogOperator(CatalogEntry):
     """A mobile operator of a country."""
-
-    id: int
-    code: str
-    name: str
 
 
 @frozen
 class Provider:
-    """A supplier of numbers; ``repeats`` tells whether it can resend an SMS and rent a number again.
+    """A supplier of numbers; ``repeats``: it can resend an SMS and rent a number again.
 
-    ``past`` is how many orders it had on each day before the sandbox began, and how many of them got
-    a code.
+    ``past`` is the number of its orders on each day before the sandbox was made, and of those with a code.
     """
 
     code: str
@@ -67,8 +62,18 @@ class Tier:
 
     @property
     def name(self) -> str:
-        """The name that the product list shows."""
+        """The name in the product list."""
         return f"{self.service.name} {self.country.name}"
+
+    @property
+    def operator_id(self) -> int | None:
+        """The id of its operator, None for any operator."""
+        return self.operator.id if self.operator else None
+
+    @property
+    def operator_name(self) -> str | None:
+        """The name of its operator, None for any operator."""
+        return self.operator.name if self.operator else None
 
 
 _Key: TypeAlias = Callable[[Tier], tuple[int | str, ...]]
@@ -80,13 +85,13 @@ SORTS: dict[str, _Key] = {
     "available_desc": lambda tier: (-tier.stock, tier.id),
     "name_asc": lambda tier: (tier.name, tier.price, tier.id),
 }
-"""The sort orders; ``name_desc`` is not a key but a reversed list, see `Catalog.products`."""
+"""The sort keys. ``name_desc`` has none: it reverses names but not prices; see `Catalog.products`."""
 
 
 class Catalog:
-    """The tiers, and the questions that the catalog endpoints ask about them.
+    """The tiers, and the queries of the catalog endpoints.
 
-    A missing ``operator_id`` means the tiers of no particular operator, as the service has it.
+    Without an ``operator_id`` only the tiers of no particular operator match, as on the service.
     """
 
     def __init__(
@@ -104,7 +109,7 @@ class Catalog:
 
     @property
     def stock(self) -> tuple[int, ...]:
-        """The stock of every tier; it can be set."""
+        """The stock of every tier, in the order of ``tiers``; it can be set."""
         return tuple(tier.stock for tier in self.tiers.values())
 
     @stock.setter
@@ -122,12 +127,12 @@ class Catalog:
         return [service for service in self.services if service.id in stocked]
 
     def operators(self, country_id: int, platform_id: int) -> list[CatalogOperator | None]:
-        """Return the operators with stock for a pair; None, which comes first, is any of them.
+        """Return the operators with stock for a pair; None, which comes first, stands for any of them.
 
-        The list is empty where there is nothing to choose.
+        The list is empty if no tier is of a particular operator.
         """
         found = {
-            tier.operator.id if tier.operator else 0: tier.operator
+            tier.operator_id or 0: tier.operator
             for tier in self.tiers.values()
             if tier.stock and tier.country.id == country_id and tier.service.id == platform_id
         }
@@ -136,14 +141,14 @@ class Catalog:
     def products(
         self, country_id: int | None, platform_id: int | None, operator_id: int | None, sort: str
     ) -> list[Tier]:
-        """Return the tiers with stock that pass the filters; an unknown ``sort`` is ``price_asc``."""
+        """Return the tiers with stock that match the filters; an unknown ``sort`` is ``price_asc``."""
         found = [
             tier
             for tier in self.tiers.values()
             if tier.stock
             and (country_id is None or tier.country.id == country_id)
             and (platform_id is None or tier.service.id == platform_id)
-            and operator_id == (tier.operator.id if tier.operator else None)
+            and operator_id == tier.operator_id
         ]
         if sort == "name_desc":
             found.sort(key=SORTS["price_asc"])
@@ -158,8 +163,5 @@ class Catalog:
 
     def offers(self, catalog_product_id: int, operator_id: int | None) -> list[Tier]:
         """Return the tiers with stock that a routed order may be filled from."""
-        return [
-            tier
-            for tier in self.routed(catalog_product_id)
-            if tier.stock and operator_id == (tier.operator.id if tier.operator else None)
-        ]
+        tiers = self.routed(catalog_product_id)
+        return [tier for tier in tiers if tier.stock and operator_id == tier.operator_id]

@@ -1,4 +1,4 @@
-"""The catalogue that every sandbox starts with: 6 countries, 6 services, 36 pairs, 3 suppliers.
+"""The catalogue of a new sandbox: 6 countries, 6 services, 36 pairs, 3 suppliers.
 
 Ids are fixed. ``catalog_product_id`` counts the pairs from 87 (WhatsApp in Indonesia), country by
 country; ``product_id`` counts the tiers from 142 (that pair's first, 15000 rupiah).
@@ -48,7 +48,7 @@ _OPERATORS_ONLY: Final = ("BR", "tt")
 def _plan(
     index: int, country: CatalogCountry, service: CatalogService
 ) -> Iterator[tuple[Provider, CatalogOperator | None, int, int]]:
-    """Return supplier, operator, price in percent of the pair's, and stock of each tier of a pair."""
+    """Yield supplier, operator, price in percent of the pair's, and stock of each tier of a pair."""
     pair = (country.code, service.code)
     if pair == _SOLD_OUT:
         yield ALPHA, None, 100, 0
@@ -69,8 +69,8 @@ def _plan(
                 yield BETA, operator, 120, 300
 
 
-def seed_catalog() -> Catalog:
-    """Make the catalogue, with its stock full."""
+def make_catalog() -> Catalog:
+    """Return a new catalogue with full stock."""
     ids = count(142)
     return Catalog(
         COUNTRIES,

@@ -10,10 +10,10 @@ from attrs import frozen
 
 @frozen
 class Movement:
-    """One change of the balance: ``amount`` is positive when money came in.
+    """One change of the balance; ``amount`` is positive if the balance grew.
 
-    ``order_id`` is None for the deposit that the account starts with, and for adjustments, by which its
-    balance was set.
+    ``order_id`` is None for the deposit that the account starts with, and for adjustments, which set its
+    balance.
     """
 
     at: datetime
@@ -23,7 +23,7 @@ class Movement:
 
 
 class Ledger:
-    """A balance that only changes together with a record of why."""
+    """A balance, and the movements that add up to it; each change of the balance adds one."""
 
     def __init__(self, at: datetime, opening: int) -> None:
         self.balance: int = opening
@@ -38,7 +38,7 @@ class Ledger:
         self._move(Movement(at, "order", -amount, order_id))
 
     def refund(self, at: datetime, amount: int, order_id: int) -> None:
-        """Return the price of an order."""
+        """Refund the price of an order."""
         self._move(Movement(at, "refund", amount, order_id))
 
     def _move(self, movement: Movement) -> None:

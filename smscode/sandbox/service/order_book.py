@@ -1,29 +1,29 @@
-"""The register of the orders: how they come into being, get their messages and end.
+"""The order book: how orders are rented, get their messages and end.
 
-It keeps what those steps change together: the orders, the money, the suppliers' track record, the
-account's conduct and the events that webhooks tell of. Who may do what when is the world's business.
+It holds what these steps change together: the orders, the money, the suppliers' success rates, the
+account's abuse record and the events for webhooks. `World` decides which of them is allowed when.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final, Literal, TypeAlias
 
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 
 from ...models import OrderStatus
 from ..chance import draw
 from ..control.history import Entry, OrderEnded, OrderRented, SmsReceived
-from ..http.api_error import Refusal
-from ..http.limits import CANCELS_PER_DAY
-from .abuse import AbuseGuard, Conduct
+from ..http.api_error import ServiceError
+from ..http.limits import read_limits
+from ..http.render import Generation
+from .abuse import AbuseGuard, AbuseRecord
 from .catalog import Tier
 from .ledger import Ledger
 from .orders import ServiceOrder, window
-from .success_rates import TrackRecord
-from .suppliers import Behaviour, Message
+from .suppliers import Behaviour, Message, SuccessRates
 from .webhooks import OrderEventName, ServiceEvent, Webhook
 
 FIRST_ORDER_ID: Final = 1001
@@ -31,48 +31,58 @@ NO_SMS: Final = "NoSms"
 """Why an expired order failed."""
 
 Due: TypeAlias = tuple[datetime, Literal["order", "purchase"], int]
-"""Something that happens by itself: when, to what, and its number."""
+"""A scheduled step: its time, its kind, and the number of the order or purchase."""
 
 
 @frozen(kw_only=True)
 class Rules:
-    """What an account cannot choose; lengths of time are in seconds. ``seed`` fixes codes and numbers.
+    """The rules of the service, which are arguments of `Sandbox`; durations are in seconds.
 
-    ``otp_after`` None means that no SMS comes by itself. ``webhook_jitter`` holds each webhook back for up
-    to so long, so that they overtake each other.
+    With ``otp_after`` None no SMS arrives by itself. ``webhook_jitter`` delays each webhook by up to this
+    long, so that they overtake each other. ``seed`` determines codes and numbers.
 
-    Without ``current`` the rules are those of the older service: a resend before the first SMS is
-    answered with ``resent: false``; only an SMS with a code is told to the webhook, once, whether or not
-    that works; and nothing is known of a daily cap of cancels or an abuse guard.
+    The documented generation answers a resend before the first SMS with ``resent: false``; it sends a webhook
+    only for an SMS with a code, once, even if that fails; and it has neither a daily cap of cancels nor an
+    abuse guard.
     """
 
-    otp_after: float | None
-    lifetime: float
-    cancel_after: float
-    resend_cooldown: float
-    current: bool = True
+    otp_after: float | None = 2.0
+    lifetime: float = 1200.0
+    cancel_after: float = 120.0
+    resend_cooldown: float = 30.0
+    generation: Generation = "current"
     webhook_jitter: float = 0.0
-    cancels_per_day: int | None = CANCELS_PER_DAY
-    abuse_guard: AbuseGuard | None = field(factory=AbuseGuard)
+    rate_limits: bool | Mapping[str, int] = True
+    abuse_guard: AbuseGuard | None = AbuseGuard()
     seed: int = 0
 
+    @property
+    def current(self) -> bool:
+        """Whether the service is of the current generation."""
+        return self.generation == "current"
 
-class Register:
-    """The orders and all that changes with them; ``open`` are those that have not ended.
+    @property
+    def cancels_per_day(self) -> int | None:
+        """The daily cap of cancels, None for no cap."""
+        return read_limits(self.rate_limits)[1] if self.current else None
 
-    ``due`` is a heap of what happens by itself, ``happened`` what did since somebody took note of it.
-    ``rented_again`` lists the orders of a number that was rented more than once: whichever of them holds
-    it, none of the others can be reactivated.
+
+class OrderBook:
+    """The orders and everything that changes with them; ``open`` are the orders that have not ended.
+
+    ``due`` is a heap of the scheduled steps, ``new_entries`` the entries that the history does not have yet.
+    ``rented_again`` lists the orders of each number that was rented more than once: while one of them holds
+    the number, none of the others can be reactivated.
     """
 
     def __init__(self, rules: Rules, *, balance: int, now: datetime) -> None:
         self.rules = rules
         self.ledger: Ledger = Ledger(now, balance)
-        self.success: TrackRecord = TrackRecord()
-        self.conduct: Conduct = Conduct(rules.abuse_guard if rules.current else None)
+        self.success_rates: SuccessRates = SuccessRates()
+        self.abuse_record: AbuseRecord = AbuseRecord(rules.abuse_guard if rules.current else None)
         self.webhook: Webhook = Webhook()
         self.outbox: list[ServiceEvent] = []
-        self.happened: list[Entry] = []
+        self.new_entries: list[Entry] = []
         self.orders: dict[int, ServiceOrder] = {}
         self.open: dict[int, ServiceOrder] = {}
         self.due: list[Due] = []
@@ -81,21 +91,21 @@ class Register:
         self._opened = 0
 
     def order(self, order_id: int) -> ServiceOrder:
-        """Return an order."""
+        """Return an order. Raises `ServiceError`."""
         try:
             return self.orders[order_id]
         except KeyError:
-            raise Refusal("NOT_FOUND", "Order not found") from None
+            raise ServiceError("NOT_FOUND", "Order not found") from None
 
     def newest(self, status: OrderStatus | None = None) -> Iterator[ServiceOrder]:
-        """Return the orders, newest first."""
+        """Yield the orders, newest first; with ``status`` only those that have it."""
         held = self.orders if status is None or status.terminal else self.open
         return (order for order in reversed(held.values()) if status is None or order.status is status)
 
     def rent(
         self, tier: Tier, amount: int, parent: ServiceOrder | None, behaviour: Behaviour, now: datetime
     ) -> int:
-        """Rent a number and give the order's id; with ``parent``, that order's number again."""
+        """Rent a number, with ``parent`` that order's number again, and return the new order's id."""
         lifetime = self.rules.lifetime if behaviour.lifetime is None else behaviour.lifetime
         cancel_after = self.rules.cancel_after if behaviour.cancel_after is None else behaviour.cancel_after
         order = ServiceOrder(
@@ -112,17 +122,19 @@ class Register:
         self.orders[order.id] = self.open[order.id] = order
         self._opened += 1
         if parent is not None:
-            self._join_family(order, parent.id)
+            self._record_parent(order, parent.id)
             self._set_number_free(order.phone_number, free=False)
         self.ledger.debit(now, amount, order.id)
-        self.happened.append(OrderRented(now, order.id, tier.id, order.phone_number, amount, order.parent_id))
-        self.success.add(tier.provider.code, now, 1, 0)
+        self.new_entries.append(
+            OrderRented(now, order.id, tier.id, order.phone_number, amount, order.parent_id)
+        )
+        self.success_rates.add(tier.provider.code, now, 1, 0)
         heapq.heappush(self.due, (order.expires_at, "order", order.id))
-        self.expect_sms(order, now)
+        self.schedule_sms(order, now)
         return order.id
 
     def index(self) -> None:
-        """Work out from the orders all that follows from them, after they were put in as they are."""
+        """Compute everything that follows from the orders, after they were restored from a snapshot."""
         self.open = {order.id: order for order in self.orders.values() if not order.status.terminal}
         self._opened = len(self.open)
         self.numbers = {order.phone_number for order in self.orders.values()}
@@ -130,7 +142,7 @@ class Register:
         for order in self.orders.values():
             order.number_free = True
             if order.parent_id is not None:
-                self._join_family(order, order.parent_id)
+                self._record_parent(order, order.parent_id)
         for order in self.open.values():
             if order.parent_id is not None:
                 self._set_number_free(order.phone_number, free=False)
@@ -141,7 +153,7 @@ class Register:
         ]
         heapq.heapify(self.due)
 
-    def _join_family(self, order: ServiceOrder, parent_id: int) -> None:
+    def _record_parent(self, order: ServiceOrder, parent_id: int) -> None:
         self.rented_again.setdefault(order.phone_number, [parent_id]).append(order.id)
 
     def _set_number_free(self, number: str, *, free: bool) -> None:
@@ -158,8 +170,10 @@ class Register:
                 return number
             drawn += 1
 
-    def redirect(self, order: ServiceOrder, behaviour: Behaviour, now: datetime, *, afresh: bool) -> None:
-        """Continue an order by another behaviour from now on; ``afresh``: with that one's messages, too."""
+    def change_behaviour(
+        self, order: ServiceOrder, behaviour: Behaviour, now: datetime, *, reschedule: bool
+    ) -> None:
+        """Set the behaviour of an order; with ``reschedule`` its messages replace the scheduled ones."""
         order.behaviour = behaviour
         if order.status.terminal:
             return
@@ -168,11 +182,11 @@ class Register:
             heapq.heappush(self.due, (order.expires_at, "order", order.id))
         if behaviour.cancel_after is not None:
             order.cancel_at = window(order.created_at, behaviour.cancel_after)
-        if afresh:
-            self.expect_sms(order, now)
+        if reschedule:
+            self.schedule_sms(order, now)
 
-    def live_on(self, order: ServiceOrder, at: datetime) -> None:
-        """Deliver what is due for an open order: its messages, or its end."""
+    def process_due(self, order: ServiceOrder, at: datetime) -> None:
+        """Deliver the messages of an open order that are due, or end it."""
         if at >= order.expires_at:
             self.end(order, at, OrderStatus.COMPLETED if order.sms_revision else OrderStatus.EXPIRED)
             return
@@ -184,25 +198,25 @@ class Register:
     def receive_sms(
         self, order: ServiceOrder, at: datetime, text: str | None = None, code: str | None = None
     ) -> None:
-        """Deliver an SMS to an open order; without ``text`` and ``code``, one with a new code."""
+        """Deliver an SMS to an open order; without ``text`` the usual one, with ``code`` or a new code."""
         if text is None:
             code = code or self._new_code(order)
             text = f"Your {order.tier.service.name} code is {code}"
         if order.otp_code is None and code is not None:
-            self.success.add(order.tier.provider.code, order.created_at, 0, 1)
+            self.success_rates.add(order.tier.provider.code, order.created_at, 0, 1)
         order.receive(at, text, code)
-        self.happened.append(SmsReceived(at, order.id, order.sms_revision, code, text))
+        self.new_entries.append(SmsReceived(at, order.id, order.sms_revision, code, text))
         if code is not None or self.rules.current:
             self._emit("order.otp_received", order, at)
 
     def _new_code(self, order: ServiceOrder) -> str:
         drawn = draw(self.rules.seed, f"code/{order.id}/{order.sms_revision}")
         code = f"{drawn % 10**6:06d}"
-        # One chance in a million: a new SMS must be seen to have another code.
+        # The same code twice, one chance in a million, would hide that the SMS is a new one.
         return f"{(drawn + 1) % 10**6:06d}" if code == order.otp_code else code
 
-    def expect_sms(self, order: ServiceOrder, now: datetime) -> None:
-        """Schedule the order's messages, in place of those that were still to come."""
+    def schedule_sms(self, order: ServiceOrder, now: datetime) -> None:
+        """Schedule the messages of the order's behaviour, replacing those that are still scheduled."""
         messages = order.behaviour.messages
         if messages is None:
             after = self.rules.otp_after
@@ -213,19 +227,19 @@ class Register:
             heapq.heappush(self.due, (at, "order", order.id))
 
     def end(self, order: ServiceOrder, at: datetime, status: OrderStatus) -> None:
-        """End an order: its number is free, and its price given back unless it is completed."""
+        """End an order: free its number, and refund its price unless it is completed."""
         order.status = status
         del self.open[order.id]
         if self._opened > 64 and len(self.open) < self._opened // 8:
-            # A dict keeps the places of what was deleted, and walking over it passes them all.
+            # A dict keeps the slots of deleted items, and iterating over it visits them all.
             self.open, self._opened = dict(self.open), len(self.open)
         if order.parent_id is None:
             order.tier.stock += 1
         else:
             self._set_number_free(order.phone_number, free=True)
-        self.conduct.note(at, failed=not order.sms_revision)
+        self.abuse_record.add(at, failed=not order.sms_revision)
         refund = 0 if status is OrderStatus.COMPLETED else order.amount
-        self.happened.append(OrderEnded(at, order.id, status, refund))
+        self.new_entries.append(OrderEnded(at, order.id, status, refund))
         if status is OrderStatus.COMPLETED:
             self._emit("order.completed", order, at)
             return

@@ -1,36 +1,24 @@
-"""An order as the service keeps it, and what can be done with it at a given time."""
+"""An order as the service stores it, and what can be done with it at a given time."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve
 
-from ...models import OrderStatus
+from ...models import Capabilities, OrderStatus
 from .catalog import Tier
 from .suppliers import USUAL, Behaviour, Message
 
 
-@frozen
-class ServiceCapabilities:
-    """What an order allows now, and when it will allow what it does not yet."""
-
-    can_finish: bool
-    can_resend: bool
-    can_cancel: bool
-    can_reactivate: bool
-    resend_available_at: datetime | None
-    cancel_available_at: datetime | None
-
-
 @define(eq=False)
 class ServiceOrder:
-    """A rented number. ``tier`` is the product it was rented as, ``amount`` what it cost.
+    """A rented number. ``tier`` is the product it was rented as, ``amount`` the price paid.
 
-    ``sms_revision`` counts the messages. ``incoming`` are those still to come, each with its time, the
+    ``sms_revision`` counts the messages. ``incoming`` holds the scheduled ones, each with its time, the
     next one first; ``behaviour`` says which ones a resend brings. ``cancel_at`` and ``resend_at`` are
     the ends of the minimum-cancel window and of the resend cooldown. ``failed_reason`` is why the order
-    brought no SMS. ``parent_id`` is the order whose number this one rents again; ``number_free`` is
+    got no SMS. ``parent_id`` is the order whose number this one rents again; ``number_free`` is
     False while an order that rents it again holds the number.
     """
 
@@ -78,21 +66,25 @@ class ServiceOrder:
             failed_reason=None,
         )
 
-    def capabilities(self, now: datetime) -> ServiceCapabilities:
-        """Return what the order allows at ``now``."""
+    def capabilities(self, now: datetime) -> Capabilities:
+        """Return what the order allows at ``now``, and when it will allow the rest; replace is as cancel."""
         open_, delivered = not self.status.terminal, self.sms_revision > 0
         cancellable = open_ and not delivered
         cooling = self.resend_at if open_ and self.resend_at and now < self.resend_at else None
         waiting = self.cancel_at if cancellable and now < self.cancel_at else None
-        return ServiceCapabilities(
+        can_cancel = cancellable and waiting is None
+        completed = self.status is OrderStatus.COMPLETED
+        return Capabilities(
+            operator_id=self.tier.operator_id,
+            operator_name=self.tier.operator_name,
             can_finish=open_ and delivered,
             can_resend=open_ and delivered and cooling is None,
-            can_cancel=cancellable and waiting is None,
-            can_reactivate=(
-                self.status is OrderStatus.COMPLETED and self.tier.provider.repeats and self.number_free
-            ),
+            can_cancel=can_cancel,
+            can_replace=can_cancel,
+            can_reactivate=completed and self.tier.provider.repeats and self.number_free,
             resend_available_at=cooling,
             cancel_available_at=waiting,
+            replace_available_at=waiting,
         )
 
 
@@ -100,7 +92,7 @@ def window(now: datetime, seconds: float) -> datetime:
     """Return the end of a window that opens now.
 
     The service states times in whole seconds. Long windows therefore start at a whole second, so
-    that what it states is exact; short ones, which only tests set, would lose too much by it.
+    that the stated time is exact; short ones, which only tests set, would lose too much by it.
     """
     start = now.replace(microsecond=0) if seconds >= 10 else now
     return start + timedelta(seconds=seconds)

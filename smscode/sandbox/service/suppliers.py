@@ -1,13 +1,14 @@
-"""How the suppliers behave: what becomes of a purchase, and which messages its orders get.
+"""The suppliers: their behaviour towards a purchase and its orders, and their success rates.
 
-These are plain values. Which one a purchase gets is chosen by scenarios, or for all of them; an order
-keeps the one that it was bought with.
+Behaviours are plain values, chosen by scenarios or for all purchases; an order keeps the one that it was
+bought with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from datetime import date, datetime
+from typing import Final, Literal, TypeAlias
 
 from attrs import evolve, field, fields, frozen
 
@@ -22,15 +23,21 @@ Cause: TypeAlias = Literal[
     "provider_account_balance",
     "provider_error",
 ]
-"""What a supplier may answer; the words are the service's, in the details of a ``PROVIDER_ERROR``."""
+"""A supplier's answer; the names are the service's, in the details of a ``PROVIDER_ERROR``."""
+
+
+DAYS: Final = 30
+"""The number of complete calendar days, in UTC, that a rate covers."""
+FEWEST_ORDERS: Final = 20
+"""With fewer orders in those days a supplier has no rate."""
 
 
 @frozen
 class Message:
-    """An SMS that comes ``after`` seconds.
+    """An SMS that arrives ``after`` seconds.
 
-    ``code`` is what the service finds in ``text``, None for nothing. Without ``text`` it is the
-    usual one, with ``code`` or a new code in it.
+    ``code`` is the code that the service finds in ``text``, None for no code. Without ``text`` the usual
+    text is sent, with ``code`` or a new code in it.
     """
 
     after: float
@@ -40,14 +47,14 @@ class Message:
 
 @frozen(kw_only=True)
 class Behaviour:
-    """How the suppliers treat a purchase, and the orders that come of it.
+    """How the suppliers treat a purchase and its orders.
 
     ``messages`` arrive after the purchase and again after each resend; None for the sandbox's usual
-    one. The purchase ``takes`` seconds to settle. ``outcome`` is what every supplier answers to it,
-    ``outcomes`` that of single ones by their code; ``at_most`` is how many numbers they have in all.
-    With ``sold_out`` the catalogue still shows what nobody has any more. ``problem`` is an error that
-    the purchase is refused with as it stands. ``cancel`` and ``resend`` are what they answer to those.
-    An order lives for ``lifetime`` seconds, and cannot be cancelled before ``cancel_after``; None for
+    one. The purchase ``takes`` seconds to settle. ``outcome`` is the answer of every supplier to it,
+    ``outcomes`` that of single suppliers by their code; ``at_most`` is the number of numbers they have in
+    total. With ``sold_out`` no supplier has numbers, although the catalogue still shows them. ``problem`` is
+    the error that the purchase fails with. ``cancel`` and ``resend`` are the answers to these requests.
+    An order expires after ``lifetime`` seconds, and cannot be cancelled before ``cancel_after``; None for
     the sandbox's usual ones.
     """
 
@@ -64,11 +71,11 @@ class Behaviour:
     cancel_after: float | None = None
 
     def answer(self, provider: str) -> Cause:
-        """Return what a supplier answers to the purchase."""
+        """Return a supplier's answer to the purchase."""
         return "no_numbers" if self.sold_out else self.outcomes.get(provider, self.outcome)
 
     def refined(self, narrower: Behaviour) -> Behaviour:
-        """Return this behaviour with all that a narrower one has otherwise than usual."""
+        """Return this behaviour, changed by every field of a narrower one that is not at its default."""
         if narrower == USUAL:
             return self
         names = [attribute.name for attribute in fields(Behaviour)]
@@ -77,4 +84,29 @@ class Behaviour:
 
 
 USUAL = Behaviour()
-"""Nothing goes wrong, and the SMS comes when the sandbox usually sends it."""
+"""Every request succeeds, and the SMS arrives after the sandbox's ``otp_after``."""
+
+
+class SuccessRates:
+    """The orders of each supplier, and those among them that got a code, by the day of the order.
+
+    ``days`` maps a supplier's code and a day's ordinal to both numbers.
+    """
+
+    def __init__(self) -> None:
+        self.days: dict[tuple[str, int], tuple[int, int]] = {}
+
+    def add(self, provider: str, day: date, orders: int, with_code: int) -> None:
+        """Count orders of a day, and orders of that day that got a code."""
+        key = (provider, day.toordinal())
+        before = self.days.get(key, (0, 0))
+        self.days[key] = (before[0] + orders, before[1] + with_code)
+
+    def tenths(self, provider: str, now: datetime) -> int | None:
+        """Return a supplier's share of orders with a code in tenths, 0..10; None with too few orders."""
+        today = now.toordinal()
+        found = [self.days.get((provider, day), (0, 0)) for day in range(today - DAYS, today)]
+        orders = sum(ordered for ordered, _ in found)
+        if orders < FEWEST_ORDERS:
+            return None
+        return 10 * sum(with_code for _, with_code in found) // orders

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from .orders import ServiceOrder
 
@@ -22,7 +22,7 @@ OrderEventName: TypeAlias = Literal[
 
 @frozen
 class ServiceEvent:
-    """Something that happened to an order: ``order`` is a copy of it as it was then."""
+    """An event of an order; ``order`` is a copy of the order at that time."""
 
     name: OrderEventName
     at: datetime
@@ -33,9 +33,9 @@ class ServiceEvent:
 class Delivery:
     """A webhook request: ``POST url`` with ``headers`` and ``body``.
 
-    It tells of the ``event`` of that name, of the order ``order_id``. ``status`` is the HTTP status that
-    the endpoint answered, None before that or when it gave none. ``attempt`` counts from 1: what fails
-    may be sent again. ``number`` tells the requests for events apart.
+    Its event is the one named ``event``, of the order ``order_id``. ``status`` is the HTTP status of the
+    endpoint's answer, None before the answer or without one. ``attempt`` counts from 1: a failed delivery
+    may be sent again. ``number`` identifies the requests for events.
     """
 
     url: str
@@ -49,13 +49,13 @@ class Delivery:
 
     @property
     def delivered(self) -> bool:
-        """Whether the endpoint took it: any 2xx status."""
+        """Whether the endpoint accepted it: any 2xx status."""
         return self.status is not None and 200 <= self.status < 300
 
 
 @define
 class Webhook:
-    """The webhook settings, and how its endpoint has been doing."""
+    """The webhook settings, and the failures of its endpoint in a row."""
 
     url: str | None = None
     secret: str | None = field(default=None, repr=False)
@@ -68,7 +68,7 @@ class Webhook:
         return self.url is not None and self.disabled_at is None
 
     def update(self, url: str | None, secret: str | None, generated: str) -> None:
-        """Change what is given; "" clears. Either way the endpoint gets a fresh start.
+        """Change the settings that are not None; "" clears one. Failures so far are forgotten.
 
         ``generated`` becomes the secret when a URL is set while there is none.
         """
@@ -82,7 +82,7 @@ class Webhook:
         self.failures = 0
 
     def record(self, delivery: Delivery, now: datetime) -> None:
-        """Count a finished delivery; too many failures in a row switch the webhook off."""
+        """Count a finished delivery; `FAILURE_LIMIT` failures in a row switch the webhook off."""
         if delivery.url != self.url or self.disabled_at is not None:
             return
         self.failures = 0 if delivery.delivered else self.failures + 1
@@ -90,12 +90,11 @@ class Webhook:
             self.disabled_at = now
 
     def sign(self, body: bytes, event: ServiceEvent | None = None) -> Delivery:
-        """Make the request that carries ``body``, signed when there is a secret; without ``event`` a test."""
-        assert self.url is not None  # nothing is sent without one
+        """Return the request with ``body``, signed if there is a secret; without ``event`` it is a test."""
+        assert self.url is not None  # without one nothing is sent
         headers = {"Content-Type": "application/json"}
         if self.secret is not None:
             digest = hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()
             headers["X-Webhook-Signature"] = f"sha256={digest}"
-        if event is None:
-            return Delivery(self.url, headers, body)
-        return Delivery(self.url, headers, body, event=event.name, order_id=event.order.id)
+        delivery = Delivery(self.url, headers, body)
+        return evolve(delivery, event=event.name, order_id=event.order.id) if event else delivery

@@ -1,10 +1,10 @@
 """The service's state: orders, their money and their events. No clock, no I/O, no threads.
 
-Every operation is told the time. What falls due in between (an SMS, the end of a rental, a purchase
-that took a while) happens when `World.settle` is called, in the order of time and at the time it was
-due, so a caller settles before each operation and sees what the service would show.
+Every operation gets the time as an argument. `World.settle` runs the steps that have fallen due since
+the last call (an SMS, the end of a rental, a slow purchase), in the order of their times; a caller
+settles before each operation, and so sees the same state as on the service.
 
-All of it is plain values: attrs classes, dicts, lists, numbers and texts.
+The state consists of plain values: attrs classes, dicts, lists, numbers and strings.
 """
 
 from __future__ import annotations
@@ -17,28 +17,26 @@ from typing import Final
 from ...models import OrderStatus, RoutingPolicy
 from ...money import FxRate
 from ..chance import draw
-from ..http.api_error import Problem, Refusal
+from ..http.api_error import Problem, ServiceError, invalid
 from ..http.idempotency import IdempotencyKeys, KeyedPurchase
 from ..http.limits import seconds_left_today
-from ..transports.delivery_queue import Postbox
-from .catalog import Catalog, Tier
-from .order_book import Due, Register, Rules
+from ..transports.delivery_queue import DeliveryQueue
+from .catalog import Catalog
+from .order_book import OrderBook, Rules
 from .orders import ServiceOrder, window
-from .purchases import Settling
-from .routing import Again, OrderRequest, Supply, choose, no_offer, refused, supply
-from .success_rates import DAYS
-from .suppliers import USUAL, Behaviour
+from .purchases import OrderRequest, ReactivationRequest, Settling, Supply, choose, supply, supply_error
+from .suppliers import DAYS, USUAL, Behaviour
 from .webhooks import Delivery
 
 PAIR: Final = "USD/IDR"
 
 
-class World(Register):
-    """One account of the service, with the whole catalogue to itself.
+class World(OrderBook):
+    """One account of the service, and the catalogue, which it shares with no other account.
 
-    ``behaviour`` is how suppliers treat a purchase that no other `Behaviour` was chosen for.
-    A ``suspended`` account is forbidden everything. ``maintenance`` closes the service: None while it
-    is open, else the seconds after which it asks to be tried again, 0 for not saying so.
+    ``behaviour`` applies to a purchase that no other `Behaviour` was chosen for. All requests of a
+    ``suspended`` account are forbidden. ``maintenance`` is None while the service is open, else the seconds
+    for ``Retry-After``, 0 for no such header.
     """
 
     def __init__(
@@ -54,12 +52,12 @@ class World(Register):
         self.purchases: int = 0
         self.secrets: int = 0
         self.canceled: tuple[int, int] = (0, 0)
-        self.postbox: Postbox = Postbox()
+        self.delivery_queue: DeliveryQueue = DeliveryQueue()
         self.fx: FxRate | None = None
         self.set_rate(rate, now)
         for provider in catalog.providers:
             for days in range(1, DAYS + 1):
-                self.success.add(provider.code, now.date() - timedelta(days=days), *provider.past)
+                self.success_rates.add(provider.code, now.date() - timedelta(days=days), *provider.past)
 
     # -- time ----------------------------------------------------------------------------------
 
@@ -70,30 +68,27 @@ class World(Register):
             if kind == "purchase":
                 self._complete(self.settling.pop(number), at)
             elif not (order := self.orders[number]).status.terminal:
-                self.live_on(order, at)
+                self.process_due(order, at)
 
     def next_due(self) -> datetime | None:
-        """Return the time of the next thing that happens by itself, webhooks included."""
-        while self.due and self._over(self.due[0]):
+        """Return the time of the next scheduled step or webhook, None if there is none."""
+        while self.due and self.due[0][1] == "order" and self.orders[self.due[0][2]].status.terminal:
             heapq.heappop(self.due)
-        due = [at for at in (self.due[0][0] if self.due else None, self.postbox.next_due()) if at]
+        due = [at for at in (self.due[0][0] if self.due else None, self.delivery_queue.next_due()) if at]
         return min(due, default=None)
 
     def index(self) -> None:
-        """Work out what follows from the orders and the purchases that settle."""
+        """Compute everything that follows from the orders and the purchases that are settling."""
         super().index()
         for purchase in self.settling.values():
             heapq.heappush(self.due, (purchase.ready_at, "purchase", purchase.number))
 
-    def _over(self, due: Due) -> bool:
-        return due[1] == "order" and self.orders[due[2]].status.terminal
-
     def set_rate(self, rate: int | None, now: datetime) -> None:
-        """Set the USD/IDR rate; None means that there is none."""
+        """Set the USD/IDR rate; None for no rate."""
         self.fx = None if rate is None else FxRate(PAIR, rate, now)
 
     def abandon(self, problem: Problem) -> None:
-        """End all purchases on their way with a problem."""
+        """Fail all purchases that are settling with a problem."""
         for purchase in self.settling.values():
             purchase.result = problem
         self.settling.clear()
@@ -102,38 +97,38 @@ class World(Register):
 
     def buy(
         self,
-        wanted: OrderRequest | Again,
+        request: OrderRequest | ReactivationRequest,
         now: datetime,
         *,
         key: str | None = None,
         body: str = "",
         behaviour: Behaviour | None = None,
-        of_tiers: Mapping[int, Behaviour] | None = None,
+        tier_behaviours: Mapping[int, Behaviour] | None = None,
     ) -> KeyedPurchase | Settling:
-        """Rent numbers, once per idempotency key; a purchase that takes time is given as it settles.
+        """Rent numbers, once per idempotency key; return a slow purchase while it is settling.
 
-        ``body`` is the fingerprint of the request. Without ``behaviour`` that of the world counts;
-        ``of_tiers`` is that of single products that it may be filled from.
+        ``body`` is the fingerprint of the request. ``behaviour`` is by default that of the world,
+        ``tier_behaviours`` that of single products it may be filled from. Raises `ServiceError`.
         """
         self.purchases += 1
         behaviour = self.behaviour if behaviour is None else behaviour
         ready_at = now + timedelta(seconds=behaviour.takes)
-        purchase = Settling(self.purchases, wanted, key, body, behaviour, ready_at, of_tiers or {})
+        purchase = Settling(self.purchases, request, key, body, behaviour, ready_at, tier_behaviours or {})
         if key is not None and (found := self.keys.find(purchase.scope, key, body)) is not None:
             return found
-        if isinstance(wanted, OrderRequest):
-            self.conduct.check(now)
+        if isinstance(request, OrderRequest):
+            self.abuse_record.check(now)
         if not behaviour.takes:
             self._complete(purchase, now)
             if isinstance(purchase.result, Problem):
-                raise Refusal.of(purchase.result)
+                raise ServiceError.of(purchase.result)
             assert purchase.result is not None  # completed just now
             return purchase.result
-        # What has no effect anyway is refused at once; what is left has to wait for the suppliers.
-        if isinstance(wanted, OrderRequest):
-            self._plan(wanted, purchase, now)
+        # A failure without effect is answered at once; the rest waits for the suppliers.
+        if isinstance(request, OrderRequest):
+            self._plan(request, purchase, now)
         else:
-            self._reactivation_price(wanted, USUAL, now)
+            self._reactivation_price(request, USUAL, now)
         if key is not None:
             self.keys.begin(purchase.scope, key, body)
         self.settling[purchase.number] = purchase
@@ -141,135 +136,124 @@ class World(Register):
         return purchase
 
     def _complete(self, purchase: Settling, now: datetime) -> None:
-        wanted = purchase.wanted
+        request = purchase.request
         try:
-            if isinstance(wanted, OrderRequest):
-                purchase.result = self._create(wanted, purchase, now)
+            if isinstance(request, OrderRequest):
+                purchase.result = self._create(request, purchase, now)
             else:
-                purchase.result = self._reactivate(wanted, purchase.behaviour, now)
-        except Refusal as refusal:
-            purchase.result = refusal.problem
+                purchase.result = self._reactivate(request, purchase.behaviour, now)
+        except ServiceError as error:
+            purchase.result = error.problem
         if purchase.key is not None:
             self.keys.settle(purchase.scope, purchase.key, purchase.body, purchase.result)
 
-    def _offers(self, wish: OrderRequest, behaviour: Behaviour, now: datetime) -> list[Tier]:
-        if behaviour.sold_out and wish.product_id is None:
-            raise no_offer()
-        steps: dict[str, int | None] = {}
-        if wish.policy is RoutingPolicy.BEST_SUCCESS:
-            steps = {one.code: self.success.step(one.code, now) for one in self.catalog.providers}
-        return choose(self.catalog, wish, steps)
+    def _plan(self, request: OrderRequest, purchase: Settling, now: datetime) -> Supply:
+        """Return what a purchase would rent; see `supply`. Raises `ServiceError` if it cannot be paid."""
+        tenths: dict[str, int | None] = {}
+        if request.policy is RoutingPolicy.BEST_SUCCESS:
+            tenths = {one.code: self.success_rates.tenths(one.code, now) for one in self.catalog.providers}
+        offers = choose(self.catalog, request, tenths, sold_out=purchase.behaviour.sold_out)
+        numbers, attempts = supply(offers, request.quantity, purchase.behaviour_of)
+        missing = request.quantity - len(numbers)
+        # The balance has to cover the whole quantity, even if only a part of it is available.
+        self._check_balance(sum(tier.price for tier in numbers) + missing * offers[-1].price)
+        return numbers, attempts
 
-    def _plan(self, wish: OrderRequest, purchase: Settling, now: datetime) -> Supply:
-        """Find out what a purchase would give, and that it can be paid for."""
-        offers = self._offers(wish, purchase.behaviour, now)
-        found = supply(offers, wish.quantity, purchase.behaviour_of)
-        missing = wish.quantity - len(found.numbers)
-        # The whole quantity has to be paid for, also where only a part of it turns out to be there.
-        self._check_balance(sum(tier.price for tier in found.numbers) + missing * offers[-1].price)
-        return found
-
-    def _create(self, wish: OrderRequest, purchase: Settling, now: datetime) -> KeyedPurchase:
+    def _create(self, request: OrderRequest, purchase: Settling, now: datetime) -> KeyedPurchase:
         if purchase.behaviour.problem is not None:
-            raise Refusal.of(purchase.behaviour.problem)
-        found = self._plan(wish, purchase, now)
-        if not found.numbers:
-            raise refused(wish, found.attempts)
-        for tier in found.numbers:
+            raise ServiceError.of(purchase.behaviour.problem)
+        numbers, attempts = self._plan(request, purchase, now)
+        if not numbers:
+            raise supply_error(request, attempts)
+        for tier in numbers:
             tier.stock -= 1
-        order_ids = [
-            self.rent(tier, tier.price, None, purchase.behaviour_of(tier), now) for tier in found.numbers
-        ]
-        return KeyedPurchase(now, tuple(order_ids), wish.quantity - len(order_ids))
+        order_ids = [self.rent(tier, tier.price, None, purchase.behaviour_of(tier), now) for tier in numbers]
+        return KeyedPurchase(now, tuple(order_ids), request.quantity - len(order_ids))
 
     def reactivation_cost(self, order_id: int, now: datetime, behaviour: Behaviour | None = None) -> int:
-        """Return what renting a completed order's number again costs; its supplier is asked for that."""
+        """Return the price of renting a completed order's number again. Raises `ServiceError`."""
         order = self.order(order_id)
-        settling = (purchase.wanted for purchase in self.settling.values())
+        settling = (purchase.request for purchase in self.settling.values())
         if not order.capabilities(now).can_reactivate or any(
-            isinstance(wanted, Again) and self.orders[wanted.order_id].phone_number == order.phone_number
-            for wanted in settling
+            isinstance(request, ReactivationRequest)
+            and self.orders[request.order_id].phone_number == order.phone_number
+            for request in settling
         ):
-            raise Refusal("CONFLICT", "Order cannot be reactivated")
+            raise ServiceError("CONFLICT", "Order cannot be reactivated")
         if (answer := (behaviour or self.behaviour).answer(order.tier.provider.code)) != "ok":
-            raise _supplier_refused(answer)
+            raise _supplier_error(answer)
         return order.tier.price * 3 // 4
 
-    def _reactivation_price(self, wanted: Again, behaviour: Behaviour, now: datetime) -> int:
-        cost = self.reactivation_cost(wanted.order_id, now, behaviour)
-        if wanted.max_price is not None and cost > wanted.max_price:
-            raise Refusal(
-                "VALIDATION_ERROR",
-                "The reactivation costs more than max_price",
-                details={"fields": {"max_price": "is below the cost"}},
-            )
+    def _reactivation_price(self, request: ReactivationRequest, behaviour: Behaviour, now: datetime) -> int:
+        cost = self.reactivation_cost(request.order_id, now, behaviour)
+        if request.max_price is not None and cost > request.max_price:
+            raise invalid({"max_price": "is below the cost"}, "The reactivation costs more than max_price")
         self._check_balance(cost)
         return cost
 
-    def _reactivate(self, wanted: Again, behaviour: Behaviour, now: datetime) -> KeyedPurchase:
+    def _reactivate(self, request: ReactivationRequest, behaviour: Behaviour, now: datetime) -> KeyedPurchase:
         if behaviour.problem is not None:
-            raise Refusal.of(behaviour.problem)
-        cost = self._reactivation_price(wanted, behaviour, now)
-        parent = self.orders[wanted.order_id]
+            raise ServiceError.of(behaviour.problem)
+        cost = self._reactivation_price(request, behaviour, now)
+        parent = self.orders[request.order_id]
         return KeyedPurchase(now, (self.rent(parent.tier, cost, parent, behaviour, now),), 0)
 
     def _check_balance(self, price: int) -> None:
         if price > self.ledger.balance:
-            raise Refusal("INSUFFICIENT_BALANCE", "Balance too low")
+            raise ServiceError("INSUFFICIENT_BALANCE", "Balance too low")
 
     # -- the life of an order ------------------------------------------------------------------
 
-    def cancel(self, order_id: int, now: datetime, treat: Callable[[Behaviour], Behaviour]) -> ServiceOrder:
-        """Cancel an order that got no SMS, and refund it.
+    def cancel(self, order_id: int, now: datetime, adjust: Callable[[Behaviour], Behaviour]) -> ServiceOrder:
+        """Cancel an order that got no SMS, and refund it. Raises `ServiceError`.
 
-        ``treat`` makes of the order's behaviour the one that counts for this request.
+        ``adjust`` returns, for the order's behaviour, the behaviour for this request.
         """
         order = self.order(order_id)
-        behaviour = treat(order.behaviour)
+        behaviour = adjust(order.behaviour)
         if order.status is not OrderStatus.ACTIVE or order.sms_revision:
-            raise Refusal("CONFLICT", "Order cannot be canceled")
+            raise ServiceError("CONFLICT", "Order cannot be canceled")
         own = behaviour.cancel_after in (None, order.behaviour.cancel_after)
         if now < (order.cancel_at if own else window(order.created_at, behaviour.cancel_after or 0.0)):
-            raise Refusal("CANCEL_TOO_EARLY", "Order is too new to cancel")
+            raise ServiceError("CANCEL_TOO_EARLY", "Order is too new to cancel")
         today = now.toordinal()
         canceled = self.canceled[1] if self.canceled[0] == today else 0
-        most = self.rules.cancels_per_day if self.rules.current else None
+        most = self.rules.cancels_per_day
         if most is not None and canceled >= most:
-            raise Refusal(
-                "RATE_LIMIT_EXCEEDED", "Too many orders canceled today", retry_after=seconds_left_today(now)
-            )
+            left = seconds_left_today(now)
+            raise ServiceError("RATE_LIMIT_EXCEEDED", "Too many orders canceled today", retry_after=left)
         if behaviour.cancel != "ok":
-            raise _supplier_refused(behaviour.cancel)
+            raise _supplier_error(behaviour.cancel)
         self.canceled = (today, canceled + 1)
         order.canceled_at = now
         self.end(order, now, OrderStatus.CANCELED)
         return order
 
     def finish(self, order_id: int, now: datetime) -> ServiceOrder:
-        """Complete an order that got an SMS, and free its number."""
+        """Complete an order that got an SMS, and free its number. Raises `ServiceError`."""
         order = self.order(order_id)
         if not order.capabilities(now).can_finish:
-            raise Refusal("CONFLICT", "Order cannot be finished")
+            raise ServiceError("CONFLICT", "Order cannot be finished")
         self.end(order, now, OrderStatus.COMPLETED)
         return order
 
     def resend(
-        self, order_id: int, now: datetime, treat: Callable[[Behaviour], Behaviour]
+        self, order_id: int, now: datetime, adjust: Callable[[Behaviour], Behaviour]
     ) -> tuple[ServiceOrder, bool]:
-        """Ask for another SMS; tell whether the supplier took the request. ``treat`` is as in `cancel`."""
+        """Request another SMS; return the order, and whether its supplier can resend. Else as `cancel`."""
         order = self.order(order_id)
-        behaviour = treat(order.behaviour)
+        behaviour = adjust(order.behaviour)
         if not self.rules.current and order.status is OrderStatus.ACTIVE and not order.sms_revision:
             return order, False
         if not order.capabilities(now).can_resend:
-            raise Refusal("CONFLICT", "Order cannot be resent")
+            raise ServiceError("CONFLICT", "Order cannot be resent")
         if behaviour.resend != "ok":
-            raise _supplier_refused(behaviour.resend)
+            raise _supplier_error(behaviour.resend)
         order.resend_at = window(now, self.rules.resend_cooldown)
         if not order.tier.provider.repeats:
             return order, False
         order.status = OrderStatus.ACTIVE
-        self.expect_sms(order, now)
+        self.schedule_sms(order, now)
         return order, True
 
     # -- webhook -------------------------------------------------------------------------------
@@ -280,20 +264,21 @@ class World(Register):
         generated = draw(self.rules.seed, f"secret/{self.secrets}", 256)
         self.webhook.update(url, secret, f"{generated:064x}")
 
-    def post(self, delivery: Delivery, at: datetime) -> None:
-        """Send a webhook of something that happened at ``at``; with jitter each is held back for a moment."""
+    def enqueue(self, delivery: Delivery, at: datetime) -> None:
+        """Queue the webhook of an event at ``at``; jitter delays it."""
         if jitter := self.rules.webhook_jitter:
-            at += timedelta(seconds=draw(self.rules.seed, f"webhook/{self.postbox.posted}") / 2**64 * jitter)
-        self.postbox.put(delivery, at)
+            share = draw(self.rules.seed, f"webhook/{self.delivery_queue.total}") / 2**64
+            at += timedelta(seconds=share * jitter)
+        self.delivery_queue.put(delivery, at)
 
     def delivered(self, delivery: Delivery, now: datetime) -> None:
-        """Record how a delivery went."""
-        self.postbox.under_way.pop(delivery.number, None)
+        """Record the result of a delivery."""
+        self.delivery_queue.in_flight.pop(delivery.number, None)
         if self.rules.current:
             self.webhook.record(delivery, now)
             if not delivery.delivered:
-                self.postbox.retry(delivery, now)
+                self.delivery_queue.retry(delivery, now)
 
 
-def _supplier_refused(cause: str) -> Refusal:
-    return Refusal("PROVIDER_ERROR", "Upstream refused the request", details={"attempts": [cause]})
+def _supplier_error(cause: str) -> ServiceError:
+    return ServiceError("PROVIDER_ERROR", "Upstream refused the request", details={"attempts": [cause]})

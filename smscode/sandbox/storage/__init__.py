@@ -1,1 +1,1 @@
-"""A sandbox that is kept in a file."""
+"""A sandbox stored in a file."""

@@ -1,8 +1,8 @@
 """A sandbox's whole state as one JSON text, and back.
 
-What follows from the rest is not kept: the balance, the open orders, what is due, the numbers in use. Nor
-is what only lives with the process: requests that wait for an answer, and the functions that a sandbox is
-given.
+Values that can be computed from the rest are not stored: the balance, the open orders, the scheduled steps,
+the numbers in use. Neither are those of the process: requests that wait for an answer, and the functions
+that were passed to the sandbox.
 """
 
 from __future__ import annotations
@@ -33,15 +33,14 @@ from ..service.catalog import Tier
 from ..service.ledger import Movement
 from ..service.order_book import Rules
 from ..service.orders import ServiceOrder
-from ..service.purchases import Settling
-from ..service.routing import Again, OrderRequest
+from ..service.purchases import OrderRequest, ReactivationRequest, Settling
 from ..service.suppliers import Behaviour
 from ..service.webhooks import Delivery, ServiceEvent, Webhook
 
 MARK: Final = "smscode_sandbox"
-"""The key of the version, which tells a snapshot from other JSON."""
-VERSION: Final = 2
-"""The version of `PARTS` and of their types. Version 1 was a SQLite file."""
+"""The key of the version, which distinguishes a snapshot from other JSON."""
+VERSION: Final = 3
+"""The version of `PARTS` and their types. Version 1 was a SQLite file, version 2 had other names."""
 
 PARTS: Final[Mapping[str, Any]] = {
     "clock.ahead": timedelta,
@@ -52,8 +51,8 @@ PARTS: Final[Mapping[str, Any]] = {
     "history.total": int,
     "history.entries": list[Entry],
     "limits.taken": list[tuple[EndpointGroup, deque[datetime]]],
-    "stage.cues": list[tuple[ScenarioPlace, list[ScenarioChoice]]],
-    "stage.chosen": int,
+    "selection.choices": list[tuple[ScenarioPlace, list[ScenarioChoice]]],
+    "selection.chosen": int,
     "world.rules": Rules,
     "world.behaviour": Behaviour,
     "world.suspended": bool,
@@ -66,32 +65,32 @@ PARTS: Final[Mapping[str, Any]] = {
     "world.settling": list[tuple[int, Settling]],
     "world.keys.records": list[tuple[tuple[KeyScope, str], KeyRecord]],
     "world.ledger.movements": list[Movement],
-    "world.success.days": list[tuple[tuple[str, int], tuple[int, int]]],
-    "world.conduct.ended": list[tuple[datetime, bool]],
-    "world.conduct.banned_until": datetime | None,
+    "world.success_rates.days": list[tuple[tuple[str, int], tuple[int, int]]],
+    "world.abuse_record.ended": list[tuple[datetime, bool]],
+    "world.abuse_record.banned_until": datetime | None,
     "world.catalog.stock": list[int],
     "world.webhook": Webhook,
     "world.outbox": list[ServiceEvent],
-    "world.postbox.posted": int,
-    "world.postbox.waiting": list[tuple[int, tuple[datetime, Delivery]]],
-    "world.postbox.under_way": list[tuple[int, Delivery]],
+    "world.delivery_queue.total": int,
+    "world.delivery_queue.waiting": list[tuple[int, tuple[datetime, Delivery]]],
+    "world.delivery_queue.in_flight": list[tuple[int, Delivery]],
 }
-"""What there is to keep: attributes of an `App`, and what they are in JSON. A dict is a list of its pairs."""
+"""The attributes of an `App` that are stored, and their types in JSON. A dict is a list of its pairs."""
 
 _SEPARATOR: Final = ",\n"
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
-def copied(app: App) -> dict[str, Any]:
-    """Return the parts of the state as they are now; the caller holds the app's lock.
+def copy_parts(app: App) -> dict[str, Any]:
+    """Return a copy of the state's parts; the caller holds the app's lock.
 
-    This is all that has to happen under the lock, so it leaves out what takes its time.
+    Only this needs the lock. Everything slower, such as the conversion to JSON, happens after it.
     """
     return {path: _copy(attrgetter(path)(app)) for path in PARTS}
 
 
 def lines(options: Options, parts: Mapping[str, Any], converter: Converter) -> Iterator[str]:
-    """Yield the text of a snapshot in pieces, so that other threads can run in between."""
+    """Yield the text of a snapshot in pieces, so that other threads can run between them."""
     yield f'{{"{MARK}": {VERSION},\n"options": {json.dumps(converter.unstructure(options))}'
     for path, part in parts.items():
         plain: Any = converter.unstructure(part, PARTS[path])
@@ -103,14 +102,14 @@ def lines(options: Options, parts: Mapping[str, Any], converter: Converter) -> I
 
 
 def restore(app: App, found: Mapping[str, Any], converter: Converter) -> None:
-    """Put in the parts of a snapshot, in place of what is there. Raises if they do not fit."""
-    root = SimpleNamespace(app=app)  # so that every part has an owner with a name
+    """Replace the state by the parts of a snapshot. Raises if they do not fit."""
+    root = SimpleNamespace(app=app)  # so that every path, "app.world" too, has an owner
     if unfit := found.keys() ^ {MARK, "options", *PARTS}:
         raise ValueError(f"missing or unknown: {', '.join(sorted(unfit))}")
     for path, type_ in PARTS.items():
         value = converter.structure(found[path], type_)
         held: Any = attrgetter(path)(app)
-        # In place, where that can be: a deque keeps its limit, a Counter its kind.
+        # Containers are filled in place: a deque keeps its limit, a Counter its type.
         if hasattr(held, "clear"):
             held.clear()
             held.extend(value) if hasattr(held, "extend") else held.update(dict(value))
@@ -119,13 +118,13 @@ def restore(app: App, found: Mapping[str, Any], converter: Converter) -> None:
             setattr(attrgetter(owner)(root), name, value)
     world = app.world
     world.ledger.balance = sum(movement.amount for movement in world.ledger.movements)
-    world.conduct.failed = sum(failed for _, failed in world.conduct.ended)
+    world.abuse_record.failed = sum(failed for _, failed in world.abuse_record.ended)
     world.index()
-    world.postbox.index(app.clock())
+    world.delivery_queue.index(app.clock())
 
 
 def make_snapshot_converter(tiers: Mapping[int, Tier]) -> Converter:
-    """Return the converter of the state's values. What has its default is left out; tiers go by their ids."""
+    """Return the converter of the state's values. Defaults are left out; tiers are stored as their ids."""
 
     def tier(id_: int, _: object) -> Tier:
         return tiers[id_]
@@ -135,7 +134,7 @@ def make_snapshot_converter(tiers: Mapping[int, Tier]) -> Converter:
     converter.register_structure_hook(Tier, tier)
     converter.register_unstructure_hook(timedelta, lambda time: time // _MICROSECOND)
     converter.register_structure_hook(timedelta, lambda number, _: number * _MICROSECOND)
-    # The bodies of webhooks are JSON, which people can read.
+    # The bodies of webhooks are JSON, so they stay readable.
     converter.register_unstructure_hook(bytes, lambda body: body.decode())
     converter.register_structure_hook(bytes, lambda text, _: text.encode())
     as_it_is = override(struct_hook=lambda value, _: value)
@@ -143,13 +142,13 @@ def make_snapshot_converter(tiers: Mapping[int, Tier]) -> Converter:
     converter.register_structure_hook(
         SettingChanged, make_dict_structure_fn(SettingChanged, converter, value=as_it_is)
     )
-    configure_tagged_union(OrderRequest | Again, converter)
+    configure_tagged_union(OrderRequest | ReactivationRequest, converter)
     configure_tagged_union(Entry, converter)
     return converter
 
 
 def _copy(value: Any) -> Any:
-    """Copy what can change. Of an order that has ended nothing does but what `World.index` works out."""
+    """Copy a value that can change. In an ended order only what `World.index` computes can."""
     if hasattr(value, "items"):
         return [(key, _copy(item)) for key, item in value.items()]
     if hasattr(value, "append"):

@@ -1,6 +1,6 @@
-"""A sandbox's state in a file: a snapshot, replaced as a whole soon after something changed.
+"""A sandbox's state in a file: a snapshot that is replaced as a whole soon after a change.
 
-Answers do not wait for it. One sandbox uses a file at a time.
+Answers do not wait for it. Only one sandbox uses a file at a time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ...errors import ClientStateError, ConfigurationError
 from ..http.app import App
 from ..options import Options
 from ..service.catalog import Tier
-from .snapshot import MARK, VERSION, copied, lines, make_snapshot_converter, restore
+from .snapshot import MARK, VERSION, copy_parts, lines, make_snapshot_converter, restore
 
 if sys.platform == "win32":  # pragma: no cover
     import msvcrt
@@ -39,8 +39,8 @@ else:
 
 
 PAUSE: Final = 1.0
-"""Seconds between two snapshots, at least."""
-# After a snapshot the pause lasts at least so many times as long, so that large states cost little, too.
+"""The least number of seconds between two snapshots."""
+# The pause is at least so many times as long as writing took, so that large states cost little.
 _SHARE: Final = 5
 _DELETE: Final = "delete it, and a new sandbox is made"
 
@@ -48,7 +48,7 @@ _log = logging.getLogger("smscode.sandbox")
 
 
 class SavedState:
-    """The file of one sandbox, its own from construction until `close`, or until the process ends."""
+    """The file of one sandbox, locked from construction until `close` or the end of the process."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         try:
@@ -69,21 +69,21 @@ class SavedState:
             raise
 
     def options(self, wanted: Options) -> Options:
-        """Return what the sandbox was made with, which for a new one is what is ``wanted``."""
+        """Return the options of the stored sandbox, for a new one ``wanted``. Raises `ConfigurationError`."""
         if self._found is None:
             return wanted
         with self._reading():
-            kept = self._converter.structure(self._found["options"], Options)
-        return wanted.goes_on_as(kept)
+            saved = self._converter.structure(self._found["options"], Options)
+        return wanted.resume_with(saved)
 
-    def keep(self, app: App, options: Options) -> None:
-        """Bring a sandbox to where it was, and from now on keep whatever changes in it."""
+    def attach(self, app: App, options: Options) -> None:
+        """Restore a sandbox's state, and from now on write its changes. Raises `ConfigurationError`."""
         self._tiers.update(app.world.catalog.tiers)
         if self._found is not None:
             with self._reading():
                 restore(app, self._found, self._converter)
             self._found = None
-        app.changed = self._note
+        app.changed = self._request_write
         write = partial(self._replace, app, options)
         write()
         self._writer = threading.Thread(
@@ -94,7 +94,7 @@ class SavedState:
         atexit.register(self.close)
 
     def close(self) -> None:
-        """Write the last snapshot and let others use the file. In a forked child nothing is done."""
+        """Write the last snapshot and unlock the file; in a forked child do nothing."""
         if self._closed.is_set() or os.getpid() != self._process:
             return
         self._closed.set()
@@ -107,8 +107,8 @@ class SavedState:
         finally:
             self._unlock()
 
-    def _note(self) -> None:
-        """Have a change written that the caller, who holds the app's lock, is about to make."""
+    def _request_write(self) -> None:
+        """Request a snapshot; called with the app's lock held, before a change."""
         if os.getpid() != self._process:
             raise ClientStateError("state: a forked process cannot go on with the sandbox of its parent.")
         if self._closed.is_set():
@@ -117,20 +117,22 @@ class SavedState:
             self._changed.set()
 
     def _run(self, write: Callable[[], None]) -> None:
-        """Write soon after each change until the file is closed."""
+        """Write a snapshot soon after each change until the file is closed."""
         while self._changed.wait() and not self._closed.is_set():
             self._changed.clear()
             began = monotonic()
             try:
                 write()
             except Exception as error:
-                _log.error("The sandbox is not kept at the moment, and it is tried again: %s", error)
+                _log.error(
+                    "The sandbox's state cannot be stored at the moment; this will be tried again: %s", error
+                )
                 self._changed.set()
             self._closed.wait(max(PAUSE, _SHARE * (monotonic() - began)))
 
     def _replace(self, app: App, options: Options) -> None:
         with app.lock:
-            parts = copied(app)
+            parts = copy_parts(app)
         new = f"{self._path}.new"
         try:
             with open(new, "w", encoding="utf-8", opener=_open_private) as file:
@@ -144,7 +146,7 @@ class SavedState:
 
     def _read(self) -> dict[str, Any] | None:
         try:
-            with open(self._path, "r+b") as file:  # to be written, too
+            with open(self._path, "r+b") as file:  # a file that is not writable fails here, too
                 content = file.read()
         except FileNotFoundError:
             return None
@@ -194,12 +196,12 @@ class SavedState:
         raise self._unusable("another sandbox is using it")
 
     def _unlock(self) -> None:
-        # Removed while it is locked, so that it is never the file of the next sandbox; Windows leaves it.
+        # Removed before it is unlocked, so that it is never the next sandbox's file. Windows keeps it.
         with suppress(OSError):
             os.unlink(f"{self._path}.lock")
         os.close(self._locked)
 
 
 def _open_private(path: str, flags: int) -> int:
-    """Open a file that only its owner can read: it has the token and the webhook's secret."""
+    """Open a file that only its owner can read: it contains the token and the webhook's secret."""
     return os.open(path, flags, 0o600)

@@ -1,1 +1,1 @@
-"""Ways to the sandbox and from it: transports, TCP, webhooks."""
+"""Ways to reach the sandbox, and its way out: an httpx transport, ASGI, TCP, webhooks."""

@@ -1,4 +1,4 @@
-"""Which URLs a webhook may have: https ones of the public internet."""
+"""Checks webhook URLs: they must be https URLs of the public internet."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 PRIVATE: Final = "must not be a private, reserved or internal address"
 
 Resolve: TypeAlias = Callable[[str], Iterable[str]]
-"""Gives the addresses of a host name, none for an unknown one."""
+"""Returns the addresses of a host name, none for an unknown one."""
 
 
 def resolve_by_system(host: str) -> list[str]:
-    """Ask the system for the addresses of a host name."""
+    """Return the addresses of a host name as the system resolves it."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -24,11 +24,12 @@ def resolve_by_system(host: str) -> list[str]:
 
 
 def resolve_nothing(_: str) -> tuple[str, ...]:
-    """Know no host name."""
+    """Return no addresses for any host name."""
     return ()
 
 
-def _address(text: str) -> IPv4Address | IPv6Address | None:
+def parse_address(text: str) -> IPv4Address | IPv6Address | None:
+    """Return an IP address, None for any other text; an IPv4 address mapped into IPv6 as what it is."""
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:
@@ -38,18 +39,18 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def _local(host: str) -> tuple[bool, bool]:
-    """Return True if a host is loopback, and whether it is any address not on the public internet."""
+    """Return whether a host is loopback, and whether it is outside the public internet."""
     name = host.rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True, True
-    address = _address(name)
+    address = parse_address(name)
     if address is None:
         return False, False
     return address.is_loopback, not address.is_global or address.is_multicast
 
 
 def url_problem(url: str, *, allow_local: bool) -> str | None:
-    """Return what is wrong with a webhook URL as it is written, or None."""
+    """Return the problem of a webhook URL that can be seen without resolving its host, or None."""
     if any(character <= " " or character == "\x7f" for character in url):
         return "must be a URL"
     try:
@@ -67,13 +68,16 @@ def url_problem(url: str, *, allow_local: bool) -> str | None:
 
 
 def name_to_resolve(url: str) -> str | None:
-    """Return the host name of an acceptable URL, None when that is an address already."""
+    """Return the host name of a valid URL, None if the host is an address."""
     host = (urlsplit(url).hostname or "").rstrip(".")
-    return None if _local(host)[0] or _address(host) is not None else host
+    return None if _local(host)[0] or parse_address(host) is not None else host
 
 
 def resolved_problem(addresses: Iterable[str], *, allow_local: bool) -> str | None:
-    """Return what is wrong with what a host name resolves to, or None; an unknown name fails later."""
+    """Return the problem of the addresses that a host name resolves to, or None.
+
+    No addresses are no problem: sending to an unknown name fails later.
+    """
     for address in addresses:
         loopback, private = _local(address)
         if private and not (loopback and allow_local):

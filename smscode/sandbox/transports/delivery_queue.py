@@ -1,4 +1,4 @@
-"""Webhooks that are sent later: those held back a little, and those that failed and are tried again."""
+"""The queue of webhooks: new ones, which jitter may delay, and failed ones that are sent again."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ from attrs import evolve
 from ..service.webhooks import Delivery, Webhook
 
 RETRY_AFTER: Final = (2.0, 8.0, 32.0, 128.0)
-"""Seconds before the second attempt, the third, and so on; there are no more attempts after the last."""
+"""Seconds before the second attempt, the third, and so on; after the last there is no further attempt."""
 
 
-class Postbox:
-    """Deliveries by their numbers: ``waiting``, each with the time when it is due, and ``under_way``."""
+class DeliveryQueue:
+    """Deliveries by number: ``waiting``, with due times, and ``in_flight``; ``total`` counts all so far."""
 
     def __init__(self) -> None:
         self.waiting: dict[int, tuple[datetime, Delivery]] = {}
-        self.under_way: dict[int, Delivery] = {}
-        self.posted: int = 0
-        self._order: list[tuple[datetime, int]] = []
+        self.in_flight: dict[int, Delivery] = {}
+        self.total: int = 0
+        self._due: list[tuple[datetime, int]] = []
 
     def put(self, delivery: Delivery, at: datetime) -> None:
-        """Keep a delivery until a time."""
-        self.posted += 1
-        self.waiting[self.posted] = at, evolve(delivery, number=self.posted)
-        heapq.heappush(self._order, (at, self.posted))
+        """Add a delivery that is due at a time."""
+        self.total += 1
+        self.waiting[self.total] = at, evolve(delivery, number=self.total)
+        heapq.heappush(self._due, (at, self.total))
 
     def index(self, now: datetime) -> None:
-        """Sort what was added as it is; what was under way then may be lost, and is sent again."""
-        for number in list(self.under_way):
-            self.waiting[number] = now, self.under_way.pop(number)
-        self._order = sorted((at, number) for number, (at, _) in self.waiting.items())
+        """Sort what a snapshot restored; what was in flight then may be lost, so it is sent again."""
+        for number in list(self.in_flight):
+            self.waiting[number] = now, self.in_flight.pop(number)
+        self._due = sorted((at, number) for number, (at, _) in self.waiting.items())
 
     def retry(self, failed: Delivery, now: datetime) -> None:
-        """Keep a failed delivery for its next attempt, if it has one left."""
+        """Add the next attempt of a failed delivery, if there is one."""
         if failed.attempt <= len(RETRY_AFTER):
             pause = timedelta(seconds=RETRY_AFTER[failed.attempt - 1])
             self.put(evolve(failed, status=None, attempt=failed.attempt + 1), now + pause)
 
     def take(self, now: datetime, webhook: Webhook) -> list[Delivery]:
-        """Remove and return what is due; drop attempts for an old URL, or for one that was switched off."""
+        """Remove and return what is due; drop deliveries to an old URL, or to one that was switched off."""
         due: list[Delivery] = []
-        while self._order and self._order[0][0] <= now:
-            _, number = heapq.heappop(self._order)
+        while self._due and self._due[0][0] <= now:
+            _, number = heapq.heappop(self._due)
             _, delivery = self.waiting.pop(number)
             if webhook.enabled and delivery.url == webhook.url:
-                self.under_way[number] = delivery
+                self.in_flight[number] = delivery
                 due.append(delivery)
         return due
 
     def next_due(self) -> datetime | None:
-        """Return the time of the next delivery."""
-        return self._order[0][0] if self._order else None
+        """Return the time of the next delivery, None if there is none."""
+        return self._due[0][0] if self._due else None

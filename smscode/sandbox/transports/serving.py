@@ -1,4 +1,4 @@
-"""The sandbox over TCP, in a thread with an event loop of its own; on loopback unless told otherwise."""
+"""The sandbox over TCP, in a thread with its own event loop; by default on loopback."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from .hosts import Hosts, url_of
 if TYPE_CHECKING:
     import uvicorn
 
-_LONGEST_NAP: Final = 0.1
+_LONGEST_SLEEP: Final = 0.1
 _KEEP_ALIVE: Final = 75
 
 
 @frozen
 class Server:
-    """Where a served sandbox listens."""
+    """The URL and port of a served sandbox."""
 
     url: str
     port: int
@@ -41,7 +41,7 @@ def _make_server(app: App, hosts: Hosts) -> uvicorn.Server:
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     class Protocol(H11Protocol):
-        """HTTP/1.1 by uvicorn, whose connections the sandbox can close without an answer."""
+        """uvicorn's HTTP/1.1 protocol, with connections that the sandbox can close without an answer."""
 
         def __init__(self, *given: Any, **named: Any) -> None:
             super().__init__(*given, **named)
@@ -53,7 +53,7 @@ def _make_server(app: App, hosts: Hosts) -> uvicorn.Server:
 
             self.app = serve_or_hang_up
 
-    # Dates and request ids are the sandbox's own; the logging of the program is left as it is.
+    # The sandbox sends its own dates and request ids. The logging of the program is left as it is.
     return uvicorn.Server(
         uvicorn.Config(
             asgi_app(app, hosts),
@@ -71,29 +71,24 @@ def _make_server(app: App, hosts: Hosts) -> uvicorn.Server:
 
 
 async def _tick(app: App) -> None:
-    """Run things when they are due, so that webhooks go out although nobody asks."""
+    """Run the scheduled steps when they are due, so that webhooks are sent without any request."""
     while True:
         exchange = app.tick()
         if exchange.deliveries:
             await asyncio.to_thread(app.complete, exchange)
         left = app.until_due()
-        await asyncio.sleep(_LONGEST_NAP if left is None else min(max(left, 0.001), _LONGEST_NAP))
+        await asyncio.sleep(_LONGEST_SLEEP if left is None else min(max(left, 0.001), _LONGEST_SLEEP))
 
 
-async def _main(
-    server: uvicorn.Server,
-    listener: socket.socket,
-    app: App,
-    ready: threading.Event,
-) -> None:
+async def _main(server: uvicorn.Server, listener: socket.socket, app: App, ready: threading.Event) -> None:
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     ticking = asyncio.create_task(_tick(app))
-    # uvicorn tells of its start only by this attribute.
+    # This attribute is uvicorn's only sign of having started.
     while not (server.started or serving.done()):  # noqa: ASYNC110
         await asyncio.sleep(0.001)
     ready.set()
     await asyncio.wait((serving, ticking), return_when=asyncio.FIRST_COMPLETED)
-    # Either uvicorn was told to stop, or the ticker ended because a webhook function raised.
+    # Either uvicorn was asked to stop, or the ticker ended because a webhook function raised.
     server.should_exit = True
     await serving
     if ticking.done():
@@ -102,7 +97,7 @@ async def _main(
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Open a socket on the first address of a host. Raises OSError where that cannot be."""
+    """Return a listening socket on the first address of a host. Raises OSError if it cannot listen."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, _, _, _, address = found[0]
     return socket.create_server(address[:2], family=family, backlog=2048)
@@ -110,11 +105,11 @@ def _listen(host: str, port: int) -> socket.socket:
 
 @contextmanager
 def serve(app: App, port: int, hosts: Sequence[str]) -> Generator[Server]:
-    """Serve a sandbox on the first of ``hosts`` while the block runs; port 0 takes any free one."""
+    """Serve a sandbox on the first of ``hosts`` in a ``with`` block; port 0 takes any free one."""
     server = _make_server(app, Hosts(hosts))
     with _listen(hosts[0], port) as listener:
-        # Inherited by every connection: an answer goes out as a head and a body, and the body must not
-        # wait until the head is acknowledged. asyncio does it only for sockets that say "TCP" themselves.
+        # Inherited by every connection: an answer is sent as a head and a body, and the body must not
+        # wait until the head is acknowledged. asyncio sets it only for sockets created with IPPROTO_TCP.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         bound: int = listener.getsockname()[1]
         ready = threading.Event()

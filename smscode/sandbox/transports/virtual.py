@@ -1,7 +1,7 @@
-"""Clients of a sandbox for which time passes only when somebody waits, so that no wait takes any.
+"""Clients of a sandbox whose time passes only while they wait, so that a wait takes no real time.
 
-A wait moves the sandbox's time on to its own end. Where several wait at once, whichever ends first
-does so, as if the time had passed.
+A wait advances the sandbox's time to its own end. Of several waits at once, the one that ends first
+does, as if the time had passed.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ import httpx
 
 from ... import AsyncClient, Client
 from ..._concurrency import AsyncEvent, AsyncRuntime, Event, Runtime
-from ..http.waiting import AnswerPace
+from ..http.waiting import AnswerTiming
 from ..sandbox import Sandbox
 from .transport import SandboxTransport
 
 _TURNS = 5
-"""For how many turns of the event loop, or looks by a thread, nothing has to happen before time moves."""
-_LOOK = 0.0005  # seconds of real time between two looks by a thread
+"""For how many turns of the event loop, or checks by a thread, nothing may happen before time moves."""
+_CHECK_EVERY = 0.0005  # seconds of real time between two checks by a thread
 
 
-class VirtualTime(AnswerPace):
+class VirtualTime(AnswerTiming):
     """The time of a sandbox and its clients.
 
-    It moves when nothing else is going on: no request is under way, and nobody came to a wait or left
-    one for a few turns of the event loop or, with threads, a moment.
+    It moves when nothing else happens: no request is in progress, and no wait began or ended for a few turns
+    of the event loop or, with threads, a few checks.
     """
 
-    first_nap: float = math.inf
-    longest_nap: float = math.inf
+    first_sleep: float = math.inf
+    longest_sleep: float = math.inf
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -43,10 +43,10 @@ class VirtualTime(AnswerPace):
         self._waits: list[float] = []
         self._now = 1000.0
         self._busy = 0
-        self._happened = 0
+        self._changes = 0
 
     def now(self) -> float:
-        """Return the seconds since some time before it began."""
+        """Return the seconds of a monotonic clock."""
         return self._now
 
     def sleep(self, seconds: float) -> None:
@@ -60,17 +60,17 @@ class VirtualTime(AnswerPace):
             await self.wait_async(seconds)
 
     def request(self) -> AbstractContextManager[None]:
-        """Stop the time while the block runs, but where it waits for an answer."""
+        """Stop the time in a ``with`` block, except where it waits for an answer."""
         return self._count(1)
 
     def wait(self, seconds: float, event: Event | None = None) -> None:
-        """Wait, in a thread, until an event is set if there is one."""
+        """Wait, in a thread, until the time has come or an event is set."""
         with self._waiting(seconds) as moved:
             while not moved() and not (event is not None and event.is_set()):
-                time.sleep(_LOOK)
+                time.sleep(_CHECK_EVERY)
 
     async def wait_async(self, seconds: float, event: AsyncEvent | None = None) -> None:
-        """Wait, on an event loop, until an event is set if there is one."""
+        """Wait, on an event loop, until the time has come or an event is set."""
         with self._waiting(seconds) as moved:
             await anyio.lowlevel.checkpoint()
             while not moved() and not (event is not None and event.is_set()):
@@ -80,31 +80,31 @@ class VirtualTime(AnswerPace):
     def _count(self, change: int) -> Generator[None]:
         with self._lock:
             self._busy += change
-            self._happened += 1
+            self._changes += 1
         try:
             yield
         finally:
             with self._lock:
                 self._busy -= change
-                self._happened += 1
+                self._changes += 1
 
     @contextmanager
     def _waiting(self, seconds: float) -> Generator[Callable[[], bool]]:
-        """Wait for a time; calling what this gives tells whether it has come, and may bring it about."""
+        """Start a wait; yield a function that returns True when its time has come, and may move the time."""
         until = self._now + seconds
         with self._lock:
             self._waits.append(until)
-            self._happened += 1
+            self._changes += 1
         seen, quiet = -1, 0
 
         def moved() -> bool:
             nonlocal seen, quiet
             with self._lock:
-                quiet = quiet + 1 if seen == self._happened and not self._busy else 0
-                seen = self._happened
+                quiet = quiet + 1 if seen == self._changes and not self._busy else 0
+                seen = self._changes
                 if quiet > _TURNS and self._now < until == min(self._waits):
                     passed, self._now = until - self._now, until
-                    self._happened += 1
+                    self._changes += 1
                     self._sandbox.advance(passed)
                 return self._now >= until
 
@@ -113,11 +113,11 @@ class VirtualTime(AnswerPace):
         finally:
             with self._lock:
                 self._waits.remove(until)
-                self._happened += 1
+                self._changes += 1
 
 
 class VirtualTransport(SandboxTransport):
-    """Leads to a sandbox on whose time its clients live."""
+    """A transport to a sandbox whose clients share its time."""
 
     def __init__(self, sandbox: Sandbox, shared: VirtualTime) -> None:
         super().__init__(sandbox.transport().app, shared)
@@ -135,7 +135,7 @@ class VirtualTransport(SandboxTransport):
             return await super().handle_async_request(request)
 
 
-class _AsyncVirtualRuntime(AsyncRuntime):
+class _VirtualClock:
     def __init__(self, shared: VirtualTime) -> None:
         self._time = shared
         self.clock = shared.now
@@ -143,36 +143,31 @@ class _AsyncVirtualRuntime(AsyncRuntime):
     def now(self) -> float:
         return self._time.now()
 
+
+class _AsyncVirtualRuntime(_VirtualClock, AsyncRuntime):
     async def sleep(self, seconds: float) -> None:
         await self._time.wait_async(seconds)
 
     async def wait(self, event: AsyncEvent, seconds: float) -> bool:
-        if math.isinf(seconds):  # somebody else ends it
+        if math.isinf(seconds):  # only the event ends it
             return await super().wait(event, seconds)
         await self._time.wait_async(seconds, event)
         return event.is_set()
 
 
-class _VirtualRuntime(Runtime):
-    def __init__(self, shared: VirtualTime) -> None:
-        self._time = shared
-        self.clock = shared.now
-
-    def now(self) -> float:
-        return self._time.now()
-
+class _VirtualRuntime(_VirtualClock, Runtime):
     def sleep(self, seconds: float) -> None:
         self._time.wait(seconds)
 
     def wait(self, event: Event, seconds: float) -> bool:
-        if math.isinf(seconds):  # somebody else ends it
+        if math.isinf(seconds):  # only the event ends it
             return super().wait(event, seconds)
         self._time.wait(seconds, event)
         return event.is_set()
 
 
 class AsyncVirtualClient(AsyncClient):
-    """An `AsyncClient` of a sandbox, on whose time it lives; its other arguments are as usual."""
+    """An `AsyncClient` that uses a sandbox and its time; the other arguments are those of the base."""
 
     def __init__(self, sandbox: Sandbox, shared: VirtualTime, **options: Any) -> None:
         self._time = shared
@@ -183,12 +178,12 @@ class AsyncVirtualClient(AsyncClient):
         return _AsyncVirtualRuntime(self._time)
 
     def leave(self) -> None:
-        """Close it from outside of any event loop: a sandbox has no connections to close."""
+        """Close it outside of any event loop: with a sandbox there are no connections to close."""
         self._driver._closed = True
 
 
 class VirtualClient(Client):
-    """A `Client` of a sandbox, on whose time it lives; its other arguments are as usual."""
+    """A `Client` that uses a sandbox and its time; the other arguments are those of the base."""
 
     def __init__(self, sandbox: Sandbox, shared: VirtualTime, **options: Any) -> None:
         self._time = shared

@@ -1,4 +1,4 @@
-"""Sending webhooks: over HTTP from a thread of its own, or into a function of the caller's."""
+"""Sends webhooks: over HTTP in a background thread, or to a function of the user."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from attrs import evolve
 from ..service.webhooks import Delivery
 
 TIMEOUT: Final = 3.0
-"""Seconds that a webhook endpoint has for its answer."""
+"""Seconds that a webhook endpoint has to answer."""
 
 
 def _post(http: httpx.Client, delivery: Delivery) -> Delivery:
     try:
-        # Streamed, so that the body of the answer is never read: only its status counts.
+        # Streamed, so that the body of the answer is never read: only its status matters.
         with http.stream("POST", delivery.url, headers=delivery.headers, content=delivery.body) as response:
             return evolve(delivery, status=response.status_code)
     except (httpx.HTTPError, httpx.InvalidURL):
@@ -29,11 +29,11 @@ def _client() -> httpx.Client:
     return httpx.Client(timeout=TIMEOUT, follow_redirects=False, trust_env=False)
 
 
-class Courier:
-    """Sends deliveries and reports each when it is done.
+class WebhookSender:
+    """Sends deliveries and calls ``done`` with the result of each.
 
-    ``deliver`` gets each delivery and returns the status, raising `OSError` or `httpx.HTTPError` for an
-    endpoint that cannot be reached; None sends it over HTTP. ``done`` is told about the result.
+    ``deliver`` gets each delivery and returns the status, or raises `OSError` or `httpx.HTTPError` for an
+    endpoint that cannot be reached; with None deliveries are sent over HTTP.
     """
 
     def __init__(self, deliver: Callable[[Delivery], int] | None, done: Callable[[Delivery], None]) -> None:
@@ -45,11 +45,11 @@ class Courier:
 
     @property
     def in_background(self) -> bool:
-        """Whether `dispatch` returns before the deliveries are made."""
+        """Whether `dispatch` returns before the deliveries are sent."""
         return self._deliver is None
 
-    def ask(self, delivery: Delivery) -> Delivery:
-        """Make one delivery now and give its result; this may take `TIMEOUT` seconds."""
+    def send_now(self, delivery: Delivery) -> Delivery:
+        """Send one delivery and return it with its result; this may take `TIMEOUT` seconds."""
         if self._deliver is None:
             with _client() as http:
                 return _post(http, delivery)
@@ -59,10 +59,10 @@ class Courier:
             return delivery
 
     def dispatch(self, deliveries: Iterable[Delivery]) -> None:
-        """Make deliveries: over HTTP soon, into a function before this returns."""
+        """Send deliveries: over HTTP in the background, to a function before this returns."""
         if not self.in_background:
             for delivery in deliveries:
-                self._done(self.ask(delivery))
+                self._done(self.send_now(delivery))
             return
         with self._state:
             self._queue.extend(deliveries)
@@ -71,7 +71,7 @@ class Courier:
                 threading.Thread(target=self._work, name="smscode-sandbox-webhooks", daemon=True).start()
 
     def wait(self, timeout: float) -> bool:
-        """Wait until nothing is on its way; tell whether that was so within ``timeout`` seconds."""
+        """Wait until nothing is being sent; return False if that takes over ``timeout`` seconds."""
         with self._state:
             return self._state.wait_for(lambda: not self._working, timeout)
 
@@ -82,7 +82,7 @@ class Courier:
                     self._done(_post(http, delivery))
 
     def _take(self) -> list[Delivery]:
-        """Send all that is queued; nothing there ends the thread, the next delivery starts another."""
+        """Remove and return the queued deliveries; without any the thread ends."""
         with self._state:
             batch = list(self._queue)
             self._queue.clear()
