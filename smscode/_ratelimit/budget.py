@@ -28,7 +28,7 @@ class AccountLimits:
     """The limiters of one account, and the lock for them.
 
     The lock is reentrant, because a garbage collection can end an abandoned wait, which takes it, at any
-    line. It comes after that of the registry, and no other lock is taken under it.
+    line. It comes after that of the registry, and the code here takes no other lock under it.
     """
 
     def __init__(self, limits: RateLimits) -> None:

@@ -187,7 +187,7 @@ class RedisAccountLimits(AccountLimits):
 
     A thread visits Redis while there is something to ask for or to report, and ends when there is not. Calls
     never wait for Redis itself, only for slots. ``lock`` guards all that is here; the thread releases it
-    while it waits for Redis, and no other lock is taken under it.
+    while it waits for Redis, and takes no other lock under it.
     """
 
     def __init__(
