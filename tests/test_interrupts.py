@@ -339,7 +339,7 @@ def test_a_closed_event_loop_keeps_no_slot_of_its_account(
 
         left = loop.run_until_complete(leave(2 if sent else 1))  # two of them wait for a slot
         loop.close()
-        bucket = client._driver._limits._buckets[EndpointGroup.BALANCE]  # type: ignore[union-attr]
+        bucket = client._driver._limits._limiters[EndpointGroup.BALANCE]  # type: ignore[union-attr]
         assert (bucket._slots.busy, bucket.waiting) == (2, 2)
         time.sleep(0.11)  # until it is looked for such slots again
         with Client("a-token-of-tests", **options) as other:
