@@ -16,7 +16,7 @@ def check_whole(name: str, value: object, minimum: int) -> None:
         raise InvalidArgumentError(f"{name}: expected an int of at least {minimum}.")
 
 
-def check_seconds(name: str, value: object) -> None:
+def check_duration(name: str, value: object) -> None:
     """Raise `InvalidArgumentError` unless a value is a duration of at most `LONGEST` seconds."""
     # Written so that NaN is rejected, too: every comparison with it is False.
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LONGEST:

@@ -8,7 +8,7 @@ from typing import get_args
 from attrs import asdict, field, frozen
 
 from ..errors import ConfigurationError, InvalidArgumentError
-from .checks import check_seconds, check_whole
+from .checks import check_duration, check_whole
 from .control.history import DEFAULT_LIMIT
 from .http.limits import ServiceLimits, read_limits
 from .http.render import Generation
@@ -36,7 +36,7 @@ class Options(Rules):
             raise InvalidArgumentError("generation: expected 'documented' or 'current'.")
         for name in ("otp_after", "lifetime", "cancel_after", "resend_cooldown", "webhook_jitter"):
             if getattr(self, name) is not None:
-                check_seconds(name, getattr(self, name))
+                check_duration(name, getattr(self, name))
         read_limits(self.rate_limits)
 
     def world(self, now: datetime) -> World:

@@ -23,7 +23,7 @@ _SANDBOX: Final = pytest.StashKey[Sandbox]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """OrderBook the marker with pytest."""
+    """Register the marker with pytest."""
     config.addinivalue_line(
         "markers",
         f"{MARKER}(**options): arguments of the Sandbox of this test, and api_version of its clients",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Self
 from attrs import evolve, fields_dict
 
 from ..errors import InvalidArgumentError
-from .checks import check_seconds, check_whole
+from .checks import check_duration, check_whole
 from .clock import Clock, running_clock
 from .control.audit import Audit, audit
 from .control.history import DEFAULT_LIMIT, Entry, ScenarioChosen, SettingChanged, TimeAdvanced
@@ -287,7 +287,7 @@ class Sandbox:
     def set_otp_after(self, seconds: float | None) -> None:
         """Set how many seconds after the next orders and resends an SMS arrives; None for never."""
         if seconds is not None:
-            check_seconds("otp_after", seconds)
+            check_duration("otp_after", seconds)
 
         def change(_: datetime) -> None:
             world = self._app.world

@@ -152,7 +152,7 @@ def test_each_start_has_a_token_of_its_own_unless_one_is_given(
     first = started(monkeypatch, "--state", kept)[1]
     assert len(first) >= 20
     assert started(monkeypatch, "--state", kept)[1] == first
-    assert started(monkeypatch, "--state", kept, "--token", first)[1] == first
+    assert started(monkeypatch, "--state", kept, f"--token={first}")[1] == first
     (tmp_path / "empty.db").touch()
     assert started(monkeypatch, "--state", str(tmp_path / "empty.db"))[1] not in (first, "sandbox-token")
 

@@ -10,7 +10,7 @@ import pytest
 from smscode.core.api.registry import ENDPOINTS
 from smscode.errors import InvalidArgumentError
 from smscode.sandbox import Behaviour, Message, Sandbox, scenarios
-from smscode.sandbox.scenarios import SCENARIOS, described, parse
+from smscode.sandbox.scenarios import SCENARIOS, described, parse_scenarios
 
 from .harness import Api, refusal, wrong_fields
 
@@ -43,15 +43,15 @@ def test_a_scenario_is_called_as_it_is_made() -> None:
 
 
 def test_what_is_written_is_what_is_made() -> None:
-    assert parse("otp_after(5)") == (scenarios.otp_after(5),)
-    assert parse(" two_messages( second = 9 ) ,") == (scenarios.two_messages(second=9),)
-    assert parse("partial(2), partial, never()") == (
+    assert parse_scenarios("otp_after(5)") == (scenarios.otp_after(5),)
+    assert parse_scenarios(" two_messages( second = 9 ) ,") == (scenarios.two_messages(second=9),)
+    assert parse_scenarios("partial(2), partial, never()") == (
         scenarios.partial(2),
         scenarios.partial(),
         scenarios.never(),
     )
     for scenario in described():
-        assert [made.name.partition("(")[0] for made in parse(scenario.form)] == [
+        assert [made.name.partition("(")[0] for made in parse_scenarios(scenario.form)] == [
             scenario.form.partition("(")[0]
         ]
 
@@ -77,7 +77,7 @@ def test_every_scenario_plays_somewhere_and_says_what_it_is_about() -> None:
 )
 def test_what_is_not_a_scenario_is_refused_with_the_closest(text: str, problem: str) -> None:
     with pytest.raises(InvalidArgumentError, match=f"^scenario: {problem}"):
-        parse(text)
+        parse_scenarios(text)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_what_is_not_a_scenario_is_refused_with_the_closest(text: str, problem: 
 )
 def test_a_scenario_that_cannot_be_is_refused(text: str, name: str) -> None:
     with pytest.raises(InvalidArgumentError, match=f"^{name}: expected"):
-        parse(text)
+        parse_scenarios(text)
 
 
 # -- what they are chosen for --------------------------------------------------------------------

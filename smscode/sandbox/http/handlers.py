@@ -17,8 +17,8 @@ from ..transports.addresses import name_to_resolve, resolved_problem, url_proble
 from .api_error import Json, Problem, ServiceError
 from .deferred import Deferred, HandlerResult, HostLookup, Result, TestDelivery
 from .idempotency import KeyedPurchase, fingerprint
-from .params import Query, RequestBody, idempotency_key
-from .render import View, encode, operators, webhook_test
+from .params import Query, RequestBody, key_of
+from .render import View, encode, operator_rows, webhook_test
 from .routes import IncomingRequest, Route
 
 FX_RETRY_AFTER: Final = 30
@@ -53,7 +53,7 @@ class Context:
         bought = self.world.buy(
             wanted,
             self.view.now,
-            key=idempotency_key(self.request.headers),
+            key=key_of(self.request.headers),
             body=fingerprint(body.values),
             behaviour=self.script.apply_to(self.world.behaviour),
             tier_behaviours=self.script.tier_behaviours,
@@ -107,7 +107,7 @@ def _operators(context: Context) -> Result:
     query.check()
     assert country_id is not None
     assert platform_id is not None
-    return Result(operators(context.world.catalog.operators(country_id, platform_id)))
+    return Result(operator_rows(context.world.catalog.operators(country_id, platform_id)))
 
 
 def _exchange_rate(context: Context) -> Result:

@@ -156,7 +156,7 @@ class RequestBody(_Fields):
         return fx.to_idr(Decimal(value), rounding=self._type_of(name, Limit).rounding)
 
 
-def idempotency_key(headers: Mapping[str, str]) -> str | None:
+def key_of(headers: Mapping[str, str]) -> str | None:
     """Return the idempotency key of a request, None without one. Raises `ServiceError`."""
     key = headers.get("idempotency-key")
     if key is not None and not KEY_PATTERN.fullmatch(key):

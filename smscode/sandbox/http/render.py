@@ -207,7 +207,7 @@ class View:
         return {name: values[name] for name in sent_fields(model, self.generation)}
 
 
-def operators(values: Sequence[CatalogOperator | None]) -> Json:
+def operator_rows(values: Sequence[CatalogOperator | None]) -> Json:
     """Return the operators of a pair; the row for None stands for any operator."""
     return [
         {

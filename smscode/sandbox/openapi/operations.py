@@ -14,7 +14,7 @@ from ...errors import API_ERRORS
 from ...models import Balance, CreatedOrder, CreatedOrders, ExchangeRate, ProductPage
 from ..http.api_error import Json
 from ..http.render import IN_DOLLARS
-from .requests import body, parameters
+from .requests import parameters, request_body
 from .schemas import Schema, Schemas, closed, prose, reference
 
 _EVERYWHERE: Final = (
@@ -48,7 +48,7 @@ def operation(endpoint: Endpoint[object], version: ApiVersion, schemas: Schemas)
     }
     if taken := parameters(endpoint, schemas.generation):
         described["parameters"] = taken
-    content = body(endpoint, version, schemas)
+    content = request_body(endpoint, version, schemas)
     responses: dict[str, Json] = {"200": _success(endpoint, version, schemas)}
     if content is not None:
         described["requestBody"] = content

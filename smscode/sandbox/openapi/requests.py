@@ -53,13 +53,13 @@ def parameters(endpoint: Endpoint[object], generation: str) -> list[Json]:
         described: Schema = {"name": parameter.name, "in": "query", "description": _about(parameter)}
         if parameter.required:
             described["required"] = True
-        found.append({**described, "schema": value(parameter, "v1")})
+        found.append({**described, "schema": value_schema(parameter, "v1")})
     if endpoint.kind is CallKind.CREATE:
         found.append(_KEY_PARAMETER)
     return found
 
 
-def body(endpoint: Endpoint[object], version: ApiVersion, schemas: Schemas) -> Schema | None:
+def request_body(endpoint: Endpoint[object], version: ApiVersion, schemas: Schemas) -> Schema | None:
     """Return the description of a request's body, None if there is none."""
     fields = _known(endpoint.fields, schemas.generation)
     if not fields:
@@ -73,7 +73,7 @@ def body(endpoint: Endpoint[object], version: ApiVersion, schemas: Schemas) -> S
         schema: Schema = {"oneOf": [tier, routed]}
     else:
         required = [field.name for field in fields if field.required]
-        schema = closed({field.name: value(field, version) for field in fields}, required)
+        schema = closed({field.name: value_schema(field, version) for field in fields}, required)
         if not required:
             schema["anyOf"] = [
                 {"required": [field.name], "properties": {field.name: {"type": "string"}}} for field in fields
@@ -81,7 +81,7 @@ def body(endpoint: Endpoint[object], version: ApiVersion, schemas: Schemas) -> S
     return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
-def value(parameter: Parameter, version: ApiVersion) -> Schema:
+def value_schema(parameter: Parameter, version: ApiVersion) -> Schema:
     """Return the schema of a parameter's value."""
     type_ = parameter.kind
     schema: Schema
@@ -136,7 +136,9 @@ def _order_schema(
 ) -> Schema:
     properties: dict[str, Json] = {}
     for field in fields:
-        described = {**value(evolve(field, nullable=field.nullable and field.name != product), version)}
+        described = {
+            **value_schema(evolve(field, nullable=field.nullable and field.name != product), version)
+        }
         if field.name in misplaced:
             if not field.nullable:
                 continue

@@ -16,7 +16,7 @@ from typing import Final, NoReturn, ParamSpec
 from attrs import evolve, frozen
 
 from ...errors import InvalidArgumentError
-from ..checks import check_seconds, check_whole
+from ..checks import check_duration, check_whole
 from ..http.api_error import ServiceError
 from ..service.suppliers import Behaviour, Message
 from .scenario import PURCHASES, Fault, Scenario
@@ -55,7 +55,7 @@ def _named(make: Callable[P, Scenario]) -> Callable[P, Scenario]:
             if signature.parameters[argument].annotation == "int":
                 check_whole(argument, value, 0)
             else:
-                check_seconds(argument, value)
+                check_duration(argument, value)
         given = ", ".join(map(_shown, bound.arguments.values()))
         return evolve(make(*args, **kwargs), name=f"{name}({given})" if given else name)
 
@@ -232,7 +232,7 @@ def lost_request() -> Scenario:
     return Scenario(name="", fault=Fault(0, lost=True))
 
 
-def parse(text: str) -> tuple[Scenario, ...]:
+def parse_scenarios(text: str) -> tuple[Scenario, ...]:
     """Return the scenarios in a text. Raises `InvalidArgumentError` if one is not valid."""
     found: list[Scenario] = []
     place = 0

@@ -15,7 +15,7 @@ from ..control.history import ScenarioChosen
 from ..http.api_error import Json, ServiceError
 from ..http.app import App
 from ..service.suppliers import Behaviour
-from . import of_behaviour, parse
+from . import of_behaviour, parse_scenarios
 from .scenario import PURCHASES, Fault, Scenario, script
 from .selection import EVERYTHING, ScenarioChoice, ScenarioPlace, Subject
 
@@ -46,8 +46,8 @@ class ChoiceTarget(Subject):
         return places[0] if places else everything
 
     def __str__(self) -> str:
-        kind, number = self.place
-        parts = [kind if (kind, number) == EVERYTHING else f"{kind} {number}"]
+        name, number = self.place
+        parts = [name if (name, number) == EVERYTHING else f"{name} {number}"]
         if self.operation is not None:
             parts.append(self.operation)
         if self.times is not None:
@@ -56,7 +56,7 @@ class ChoiceTarget(Subject):
 
     def check(self, app: App) -> ScenarioPlace:
         """Return the place. Raises `InvalidArgumentError` for an unknown product, order or operation."""
-        kind, number = place = self.place
+        name, number = place = self.place
         catalog = app.world.catalog
         known = {
             "everything": True,
@@ -64,8 +64,8 @@ class ChoiceTarget(Subject):
             "product_id": number in catalog.tiers,
             "order_id": number in app.world.orders,
         }
-        if not known[kind]:
-            raise InvalidArgumentError(f"{kind}: there is no {number!r}.")
+        if not known[name]:
+            raise InvalidArgumentError(f"{name}: there is no {number!r}.")
         if self.operation is not None:
             check_operation(self.operation)
         if self.times is not None:
@@ -86,7 +86,7 @@ def read_scenarios(given: Iterable[Scenario | Behaviour | str]) -> tuple[Scenari
     found: list[Scenario] = []
     for value in given:
         if isinstance(value, str):
-            found += parse(value)
+            found += parse_scenarios(value)
         else:
             found.append(of_behaviour(value) if isinstance(value, Behaviour) else value)
     if not found:

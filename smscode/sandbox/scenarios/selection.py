@@ -22,7 +22,7 @@ from ..http.routes import IncomingRequest, Route
 from ..service.catalog import Tier
 from ..service.suppliers import Behaviour
 from ..service.world import World
-from . import parse
+from . import parse_scenarios
 from .scenario import NO_SCRIPT, Scenario, Script, script
 
 HEADER: Final = "x-sandbox-scenario"
@@ -199,7 +199,7 @@ def script_of(
 ) -> Script:
     """Return the effect of the scenarios on a request. Raises `ServiceError` if its own do not exist."""
     try:
-        own = parse(request.headers[HEADER]) if HEADER in request.headers else ()
+        own = parse_scenarios(request.headers[HEADER]) if HEADER in request.headers else ()
     except InvalidArgumentError as error:
         raise invalid({HEADER: str(error).partition(": ")[2]}) from None
     tiers: Sequence[Tier] = ()

@@ -96,7 +96,7 @@ def rank(offers: Iterable[Tier], request: OrderRequest, tenths: Mapping[str, int
     return sorted(offers, key=cheapest)
 
 
-def choose(
+def offers_for(
     catalog: Catalog, request: OrderRequest, tenths: Mapping[str, int | None], *, sold_out: bool
 ) -> list[Tier]:
     """Return the tiers that may fill a request, best first, at least one. Raises `ServiceError`.

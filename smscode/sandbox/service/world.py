@@ -24,7 +24,7 @@ from ..transports.delivery_queue import DeliveryQueue
 from .catalog import Catalog
 from .order_book import OrderBook, Rules
 from .orders import ServiceOrder, window
-from .purchases import OrderRequest, ReactivationRequest, Settling, Supply, choose, supply, supply_error
+from .purchases import OrderRequest, ReactivationRequest, Settling, Supply, offers_for, supply, supply_error
 from .suppliers import DAYS, USUAL, Behaviour
 from .webhooks import Delivery
 
@@ -152,7 +152,7 @@ class World(OrderBook):
         tenths: dict[str, int | None] = {}
         if request.policy is RoutingPolicy.BEST_SUCCESS:
             tenths = {one.code: self.success_rates.tenths(one.code, now) for one in self.catalog.providers}
-        offers = choose(self.catalog, request, tenths, sold_out=purchase.behaviour.sold_out)
+        offers = offers_for(self.catalog, request, tenths, sold_out=purchase.behaviour.sold_out)
         numbers, attempts = supply(offers, request.quantity, purchase.behaviour_of)
         missing = request.quantity - len(numbers)
         # The balance has to cover the whole quantity, even if only a part of it is available.
