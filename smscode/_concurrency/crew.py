@@ -109,7 +109,7 @@ class Crew:
 
 
 class Shield:
-    """Lets a helper thread finish its block, although the crew was interrupted."""
+    """Allows a helper thread to finish its block, although the crew was interrupted."""
 
     def __init__(self) -> None:
         self._crew: Crew | None = None

@@ -54,20 +54,25 @@ class AccountLimits:
             self.refresh(now)
 
     def release(self, affinity: Affinity) -> None:
-        """Remove the limits of a client that was closed."""
-        self._remove(weakref.ref(affinity))
+        """Remove the limits of a client that was closed, and let waiting requests check if they may go."""
+        with self.lock:
+            self._remove(weakref.ref(affinity))
 
     def _remove(self, affinity: weakref.ref[Affinity]) -> None:
         """Remove a client, and let waiting requests check whether they may go sooner now.
 
         They apply the limits that are left, not this method: a garbage collection may call it in the middle
-        of a change.
+        of a change, or in a thread that holds the lock of another account. So it never waits for the lock:
+        two threads could wait for each other. Without it, the requests check by themselves every few seconds.
         """
-        with self.lock:
-            self._in_force.pop(affinity, None)
-            self._refresh_at = float("-inf")
-            for limiter in self.buckets.values():
-                limiter.wake_first()
+        self._in_force.pop(affinity, None)
+        self._refresh_at = float("-inf")
+        if self.lock.acquire(blocking=False):
+            try:
+                for limiter in self.buckets.values():
+                    limiter.wake_first()
+            finally:
+                self.lock.release()
 
     def refresh(self, now: float) -> None:
         """Apply the strictest limits of the living clients; to be called under the lock."""

@@ -14,11 +14,11 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from functools import partial
-from time import monotonic
 from typing import Any, Final, cast
 
 from cattrs import BaseValidationError
 
+from ..._clock import RealTime
 from ...errors import ClientStateError, ConfigurationError
 from ..http.app import App
 from ..options import Options
@@ -120,7 +120,7 @@ class SavedState:
         """Write a snapshot soon after each change until the file is closed."""
         while self._changed.wait() and not self._closed.is_set():
             self._changed.clear()
-            began = monotonic()
+            began = RealTime.monotonic()
             try:
                 write()
             except Exception as error:
@@ -128,7 +128,7 @@ class SavedState:
                     "The sandbox's state cannot be stored at the moment; this will be tried again: %s", error
                 )
                 self._changed.set()
-            self._closed.wait(max(PAUSE, _SHARE * (monotonic() - began)))
+            self._closed.wait(max(PAUSE, _SHARE * (RealTime.monotonic() - began)))
 
     def _replace(self, app: App, options: Options) -> None:
         with app.lock:
