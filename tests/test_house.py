@@ -45,8 +45,7 @@ TWIN = "one for each kind of server, chosen by the module it is imported from"
 SHARED_NAMES: Mapping[str, str] = {
     **dict.fromkeys(("cancel", "countries", "create", "finish", "get", "products", "resend"), COMMAND),
     **dict.fromkeys(("demo", "listen", "openapi", "run", "sandbox", "services", "show", "test"), COMMAND),
-    **dict.fromkeys(("check_seconds", "idempotency_key", "operators"), "the client's and the sandbox's"),
-    **dict.fromkeys(("choose", "connect", "main", "parse", "read", "split", "text"), OWN_WORD),
+    **dict.fromkeys(("connect", "main", "parse", "read", "split", "text"), OWN_WORD),
     **dict.fromkeys(("WebhookApp", "webhook_app"), TWIN),
 }
 

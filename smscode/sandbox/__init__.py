@@ -11,4 +11,4 @@ from .service.webhooks import Delivery
 __all__ = ["AbuseGuard", "Audit", "AuditLine", "Behaviour", "Delivery", "Message", "Sandbox", "Scenario"]
 
 # The routes use `Sandbox`, so it cannot import them.
-Sandbox.control = staticmethod(routes.begin)
+Sandbox._control = staticmethod(routes.begin)

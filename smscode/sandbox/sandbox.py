@@ -71,7 +71,7 @@ class Sandbox:
     this version writes. Raises `InvalidArgumentError` for an argument out of range.
     """
 
-    control: ClassVar[Callable[[Sandbox, str, str, str, bytes], Deferred | MethodNotAllowed]]
+    _control: ClassVar[Callable[[Sandbox, str, str, str, bytes], Deferred | MethodNotAllowed]]
     """Starts a request to the sandbox's own routes; set by the package."""
 
     def __init__(
@@ -109,7 +109,7 @@ class Sandbox:
                 saved = SavedState(state)
                 opened.callback(saved.close)
                 options = saved.options(options)
-            control = partial(Sandbox.control, self)
+            control = partial(Sandbox._control, self)
             self._app = App(options, clock=self._clock, deliver=deliver, resolve=resolve, control=control)
             if saved is not None:
                 saved.attach(self._app, options)
