@@ -63,7 +63,7 @@ class Waiter(Generic[S]):
         self.ended: deque[SmsWait] = deque()
         self.to_read: dict[int, None] = {}  # a set that keeps its order
         self.reading: dict[int, None] = {}
-        self.read_at = float("-inf")
+        self.read_at: float = float("-inf")
         self.failure: SmscodeError | None = None
         self.resting = True
         self.following = False

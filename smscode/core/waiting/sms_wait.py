@@ -86,7 +86,7 @@ class SmsWait:
             after_revision = arguments.integer("after_revision", after_revision, 0, 2**63 - 1)
         if after_code is not None:
             after_code = _check_code(after_code)
-        self.known = Sms(self.order_id, after_code, after_text, after_revision, after_time)
+        self.known: Sms = Sms(self.order_id, after_code, after_text, after_revision, after_time)
         self.sms: Sms | None = None
         self.error: SmscodeError | None = None
         self.failure: SmscodeError | None = None  # of the last read of the order, None if that succeeded

@@ -69,8 +69,8 @@ class Query(_Fields):
     def __init__(self, text: str, known: Iterable[Parameter], *, current: bool) -> None:
         super().__init__(known, current=current)
         given = dict(parse_qsl(text, keep_blank_values=True))
-        self.texts = {name: value for name, value in given.items() if name in self.usable}
-        self.values |= self.texts
+        self.texts: dict[str, str] = {name: value for name, value in given.items() if name in self.usable}
+        self.values.update(self.texts)
         for name, parameter in self.known.items():
             if parameter.required and name not in self.texts:
                 self.wrong(name, "is required")
@@ -107,7 +107,7 @@ class RequestBody(_Fields):
 
     def __init__(self, body: bytes, known: Iterable[Parameter], *, current: bool) -> None:
         super().__init__(known, current=current)
-        self.values |= json_object(body)
+        self.values.update(json_object(body))
         for name in sorted(self.values.keys() - self.usable):
             self.wrong(name, "is not a field of this request")
         for name, parameter in self.known.items():
