@@ -440,6 +440,28 @@ def test_the_numbers_of_a_client_whose_loop_was_closed_go_with_it(anyio_backend:
             client.balance(timeout=1)
 
 
+def test_a_client_that_is_collected_never_waits_for_the_lock_of_its_account() -> None:
+    """The collection may come in a thread that has another account's lock."""
+    held, place = AccountLimits(Options()), Place()
+    with held.lock:
+        held.admit(place, Options(balance=1), 0.0)
+    locked, may_end = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with held.lock:
+            locked.set()
+            may_end.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert locked.wait(10)
+    del place
+    assert thread.is_alive()
+    may_end.set()
+    thread.join()
+    assert not held._in_force
+
+
 def test_who_waits_by_the_numbers_of_a_client_whose_loop_is_closed_meanwhile_goes_soon(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -184,6 +184,22 @@ def test_memory_that_is_lost_is_noticed_whatever_part_of_it(
         assert "Redis lost its data" in caplog.text
 
 
+def test_a_redis_that_does_not_answer_for_a_while_is_used_again(
+    traffic: Callable[[object], Traffic], caplog: pytest.LogCaptureFixture
+) -> None:
+    with redis_server() as server:
+        service = traffic(server.url)
+        process = service.begin()
+        service.goes_on(4 * LIMIT)
+        until(lambda: process.bucket.settled)  # type: ignore[attr-defined]  # a leased one has it
+        caplog.set_level(logging.WARNING, "smscode")
+        server.command("CLIENT", "PAUSE", "1500")
+        until(lambda: process.budget._unreachable)
+        until(lambda: "Redis is back: the rate limits are shared again." in caplog.text)
+        service.goes_on()
+        service.end()
+
+
 def test_without_a_fallback_nothing_is_sent_while_redis_is_away(
     traffic: Callable[[object], Traffic], caplog: pytest.LogCaptureFixture
 ) -> None:
