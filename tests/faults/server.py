@@ -240,7 +240,7 @@ class Connection(asyncio.Protocol):
         match fault.kind:
             case "429":
                 limited = refusal(Refusal(429, "RATE_LIMIT_EXCEEDED", "Too many requests"))
-                self._own(wire.framed(Reply(429, limited.value, retry_after=0), "req-limited"))
+                self._own(wire.framed(Reply(429, limited.value, retry_after=1), "req-limited"))
             case "503":
                 busy = refusal(Refusal(503, "SERVICE_UNAVAILABLE", "Maintenance"))
                 self._own(wire.framed(busy, "req-busy"))
