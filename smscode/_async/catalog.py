@@ -10,7 +10,7 @@ from ..core.paging import ProductWalk
 from ..core.product_search import NameOrId, ProductFilter
 from ..models import Country, ExchangeRate, Operator, Product, ProductPage, ProductSort, Service
 from .driver import AsyncDriver
-from .pagination import products_of, walk_pages, walk_rows
+from .pagination import products_of, walk_pages
 from .product_search import AsyncProductSearch
 
 
@@ -121,7 +121,7 @@ class AsyncCatalog:
             sort=sort,
             page_size=page_size,
         )
-        return products_of(self._driver, walk, timeout, walk_rows(self._driver, walk, timeout))
+        return products_of(self._driver, walk, timeout)
 
     async def exchange_rate(self, *, pair: str = "USD/IDR", timeout: float | None = None) -> ExchangeRate:
         """Read an exchange rate; v2 ignores ``pair``. Raises `NotFoundError` for an unknown ``pair``."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from ..core.api.catalog import ProductRows
 from ..core.decoding.rows import UnreadableRows
 from ..core.paging import ProductWalk, Walk
 from ..models import Product
@@ -47,59 +46,37 @@ async def items_of(driver: AsyncDriver, pages: AsyncGenerator[Iterable[T]]) -> A
         await pages.aclose()
 
 
-async def next_rows(driver: AsyncDriver, walk: ProductWalk, timeout: float | None) -> ProductRows | None:
-    """Return the next page of products, to go through bit by bit; None at the end."""
-    call = walk.next_rows()
-    if call is None:
-        return None
-    page = (await driver.run(call, timeout)).data
-    walk.turn(page.limit, page.count)
-    return page
-
-
-async def walk_rows(
-    driver: AsyncDriver, walk: ProductWalk, timeout: float | None
-) -> AsyncGenerator[ProductRows]:
-    """Return the pages of a walk through products; ``timeout`` is for each of them."""
-    while (page := await next_rows(driver, walk, timeout)) is not None:
-        yield page
-        del page  # or it would stay until the next one is there
-
-
 def _bits(parts: Iterable[Sequence[Product]]) -> Iterator[Sequence[Product]]:
     return (part[start : start + _TURN] for part in parts for start in range(0, len(part), _TURN))
 
 
 async def products_of(
-    driver: AsyncDriver, walk: ProductWalk, timeout: float | None, pages: AsyncGenerator[ProductRows]
+    driver: AsyncDriver, walk: ProductWalk, timeout: float | None
 ) -> AsyncGenerator[Product]:
-    """Return the products of pages one by one, reading each page bit by bit; closing this closes the pages.
+    """Return the products of a walk one by one; ``timeout`` is for each page, which is read bit by bit.
 
     What was read is dropped again before the next bit: were all of a page kept until its end, Python's
     garbage collector would look at everything in the process about once for each page.
     """
-    try:
-        async for page in pages:
-            bits = _bits(page.parts)
-            new = 0
-            while True:
-                await driver.runtime.sleep(0)  # between two bits there is no waiting otherwise
-                try:
-                    bit = next(bits, None)
-                except UnreadableRows:
-                    answer = await driver.run(page.whole, timeout)
-                    page.problems[:] = answer.problems
-                    bits = _bits([answer.data.items])
-                    continue
-                if bit is None:
-                    break
-                for product in walk.fresh(bit):
-                    new += 1
-                    yield product
-            driver.report(page.whole, page.problems)
-            goes_on = walk.see_rows(new, len(page.problems))
-            del page, bits
-            if not goes_on:
-                return
-    finally:
-        await pages.aclose()
+    while (call := walk.next_rows()) is not None:
+        page = (await driver.run(call, timeout)).data
+        walk.turn(page.limit, page.count)
+        bits = _bits(page.parts)
+        new = 0
+        while True:
+            await driver.runtime.sleep(0)  # between two bits there is no waiting otherwise
+            try:
+                bit = next(bits, None)
+            except UnreadableRows:
+                answer = await driver.run(page.whole, timeout)
+                page.problems[:] = answer.problems
+                bits = _bits([answer.data.items])
+                continue
+            if bit is None:
+                break
+            for product in walk.fresh(bit):
+                new += 1
+                yield product
+        driver.report(page.whole, page.problems)
+        walk.see_rows(new, len(page.problems))
+        del page, bits  # or they would stay until the next page is there

@@ -136,16 +136,11 @@ class ProductWalk:
             query = {**call.query, "page": int(call.query["page"]) + 1, "limit": max(limit, 1)}
             self._call = attrs.evolve(call, query=query)
 
-    def see_rows(self, new: int, unreadable: int) -> bool:
-        """Return True if the walk continues after a page with these numbers of rows.
-
-        It ends with a page without ``new`` or ``unreadable`` rows, or after many without a readable row.
-        """
+    def see_rows(self, new: int, unreadable: int) -> None:
+        """End the walk after a page without ``new`` or ``unreadable`` rows, or many with no readable row."""
         self._unread = 0 if new else self._unread + 1
-        if new or (unreadable and self._unread <= _MOST_UNREAD_PAGES):
-            return True
-        self._call = None
-        return False
+        if not new and (not unreadable or self._unread > _MOST_UNREAD_PAGES):
+            self._call = None
 
 
 class OrderWalk:
