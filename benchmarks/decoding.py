@@ -18,7 +18,7 @@ from smscode import calls
 from smscode.core import answers as reading
 from smscode.core.api.call import Response
 from smscode.core.decoding import columns, rows_msgspec
-from smscode.core.decoding.converter import ApiVersion
+from smscode.core.versions import ApiVersion
 
 from . import answers, machine, vendor
 from .measure import Contestant, cpu_of, interleave

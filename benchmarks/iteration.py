@@ -14,7 +14,7 @@ from attrs import frozen
 
 from smscode import AsyncClient
 from smscode.core.decoding import columns, rows_msgspec
-from smscode.core.decoding.converter import ApiVersion
+from smscode.core.versions import ApiVersion
 
 from . import answers, machine
 from .decoding import VERSIONS

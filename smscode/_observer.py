@@ -10,7 +10,8 @@ from typing import Any, Final
 from .core.api import arguments
 from .core.api.call import Call
 from .core.call_events import CallReporter
-from .core.decoding.converter import ApiVersion, RowProblem
+from .core.decoding.converter import RowProblem
+from .core.versions import ApiVersion
 from .events import CallEnded, ClientEvent, GroupPaused, RequestFailed, Retrying
 
 _log = logging.getLogger("smscode")

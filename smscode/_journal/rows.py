@@ -12,9 +12,9 @@ from typing import Any, Final, TypeAlias, get_args
 from attrs import asdict
 
 from .. import _sqlite
-from ..core.decoding.converter import ApiVersion
 from ..core.purchases.intents import Operation, OrderIntent
 from ..core.purchases.records import BoughtOrder, PurchaseRecord, PurchaseState
+from ..core.versions import ApiVersion
 from . import owners
 
 JournalRow: TypeAlias = tuple[Any, ...]

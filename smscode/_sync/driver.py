@@ -10,7 +10,7 @@ from typing import TypeVar, assert_never
 from .._concurrency import Caller, LoopAffinity, Runtime
 from .._observer import Observer
 from ..core.api.call import Answer, Call, CallKind, Response
-from ..core.decoding.converter import ApiVersion, RowProblem
+from ..core.decoding.converter import RowProblem
 from ..core.effects import (
     Acquire,
     Effect,
@@ -31,6 +31,7 @@ from ..core.ratelimit.ban import Ban
 from ..core.ratelimit.slots import RequestEnding
 from ..core.retry import RetryPolicy
 from ..core.timeouts import Timeouts
+from ..core.versions import ApiVersion
 from ..errors import ClientStateError, TempBannedError
 from ..models import EndpointGroup
 from .connection_pool import ConnectionPool

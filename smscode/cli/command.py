@@ -11,7 +11,7 @@ from typing import Annotated, Any, cast, get_type_hints
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ..core.decoding.converter import ApiVersion
+from ..core.versions import ApiVersion
 from ..errors import SmscodeError
 from . import stdio
 from .error_report import ErrorReport

@@ -18,11 +18,11 @@ from ..errors import APIError, RateLimitError, SmscodeError, TempBannedError
 from . import answers, order_endings
 from .api.call import Answer, Call, CallKind, Request, Response
 from .call_events import CallReporter
-from .decoding.converter import ApiVersion
 from .effects import Acquire, EffectReply, Failure, Flow, HeldUp, Pause, Release, Send, Sleep
 from .purchases.states import Doubt, judge
 from .ratelimit.limiter import Lease, NoRoom
 from .retry import TABLE, Action, RetryPolicy, counted
+from .versions import ApiVersion
 
 T = TypeVar("T")
 

@@ -20,7 +20,7 @@ from smscode.core import answers
 from smscode.core.api.call import Answer, Call, Response
 from smscode.core.api.registry import ENDPOINTS
 from smscode.core.decoding.body import BodyError
-from smscode.core.decoding.converter import ApiVersion
+from smscode.core.versions import ApiVersion
 
 E = TypeVar("E")
 T = TypeVar("T")

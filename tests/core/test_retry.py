@@ -13,11 +13,11 @@ from attrs import define, field
 
 from smscode import calls
 from smscode.core.api.call import Answer, Call, CallKind, Request, Response
-from smscode.core.decoding.converter import ApiVersion
 from smscode.core.effects import Effect, EffectReply, Failure, Release, Send, Sleep
 from smscode.core.flow import CallTerms, flow
 from smscode.core.purchases.states import Doubt
 from smscode.core.retry import TABLE, RetryPace, RetryPolicy, for_every_code
+from smscode.core.versions import ApiVersion
 from smscode.errors import (
     API_ERRORS,
     APIError,

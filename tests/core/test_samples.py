@@ -35,7 +35,8 @@ from smscode import (
     webhooks,
 )
 from smscode.core.api.call import Answer
-from smscode.core.decoding.converter import ApiVersion, structure
+from smscode.core.decoding.converter import structure
+from smscode.core.versions import ApiVersion
 from smscode.errors import Outcome
 
 from .support import CALLS, KEY, REQUEST_ID, Sample, error_of, exactly, places, read, rows, sample_id, samples

@@ -20,8 +20,7 @@ from attrs import field, frozen
 from ...errors import InvalidArgumentError, JsonValue
 from ...models import OrderStatus
 from ...money import FxRate, Money
-from ..versions import VERSIONS
-from ..versions import ApiVersion as ApiVersion
+from ..versions import VERSIONS, ApiVersion
 from . import strict_json
 
 if TYPE_CHECKING:  # cattrs is imported with the first client or answer, because that is slow

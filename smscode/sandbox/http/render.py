@@ -13,7 +13,7 @@ from typing import Final, Literal, TypeAlias, get_type_hints
 
 from attrs import asdict, frozen
 
-from ...core.decoding.converter import ApiVersion
+from ...core.versions import ApiVersion
 from ...models import ActiveOrder, CreatedOrder, Order, Product, WebhookConfig
 from ...money import BALANCE_PLACES, PRICE_PLACES, FxRate
 from ...webhook_events import OrderEvent

@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from ...core.api.call import Endpoint
 from ...core.api.registry import ENDPOINTS
-from ...core.decoding.converter import ApiVersion
+from ...core.versions import ApiVersion
 
 _Methods: TypeAlias = Mapping[str, Endpoint[object]]
 

@@ -8,7 +8,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 from ..._version import VERSION
 from ...core.api.registry import ENDPOINTS
-from ...core.decoding.converter import ApiVersion
+from ...core.versions import ApiVersion
 from ...errors import InvalidArgumentError
 from ...webhook_events import ORDER_EVENTS, OrderEvent, WebhookTest
 from ...webhooks import SIGNATURE_HEADER

@@ -9,7 +9,7 @@ from ... import calls
 from ...core.api.call import CallKind, Endpoint
 from ...core.api.parameters import ORDER_ID
 from ...core.api.registry import ENDPOINTS
-from ...core.decoding.converter import ApiVersion
+from ...core.versions import ApiVersion
 from ...errors import API_ERRORS
 from ...models import Balance, CreatedOrder, CreatedOrders, ExchangeRate, ProductPage
 from ..http.api_error import Json

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from ...core.api.call import CallKind, Endpoint
 from ...core.api.parameters import INT32, KEY_PATTERN, ORDER_ID, OneOf, Parameter, Text, Whole
-from ...core.decoding.converter import ApiVersion
+from ...core.versions import ApiVersion
 from ..http.api_error import Json
 from ..http.params import USD
 from ..http.render import IN_DOLLARS

@@ -9,7 +9,7 @@ from enum import StrEnum
 from types import NoneType
 from typing import Final, TypeAlias, get_args, get_type_hints
 
-from ...core.decoding.converter import ApiVersion
+from ...core.versions import ApiVersion
 from ...errors import API_ERRORS
 from ...models import ExchangeRate, OrderStatus
 from ...money import BALANCE_PLACES, PRICE_PLACES, FxRate, Money

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from smscode import FxRate, InvalidArgumentError, Money, calls
 from smscode.core.api.prices import Price, needs_rate
-from smscode.core.decoding.converter import ApiVersion
+from smscode.core.versions import ApiVersion
 
 RATE = FxRate("USD/IDR", 17970)
 SHOWN = Money(Decimal("0.0077"), "USD", 139, "IDR")

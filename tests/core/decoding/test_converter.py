@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from smscode import APIError, InvalidResponseError, Money, OrderStatus, models, webhooks
 from smscode.core.api.call import Answer
 from smscode.core.decoding import rows_msgspec, strict_json
-from smscode.core.decoding.converter import ApiVersion, Mismatch, structure
+from smscode.core.decoding.converter import Mismatch, structure
+from smscode.core.versions import ApiVersion
 
 from ..support import (
     FX,

@@ -17,9 +17,9 @@ from smscode import Money, OrderStatus, Product, RetryPolicy, SmscodeError
 from smscode.core import answers
 from smscode.core.api.registry import ENDPOINTS
 from smscode.core.decoding import chunks, columns, rows, rows_msgspec
-from smscode.core.decoding.converter import ApiVersion
 from smscode.core.effects import EffectReply, Release, Send, Sleep
 from smscode.core.flow import CallTerms, flow
+from smscode.core.versions import ApiVersion
 
 from ..support import CALLS, FX, PAGE, RUNS, VERSIONS, exactly, finish, respond, usd
 
