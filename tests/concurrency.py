@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import socket
+import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
@@ -50,6 +51,7 @@ __all__ = [
     "coroutine_function",
     "demo",
     "raw_server",
+    "talking",
 ]
 
 
@@ -374,6 +376,34 @@ class RawServer:
                         break
             with self._lock:
                 self._sockets.discard(connection)
+
+
+@contextmanager
+def talking(talk: Callable[[socket.socket], None], context: ssl.SSLContext | None = None) -> Generator[int]:
+    """Serve connections one after the other with a function; return the port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with contextlib.suppress(OSError):
+                if context is not None:
+                    connection = context.wrap_socket(connection, server_side=True)
+                with connection:
+                    talk(connection)
+            connection.close()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
 
 
 @contextmanager

@@ -17,10 +17,8 @@ from .driver import Driver
 
 T = TypeVar("T")
 
-_OWN_TIME = (
-    RequestTimeoutError,
-    RateLimitError,
-)  # these depend on the reader's own timeout, so another caller tries again
+# These depend on the reader's own timeout, so another caller tries again.
+_OWN_TIME = (RequestTimeoutError, RateLimitError)
 
 
 class _Flight:

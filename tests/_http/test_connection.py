@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import multiprocessing
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,7 @@ from smscode._concurrency import AsyncCaller
 from smscode._http.connection import KEEPALIVE_EXPIRY, HttpConnection
 from smscode._http.environment import ssl_context
 
-from ..concurrency import raw_server
+from ..concurrency import raw_server, talking
 
 ONCE = RetryPolicy(max_attempts=1)
 BODY = b'{"success":true,"data":{"currency":"IDR","balance":5}}'
@@ -35,34 +33,6 @@ OTHER = GOOD.replace(b'"balance":5', b'"balance":6')
 
 def options(url: str, **more: Any) -> dict[str, Any]:
     return {"token": "token", "base_url": url, "api_version": "v1", "retry": ONCE, **more}
-
-
-@contextmanager
-def talking(talk: Callable[[socket.socket], None], context: ssl.SSLContext | None = None) -> Generator[int]:
-    """Serve connections one after the other with a function; return the port."""
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with contextlib.suppress(OSError):
-                if context is not None:
-                    connection = context.wrap_socket(connection, server_side=True)
-                with connection:
-                    talk(connection)
-            connection.close()
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join()
 
 
 def drip(connection: socket.socket) -> None:

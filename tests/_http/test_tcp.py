@@ -22,8 +22,7 @@ from smscode._http.connection import HttpConnection
 from smscode._http.environment import ssl_context
 from smscode.cli import tls
 
-from ..concurrency import RawServer, raw_server
-from .test_connection import talking
+from ..concurrency import RawServer, raw_server, talking
 
 BODY = b'{"success":true,"data":{"currency":"IDR","balance":5}}'
 GOOD = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(BODY), BODY)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gzip
 import importlib
 import socket
@@ -11,8 +10,7 @@ import ssl
 import sys
 import threading
 import traceback
-from collections.abc import AsyncIterator, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,7 +34,7 @@ from smscode import (
 from smscode.errors import SmscodeError
 from smscode.sandbox import Sandbox
 
-from ..concurrency import raw_server
+from ..concurrency import raw_server, talking
 
 pytest.importorskip("aiohttp")
 
@@ -69,34 +67,6 @@ def aiohttp_client(url: str, **options: Any) -> AsyncClient:
 
 async def balance(client: AsyncClient) -> int:
     return (await client.balance()).balance.canonical_amount
-
-
-@contextmanager
-def talking(talk: Callable[[socket.socket], None], context: ssl.SSLContext | None = None) -> Generator[int]:
-    """Serve one connection after the other with a function; return the port."""
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with contextlib.suppress(OSError):
-                if context is not None:
-                    connection = context.wrap_socket(connection, server_side=True)
-                with connection:
-                    talk(connection)
-            connection.close()
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join()
 
 
 # -- what is sent ----------------------------------------------------------------------------------

@@ -129,9 +129,8 @@ class GroupLimiter:
         self._paused_until = float("-inf")
         self._epoch = 0
         self._ramp: int | None = None
-        self._probes: dict[
-            Lease, float
-        ] = {}  # granted since the last pause, and until when each is waited for
+        # Granted since the last pause, and until when each is waited for.
+        self._probes: dict[Lease, float] = {}
         self._suspected = False
         self._reclaim_at = float("-inf")
 

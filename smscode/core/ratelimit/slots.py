@@ -47,9 +47,8 @@ class SlotWindow:
     def __init__(self, window: float) -> None:
         """Start with all slots free. ``window`` is the number of seconds that one cools after its request."""
         self.window = window
-        self.holders: dict[
-            object, int | None
-        ] = {}  # each has a slot; the value is its number if slots are numbered
+        # Each has a slot; the value is its number if slots are numbered.
+        self.holders: dict[object, int | None] = {}
         self._cooling: list[float] = []  # when each becomes free, sorted; those before _head are free
         self._head = 0
 

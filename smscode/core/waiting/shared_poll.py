@@ -93,9 +93,8 @@ class SharedPoll(Generic[S]):
         self._by_order: dict[int, dict[Waiter[S], None]] = {}
         self._absent: dict[int, _Absence] = {}
         self._reading: dict[int, Waiter[S]] = {}
-        self._queue: dict[
-            Waiter[S], None
-        ] = {}  # waiters that have orders to read as soon as another read ends
+        # Waiters that have orders to read as soon as another read ends.
+        self._queue: dict[Waiter[S], None] = {}
         self._leader: Waiter[S] | None = None
         self._due = float("-inf")
         self._inbox = WebhookInbox()

@@ -421,9 +421,8 @@ class Queue(RuleBasedStateMachine):
         self.busy: list[Lease] = []
         self.alarms: dict[Lease, float] = {}
         self.cooling: list[float] = []
-        self.lost: list[
-            tuple[float, float]
-        ] = []  # when each may arrive at the latest, and the least window since
+        # When each may arrive at the latest, and the least window since.
+        self.lost: list[tuple[float, float]] = []
         self.paused_until = 0.0
         self.last_granted = -FOREVER
         self.gone: list[Lease] = []
