@@ -21,10 +21,10 @@ import anyio.lowlevel
 import httpx
 
 from smscode import AsyncClient, Client, demo  # the package first: its two flavours import it
-from smscode._async.purchases import AsyncDelivery
+from smscode._async.delivery import AsyncDelivery
 from smscode._async.semaphore import AsyncFairSemaphore
 from smscode._concurrency import AsyncEvent, AsyncHelpers, AsyncRuntime, Event, Helpers, Runtime
-from smscode._sync.purchases import Delivery
+from smscode._sync.delivery import Delivery
 from smscode._sync.semaphore import FairSemaphore
 from smscode.demo._async import rentals as async_demo
 from smscode.demo._sync import rentals as sync_demo

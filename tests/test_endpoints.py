@@ -27,6 +27,8 @@ README, CHANGELOG, OPERATIONS = (
 )
 METHODS = {"balance.get": "balance"}
 """The methods that do not have the name of their endpoint."""
+MODULES_OF = {"orders": "order_endpoints"}
+"""The modules of methods that do not have the name of their area."""
 
 
 def has(owner: object, path: str) -> bool:
@@ -60,7 +62,7 @@ def missing(endpoint: Endpoint[object]) -> dict[str, str]:
     method, route = METHODS.get(name, name), f"`{endpoint.method} {endpoint.path}`"
     there = {
         f"smscode/core/api/{area}.py": (has(calls, name), f"no builder {name}()"),
-        f"smscode/_async/{'client' if method == area else area}.py": (
+        f"smscode/_async/{'client' if method == area else MODULES_OF.get(area, area)}.py": (
             has_method(method),
             f"no method client.{method}()",
         ),
@@ -114,7 +116,7 @@ def test_what_an_endpoint_lacks_is_named_by_its_file() -> None:
     )
     assert missing(pretend) == {
         "smscode/core/api/orders.py": "no builder orders.pretended()",
-        "smscode/_async/orders.py": "no method client.orders.pretended()",
+        "smscode/_async/order_endpoints.py": "no method client.orders.pretended()",
         "smscode/__init__.py": "no Pretended",
         "smscode/sandbox/http/handlers.py": "no handler of 'orders.pretended'",
         "tests/_async/test_operations.py": "no client.orders.pretended(...)",

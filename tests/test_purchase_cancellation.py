@@ -69,7 +69,7 @@ def ids_of(recovered: list[Recovered]) -> set[int]:
 async def test_a_purchase_that_is_cancelled_anywhere_is_found_again_or_never_bought(
     count: int, tmp_path: Path
 ) -> None:
-    # The journal's thread takes its own time: after the small steps ever longer ones, until a purchase is over.
+    # The journal takes its own time: after the small steps ever longer ones, until a purchase is over.
     doubled = (200 * 2**more for more in itertools.count())
     for steps in itertools.chain(range(0, 200, 1 if count == 1 else 5), doubled):
         sandbox = Sandbox(otp_after=None, balance=10**9)

@@ -28,9 +28,10 @@ from ..models import Balance, CreatedOrders
 from ..webhooks import Event, OrderEvent
 from .catalog import AsyncCatalog
 from .connection_pool import AsyncClientLane, AsyncConnectionPool, AsyncOwnTransportLane
+from .delivery import AsyncDelivery
 from .driver import AsyncDriver
 from .orders import AsyncOrders
-from .purchases import AsyncDelivery, AsyncPurchases
+from .purchases import AsyncPurchases
 from .rate_limiter import AsyncRateLimiter
 from .recovery import AsyncRecovery
 from .sms_waits import AsyncSmsWaits

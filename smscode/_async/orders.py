@@ -1,47 +1,34 @@
-"""The order methods of the client: rent numbers, wait for their codes, release them."""
+"""The order methods of the client: those that rent numbers, beside those that read, release and wait."""
 
 from __future__ import annotations
 
-import builtins
-import math
-from collections.abc import AsyncGenerator, Iterable
 from functools import partial
 
 from ..core.api import arguments, catalog, orders
 from ..core.api.call import Call
 from ..core.api.prices import Price, needs_rate
-from ..core.order_endings import seconds_until_cancelable
-from ..core.paging import OrderWalk
 from ..core.purchases import bulk
 from ..core.purchases.bulk import BulkResult
 from ..core.purchases.intents import OrderIntent
 from ..core.purchases.states import Recovered
 from ..core.timeouts import check_seconds, check_wait
-from ..core.waiting.sms_wait import OtpOutcome, SmsWait
-from ..errors import CancelTooEarlyError, SmscodeError
+from ..errors import SmscodeError
 from ..models import (
-    ActiveOrder,
-    CanceledOrder,
     CreatedOrders,
-    FinishedOrder,
     FxRate,
-    Order,
-    OrderPage,
-    OrderStatus,
-    ReactivateOptions,
-    ResendResult,
     RoutingPolicy,
-    Sms,
 )
+from .delivery import AsyncDelivery
 from .driver import AsyncDriver
-from .pagination import items_of, walk_pages
-from .purchases import MAX_AGE, AsyncDelivery, AsyncPurchases
+from .order_endpoints import AsyncOrderEndpoints
+from .order_waits import AsyncOrderWaits
+from .purchases import MAX_AGE, AsyncPurchases
 from .recovery import AsyncRecovery
 from .rental import AsyncRental, Attachment, checked
 from .sms_waits import AsyncSmsWaits
 
 
-class AsyncOrders:
+class AsyncOrders(AsyncOrderEndpoints, AsyncOrderWaits):
     """The order endpoints, as ``client.orders``.
 
     Every method takes ``timeout``: the total seconds for the call, retries and waits included (above 0). None
@@ -65,50 +52,6 @@ class AsyncOrders:
         self._purchases = purchases
         self._recovery = recovery
         self._waits = waits
-
-    async def list(
-        self,
-        *,
-        limit: int = 20,
-        offset: int = 0,
-        status: OrderStatus | str | None = None,
-        timeout: float | None = None,
-    ) -> OrderPage:
-        """Read a slice of the orders, newest first.
-
-        ``limit`` is the number of orders (1..100), ``offset`` how many to skip (from 0). ``status`` selects
-        the orders in this state; None means all. Rows that cannot be read are named in ``problems`` of the
-        page.
-        """
-        call = orders.list(limit=limit, offset=offset, status=status)
-        return (await self._driver.run(call, timeout)).data
-
-    def iter(
-        self,
-        *,
-        status: OrderStatus | str | None = None,
-        page_size: int = orders.LARGEST_PAGE,
-        timeout: float | None = None,
-    ) -> AsyncGenerator[Order]:
-        """Iterate over all orders, newest first, each once.
-
-        ``status`` selects the orders in this state; None means all. ``page_size`` is the number of orders per
-        request (1..100), and ``timeout`` applies to each request. Some of the orders that are placed during
-        the iteration may be included.
-        """
-        pages = walk_pages(self._driver, OrderWalk(status=status, page_size=page_size), timeout)
-        return items_of(self._driver, pages)
-
-    async def get(self, order_id: int, *, timeout: float | None = None) -> Order:
-        """Read one order. Raises `NotFoundError` if the account does not have it."""
-        return (await self._driver.run(orders.get(order_id), timeout)).data
-
-    async def active(self, *, timeout: float | None = None) -> builtins.list[ActiveOrder]:
-        """Read all orders that have not ended, newest first.
-
-        A row that cannot be read is left out, and a warning is logged once.
-        """
-        return (await self._driver.run(orders.active(), timeout)).data
 
     async def create(
         self,
@@ -378,9 +321,7 @@ class AsyncOrders:
         """
         self._recovery.dismiss(arguments.instance("intent", intent, OrderIntent))
 
-    async def recover(
-        self, *, max_age: float = MAX_AGE, timeout: float | None = None
-    ) -> builtins.list[Recovered]:
+    async def recover(self, *, max_age: float = MAX_AGE, timeout: float | None = None) -> list[Recovered]:
         """Return the unfinished purchases of processes that have ended, oldest first, each to one process.
 
         >>> for found in await client.orders.recover():
@@ -399,58 +340,6 @@ class AsyncOrders:
         used in time.
         """
         return await self._recovery.recover(check_seconds("max_age", max_age), timeout)
-
-    async def cancel(
-        self, order_id: int, *, wait: bool = False, timeout: float | None = None
-    ) -> CanceledOrder:
-        """Cancel an order that has received no SMS. Its price is refunded.
-
-        With ``wait``, wait until the service allows it (two minutes after the order's creation), for at most
-        ``timeout`` seconds, or as long as it takes if that is None. If the answer is lost, the order is read
-        to find out whether it was cancelled.
-
-        Raises `CancelTooEarlyError` if the service does not allow it yet, with ``wait`` only if ``timeout``
-        does not suffice; `ConflictError` if an SMS arrived or the order has ended; `NotFoundError` if the
-        account does not have the order; `ProviderError` if the supplier refuses.
-        """
-        call = orders.cancel(order_id)
-        deadline = None
-        if timeout is not None:
-            deadline = self._driver.runtime.now() + check_seconds("timeout", timeout)
-        while True:
-            try:
-                return (await self._driver.run(call, deadline=deadline)).data
-            except CancelTooEarlyError:
-                if not wait:
-                    raise
-                answer = await self._driver.run(orders.get(order_id), deadline=deadline)
-                assert answer.date is not None
-                pause = seconds_until_cancelable(answer.data, answer.date)
-                if deadline is not None and self._driver.runtime.now() + pause >= deadline:
-                    raise
-            await self._driver.runtime.sleep(pause)
-
-    async def finish(self, order_id: int, *, timeout: float | None = None) -> FinishedOrder:
-        """Finish an order that has received its SMS. Its number is free again at once.
-
-        Raises `ConflictError` if no SMS arrived or the order has ended, `NotFoundError` if the account does
-        not have the order, `ProviderError` if the supplier refuses.
-        """
-        return (await self._driver.run(orders.finish(order_id), timeout)).data
-
-    async def resend(self, order_id: int, *, timeout: float | None = None) -> ResendResult:
-        """Request another SMS. ``resent`` of the result is False if the platform does not support it.
-
-        >>> await client.orders.resend(sms.order_id)
-        >>> newer = await client.orders.wait_for_otp(
-        ...     sms.order_id, after_revision=sms.revision, after_code=sms.code
-        ... )
-
-        It is not repeated if the answer is lost, because each request can send an SMS. Raises `ConflictError`
-        if the order's state does not allow it, `NotFoundError` if the account does not have the order,
-        `ProviderError` if the supplier refuses.
-        """
-        return (await self._driver.run(orders.resend(order_id), timeout)).data
 
     async def reactivate(
         self,
@@ -472,67 +361,6 @@ class AsyncOrders:
             return (await self._purchases.submit(self._frozen(call), delivery)).data
 
         return await self._purchases.deliver(buy, timeout, idempotency_key)
-
-    async def reactivate_options(self, order_id: int, *, timeout: float | None = None) -> ReactivateOptions:
-        """Read what `reactivate` would cost now.
-
-        Raises `NotFoundError` if the account does not have the order, `ConflictError` if it cannot be
-        reactivated, `ProviderError` if the supplier refuses.
-        """
-        return (await self._driver.run(orders.reactivate_options(order_id), timeout)).data
-
-    async def wait_for_otp(
-        self,
-        order_id: int,
-        *,
-        timeout: float | None = None,
-        after_revision: int | None = None,
-        after_code: str | None = None,
-    ) -> Sms:
-        """Wait for an SMS with a code, and return it.
-
-        >>> sms = await client.orders.wait_for_otp(order_id, timeout=120)
-        >>> print(sms.code)
-
-        ``timeout`` is the number of seconds to wait: 0 checks once, None waits until the order ends. After a
-        resend, pass ``revision`` and ``code`` of the last `Sms` as ``after_revision`` and ``after_code``, so
-        that only a newer message is returned. All waits of a client share one poll per ``poll_interval``.
-        Transient failures of the service are retried until the timeout; the last one is in ``failure`` of the
-        error.
-
-        Raises `OtpTimeoutError` if no such SMS arrived in time, `OrderTerminalError` if the order ended
-        without one, `NotFoundError` if the account does not have the order, and a refusal that repeating does
-        not change, such as `UnauthorizedError`, at once.
-        """
-        sms_wait = SmsWait(order_id, needs_code=True, after_revision=after_revision, after_code=after_code)
-        return await self._wait(sms_wait, timeout)
-
-    async def wait_for_sms(
-        self, order_id: int, *, timeout: float | None = None, after_revision: int | None = None
-    ) -> Sms:
-        """Wait for any SMS, also one without a code, and return it.
-
-        The arguments and errors are those of `wait_for_otp`.
-        """
-        return await self._wait(SmsWait(order_id, needs_code=False, after_revision=after_revision), timeout)
-
-    def otps(self, order_ids: Iterable[int], *, timeout: float | None = None) -> AsyncGenerator[OtpOutcome]:
-        """Wait for the codes of several orders, and yield each order's outcome as soon as it is known.
-
-        >>> async for outcome in client.orders.otps([order.id for order in created], timeout=120):
-        ...     print(outcome.order_id, outcome.sms, outcome.error)
-
-        Each order is yielded once: with its SMS, or with the error that `wait_for_otp` would have raised for
-        it, such as `OrderTerminalError`. ``timeout`` is the number of seconds for all of them: 0 checks once,
-        None waits until all orders have ended. An error that concerns all orders, such as
-        `UnauthorizedError`, is raised.
-        """
-        waits = [SmsWait(order_id, needs_code=True) for order_id in order_ids]
-        once = {sms_wait.order_id: sms_wait for sms_wait in waits}
-        return self._waits.each([*once.values()], math.inf if timeout is None else check_wait(timeout))
-
-    async def _wait(self, sms_wait: SmsWait, timeout: float | None) -> Sms:
-        return await self._waits.wait(sms_wait, math.inf if timeout is None else check_wait(timeout))
 
     async def _rate(self, delivery: AsyncDelivery, *limits: Price | None) -> FxRate | None:
         """Return the exchange rate if these price limits cannot be written without it."""

@@ -7,26 +7,25 @@ what says "not bought" is on disk before it is said.
 
 from __future__ import annotations
 
-import math
 import threading
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
-from .._concurrency import AsyncCaller, AsyncRuntime, AsyncSignal, AsyncWakes
+from .._concurrency import AsyncCaller, AsyncSignal
 from ..core.api.call import Answer, CallKind
 from ..core.api.parameters import KEY_PATTERN
 from ..core.purchases import bulk, records
 from ..core.purchases.book import PurchaseBook, as_order, bought_orders
 from ..core.purchases.intents import OrderIntent
-from ..core.purchases.records import KnownKeys, PurchaseRecord, PurchaseState, PurchaseStep, Writing
+from ..core.purchases.records import PurchaseState, Writing
 from ..core.purchases.states import FOUND_HERE, VERDICTS, Purchase, kind_of, row_after
-from ..errors import ClientStateError, JournalError, SmscodeError
-from ..journal import Read, SQLiteJournal, Write
+from ..errors import ClientStateError, SmscodeError
+from ..journal import SQLiteJournal, Write
 from ..models import CreatedOrders
-from ..money import FxRate
+from .delivery import AsyncDelivery
 from .driver import AsyncDriver
+from .purchase_rows import AsyncPurchaseRows
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -39,37 +38,6 @@ MAX_AGE = 86_400.0
 _RESERVE = 0.1  # the part of a call's time, at most so many seconds, reserved for the journal at its end
 
 
-class AsyncDelivery:
-    """The purchases of one call until their orders are returned; no other call can take them meanwhile.
-
-    ``fresh`` says that its keys were made up by this call, so that nothing can have been bought under them.
-    """
-
-    def __init__(
-        self, leave_all: Callable[[AsyncDelivery, BaseException | None], None], *, fresh: bool
-    ) -> None:
-        """Begin without a purchase. ``leave_all`` is called to leave those that were added."""
-        self._leave_all = leave_all
-        self.deadline: float = math.inf
-        self.fresh = fresh
-        self.thread: int = threading.get_ident()
-        self.caller: AsyncCaller | None = None
-        self.purchases: dict[Purchase, int] = {}  # and the thread that makes it
-        self.handed: dict[Purchase, None] = {}
-        self.labelled: SmscodeError | None = None
-        self.ended = False
-
-    @property
-    def over(self) -> bool:
-        """Whether the call has ended, with a result, an error or a cancellation."""
-        return self.ended or (self.caller is not None and self.caller.over)
-
-    def forbid(self, why: BaseException) -> None:
-        """Withdraw the purchases whose first byte was not sent yet; sending it raises ``why`` from now on."""
-        if not self.ended:
-            self._leave_all(self, why)
-
-
 class AsyncBuying(Protocol[T_co]):
     """The function by which a call buys."""
 
@@ -78,23 +46,17 @@ class AsyncBuying(Protocol[T_co]):
         ...
 
 
-class AsyncPurchases:
+class AsyncPurchases(AsyncPurchaseRows):
     """The purchases of one client."""
 
     def __init__(
         self, driver: AsyncDriver, journal: SQLiteJournal | None, account: str, credential: str
     ) -> None:
         """Set up; ``account`` and ``credential`` say which purchases in the ``journal`` are this client's."""
-        self.journal = journal
-        self.account = account
-        self.credential = credential
+        super().__init__(driver.runtime, journal, account, credential)
         self.book: PurchaseBook = PurchaseBook()
-        self.rate: FxRate | None = None  # the newest one that the service stated
-        self.accounts: dict[str, str] = {}  # of keys that the journal has under another name of the account
         self._driver = driver
-        self._runtime: AsyncRuntime = driver.runtime
         self._lock = threading.Lock() if journal is None else journal.lock
-        self._wakes = AsyncWakes()
         self._deliveries: dict[AsyncDelivery, None] = {}
         self._closing = False
 
@@ -175,10 +137,6 @@ class AsyncPurchases:
         if self._closing and not self._deliveries and self.journal is not None:
             self._closing = False
             self.journal.close(wait=False)
-
-    def account_of(self, key: str) -> str:
-        """Return the name of the account under which the journal has a key."""
-        return self.accounts.get(key, self.account)
 
     async def submit(
         self, intent: OrderIntent, delivery: AsyncDelivery, max_age: float = MAX_AGE, only_open: bool = False
@@ -273,65 +231,6 @@ class AsyncPurchases:
         if age > max_age:
             raise records.too_old(age, max_age)
 
-    async def _write(
-        self, journal: SQLiteJournal, purchase: Purchase, writing: Writing, deadline: float, *, fresh: bool
-    ) -> None:
-        """Write a purchase to the journal and get its earlier state; it is on disk when this returns."""
-        signal, account = AsyncSignal(), self.account_of(purchase.key)
-        write = Write(account, purchase.key, writing.write, durable=True, wake=self._waking(signal))
-        writing.operation = write
-        journal.apply(write)
-        try:
-            half = (deadline - self._runtime.now()) / 2
-            if not (fresh or write.done or await self._runtime.wait_for_disk(signal, max(half, 0.0))):
-                # If it is not written at all, this still tells the state of the key: reading needs no lock.
-                writing.look = journal.find(account, purchase.key, _wake_nothing)
-            known = await self.done(signal, write, deadline)
-        finally:
-            writing.failed = write.error is not None
-        purchase.written_at = known.written_at or writing.new.written_at
-        if known.state is not None and not purchase.doubt.raised:
-            self._learn(purchase, known)
-
-    def _learn(self, purchase: Purchase, known: KnownKeys) -> None:
-        """Add the state that an earlier process left: its attempts may still be open."""
-        ago = 0.0 if known.open_until is None else max(time.time() - known.open_until, 0.0)
-        purchase.doubt.ended = self._runtime.now() - ago
-        purchase.doubt.raised = True
-
-    def _waking(self, signal: AsyncSignal) -> Callable[[], None]:
-        return partial(self._wakes.wake, signal)
-
-    async def done(self, signal: AsyncSignal, write: Write[T] | Read[T], deadline: float) -> T:
-        """Wait until a write is on disk, or a read answered, and return its result.
-
-        Raises `JournalError` at the deadline.
-        """
-        assert self.journal is not None
-        left = max(deadline - self._runtime.now(), 0.0)
-        if not write.done and not await self._runtime.wait_for_disk(signal, left) and not write.done:
-            raise JournalError(
-                f"journal: {self.journal.path} could not be written in the time of the call: another process "
-                "has locked it, or its disk is slow."
-            )
-        if write.error is not None:
-            raise write.error
-        result: T | None = write.result
-        assert result is not None
-        return result
-
-    def _record(self, journal: SQLiteJournal, purchase: Purchase, deadline: float) -> PurchaseRecord:
-        now, left = time.time(), deadline - self._runtime.now()
-        return PurchaseRecord(
-            account=self.account_of(purchase.key),
-            credential=self.credential,
-            intent=purchase.intent,
-            owner=journal.owner,
-            written_at=now,
-            cap=purchase.intent.cap(self.rate),
-            open_until=None if math.isinf(left) else now + left,
-        )
-
     def _buy(self, purchase: Purchase, created: CreatedOrders) -> None:
         """Store the bought orders in memory, and queue them for the journal, without waiting."""
         ended = self.book.buy(purchase, created)
@@ -353,24 +252,6 @@ class AsyncPurchases:
         if writing is not None:
             self._take_out(purchase, writing)
         self.book.drop(purchase)
-
-    def _take_out(self, purchase: Purchase, writing: Writing) -> None:
-        """Queue the withdrawal of a row that this call wrote and did not send; an older row stays."""
-        if not self._abandon(writing):
-            self.change(purchase.key, writing.withdraw(time.time()), durable=True)
-
-    def _leave_open(self, purchase: Purchase) -> None:
-        if self.journal is not None:
-            self.change(purchase.key, records.leave(self.journal.owner, time.time()))
-
-    def _abandon(self, writing: Writing) -> bool:
-        write = writing.operation
-        return self.journal is not None and write is not None and self.journal.abandon(write)
-
-    def change(self, key: str, step: PurchaseStep[object], *, durable: bool = False) -> None:
-        """Queue a change of a purchase's row; it is tried until the journal is closed."""
-        if self.journal is not None:
-            self.journal.apply(Write(self.account_of(key), key, step, durable=durable, lasting=True))
 
     async def _settle(self, purchase: Purchase, error: SmscodeError, deadline: float) -> None:
         """Store what an error means for a purchase. A result "not bought" is on disk when this returns."""
@@ -460,25 +341,7 @@ class AsyncPurchases:
                 return True
         return False
 
-    async def _is_stored(self, key: str, writing: Writing | None, delivery: AsyncDelivery) -> bool:
-        """Return True if the journal has a purchase that may have been made, or cannot be asked in time."""
-        assert self.journal is not None
-        signal = AsyncSignal()
-        if writing is not None and writing.look is not None and writing.look.done:
-            found = writing.look
-        else:
-            found = self.journal.find(self.account_of(key), key, self._waking(signal))
-        try:
-            (record,) = await self.done(signal, found, delivery.deadline)
-        except SmscodeError:
-            return True  # without an answer, it may have been made
-        return record is not None and record.state in (PurchaseState.WRITTEN, PurchaseState.BOUGHT)
-
 
 def _valid(key: object) -> str | None:
     """Return a valid idempotency key, else None: nothing can have been bought under an invalid one."""
     return key if isinstance(key, str) and KEY_PATTERN.fullmatch(key) else None
-
-
-def _wake_nothing() -> None:
-    """Do nothing: the answer is looked at later."""

@@ -21,8 +21,9 @@ from ..errors import ClientStateError, ConfigurationError, JournalError, NotFoun
 from ..journal import Sweep
 from ..models import ActiveOrder, CanceledOrder, FinishedOrder, Order, OrderPage, OrderStatus
 from ..webhooks import OrderCanceled, OrderCompleted, OrderEvent, OrderExpired
+from .delivery import AsyncDelivery
 from .driver import AsyncDriver
-from .purchases import AsyncDelivery, AsyncPurchases
+from .purchases import AsyncPurchases
 
 _log = logging.getLogger("smscode")
 

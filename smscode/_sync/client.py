@@ -30,9 +30,10 @@ from ..models import Balance, CreatedOrders
 from ..webhooks import Event, OrderEvent
 from .catalog import Catalog
 from .connection_pool import ClientLane, ConnectionPool, OwnTransportLane
+from .delivery import Delivery
 from .driver import Driver
 from .orders import Orders
-from .purchases import Delivery, Purchases
+from .purchases import Purchases
 from .rate_limiter import RateLimiter
 from .recovery import Recovery
 from .sms_waits import SmsWaits

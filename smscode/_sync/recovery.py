@@ -23,8 +23,9 @@ from ..errors import ClientStateError, ConfigurationError, JournalError, NotFoun
 from ..journal import Sweep
 from ..models import ActiveOrder, CanceledOrder, FinishedOrder, Order, OrderPage, OrderStatus
 from ..webhooks import OrderCanceled, OrderCompleted, OrderEvent, OrderExpired
+from .delivery import Delivery
 from .driver import Driver
-from .purchases import Delivery, Purchases
+from .purchases import Purchases
 
 _log = logging.getLogger("smscode")
 

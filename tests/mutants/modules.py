@@ -9,6 +9,10 @@ ROOT = Path(__file__).parent.parent.parent
 
 _JOURNAL = ("tests/test_journal_setup.py", "tests/test_journal.py", "tests/core/purchases/test_states.py")
 _FILE = ("tests/test_journal_disk.py", "tests/test_journal_owners.py", "tests/_async/test_unfinished.py")
+_PURCHASES = (
+    *("tests/_async/test_purchases.py", "tests/_async/test_bulk.py", "tests/test_journal.py"),
+    *("tests/_async/test_unfinished.py", "tests/test_purchase_cancellation.py"),
+)
 _CALLS = (
     "api/arguments",
     "samples",
@@ -127,10 +131,9 @@ TESTS: Mapping[str, Sequence[str]] = {
     "smscode/_journal/thread.py": (*_JOURNAL[:2], *_FILE, "tests/test_journal_interrupts.py"),
     "smscode/_journal/write_loop.py": (*_JOURNAL[:2], *_FILE, "tests/test_journal_interrupts.py"),
     "smscode/_journal/writes.py": (*_JOURNAL[:2], *_FILE, "tests/test_journal_interrupts.py"),
-    "smscode/_async/purchases.py": (
-        *("tests/_async/test_purchases.py", "tests/_async/test_bulk.py", "tests/test_journal.py"),
-        *("tests/_async/test_unfinished.py", "tests/test_purchase_cancellation.py"),
-    ),
+    "smscode/_async/delivery.py": _PURCHASES,
+    "smscode/_async/purchase_rows.py": _PURCHASES,
+    "smscode/_async/purchases.py": _PURCHASES,
 }
 
 

@@ -1,0 +1,134 @@
+"""The order methods that are one endpoint each: read, cancel, finish, and what a reactivation would cost."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import AsyncGenerator
+
+from ..core.api import orders
+from ..core.order_endings import seconds_until_cancelable
+from ..core.paging import OrderWalk
+from ..core.timeouts import check_seconds
+from ..errors import CancelTooEarlyError
+from ..models import (
+    ActiveOrder,
+    CanceledOrder,
+    FinishedOrder,
+    Order,
+    OrderPage,
+    OrderStatus,
+    ReactivateOptions,
+    ResendResult,
+)
+from .driver import AsyncDriver
+from .pagination import items_of, walk_pages
+
+
+class AsyncOrderEndpoints:
+    """The part of ``client.orders`` that is one endpoint per method."""
+
+    _driver: AsyncDriver
+
+    async def list(
+        self,
+        *,
+        limit: int = 20,
+        offset: int = 0,
+        status: OrderStatus | str | None = None,
+        timeout: float | None = None,
+    ) -> OrderPage:
+        """Read a slice of the orders, newest first.
+
+        ``limit`` is the number of orders (1..100), ``offset`` how many to skip (from 0). ``status`` selects
+        the orders in this state; None means all. Rows that cannot be read are named in ``problems`` of the
+        page.
+        """
+        call = orders.list(limit=limit, offset=offset, status=status)
+        return (await self._driver.run(call, timeout)).data
+
+    def iter(
+        self,
+        *,
+        status: OrderStatus | str | None = None,
+        page_size: int = orders.LARGEST_PAGE,
+        timeout: float | None = None,
+    ) -> AsyncGenerator[Order]:
+        """Iterate over all orders, newest first, each once.
+
+        ``status`` selects the orders in this state; None means all. ``page_size`` is the number of orders per
+        request (1..100), and ``timeout`` applies to each request. Some of the orders that are placed during
+        the iteration may be included.
+        """
+        pages = walk_pages(self._driver, OrderWalk(status=status, page_size=page_size), timeout)
+        return items_of(self._driver, pages)
+
+    async def get(self, order_id: int, *, timeout: float | None = None) -> Order:
+        """Read one order. Raises `NotFoundError` if the account does not have it."""
+        return (await self._driver.run(orders.get(order_id), timeout)).data
+
+    async def active(self, *, timeout: float | None = None) -> builtins.list[ActiveOrder]:
+        """Read all orders that have not ended, newest first.
+
+        A row that cannot be read is left out, and a warning is logged once.
+        """
+        return (await self._driver.run(orders.active(), timeout)).data
+
+    async def cancel(
+        self, order_id: int, *, wait: bool = False, timeout: float | None = None
+    ) -> CanceledOrder:
+        """Cancel an order that has received no SMS. Its price is refunded.
+
+        With ``wait``, wait until the service allows it (two minutes after the order's creation), for at most
+        ``timeout`` seconds, or as long as it takes if that is None. If the answer is lost, the order is read
+        to find out whether it was cancelled.
+
+        Raises `CancelTooEarlyError` if the service does not allow it yet, with ``wait`` only if ``timeout``
+        does not suffice; `ConflictError` if an SMS arrived or the order has ended; `NotFoundError` if the
+        account does not have the order; `ProviderError` if the supplier refuses.
+        """
+        call = orders.cancel(order_id)
+        deadline = None
+        if timeout is not None:
+            deadline = self._driver.runtime.now() + check_seconds("timeout", timeout)
+        while True:
+            try:
+                return (await self._driver.run(call, deadline=deadline)).data
+            except CancelTooEarlyError:
+                if not wait:
+                    raise
+                answer = await self._driver.run(orders.get(order_id), deadline=deadline)
+                assert answer.date is not None
+                pause = seconds_until_cancelable(answer.data, answer.date)
+                if deadline is not None and self._driver.runtime.now() + pause >= deadline:
+                    raise
+            await self._driver.runtime.sleep(pause)
+
+    async def finish(self, order_id: int, *, timeout: float | None = None) -> FinishedOrder:
+        """Finish an order that has received its SMS. Its number is free again at once.
+
+        Raises `ConflictError` if no SMS arrived or the order has ended, `NotFoundError` if the account does
+        not have the order, `ProviderError` if the supplier refuses.
+        """
+        return (await self._driver.run(orders.finish(order_id), timeout)).data
+
+    async def resend(self, order_id: int, *, timeout: float | None = None) -> ResendResult:
+        """Request another SMS. ``resent`` of the result is False if the platform does not support it.
+
+        >>> await client.orders.resend(sms.order_id)
+        >>> newer = await client.orders.wait_for_otp(
+        ...     sms.order_id, after_revision=sms.revision, after_code=sms.code
+        ... )
+
+        It is not repeated if the answer is lost, because each request can send an SMS. Raises `ConflictError`
+        if the order's state does not allow it, `NotFoundError` if the account does not have the order,
+        `ProviderError` if the supplier refuses.
+        """
+        return (await self._driver.run(orders.resend(order_id), timeout)).data
+
+    async def reactivate_options(self, order_id: int, *, timeout: float | None = None) -> ReactivateOptions:
+        """Read what `reactivate` would cost now.
+
+        Raises `NotFoundError` if the account does not have the order, `ConflictError` if it cannot be
+        reactivated, `ProviderError` if the supplier refuses.
+        """
+        return (await self._driver.run(orders.reactivate_options(order_id), timeout)).data

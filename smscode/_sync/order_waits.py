@@ -1,0 +1,72 @@
+# Generated from smscode/_async/order_waits.py by `nox -s generate`: change that file, not this one.
+
+"""The order methods that wait for SMS."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterable
+
+from ..core.timeouts import check_wait
+from ..core.waiting.sms_wait import OtpOutcome, SmsWait
+from ..models import Sms
+from .sms_waits import SmsWaits
+
+
+class OrderWaits:
+    """The part of ``client.orders`` that waits for SMS, with one poll for all waits."""
+
+    _waits: SmsWaits
+
+    def wait_for_otp(
+        self,
+        order_id: int,
+        *,
+        timeout: float | None = None,
+        after_revision: int | None = None,
+        after_code: str | None = None,
+    ) -> Sms:
+        """Wait for an SMS with a code, and return it.
+
+        >>> sms = client.orders.wait_for_otp(order_id, timeout=120)
+        >>> print(sms.code)
+
+        ``timeout`` is the number of seconds to wait: 0 checks once, None waits until the order ends. After a
+        resend, pass ``revision`` and ``code`` of the last `Sms` as ``after_revision`` and ``after_code``, so
+        that only a newer message is returned. All waits of a client share one poll per ``poll_interval``.
+        Transient failures of the service are retried until the timeout; the last one is in ``failure`` of the
+        error.
+
+        Raises `OtpTimeoutError` if no such SMS arrived in time, `OrderTerminalError` if the order ended
+        without one, `NotFoundError` if the account does not have the order, and a refusal that repeating does
+        not change, such as `UnauthorizedError`, at once.
+        """
+        sms_wait = SmsWait(order_id, needs_code=True, after_revision=after_revision, after_code=after_code)
+        return self._wait(sms_wait, timeout)
+
+    def wait_for_sms(
+        self, order_id: int, *, timeout: float | None = None, after_revision: int | None = None
+    ) -> Sms:
+        """Wait for any SMS, also one without a code, and return it.
+
+        The arguments and errors are those of `wait_for_otp`.
+        """
+        return self._wait(SmsWait(order_id, needs_code=False, after_revision=after_revision), timeout)
+
+    def otps(self, order_ids: Iterable[int], *, timeout: float | None = None) -> Generator[OtpOutcome]:
+        """Wait for the codes of several orders, and yield each order's outcome as soon as it is known.
+
+        >>> for outcome in client.orders.otps([order.id for order in created], timeout=120):
+        ...     print(outcome.order_id, outcome.sms, outcome.error)
+
+        Each order is yielded once: with its SMS, or with the error that `wait_for_otp` would have raised for
+        it, such as `OrderTerminalError`. ``timeout`` is the number of seconds for all of them: 0 checks once,
+        None waits until all orders have ended. An error that concerns all orders, such as
+        `UnauthorizedError`, is raised.
+        """
+        waits = [SmsWait(order_id, needs_code=True) for order_id in order_ids]
+        once = {sms_wait.order_id: sms_wait for sms_wait in waits}
+        return self._waits.each([*once.values()], math.inf if timeout is None else check_wait(timeout))
+
+    def _wait(self, sms_wait: SmsWait, timeout: float | None) -> Sms:
+        return self._waits.wait(sms_wait, math.inf if timeout is None else check_wait(timeout))
