@@ -35,7 +35,7 @@ def never_banned() -> None:
 class CallTerms:
     """What all attempts of a call share.
 
-    ``began`` and ``deadline`` are the call's first and last moment; ``chance`` returns random numbers of
+    ``began`` and ``deadline`` are the call's first and last moment; ``random`` returns random numbers of
     0..1.
     ``limited`` says that rate limits are kept. ``watch`` reports what happens, None if nothing listens.
     ``banned`` returns the error to end with while the account may not send this.
@@ -45,7 +45,7 @@ class CallTerms:
     policy: RetryPolicy
     began: float
     deadline: float
-    chance: Callable[[], float]
+    random: Callable[[], float]
     limited: bool = False
     watch: CallReporter | None = None
     banned: Callable[[], TempBannedError | None] = never_banned
@@ -179,7 +179,7 @@ def _decide(course: _Course) -> Flow[Answer[Any] | None]:
     call, terms, watch, last = course.call, course.terms, course.terms.watch, course.last
     assert last is not None, "there is nothing to decide before an attempt failed"
     rule = TABLE[course.reason]
-    wait = terms.policy.pause(rule.pace, course.failures[course.reason], last.retry_after, terms.chance())
+    wait = terms.policy.pause(rule.pace, course.failures[course.reason], last.retry_after, terms.random())
     refused = last.status_code == 429 or isinstance(last, RateLimitError)
     paused = course.lease is not None and refused and not isinstance(last, TempBannedError)
     if course.lease is not None and paused:

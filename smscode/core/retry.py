@@ -218,29 +218,29 @@ class RetryPolicy:
         """Return the number of attempts for a call of this kind."""
         return _ATTEMPTS[kind] if self.max_attempts is None else self.max_attempts
 
-    def pause(self, pace: RetryPace, times: int, retry_after: float | None, chance: float) -> float:
+    def pause(self, pace: RetryPace, times: int, retry_after: float | None, random: float) -> float:
         """Return the seconds to wait after the same failure has come ``times`` times (from 1).
 
         The pause is at least ``retry_after``, plus up to a tenth of it. It is at least one second if the
         attempt does not count, because then only the deadline ends the repetition. It is at most
-        `LONGEST_PAUSE`, whatever the service asks for. ``chance`` is a random number in 0..1.
+        `LONGEST_PAUSE`, whatever the service asks for. ``random`` is a random number in 0..1.
         """
         floor = retry_after or 0.0
         if not counted(pace):
             floor = max(floor, _SHORTEST)
-        wait = max(self._own_pause(pace, times, retry_after, chance), floor * (1 + _JITTER * chance))
+        wait = max(self._own_pause(pace, times, retry_after, random), floor * (1 + _JITTER * random))
         return min(wait, LONGEST_PAUSE)
 
-    def _own_pause(self, pace: RetryPace, times: int, retry_after: float | None, chance: float) -> float:
+    def _own_pause(self, pace: RetryPace, times: int, retry_after: float | None, random: float) -> float:
         doubled = 2.0 ** min(times - 1, _DOUBLINGS)
         if pace is RetryPace.THROTTLED:
             named = (retry_after or 0.0) >= _SHORTEST  # a hint of 0 is ignored: the service has just refused
             own = min(doubled, _WINDOW) if named or times == 1 else _WINDOW
-            return own * (1 + _JITTER * chance)
+            return own * (1 + _JITTER * random)
         if pace is RetryPace.AT_ONCE and times == 1:
             return 0.0
         cap = min(self.cap, _LONGEST_POLL) if pace is RetryPace.POLL else self.cap
-        return chance * min(cap, self.base * doubled)
+        return random * min(cap, self.base * doubled)
 
 
 def counted(pace: RetryPace) -> bool:
