@@ -365,6 +365,32 @@ def test_closing_does_not_wait_for_a_failing_disk_for_ever(
         assert found(other) is None
 
 
+def test_a_journal_that_is_being_closed_refuses_what_is_new(journal: SQLiteJournal, disk: Disk) -> None:
+    disk.hold()
+    before, waiter = begin(journal, "key-1", put(purchase()))
+    disk.held()
+    journal.close(wait=False)
+    write, _ = begin(journal, "key-2", put(purchase("key-2")))
+    assert write.done
+    assert isinstance(write.error, ClientStateError)
+    disk.free.set()
+    waiter.wait()
+    assert before.error is None
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CORRUPT])
+def test_what_fails_after_the_file_was_opened_is_an_error_of_the_journal_not_of_its_set_up(
+    journal: SQLiteJournal, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    @contextmanager
+    def transaction(connection: sqlite3.Connection) -> Generator[None]:
+        raise sqlite3_error("pretended", code)
+        yield
+
+    monkeypatch.setattr(_sqlite, "transaction", transaction)
+    assert isinstance(do(journal, "key-1", put(purchase())).error, JournalError)
+
+
 def test_of_several_who_close_it_the_least_patient_is_waited_for(path: Path) -> None:
     journal = SQLiteJournal(path)
     with locked(path):

@@ -619,6 +619,37 @@ def test_a_locked_journal_costs_the_time_of_the_call_and_nothing_is_sent(path: P
     assert sandbox.requests[CREATE] == 0
 
 
+def test_a_key_is_looked_up_while_its_write_waits_for_a_locked_journal(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the answer is there when the call's time is over."""
+    happened: list[str] = []
+    find, sandbox = SQLiteJournal.find, still_sandbox()
+
+    def noted(self: SQLiteJournal, *arguments: Any) -> Any:
+        happened.append("looked up")
+        return find(self, *arguments)
+
+    monkeypatch.setattr(SQLiteJournal, "find", noted)
+    with SQLiteJournal(path) as journal:
+        client = VirtualClient(sandbox, journal=journal)
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        wish: dict[str, Any] = {"catalog_product_id": 87, "timeout": 0.2, "idempotency_key": "sale"}
+        done, purchases = client._purchases.done, client._purchases
+
+        def waited(*arguments: Any) -> Any:
+            happened.append("waited")
+            return done(*arguments)
+
+        monkeypatch.setattr(purchases, "done", waited)
+        assert (outcome(client.orders.create, **wish))[1] == "not_sent"
+        other.execute("ROLLBACK")
+        other.close()
+    assert happened[:2] == ["looked up", "waited"]
+    assert happened.count("looked up") == 1
+
+
 def test_a_lost_journal_refuses_purchases_and_keeps_what_was_bought(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

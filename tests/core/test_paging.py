@@ -159,8 +159,9 @@ def test_an_endless_server_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(InvalidResponseError, match="The list does not end"):
         walked(ProductWalk(page_size=10), endless)
-    with pytest.raises(InvalidResponseError, match="The list does not end"):
+    with pytest.raises(InvalidResponseError, match="The list does not end") as ended:
         walked(OrderWalk(page_size=10), history(10**6))
+    assert ended.value.outcome == "unknown"
 
 
 def test_a_walk_that_ended_stays_ended() -> None:

@@ -331,6 +331,19 @@ def test_a_call_that_cannot_be_repeated_safely_is_sent_once(what: str) -> None:
     assert (len(run.sent) > 1) == (what in harmless)
 
 
+@pytest.mark.parametrize("kind", [CallKind.TRANSITION, CallKind.CONFIG])
+@pytest.mark.parametrize("last", ["UNAUTHORIZED", "NOT_FOUND", "VALIDATION_ERROR"])
+def test_a_refusal_says_nothing_about_an_earlier_attempt_to_change_something(
+    kind: CallKind, last: str
+) -> None:
+    """Of a purchase the service keeps the key; of anything else it may have carried the first attempt out."""
+    read = [order("ACTIVE")] if kind is CallKind.TRANSITION else []
+    run = drive(CALLS[kind](), [TROUBLES["connection broke"], *read, TROUBLES[last]])
+    assert run.error is not None
+    assert (run.error.trouble, run.error.outcome) == (last, "unknown")
+    assert drive(CALLS[kind](), [TROUBLES[last]]).error.outcome == "rejected"  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize("last", [what for what in kinds_to("stop", CallKind.CREATE) if what in TROUBLES])
 @pytest.mark.parametrize("first", kinds_to("resend", CallKind.CREATE))
 def test_doubt_about_a_purchase_stays(first: str, last: str) -> None:

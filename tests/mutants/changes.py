@@ -277,8 +277,9 @@ def _children(node: ast.AST) -> Iterable[ast.AST]:
             return node.orelse
         case ast.Call(func=ast.Name(name)) if name in _TYPING:
             return node.args[1:]
-        case ast.Call(args=args):
+        case ast.Call(args=args, keywords=keywords):
             skipped.update(arg for arg in args if _is_text(arg))
+            skipped.update(keyword for keyword in keywords if keyword.arg == "about")
         case ast.Assign(targets=[ast.Name("__all__")]):
             return ()
         case ast.AnnAssign():

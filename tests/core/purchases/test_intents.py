@@ -37,13 +37,26 @@ def test_an_intent_can_be_kept_and_copied() -> None:
     assert pickle.loads(pickle.dumps(intent())) == intent() == copy.deepcopy(intent())
 
 
+def test_a_frozen_body_is_not_shown() -> None:
+    assert "request" not in repr(intent())
+    assert "body" not in repr(intent())
+
+
 def test_two_purchases_have_two_keys() -> None:
     keys = {calls.orders.create(catalog_product_id=87).idempotency_key for _ in range(100)}
     assert len(keys) == 100
 
 
 def banned(seconds: float | None) -> TempBannedError:
-    return TempBannedError("paused", code="TEMP_BANNED_ABUSE_GUARD", retry_after=seconds, attempts=1)
+    return TempBannedError(
+        "paused",
+        code="TEMP_BANNED_ABUSE_GUARD",
+        status_code=429,
+        details=[{"hint": "wait"}],
+        request_id="request-1",
+        retry_after=seconds,
+        attempts=1,
+    )
 
 
 def test_a_ban_holds_until_its_time_is_over() -> None:
@@ -53,6 +66,8 @@ def test_a_ban_holds_until_its_time_is_over() -> None:
     refused = ban.error(50)
     assert refused is not None
     assert (refused.retry_after, refused.outcome, refused.attempts) == (10, "not_sent", 0)
+    assert (refused.message, refused.code, refused.status_code) == ("paused", "TEMP_BANNED_ABUSE_GUARD", 429)
+    assert (refused.details, refused.request_id) == ([{"hint": "wait"}], "request-1")
     assert ban.error(60) is None
 
 

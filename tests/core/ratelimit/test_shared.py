@@ -116,6 +116,13 @@ class Process:
         return visit
 
 
+@pytest.mark.parametrize(("window", "seconds"), [(30.0, 0.5), (60.0, 1.0), (600.0, 1.0)])
+def test_a_process_visits_the_store_sixty_times_in_a_window_at_most_and_every_second(
+    window: float, seconds: float
+) -> None:
+    assert SharedSlots(window, LeaseTerms(LONGEST, 0.5), lambda: None).visit_interval == seconds
+
+
 def waiting(process: Process, now: float = 0.0) -> Lease:
     lease = process.ask(now)
     assert isinstance(lease, Lease)

@@ -314,6 +314,8 @@ def test_what_a_look_at_the_order_met_is_forgotten_with_the_next_that_shows_it()
         (active(text="hello"), ("resend", "finish")),
         (active(can_cancel=False, can_resend=False, can_finish=False), ()),
         (active(can_cancel=True, can_resend=True, can_finish=True), ("resend", "finish", "cancel")),
+        (active(can_cancel=False, can_resend=True, can_finish=False), ("resend",)),
+        (active(can_cancel=False, can_resend=False, can_finish=True), ("finish",)),
     ],
 )
 def test_a_timeout_names_what_the_order_allows(order: ActiveOrder, choices: tuple[str, ...]) -> None:
