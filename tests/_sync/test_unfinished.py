@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from smscode import (
 from smscode import journal as journal_module
 from smscode.core.purchases.records import close
 from smscode.core.settings import Settings
-from smscode.journal import SQLiteJournal, Write
+from smscode.journal import Read, SQLiteJournal, Write
 from smscode.sandbox import Sandbox
 
 from ..concurrency import Delivery, VirtualClient
@@ -648,6 +649,52 @@ def test_a_key_is_looked_up_while_its_write_waits_for_a_locked_journal(
         other.close()
     assert happened[:2] == ["looked up", "waited"]
     assert happened.count("looked up") == 1
+
+
+def test_a_write_that_comes_too_late_is_withdrawn_though_nothing_is_known_of_its_key(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error says "unknown", and the journal does not have the purchase once it is unlocked."""
+
+    def unreadable(self: SQLiteJournal, account: str, key: str, wake: Callable[[], None]) -> Any:
+        read: Read[Any] = Read(lambda store: None, wake)
+        read.fail(JournalError("pretended"))
+        return read
+
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        client = VirtualClient(sandbox, journal=journal)
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        wish: dict[str, Any] = {"catalog_product_id": 87, "timeout": 0.2, "idempotency_key": "sale"}
+        with monkeypatch.context() as patch:
+            patch.setattr(SQLiteJournal, "find", unreadable)
+            assert outcome(client.orders.create, **wish) == ("JournalError", "unknown", "sale")
+        other.execute("ROLLBACK")
+        other.close()
+        assert journal.records(account_of(sandbox)) == []
+    with VirtualClient(sandbox, journal=path) as client:
+        assert client.orders.recover() == []
+    assert sandbox.requests[CREATE] == 0
+
+
+def test_what_a_call_holds_in_its_journal_ends_with_the_call(path: Path) -> None:
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        client = VirtualClient(sandbox, journal=journal)
+        other = Delivery(lambda delivery, why: None, fresh=True)
+        place = (account_of(sandbox), "taken")
+
+        def buy(delivery: Delivery) -> None:
+            intent = client.orders.prepare(catalog_product_id=87, idempotency_key="taken")
+            client._purchases.submit(intent, delivery)
+            assert journal.holders == {place: delivery}
+            journal.holders[place] = other
+
+        client.orders.create(catalog_product_id=87)
+        assert journal.holders == {}
+        client._purchases.deliver(buy, None, "taken")
+        assert journal.holders == {place: other}, "what another call holds by then stays"
 
 
 def test_a_lost_journal_refuses_purchases_and_keeps_what_was_bought(

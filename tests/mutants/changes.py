@@ -282,6 +282,8 @@ def _children(node: ast.AST) -> Iterable[ast.AST]:
             skipped.update(keyword for keyword in keywords if keyword.arg == "about")
         case ast.Assign(targets=[ast.Name("__all__")]):
             return ()
+        case ast.Assert(msg=message):
+            skipped.add(message)
         case ast.AnnAssign():
             skipped.add(node.annotation)
             if isinstance(node.annotation, ast.Name) and node.annotation.id in _TYPING:

@@ -164,6 +164,14 @@ def test_a_wait_that_turns_out_too_long_ends_at_its_deadline() -> None:
     assert bucket.advance(behind, PERIOD) == NoRoom("create", 2, 60.0, PERIOD)
 
 
+def test_a_slot_that_is_free_just_at_the_deadline_is_waited_for() -> None:
+    bucket, busy = used_up()
+    for lease in busy:
+        bucket.end(lease, 0.0, RequestEnding.ANSWERED)
+    waiting = ask(bucket, 0.0, PERIOD)
+    assert bucket.advance(waiting, 0.0) == PERIOD
+
+
 def test_those_behind_the_first_look_by_themselves_only_if_it_is_held_up() -> None:
     bucket, busy = used_up()
     for lease in busy:

@@ -185,6 +185,7 @@ def test_whatever_can_be_seen_is_kept_as_it_came(text: str) -> None:
 
 def test_codes_are_compared_as_they_look() -> None:
     assert normal("\u200e \uff14\uff18\uff12\u00a0\uff19१३\n") == "482 913"
+    assert normal("48\x0721\x00") == "4821"
     assert same("\uff14\uff18\uff12\uff11", "4821")
     assert same(None, None)
     assert not same("4821", None)
