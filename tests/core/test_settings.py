@@ -82,6 +82,12 @@ def test_the_longest_host_that_a_resolver_takes_is_taken() -> None:
             resolve(base_url=f"https://{host}")
 
 
+@pytest.mark.parametrize("port", ["0", "65536", "x"])
+def test_a_port_that_no_server_has_is_refused(port: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="base_url: its host or port is not valid"):
+        resolve(base_url=f"https://host.example:{port}")
+
+
 def test_the_longest_token_is_taken() -> None:
     assert len(Token("a" * 4096).header) == len("Bearer ") + 4096
 

@@ -55,6 +55,12 @@ def test_buying_may_take_longer_and_the_caller_decides(kind: CallKind) -> None:
             timeouts.budget(kind, wrong)
 
 
+def test_the_longest_call_takes_ten_minutes_where_there_is_no_limit() -> None:
+    assert Timeouts().longest == 90.0
+    assert Timeouts(total=100.0, create=2.0).longest == 100.0
+    assert Timeouts.of(None).longest == 600.0
+
+
 def test_a_wait_of_zero_means_one_look() -> None:
     assert [check_wait(value) for value in (0, 0.0, -0.0, 2, math.inf)] == [0.0, 0.0, 0.0, 2.0, math.inf]
     for wrong in (*WRONG, None):
