@@ -6,6 +6,7 @@ import copy
 import math
 import pickle
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -425,6 +426,16 @@ def test_it_is_neither_pickled_nor_copied(journal: SQLiteJournal) -> None:
     for take in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(TypeError, match="open it again"):
             take(journal)
+
+
+def test_closing_a_journal_of_which_nothing_waits_logs_nothing(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = SQLiteJournal(path)
+    store(journal, purchase("a"))
+    assert "smscode journal" in {thread.name for thread in threading.enumerate()}
+    journal.close()
+    assert caplog.messages == []
 
 
 def test_a_closed_journal_refuses_writes_and_reads(path: Path) -> None:

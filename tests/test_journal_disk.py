@@ -189,6 +189,15 @@ def test_a_write_that_is_abandoned_just_as_a_lock_is_met_is_never_applied(
     assert not write.done
 
 
+def test_a_write_that_was_given_back_can_be_abandoned_and_then_does_not_fail() -> None:
+    write = Write(ACCOUNT, "key-1", look, durable=True)
+    assert write.begin()
+    write.give_back()
+    assert write.abandon()
+    write.fail(JournalError("pretended"))
+    assert not write.done
+
+
 def test_a_write_that_has_begun_cannot_be_abandoned(journal: SQLiteJournal) -> None:
     begun, go_on = threading.Event(), threading.Event()
 

@@ -406,6 +406,7 @@ def test_steps_on_rows_that_are_not_there_change_nothing() -> None:
     assert records.hand_over(NOW)(row(), nobody)[0] == row()
     assert records.close(NOW)(None, nobody)[0] is None
     assert records.close(NOW)(row(), nobody)[0] == row(closed_at=NOW)
+    assert records.close(NOW)(row(closed_at=1.0), nobody)[0] == row(closed_at=1.0)
 
 
 # --- Claims

@@ -225,6 +225,15 @@ def test_a_pause_beyond_a_deadline_is_told_at_once() -> None:
     assert bucket.ask(0.0, 89.0) == NoRoom("create", 2, 60.0, 90.0, paused=True)
 
 
+def test_behind_a_probe_the_slot_is_what_is_waited_for_if_it_takes_longer() -> None:
+    bucket, busy = used_up(1)
+    bucket.pause(busy[0], 0.0, 5.0)
+    bucket.end(busy[0], 0.0, RequestEnding.ANSWERED)
+    probe = ask(bucket)
+    assert bucket.advance(probe, 61.0) == 0.0
+    assert bucket.ask(61.0, 62.0) == NoRoom("create", 1, 60.0, PERIOD, paused=True)
+
+
 def test_a_pause_takes_back_what_was_granted_but_is_not_on_its_way() -> None:
     bucket, busy = used_up()
     first, second, last = (ask(bucket, deadline=65.0), ask(bucket), ask(bucket))

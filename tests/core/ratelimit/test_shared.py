@@ -123,6 +123,26 @@ def test_a_process_visits_the_store_sixty_times_in_a_window_at_most_and_every_se
     assert SharedSlots(window, LeaseTerms(LONGEST, 0.5), lambda: None).visit_interval == seconds
 
 
+def test_after_an_outage_a_process_keeps_to_its_fallback_for_some_seconds() -> None:
+    """Others may not have reached the store again yet."""
+    store, one = Store(9), Process("one", 9)
+    one.visit(None, 0.0)
+    one.visit(store, 1.0)
+    for _ in range(9):
+        waiting(one, 2.0)
+    capped = one.bucket.prepare_visit(2.0)
+    assert (capped.want, capped.capped) == (3, True)
+    free = one.bucket.prepare_visit(8.0)
+    assert (free.want, free.capped) == (9, False)
+
+
+def test_a_slot_is_free_now_at_the_earliest() -> None:
+    one = Process("one", 9)
+    one.visit(None, 0.0)
+    one.visit(Store(9), 1.0)
+    assert one.slots.earliest(100.0, 1, 9) == 100.0
+
+
 def waiting(process: Process, now: float = 0.0) -> Lease:
     lease = process.ask(now)
     assert isinstance(lease, Lease)
