@@ -30,6 +30,7 @@ from tests.mutants.modules import ROOT, files_of, modules
 _SAME = Path(__file__).parent / "same.txt"
 _COPIED = ("smscode", "tests", "docs", "README.md", "CHANGELOG.md", "pyproject.toml", "noxfile.py", ".ci")
 _BASELINE = 1800.0  # seconds for all tests together; the time they take says how fast the machine is
+_MEMORY = 6 * 2**30  # bytes of address space for each run: a change can make a program take all there is
 _GOAL = 0.95
 _LINE = "{:<34} {:>8} {:>6} {:>8} {:>8} {:>9} {:>7}"
 
@@ -152,6 +153,10 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30.0, help="after which no other change is tried")
     parser.add_argument("--verbose", action="store_true", help="print every change as it is tried")
     given = parser.parse_args()
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
     began = time.monotonic()
     seed = random.SystemRandom().randrange(10**6) if given.seed is None else given.seed
     possible, ignored = wanted(given.only), same()
