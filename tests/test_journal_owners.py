@@ -466,7 +466,7 @@ class TestForks:
         waiting = Write(ACCOUNT, "b", put(purchase("b")), durable=True)
 
         def child() -> None:
-            assert list(thread._running) == []  # a fork of this process waits for none of its parent's threads
+            assert list(thread._running) == []  # of the parent only
             write = journal.apply(Write(ACCOUNT, "c", put(purchase("c")), durable=True))
             assert write.done
             assert isinstance(write.error, ConfigurationError)
