@@ -18,7 +18,7 @@ PACKAGE = Path(smscode.__file__).parent
 GENERATED = "_sync"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("_version", "_clock", "errors"),
+    ("_version", "_clock", "_choices", "errors"),
     # Arguments as exactly what they are, models as plain values and as sequences, texts without what
     # cannot be seen.
     ("_exact", "_plain", "_rows", "_visible_text"),

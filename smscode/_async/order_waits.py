@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import AsyncGenerator, Iterable
 
+from ..core.api.arguments import OrderRef
 from ..core.timeouts import check_wait
 from ..core.waiting.codes import code_pattern
 from ..core.waiting.sms_wait import OtpOutcome, SmsWait
@@ -20,7 +21,7 @@ class AsyncOrderWaits:
 
     async def wait_for_otp(
         self,
-        order_id: int,
+        order_id: OrderRef,
         *,
         timeout: float | None = None,
         after_revision: int | None = None,
@@ -60,7 +61,7 @@ class AsyncOrderWaits:
         return sms
 
     async def wait_for_sms(
-        self, order_id: int, *, timeout: float | None = None, after_revision: int | None = None
+        self, order_id: OrderRef, *, timeout: float | None = None, after_revision: int | None = None
     ) -> Sms:
         """Wait for any SMS, also one without a code, and return it.
 
@@ -70,7 +71,7 @@ class AsyncOrderWaits:
 
     def otps(
         self,
-        order_ids: Iterable[int],
+        order_ids: Iterable[OrderRef],
         *,
         timeout: float | None = None,
         pattern: str | re.Pattern[str] | None = None,

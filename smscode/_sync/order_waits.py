@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Generator, Iterable
 
+from ..core.api.arguments import OrderRef
 from ..core.timeouts import check_wait
 from ..core.waiting.codes import code_pattern
 from ..core.waiting.sms_wait import OtpOutcome, SmsWait
@@ -22,7 +23,7 @@ class OrderWaits:
 
     def wait_for_otp(
         self,
-        order_id: int,
+        order_id: OrderRef,
         *,
         timeout: float | None = None,
         after_revision: int | None = None,
@@ -62,7 +63,7 @@ class OrderWaits:
         return sms
 
     def wait_for_sms(
-        self, order_id: int, *, timeout: float | None = None, after_revision: int | None = None
+        self, order_id: OrderRef, *, timeout: float | None = None, after_revision: int | None = None
     ) -> Sms:
         """Wait for any SMS, also one without a code, and return it.
 
@@ -72,7 +73,7 @@ class OrderWaits:
 
     def otps(
         self,
-        order_ids: Iterable[int],
+        order_ids: Iterable[OrderRef],
         *,
         timeout: float | None = None,
         pattern: str | re.Pattern[str] | None = None,
