@@ -22,8 +22,9 @@ This module imports nothing of the package.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal, Protocol, TypeAlias
 
 Outcome: TypeAlias = Literal["not_sent", "rejected", "failed", "unknown"]
 """What happened to the request behind an error.
@@ -35,6 +36,38 @@ carried out.
 
 JsonValue: TypeAlias = "bool | int | Decimal | str | list[JsonValue] | dict[str, JsonValue] | None"
 """A JSON value as this package decodes it: numbers with a fraction are `Decimal`."""
+
+
+class SeenOrder(Protocol):
+    """What every model of an order states: `Order`, `ActiveOrder` and `CreatedOrder`.
+
+    Check with ``isinstance`` which of them an error carries before using its other fields.
+    """
+
+    @property
+    def id(self) -> int:
+        """The order's id."""
+        ...
+
+    @property
+    def status(self) -> str | None:
+        """Its `OrderStatus`, or a status that this version does not know; None if it could not be read."""
+        ...
+
+    @property
+    def otp_received_at(self) -> datetime | None:
+        """When the first message arrived."""
+        ...
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the order ends by itself."""
+        ...
+
+    @property
+    def failed_reason(self) -> str | None:
+        """Why the order failed."""
+        ...
 
 
 class SmscodeError(Exception):
@@ -130,7 +163,7 @@ class ConflictError(APIError, code="CONFLICT", status=409):
     """
 
     advice = "Read the order to see its state."
-    order: object = None
+    order: SeenOrder | None = None
 
 
 class InsufficientBalanceError(APIError, code="INSUFFICIENT_BALANCE", status=409):
@@ -263,7 +296,7 @@ class OtpTimeoutError(SmscodeError, TimeoutError):
 
     order_id: int | None = None
     text: str | None = None
-    order: object = None
+    order: SeenOrder | None = None
     waited: float | None = None
     failure: SmscodeError | None = None
     choices: tuple[str, ...] = ()
@@ -278,7 +311,7 @@ class OrderTerminalError(SmscodeError):
 
     order_id: int | None = None
     status: str | None = None
-    order: object = None
+    order: SeenOrder | None = None
 
 
 class WebhookSignatureError(SmscodeError):

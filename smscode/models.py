@@ -5,13 +5,14 @@ unknown value of an enumeration is kept as its text, so ``status`` is ``OrderSta
 is a str, too). Phone numbers, codes and messages are masked in ``repr``, so that they do not appear in logs.
 """
 
-from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
+from typing import ClassVar
 
 from attrs import Attribute, field, frozen
 from attrs.validators import optional
 
+from ._rows import RowSequence
 from ._serialization import Model
 from ._visible_text import not_blank
 from .errors import InvalidArgumentError
@@ -32,6 +33,7 @@ __all__ = [
     "Order",
     "OrderPage",
     "OrderStatus",
+    "OtpSms",
     "Product",
     "ProductPage",
     "ProductSort",
@@ -168,9 +170,10 @@ class Product(Model):
 
 
 @frozen
-class ProductPage(Model):
-    """One page of products. ``limit`` is the page size that the server used, ``count`` this page's rows.
+class ProductPage(Model, RowSequence[Product]):
+    """One page of products, as a sequence.
 
+    ``limit`` is the page size that the server used, ``count`` the number of this page's rows.
     ``problems`` names the rows that could not be read (JSON path and reason); they are not in ``items``.
     """
 
@@ -180,12 +183,6 @@ class ProductPage(Model):
     count: int
     fx: FxRate | None = None
     problems: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __iter__(self) -> Iterator[Product]:
-        return iter(self.items)
 
 
 @frozen
@@ -290,12 +287,14 @@ class CreatedOrder(Capabilities):
 
 
 @frozen
-class CreatedOrders(Model):
-    """The numbers that one create or reactivate rented; ``len()`` and iteration use the ``orders``.
+class CreatedOrders(Model, RowSequence[CreatedOrder]):
+    """The numbers that one create or reactivate rented, as a sequence: ``created[0]`` is the first order.
 
     ``failed_count`` is how many of the requested numbers could not be rented. ``problems`` names the parts of
     the answer that could not be read (JSON path and reason); normally it is empty.
     """
+
+    _rows_in: ClassVar[str] = "orders"
 
     orders: tuple[CreatedOrder, ...]
     failed_count: int
@@ -303,17 +302,12 @@ class CreatedOrders(Model):
     fx: FxRate | None = None
     problems: tuple[str, ...] = ()
 
-    def __len__(self) -> int:
-        return len(self.orders)
-
-    def __iter__(self) -> Iterator[CreatedOrder]:
-        return iter(self.orders)
-
 
 @frozen
-class OrderPage(Model):
-    """A slice of the order list, newest first; ``limit`` and ``offset`` are those of the request.
+class OrderPage(Model, RowSequence[Order]):
+    """A slice of the order list, newest first, as a sequence.
 
+    ``limit`` and ``offset`` are those of the request.
     ``problems`` names the rows that could not be read (JSON path and reason); they are not in ``items``.
     """
 
@@ -322,12 +316,6 @@ class OrderPage(Model):
     offset: int
     fx: FxRate | None = None
     problems: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __iter__(self) -> Iterator[Order]:
-        return iter(self.items)
 
 
 @frozen
@@ -393,5 +381,15 @@ class Sms(Model):
     order_id: int
     code: str | None = field(default=None, repr=mask)
     text: str | None = field(default=None, repr=mask)
+    revision: int | None = None
+    received_at: datetime | None = None
+
+
+@frozen
+class OtpSms(Sms):
+    """A message with a code, as `orders.wait_for_otp` returns it."""
+
+    code: str = field(kw_only=True, repr=mask)
+    text: str | None = field(default=None, repr=mask)  # again, so that the order of the fields is that of Sms
     revision: int | None = None
     received_at: datetime | None = None

@@ -7,8 +7,8 @@ for display, together with the exact integer.
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
-from typing import Final, Literal
+from decimal import Context, Decimal, Inexact
+from typing import Final, Literal, cast
 
 from attrs import field, frozen
 
@@ -21,6 +21,10 @@ PRICE_PLACES: Final = 4
 
 Rounding = Literal["ROUND_FLOOR", "ROUND_CEILING", "ROUND_HALF_UP"]
 """The rounding modes of `FxRate.to_idr`, by the names of the constants in `decimal`."""
+
+
+# For calculations that never round, whatever the caller's decimal context is.
+_EXACT: Final = Context(prec=10_000, traps=[Inexact])
 
 
 def _shift(number: int, places: int) -> Decimal:
@@ -59,6 +63,9 @@ class Money(Model):
     the ledger value, so a v1 price equals the v2 price of the same offer. ``str()`` is for people: "$0.9231",
     "Rp 15,000".
 
+    Amounts of one currency can be added, subtracted, summed and multiplied by an int. The ledger value of the
+    result is exact; its ``amount`` is calculated from the displayed amounts, which are rounded.
+
     Raises `InvalidArgumentError` for an ``amount`` that is not a finite `Decimal`, or a ``canonical_amount``
     that is not an int.
     """
@@ -85,12 +92,47 @@ class Money(Model):
             return f"{sign}Rp {size:,f}"
         return f"{self.amount:,f} {self.currency}"
 
+    def __add__(self, other: Money) -> Money:
+        if not isinstance(cast(object, other), Money):
+            return NotImplemented
+        return self._with(other, _EXACT.add(self.amount, other.amount), 1)
+
+    def __radd__(self, other: int) -> Money:
+        """Return itself if ``other`` is 0, with which `sum` begins; nothing else can be added."""
+        return self if type(other) is int and other == 0 else NotImplemented
+
+    def __sub__(self, other: Money) -> Money:
+        if not isinstance(cast(object, other), Money):
+            return NotImplemented
+        return self._with(other, _EXACT.subtract(self.amount, other.amount), -1)
+
+    def __mul__(self, times: int) -> Money:
+        count = _exact.whole(times)
+        if count is None:
+            return NotImplemented
+        amount = _EXACT.multiply(self.amount, Decimal(count))
+        return Money(amount, self.currency, self.canonical_amount * count, self.canonical_currency)
+
+    __rmul__ = __mul__
+
+    def _with(self, other: Money, amount: Decimal, sign: Literal[1, -1]) -> Money:
+        """Return the sum or difference, of this displayed ``amount``. Raises unless the currencies agree."""
+        mine, theirs = (self.currency, self.canonical_currency), (other.currency, other.canonical_currency)
+        if mine != theirs:
+            raise InvalidArgumentError(
+                f"Money: {self} and {other} are amounts of different API versions or currencies, so they"
+                " cannot be added or subtracted; use the canonical_amount of both."
+            )
+        canonical = self.canonical_amount + sign * other.canonical_amount
+        return Money(amount, self.currency, canonical, self.canonical_currency)
+
     def as_max_price(self, fx: FxRate | None = None) -> Decimal | int:
         """Return the smallest ``max_price`` that certainly admits this price.
 
         For a v1 amount that is its integer. A v2 amount is rounded for display, and the service rounds a
         limit down to rupiah, so the displayed amount may be one rupiah too low: the result is one unit of its
-        last digit higher. With ``fx``, the rate of the answer that stated the price, it is exact.
+        last digit higher. With ``fx``, the rate of the answer that stated the price, it is exact. Give ``fx``
+        for the result of a calculation, in which the rounding of the displayed amounts adds up.
         """
         if self.currency != "USD":
             return self.canonical_amount

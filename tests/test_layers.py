@@ -18,9 +18,10 @@ PACKAGE = Path(smscode.__file__).parent
 GENERATED = "_sync"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("_version", "_clock", "errors"),
-    # Arguments as exactly what they are, models as plain values, texts without what cannot be seen.
-    ("_exact", "_plain", "_visible_text"),
+    ("_version", "_clock", "_choices", "errors"),
+    # Arguments as exactly what they are, models as plain values and as sequences, texts without what
+    # cannot be seen.
+    ("_exact", "_plain", "_rows", "_visible_text"),
     ("_pydantic", "_serialization"),  # how the models are written
     ("money",),
     ("models",),

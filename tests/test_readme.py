@@ -78,7 +78,7 @@ def test_every_method_of_the_clients_is_in_the_table(client: type[Any]) -> None:
     methods |= {
         f"{resource}.{name}"
         for resource, class_ in resources.items()
-        for name in vars(class_)
+        for name in dir(class_)
         if not name.startswith("_")
     }
     listed = set(re.findall(r"^\| `([\w.]+)\(", README, re.MULTILINE))

@@ -19,6 +19,9 @@ from hypothesis import strategies as st
 
 import smscode
 from smscode import (
+    BulkResult,
+    CreatedOrder,
+    CreatedOrders,
     FxRate,
     InvalidArgumentError,
     Money,
@@ -190,3 +193,20 @@ def test_importing_the_package_imports_no_pydantic() -> None:
     script = "import sys, smscode; sys.exit('pydantic' in sys.modules or 'pydantic_core' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], timeout=60).returncode == 0
     assert smscode.to_dict is to_dict
+
+
+# Sequences
+
+
+def test_what_holds_rows_is_a_sequence_of_them() -> None:
+    first, second = CreatedOrder(id=1), CreatedOrder(id=2)
+    for whole in (CreatedOrders((first, second), 0), BulkResult((first, second), 0, (), ())):
+        assert (whole[0], whole[-1], whole[:1]) == (first, second, (first,))
+        assert (len(whole), list(whole), list(reversed(whole))) == (2, [first, second], [second, first])
+        assert second in whole
+    with pytest.raises(IndexError):
+        CreatedOrders((), 1)[0]
+    product = Product(142, 5, Money.idr(15_000), active=True)
+    page = ProductPage((product,), page=1, limit=10, count=1)
+    assert (page[0], page.count) == (product, 1)
+    assert to_dict(page) == {**to_dict(page), "items": [to_dict(product)]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 
+from .._choices import SortName
 from ..core.api import catalog
 from ..core.api.prices import Price
 from ..core.paging import ProductWalk
@@ -49,7 +50,7 @@ class AsyncCatalog:
         country_id: int | None = None,
         platform_id: int | None = None,
         operator_id: int | None = None,
-        sort: ProductSort | str | None = None,
+        sort: ProductSort | SortName | None = None,
         page: int = 1,
         limit: int = 1000,
         timeout: float | None = None,
@@ -77,7 +78,7 @@ class AsyncCatalog:
         country_id: int | None = None,
         platform_id: int | None = None,
         operator_id: int | None = None,
-        sort: ProductSort | str | None = None,
+        sort: ProductSort | SortName | None = None,
         page_size: int = catalog.LARGEST_PAGE,
         timeout: float | None = None,
     ) -> AsyncGenerator[ProductPage]:
@@ -102,7 +103,7 @@ class AsyncCatalog:
         country_id: int | None = None,
         platform_id: int | None = None,
         operator_id: int | None = None,
-        sort: ProductSort | str | None = None,
+        sort: ProductSort | SortName | None = None,
         page_size: int = catalog.LARGEST_PAGE,
         timeout: float | None = None,
     ) -> AsyncGenerator[Product]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import builtins
 from collections.abc import AsyncGenerator
 
+from .._choices import StatusName
 from ..core.api import orders
+from ..core.api.arguments import OrderRef
 from ..core.order_endings import seconds_until_cancelable
 from ..core.paging import OrderWalk
 from ..core.timeouts import check_seconds
@@ -34,7 +36,7 @@ class AsyncOrderEndpoints:
         *,
         limit: int = 20,
         offset: int = 0,
-        status: OrderStatus | str | None = None,
+        status: OrderStatus | StatusName | None = None,
         timeout: float | None = None,
     ) -> OrderPage:
         """Read a slice of the orders, newest first.
@@ -49,7 +51,7 @@ class AsyncOrderEndpoints:
     def iter(
         self,
         *,
-        status: OrderStatus | str | None = None,
+        status: OrderStatus | StatusName | None = None,
         page_size: int = orders.LARGEST_PAGE,
         timeout: float | None = None,
     ) -> AsyncGenerator[Order]:
@@ -62,7 +64,7 @@ class AsyncOrderEndpoints:
         pages = walk_pages(self._driver, OrderWalk(status=status, page_size=page_size), timeout)
         return items_of(self._driver, pages)
 
-    async def get(self, order_id: int, *, timeout: float | None = None) -> Order:
+    async def get(self, order_id: OrderRef, *, timeout: float | None = None) -> Order:
         """Read one order. Raises `NotFoundError` if the account does not have it."""
         return (await self._driver.run(orders.get(order_id), timeout)).data
 
@@ -74,7 +76,7 @@ class AsyncOrderEndpoints:
         return (await self._driver.run(orders.active(), timeout)).data
 
     async def cancel(
-        self, order_id: int, *, wait: bool = False, timeout: float | None = None
+        self, order_id: OrderRef, *, wait: bool = False, timeout: float | None = None
     ) -> CanceledOrder:
         """Cancel an order that has received no SMS. Its price is refunded.
 
@@ -103,7 +105,7 @@ class AsyncOrderEndpoints:
                     raise
             await self._driver.runtime.sleep(pause)
 
-    async def finish(self, order_id: int, *, timeout: float | None = None) -> FinishedOrder:
+    async def finish(self, order_id: OrderRef, *, timeout: float | None = None) -> FinishedOrder:
         """Finish an order that has received its SMS. Its number is free again at once.
 
         Raises `ConflictError` if no SMS arrived or the order has ended, `NotFoundError` if the account does
@@ -111,7 +113,7 @@ class AsyncOrderEndpoints:
         """
         return (await self._driver.run(orders.finish(order_id), timeout)).data
 
-    async def resend(self, order_id: int, *, timeout: float | None = None) -> ResendResult:
+    async def resend(self, order_id: OrderRef, *, timeout: float | None = None) -> ResendResult:
         """Request another SMS. ``resent`` of the result is False if the platform does not support it.
 
         >>> await client.orders.resend(sms.order_id)
@@ -125,7 +127,9 @@ class AsyncOrderEndpoints:
         """
         return (await self._driver.run(orders.resend(order_id), timeout)).data
 
-    async def reactivate_options(self, order_id: int, *, timeout: float | None = None) -> ReactivateOptions:
+    async def reactivate_options(
+        self, order_id: OrderRef, *, timeout: float | None = None
+    ) -> ReactivateOptions:
         """Read what `reactivate` would cost now.
 
         Raises `NotFoundError` if the account does not have the order, `ConflictError` if it cannot be

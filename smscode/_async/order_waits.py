@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import AsyncGenerator, Iterable
 
+from ..core.api.arguments import OrderRef
 from ..core.timeouts import check_wait
+from ..core.waiting.codes import code_pattern
 from ..core.waiting.sms_wait import OtpOutcome, SmsWait
-from ..models import Sms
+from ..models import OtpSms, Sms
 from .sms_waits import AsyncSmsWaits
 
 
@@ -18,12 +21,13 @@ class AsyncOrderWaits:
 
     async def wait_for_otp(
         self,
-        order_id: int,
+        order_id: OrderRef,
         *,
         timeout: float | None = None,
         after_revision: int | None = None,
         after_code: str | None = None,
-    ) -> Sms:
+        pattern: str | re.Pattern[str] | None = None,
+    ) -> OtpSms:
         """Wait for an SMS with a code, and return it.
 
         >>> sms = await client.orders.wait_for_otp(order_id, timeout=120)
@@ -31,19 +35,33 @@ class AsyncOrderWaits:
 
         ``timeout`` is the number of seconds to wait: 0 checks once, None waits until the order ends. After a
         resend, pass ``revision`` and ``code`` of the last `Sms` as ``after_revision`` and ``after_code``, so
-        that only a newer message is returned. All waits of a client share one poll per ``poll_interval``.
-        Transient failures of the service are retried until the timeout; the last one is in ``failure`` of the
-        error.
+        that only a newer message is returned.
+
+        ``pattern`` is a regular expression, searched in the text of each message. Its first group, or the
+        whole match, is the code, also where the service found none. A message that does not match is skipped.
+        The expression is applied at every poll and is not interrupted: one that backtracks without end, such
+        as "(a+)+$", can hold the program for hours.
+
+        All waits of a client share one poll per ``poll_interval``. Transient failures of the service are
+        retried until the timeout; the last one is in ``failure`` of the error.
 
         Raises `OtpTimeoutError` if no such SMS arrived in time, `OrderTerminalError` if the order ended
         without one, `NotFoundError` if the account does not have the order, and a refusal that repeating does
         not change, such as `UnauthorizedError`, at once.
         """
-        sms_wait = SmsWait(order_id, needs_code=True, after_revision=after_revision, after_code=after_code)
-        return await self._wait(sms_wait, timeout)
+        sms_wait = SmsWait(
+            order_id,
+            needs_code=True,
+            pattern=pattern,
+            after_revision=after_revision,
+            after_code=after_code,
+        )
+        sms = await self._wait(sms_wait, timeout)
+        assert isinstance(sms, OtpSms)
+        return sms
 
     async def wait_for_sms(
-        self, order_id: int, *, timeout: float | None = None, after_revision: int | None = None
+        self, order_id: OrderRef, *, timeout: float | None = None, after_revision: int | None = None
     ) -> Sms:
         """Wait for any SMS, also one without a code, and return it.
 
@@ -51,7 +69,13 @@ class AsyncOrderWaits:
         """
         return await self._wait(SmsWait(order_id, needs_code=False, after_revision=after_revision), timeout)
 
-    def otps(self, order_ids: Iterable[int], *, timeout: float | None = None) -> AsyncGenerator[OtpOutcome]:
+    def otps(
+        self,
+        order_ids: Iterable[OrderRef],
+        *,
+        timeout: float | None = None,
+        pattern: str | re.Pattern[str] | None = None,
+    ) -> AsyncGenerator[OtpOutcome]:
         """Wait for the codes of several orders, and yield each order's outcome as soon as it is known.
 
         >>> async for outcome in client.orders.otps([order.id for order in created], timeout=120):
@@ -59,10 +83,11 @@ class AsyncOrderWaits:
 
         Each order is yielded once: with its SMS, or with the error that `wait_for_otp` would have raised for
         it, such as `OrderTerminalError`. ``timeout`` is the number of seconds for all of them: 0 checks once,
-        None waits until all orders have ended. An error that concerns all orders, such as
-        `UnauthorizedError`, is raised.
+        None waits until all orders have ended. ``pattern`` is as in `wait_for_otp`. An error that
+        concerns all orders, such as `UnauthorizedError`, is raised.
         """
-        waits = [SmsWait(order_id, needs_code=True) for order_id in order_ids]
+        compiled = code_pattern(pattern)
+        waits = [SmsWait(order_id, needs_code=True, pattern=compiled) for order_id in order_ids]
         once = {sms_wait.order_id: sms_wait for sms_wait in waits}
         return self._waits.each([*once.values()], math.inf if timeout is None else check_wait(timeout))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from types import TracebackType
 from typing import Protocol, Self, TypeAlias
 
@@ -28,6 +29,7 @@ from ..models import (
     CreatedOrders,
     FinishedOrder,
     Order,
+    OtpSms,
     ResendResult,
     Sms,
 )
@@ -132,25 +134,30 @@ class AsyncRental:
         """
         return self._known.sms
 
-    async def wait_for_otp(self, *, timeout: float | None = None) -> Sms:
+    async def wait_for_otp(
+        self, *, timeout: float | None = None, pattern: str | re.Pattern[str] | None = None
+    ) -> OtpSms:
         """Wait for an SMS with a code; after `resend`, for a newer one.
 
-        ``timeout`` is the number of seconds to wait: 0 checks once, None waits until the order ends. Raises
-        `OtpTimeoutError` if no such SMS arrived in time, `OrderTerminalError` if the order ended without one,
-        and the other errors of `orders.wait_for_otp`.
+        ``timeout`` is the number of seconds to wait: 0 checks once, None waits until the order ends.
+        ``pattern`` is as in `orders.wait_for_otp`. Raises `OtpTimeoutError` if no such SMS arrived in time,
+        `OrderTerminalError` if the order ended without one, and the other errors of `orders.wait_for_otp`.
         """
-        return await self._wait(True, timeout)
+        sms = await self._wait(
+            SmsWait(self.order_id, needs_code=True, pattern=pattern, **self._after), timeout
+        )
+        assert isinstance(sms, OtpSms)
+        return sms
 
     async def wait_for_sms(self, *, timeout: float | None = None) -> Sms:
         """Wait for any SMS, also one without a code; after `resend`, for a newer one.
 
         The argument and errors are those of `wait_for_otp`.
         """
-        return await self._wait(False, timeout)
+        return await self._wait(SmsWait(self.order_id, needs_code=False, **self._after), timeout)
 
-    async def _wait(self, needs_code: bool, timeout: float | None) -> Sms:
+    async def _wait(self, sms_wait: SmsWait, timeout: float | None) -> Sms:
         try:
-            sms_wait = SmsWait(self.order_id, needs_code=needs_code, **self._after)
             sms = await self._orders._wait(sms_wait, timeout)
         except (OtpTimeoutError, OrderTerminalError) as error:
             if isinstance(error, OrderTerminalError):

@@ -86,7 +86,7 @@ class AsyncSmsWaits:
                 while waiter.ended:
                     sms_wait = waiter.ended.popleft()
                     waiter.open.pop(sms_wait.order_id, None)  # still there if another thread was interrupted
-                    yield OtpOutcome(sms_wait.order_id, sms_wait.sms, sms_wait.error)
+                    yield sms_wait.outcome()
         finally:
             self._leave(waiter)
         for sms_wait in waiter.open.values():

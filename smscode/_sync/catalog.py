@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
+from .._choices import SortName
 from ..core.api import catalog
 from ..core.api.prices import Price
 from ..core.paging import ProductWalk
@@ -51,7 +52,7 @@ class Catalog:
         country_id: int | None = None,
         platform_id: int | None = None,
         operator_id: int | None = None,
-        sort: ProductSort | str | None = None,
+        sort: ProductSort | SortName | None = None,
         page: int = 1,
         limit: int = 1000,
         timeout: float | None = None,
@@ -79,7 +80,7 @@ class Catalog:
         country_id: int | None = None,
         platform_id: int | None = None,
         operator_id: int | None = None,
-        sort: ProductSort | str | None = None,
+        sort: ProductSort | SortName | None = None,
         page_size: int = catalog.LARGEST_PAGE,
         timeout: float | None = None,
     ) -> Generator[ProductPage]:
@@ -104,7 +105,7 @@ class Catalog:
         country_id: int | None = None,
         platform_id: int | None = None,
         operator_id: int | None = None,
-        sort: ProductSort | str | None = None,
+        sort: ProductSort | SortName | None = None,
         page_size: int = catalog.LARGEST_PAGE,
         timeout: float | None = None,
     ) -> Generator[Product]:

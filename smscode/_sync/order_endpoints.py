@@ -7,7 +7,9 @@ from __future__ import annotations
 import builtins
 from collections.abc import Generator
 
+from .._choices import StatusName
 from ..core.api import orders
+from ..core.api.arguments import OrderRef
 from ..core.order_endings import seconds_until_cancelable
 from ..core.paging import OrderWalk
 from ..core.timeouts import check_seconds
@@ -36,7 +38,7 @@ class OrderEndpoints:
         *,
         limit: int = 20,
         offset: int = 0,
-        status: OrderStatus | str | None = None,
+        status: OrderStatus | StatusName | None = None,
         timeout: float | None = None,
     ) -> OrderPage:
         """Read a slice of the orders, newest first.
@@ -51,7 +53,7 @@ class OrderEndpoints:
     def iter(
         self,
         *,
-        status: OrderStatus | str | None = None,
+        status: OrderStatus | StatusName | None = None,
         page_size: int = orders.LARGEST_PAGE,
         timeout: float | None = None,
     ) -> Generator[Order]:
@@ -64,7 +66,7 @@ class OrderEndpoints:
         pages = walk_pages(self._driver, OrderWalk(status=status, page_size=page_size), timeout)
         return items_of(self._driver, pages)
 
-    def get(self, order_id: int, *, timeout: float | None = None) -> Order:
+    def get(self, order_id: OrderRef, *, timeout: float | None = None) -> Order:
         """Read one order. Raises `NotFoundError` if the account does not have it."""
         return (self._driver.run(orders.get(order_id), timeout)).data
 
@@ -76,7 +78,7 @@ class OrderEndpoints:
         return (self._driver.run(orders.active(), timeout)).data
 
     def cancel(
-        self, order_id: int, *, wait: bool = False, timeout: float | None = None
+        self, order_id: OrderRef, *, wait: bool = False, timeout: float | None = None
     ) -> CanceledOrder:
         """Cancel an order that has received no SMS. Its price is refunded.
 
@@ -105,7 +107,7 @@ class OrderEndpoints:
                     raise
             self._driver.runtime.sleep(pause)
 
-    def finish(self, order_id: int, *, timeout: float | None = None) -> FinishedOrder:
+    def finish(self, order_id: OrderRef, *, timeout: float | None = None) -> FinishedOrder:
         """Finish an order that has received its SMS. Its number is free again at once.
 
         Raises `ConflictError` if no SMS arrived or the order has ended, `NotFoundError` if the account does
@@ -113,7 +115,7 @@ class OrderEndpoints:
         """
         return (self._driver.run(orders.finish(order_id), timeout)).data
 
-    def resend(self, order_id: int, *, timeout: float | None = None) -> ResendResult:
+    def resend(self, order_id: OrderRef, *, timeout: float | None = None) -> ResendResult:
         """Request another SMS. ``resent`` of the result is False if the platform does not support it.
 
         >>> client.orders.resend(sms.order_id)
@@ -127,7 +129,9 @@ class OrderEndpoints:
         """
         return (self._driver.run(orders.resend(order_id), timeout)).data
 
-    def reactivate_options(self, order_id: int, *, timeout: float | None = None) -> ReactivateOptions:
+    def reactivate_options(
+        self, order_id: OrderRef, *, timeout: float | None = None
+    ) -> ReactivateOptions:
         """Read what `reactivate` would cost now.
 
         Raises `NotFoundError` if the account does not have the order, `ConflictError` if it cannot be

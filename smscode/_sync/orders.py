@@ -6,7 +6,9 @@ from __future__ import annotations
 
 from functools import partial
 
+from .._choices import PolicyName
 from ..core.api import arguments, catalog, orders
+from ..core.api.arguments import OrderRef
 from ..core.api.call import Call
 from ..core.api.prices import Price, needs_rate
 from ..core.purchases import bulk
@@ -32,6 +34,8 @@ from .sms_waits import SmsWaits
 
 class Orders(OrderEndpoints, OrderWaits):
     """The order endpoints, as ``client.orders``.
+
+    Wherever an ``order_id`` is expected, a model of the order, a rental or an `Sms` is accepted, too.
 
     Every method takes ``timeout``: the total seconds for the call, retries and waits included (above 0). None
     means the client's limit. Every method can raise these errors:
@@ -64,7 +68,7 @@ class Orders(OrderEndpoints, OrderWaits):
         max_price: Price | None = None,
         min_price: Price | None = None,
         prefer_provider: str | None = None,
-        policy: RoutingPolicy | str | None = None,
+        policy: RoutingPolicy | PolicyName | None = None,
         operator_id: int | None = None,
         idempotency_key: str | None = None,
         timeout: float | None = None,
@@ -124,7 +128,7 @@ class Orders(OrderEndpoints, OrderWaits):
         max_price: Price | None = None,
         min_price: Price | None = None,
         prefer_provider: str | None = None,
-        policy: RoutingPolicy | str | None = None,
+        policy: RoutingPolicy | PolicyName | None = None,
         operator_id: int | None = None,
         idempotency_key: str | None = None,
         fx: FxRate | None = None,
@@ -187,7 +191,7 @@ class Orders(OrderEndpoints, OrderWaits):
         max_price: Price | None = None,
         min_price: Price | None = None,
         prefer_provider: str | None = None,
-        policy: RoutingPolicy | str | None = None,
+        policy: RoutingPolicy | PolicyName | None = None,
         operator_id: int | None = None,
         idempotency_key: str | None = None,
         timeout: float | None = None,
@@ -236,7 +240,7 @@ class Orders(OrderEndpoints, OrderWaits):
         max_price: Price | None = None,
         min_price: Price | None = None,
         prefer_provider: str | None = None,
-        policy: RoutingPolicy | str | None = None,
+        policy: RoutingPolicy | PolicyName | None = None,
         operator_id: int | None = None,
         idempotency_key: str | None = None,
         timeout: float | None = None,
@@ -345,7 +349,7 @@ class Orders(OrderEndpoints, OrderWaits):
 
     def reactivate(
         self,
-        order_id: int,
+        order_id: OrderRef,
         *,
         max_price: Price | None = None,
         idempotency_key: str | None = None,

@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 
 import attrs
 
+from .._choices import SortName, StatusName
 from ..errors import InvalidResponseError
 from ..models import OrderPage, OrderStatus, Product, ProductPage, ProductSort
 from .api import arguments, catalog, orders
@@ -94,7 +95,7 @@ class ProductWalk:
         country_id: int | None = None,
         platform_id: int | None = None,
         operator_id: int | None = None,
-        sort: ProductSort | str | None = None,
+        sort: ProductSort | SortName | None = None,
         page_size: int = catalog.LARGEST_PAGE,
     ) -> None:
         self._call: Call[ProductPage] | None = catalog.products(
@@ -146,7 +147,9 @@ class ProductWalk:
 class OrderWalk:
     """A walk through the orders, newest first. Some of the orders placed meanwhile may be included."""
 
-    def __init__(self, *, status: OrderStatus | str | None = None, page_size: int = orders.LARGEST_PAGE):
+    def __init__(
+        self, *, status: OrderStatus | StatusName | None = None, page_size: int = orders.LARGEST_PAGE
+    ):
         self._call: Call[OrderPage] | None = orders.list(
             status=status, limit=arguments.integer("page_size", page_size, 1, orders.LARGEST_PAGE)
         )

@@ -688,3 +688,20 @@ async def test_an_order_that_ended_in_an_unknown_state_is_not_given_back_again()
         await rental.__aexit__(None, None, None)
         assert rental.released is Released.ALREADY_RELEASED
     assert len(transport.requests) == 3
+
+
+async def test_a_rental_or_any_model_of_its_order_stands_for_the_id() -> None:
+    sandbox = still_sandbox(otp_after=10)
+    async with AsyncVirtualClient(sandbox) as client:
+        rental = client.orders.rent(catalog_product_id=87)
+        with pytest.raises(ClientStateError, match="no number yet"):
+            await client.orders.get(rental)
+        async with rental:
+            sms = await client.orders.wait_for_otp(rental)
+            order = await client.orders.get(rental)
+            assert order == await client.orders.get(rental.order) == await client.orders.get(sms)
+            (active,) = await client.orders.active()
+            assert await client.orders.wait_for_sms(active, timeout=0)
+            outcomes = [outcome async for outcome in client.orders.otps([order, rental], timeout=0)]
+            assert [outcome.order_id for outcome in outcomes] == [order.id]
+            assert (await client.orders.finish(rental)).order_id == order.id

@@ -12,6 +12,7 @@ from smscode import (
     AsyncClient,
     ClientStateError,
     ForbiddenError,
+    InvalidArgumentError,
     InvalidResponseError,
     NotFoundError,
     OrderTerminalError,
@@ -46,6 +47,23 @@ Generation = Literal["documented", "current"]
 
 def polls(sandbox: Sandbox) -> int:
     return sandbox.requests[ACTIVE]
+
+
+async def test_a_pattern_takes_the_code_out_of_a_message_in_which_the_service_found_none() -> None:
+    sandbox = still_sandbox(otp_after=None)
+    async with AsyncVirtualClient(sandbox) as client:
+        first, second = await rent(client), await rent(client)
+        async with client.orders.attach(first) as rental:
+            sandbox.deliver_sms(first, text="Welcome!")
+            with pytest.raises(OtpTimeoutError, match="that the pattern does not match"):
+                await rental.wait_for_otp(timeout=0, pattern=r"key (\w+)")
+            sandbox.deliver_sms(first, text="Your key ab-cd", code=None)
+            assert (await rental.wait_for_otp(timeout=10, pattern=r"key ([a-z-]+)")).code == "ab-cd"
+        sandbox.deliver_sms(second, text="Your key xy-z", code=None)
+        waits = client.orders.otps([second], timeout=10, pattern=r"key ([a-z-]+)")
+        assert [outcome.sms.code async for outcome in waits if outcome.sms is not None] == ["xy-z"]
+        with pytest.raises(InvalidArgumentError, match="pattern: this is no regular expression"):
+            client.orders.otps([second], pattern="(")
 
 
 async def test_a_code_is_waited_for(version: Version, generation: Generation) -> None:

@@ -690,3 +690,20 @@ def test_an_order_that_ended_in_an_unknown_state_is_not_given_back_again() -> No
         rental.__exit__(None, None, None)
         assert rental.released is Released.ALREADY_RELEASED
     assert len(transport.requests) == 3
+
+
+def test_a_rental_or_any_model_of_its_order_stands_for_the_id() -> None:
+    sandbox = still_sandbox(otp_after=10)
+    with VirtualClient(sandbox) as client:
+        rental = client.orders.rent(catalog_product_id=87)
+        with pytest.raises(ClientStateError, match="no number yet"):
+            client.orders.get(rental)
+        with rental:
+            sms = client.orders.wait_for_otp(rental)
+            order = client.orders.get(rental)
+            assert order == client.orders.get(rental.order) == client.orders.get(sms)
+            (active,) = client.orders.active()
+            assert client.orders.wait_for_sms(active, timeout=0)
+            outcomes = [outcome for outcome in client.orders.otps([order, rental], timeout=0)]
+            assert [outcome.order_id for outcome in outcomes] == [order.id]
+            assert (client.orders.finish(rental)).order_id == order.id

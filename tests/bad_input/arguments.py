@@ -117,7 +117,9 @@ def keyed(*values: object) -> list[Step]:
 
 
 VISIBLE = refused("token: expected visible ASCII characters only")
-NOT_AN_ID = refused("order_id: expected a positive int of at most 9223372036854775807, got ")
+NOT_AN_ID = refused(
+    "order_id: expected a positive int of at most 9223372036854775807, an order or a rental, got "
+)
 NOT_A_KEY = refused("idempotency_key: expected 1..128 characters")
 NOT_DOLLARS = refused("max_price: expected a positive decimal number of dollars")
 NOT_A_LIMIT = refused("max_price: expected an int of rupiah (v1), a Decimal or decimal string of dollars")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import operator
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
@@ -263,3 +264,64 @@ def test_amounts_sort_by_their_ledger_value() -> None:
 )
 def test_an_amount_is_written_for_people(money: Money, text: str) -> None:
     assert str(money) == text
+
+
+# Calculating
+
+
+@given(prices, prices, rates, st.integers(-1000, 1000))
+def test_calculations_are_exact_in_the_ledger_and_on_display(
+    one: int, other: int, rate: FxRate, times: int
+) -> None:
+    first, second = shown(one, rate), shown(other, rate)
+    with decimal.localcontext() as context:
+        context.prec = 1  # the caller's precision does not count
+        results = first + second, first - second, first * times, times * first
+    amounts = (
+        first.amount + second.amount,
+        first.amount - second.amount,
+        first.amount * times,
+        first.amount * times,
+    )
+    canonical = (one + other, one - other, one * times, one * times)
+    assert [result.amount for result in results] == [*amounts]
+    assert [result.canonical_amount for result in results] == [*canonical]
+    assert {(result.currency, result.canonical_currency) for result in results} == {("USD", "IDR")}
+
+
+def test_amounts_are_summed() -> None:
+    prices = [Money.idr(15_000), Money.idr(500)]
+    assert sum(prices) == Money.idr(15_500)
+    assert sum(prices, Money.idr(1)) == Money.idr(15_501)
+    assert sum([], Money.idr(0)) == Money.idr(0)
+    assert str(Money.idr(500) - Money.idr(15_000)) == "-Rp 14,500"
+    assert max(prices) - min(prices) < 2 * min(prices) + max(prices)
+
+
+def test_amounts_of_two_versions_are_not_mixed() -> None:
+    dollars = Money(Decimal("0.9231"), "USD", 15_000)
+    rupiah = Money.idr(15_000)
+    for calculate in (Money.__add__, Money.__sub__):
+        for one, other in ((dollars, rupiah), (rupiah, dollars)):
+            with pytest.raises(InvalidArgumentError, match="of different API versions or currencies"):
+                calculate(one, other)
+    with pytest.raises(ValueError, match=r"Money: \$0.9231 and Rp 15,000 are amounts of different"):
+        sum([dollars, rupiah])
+
+
+@pytest.mark.parametrize(
+    ("calculate", "other"),
+    [
+        *((calculate, other) for calculate in (operator.add, operator.sub) for other in (1, False, "1")),
+        *((operator.mul, other) for other in (1.5, True, Decimal(2), Money.idr(2))),
+        (operator.lt, 1),
+    ],
+)
+def test_an_amount_is_calculated_only_with_amounts_and_multiplied_only_by_ints(
+    calculate: Callable[[object, object], object], other: object
+) -> None:
+    price = Money.idr(15_000)
+    with pytest.raises(TypeError):
+        calculate(price, other)
+    with pytest.raises(TypeError):
+        calculate(other, price)

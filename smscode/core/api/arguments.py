@@ -9,11 +9,12 @@ from __future__ import annotations
 import ipaddress
 import re
 from enum import StrEnum
-from typing import TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from ... import _exact
 from ...errors import InvalidArgumentError
+from ...models import CreatedOrder, OrderFields
 from .parameters import INT64, KEY_PATTERN
 
 # The service's schema says 32 bits for ids, but an id that it sent must be accepted even if it is larger.
@@ -49,6 +50,32 @@ def identity(name: str, value: object) -> int:
     whole = _exact.whole(value)
     if whole is None or not 1 <= whole <= _LARGEST_ID:
         raise wrong(name, f"a positive int of at most {_LARGEST_ID}", value)
+    return whole
+
+
+class OfOrder(Protocol):
+    """An object about an order, such as a rental or an `Sms`."""
+
+    @property
+    def order_id(self) -> int:
+        """The order's id."""
+        ...
+
+
+OrderRef: TypeAlias = int | OrderFields | CreatedOrder | OfOrder
+"""What identifies an order: its id, a model of it, or an object about it, such as a rental or an `Sms`."""
+
+
+def order_id(order: object) -> int:
+    """Check what identifies an order (see `OrderRef`), and return the order's id."""
+    value = order
+    if isinstance(order, OrderFields | CreatedOrder):
+        value = order.id
+    elif _exact.whole(order) is None:
+        value = getattr(order, "order_id", None)
+    whole = _exact.whole(value)
+    if whole is None or not 1 <= whole <= _LARGEST_ID:
+        raise wrong("order_id", f"a positive int of at most {_LARGEST_ID}, an order or a rental", order)
     return whole
 
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from attrs import evolve, frozen
 
+from ..._choices import SortName
 from ...models import (
     Country,
     EndpointGroup,
@@ -166,7 +167,7 @@ def products(
     country_id: int | None = None,
     platform_id: int | None = None,
     operator_id: int | None = None,
-    sort: ProductSort | str | None = None,
+    sort: ProductSort | SortName | None = None,
     page: int = 1,
     limit: int = 1000,
 ) -> Call[ProductPage]:

@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 
 from attrs import evolve
 
+from ..._choices import PolicyName, StatusName
 from ...errors import InvalidArgumentError
 from ...models import (
     ActiveOrder,
@@ -25,6 +26,7 @@ from ...models import (
 from ...money import FxRate
 from ..decoding.converter import Envelope
 from . import arguments
+from .arguments import OrderRef
 from .call import Call, CallKind, Endpoint
 from .created import created_orders
 from .parameters import INT32, INT64, ORDER_ID, Limit, OneOf, Parameter, Text, Whole
@@ -218,9 +220,9 @@ def _key(given: str | None) -> str:
     return uuid.uuid4().hex if given is None else arguments.idempotency_key(given)
 
 
-def _on(endpoint: Endpoint[T], order_id: int) -> Call[T]:
+def _on(endpoint: Endpoint[T], order_id: OrderRef) -> Call[T]:
     """Return a call about one order. Its id is in the path, or in the body of a POST."""
-    subject = arguments.identity("order_id", order_id)
+    subject = arguments.order_id(order_id)
     fields = {"id": subject} if endpoint.method == "POST" else None
     return Call(endpoint, endpoint.path.format(id=subject), fields=fields, subject=subject)
 
@@ -229,7 +231,9 @@ def _limit(name: Literal["max_price", "min_price"], value: Price | None) -> dict
     return {} if value is None else {name: PriceLimit(name, value)}
 
 
-def list(*, limit: int = 20, offset: int = 0, status: OrderStatus | str | None = None) -> Call[OrderPage]:
+def list(
+    *, limit: int = 20, offset: int = 0, status: OrderStatus | StatusName | None = None
+) -> Call[OrderPage]:
     """Read a slice of the orders, newest first; ``limit`` is 1..100."""
     query: dict[str, int | str] = {
         "limit": arguments.integer("limit", limit, 1, LARGEST_PAGE),
@@ -240,7 +244,7 @@ def list(*, limit: int = 20, offset: int = 0, status: OrderStatus | str | None =
     return Call(LIST, LIST.path, query)
 
 
-def get(order_id: int) -> Call[Order]:
+def get(order_id: OrderRef) -> Call[Order]:
     """Read one order."""
     return _on(GET, order_id)
 
@@ -258,7 +262,7 @@ def create(
     max_price: Price | None = None,
     min_price: Price | None = None,
     prefer_provider: str | None = None,
-    policy: RoutingPolicy | str | None = None,
+    policy: RoutingPolicy | PolicyName | None = None,
     operator_id: int | None = None,
     idempotency_key: str | None = None,
     fx: FxRate | None = None,
@@ -292,34 +296,34 @@ def create(
     return Call(CREATE, CREATE.path, fields=fields, idempotency_key=_key(idempotency_key), fx=fx)
 
 
-def cancel(order_id: int) -> Call[CanceledOrder]:
+def cancel(order_id: OrderRef) -> Call[CanceledOrder]:
     """Cancel an order that has received no SMS; its price is refunded."""
     return _on(CANCEL, order_id)
 
 
-def finish(order_id: int) -> Call[FinishedOrder]:
+def finish(order_id: OrderRef) -> Call[FinishedOrder]:
     """Finish an order that has received its SMS; its number is free again at once."""
     return _on(FINISH, order_id)
 
 
-def resend(order_id: int) -> Call[ResendResult]:
+def resend(order_id: OrderRef) -> Call[ResendResult]:
     """Request another SMS."""
     return _on(RESEND, order_id)
 
 
 def reactivate(
-    order_id: int,
+    order_id: OrderRef,
     *,
     max_price: Price | None = None,
     idempotency_key: str | None = None,
     fx: FxRate | None = None,
 ) -> Call[CreatedOrders]:
     """Rent the number of a completed order again, as a new order."""
-    fields: dict[str, object] = {"id": arguments.identity("order_id", order_id)}
+    fields: dict[str, object] = {"id": arguments.order_id(order_id)}
     fields |= _limit("max_price", max_price)
     return Call(REACTIVATE, REACTIVATE.path, fields=fields, idempotency_key=_key(idempotency_key), fx=fx)
 
 
-def reactivate_options(order_id: int) -> Call[ReactivateOptions]:
+def reactivate_options(order_id: OrderRef) -> Call[ReactivateOptions]:
     """Read what `reactivate` would cost now."""
     return _on(REACTIVATE_OPTIONS, order_id)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from typing import ClassVar
 
 from attrs import frozen
 
+from ..._rows import RowSequence
 from ...errors import InvalidArgumentError, SmscodeError
 from ...models import CreatedOrder, CreatedOrders
 from ..api import arguments
@@ -19,24 +21,20 @@ _LONGEST_KEY = 128
 
 
 @frozen
-class BulkResult:
-    """The result of `orders.create_many`; ``len()`` and iteration use its ``orders``.
+class BulkResult(RowSequence[CreatedOrder]):
+    """The result of `orders.create_many`, as a sequence of its ``orders``.
 
     ``failed_count`` is how many of the requested numbers are missing. ``errors`` are those of the calls that
     failed, each with its call's idempotency key; ``intents`` are all calls, as they were sent. A failed call
     whose outcome is "unknown" may have rented numbers: `orders.submit` settles its intent.
     """
 
+    _rows_in: ClassVar[str] = "orders"
+
     orders: tuple[CreatedOrder, ...]
     failed_count: int
     errors: tuple[SmscodeError, ...]
     intents: tuple[OrderIntent, ...]
-
-    def __len__(self) -> int:
-        return len(self.orders)
-
-    def __iter__(self) -> Iterator[CreatedOrder]:
-        return iter(self.orders)
 
 
 def split(count: object, key: str | None) -> list[tuple[int, str | None]]:

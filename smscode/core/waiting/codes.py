@@ -1,12 +1,17 @@
-"""Comparing messages: is one newer than the known one, and is its code an old one?"""
+"""Codes and messages: is one newer than the known one, is its code an old one, where in the text is it?"""
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from datetime import UTC, datetime
+from typing import Any, TypeGuard, cast
 
-from ..._visible_text import is_invisible
+from ... import _exact
+from ..._visible_text import is_blank, is_invisible
+from ...errors import InvalidArgumentError
 from ...models import Sms
+from ..api import arguments
 
 _CASED = ("Lu", "Ll", "Lt", "Nd")
 _SEPARATORS = frozenset(".,:;/-+'\u2013\u2019\u066b\u066c")
@@ -101,3 +106,35 @@ def has_old_code(sms: Sms, known: Sms) -> bool:
     if sms.code is None or known.code is None or sms.text is None or not same(sms.code, known.code):
         return False
     return not stands_in(sms.code, sms.text)
+
+
+def code_pattern(pattern: object) -> re.Pattern[str] | None:
+    """Check the ``pattern`` argument of a wait: a regular expression, as a string or compiled, or None."""
+    if pattern is None:
+        return None
+    if _is_of_text(pattern):
+        return pattern
+    text = _exact.text(pattern)
+    if text is None:
+        raise arguments.wrong("pattern", "a string or a compiled regular expression of strings", pattern)
+    if not text:
+        raise InvalidArgumentError(
+            "pattern: expected a regular expression, got an empty text; omit it instead."
+        )
+    try:
+        return re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise InvalidArgumentError(f"pattern: this is no regular expression: {error}.") from None
+
+
+def _is_of_text(pattern: object) -> TypeGuard[re.Pattern[str]]:
+    return isinstance(pattern, re.Pattern) and isinstance(cast(Any, pattern).pattern, str)
+
+
+def code_in(text: str, pattern: re.Pattern[str]) -> str | None:
+    """Return the code that a pattern finds in a text: its first group, or the whole match. None: no match."""
+    found = pattern.search(text)
+    if found is None:
+        return None
+    code: str = next((group for group in found.groups() if group is not None), found[0])
+    return None if is_blank(code) else code

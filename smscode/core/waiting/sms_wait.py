@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
-import attrs
 from attrs import frozen
 
 from ... import _exact
@@ -19,11 +19,12 @@ from ...errors import (
     OtpTimeoutError,
     SmscodeError,
 )
-from ...models import ActiveOrder, Order, Sms
+from ...models import ActiveOrder, Order, OtpSms, Sms
 from ..api import arguments
+from ..api.arguments import OrderRef
 from ..order_status import has_ended, is_over
 from ..retry import TABLE, Action, failure_kind
-from .codes import has_old_code, is_newer, same
+from .codes import code_in, code_pattern, has_old_code, is_newer, same
 
 _FINAL = tuple(
     class_ for code, (class_, _) in API_ERRORS.items() if code in TABLE and TABLE[code].read is Action.STOP
@@ -47,7 +48,7 @@ class OtpOutcome:
     """How the wait for one order's code ended: with the ``sms``, or with the ``error``."""
 
     order_id: int
-    sms: Sms | None = None
+    sms: OtpSms | None = None
     error: SmscodeError | None = None
 
 
@@ -67,21 +68,24 @@ class SmsWait:
     """One wait for one order's SMS, and how it ended.
 
     Only a message newer than the known one ends it. ``after_revision``, ``after_code``, ``after_text`` and
-    ``after_time`` describe the known message, as far as they are given.
+    ``after_time`` describe the known message, as far as they are given. ``pattern`` finds the code in a text;
+    a message whose text it does not match ends no wait.
     """
 
     def __init__(
         self,
-        order_id: int,
+        order_id: OrderRef,
         *,
         needs_code: bool,
+        pattern: str | re.Pattern[str] | None = None,
         after_revision: int | None = None,
         after_code: str | None = None,
         after_text: str | None = None,
         after_time: datetime | None = None,
     ) -> None:
-        self.order_id: int = arguments.identity("order_id", order_id)
+        self.order_id: int = arguments.order_id(order_id)
         self.needs_code = needs_code
+        self.pattern: re.Pattern[str] | None = code_pattern(pattern)
         if after_revision is not None:
             after_revision = arguments.integer("after_revision", after_revision, 0, 2**63 - 1)
         if after_code is not None:
@@ -98,6 +102,11 @@ class SmsWait:
     def ended(self) -> bool:
         """True once the SMS arrived, or cannot arrive any more."""
         return self.sms is not None or self.error is not None
+
+    def outcome(self) -> OtpOutcome:
+        """Return how a wait for a code ended."""
+        assert self.sms is None or isinstance(self.sms, OtpSms)
+        return OtpOutcome(self.order_id, self.sms, self.error)
 
     def result(self) -> Sms:
         """Return the SMS of a wait that ended, or raise its error."""
@@ -133,12 +142,14 @@ class SmsWait:
             return
         self.order = order
         if order.otp_code is not None or order.otp_message is not None:
-            sms = Sms(order.id, order.otp_code, order.otp_message, order.sms_revision, order.otp_received_at)
+            sms = self._message(order)
             if is_newer(sms, self.known, of_event=of_event):
-                if has_old_code(sms, self.known):
-                    sms = attrs.evolve(sms, code=None)
-                if sms.code is not None or not self.needs_code:
-                    self.sms = sms
+                code = None if self.pattern is None and has_old_code(sms, self.known) else sms.code
+                if not self.needs_code:
+                    self.sms = Sms(sms.order_id, code, sms.text, sms.revision, sms.received_at)
+                    return
+                if code is not None:
+                    self.sms = OtpSms(sms.order_id, sms.text, sms.revision, sms.received_at, code=code)
                     return
                 self.text = sms.text
         if over:
@@ -147,6 +158,16 @@ class SmsWait:
             )
             error.order_id, error.status, error.order = order.id, str(order.status), order
             self.error = error
+
+    def _message(self, order: ActiveOrder | Order) -> Sms:
+        """Return the message that an order shows, with the code that the pattern finds in its text.
+
+        An older server may show only a code. It counts, because there is no text to compare with the pattern.
+        """
+        code, text = order.otp_code, order.otp_message
+        if self.pattern is not None and text is not None:
+            code = code_in(text, self.pattern)
+        return Sms(order.id, code, text, order.sms_revision, order.otp_received_at)
 
     def _is_outdated(self, order: ActiveOrder | Order) -> bool:
         """Return True if a newer state was seen before: webhooks and polls can overtake each other."""
@@ -162,7 +183,8 @@ class SmsWait:
         failure = failure or self.failure
         choices = _choices(self.order, self.needs_code)
         seen = "not seen" if self.order is None else f"last seen as {self.order.status}"
-        text = " A message without a code came." if self.text is not None else ""
+        met_none = "without a code" if self.pattern is None else "that the pattern does not match"
+        text = f" A message {met_none} came." if self.text is not None else ""
         met = "" if failure is None else f" The last look at the service failed: {failure.message}"
         named = ", ".join(f"orders.{name}" for name in choices)
         error = OtpTimeoutError(

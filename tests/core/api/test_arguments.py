@@ -6,12 +6,27 @@ import json
 import random
 import re
 from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import pytest
 
-from smscode import InvalidArgumentError, OrderStatus, ProductSort, RetryPolicy, RoutingPolicy, calls
+from smscode import (
+    CreatedOrder,
+    FinishedOrder,
+    InvalidArgumentError,
+    Money,
+    Order,
+    OrderStatus,
+    Product,
+    ProductSort,
+    RetryPolicy,
+    RoutingPolicy,
+    Sms,
+    calls,
+)
+from smscode._choices import PolicyName, SortName, StatusName
 from smscode.core.api import arguments, registry
 from smscode.core.api.call import Call
 from smscode.core.api.registry import ENDPOINTS
@@ -19,10 +34,12 @@ from smscode.core.api.registry import ENDPOINTS
 from ..support import (
     CALLS,
     NOT_INTEGERS,
+    NULLABLE,
     PAGE,
     PRODUCT,
     VERSIONS,
     Builder,
+    active_order,
     arguments_of,
     builder,
     read,
@@ -31,7 +48,7 @@ from ..support import (
 )
 
 CANARY = "canary-7Qx9"
-NOT_AN_ID = "expected a positive int of at most 9223372036854775807, got "
+NOT_AN_ID = "expected a positive int of at most 9223372036854775807"
 
 IDS: list[tuple[str, Builder, dict[str, Any]]] = [
     ("country_id", calls.catalog.services, {}),
@@ -107,7 +124,7 @@ def test_whatever_id_the_service_gave_can_be_given_back_to_it(order_id: int) -> 
 def test_a_required_id_cannot_be_none(name: str, build: Builder, others: dict[str, Any]) -> None:
     with pytest.raises(
         InvalidArgumentError,
-        match=f"{name}: {NOT_AN_ID}NoneType",
+        match=f"{name}: {NOT_AN_ID}.*, got NoneType",
     ):
         build(**{name: None}, **others)
 
@@ -418,9 +435,50 @@ def test_the_same_call_always_makes_the_same_bytes(operation: str) -> None:
         assert CALLS[operation].request(version).path.startswith(f"/{version}/")
 
 
+SOME_ORDER = {**dict.fromkeys(NULLABLE), "id": 1001, "status": OrderStatus.ACTIVE}
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        CreatedOrder(id=1001),
+        active_order(1001),
+        Order(product_id=1, amount=Money.idr(1), **cast(Any, SOME_ORDER)),
+        Sms(1001),
+        FinishedOrder(1001, "COMPLETED"),
+    ],
+)
+def test_an_order_or_what_is_about_one_stands_for_its_id(order: Any) -> None:
+    for operation in ("get", "cancel", "finish", "resend", "reactivate", "reactivate_options"):
+        call = builder(f"orders.{operation}")(order)
+        plain = builder(f"orders.{operation}")(1001)
+        assert (call.path, call.fields, call.subject) == (plain.path, plain.fields, plain.subject)
+
+
+class Odd:
+    def __init__(self, order_id: object) -> None:
+        self.order_id = order_id
+
+
+@pytest.mark.parametrize(
+    "order", [Odd(None), Odd("1001"), Odd(0), Odd(True), CreatedOrder(id=0), CreatedOrder(id=2**63), Product]
+)
+def test_what_is_about_no_order_is_refused(order: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="order_id: expected a positive int of at most"):
+        calls.orders.get(order)
+
+
+@pytest.mark.parametrize(
+    ("names", "enumeration"),
+    [(StatusName, OrderStatus), (SortName, ProductSort), (PolicyName, RoutingPolicy)],
+)
+def test_the_literal_types_are_the_texts_of_the_enumerations(names: Any, enumeration: type[StrEnum]) -> None:
+    assert get_args(names) == tuple(enumeration)
+
+
 def test_all_filters_of_the_catalog_are_sent() -> None:
     call = calls.catalog.products(
-        country_id=1, platform_id=2, operator_id=3, sort="NAME_DESC", page=4, limit=5
+        country_id=1, platform_id=2, operator_id=3, sort=cast(Any, "NAME_DESC"), page=4, limit=5
     )
     assert call.request("v2").query == (
         ("country_id", "1"),

@@ -17,8 +17,8 @@ from smscode import (
     Order,
     OrderStatus,
     OrderTerminalError,
+    OtpSms,
     RateLimitError,
-    Sms,
     UnauthorizedError,
 )
 from smscode.core.waiting.shared_poll import READS_AT_ONCE, SharedPoll, Waiter
@@ -412,7 +412,7 @@ def test_a_webhook_ends_the_waits_for_its_order_at_once() -> None:
     made = board(one, twin, other)
     event = order_event(OtpReceived, 1, code="1", text="Code 1", revision=1)
     made.notify(event)
-    assert one.result() == twin.result() == Sms(1, "1", "Code 1", 1, event.timestamp)
+    assert one.result() == twin.result() == OtpSms(1, "Code 1", 1, event.timestamp, code="1")
     assert [each.woken for each in (one, twin, other)] == [True, True, False]
     assert made.begin_poll(0) == {2}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,10 +19,12 @@ from smscode import (
     Order,
     OrderStatus,
     OrderTerminalError,
+    OtpSms,
     RequestTimeoutError,
     Sms,
     SmscodeError,
     errors,
+    to_dict,
 )
 from smscode.core.waiting.sms_wait import SmsWait, is_transient
 
@@ -35,8 +38,15 @@ def watch(
     needs_code: bool = True,
     after_revision: Any = None,
     after_code: Any = None,
+    pattern: Any = None,
 ) -> SmsWait:
-    return SmsWait(order_id, needs_code=needs_code, after_revision=after_revision, after_code=after_code)
+    return SmsWait(
+        order_id,
+        needs_code=needs_code,
+        pattern=pattern,
+        after_revision=after_revision,
+        after_code=after_code,
+    )
 
 
 def full(order_id: int, code: str | None, status: OrderStatus | str) -> Order:
@@ -53,8 +63,8 @@ def seen(one: SmsWait, *orders: ActiveOrder | Order) -> Sms | None:
 
 def test_a_code_ends_the_wait_with_everything_known_about_it() -> None:
     one = watch()
-    assert seen(one, active(), active(code="0048", text="Code 0048", revision=1)) == Sms(
-        1, "0048", "Code 0048", 1, WHEN
+    assert seen(one, active(), active(code="0048", text="Code 0048", revision=1)) == OtpSms(
+        1, "Code 0048", 1, WHEN, code="0048"
     )
     assert one.ended
     assert one.result() is one.sms
@@ -143,7 +153,7 @@ def test_an_order_that_ended_ends_the_wait(status: OrderStatus) -> None:
 
 
 def test_a_code_counts_even_when_its_order_ended() -> None:
-    assert seen(watch(), full(1, "77", OrderStatus.COMPLETED)) == Sms(1, "77")
+    assert seen(watch(), full(1, "77", OrderStatus.COMPLETED)) == OtpSms(1, code="77")
     one = watch(after_code="77")
     one.see(full(1, "77", OrderStatus.COMPLETED))
     assert isinstance(one.error, OrderTerminalError)
@@ -336,3 +346,88 @@ def test_an_ended_wait_hears_nothing_more() -> None:
     one.see_event(active(code="1"))
     one.see_event(active(code="2"))
     assert one.result().code == "1"
+
+
+# A pattern
+
+
+@pytest.mark.parametrize(
+    ("pattern", "code"),
+    [
+        (r"G-(\d{6})", "482913"),
+        (re.compile(r"g-(\d{6})", re.IGNORECASE), "482913"),
+        (r"G-\d{6}", "G-482913"),  # no group: the whole match
+        (r"code is (\w+)|G-(\d+)", "482913"),  # the first group that took part
+        (r"code is (\w+)|G-\d+", "G-482913"),  # none took part
+        (r"G-(\d\d)(\d+)", "48"),
+    ],
+)
+def test_a_pattern_finds_the_code_where_the_service_found_none(pattern: object, code: str) -> None:
+    text = "G-482913 is for your login"
+    assert seen(watch(pattern=pattern), active(text=text, revision=1)) == OtpSms(1, text, 1, WHEN, code=code)
+
+
+@pytest.mark.parametrize("pattern", [r"G-(\d{6})", r"(\s*)login", "(x?)"])
+def test_a_message_that_a_pattern_does_not_match_is_skipped(pattern: str) -> None:
+    one = watch(pattern=pattern)
+    assert seen(one, active(code="20", text="Your login: 20% off", revision=1)) is None
+    error = one.timeout_error(1.0)
+    assert "A message that the pattern does not match came." in error.message
+    assert error.text == "Your login: 20% off"
+
+
+def test_what_comes_after_a_skipped_message_ends_the_wait() -> None:
+    one = watch(pattern=r"G-(\d{6})")
+    sms = seen(one, active(text="20% off", revision=1), active(text="G-482913", revision=2))
+    assert sms is not None
+    assert (sms.code, sms.revision) == ("482913", 2)
+
+
+def test_a_pattern_decides_also_where_the_service_found_another_code() -> None:
+    sms = seen(watch(pattern=r"G-(\d{6})"), active(code="24", text="Within 24 h: G-482913"))
+    assert sms is not None
+    assert sms.code == "482913"
+
+
+def test_a_code_without_its_text_counts_with_a_pattern_too() -> None:
+    sms = seen(watch(pattern=r"G-(\d{6})"), full(1, "482913", OrderStatus.COMPLETED))
+    assert sms is not None
+    assert sms.code == "482913"
+
+
+def test_a_code_that_a_pattern_found_before_is_an_old_one_also_without_revisions() -> None:
+    known = watch(pattern=r"(\d{4})x", after_code="4711")
+    assert seen(known, active(text="It is 4711x")) is None
+    assert seen(known, active(text="It is 4712x")) == OtpSms(1, "It is 4712x", None, WHEN, code="4712")
+
+
+def test_a_newer_message_may_repeat_the_code_that_a_pattern_finds() -> None:
+    known = watch(pattern=r"(\d{4})x", after_code="4711", after_revision=1)
+    assert seen(known, active(text="It is 4711x", revision=2)) is not None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("", "pattern: expected a regular expression, got an empty text"),
+        ("(", "pattern: this is no regular expression: missing ), unterminated subpattern at position 0."),
+        ("a{99999999999999999999}", "pattern: this is no regular expression: "),
+        (b"x", "pattern: expected a string or a compiled regular expression of strings, got bytes"),
+        (
+            re.compile(b"x"),
+            "pattern: expected a string or a compiled regular expression of strings, got Pattern",
+        ),
+        (7, "pattern: expected a string or a compiled regular expression of strings, got 7"),
+    ],
+)
+def test_what_is_no_pattern_is_refused(pattern: object, message: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        watch(pattern=pattern)
+    assert caught.value.message.startswith(message)
+
+
+def test_an_otp_sms_is_shown_like_any_message_with_its_code_masked() -> None:
+    sms = OtpSms(1, "Code 1", 1, WHEN, code="482913")
+    assert repr(sms).startswith("OtpSms(order_id=1, code='******', text='******', revision=1, received_at=")
+    assert list(to_dict(sms)) == list(to_dict(Sms(1)))
+    assert pickle.loads(pickle.dumps(sms)) == sms
