@@ -15,14 +15,15 @@ from typing import Any
 import nox
 
 nox.needs_version = ">=2025.2.9"
-nox.options.default_venv_backend = "venv"
+nox.options.default_venv_backend = "virtualenv"  # venv needs ensurepip, which not every Python has
 nox.options.error_on_missing_interpreters = False
 nox.options.sessions = ["lint", "types", "tests"]
 
-PYTHONS = ["3.11", "3.12", "3.13"]
+PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 PARALLEL = ["-n", "auto", "--dist", "worksteal"]
 VENDOR_SDK = "smscode==1.2.0"
 PYPROJECT: dict[str, Any] = nox.project.load_toml("pyproject.toml")
+SHORT = ["tests/core", *(f"tests/test_{name}.py" for name in ("journal", "journal_owners", "package"))]
 FOR_EXTRAS = ("smscode-async", "opentelemetry-sdk", "pydantic")  # what the tests of the extras need
 
 
@@ -47,6 +48,14 @@ def tests(session: nox.Session) -> None:
     install(session, "test")
     some = ["--cov-fail-under=0", *session.posargs] if session.posargs else []
     session.run("pytest", *PARALLEL, "--cov", *some)
+
+
+@nox.session(python=PYTHONS)
+def tests_short(session: nox.Session) -> None:
+    """Run the demo, and the tests that depend most on the Python: core, threads, forks, packaging."""
+    install(session, "test")
+    session.run("python", "-W", "error", "-m", "smscode", "demo")
+    session.run("pytest", *PARALLEL, *SHORT, *session.posargs)
 
 
 @nox.session

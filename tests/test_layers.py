@@ -19,6 +19,7 @@ GENERATED = "_sync"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("_version", "_clock", "errors"),
+    ("_platform",),  # what differs between operating systems
     # Arguments as exactly what they are, models as plain values, texts without what cannot be seen.
     ("_exact", "_plain", "_visible_text"),
     ("_pydantic", "_serialization"),  # how the models are written
