@@ -129,7 +129,9 @@ class Pythons:
         full = self.run(unpacked, "-c", CHECK).strip()
         # Only a Python for which there is everything that the tests need is of use.
         environment = self.folder / f"environment-{version}"
-        self.run(self.tools / "virtualenv", "--quiet", "--python", unpacked, environment)
+        self.run(
+            self.tools / "virtualenv", "--quiet", "--no-periodic-update", "--python", unpacked, environment
+        )
         dry = ("--quiet", "--dry-run", "--only-binary", ":all:", "-e", ".[test]")
         self.run(environment / "bin" / "python", "-m", "pip", "install", *dry)
         shutil.rmtree(environment)

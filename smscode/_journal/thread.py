@@ -150,7 +150,7 @@ class Writer:
             self._refuse_queued(self._failure)
 
     def _main(self) -> None:
-        if hasattr(signal, "pthread_sigmask"):  # pragma: no branch  # there are none on Windows
+        if sys.platform != "win32":  # pragma: no branch  # there are none
             # Signals are left to the other threads: one that arrived here would not interrupt the main
             # thread.
             signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())

@@ -12,7 +12,7 @@ import anyio
 
 _SIGNALS: tuple[signal.Signals, ...] = tuple(
     number for number in signal.Signals if number.name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-)  # Windows has no SIGHUP, and SIGBREAK when a window is closed
+)  # Windows has SIGBREAK, for Ctrl-Break, in place of SIGHUP
 
 
 class InterruptHandler:

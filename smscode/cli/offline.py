@@ -29,7 +29,7 @@ LOOPBACK = "127.0.0.1"
 _TOKEN_BYTES = 18
 
 _SIGNALS = tuple(number for number in signal.Signals if number.name in ("SIGTERM", "SIGBREAK"))
-"""What ends a process: on Windows SIGBREAK, when its window is closed."""
+"""What other programs end this one by; on Windows that is SIGBREAK."""
 
 _stop = threading.Event()  # never set: an interrupt ends the wait for it
 
