@@ -19,10 +19,12 @@ nox.options.default_venv_backend = "venv"
 nox.options.error_on_missing_interpreters = False
 nox.options.sessions = ["lint", "types", "tests"]
 
-PYTHONS = ["3.11", "3.12", "3.13"]
+PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 PARALLEL = ["-n", "auto", "--dist", "worksteal"]
 VENDOR_SDK = "smscode==1.2.0"
 PYPROJECT: dict[str, Any] = nox.project.load_toml("pyproject.toml")
+SHORT = ["tests/core", *(f"tests/test_{name}.py" for name in ("journal", "journal_owners", "package"))]
+PORTABLE = ["tests/core", "tests/_async", "tests/_sync", "tests/test_journal.py"]
 FOR_EXTRAS = ("smscode-async", "opentelemetry-sdk", "pydantic")  # what the tests of the extras need
 
 
@@ -49,6 +51,22 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", *PARALLEL, "--cov", *some)
 
 
+@nox.session(python=PYTHONS)
+def tests_short(session: nox.Session) -> None:
+    """Run the demo, and the tests that depend most on the Python: core, threads, forks, packaging."""
+    install(session, "test")
+    session.run("python", "-W", "error", "-m", "smscode", "demo")
+    session.run("pytest", *PARALLEL, *SHORT, *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+def tests_portable(session: nox.Session) -> None:
+    """Run the demo and the tests that need nothing of POSIX, for Windows and macOS."""
+    install(session, "test")
+    session.run("python", "-W", "error", "-m", "smscode", "demo")
+    session.run("pytest", *PARALLEL, *PORTABLE, *session.posargs)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style, format, and that the generated files are as generated."""
@@ -63,6 +81,7 @@ def types(session: nox.Session) -> None:
     """Check types with mypy and pyright, both strict, and that the public surface is typed whole."""
     install(session, "test", "types")
     session.run("mypy")
+    session.run("mypy", "--platform", "win32", "smscode")
     session.run("pyright")
     session.run("pyright", "--ignoreexternal", "--verifytypes", "smscode")
 

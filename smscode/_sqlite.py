@@ -101,6 +101,7 @@ def _prepare(connection: sqlite3.Connection, format_: Format, unusable: Unusable
     _check(connection, unusable)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA fullfsync = ON")  # without it macOS leaves a commit in the disk's own cache
 
 
 def _check(connection: sqlite3.Connection, unusable: Unusable) -> None:

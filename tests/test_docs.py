@@ -114,8 +114,9 @@ def test_every_command_runs(
     pytest.importorskip("typer")
 
     class Stop:
-        def wait(self) -> None:
+        def wait(self, seconds: float) -> bool:
             """Serve no longer."""
+            return True
 
     monkeypatch.setattr("smscode.cli.offline._stop", Stop())
     monkeypatch.setenv("SMSCODE_JOURNAL", str(tmp_path / "orders.db"))
@@ -134,6 +135,30 @@ def test_every_request_by_curl_is_answered(line: str) -> None:
         method, body = ("POST", options["-d"]) if "-d" in options else ("GET", None)
         answer = http.request(method, f"http://{words[-1]}", headers={name: value}, content=body)
     assert answer.status_code == 200, answer.text
+
+
+POWERSHELL = [
+    line
+    for page in (*PAGES, ROOT / "README.md")
+    for block in re.findall(r"^```powershell\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    for line in block.splitlines()
+]
+
+
+def test_every_line_for_powershell_sets_what_is_read_or_is_answered() -> None:
+    sandbox = Sandbox(token="sandbox-token")
+    shared = '$sandbox = @{ Headers = @{ Authorization = "Bearer sandbox-token" } }'
+    for line in POWERSHELL:
+        asks = re.fullmatch(r"Invoke-RestMethod @sandbox (?:-Method Post -Body '(.+)' )?(\S+)", line)
+        if asks is None:
+            sets = re.fullmatch(r'\$env:(SMSCODE_TOKEN|SMSCODE_BASE_URL) = "\S+"', line)
+            assert line == shared or sets, line
+            continue
+        with httpx.Client(transport=sandbox.transport()) as http:
+            method, headers = "POST" if asks[1] else "GET", {"authorization": "Bearer sandbox-token"}
+            answer = http.request(method, asks[2], headers=headers, content=asks[1])
+        assert answer.status_code == 200, answer.text
+    assert shared in POWERSHELL
 
 
 def test_every_other_line_for_a_shell_installs_what_there_is_or_sets_what_is_read() -> None:

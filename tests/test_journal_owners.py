@@ -229,7 +229,7 @@ def test_a_file_system_without_locks_is_an_error(path: Path, monkeypatch: pytest
     def no_locks(descriptor: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(owners, "_lock", no_locks)
+    monkeypatch.setattr("smscode._platform.lock_byte", no_locks)
     with pytest.raises(Exception, match="No locks available"):
         SQLiteJournal(path)
 

@@ -19,6 +19,7 @@ GENERATED = "_sync"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("_version", "_clock", "_choices", "errors"),
+    ("_platform",),  # what differs between operating systems
     # Arguments as exactly what they are, models as plain values and as sequences, texts without what
     # cannot be seen.
     ("_exact", "_plain", "_rows", "_visible_text"),

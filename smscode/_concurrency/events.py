@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator
 import anyio
 import anyio.lowlevel
 
+from .._platform import LONGEST_WAIT
 from .backend import trio_lowlevel
 
 
@@ -177,9 +178,12 @@ class Event:
 
     def wait(self, seconds: float) -> bool:
         """Wait for the event, at most ``seconds``; return True if it was set."""
-        seconds = min(max(seconds, 0.0), threading.TIMEOUT_MAX)
-        if not self._set and self._closed.acquire(timeout=seconds):
-            self._open()  # lets the next waiting thread go on, too
+        while not self._set:
+            if self._closed.acquire(timeout=min(max(seconds, 0.0), LONGEST_WAIT)):
+                self._open()  # lets the next waiting thread go on, too
+            seconds -= LONGEST_WAIT
+            if seconds <= 0:
+                break
         return self._set
 
 

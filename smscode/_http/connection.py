@@ -13,6 +13,7 @@ import httpcore
 import httpx
 from httpcore._backends.sync import SyncStream
 
+from .._platform import LONGEST_WAIT
 from . import messages, mocking, tcp
 
 KEEPALIVE_EXPIRY: Final = 30.0
@@ -258,7 +259,13 @@ class _DeadlineStream(httpcore.NetworkStream):
         deadline.socket = stream.get_extra_info("socket")
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, self._deadline.left(timeout, httpcore.ReadTimeout))
+        while True:
+            left = self._deadline.left(timeout, httpcore.ReadTimeout)
+            if left is None or left <= LONGEST_WAIT:
+                return self._stream.read(max_bytes, left)
+            with contextlib.suppress(httpcore.ReadTimeout):  # on Windows, where Ctrl-C does not end a read
+                return self._stream.read(max_bytes, LONGEST_WAIT)
+            timeout = left - LONGEST_WAIT
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._stream.write(buffer, self._deadline.left(timeout, httpcore.WriteTimeout))

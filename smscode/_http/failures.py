@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 import re
 import socket
 import ssl
@@ -21,6 +20,7 @@ import httpcore
 import httpx
 
 from .._concurrency import STREAM_ERRORS
+from .._platform import error_text
 from ..core.decoding.body import BodyError
 from ..core.effects import Failure
 from ..core.purchases.states import Doubt
@@ -270,7 +270,7 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, socket.gaierror):
         return "name cannot be looked up now" if error.errno == _TEMPORARY else "name not known"
     # Not the exception's own text, which may be that of a caller's own transport.
-    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else ""
+    return error_text(error.errno) if isinstance(error, OSError) and error.errno else ""
 
 
 def distrust(error: BaseException) -> str | None:

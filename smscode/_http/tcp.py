@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import os
 import selectors
 import socket
 import threading
@@ -19,6 +18,7 @@ import httpcore
 
 from .._clock import RealTime
 from .._concurrency import Event
+from .._platform import error_text
 
 _Address: TypeAlias = "tuple[int, int, int, str, Any]"
 
@@ -178,7 +178,7 @@ def _first_connected(
             return one
         selector.unregister(one)
         one.close()
-        errors.append(OSError(number, os.strerror(number)))
+        errors.append(OSError(number, error_text(number)))
     return None
 
 

@@ -11,26 +11,13 @@ import errno
 import os
 import socket
 import sqlite3
-import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-if sys.platform == "win32":  # pragma: no cover
-    import msvcrt
-
-    def _lock(descriptor: int) -> None:
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(descriptor: int) -> None:
-        # SQLite locks single bytes in the same way, so the lock files of format 1 are recognized, too.
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
+from .. import _platform
 
 SCHEMA: Final = """
 CREATE TABLE owner (
@@ -60,7 +47,7 @@ class Owner:
             _here.add((os.getpid(), self.id))
             descriptor = os.open(self._file, os.O_CREAT | os.O_RDWR, 0o666)
             try:
-                _lock(descriptor)
+                _platform.lock_byte(descriptor)
             except OSError:
                 os.close(descriptor)
                 raise
@@ -81,7 +68,7 @@ class Owner:
         """
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
-            os.close(descriptor)
+            _platform.unlock_and_close(descriptor)
             if left:
                 _remove(self._file)
         _here.discard((os.getpid(), self.id))
@@ -164,18 +151,20 @@ def _is_locked(file: str) -> bool | None:
     except OSError as error:
         return None if error.errno == errno.ENOENT else True
     try:
-        _lock(descriptor)
+        _platform.lock_byte(descriptor)
     except OSError:
-        return True
-    finally:
         os.close(descriptor)
+        return True
+    _platform.unlock_and_close(descriptor)
     return False
 
 
 def _has_ended(host: str, pid: int, started: str) -> bool:
-    """Return True if the process has surely ended, which is never known of another machine's."""
-    if sys.platform == "win32" or host != _host():  # on Windows os.kill would end the process
+    """Return True if a process without a lock file has surely ended; never known of another machine's."""
+    if host != _host():
         return False
+    if _platform.WINDOWS:  # nobody can remove a file that is open, so its owner has closed it
+        return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -190,7 +179,7 @@ def _host() -> str:
     """Return a name for the machine or container in which a process id is unique."""
     with suppress(OSError):
         return f"{socket.gethostname()} {os.readlink('/proc/self/ns/pid')}"
-    return socket.gethostname()  # pragma: no cover  # systems without name spaces
+    return socket.gethostname()  # systems without name spaces
 
 
 def _started(pid: int) -> str | None:

@@ -18,6 +18,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
+from .. import _platform
 from .._clock import RealTime
 from ..errors import ClientStateError, ConfigurationError, JournalError, SmscodeError
 from . import owners
@@ -64,7 +65,7 @@ class Writer:
         """Read from the file after all writes queued before, wait for the answer, and return or raise it."""
         answered: SimpleQueue[None] = SimpleQueue()
         question = self.read(Read(read, partial(answered.put, None)))
-        answered.get()
+        _platform.get(answered)
         if question.error is not None:
             raise question.error
         return question.result  # type: ignore[return-value]  # it is None only where R allows it
@@ -102,7 +103,7 @@ class Writer:
         """Wait until the thread has ended, at most ``patience`` seconds; in a forked process do nothing."""
         if not self._ended and os.getpid() == self._process:
             try:
-                self._end.get(timeout=patience)
+                _platform.get(self._end, patience)
             except Empty:
                 return
             self._end.put(None)  # lets the next waiter go on, too
@@ -149,7 +150,7 @@ class Writer:
             self._refuse_queued(self._failure)
 
     def _main(self) -> None:
-        if hasattr(signal, "pthread_sigmask"):  # pragma: no branch  # there are none on Windows
+        if sys.platform != "win32":  # pragma: no branch  # there are none
             # Signals are left to the other threads: one that arrived here would not interrupt the main
             # thread.
             signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())

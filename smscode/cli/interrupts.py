@@ -11,12 +11,12 @@ from types import FrameType
 import anyio
 
 _SIGNALS: tuple[signal.Signals, ...] = tuple(
-    number for number in signal.Signals if number.name in ("SIGINT", "SIGTERM", "SIGHUP")
-)  # Windows has no SIGHUP
+    number for number in signal.Signals if number.name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+)  # Windows has SIGBREAK, for Ctrl-Break, in place of SIGHUP
 
 
 class InterruptHandler:
-    """Handles SIGINT, SIGTERM and SIGHUP; made and used inside an event loop.
+    """Handles SIGINT, SIGTERM, and SIGHUP or SIGBREAK; made and used inside an event loop.
 
     The first signal cancels the scope ``waiting``, so that a purchase gets its answer and the number is
     released. The second cancels ``everything``, at the next await. The third raises `KeyboardInterrupt` at

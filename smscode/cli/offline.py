@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TextIO, TypeAlias
 
+from .._platform import wait
 from ..core.settings import Token
 from ..errors import ConfigurationError
 from .exits import Exit
@@ -26,6 +27,9 @@ MOST_FUNDS = 10**15
 LAST_PORT = 65535
 LOOPBACK = "127.0.0.1"
 _TOKEN_BYTES = 18
+
+_SIGNALS = tuple(number for number in signal.Signals if number.name in ("SIGTERM", "SIGBREAK"))
+"""What other programs end this one by; on Windows that is SIGBREAK."""
 
 _stop = threading.Event()  # never set: an interrupt ends the wait for it
 
@@ -50,7 +54,7 @@ def sandbox(
     as_json: bool,
     out: TextIO,
 ) -> int:
-    """Serve a sandbox until SIGINT or SIGTERM; the first line has its address and token.
+    """Serve a sandbox until SIGINT, SIGTERM or SIGBREAK; the first line has its address and token.
 
     For the arguments see `smscode.sandbox.Sandbox`. Raises `ConfigurationError` if the port cannot be used.
     """
@@ -72,9 +76,10 @@ def sandbox(
         # With a well-known token any program of this machine could control the sandbox.
         made = make(token=secrets.token_urlsafe(_TOKEN_BYTES))
     with ExitStack() as serving:
-        # By default SIGTERM ends the process at once, and the last second of the state would be lost.
-        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-        serving.callback(signal.signal, signal.SIGTERM, before)
+        # By default these end the process at once, and the last second of the state would be lost.
+        for number in _SIGNALS:
+            before = signal.signal(number, signal.default_int_handler)
+            serving.callback(signal.signal, number, before)
         served = serving.enter_context(made)
         if scenarios:
             served.play(*scenarios)
@@ -89,7 +94,7 @@ def sandbox(
         out.write(f"{line}\n")
         out.flush()
         try:
-            _stop.wait()
+            wait(_stop)
         except KeyboardInterrupt:  # the usual end: nothing is printed
             return Exit.INTERRUPTED
     return Exit.OK

@@ -7,6 +7,7 @@ import io
 import os
 import sys
 
+from .._platform import is_broken_pipe
 from .exits import Exit
 
 _SIGPIPE = 13  # Windows has no name for it
@@ -42,7 +43,7 @@ def report_lost_output(error: OSError, code: Exit, doubt: str = "") -> int:
     # The rest of its buffer would be written at the exit, and fail again.
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    gone = isinstance(error, BrokenPipeError)
+    gone = is_broken_pipe(error)
     with contextlib.suppress(OSError, ValueError):
         if not gone:
             sys.stderr.write(f"error: The output cannot be written ({error.strerror}).\n")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from .. import webhook_events, webhooks
+from .._platform import wait
 from ..errors import ConfigurationError
 from ..receiver import WebhookAnswer, WebhookReceiver
 from .request_body import read_body
@@ -75,7 +76,7 @@ def listen(
     serving.start()
     try:
         ready(f"http://{address[0]}:{server.server_port}/")
-        enough.wait()
+        wait(enough)
     finally:
         server.shutdown()
         server.server_close()

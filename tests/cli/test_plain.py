@@ -121,9 +121,10 @@ def test_the_sandbox_command_says_where_it_listens_first(
     ending: type[BaseException] | None, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Stop:
-        def wait(self) -> None:
+        def wait(self, seconds: float) -> bool:
             if ending is not None:
                 raise ending
+            return True
 
     monkeypatch.setattr(offline, "_stop", Stop())
     out = io.StringIO()
@@ -186,11 +187,12 @@ def test_the_sandbox_command_plays_scenarios(monkeypatch: pytest.MonkeyPatch) ->
     class Stop:
         """Buys while the sandbox is served."""
 
-        def wait(self) -> None:
+        def wait(self, seconds: float) -> bool:
             _, _, url, _, token = out.getvalue().split()
             with smscode.Client(token, base_url=url) as client:
                 with pytest.raises(smscode.TempBannedError):
                     client.orders.create(catalog_product_id=87)
+            return True
 
     monkeypatch.setattr(offline, "_stop", Stop())
     assert fallback.main(["sandbox", "--scenario", "never", "--scenario", "ban(60)"], out) == 0

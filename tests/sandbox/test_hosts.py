@@ -126,8 +126,9 @@ async def test_a_client_takes_plain_http_for_a_sandbox_elsewhere(monkeypatch: py
 class Stop:
     """Ends the command at once."""
 
-    def wait(self) -> None:
-        """Return."""
+    def wait(self, seconds: float) -> bool:
+        """Return at once."""
+        return True
 
 
 def started(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[str, str]:

@@ -32,6 +32,15 @@ def _gone(port: int) -> bool:
             return True
 
 
+def test_a_server_that_cannot_start_says_why_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*given: Any) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("smscode.sandbox.transports.serving._main", refuse)
+    with pytest.raises(OSError, match="Too many open files"), Sandbox().serve():
+        raise AssertionError("it is not served")
+
+
 def test_it_serves_over_tcp_and_sends_webhooks_by_itself() -> None:
     sent: SimpleQueue[Delivery] = SimpleQueue()
 

@@ -708,7 +708,7 @@ def test_a_lock_file_that_its_owner_removed_meanwhile_is_no_lock(
     def remove(descriptor: int) -> None:
         os.unlink(f"{path}.lock")
 
-    monkeypatch.setattr("smscode.sandbox.storage.state._lock_whole", remove)
+    monkeypatch.setattr("smscode._platform.lock_file", remove)
     with pytest.raises(ConfigurationError, match="another sandbox is using it"):
         Sandbox(state=path)
 

@@ -9,7 +9,6 @@ import atexit
 import json
 import logging
 import os
-import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
@@ -18,25 +17,13 @@ from typing import Any, Final, cast
 
 from cattrs import BaseValidationError
 
+from ... import _platform
 from ..._clock import RealTime
 from ...errors import ClientStateError, ConfigurationError
 from ..http.app import App
 from ..options import Options
 from ..service.catalog import Tier
 from .snapshot import MARK, VERSION, copy_parts, lines, make_snapshot_converter, restore
-
-if sys.platform == "win32":  # pragma: no cover
-    import msvcrt
-
-    def _lock_whole(descriptor: int) -> None:
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-
-else:
-    import fcntl
-
-    def _lock_whole(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
 
 PAUSE: Final = 1.0
 """The least number of seconds between two snapshots."""
@@ -137,7 +124,7 @@ class SavedState:
         try:
             with open(new, "w", encoding="utf-8", opener=_open_private) as file:
                 file.writelines(lines(options, parts, self._converter))
-            os.replace(new, self._path)
+            _platform.replace(new, self._path)
         except OSError as error:
             raise self._unusable(str(error.strerror)) from error
         finally:
@@ -187,7 +174,7 @@ class SavedState:
         except OSError as error:
             raise self._unusable(f"{error.strerror}: {error.filename}") from error
         try:
-            _lock_whole(descriptor)
+            _platform.lock_file(descriptor)
             if os.fstat(descriptor).st_nlink:
                 return descriptor
         except OSError:
@@ -196,10 +183,7 @@ class SavedState:
         raise self._unusable("another sandbox is using it")
 
     def _unlock(self) -> None:
-        # Removed before it is unlocked, so that it is never the next sandbox's file. Windows keeps it.
-        with suppress(OSError):
-            os.unlink(f"{self._path}.lock")
-        os.close(self._locked)
+        _platform.remove_locked(self._locked, f"{self._path}.lock")
 
 
 def _open_private(path: str, flags: int) -> int:

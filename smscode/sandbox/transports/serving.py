@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
+from ..._platform import LONGEST_WAIT, wait
 from ...errors import ConfigurationError
 from ..http.app import App
 from .asgi import HANG_UP, asgi_app
@@ -125,11 +126,14 @@ def serve(app: App, port: int, hosts: Sequence[str]) -> Generator[Server]:
 
         thread = threading.Thread(target=run, name="smscode-sandbox", daemon=True)
         thread.start()
-        ready.wait()
+        wait(ready)
+        if failures:
+            raise failures[0]
         try:
             yield Server(url_of(hosts[0], bound), bound)
         finally:
             server.should_exit = True
-            thread.join()
+            while thread.is_alive():
+                thread.join(LONGEST_WAIT)
         if failures:
             raise failures[0]

@@ -10,6 +10,7 @@ from typing import Final
 import httpx
 from attrs import evolve
 
+from ..._platform import LONGEST_WAIT
 from ..service.webhooks import Delivery
 
 TIMEOUT: Final = 3.0
@@ -73,7 +74,11 @@ class WebhookSender:
     def wait(self, timeout: float) -> bool:
         """Wait until nothing is being sent; return False if that takes over ``timeout`` seconds."""
         with self._state:
-            return self._state.wait_for(lambda: not self._working, timeout)
+            while not self._state.wait_for(lambda: not self._working, min(timeout, LONGEST_WAIT)):
+                timeout -= LONGEST_WAIT
+                if timeout <= 0:
+                    return False
+            return True
 
     def _work(self) -> None:
         while batch := self._take():
