@@ -20,7 +20,7 @@ GENERATED = "_sync"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("_version", "_clock", "errors"),
     # Arguments as exactly what they are, models as plain values, texts without what cannot be seen.
-    ("_exact", "_plain", "_visible_text"),
+    ("_display", "_exact", "_fields", "_plain", "_visible_text"),
     ("_pydantic", "_serialization"),  # how the models are written
     ("money",),
     ("models",),

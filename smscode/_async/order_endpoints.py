@@ -29,6 +29,9 @@ class AsyncOrderEndpoints:
 
     _driver: AsyncDriver
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}{self._driver.service}"
+
     async def list(
         self,
         *,

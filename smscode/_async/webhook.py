@@ -19,6 +19,9 @@ class AsyncWebhook:
     def __init__(self, driver: AsyncDriver) -> None:
         self._driver = driver
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}{self._driver.service}"
+
     async def get(self, *, timeout: float | None = None) -> WebhookConfig:
         """Read the webhook's URL and secret, and whether delivery is disabled.
 

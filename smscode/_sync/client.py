@@ -215,7 +215,7 @@ class Client:
         self.close()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._settings.base_url!r}, api_version={self._settings.version!r})"
+        return f"{type(self).__name__}{self._driver.service}"
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError("a client cannot be pickled or copied: it holds connections and a token")

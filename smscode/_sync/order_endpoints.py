@@ -31,6 +31,9 @@ class OrderEndpoints:
 
     _driver: Driver
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}{self._driver.service}"
+
     def list(
         self,
         *,

@@ -108,6 +108,13 @@ class Rental:
         self.released: Released | None = None
         self.release_error: SmscodeError | None = None
 
+    def __repr__(self) -> str:
+        name = type(self).__name__
+        if self._order is None:
+            return f"{name}(no number yet)"
+        ended = "" if self.released is None else f", released={self.released}"
+        return f"{repr(self._order).replace(type(self._order).__name__, name, 1)[:-1]}{ended})"
+
     @property
     def order(self) -> CreatedOrder | Order:
         """The order as it was at the beginning of the block. Raises `ClientStateError` before that."""

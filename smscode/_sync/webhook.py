@@ -21,6 +21,9 @@ class Webhook:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}{self._driver.service}"
+
     def get(self, *, timeout: float | None = None) -> WebhookConfig:
         """Read the webhook's URL and secret, and whether delivery is disabled.
 
