@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Protocol, Self, TypeAlias
 
 from .. import _exact
+from .._concurrency import AsyncBlock
 from ..core import order_endings
 from ..core.api import arguments, orders
 from ..core.api.call import CallKind
@@ -74,7 +75,7 @@ class BuyNumber(Protocol):
         ...
 
 
-class AsyncRental:
+class AsyncRental(AsyncBlock):
     """A rented number for one with block, returned by `orders.rent` and `orders.attach`.
 
     ``released`` says how the number was released at the end of the block. It is None before, and stays None
@@ -308,7 +309,7 @@ class AsyncRental:
         elif patience > 0:
             await self._orders.cancel(self.order_id, wait=True, timeout=min(patience, timeout))
         else:
-            await self._orders.cancel(self.order_id, timeout=timeout)
+            await self._driver.run(orders.cancel(self.order_id), timeout)
 
 
 Attachment: TypeAlias = int | Order | ActiveOrder | CreatedOrder | AsyncRental

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Protocol, Self, TypeAlias
 
 from .. import _exact
+from .._concurrency import Block
 from ..core import order_endings
 from ..core.api import arguments, orders
 from ..core.api.call import CallKind
@@ -76,7 +77,7 @@ class BuyNumber(Protocol):
         ...
 
 
-class Rental:
+class Rental(Block):
     """A rented number for one with block, returned by `orders.rent` and `orders.attach`.
 
     ``released`` says how the number was released at the end of the block. It is None before, and stays None
@@ -310,7 +311,7 @@ class Rental:
         elif patience > 0:
             self._orders.cancel(self.order_id, wait=True, timeout=min(patience, timeout))
         else:
-            self._orders.cancel(self.order_id, timeout=timeout)
+            self._driver.run(orders.cancel(self.order_id), timeout)
 
 
 Attachment: TypeAlias = int | Order | ActiveOrder | CreatedOrder | Rental
