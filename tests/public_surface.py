@@ -186,7 +186,8 @@ def _annotation(annotation: object) -> str:
 
 def _plain(value: object) -> str:
     """Return a default's or a value's `repr`, without what differs from run to run."""
-    return _annotation(re.sub(r"<(?:function |class )?'?([\w.]+).*>", r"<\1>", repr(value)))
+    shown = re.sub(r"<(?:function |class )?'?([\w.]+).*>", r"<\1>", repr(value))
+    return _annotation(re.sub(r"\b(Depends|mappingproxy)\(.*\)", r"\1(...)", shown))  # not ours inside
 
 
 def main() -> None:
