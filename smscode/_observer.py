@@ -30,7 +30,7 @@ class Observer:
             raise arguments.wrong("on_event", "a function that is not a coroutine", on_event)
         self._hook: Callable[[ClientEvent], object] | None = on_event
         self._version: ApiVersion = version
-        self._base_url = base_url
+        self.base_url: str = base_url
         self._broken = False
         self._odd_rows: set[tuple[str, int | None, str, str]] = set()
 
@@ -39,7 +39,7 @@ class Observer:
         if self._hook is None and not _log.isEnabledFor(logging.INFO):
             return None
         watch = CallReporter(self._report, self._version, now)
-        watch.started(call, self._base_url)
+        watch.started(call, self.base_url)
         return watch
 
     def warn(self, text: str) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+import tomllib
 import types
 from collections.abc import Mapping
 from enum import StrEnum
+from importlib import resources
 from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
 import attrs
@@ -12,6 +16,35 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticSerializationUnexpectedValue, core_schema
 
 from ._plain import plain
+
+_EXAMPLES: Mapping[str, object] = {
+    "id": 1453,
+    "order_id": 1453,
+    "status": "OTP_RECEIVED",
+    "phone_number": "+6281234567823",
+    "Money.amount": "0.9231",
+    "currency": "USD",
+    "canonical_amount": 15000,
+    "canonical_currency": "IDR",
+    "created_at": "2026-06-14T01:28:14+00:00",
+    "expires_at": "2026-06-14T01:48:14+00:00",
+    "otp_received_at": "2026-06-14T01:29:03+00:00",
+    "otp_code": "482913",
+    "otp_message": "Your code is 482913",
+    "Country.code": "ID",
+    "Service.code": "wa",
+    "Sms.code": "482913",
+    "text": "Your code is 482913",
+    "product_id": 142,
+    "catalog_product_id": 87,
+    "country_id": 6,
+    "platform_id": 3,
+    "pair": "USD/IDR",
+    "rate": 16250,
+    "idempotency_key": "sale-17",
+    "webhook_url": "https://hooks.example.net/sms",
+}
+"""Examples of fields: by their name, or by model and name."""
 
 
 def core_schema_of(model: type[Any], handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -40,9 +73,37 @@ def core_schema_of(model: type[Any], handler: GetCoreSchemaHandler) -> CoreSchem
 
 
 def json_schema_of(model: type[Any], schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-    """Return the JSON schema of a model, the same for reading and writing."""
+    """Return the JSON schema of a model, the same for reading and writing, with texts and examples."""
     made = cast(Any, schema)["json_schema"]["schema"]
-    return {**handler(made), "title": model.__name__}
+    described: dict[str, Any] = {
+        **handler(made),
+        "title": model.__name__,
+        "description": _prose(model.__doc__ or ""),
+    }
+    texts = _texts()
+    for name, field in described["properties"].items():
+        field["description"] = _prose(texts.get(model.__name__, {}).get(name) or texts["all"][name])
+        example = _EXAMPLES.get(name) or _EXAMPLES.get(f"{model.__name__}.{name}")
+        if example is not None:
+            field["examples"] = [example]
+    return described
+
+
+@functools.cache
+def _texts() -> dict[str, dict[str, str]]:
+    """Return what each field means, for all models and by model."""
+    return tomllib.loads(resources.files("smscode").joinpath("fields.toml").read_text("utf-8"))
+
+
+def _prose(text: str) -> str:
+    """Return the first paragraph of a docstring, or a text, as Markdown about JSON."""
+    paragraph = inspect.cleandoc(text).partition("\n\n")[0]
+    return (
+        " ".join(paragraph.split())
+        .replace("``", "`")
+        .replace("None", "null")
+        .removesuffix(" Masked when printed.")
+    )
 
 
 def _fields(model: type[Any]) -> list[tuple[attrs.Attribute[Any], Any]]:

@@ -15,6 +15,17 @@ class Model:
 
     __slots__ = ()
 
+    def __repr__(self) -> str:
+        from . import _display
+
+        return _display.one_line(self)
+
+    def _repr_html_(self) -> str:
+        """Return the model as a table, for notebooks: with a row for each model in it."""
+        from . import _display
+
+        return _display.table(self)
+
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: object) -> object:
         """Return the schema by which pydantic checks and writes the model; only pydantic calls this."""

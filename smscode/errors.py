@@ -155,6 +155,8 @@ class ForbiddenError(APIError, code="FORBIDDEN", status=403):
 class NotFoundError(APIError, code="NOT_FOUND", status=404):
     """The order or currency pair does not exist, or the order belongs to another account."""
 
+    advice = "Check the id, and that the token is of the account that has it."
+
 
 class ConflictError(APIError, code="CONFLICT", status=409):
     """The order is not in a state that allows this.
@@ -173,9 +175,9 @@ class InsufficientBalanceError(APIError, code="INSUFFICIENT_BALANCE", status=409
 
 
 class CancelTooEarlyError(APIError, code="CANCEL_TOO_EARLY", status=409):
-    """The order is too new to be cancelled."""
+    """The order is too new to be cancelled; ``retry_after`` is the number of seconds until it can be."""
 
-    advice = "Wait until two minutes after its creation, or its cancel_available_at."
+    advice = "Use wait=True, which cancels as soon as it is allowed: two minutes after the order's creation."
 
 
 class RequestInProgressError(APIError, code="REQUEST_IN_PROGRESS", status=409):

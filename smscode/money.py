@@ -54,7 +54,7 @@ def _rate(value: int) -> int:
     return found
 
 
-@frozen(order=True)
+@frozen(order=True, repr=False)
 class Money(Model):
     """An amount of money as the service states it.
 
@@ -82,6 +82,10 @@ class Money(Model):
         if rupiah is None:
             raise InvalidArgumentError(f"amount: expected an int of rupiah, got {type(amount).__name__}.")
         return cls(Decimal(rupiah), "IDR", rupiah, "IDR")
+
+    def __repr__(self) -> str:
+        exact = f", {self.canonical_amount} {self.canonical_currency}"
+        return f"Money({self}{'' if self.currency == self.canonical_currency else exact})"
 
     def __str__(self) -> str:
         sign = "-" if self.amount < 0 else ""
@@ -153,7 +157,7 @@ class Money(Model):
         return _shift(max(numerator * 10**places // denominator + steps, 0), places)
 
 
-@frozen
+@frozen(repr=False)
 class FxRate(Model):
     """The exchange rate of a v2 answer: ``rate`` whole rupiah for one US dollar.
 

@@ -8,13 +8,14 @@ from typing import TypeAlias
 
 from attrs import field, frozen
 
+from ._fields import in_order, mask
 from ._serialization import Model
 from ._visible_text import not_blank
 from .errors import JsonValue
-from .models import Capabilities, mask
+from .models import Capabilities
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False, field_transformer=in_order)
 class OrderEvent(Capabilities):
     """An event of an order. ``country`` and ``platform`` are names.
 
@@ -35,27 +36,27 @@ class OrderEvent(Capabilities):
     sms_revision: int | None = None
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False, field_transformer=in_order)
 class OtpReceived(OrderEvent):
     """An SMS arrived; ``otp_code`` is None if the service found no code in it."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False, field_transformer=in_order)
 class OrderCompleted(OrderEvent):
     """The order was finished, by its owner or at the end of its time. It is charged."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False, field_transformer=in_order)
 class OrderExpired(OrderEvent):
     """The time of the order ended without an SMS; it was refunded."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False, field_transformer=in_order)
 class OrderCanceled(OrderEvent):
     """The order was cancelled and refunded."""
 
 
-@frozen
+@frozen(repr=False)
 class WebhookTest(Model):
     """A test that the account's owner asked the service to send."""
 
@@ -63,12 +64,11 @@ class WebhookTest(Model):
     message: str | None = None
 
 
-@frozen
+@frozen(repr=False)
 class UnknownEvent(Model):
     """An event of a kind that this version of the package does not know; ``data`` is its JSON."""
 
     # The data may be a dict, which has no hash, so it only counts for ``==``.
-
     event: str
     timestamp: datetime | None
     data: JsonValue = field(repr=False, hash=False)

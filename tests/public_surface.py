@@ -87,7 +87,7 @@ def _described(name: str, value: object) -> Iterator[str]:
 
 
 def _class(name: str, cls: type[Any]) -> Iterator[str]:
-    bases = [base.__name__ for base in cls.__mro__[1:-1] if not base.__name__.startswith("_")]
+    bases = [base.__name__ for base in cls.__mro__[1:-1] if _public(base)]
     yield f"class {name}({', '.join(bases)})"
     if not issubclass(cls, Enum) and cls.__name__ not in _GIVEN:
         yield f"    {_init(cls)}"
@@ -105,9 +105,14 @@ def _init(cls: type[Any]) -> str:
         return "__init__ of Python's own"
 
 
+def _public(base: type[Any]) -> bool:
+    """Return True unless a base only says what is wrong with a block of the other flavour, or is private."""
+    return not base.__name__.startswith("_") and base.__module__ != "smscode._concurrency.blocks"
+
+
 def _ours(cls: type[Any], member: str) -> bool:
     """Return True if a class of this package defines the member, and does not forbid it."""
-    for base in cls.__mro__:
+    for base in filter(_public, cls.__mro__):
         if member in vars(base):
             return base.__module__.startswith("smscode") and vars(base)[member] is not None
     return False
@@ -181,7 +186,8 @@ def _annotation(annotation: object) -> str:
 
 def _plain(value: object) -> str:
     """Return a default's or a value's `repr`, without what differs from run to run."""
-    return _annotation(re.sub(r"<(?:function |class )?'?([\w.]+).*>", r"<\1>", repr(value)))
+    shown = re.sub(r"<(?:function |class )?'?([\w.]+).*>", r"<\1>", repr(value))
+    return _annotation(re.sub(r"\b(Depends|mappingproxy)\(.*\)", r"\1(...)", shown))  # not ours inside
 
 
 def main() -> None:

@@ -60,7 +60,8 @@ def test_every_program_runs_as_it_stands(
     program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("uvicorn")
-    for module, word in (("fastapi", "fastapi"), ("redis", "REDIS"), ("opentelemetry", "otel")):
+    needed = {"fastapi": "fastapi", "django": "django", "flask": "flask", "aiohttp": "from aiohttp"}
+    for module, word in {**needed, "redis": "REDIS", "opentelemetry": "otel"}.items():
         if word in program.source:
             pytest.importorskip(module)
     monkeypatch.chdir(tmp_path)
@@ -73,6 +74,7 @@ def test_every_program_runs_as_it_stands(
         monkeypatch.setenv("SMSCODE_TOKEN", sandbox.token)
         monkeypatch.setenv("SMSCODE_BASE_URL", server.url)
         monkeypatch.setenv("SMSCODE_WEBHOOK_SECRET", "a secret")
+        monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.ext.django_settings")
         exec(compile(program.source, program.name, "exec"), {"__name__": "__main__"})
 
 

@@ -20,9 +20,9 @@ GENERATED = "_sync"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("_version", "_clock", "_choices", "errors"),
     ("_platform",),  # what differs between operating systems
-    # Arguments as exactly what they are, models as plain values and as sequences, texts without what
-    # cannot be seen.
-    ("_exact", "_plain", "_rows", "_visible_text"),
+    # Arguments as exactly what they are; models as they are shown, as plain values and as sequences; texts
+    # without what cannot be seen.
+    ("_display", "_exact", "_fields", "_plain", "_rows", "_visible_text"),
     ("_pydantic", "_serialization"),  # how the models are written
     ("money",),
     ("models",),

@@ -26,6 +26,9 @@ class AsyncCatalog:
         self._driver = driver
         self._finder = AsyncProductSearch(driver)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}{self._driver.service}"
+
     async def countries(self, *, timeout: float | None = None) -> list[Country]:
         """Read all countries."""
         return (await self._driver.run(catalog.countries(), timeout)).data

@@ -9,7 +9,7 @@ from typing import Literal, NoReturn, Self, SupportsIndex, TypeVar, cast
 
 import httpx
 
-from .._concurrency import AsyncLoopAffinity, AsyncRuntime
+from .._concurrency import AsyncBlock, AsyncLoopAffinity, AsyncRuntime
 from .._http.connection import AsyncHandlerTransport, AsyncRequestHandler
 from .._observer import Observer
 from .._ratelimit.registry import account_limits
@@ -43,7 +43,7 @@ _MOST_CONNECTIONS = 1000
 _CLOSING = 6.0  # seconds: more than a journal takes at most
 
 
-class AsyncClient:
+class AsyncClient(AsyncBlock):
     """A client of the SMSCode API.
 
     >>> async with AsyncClient() as client:  # the token is in SMSCODE_TOKEN
@@ -161,6 +161,7 @@ class AsyncClient:
         The answer has the result as ``data``, and the request id, the HTTP status, the exchange rate and the
         number of attempts. Raises the same errors as the method of the client for that call.
         """
+        arguments.instance("call", call, Call)
         if call.endpoint.kind is not CallKind.CREATE:
             return await self._driver.run(call, timeout)
         purchase = cast(Call[CreatedOrders], call)
@@ -213,7 +214,7 @@ class AsyncClient:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._settings.base_url!r}, api_version={self._settings.version!r})"
+        return f"{type(self).__name__}{self._driver.service}"
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError("a client cannot be pickled or copied: it holds connections and a token")

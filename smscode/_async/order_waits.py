@@ -79,7 +79,7 @@ class AsyncOrderWaits:
         """Wait for the codes of several orders, and yield each order's outcome as soon as it is known.
 
         >>> async for outcome in client.orders.otps([order.id for order in created], timeout=120):
-        ...     print(outcome.order_id, outcome.sms, outcome.error)
+        ...     print(outcome.order_id, outcome.sms.code if outcome.sms else outcome.error)
 
         Each order is yielded once: with its SMS, or with the error that `wait_for_otp` would have raised for
         it, such as `OrderTerminalError`. ``timeout`` is the number of seconds for all of them: 0 checks once,

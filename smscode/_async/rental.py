@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Protocol, Self, TypeAlias
 
 from .. import _exact
+from .._concurrency import AsyncBlock
 from ..core import order_endings
 from ..core.api import arguments, orders
 from ..core.api.call import CallKind
@@ -76,7 +77,7 @@ class BuyNumber(Protocol):
         ...
 
 
-class AsyncRental:
+class AsyncRental(AsyncBlock):
     """A rented number for one with block, returned by `orders.rent` and `orders.attach`.
 
     ``released`` says how the number was released at the end of the block. It is None before, and stays None
@@ -107,6 +108,13 @@ class AsyncRental:
         self._after: After = {}
         self.released: Released | None = None
         self.release_error: SmscodeError | None = None
+
+    def __repr__(self) -> str:
+        name = type(self).__name__
+        if self._order is None:
+            return f"{name}(no number yet)"
+        ended = "" if self.released is None else f", released={self.released}"
+        return f"{repr(self._order).replace(type(self._order).__name__, name, 1)[:-1]}{ended})"
 
     @property
     def order(self) -> CreatedOrder | Order:
@@ -308,7 +316,7 @@ class AsyncRental:
         elif patience > 0:
             await self._orders.cancel(self.order_id, wait=True, timeout=min(patience, timeout))
         else:
-            await self._orders.cancel(self.order_id, timeout=timeout)
+            await self._driver.run(orders.cancel(self.order_id), timeout)
 
 
 Attachment: TypeAlias = int | Order | ActiveOrder | CreatedOrder | AsyncRental

@@ -19,6 +19,9 @@ class AsyncWebhook:
     def __init__(self, driver: AsyncDriver) -> None:
         self._driver = driver
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}{self._driver.service}"
+
     async def get(self, *, timeout: float | None = None) -> WebhookConfig:
         """Read the webhook's URL and secret, and whether delivery is disabled.
 
@@ -43,16 +46,28 @@ class AsyncWebhook:
         """
         return (await self._driver.run(webhook.update(url=url, secret=secret), timeout)).data
 
-    async def ensure(self, url: str, *, replace: bool = False, timeout: float | None = None) -> WebhookConfig:
+    async def ensure(
+        self, url: str, *, secret: str | None = None, replace: bool = False, timeout: float | None = None
+    ) -> WebhookConfig:
         """Set the webhook to ``url`` unless it is set already, and enable delivery again if it was disabled.
 
-        Raises `InvalidArgumentError` if the webhook is set to another URL, which stays unchanged, unless
-        ``replace`` is True; otherwise the errors of `update`.
+        >>> await client.webhook.ensure("https://hooks.example.net/sms", secret=os.environ["WEBHOOK_SECRET"])
+
+        Call it when the program starts. ``secret`` is the secret that shall sign the events (at most 256
+        characters), set unless it is set already; None leaves it to the service, which generates one for a
+        new URL.
+
+        Raises `InvalidArgumentError` for an empty ``url`` or ``secret``, and if the webhook is set to another
+        URL, which stays unchanged with its secret, unless ``replace`` is True; otherwise the errors of
+        `update`.
         """
-        wanted = webhook.update(url=url)
+        wanted = webhook.update(url=url, secret=secret)
+        if "" in (url, secret):
+            raise InvalidArgumentError("url, secret: expected no empty text; webhook.update clears a field.")
         deadline = self._driver.deadline(CallKind.CONFIG, timeout)
         config = (await self._driver.run(webhook.get(), deadline=deadline)).data
-        if config.webhook_url == url and config.webhook_disabled_at is None:
+        signed = secret is None or config.webhook_secret == secret
+        if config.webhook_url == url and signed and config.webhook_disabled_at is None:
             return config
         if config.webhook_url not in (None, "", url) and not replace:
             raise InvalidArgumentError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import anyio
 
+from .blocks import AsyncBlock, Block
 from .callers import AsyncCaller, Caller
 from .events import AsyncEvent, AsyncSignal, AsyncWakes, Event, Signal, Wakes
 from .helpers import AsyncHelpers, Helpers
@@ -16,6 +17,7 @@ from .runtime import AsyncRuntime, Runtime
 
 __all__ = [
     "STREAM_ERRORS",
+    "AsyncBlock",
     "AsyncCaller",
     "AsyncEvent",
     "AsyncHelpers",
@@ -23,6 +25,7 @@ __all__ = [
     "AsyncRuntime",
     "AsyncSignal",
     "AsyncWakes",
+    "Block",
     "Caller",
     "Event",
     "Helpers",

@@ -28,6 +28,9 @@ class Catalog:
         self._driver = driver
         self._finder = ProductSearch(driver)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}{self._driver.service}"
+
     def countries(self, *, timeout: float | None = None) -> list[Country]:
         """Read all countries."""
         return (self._driver.run(catalog.countries(), timeout)).data

@@ -11,7 +11,7 @@ from typing import Literal, NoReturn, Self, SupportsIndex, TypeVar, cast
 
 import httpx
 
-from .._concurrency import LoopAffinity, Runtime
+from .._concurrency import Block, LoopAffinity, Runtime
 from .._http.connection import HandlerTransport, RequestHandler
 from .._observer import Observer
 from .._ratelimit.registry import account_limits
@@ -45,7 +45,7 @@ _MOST_CONNECTIONS = 1000
 _CLOSING = 6.0  # seconds: more than a journal takes at most
 
 
-class Client:
+class Client(Block):
     """A client of the SMSCode API.
 
     >>> with Client() as client:  # the token is in SMSCODE_TOKEN
@@ -163,6 +163,7 @@ class Client:
         The answer has the result as ``data``, and the request id, the HTTP status, the exchange rate and the
         number of attempts. Raises the same errors as the method of the client for that call.
         """
+        arguments.instance("call", call, Call)
         if call.endpoint.kind is not CallKind.CREATE:
             return self._driver.run(call, timeout)
         purchase = cast(Call[CreatedOrders], call)
@@ -215,7 +216,7 @@ class Client:
         self.close()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._settings.base_url!r}, api_version={self._settings.version!r})"
+        return f"{type(self).__name__}{self._driver.service}"
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError("a client cannot be pickled or copied: it holds connections and a token")

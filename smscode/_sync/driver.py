@@ -68,6 +68,11 @@ class Driver:
         self._ban = Ban()
         self._closed = False
 
+    @property
+    def service(self) -> str:
+        """The address and version of the service, for the ``repr`` of what uses this driver."""
+        return f"({self._observer.base_url!r}, api_version={self.version!r})"
+
     def check(self) -> None:
         """Raise `ClientStateError` unless the client can be used, here and now."""
         if self._closed:

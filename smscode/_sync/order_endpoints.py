@@ -10,10 +10,10 @@ from collections.abc import Generator
 from .._choices import StatusName
 from ..core.api import orders
 from ..core.api.arguments import OrderRef
-from ..core.order_endings import seconds_until_cancelable
+from ..core.order_endings import name_time
 from ..core.paging import OrderWalk
 from ..core.timeouts import check_seconds
-from ..errors import CancelTooEarlyError
+from ..errors import CancelTooEarlyError, SmscodeError
 from ..models import (
     ActiveOrder,
     CanceledOrder,
@@ -32,6 +32,9 @@ class OrderEndpoints:
     """The part of ``client.orders`` that is one endpoint per method."""
 
     _driver: Driver
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}{self._driver.service}"
 
     def list(
         self,
@@ -87,7 +90,8 @@ class OrderEndpoints:
         to find out whether it was cancelled.
 
         Raises `CancelTooEarlyError` if the service does not allow it yet, with ``wait`` only if ``timeout``
-        does not suffice; `ConflictError` if an SMS arrived or the order has ended; `NotFoundError` if the
+        does not suffice; its ``retry_after`` is the number of seconds until it is allowed, for which the
+        order is read. Raises `ConflictError` if an SMS arrived or the order has ended; `NotFoundError` if the
         account does not have the order; `ProviderError` if the supplier refuses.
         """
         call = orders.cancel(order_id)
@@ -97,13 +101,16 @@ class OrderEndpoints:
         while True:
             try:
                 return (self._driver.run(call, deadline=deadline)).data
-            except CancelTooEarlyError:
-                if not wait:
-                    raise
-                answer = self._driver.run(orders.get(order_id), deadline=deadline)
+            except CancelTooEarlyError as early:
+                try:
+                    answer = self._driver.run(orders.get(order_id), deadline=deadline)
+                except SmscodeError:
+                    if wait:
+                        raise
+                    raise early from None  # which the reading was only to explain
                 assert answer.date is not None
-                pause = seconds_until_cancelable(answer.data, answer.date)
-                if deadline is not None and self._driver.runtime.now() + pause >= deadline:
+                pause = name_time(early, answer.data, answer.date)
+                if not wait or (deadline is not None and self._driver.runtime.now() + pause >= deadline):
                     raise
             self._driver.runtime.sleep(pause)
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, cast, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+from typer.models import OptionInfo
 
 from ..core.versions import ApiVersion
-from ..errors import SmscodeError
+from ..errors import InvalidArgumentError, SmscodeError
 from . import stdio
 from .error_report import ErrorReport
 from .exits import Exit
@@ -70,11 +71,11 @@ def command(
     """
 
     def decorate(body: Body) -> Body:
-        def run(**options: Any) -> None:
-            screen = Screen(as_json=options.pop("as_json"))
-            version: ApiVersion = options.pop("api_version") if versioned else "v2"
-            session = Session(screen, version, options.pop("sandbox"))
-            raise typer.Exit(_run(body, session, options))
+        def run(**given: Any) -> None:
+            screen = Screen(as_json=given.pop("as_json"))
+            version: ApiVersion = given.pop("api_version") if versioned else "v2"
+            session = Session(screen, version, given.pop("sandbox"))
+            raise typer.Exit(_run(body, session, given, options))
 
         hints = get_type_hints(_shared, include_extras=True) | get_type_hints(body, include_extras=True)
         own = list(inspect.signature(body).parameters.values())[1:]
@@ -83,6 +84,12 @@ def command(
             parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY)
             for parameter in (*own, *(shared if versioned else shared[:-1]))
         ]
+        options = {
+            parameter.name: (*cast(Any, shown).param_decls, f"--{parameter.name.replace('_', '-')}")[0]
+            for parameter in parameters
+            for shown in parameter.annotation.__metadata__
+            if isinstance(shown, OptionInfo)
+        }
         described = cast(Any, run)
         described.__signature__ = inspect.Signature(parameters)
         described.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
@@ -97,11 +104,14 @@ def paragraphs(documented: object) -> str:
     return "\n\n".join(" ".join(part.split()) for part in (inspect.getdoc(documented) or "").split("\n\n"))
 
 
-def _run(body: Body, session: Session, options: dict[str, Any]) -> int:
-    """Run a command and return its exit code; report each error in one to three lines."""
+def _run(body: Body, session: Session, given: dict[str, Any], options: Mapping[str, str]) -> int:
+    """Run a command and return its exit code; report each error in one to three lines.
+
+    ``options`` are the options of the command by the names of their arguments, for messages.
+    """
     screen = session.screen
     try:
-        return body(session, **options) or Exit.OK
+        return body(session, **given) or Exit.OK
     except Declined as refusal:
         screen.warn(str(refusal))
         return Exit.DECLINED
@@ -110,6 +120,9 @@ def _run(body: Body, session: Session, options: dict[str, Any]) -> int:
         screen.warn(f"Interrupted. {doubt}")
         return Exit.INTERRUPTED
     except SmscodeError as error:
+        name, separator, rest = error.message.partition(": ")
+        if isinstance(error, InvalidArgumentError) and name in options:
+            error.message = f"{options[name]}{separator}{rest}"
         report = ErrorReport(error, session.doubt, session.rented)
     except OSError as error:
         # One of a standard stream: those of connections and files are errors of this package.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from .. import calls
 from .._http.environment import environment_proxy
 from .._sync.client import Client
 from .._version import DISTRIBUTION, VERSION
+from ..core.settings import Settings
 from ..errors import (
     ConfigurationError,
     FxRateUnavailableError,
@@ -37,6 +39,7 @@ app: typer.Typer = typer.Typer()
 
 _LARGEST_DRIFT = 5.0  # seconds
 _FEW_DAYS = 14  # days until a certificate expires that are worth a warning
+_REFUSED = "Nothing listens there: is SMSCODE_BASE_URL right, and if it is a sandbox, does it still run?"
 _VENDOR = "smscode"  # the distribution of the vendor's SDK
 
 
@@ -69,6 +72,7 @@ def _findings(session: Session, journal: Path | None) -> Iterator[Finding]:
         base_url = session.settings.base_url
     except SmscodeError as error:
         yield Finding("fail", "token", " ".join(ErrorReport(error, "").lines))
+        yield from _without_token(session)
         return
     yield _tls(session, base_url)
     with session.client() as client:
@@ -81,9 +85,20 @@ def _findings(session: Session, journal: Path | None) -> Iterator[Finding]:
             except SmscodeError as error:
                 name = "token" if isinstance(error, UnauthorizedError) else check.__name__.strip("_")
                 yield Finding("fail", name, " ".join(ErrorReport(error, "").lines))
-                return
-        yield _limits(refused)
+                break
+        else:
+            yield _limits(refused)
     yield _journal(session, journal)
+
+
+def _without_token(session: Session) -> Iterator[Finding]:
+    """Check what needs no token: the connection."""
+    try:
+        base_url = Settings.resolve("none", None, session.version, os.environ).base_url
+    except SmscodeError as error:
+        yield Finding("fail", "address", error.message)
+    else:
+        yield _tls(session, base_url)
 
 
 def _package() -> Finding:
@@ -104,7 +119,7 @@ def _tls(session: Session, base_url: str) -> Finding:
     if session.sandboxed:
         return Finding("ok", "tls", "a sandbox inside this command: no connection is made")
     if not base_url.startswith("https:"):
-        return Finding("ok", "tls", f"{base_url} is on this machine: none is needed")
+        return _plain_http(base_url)
     try:
         if environment_proxy(base_url) is not None:
             return Finding("warn", "tls", "A proxy is set in the environment (HTTPS_PROXY): not looked at.")
@@ -112,12 +127,22 @@ def _tls(session: Session, base_url: str) -> Finding:
     except ConfigurationError as error:
         return Finding("fail", "tls", error.message)
     except OSError as error:
-        hint = "Is the clock right, and the certifi package recent?"
-        if not isinstance(error, ssl.SSLError):
-            hint = "Is the network there, and the address right?"
+        hint = "Is the network there, and the address right?"
+        if isinstance(error, ssl.SSLError):
+            hint = "Is the clock right, and the certifi package recent?"
+        elif "refused" in str(error):
+            hint = _REFUSED
         return Finding("fail", "tls", f"No connection to {base_url} ({error}). {hint}")
     message = f"{found.protocol} to {base_url}, its certificate is good for {found.days_left} days"
     return Finding("ok" if found.days_left >= _FEW_DAYS else "warn", "tls", message)
+
+
+def _plain_http(base_url: str) -> Finding:
+    try:
+        tls.connect(base_url).close()
+    except OSError as error:
+        return Finding("fail", "tls", f"No connection to {base_url} ({error}). {_REFUSED}")
+    return Finding("ok", "tls", f"{base_url} is on this machine: none is needed")
 
 
 def _account(session: Session, client: Client) -> Iterator[Finding]:

@@ -21,8 +21,8 @@ from rich.prompt import Confirm
 from rich.table import Table
 from rich.text import Text
 
+from .._fields import mask
 from .._plain import plain as record
-from ..models import mask
 from .error_report import ErrorReport
 
 _NARROW = 40  # columns; a narrower terminal breaks the lines itself

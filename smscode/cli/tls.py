@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 from typing import cast
@@ -25,20 +26,25 @@ class TlsConnection:
     days_left: int
 
 
+def connect(base_url: str) -> socket.socket:
+    """Connect to an address within 10 seconds, without TLS. Raises OSError if that fails."""
+    parts = urlsplit(base_url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        plain = tcp.connect(parts.hostname or "", port, tcp.countdown(_PATIENCE))
+    except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+        raise OSError(failures.reason(error) or str(error)) from error
+    plain.settimeout(_PATIENCE)
+    return plain
+
+
 def inspect(base_url: str) -> TlsConnection:
     """Make a TLS connection to an https address, within 10 seconds, and close it.
 
     Raises OSError (`ssl.SSLError` is one) if it cannot be made.
     """
-    parts = urlsplit(base_url)
-    host = parts.hostname or ""
-    left = tcp.countdown(_PATIENCE)
-    try:
-        plain = tcp.connect(host, parts.port or 443, left)
-    except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-        raise OSError(failures.reason(error) or str(error)) from error
-    plain.settimeout(_PATIENCE)
-    with plain, ssl_context(base_url).wrap_socket(plain, server_hostname=host) as secured:
+    host, context = urlsplit(base_url).hostname, ssl_context(base_url)
+    with connect(base_url) as plain, context.wrap_socket(plain, server_hostname=host) as secured:
         certificate = cast(dict[str, str], secured.getpeercert())
         ends = ssl.cert_time_to_seconds(certificate["notAfter"])
         return TlsConnection(secured.version() or "", int((ends - time.time()) // _DAY))

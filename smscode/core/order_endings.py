@@ -46,6 +46,15 @@ def seconds_until_cancelable(order: Order, now: datetime) -> float:
     return max(left.total_seconds(), 0.0) + _CANCEL_MARGIN
 
 
+def name_time(error: CancelTooEarlyError, order: Order, now: datetime) -> float:
+    """Return the seconds until the order can be cancelled, and put them into the error."""
+    pause = seconds_until_cancelable(order, now)
+    since = "" if order.cancel_available_at is None else f", from {order.cancel_available_at.isoformat()} on"
+    error.retry_after = pause
+    error.message = f"{error.message.rstrip('.')}. Order {order.id} can be cancelled in {pause:.0f} s{since}."
+    return pause
+
+
 _TARGETS = {
     orders.CANCEL.name: OrderStatus.CANCELED,
     orders.FINISH.name: OrderStatus.COMPLETED,

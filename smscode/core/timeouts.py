@@ -11,17 +11,18 @@ from ..errors import InvalidArgumentError
 from .api.call import CallKind
 
 
-def check_seconds(name: str, value: object) -> float:
-    """Check a number of seconds above zero; infinity means no limit."""
+def check_seconds(name: str, value: object, *, also: str = "") -> float:
+    """Check a number of seconds above zero; infinity means no limit. ``also`` is what else is allowed."""
     seconds = _exact.number(value)
     if seconds is None or not seconds > 0:  # written so that NaN is refused, too
-        raise InvalidArgumentError(f"{name}: expected a number of seconds above 0.")
+        found = type(value).__name__ if seconds is None else f"{seconds:g}"
+        raise InvalidArgumentError(f"{name}: expected a number of seconds above 0{also}, got {found}.")
     return seconds
 
 
 def check_wait(value: object, name: str = "timeout") -> float:
     """Check a number of seconds to wait; 0 means to check once without waiting."""
-    return 0.0 if _exact.number(value) == 0 else check_seconds(name, value)
+    return 0.0 if _exact.number(value) == 0 else check_seconds(name, value, also=" (or 0 to check once)")
 
 
 @frozen

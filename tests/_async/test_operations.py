@@ -338,6 +338,28 @@ async def test_ensuring_a_webhook_sets_it_once(version: Version) -> None:
     assert sandbox.requests["PATCH /webhook"] == 1
 
 
+async def test_ensuring_a_webhook_sets_its_secret_once(version: Version) -> None:
+    sandbox = hooked()
+    async with AsyncVirtualClient(sandbox, api_version=version) as client:
+        await client.webhook.ensure(URL)
+        for secret in ("one", "one", "two"):
+            assert (await client.webhook.ensure(URL, secret=secret)).webhook_secret == secret
+        assert (await client.webhook.ensure(URL)).webhook_secret == "two"
+        assert sandbox.requests["PATCH /webhook"] == 3
+        with pytest.raises(InvalidArgumentError, match="another URL"):
+            await client.webhook.ensure("https://other.example.net/", secret="three")
+        assert (await client.webhook.get()).webhook_secret == "two"
+
+
+@pytest.mark.parametrize(("url", "secret"), [("", None), (URL, "")])
+async def test_ensuring_clears_nothing(url: str, secret: str | None) -> None:
+    sandbox = hooked()
+    async with AsyncVirtualClient(sandbox) as client:
+        with pytest.raises(InvalidArgumentError, match=r"webhook\.update clears a field"):
+            await client.webhook.ensure(url, secret=secret)
+    assert sandbox.requests["GET /webhook"] == 0
+
+
 async def test_ensuring_a_webhook_leaves_another_one_alone(version: Version) -> None:
     sandbox = hooked()
     async with AsyncVirtualClient(sandbox, api_version=version) as client:

@@ -340,6 +340,28 @@ def test_ensuring_a_webhook_sets_it_once(version: Version) -> None:
     assert sandbox.requests["PATCH /webhook"] == 1
 
 
+def test_ensuring_a_webhook_sets_its_secret_once(version: Version) -> None:
+    sandbox = hooked()
+    with VirtualClient(sandbox, api_version=version) as client:
+        client.webhook.ensure(URL)
+        for secret in ("one", "one", "two"):
+            assert (client.webhook.ensure(URL, secret=secret)).webhook_secret == secret
+        assert (client.webhook.ensure(URL)).webhook_secret == "two"
+        assert sandbox.requests["PATCH /webhook"] == 3
+        with pytest.raises(InvalidArgumentError, match="another URL"):
+            client.webhook.ensure("https://other.example.net/", secret="three")
+        assert (client.webhook.get()).webhook_secret == "two"
+
+
+@pytest.mark.parametrize(("url", "secret"), [("", None), (URL, "")])
+def test_ensuring_clears_nothing(url: str, secret: str | None) -> None:
+    sandbox = hooked()
+    with VirtualClient(sandbox) as client:
+        with pytest.raises(InvalidArgumentError, match=r"webhook\.update clears a field"):
+            client.webhook.ensure(url, secret=secret)
+    assert sandbox.requests["GET /webhook"] == 0
+
+
 def test_ensuring_a_webhook_leaves_another_one_alone(version: Version) -> None:
     sandbox = hooked()
     with VirtualClient(sandbox, api_version=version) as client:

@@ -187,8 +187,36 @@ def test_a_setting_that_cannot_be_used_is_named(
 def test_an_address_on_this_machine_needs_no_tls(
     shell: Shell, account: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SMSCODE_BASE_URL", "http://127.0.0.1:8000")
-    assert found(shell.bare("doctor"))["tls"][0] == "ok"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv("SMSCODE_BASE_URL", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        assert found(shell.bare("doctor"))["tls"][0] == "ok"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("token", ["a-secret-token", ""])
+def test_a_refused_connection_is_called_so_also_without_a_token(
+    shell: Shell, scheme: str, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
+    monkeypatch.setenv("SMSCODE_TOKEN", token)
+    monkeypatch.setenv("SMSCODE_BASE_URL", address)
+    done = shell.bare("doctor")
+    state, said = found(done)["tls"]
+    assert state == "fail"
+    assert said.startswith(f"No connection to {address} (Connection refused). Nothing listens there")
+    assert "SMSCODE_BASE_URL" in said
+    assert ("journal" in found(done)) == bool(token), "what can be checked is"
+
+
+def test_an_address_that_cannot_be_used_is_named_without_a_token(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMSCODE_BASE_URL", "api.smscode.gg")
+    assert found(shell.bare("doctor"))["address"] == (
+        "fail",
+        "SMSCODE_BASE_URL: expected a URL such as https://host/path.",
+    )
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ import httpx
 import smscode
 from smscode import Client
 from smscode.cli import stdio
+from smscode.cli.exits import Exit
 from smscode.cli.renting import IN_DOUBT
 from smscode.cli.screen import Screen
 from smscode.sandbox import Sandbox
@@ -398,3 +399,10 @@ class TestInterrupts:
         before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
         shell.run(*WHATSAPP, "--yes")
         assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+@pytest.mark.parametrize("price", ["0,50", "$1", "1e3"])
+def test_a_wrong_price_is_named_by_its_option(shell: Shell, price: str) -> None:
+    done = shell.run("rent", "--service", "whatsapp", "--country", "indonesia", "--max-price", price)
+    assert done.code == Exit.USAGE
+    assert done.err.startswith("error: --max-price: expected a positive decimal number of dollars")

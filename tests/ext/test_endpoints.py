@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import logging
@@ -19,7 +20,6 @@ pytest.importorskip("aiohttp")
 from smscode import AsyncClient, Client, ConfigurationError, InvalidArgumentError
 from smscode.ext.aiohttp import add_webhook
 from smscode.ext.asgi import webhook_app as asgi_webhook_app
-from smscode.ext.fastapi import webhook_router
 from smscode.ext.wsgi import webhook_app as wsgi_webhook_app
 from smscode.sandbox import Sandbox
 from smscode.webhooks import LARGEST_BODY, SIGNATURE_HEADER, Event, OtpReceived, UnknownEvent, sign
@@ -444,13 +444,14 @@ async def test_a_sender_that_leaves_early_says_nothing_and_one_that_leaves_late_
 def _without_extras(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("fastapi", "aiohttp"):
         monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, "smscode.ext.fastapi")
 
 
 @pytest.mark.usefixtures("_without_extras")
 @pytest.mark.parametrize(
     ("make", "extra"),
     [
-        (lambda: webhook_router(Heard(), secret=SECRET), "fastapi"),
+        (lambda: importlib.import_module("smscode.ext.fastapi"), "fastapi"),
         (lambda: add_webhook(None, Heard(), secret=SECRET), "aiohttp"),  # type: ignore[arg-type]  # unused
     ],
 )

@@ -7,7 +7,7 @@ import functools
 import json
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import attrs
 import httpx
@@ -68,6 +68,29 @@ def test_a_model_is_described_with_all_its_fields(model: Any, mode: str) -> None
         schema = schema["$defs"][schema["$ref"].rpartition("/")[2]]
     fields = [field.name for field in attrs.fields(model)]
     assert (schema["title"], schema["type"], list(schema["properties"])) == (model.__name__, "object", fields)
+
+
+@pytest.mark.parametrize("model", ALL, ids=lambda model: model.__name__)
+def test_a_model_and_each_field_is_explained_and_every_example_fits(model: Any) -> None:
+    schema = adapter(model).json_schema()
+    if "$ref" in schema:
+        schema = schema["$defs"][schema["$ref"].rpartition("/")[2]]
+    hints = get_type_hints(model, localns={"JsonValue": object})
+    for text in (schema["description"], *(field["description"] for field in schema["properties"].values())):
+        assert text
+        assert "``" not in text
+        assert "None" not in text
+        assert "asked" not in text or "printed" not in text
+    for name, field in schema["properties"].items():
+        for example in field.get("examples", ()):
+            assert adapter(hints[name]).validate_python(example) is not None
+
+
+def test_an_order_has_an_example_of_what_identifies_it() -> None:
+    properties = adapter(Order).json_schema()["properties"]
+    assert properties["id"]["examples"] == [1453]
+    assert properties["phone_number"]["examples"] == ["+6281234567823"]
+    assert properties["phone_number"]["description"] == "The number, with `+` and country code."
 
 
 def test_unknown_fields_are_ignored_and_missing_ones_have_their_defaults() -> None:

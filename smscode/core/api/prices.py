@@ -23,6 +23,7 @@ Price: TypeAlias = int | str | Decimal | Money
 # Twelve digits keep the rupiah value inside the service's 64-bit integers at any plausible rate.
 _MOST_DIGITS = 100
 _DOLLARS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,8})?")
+_COMMA = re.compile(r"[0-9]{1,12},[0-9]{1,8}")
 _LARGEST = 2**63 - 1
 
 
@@ -35,6 +36,13 @@ def _plain_price(value: Price) -> Price:
         if found is not None:
             return found
     return value
+
+
+def _as_text(value: object) -> str:
+    """Return the hint for a float: the same price as a string, which is exact."""
+    if not isinstance(value, float) or not _DOLLARS.fullmatch(repr(value)):
+        return ""
+    return f': write "{value!r}", as floats are not exact'
 
 
 @frozen
@@ -54,7 +62,7 @@ class PriceLimit:
         else:
             raise self._error(
                 f"expected an int of rupiah (v1), a Decimal or decimal string of dollars (v2) or a Money, "
-                f"got {type(self.value).__name__}"
+                f"got {type(self.value).__name__}{_as_text(self.value)}"
             )
 
     def in_rupiah(self) -> int:
@@ -93,9 +101,10 @@ class PriceLimit:
     def _dollars(self, value: str | Decimal) -> Decimal:
         text = value if isinstance(value, str) else self._written_out(value)
         if not _DOLLARS.fullmatch(text):
+            hint = "; write a point, not a comma" if _COMMA.fullmatch(text) else ""
             raise self._error(
                 "expected a positive decimal number of dollars such as '0.50', "
-                "with at most 8 digits after the point"
+                f"with at most 8 digits after the point{hint}"
             )
         return Decimal(text)
 

@@ -186,7 +186,7 @@ class SmsWait:
         met_none = "without a code" if self.pattern is None else "that the pattern does not match"
         text = f" A message {met_none} came." if self.text is not None else ""
         met = "" if failure is None else f" The last look at the service failed: {failure.message}"
-        named = ", ".join(f"orders.{name}" for name in choices)
+        named = ", ".join(f"orders.{name}" for name in choices) + _later(self.order, choices)
         error = OtpTimeoutError(
             f"No SMS for order {self.order_id} in time: waited {round(waited, 1):g} s, order {seen}."
             f"{text}{met} Possible now: {named}."
@@ -195,6 +195,15 @@ class SmsWait:
         error.waited, error.failure, error.choices = waited, failure, choices
         error.__cause__ = failure
         return error
+
+
+def _later(order: ActiveOrder | Order | None, choices: tuple[str, ...]) -> str:
+    """Return from when on the order can be cancelled, where that is not yet possible."""
+    if order is not None and order.cancel_available_at is not None:
+        since = f"from {order.cancel_available_at.isoformat()} on"
+        return f" ({since})" if "cancel" in choices else f", orders.cancel {since}"
+    stated = order is not None and order.can_cancel is not None
+    return " (from two minutes after its creation on)" if "cancel" in choices and not stated else ""
 
 
 def _choices(order: ActiveOrder | Order | None, needs_code: bool) -> tuple[str, ...]:

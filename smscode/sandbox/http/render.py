@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final, Literal, TypeAlias, get_type_hints
+from typing import Any, Final, Literal, TypeAlias, cast
 
-from attrs import asdict, frozen
+from attrs import asdict, fields, frozen
 
 from ...core.versions import ApiVersion
 from ...models import ActiveOrder, CreatedOrder, Order, Product, WebhookConfig
@@ -54,10 +54,9 @@ def sent_fields(model: type[object], generation: Generation) -> tuple[str, ...]:
     The ``timestamp`` of an `OrderEvent` is in the envelope.
     """
     if (found := _SENT_FIELDS.get((model, generation))) is None:
-        fields = get_type_hints(model)
-        found = tuple(_DOCUMENTED_FIELDS[model].split() if model in _DOCUMENTED_FIELDS else fields)
-        if generation == "current":
-            found += tuple(name for name in fields if name not in (*found, "timestamp"))
+        found = tuple(field.name for field in fields(cast(Any, model)) if field.name != "timestamp")
+        if generation == "documented" and model in _DOCUMENTED_FIELDS:
+            found = tuple(_DOCUMENTED_FIELDS[model].split())
         _SENT_FIELDS[model, generation] = found
     return found
 

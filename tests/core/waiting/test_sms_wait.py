@@ -431,3 +431,21 @@ def test_an_otp_sms_is_shown_like_any_message_with_its_code_masked() -> None:
     assert repr(sms).startswith("OtpSms(order_id=1, code='******', text='******', revision=1, received_at=")
     assert list(to_dict(sms)) == list(to_dict(Sms(1)))
     assert pickle.loads(pickle.dumps(sms)) == sms
+
+
+@pytest.mark.parametrize(
+    ("allowed", "since", "said"),
+    [
+        (None, None, "orders.wait_for_otp, orders.cancel (from two minutes after its creation on)."),
+        (True, None, "orders.wait_for_otp, orders.cancel."),
+        (False, None, "orders.wait_for_otp."),
+        (False, WHEN, f"orders.wait_for_otp, orders.cancel from {WHEN.isoformat()} on."),
+        (None, WHEN, f"orders.wait_for_otp, orders.cancel (from {WHEN.isoformat()} on)."),
+    ],
+)
+def test_a_wait_that_timed_out_says_from_when_the_order_can_be_cancelled(
+    allowed: bool | None, since: datetime | None, said: str
+) -> None:
+    one = watch()
+    one.see(attrs.evolve(active(), can_cancel=allowed, cancel_available_at=since))
+    assert one.timeout_error(10).message.endswith(f"Possible now: {said}")

@@ -1,0 +1,8 @@
+"""The settings of a Django site without any page, for the documentation's example."""
+
+from __future__ import annotations
+
+SECRET_KEY = "none"
+ALLOWED_HOSTS = ["shop"]
+ROOT_URLCONF = __name__
+urlpatterns: list[object] = []
