@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeAlias
 from attrs import evolve, frozen
 
 from ...models import OrderStatus
-from ..chance import draw
+from ..chance import draw, draw_share
 from ..control.history import Entry, OrderEnded, OrderRented, SmsReceived
 from ..http.api_error import ServiceError
 from ..http.limits import read_limits
@@ -118,6 +118,7 @@ class OrderBook:
             cancel_at=window(now, cancel_after),
             parent_id=None if parent is None else parent.id,
             behaviour=behaviour,
+            restocks=tier.restocks,
         )
         self.orders[order.id] = self.open[order.id] = order
         self._opened += 1
@@ -217,14 +218,22 @@ class OrderBook:
 
     def schedule_sms(self, order: ServiceOrder, now: datetime) -> None:
         """Schedule the messages of the order's behaviour, replacing those that are still scheduled."""
-        messages = order.behaviour.messages
-        if messages is None:
-            after = self.rules.otp_after
-            messages = () if after is None else (Message(after),)
+        messages = self._messages(order)
         expected = [(now + timedelta(seconds=message.after), message) for message in messages]
         order.incoming = tuple(sorted(expected, key=lambda item: item[0]))
         for at, _ in order.incoming:
             heapq.heappush(self.due, (at, "order", order.id))
+
+    def _messages(self, order: ServiceOrder) -> tuple[Message, ...]:
+        """Return the messages that an order gets after its purchase and after each resend."""
+        behaviour, seed = order.behaviour, self.rules.seed
+        if behaviour.dead and draw_share(seed, f"dead/{order.id}") < behaviour.dead:
+            return ()
+        if behaviour.late and draw_share(seed, f"late/{order.id}") < behaviour.late:
+            return (Message(behaviour.late_after),)
+        if behaviour.messages is not None:
+            return behaviour.messages
+        return () if self.rules.otp_after is None else (Message(self.rules.otp_after),)
 
     def end(self, order: ServiceOrder, at: datetime, status: OrderStatus) -> None:
         """End an order: free its number, and refund its price unless it is completed."""
@@ -234,7 +243,7 @@ class OrderBook:
             # A dict keeps the slots of deleted items, and iterating over it visits them all.
             self.open, self._opened = dict(self.open), len(self.open)
         if order.parent_id is None:
-            order.tier.stock += 1
+            order.tier.stock += order.restocks
         else:
             self._set_number_free(order.phone_number, free=True)
         self.abuse_record.add(at, failed=not order.sms_revision)
