@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .core.purchases.states import Recovered
     from .core.ratelimit.options import RateLimits
     from .core.retry import RetryPolicy
+    from .core.statistics import OfferStats
     from .core.timeouts import Timeouts
     from .core.waiting.sms_wait import OtpOutcome
     from .errors import (
@@ -128,6 +129,7 @@ __all__ = [
     "NetworkError",
     "NoOfferAvailableError",
     "NotFoundError",
+    "OfferStats",
     "Operator",
     "Order",
     "OrderIntent",
@@ -201,6 +203,7 @@ _HOMES = {
     "core.purchases.states": ("Recovered",),
     "core.order_endings": ("Released",),
     "core.retry": ("RetryPolicy",),
+    "core.statistics": ("OfferStats",),
     "core.timeouts": ("Timeouts",),
     "core.api.call": (
         "Answer",

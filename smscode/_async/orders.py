@@ -21,6 +21,7 @@ from ..models import (
 from .delivery import AsyncDelivery
 from .driver import AsyncDriver
 from .order_endpoints import AsyncOrderEndpoints
+from .order_statistics import AsyncOrderStatistics
 from .order_waits import AsyncOrderWaits
 from .purchases import MAX_AGE, AsyncPurchases
 from .recovery import AsyncRecovery
@@ -28,7 +29,7 @@ from .rental import AsyncRental, Attachment, checked
 from .sms_waits import AsyncSmsWaits
 
 
-class AsyncOrders(AsyncOrderEndpoints, AsyncOrderWaits):
+class AsyncOrders(AsyncOrderEndpoints, AsyncOrderStatistics, AsyncOrderWaits):
     """The order endpoints, as ``client.orders``.
 
     Every method takes ``timeout``: the total seconds for the call, retries and waits included (above 0). None

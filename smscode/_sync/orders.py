@@ -23,6 +23,7 @@ from ..models import (
 from .delivery import Delivery
 from .driver import Driver
 from .order_endpoints import OrderEndpoints
+from .order_statistics import OrderStatistics
 from .order_waits import OrderWaits
 from .purchases import MAX_AGE, Purchases
 from .recovery import Recovery
@@ -30,7 +31,7 @@ from .rental import Rental, Attachment, checked
 from .sms_waits import SmsWaits
 
 
-class Orders(OrderEndpoints, OrderWaits):
+class Orders(OrderEndpoints, OrderStatistics, OrderWaits):
     """The order endpoints, as ``client.orders``.
 
     Every method takes ``timeout``: the total seconds for the call, retries and waits included (above 0). None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Final, Literal, TypeAlias
 
 from attrs import evolve, frozen
@@ -97,10 +98,15 @@ class OrderBook:
         except KeyError:
             raise ServiceError("NOT_FOUND", "Order not found") from None
 
-    def newest(self, status: OrderStatus | None = None) -> Iterator[ServiceOrder]:
-        """Yield the orders, newest first; with ``status`` only those that have it."""
-        held = self.orders if status is None or status.terminal else self.open
-        return (order for order in reversed(held.values()) if status is None or order.status is status)
+    def newest(self, status: OrderStatus | None = None, start: int = 0) -> Iterator[ServiceOrder]:
+        """Yield the orders after the first ``start``, newest first; with ``status`` those that have it."""
+        if status is None:
+            # Ids follow one another, so that no order is passed over one by one.
+            newest = FIRST_ORDER_ID + len(self.orders) - 1 - start
+            return (self.orders[order_id] for order_id in range(newest, FIRST_ORDER_ID - 1, -1))
+        held = self.orders if status.terminal else self.open
+        found = (order for order in reversed(held.values()) if order.status is status)
+        return islice(found, min(start, len(held)), None)
 
     def rent(
         self, tier: Tier, amount: int, parent: ServiceOrder | None, behaviour: Behaviour, now: datetime
@@ -112,7 +118,7 @@ class OrderBook:
             id=FIRST_ORDER_ID + len(self.orders),
             tier=tier,
             amount=amount,
-            phone_number=self._new_number(tier) if parent is None else parent.phone_number,
+            phone_number=self.new_number(tier) if parent is None else parent.phone_number,
             created_at=now,
             expires_at=window(now, lifetime),
             cancel_at=window(now, cancel_after),
@@ -161,7 +167,8 @@ class OrderBook:
         for order_id in self.rented_again[number]:
             self.orders[order_id].number_free = free
 
-    def _new_number(self, tier: Tier) -> str:
+    def new_number(self, tier: Tier) -> str:
+        """Return a phone number that no order had so far."""
         country = tier.country
         drawn = draw(self.rules.seed, f"number/{len(self.orders)}")
         while True:
