@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .core.purchases.states import Recovered
     from .core.ratelimit.options import RateLimits
     from .core.retry import RetryPolicy
+    from .core.statistics import OfferStats
     from .core.timeouts import Timeouts
     from .core.waiting.sms_wait import OtpOutcome
     from .errors import (
@@ -129,6 +130,7 @@ __all__ = [
     "NetworkError",
     "NoOfferAvailableError",
     "NotFoundError",
+    "OfferStats",
     "Operator",
     "Order",
     "OrderIntent",
@@ -203,6 +205,7 @@ _HOMES = {
     "core.purchases.states": ("Recovered",),
     "core.order_endings": ("Released",),
     "core.retry": ("RetryPolicy",),
+    "core.statistics": ("OfferStats",),
     "core.timeouts": ("Timeouts",),
     "core.api.call": (
         "Answer",

@@ -33,6 +33,6 @@ def not_blank(text: str | None) -> str | None:
 
     Many services send an empty text, or spaces, for "none yet".
     """
-    if text is None or (text.isascii() and text.isalnum()):
+    if text is None or (text.isascii() and text.isprintable() and text.strip()):
         return text
     return None if is_blank(text) else text

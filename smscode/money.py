@@ -29,8 +29,7 @@ _EXACT: Final = Context(prec=10_000, traps=[Inexact])
 
 def _shift(number: int, places: int) -> Decimal:
     """Return ``number * 10**-places`` exactly, whatever the caller's decimal context is."""
-    digits = tuple(int(digit) for digit in str(abs(number)))
-    return Decimal((int(number < 0), digits, -places))
+    return Decimal(f"{number}E{-places}")
 
 
 def _amount(value: Decimal) -> Decimal:

@@ -70,7 +70,8 @@ def value(make: Callable[[], Any]) -> Wrong:
 typed: Any = smscode  # without its types, which would refuse these calls before they are made
 sandboxed: Any = Sandbox
 RATE: Any = smscode.FxRate("USD/IDR", 16_250)
-AN_ID = "expected a positive int of at most 9223372036854775807, an order or a rental, got"
+AN_ID = "expected a positive int of at most 9223372036854775807, got"
+AN_ORDER = AN_ID.replace(", got", ", an order or a rental, got")
 DOLLARS = "expected a positive decimal number of dollars such as '0.50'"
 SECONDS = "expected a number of seconds above 0"
 
@@ -189,9 +190,9 @@ TABLE: list[tuple[str, Wrong, tuple[str, ...]]] = [
     ("submit('key')", on("orders.submit", "key"), ("intent: expected a smscode.OrderIntent, got str",)),
     ("recover(max_age=-1)", on("orders.recover", max_age=-1), (f"max_age: {SECONDS}, got -1",)),
     # -- orders
-    ("get('1001')", on("orders.get", "1001"), (f"order_id: {AN_ID} str",)),
-    ("get(1001.0)", on("orders.get", 1001.0), (f"order_id: {AN_ID} float",)),
-    ("get(True)", on("orders.get", True), (f"order_id: {AN_ID} bool",)),
+    ("get('1001')", on("orders.get", "1001"), (f"order_id: {AN_ORDER} str",)),
+    ("get(1001.0)", on("orders.get", 1001.0), (f"order_id: {AN_ORDER} float",)),
+    ("get(True)", on("orders.get", True), (f"order_id: {AN_ORDER} bool",)),
     ("get(9)", on("orders.get", 9), ("Order not found", "Check the id", "the account that has it")),
     ("list(limit=101)", on("orders.list", limit=101), ("limit: expected an int of 1..100, got 101",)),
     ("list(offset=-1)", on("orders.list", offset=-1), ("offset: expected an int of 0..2147483647, got -1",)),

@@ -23,6 +23,7 @@ from ..models import (
 from .delivery import AsyncDelivery
 from .driver import AsyncDriver
 from .order_endpoints import AsyncOrderEndpoints
+from .order_statistics import AsyncOrderStatistics
 from .order_waits import AsyncOrderWaits
 from .purchases import MAX_AGE, AsyncPurchases
 from .recovery import AsyncRecovery
@@ -30,7 +31,7 @@ from .rental import AsyncRental, Attachment, checked
 from .sms_waits import AsyncSmsWaits
 
 
-class AsyncOrders(AsyncOrderEndpoints, AsyncOrderWaits):
+class AsyncOrders(AsyncOrderEndpoints, AsyncOrderStatistics, AsyncOrderWaits):
     """The order endpoints, as ``client.orders``.
 
     Wherever an ``order_id`` is expected, a model of the order, a rental or an `Sms` is accepted, too.

@@ -25,6 +25,7 @@ from ..models import (
 from .delivery import Delivery
 from .driver import Driver
 from .order_endpoints import OrderEndpoints
+from .order_statistics import OrderStatistics
 from .order_waits import OrderWaits
 from .purchases import MAX_AGE, Purchases
 from .recovery import Recovery
@@ -32,7 +33,7 @@ from .rental import Rental, Attachment, checked
 from .sms_waits import SmsWaits
 
 
-class Orders(OrderEndpoints, OrderWaits):
+class Orders(OrderEndpoints, OrderStatistics, OrderWaits):
     """The order endpoints, as ``client.orders``.
 
     Wherever an ``order_id`` is expected, a model of the order, a rental or an `Sms` is accepted, too.

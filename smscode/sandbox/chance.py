@@ -13,3 +13,8 @@ def draw(seed: int, purpose: str, bits: int = 64) -> int:
     """
     drawn = hashlib.blake2b(f"{seed}/{purpose}".encode(), digest_size=bits // 8).digest()
     return int.from_bytes(drawn, "big")
+
+
+def draw_share(seed: int, purpose: str) -> float:
+    """Return a number of at least 0 and less than 1."""
+    return draw(seed, purpose, 48) / 2**48

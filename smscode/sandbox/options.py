@@ -14,6 +14,7 @@ from .http.limits import ServiceLimits, read_limits
 from .http.render import Generation
 from .service.catalogue_data import make_catalog
 from .service.order_book import Rules
+from .service.past_orders import add_past_orders
 from .service.world import World
 
 
@@ -26,10 +27,12 @@ class Options(Rules):
     rate: int | None = 16_250
     allow_local_webhooks: bool = False
     history_limit: int = DEFAULT_LIMIT
+    past_orders: int = 0
 
     def __attrs_post_init__(self) -> None:
         check_whole("balance", self.balance, 0)
         check_whole("history_limit", self.history_limit, 0)
+        check_whole("past_orders", self.past_orders, 0)
         if self.rate is not None:
             check_whole("rate", self.rate, 1)
         if self.generation not in get_args(Generation):
@@ -41,7 +44,10 @@ class Options(Rules):
 
     def world(self, now: datetime) -> World:
         """Return a new account."""
-        return World(self, make_catalog(), balance=self.balance, rate=self.rate, now=now)
+        world = World(self, make_catalog(), balance=self.balance, rate=self.rate, now=now)
+        if self.past_orders:
+            add_past_orders(world, self.past_orders, now)
+        return world
 
     def limits(self) -> ServiceLimits:
         """Return new rate limits with nothing used."""

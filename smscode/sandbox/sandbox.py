@@ -61,7 +61,8 @@ class Sandbox:
     ``rate_limits`` are the documented ones; False switches them off, a mapping sets other numbers of
     requests per 60 seconds, by the names of `RateLimits`, and ``cancels_per_day``. ``abuse_guard`` defines
     when too many failed orders ban the account from ordering, None for never. The `history` holds the last
-    ``history_limit`` entries.
+    ``history_limit`` entries. ``past_orders`` is how many orders of the last 30 days, with and without a
+    code, the account begins with.
 
     ``state`` is a JSON file that stores the sandbox, created if it does not exist. It is written within a
     second of a change (with ten thousand orders within a few), and at the end by `close`, a ``with`` block or
@@ -93,6 +94,7 @@ class Sandbox:
         rate_limits: bool | Mapping[str, int] = True,
         abuse_guard: AbuseGuard | None = AbuseGuard(),
         history_limit: int = DEFAULT_LIMIT,
+        past_orders: int = 0,
         seed: int = 0,
         state: str | os.PathLike[str] | None = None,
     ) -> None:

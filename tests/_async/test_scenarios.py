@@ -254,6 +254,42 @@ async def test_bad_gateway(version: Version) -> None:
     assert (caught.value.status_code, caught.value.outcome) == (502, "unknown")
 
 
+async def test_late_code(version: Version) -> None:
+    sandbox, client = playing(version, "late_code(400, 1)")
+    began, order_id = sandbox.now, await rent(client)
+    with pytest.raises(OtpTimeoutError):
+        await client.orders.wait_for_otp(order_id, timeout=120)
+    sms = await client.orders.wait_for_otp(order_id)
+    assert sms.received_at is not None
+    assert (sms.received_at - began).total_seconds() == 400
+
+
+async def test_dead_numbers(version: Version) -> None:
+    sandbox, client = playing(version, "otp_after(2), dead_numbers(0.5)")
+    await client.orders.create(catalog_product_id=WHATSAPP_INDONESIA, quantity=20)
+    sandbox.advance(2)
+    statuses = {order.status async for order in client.orders.iter()}
+    assert statuses == {"ACTIVE", "OTP_RECEIVED"}
+
+
+async def test_prices_move(version: Version) -> None:
+    sandbox, client = playing(version, "prices_move(50, 60)")
+    (first, *_) = await client.catalog.find(service="whatsapp", country="indonesia")
+    sandbox.advance(600)
+    (later, *_) = await client.catalog.find(service="whatsapp", country="indonesia")
+    assert first.price != later.price
+    (order,) = await client.orders.create(catalog_product_id=WHATSAPP_INDONESIA)
+    assert order.amount == later.price
+
+
+async def test_stock_runs_out(version: Version) -> None:
+    _, client = playing(version, "stock_runs_out(1)")
+    created = await client.orders.create(catalog_product_id=WHATSAPP_INDONESIA, quantity=5)
+    assert (len(created), created.failed_count) == (3, 2), "one of each supplier"
+    with pytest.raises(NoOfferAvailableError):
+        await rent(client)
+
+
 async def test_slow_answer(version: Version) -> None:
     sandbox = Sandbox()
     sandbox.play("slow_answer(0.6)")

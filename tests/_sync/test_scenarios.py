@@ -256,6 +256,42 @@ def test_bad_gateway(version: Version) -> None:
     assert (caught.value.status_code, caught.value.outcome) == (502, "unknown")
 
 
+def test_late_code(version: Version) -> None:
+    sandbox, client = playing(version, "late_code(400, 1)")
+    began, order_id = sandbox.now, rent(client)
+    with pytest.raises(OtpTimeoutError):
+        client.orders.wait_for_otp(order_id, timeout=120)
+    sms = client.orders.wait_for_otp(order_id)
+    assert sms.received_at is not None
+    assert (sms.received_at - began).total_seconds() == 400
+
+
+def test_dead_numbers(version: Version) -> None:
+    sandbox, client = playing(version, "otp_after(2), dead_numbers(0.5)")
+    client.orders.create(catalog_product_id=WHATSAPP_INDONESIA, quantity=20)
+    sandbox.advance(2)
+    statuses = {order.status for order in client.orders.iter()}
+    assert statuses == {"ACTIVE", "OTP_RECEIVED"}
+
+
+def test_prices_move(version: Version) -> None:
+    sandbox, client = playing(version, "prices_move(50, 60)")
+    (first, *_) = client.catalog.find(service="whatsapp", country="indonesia")
+    sandbox.advance(600)
+    (later, *_) = client.catalog.find(service="whatsapp", country="indonesia")
+    assert first.price != later.price
+    (order,) = client.orders.create(catalog_product_id=WHATSAPP_INDONESIA)
+    assert order.amount == later.price
+
+
+def test_stock_runs_out(version: Version) -> None:
+    _, client = playing(version, "stock_runs_out(1)")
+    created = client.orders.create(catalog_product_id=WHATSAPP_INDONESIA, quantity=5)
+    assert (len(created), created.failed_count) == (3, 2), "one of each supplier"
+    with pytest.raises(NoOfferAvailableError):
+        rent(client)
+
+
 def test_slow_answer(version: Version) -> None:
     sandbox = Sandbox()
     sandbox.play("slow_answer(0.6)")

@@ -31,9 +31,13 @@ SCENARIOS = [
     "fx_down",
     "unauthorized",
     "rate_limited(30)",
+    "dead_numbers(0.5)",
+    "late_code(150, 0.5)",
 ]
 NEW_ORDERS = ["partial(1)", "no_stock", "ban(300)"]
 """Those that play in new orders only."""
+MARKET = ["prices_move(40, 10)", "stock_runs_out(2)", "prices_move, stock_runs_out(1), dead_numbers"]
+"""Those of products, which play for as long as they are chosen."""
 
 
 class Scripted(Service):
@@ -46,6 +50,14 @@ class Scripted(Service):
     )
     def play(self, scenario: str, place: dict[str, Any], times: int | None) -> None:
         self.sandbox.play(scenario, times=times, **place)
+
+    @rule(
+        scenario=st.sampled_from(MARKET),
+        place=st.sampled_from([{}, {"catalog_product_id": 87}, {"product_id": 142}]),
+    )
+    def move_the_market(self, scenario: str, place: dict[str, Any]) -> None:
+        self.sandbox.play(scenario, **place)
+        self.runs_out = self.runs_out or "stock_runs_out" in scenario
 
     @rule(scenario=st.sampled_from(SCENARIOS), times=st.sampled_from([None, None, 1]), data=st.data())
     def play_for_an_order(self, scenario: str, times: int | None, data: st.DataObject) -> None:

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, TypeAlias, cast
 
-from attrs import asdict, fields, frozen
+from attrs import fields, fields_dict, frozen
 
 from ...core.versions import ApiVersion
-from ...models import ActiveOrder, CreatedOrder, Order, Product, WebhookConfig
+from ...models import ActiveOrder, Capabilities, CreatedOrder, Order, Product, WebhookConfig
 from ...money import BALANCE_PLACES, PRICE_PLACES, FxRate
 from ...webhook_events import OrderEvent
 from ..service.catalog import CatalogCountry, CatalogOperator, CatalogService, Tier
@@ -43,6 +43,9 @@ _DOCUMENTED_FIELDS: Final[Mapping[type[object], str]] = {
 }
 """The fields of the documentation, in its order, of each model that has more in the current generation."""
 _AS_STORED: Final = ("id", "phone_number", "otp_code", "otp_message", "sms_revision", "failed_reason")
+_PAST: Final = ("created_at", "otp_received_at", "canceled_at")
+_FUTURE: Final = tuple(name for name in fields_dict(Capabilities) if name.endswith("_at"))
+_CAPABILITIES: Final = tuple(name for name in fields_dict(Capabilities) if not name.endswith("_at"))
 _SENT_FIELDS: Final[dict[tuple[type[object], Generation], tuple[str, ...]]] = {}
 _TEST_MESSAGE: Final = "This is a test webhook event from SMSCode."
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
@@ -147,25 +150,23 @@ class View:
     def order(self, order: ServiceOrder, model: OrderModel) -> dict[str, Json]:
         """Return an order as one of the four models that show it."""
         tier = order.tier
-        values: dict[str, Json] = {
-            name: future(value) if isinstance(value, datetime) else value
-            for name, value in asdict(order.capabilities(self.now)).items()
-        }
-        if "amount" in sent_fields(model, self.generation):
+        sent = sent_fields(model, self.generation)
+        values: dict[str, Json] = {name: getattr(order, name) for name in _AS_STORED}
+        values |= {name: past(getattr(order, name)) for name in _PAST}
+        if "can_finish" in sent:
+            able = order.capabilities(self.now)
+            values |= {name: getattr(able, name) for name in _CAPABILITIES}
+            values |= {name: future(getattr(able, name)) for name in _FUTURE}
+        if "amount" in sent:
             values["amount"] = self.money(order.amount)
-        return self._sent(
-            model,
-            **values,
-            **{name: getattr(order, name) for name in _AS_STORED},
-            **{name: past(getattr(order, name)) for name in ("created_at", "otp_received_at", "canceled_at")},
-            order_id=order.id,
-            status=order.status.value,
-            product_id=tier.id,
-            catalog_product_id=tier.catalog_product_id,
-            expires_at=future(order.expires_at),
-            country=tier.country.name,
-            platform=tier.service.name,
-        )
+        values["order_id"] = order.id
+        values["status"] = order.status.value
+        values["product_id"] = tier.id
+        values["catalog_product_id"] = tier.catalog_product_id
+        values["expires_at"] = future(order.expires_at)
+        values["country"] = tier.country.name
+        values["platform"] = tier.service.name
+        return {name: values[name] for name in sent}
 
     def event(self, event: ServiceEvent) -> Json:
         """Return a webhook event of an order."""

@@ -16,8 +16,9 @@ from typing import Final, NoReturn, ParamSpec
 from attrs import evolve, frozen
 
 from ...errors import InvalidArgumentError
-from ..checks import check_duration, check_whole
+from ..checks import Probability, check_duration, check_probability, check_whole
 from ..http.api_error import ServiceError
+from ..service.market import Market
 from ..service.suppliers import Behaviour, Message
 from .scenario import PURCHASES, Fault, Scenario
 
@@ -32,6 +33,13 @@ BEHAVIOUR: Final = "behaviour"
 _WITHOUT_CODE: Final = "Tap to confirm: https://example.com/c/7f3a"
 _FORM: Final = re.compile(r"\s*(?P<name>\w+)\s*(?:\((?P<arguments>[^()]*)\))?\s*(?:,|$)")
 _CANCEL: Final = "orders.cancel"
+_MARKET: Final = (
+    "catalog.services",
+    "catalog.operators",
+    "catalog.products",
+    *PURCHASES,
+    "orders.reactivate_options",
+)
 _MOST_NAMED: Final = 3
 
 
@@ -52,10 +60,13 @@ def _named(make: Callable[P, Scenario]) -> Callable[P, Scenario]:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         for argument, value in bound.arguments.items():
-            if signature.parameters[argument].annotation == "int":
-                check_whole(argument, value, 0)
-            else:
-                check_duration(argument, value)
+            match signature.parameters[argument].annotation:
+                case "int":
+                    check_whole(argument, value, 0)
+                case "Probability":
+                    check_probability(argument, value)
+                case _:
+                    check_duration(argument, value)
         given = ", ".join(map(_shown, bound.arguments.values()))
         return evolve(make(*args, **kwargs), name=f"{name}({given})" if given else name)
 
@@ -109,6 +120,19 @@ def never() -> Scenario:
 
 
 @_named
+def late_code(seconds: float = 180.0, probability: Probability = 0.5) -> Scenario:
+    """With that probability a number's SMS arrives only after so many seconds."""
+    behaviour = Behaviour(late=probability, late_after=seconds)
+    return Scenario(name="", operations=PURCHASES, behaviour=behaviour)
+
+
+@_named
+def dead_numbers(probability: Probability = 0.3) -> Scenario:
+    """With that probability a number gets no SMS, also after a resend."""
+    return Scenario(name="", operations=PURCHASES, behaviour=Behaviour(dead=probability))
+
+
+@_named
 def expires_soon(seconds: float = 10.0) -> Scenario:
     """The order expires after so many seconds."""
     return Scenario(name="", operations=PURCHASES, behaviour=Behaviour(lifetime=seconds))
@@ -124,6 +148,18 @@ def partial(numbers: int = 1) -> Scenario:
 def no_stock() -> Scenario:
     """No supplier has a number, although the catalogue still shows stock."""
     return Scenario(name="", operations=("orders.create",), behaviour=Behaviour(sold_out=True))
+
+
+@_named
+def stock_runs_out(numbers: int = 3) -> Scenario:
+    """So many numbers of each product are left, and those that are sold do not come back."""
+    return Scenario(name="", operations=_MARKET, market=Market(numbers=numbers))
+
+
+@_named
+def prices_move(percent: int = 20, seconds: float = 60.0) -> Scenario:
+    """All prices change every so many seconds, each by up to so many percent of its usual one."""
+    return Scenario(name="", operations=_MARKET, market=Market(swing=percent, seconds=seconds))
 
 
 @_named

@@ -105,11 +105,17 @@ def play(app: App, scenarios: tuple[Scenario, ...], target: ChoiceTarget, now: d
             )
         if place[0] == "order_id" and scenario.operations == ("orders.create",):
             raise InvalidArgumentError(f"order_id: {scenario} applies to new orders only.")
+        if scenario.market is not None and (place[0] == "order_id" or target.times is not None):
+            name = "order_id" if place[0] == "order_id" else "times"
+            raise InvalidArgumentError(
+                f"{name}: {scenario} applies to products, for as long as it is chosen."
+            )
     app.selection.play(scenarios, place, now, operation=target.operation, times=target.times)
     if place[0] == "order_id" and target.operation is None and target.times is None:
         order = app.world.orders[place[1]]
         found = script(scenarios)
-        reschedule = found.alone or found.behaviour.messages is not None
+        new = found.behaviour
+        reschedule = bool(found.alone or new.messages is not None or new.dead or new.late)
         app.world.change_behaviour(order, found.apply_to(order.behaviour), now, reschedule=reschedule)
     app.history.add(ScenarioChosen(now, tuple(scenario.name for scenario in scenarios), str(target)))
 

@@ -11,6 +11,7 @@ from attrs import evolve, field, frozen
 
 from ..http.api_error import Problem
 from ..service.abuse import AbuseGuard, ban_error
+from ..service.market import Market
 from ..service.suppliers import USUAL, Behaviour
 
 PURCHASES: Final = ("orders.create", "orders.reactivate")
@@ -37,7 +38,8 @@ class Scenario:
     it applies to; an empty tuple stands for all. ``behaviour`` is that of the suppliers; an order keeps the
     one that it was bought with. ``fault`` is answered instead of running the operation. The answer is delayed
     by ``delay`` seconds; if it is ``lost``, the operation takes effect and the connection breaks. With
-    ``no_rate`` there is no exchange rate; with ``ban`` ordering is paused. The scenario ``lasts`` so many
+    ``no_rate`` there is no exchange rate; with ``ban`` ordering is paused. ``market`` changes prices and
+    stock for as long as the scenario is chosen. The scenario ``lasts`` so many
     seconds from when it was chosen, None for no end. With ``alone`` no wider scenario applies.
     """
 
@@ -49,6 +51,7 @@ class Scenario:
     lost: bool = False
     no_rate: bool = False
     ban: bool = False
+    market: Market | None = None
     lasts: float | None = None
     alone: bool = False
 
@@ -60,7 +63,9 @@ class Scenario:
         return not self.operations or operation in self.operations
 
     def at(self, since: datetime, now: datetime) -> Scenario | None:
-        """Return the scenario, chosen at ``since``, with the seconds left at ``now``; None if it is over."""
+        """Return the scenario, chosen at ``since``, as it is at ``now``; None if it is over."""
+        if self.market is not None:
+            return evolve(self, market=self.market.at(since, now))
         if self.lasts is None:
             return self
         until = since + timedelta(seconds=self.lasts)

@@ -19,7 +19,8 @@ from ...errors import InvalidArgumentError
 from ..http.api_error import invalid
 from ..http.params import integers_in
 from ..http.routes import IncomingRequest, Route
-from ..service.catalog import Tier
+from ..service.catalog import Catalog, Tier
+from ..service.market import Market, set_market
 from ..service.suppliers import Behaviour
 from ..service.world import World
 from . import parse_scenarios
@@ -158,6 +159,29 @@ class Selection:
         found = script([*wide, *narrow])
         return evolve(found, tier_behaviours=tier_behaviours) if tier_behaviours else found
 
+    def set_markets(
+        self, catalog: Catalog, operation: str, own: Sequence[Scenario], now: datetime, seed: int
+    ) -> None:
+        """Set the prices and the stock of all products by the scenarios that apply to a request."""
+        every = [*own, *chain.from_iterable(choice.scenarios for choice in self.all())]
+        changed = any(scenario.market is not None for scenario in every)
+        if not changed and not catalog.changed:
+            return
+        catalog.changed = changed
+        chosen = [scenario.at(now, now) for scenario in own if scenario.plays_in(operation)]
+        for tier in catalog.tiers.values():
+            wide: list[Scenario | None] = []
+            narrow: list[Scenario | None] = []
+            for place in Subject(None, tier.id, tier.catalog_product_id).places():
+                for choice in self.choices.get(place, ()):
+                    if choice.times is None:
+                        (wide if choice.operation is None else narrow).extend(choice.playing(operation, now))
+            markets: list[Market] = []
+            for scenario in filter(None, [*wide, *narrow, *chosen]):
+                markets = [] if scenario.alone else markets
+                markets += [] if scenario.market is None else [scenario.market]
+            set_market(tier, markets, seed)
+
     def _for_tier(self, tier: Tier, operation: str, now: datetime) -> list[Scenario]:
         """Return the scenarios for a product that the request does not name."""
         choices = [choice for choice in self.choices.get(("product_id", tier.id), ()) if choice.times is None]
@@ -202,6 +226,7 @@ def script_of(
         own = parse_scenarios(request.headers[HEADER]) if HEADER in request.headers else ()
     except InvalidArgumentError as error:
         raise invalid({HEADER: str(error).partition(": ")[2]}) from None
+    selection.set_markets(world.catalog, endpoint.name, own, request.now, world.rules.seed)
     tiers: Sequence[Tier] = ()
     if endpoint.name == "orders.create" and subject.product_id is None:
         tiers = world.catalog.routed(subject.catalog_product_id)

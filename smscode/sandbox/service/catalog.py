@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
-from attrs import define, frozen
+from attrs import Factory, define, frozen
 
 
 @frozen
@@ -49,7 +49,11 @@ class Provider:
 
 @define(eq=False)
 class Tier:
-    """A product: one supplier's price for one service in one country. Only ``stock`` changes."""
+    """A product: one supplier's price for one service in one country.
+
+    ``stock`` changes with orders, ``price`` only by scenarios, from ``usual_price``. With ``restocks`` the
+    number of an order that ends is in stock again.
+    """
 
     id: int
     catalog_product_id: int
@@ -59,6 +63,8 @@ class Tier:
     operator: CatalogOperator | None
     price: int
     stock: int
+    usual_price: int = Factory(lambda tier: tier.price, takes_self=True)
+    restocks: bool = True
 
     @property
     def name(self) -> str:
@@ -91,7 +97,8 @@ SORTS: dict[str, _Key] = {
 class Catalog:
     """The tiers, and the queries of the catalog endpoints.
 
-    Without an ``operator_id`` only the tiers of no particular operator match, as on the service.
+    Without an ``operator_id`` only the tiers of no particular operator match, as on the service. ``changed``:
+    scenarios have set prices or stock.
     """
 
     def __init__(
@@ -103,6 +110,7 @@ class Catalog:
         self.providers: tuple[Provider, ...] = tuple(
             {tier.provider.code: tier.provider for tier in self.tiers.values()}.values()
         )
+        self.changed: bool = False
         self._routed: dict[int, list[Tier]] = {}
         for tier in self.tiers.values():
             self._routed.setdefault(tier.catalog_product_id, []).append(tier)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Final, Literal, TypeAlias
 
 from attrs import evolve, frozen
 
 from ...models import OrderStatus
-from ..chance import draw
+from ..chance import draw, draw_share
 from ..control.history import Entry, OrderEnded, OrderRented, SmsReceived
 from ..http.api_error import ServiceError
 from ..http.limits import read_limits
@@ -97,10 +98,15 @@ class OrderBook:
         except KeyError:
             raise ServiceError("NOT_FOUND", "Order not found") from None
 
-    def newest(self, status: OrderStatus | None = None) -> Iterator[ServiceOrder]:
-        """Yield the orders, newest first; with ``status`` only those that have it."""
-        held = self.orders if status is None or status.terminal else self.open
-        return (order for order in reversed(held.values()) if status is None or order.status is status)
+    def newest(self, status: OrderStatus | None = None, start: int = 0) -> Iterator[ServiceOrder]:
+        """Yield the orders after the first ``start``, newest first; with ``status`` those that have it."""
+        if status is None:
+            # Ids follow one another, so that no order is passed over one by one.
+            newest = FIRST_ORDER_ID + len(self.orders) - 1 - start
+            return (self.orders[order_id] for order_id in range(newest, FIRST_ORDER_ID - 1, -1))
+        held = self.orders if status.terminal else self.open
+        found = (order for order in reversed(held.values()) if order.status is status)
+        return islice(found, min(start, len(held)), None)
 
     def rent(
         self, tier: Tier, amount: int, parent: ServiceOrder | None, behaviour: Behaviour, now: datetime
@@ -112,12 +118,13 @@ class OrderBook:
             id=FIRST_ORDER_ID + len(self.orders),
             tier=tier,
             amount=amount,
-            phone_number=self._new_number(tier) if parent is None else parent.phone_number,
+            phone_number=self.new_number(tier) if parent is None else parent.phone_number,
             created_at=now,
             expires_at=window(now, lifetime),
             cancel_at=window(now, cancel_after),
             parent_id=None if parent is None else parent.id,
             behaviour=behaviour,
+            restocks=tier.restocks,
         )
         self.orders[order.id] = self.open[order.id] = order
         self._opened += 1
@@ -160,7 +167,8 @@ class OrderBook:
         for order_id in self.rented_again[number]:
             self.orders[order_id].number_free = free
 
-    def _new_number(self, tier: Tier) -> str:
+    def new_number(self, tier: Tier) -> str:
+        """Return a phone number that no order had so far."""
         country = tier.country
         drawn = draw(self.rules.seed, f"number/{len(self.orders)}")
         while True:
@@ -217,14 +225,22 @@ class OrderBook:
 
     def schedule_sms(self, order: ServiceOrder, now: datetime) -> None:
         """Schedule the messages of the order's behaviour, replacing those that are still scheduled."""
-        messages = order.behaviour.messages
-        if messages is None:
-            after = self.rules.otp_after
-            messages = () if after is None else (Message(after),)
+        messages = self._messages(order)
         expected = [(now + timedelta(seconds=message.after), message) for message in messages]
         order.incoming = tuple(sorted(expected, key=lambda item: item[0]))
         for at, _ in order.incoming:
             heapq.heappush(self.due, (at, "order", order.id))
+
+    def _messages(self, order: ServiceOrder) -> tuple[Message, ...]:
+        """Return the messages that an order gets after its purchase and after each resend."""
+        behaviour, seed = order.behaviour, self.rules.seed
+        if behaviour.dead and draw_share(seed, f"dead/{order.id}") < behaviour.dead:
+            return ()
+        if behaviour.late and draw_share(seed, f"late/{order.id}") < behaviour.late:
+            return (Message(behaviour.late_after),)
+        if behaviour.messages is not None:
+            return behaviour.messages
+        return () if self.rules.otp_after is None else (Message(self.rules.otp_after),)
 
     def end(self, order: ServiceOrder, at: datetime, status: OrderStatus) -> None:
         """End an order: free its number, and refund its price unless it is completed."""
@@ -234,7 +250,7 @@ class OrderBook:
             # A dict keeps the slots of deleted items, and iterating over it visits them all.
             self.open, self._opened = dict(self.open), len(self.open)
         if order.parent_id is None:
-            order.tier.stock += 1
+            order.tier.stock += order.restocks
         else:
             self._set_number_free(order.phone_number, free=True)
         self.abuse_record.add(at, failed=not order.sms_revision)

@@ -19,7 +19,8 @@ class ServiceOrder:
     next one first; ``behaviour`` says which ones a resend brings. ``cancel_at`` and ``resend_at`` are
     the ends of the minimum-cancel window and of the resend cooldown. ``failed_reason`` is why the order
     got no SMS. ``parent_id`` is the order whose number this one rents again; ``number_free`` is
-    False while an order that rents it again holds the number.
+    False while an order that rents it again holds the number. With ``restocks`` the number is in stock again
+    when the order ends.
     """
 
     id: int
@@ -41,6 +42,7 @@ class ServiceOrder:
     canceled_at: datetime | None = None
     failed_reason: str | None = None
     number_free: bool = True
+    restocks: bool = True
 
     def receive(self, at: datetime, text: str, code: str | None) -> None:
         """Add a message; one without a code leaves the last code as it is."""

@@ -55,7 +55,8 @@ class Behaviour:
     total. With ``sold_out`` no supplier has numbers, although the catalogue still shows them. ``problem`` is
     the error that the purchase fails with. ``cancel`` and ``resend`` are the answers to these requests.
     An order expires after ``lifetime`` seconds, and cannot be cancelled before ``cancel_after``; None for
-    the sandbox's usual ones.
+    the sandbox's usual ones. With the probability ``dead`` a number gets no SMS at all; with the probability
+    ``late`` it gets one after ``late_after`` seconds instead of its messages.
     """
 
     messages: tuple[Message, ...] | None = None
@@ -69,6 +70,9 @@ class Behaviour:
     resend: Cause = "ok"
     lifetime: float | None = None
     cancel_after: float | None = None
+    dead: float = 0.0
+    late: float = 0.0
+    late_after: float = 0.0
 
     def answer(self, provider: str) -> Cause:
         """Return a supplier's answer to the purchase."""

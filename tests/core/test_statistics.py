@@ -1,0 +1,93 @@
+"""The statistics of orders, without a service: sums, times and intervals."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, localcontext
+from typing import Any
+
+import pytest
+
+from smscode import Money, Order
+from smscode.core.statistics import OfferStats, StatsBuilder, wilson_interval
+
+NOW = datetime(2026, 6, 14, 4, 0, 12, tzinfo=UTC)
+
+
+def order(**fields: Any) -> Order:
+    usual: dict[str, Any] = {
+        "id": 1,
+        "status": "COMPLETED",
+        "otp_code": "1234",
+        "otp_received_at": NOW,
+        "expires_at": NOW + timedelta(minutes=20),
+        "failed_reason": None,
+        "created_at": NOW - timedelta(seconds=10),
+        "product_id": 142,
+        "catalog_product_id": 87,
+        "amount": Money.idr(100),
+        "phone_number": None,
+        "canceled_at": None,
+    }
+    return Order(**{**usual, **fields})
+
+
+def stats(*orders: Order, now: datetime = NOW) -> OfferStats:
+    built = StatsBuilder()
+    for one in orders:  # in portions of one
+        assert built.add([one], now)
+    (found,) = built.offers()
+    return found
+
+
+def test_the_ninetieth_percentile_is_a_time_that_was_measured() -> None:
+    def p90(count: int) -> float | None:
+        times = [order(created_at=NOW - timedelta(seconds=second)) for second in range(1, count + 1)]
+        return stats(*times).p90_seconds
+
+    assert [p90(count) for count in (1, 9, 10, 11, 20, 100)] == [1, 9, 9, 10, 18, 90]
+
+
+def test_the_median_of_an_even_number_is_between_both() -> None:
+    assert stats(order(created_at=NOW), order(created_at=NOW - timedelta(seconds=5))).median_seconds == 2.5
+
+
+def test_times_that_are_missing_or_run_backwards_are_no_harm() -> None:
+    missing = stats(order(created_at=None), order(otp_received_at=None))
+    assert (missing.codes, missing.median_seconds, missing.p90_seconds) == (2, None, None)
+    assert stats(order(created_at=NOW + timedelta(seconds=9))).median_seconds == 0
+
+
+def test_a_status_counts_in_any_case_and_an_unknown_one_by_its_date() -> None:
+    assert stats(order(status="canceled", otp_code=None)).refunded == Money.idr(100)
+    unknown = order(status="LOST", otp_code=None)
+    assert stats(unknown).waiting == 1
+    assert stats(unknown, now=NOW + timedelta(hours=1)).waiting == 0
+
+
+def test_a_half_rupiah_is_rounded_up() -> None:
+    found = stats(order(amount=Money.idr(101)), order(amount=Money.idr(100)))
+    assert found.cost_per_code == Money.idr(101)
+    assert found.cost_per_code is not None
+    assert found.cost_per_code.amount == 101
+
+
+def test_sums_are_exact_whatever_the_context_of_the_caller() -> None:
+    price = Money(Decimal("123456.7891"), "USD", 2_000_000_123)
+    with localcontext() as context:
+        context.prec = 3
+        found = stats(order(amount=price), order(amount=price), order(amount=price, status="EXPIRED"))
+    assert (found.charged.amount, found.charged.canonical_amount) == (Decimal("370370.3673"), 6_000_000_369)
+    assert str(found.refunded) == "$123,456.7891"
+    assert found.cost_per_code is not None
+    assert found.cost_per_code.amount == Decimal("82304.5261"), "246913.5782 / 3"
+
+
+@pytest.mark.parametrize(
+    ("codes", "numbers", "low", "high"),
+    # Newcombe, Two-sided confidence intervals for the single proportion, 1998: the examples of its method 3.
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_the_interval_is_that_of_wilson(codes: int, numbers: int, low: float, high: float) -> None:
+    assert wilson_interval(codes, numbers) == pytest.approx((low, high), abs=5e-5)
+    assert 0 <= wilson_interval(codes, numbers)[0] <= wilson_interval(codes, numbers)[1] <= 1
