@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Literal, NoReturn, Self, SupportsIndex, TypeVar, cast
 
@@ -17,16 +17,17 @@ from .._observer import Observer
 from .._ratelimit.registry import account_limits
 from ..core.api import arguments, balance
 from ..core.api.call import Answer, Call, CallKind
+from ..core.api.request import request
 from ..core.decoding import rows
 from ..core.purchases.intents import OrderIntent
 from ..core.ratelimit.options import RateLimits
 from ..core.retry import RetryPolicy
 from ..core.settings import Settings
 from ..core.timeouts import Timeouts, check_seconds
-from ..errors import InvalidArgumentError
+from ..errors import InvalidArgumentError, JsonValue
 from ..events import ClientEvent
 from ..journal import SQLiteJournal, shared
-from ..models import Balance, CreatedOrders
+from ..models import Balance, CreatedOrders, EndpointGroup
 from ..webhooks import Event, OrderEvent
 from .catalog import Catalog
 from .connection_pool import ClientLane, ConnectionPool, OwnTransportLane
@@ -173,6 +174,37 @@ class Client(Block):
             return self._purchases.submit(intent, delivery)
 
         return cast(Answer[T], self._purchases.deliver(buy, timeout, call.idempotency_key))
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str | int | None] | None = None,
+        json: Mapping[str, JsonValue] | None = None,
+        group: EndpointGroup | str | None = None,
+        timeout: float | None = None,
+    ) -> Answer[JsonValue]:
+        """Send a request to an endpoint that has no method here yet, and return its answer.
+
+        >>> answer = client.request("GET", "/orders/1001/messages", params={"limit": 20})
+        >>> print(answer.data, answer.headers.get("x-request-id"))
+
+        ``method`` is GET, HEAD, POST, PUT, PATCH or DELETE. ``path`` begins with one "/"; the version of the
+        client is put before it. ``params`` are those of the query, without the ones that are None. ``json``
+        is a JSON object to send as the body. ``group`` is the `EndpointGroup` whose rate limit counts; None
+        means that of the known endpoint with the most leading segments in common, or "order_actions".
+
+        The ``data`` of the answer is JSON; None if the service sent none. Only GET and HEAD are repeated
+        after a failure. With other methods, the ``outcome`` of an error is "unknown" as soon as the request
+        may have left, unless the service itself refused it.
+
+        Raises `InvalidArgumentError` for a wrong argument, and for a request that buys: those are made by
+        `orders.create` and `orders.reactivate`, which give each purchase an idempotency key. Otherwise raises
+        the errors that every method of ``client.orders`` can raise.
+        """
+        call = request(method, path, params=params, json=json, group=group)
+        return self._driver.run(call, timeout)
 
     def notify(self, event: Event) -> None:
         """Pass a webhook's event to the waits. ``event`` is the result of `smscode.webhooks.receive`.

@@ -21,7 +21,7 @@ from .call_events import CallReporter
 from .effects import Acquire, EffectReply, Failure, Flow, HeldUp, Pause, Release, Send, Sleep
 from .purchases.states import Doubt, judge
 from .ratelimit.limiter import Lease, NoRoom
-from .retry import TABLE, Action, RetryPolicy, counted
+from .retry import TABLE, Action, RetryPolicy, counted, outcome_of
 from .versions import ApiVersion
 
 T = TypeVar("T")
@@ -123,7 +123,7 @@ class _Course:
         if kind is CallKind.CREATE:
             error.outcome = judge(reason, self.doubt, before=self.doubted, sent_at=self.now, now=now)
             return
-        error.outcome = TABLE[reason].outcome
+        error.outcome = outcome_of(reason, kind)
         if kind is CallKind.READ:
             self.doubt.raised = False
             return

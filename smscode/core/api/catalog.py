@@ -63,22 +63,20 @@ def _products(envelope: Envelope) -> ProductPage:
 class ProductRows:
     """A page of products that are decoded during iteration, so that few of them are in memory.
 
-    Iterating over the ``parts`` can raise `UnreadableRows`: then send ``whole`` to get the page decoded at
-    once. It also appends the rows that cannot be read to ``problems``.
+    Iterating over the ``parts`` appends the rows that cannot be read to ``problems``, and raises `Mismatch`
+    if the array itself cannot be read.
     """
 
     parts: Iterable[list[Product]]
     limit: int
     count: int
-    whole: Call[ProductPage]
     problems: list[RowProblem]
 
 
 def _product_rows(envelope: Envelope) -> ProductRows:
     parts = envelope.parts(Product)
     _, limit, count = envelope.page
-    whole = Call(PRODUCTS, PRODUCTS.path, envelope.query)
-    return ProductRows(parts, limit, count, whole, envelope.problems)
+    return ProductRows(parts, limit, count, envelope.problems)
 
 
 COUNTRIES = Endpoint(
