@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from types import TracebackType
-from typing import Literal, NoReturn, Self, SupportsIndex, TypeVar, cast
+from typing import TYPE_CHECKING, Literal, NoReturn, Self, SupportsIndex, TypeVar, cast
 
 import httpx
 
@@ -17,33 +18,30 @@ from .._observer import Observer
 from .._ratelimit.registry import account_limits
 from ..core.api import arguments, balance
 from ..core.api.call import Answer, Call, CallKind
-from ..core.api.request import request
-from ..core.decoding import rows
-from ..core.purchases.intents import OrderIntent
+from ..core.decoding import converter
 from ..core.ratelimit.options import RateLimits
 from ..core.retry import RetryPolicy
 from ..core.settings import Settings
 from ..core.timeouts import Timeouts, check_seconds
 from ..errors import InvalidArgumentError, JsonValue
-from ..events import ClientEvent
-from ..journal import SQLiteJournal, shared
 from ..models import Balance, CreatedOrders, EndpointGroup
-from ..webhooks import Event, OrderEvent
-from .catalog import Catalog
+from ..money import Money
 from .connection_pool import ClientLane, ConnectionPool, OwnTransportLane
-from .delivery import Delivery
 from .driver import Driver
-from .orders import Orders
-from .purchases import Purchases
 from .rate_limiter import RateLimiter
-from .recovery import Recovery
-from .sms_waits import SmsWaits
-from .webhook import Webhook
+
+if TYPE_CHECKING:  # imported when they are first used, so that a first call is cheap
+    from ..events import ClientEvent
+    from ..journal import SQLiteJournal
+    from ..webhooks import Event
+    from .catalog import Catalog
+    from .ordering import Ordering
+    from .orders import Orders
+    from .webhook import Webhook
 
 T = TypeVar("T")
 
 _MOST_CONNECTIONS = 1000
-_CLOSING = 6.0  # seconds: more than a journal takes at most
 
 
 class Client(Block):
@@ -57,9 +55,7 @@ class Client(Block):
     context manager, or close it at the end.
     """
 
-    catalog: Catalog
-    orders: Orders
-    webhook: Webhook
+    _made: Ordering | None = None
 
     def __init__(
         self,
@@ -111,7 +107,7 @@ class Client(Block):
         if rate_limits is not None:
             arguments.instance("rate_limits", rate_limits, RateLimits)
         timeouts = Timeouts.of(timeout)
-        rows.prepare(settings.version)
+        converter.hook(settings.version, Money)  # every answer needs it
         runtime = self._runtime()
         connections = ConnectionPool(
             settings,
@@ -133,19 +129,50 @@ class Client(Block):
         observer = Observer(on_event, settings.version, settings.base_url)
         version = settings.version
         self._driver = Driver(connections, runtime, version, retry, timeouts, limits, observer, affinity)
-        self._waits = SmsWaits(
-            self._driver, check_seconds("poll_interval", poll_interval), max_connections
-        )
-        self.catalog = Catalog(self._driver)
-        self._journal, self._owns_journal = _journal(journal)
-        self._purchases = Purchases(self._driver, self._journal, settings.account, settings.credential)
-        self._recovery = Recovery(self._driver, self._purchases)
-        self.orders = Orders(self._driver, self._purchases, self._recovery, self._waits)
-        self.webhook = Webhook(self._driver)
+        self._driver.seen = self._see
+        self._polling = check_seconds("poll_interval", poll_interval), max_connections
+        self._journal = (None, False) if journal is None else _journal(journal)
+        if journal is not None:
+            self.orders  # noqa: B018  # from now on, what is seen of an order is written into the journal
 
     def _runtime(self) -> Runtime:
         """Return the source of time and waiting. Tests replace it."""
         return Runtime()
+
+    @property
+    def _ordering(self) -> Ordering:
+        """What belongs to orders. It knows the purchases, so there is one, whichever threads are first."""
+        if self._made is not None:
+            return self._made
+        from .ordering import Ordering
+
+        made = Ordering(self._driver, self._settings, self._journal, *self._polling)
+        kept: Ordering = vars(self).setdefault("_made", made)  # an atomic step
+        return kept
+
+    def _see(self, answer: Answer[object]) -> None:
+        """Follow how orders end. Before orders are used, no purchase is known."""
+        if self._made is not None:
+            self._made.recovery.see(answer)
+
+    @cached_property
+    def orders(self) -> Orders:
+        """The order endpoints."""
+        return self._ordering.orders
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The catalog endpoints."""
+        from .catalog import Catalog
+
+        return Catalog(self._driver)
+
+    @cached_property
+    def webhook(self) -> Webhook:
+        """The webhook endpoints."""
+        from .webhook import Webhook
+
+        return Webhook(self._driver)
 
     def balance(self, *, timeout: float | None = None) -> Balance:
         """Read the account's balance.
@@ -167,13 +194,7 @@ class Client(Block):
         arguments.instance("call", call, Call)
         if call.endpoint.kind is not CallKind.CREATE:
             return self._driver.run(call, timeout)
-        purchase = cast(Call[CreatedOrders], call)
-
-        def buy(delivery: Delivery) -> Answer[CreatedOrders]:
-            intent = OrderIntent.of(purchase, self._settings.version)
-            return self._purchases.submit(intent, delivery)
-
-        return cast(Answer[T], self._purchases.deliver(buy, timeout, call.idempotency_key))
+        return cast("Answer[T]", self._ordering.buy(cast("Call[CreatedOrders]", call), timeout))
 
     def request(
         self,
@@ -203,6 +224,8 @@ class Client(Block):
         `orders.create` and `orders.reactivate`, which give each purchase an idempotency key. Otherwise raises
         the errors that every method of ``client.orders`` can raise.
         """
+        from ..core.api.request import request
+
         call = request(method, path, params=params, json=json, group=group)
         return self._driver.run(call, timeout)
 
@@ -217,9 +240,7 @@ class Client(Block):
 
         Raises `InvalidArgumentError` if ``event`` is not an event of `smscode.webhooks`.
         """
-        self._waits.notify(event)
-        if isinstance(event, OrderEvent):
-            self._recovery.notify(event)
+        self._ordering.notify(event)
 
     def close(self) -> None:
         """Close the connections, and a journal that was given by its path.
@@ -230,11 +251,8 @@ class Client(Block):
         try:
             self._driver.close()
         finally:
-            if self._journal is not None and self._owns_journal:
-                with self._driver.runtime.shield(_CLOSING):
-                    self._owns_journal = False
-                    if self._purchases.close():
-                        self._driver.runtime.in_thread(self._journal.close)
+            if self._made is not None:
+                self._made.close()
 
     def __enter__(self) -> Self:
         return self
@@ -254,9 +272,11 @@ class Client(Block):
         raise TypeError("a client cannot be pickled or copied: it holds connections and a token")
 
 
-def _journal(journal: object) -> tuple[SQLiteJournal | None, bool]:
+def _journal(journal: object) -> tuple[SQLiteJournal, bool]:
     """Return the journal, and whether to close it with the client."""
-    if journal is None or isinstance(journal, SQLiteJournal):
+    from ..journal import SQLiteJournal, shared
+
+    if isinstance(journal, SQLiteJournal):
         return journal, False
     if not isinstance(journal, str | os.PathLike):
         raise arguments.wrong("journal", "a SQLiteJournal or the path of one", journal)

@@ -26,7 +26,7 @@ from ..core.effects import (
 )
 from ..core.flow import CallTerms, flow, never_banned
 from ..core.open_rentals import OpenRentals
-from ..core.purchases.states import Doubt
+from ..core.purchases.doubt import Doubt
 from ..core.ratelimit.ban import Ban
 from ..core.ratelimit.slots import RequestEnding
 from ..core.retry import RetryPolicy

@@ -12,7 +12,7 @@ from typing import TypeVar
 from ..errors import API_ERRORS, STATUS_ERRORS, APIError, InvalidResponseError, JsonValue, SmscodeError
 from ..money import FxRate
 from .api.call import Answer, Call, Endpoint, Response
-from .decoding import rows, strict_json
+from .decoding import strict_json
 from .decoding.converter import Envelope, Mismatch, RowProblem
 from .retry import TABLE, failure_kind
 from .versions import ApiVersion
@@ -39,6 +39,8 @@ def read(call: Call[T], response: Response, version: ApiVersion) -> Generator[No
     """
     endpoint, found, later = call.endpoint, None, None
     if endpoint.rows is not None and response.status_code // 100 == 2:
+        from .decoding import rows  # which only lists need
+
         if endpoint.later:
             later = rows.read_later(response.body, version, endpoint.rows)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import Enum
-from typing import Generic, Literal, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar, cast
 
 from attrs import field, frozen
 
@@ -15,8 +15,9 @@ from ...money import FxRate
 from ..decoding import strict_json
 from ..decoding.converter import Envelope, RowProblem
 from ..versions import VERSIONS, ApiVersion
-from .parameters import Parameter
-from .prices import PriceLimit
+
+if TYPE_CHECKING:
+    from .parameters import Parameter
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -159,6 +160,8 @@ class Call(Generic[T_co]):
     def _body(self, version: ApiVersion) -> bytes | None:
         if self.fields is None:
             return None
+        from .prices import PriceLimit
+
         limits = {
             name: VERSIONS[version].write(limit, self.fx)
             for name, limit in self.fields.items()
@@ -173,7 +176,7 @@ class Answer(Generic[T_co]):
 
     ``fx`` is the exchange rate of its amounts, ``attempts`` the number of requests that were sent, ``date``
     the service's time of the answer, and ``problems`` the rows of a list that could not be read. ``headers``
-    have lower-case names, and contain neither the token nor cookies.
+    have lower-case names, and contain neither the token nor cookies; ``body`` are the decompressed bytes.
     """
 
     data: T_co
@@ -184,7 +187,7 @@ class Answer(Generic[T_co]):
     date: datetime | None = None
     problems: tuple[RowProblem, ...] = ()
     headers: Mapping[str, str] = field(factory=dict[str, str], repr=False, hash=False)
-    _body: bytes = field(default=b"", repr=False, hash=False)
+    body: bytes = field(default=b"", repr=False, hash=False)
 
     @property
     def raw(self) -> JsonValue:
@@ -192,4 +195,4 @@ class Answer(Generic[T_co]):
 
         It is parsed each time; numbers with a fraction are `Decimal`. Phone numbers and codes are in it.
         """
-        return strict_json.parse(self._body) if self._body else None
+        return strict_json.parse(self.body) if self.body else None

@@ -20,8 +20,9 @@ from ...models import (
 )
 from ..decoding.converter import Envelope, RowProblem
 from . import arguments
+from .arguments import INT32, INT64
 from .call import Call, CallKind, Endpoint
-from .parameters import INT32, INT64, OneOf, Parameter, Text, Whole
+from .parameters import OneOf, Parameter, Text, Whole
 
 LARGEST_PAGE = 10_000
 _LARGEST_PAGE_NUMBER = 2**31 - 1

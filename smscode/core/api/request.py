@@ -54,7 +54,7 @@ def request(
 
 def _method(method: object) -> Method:
     given = _exact.text(method)
-    found = next((known for known in METHODS if given is not None and known == given.upper()), None)
+    found: Method | None = next((one for one in METHODS if given is not None and one == given.upper()), None)
     if found is None:
         raise InvalidArgumentError(f"method: expected one of {', '.join(METHODS)}.")
     return found

@@ -18,7 +18,6 @@ import attrs
 from attrs import field, frozen
 
 from ...errors import JsonValue
-from ...money import Money
 from ..versions import ApiVersion
 from . import chunks, converter, rows_msgspec, strict_json
 from .columns import Column, columns
@@ -28,12 +27,6 @@ M = TypeVar("M")
 Row = dict[str, JsonValue]
 
 _LEVELS: Final = strict_json.LEVELS - 1  # a slice lacks the envelope around it
-
-
-def prepare(version: ApiVersion) -> None:
-    """Import and build in advance what the first answer needs."""
-    converter.hook(version, Money)
-    rows_msgspec.library()
 
 
 @functools.cache
