@@ -127,7 +127,6 @@ class AsyncClient(AsyncBlock):
         observer = Observer(on_event, settings.version, settings.base_url)
         version = settings.version
         self._driver = AsyncDriver(connections, runtime, version, retry, timeouts, limits, observer, affinity)
-        self._driver.seen = self._see
         self._polling = check_seconds("poll_interval", poll_interval), max_connections
         self._journal = (None, False) if journal is None else _journal(journal)
         if journal is not None:
@@ -140,18 +139,15 @@ class AsyncClient(AsyncBlock):
     @property
     def _ordering(self) -> AsyncOrdering:
         """What belongs to orders. It knows the purchases, so there is one, whichever threads are first."""
-        if self._made is not None:
-            return self._made
-        from .ordering import AsyncOrdering
+        made = self._made
+        if made is None:
+            from .ordering import AsyncOrdering
 
-        made = AsyncOrdering(self._driver, self._settings, self._journal, *self._polling)
-        kept: AsyncOrdering = vars(self).setdefault("_made", made)  # an atomic step
-        return kept
-
-    def _see(self, answer: Answer[object]) -> None:
-        """Follow how orders end. Before orders are used, no purchase is known."""
-        if self._made is not None:
-            self._made.recovery.see(answer)
+            new = AsyncOrdering(self._driver, self._settings, self._journal, *self._polling)
+            made = cast(AsyncOrdering, vars(self).setdefault("_made", new))  # an atomic step
+        if self._driver.seen is None:
+            self._driver.seen = made.recovery.see
+        return made
 
     @cached_property
     def orders(self) -> AsyncOrders:
