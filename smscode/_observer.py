@@ -35,13 +35,13 @@ class Observer:
         self._broken = False
         self._odd_rows: set[tuple[str, int | None, str, str]] = set()
 
-    def watch(self, call: Call[Any], now: float) -> CallReporter | None:
+    def watch(self, call: Call[Any], now: Callable[[], float]) -> CallReporter | None:
         """Return a reporter for a call that starts now; None without a hook and with the log disabled."""
         if self._hook is None and not _log.isEnabledFor(logging.INFO):
             return None
         from .core.call_events import CallReporter
 
-        watch = CallReporter(self._report, self._version, now)
+        watch = CallReporter(self._report, self._version, now())
         watch.started(call, self.base_url)
         return watch
 

@@ -96,8 +96,8 @@ class AsyncDriver:
         self.check()
         if deadline is None:
             deadline = self.deadline(call.endpoint.kind, timeout)
+        watch = self._observer.watch(call, self.runtime.now)
         began = self.runtime.now()
-        watch = self._observer.watch(call, began)
         limited = self._limits is not None
         banned = self._banned if call.endpoint.group is EndpointGroup.CREATE else never_banned
         terms = CallTerms(
