@@ -3,240 +3,111 @@
 Start with `AsyncClient` or `Client`; everything that goes wrong is an `SmscodeError`.
 """
 
+import os
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-from ._version import VERSION as __version__
+from . import _version
+
+__version__ = _version.VERSION
 
 if TYPE_CHECKING:
-    from . import calls, errors, events, journal, models, webhooks
-    from ._async.catalog import AsyncCatalog
-    from ._async.client import AsyncClient
-    from ._async.orders import AsyncOrders
-    from ._async.rental import AsyncRental
-    from ._async.webhook import AsyncWebhook
-    from ._serialization import to_dict, to_json
-    from ._sync.catalog import Catalog
-    from ._sync.client import Client
-    from ._sync.orders import Orders
-    from ._sync.rental import Rental
-    from ._sync.webhook import Webhook
-    from .core.api.call import Answer, Call
-    from .core.order_endings import Released
-    from .core.purchases.bulk import BulkResult
-    from .core.purchases.intents import OrderIntent
-    from .core.purchases.states import Recovered
-    from .core.ratelimit.options import RateLimits
-    from .core.retry import RetryPolicy
-    from .core.statistics import OfferStats
-    from .core.timeouts import Timeouts
-    from .core.waiting.sms_wait import OtpOutcome
-    from .errors import (
-        APIError,
-        CancelTooEarlyError,
-        ClientStateError,
-        ConfigurationError,
-        ConflictError,
-        ForbiddenError,
-        FxRateUnavailableError,
-        IdempotencyKeyReuseError,
-        InsufficientBalanceError,
-        InternalError,
-        InvalidArgumentError,
-        InvalidResponseError,
-        JournalError,
-        NetworkError,
-        NoOfferAvailableError,
-        NotFoundError,
-        OrderTerminalError,
-        OtpTimeoutError,
-        Outcome,
-        PayloadTooLargeError,
-        ProviderError,
-        PurchaseTooOldError,
-        RateLimitError,
-        RequestInProgressError,
-        RequestTimeoutError,
-        ServiceUnavailableError,
-        SmscodeError,
-        TempBannedError,
-        UnauthorizedError,
-        ValidationError,
-        WebhookPayloadError,
-        WebhookSignatureError,
-    )
-    from .models import (
-        ActiveOrder,
-        Balance,
-        CanceledOrder,
-        Country,
-        CreatedOrder,
-        CreatedOrders,
-        ExchangeRate,
-        FinishedOrder,
-        FxRate,
-        Money,
-        Operator,
-        Order,
-        OrderPage,
-        OrderStatus,
-        OtpSms,
-        Product,
-        ProductPage,
-        ProductSort,
-        ReactivateOptions,
-        ResendResult,
-        RoutingPolicy,
-        Service,
-        Sms,
-        WebhookConfig,
-        WebhookTestResult,
-    )
+    from . import calls as calls
+    from . import errors as errors
+    from . import events as events
+    from . import journal as journal
+    from . import models as models
+    from . import webhooks as webhooks
+    from ._async.catalog import AsyncCatalog as AsyncCatalog
+    from ._async.client import AsyncClient as AsyncClient
+    from ._async.orders import AsyncOrders as AsyncOrders
+    from ._async.rental import AsyncRental as AsyncRental
+    from ._async.webhook import AsyncWebhook as AsyncWebhook
+    from ._serialization import to_dict as to_dict
+    from ._serialization import to_json as to_json
+    from ._sync.catalog import Catalog as Catalog
+    from ._sync.client import Client as Client
+    from ._sync.orders import Orders as Orders
+    from ._sync.rental import Rental as Rental
+    from ._sync.webhook import Webhook as Webhook
+    from .core.api.call import Answer as Answer
+    from .core.api.call import Call as Call
+    from .core.order_endings import Released as Released
+    from .core.purchases.bulk import BulkResult as BulkResult
+    from .core.purchases.intents import OrderIntent as OrderIntent
+    from .core.purchases.states import Recovered as Recovered
+    from .core.ratelimit.options import RateLimits as RateLimits
+    from .core.retry import RetryPolicy as RetryPolicy
+    from .core.statistics import OfferStats as OfferStats
+    from .core.timeouts import Timeouts as Timeouts
+    from .core.waiting.sms_wait import OtpOutcome as OtpOutcome
+    from .errors import *  # noqa: F403
+    from .models import *  # noqa: F403
 
-__all__ = [
-    "APIError",
-    "ActiveOrder",
-    "Answer",
-    "AsyncCatalog",
-    "AsyncClient",
-    "AsyncOrders",
-    "AsyncRental",
-    "AsyncWebhook",
-    "Balance",
-    "BulkResult",
-    "Call",
-    "CancelTooEarlyError",
-    "CanceledOrder",
-    "Catalog",
-    "Client",
-    "ClientStateError",
-    "ConfigurationError",
-    "ConflictError",
-    "Country",
-    "CreatedOrder",
-    "CreatedOrders",
-    "ExchangeRate",
-    "FinishedOrder",
-    "ForbiddenError",
-    "FxRate",
-    "FxRateUnavailableError",
-    "IdempotencyKeyReuseError",
-    "InsufficientBalanceError",
-    "InternalError",
-    "InvalidArgumentError",
-    "InvalidResponseError",
-    "JournalError",
-    "Money",
-    "NetworkError",
-    "NoOfferAvailableError",
-    "NotFoundError",
-    "OfferStats",
-    "Operator",
-    "Order",
-    "OrderIntent",
-    "OrderPage",
-    "OrderStatus",
-    "OrderTerminalError",
-    "Orders",
-    "OtpOutcome",
-    "OtpSms",
-    "OtpTimeoutError",
-    "Outcome",
-    "PayloadTooLargeError",
-    "Product",
-    "ProductPage",
-    "ProductSort",
-    "ProviderError",
-    "PurchaseTooOldError",
-    "RateLimitError",
-    "RateLimits",
-    "ReactivateOptions",
-    "Recovered",
-    "Released",
-    "Rental",
-    "RequestInProgressError",
-    "RequestTimeoutError",
-    "ResendResult",
-    "RetryPolicy",
-    "RoutingPolicy",
-    "Service",
-    "ServiceUnavailableError",
-    "Sms",
-    "SmscodeError",
-    "TempBannedError",
-    "Timeouts",
-    "UnauthorizedError",
-    "ValidationError",
-    "Webhook",
-    "WebhookConfig",
-    "WebhookPayloadError",
-    "WebhookSignatureError",
-    "WebhookTestResult",
-    "__version__",
-    "calls",
-    "errors",
-    "events",
-    "journal",
-    "models",
-    "to_dict",
-    "to_json",
-    "webhooks",
-]
-
-_HOMES = {
-    "_async.catalog": ("AsyncCatalog",),
-    "_async.client": ("AsyncClient",),
-    "_async.orders": ("AsyncOrders",),
-    "_async.rental": ("AsyncRental",),
-    "_async.webhook": ("AsyncWebhook",),
-    "_sync.catalog": ("Catalog",),
-    "_sync.client": ("Client",),
-    "_sync.orders": ("Orders",),
-    "_sync.rental": ("Rental",),
-    "_sync.webhook": ("Webhook",),
-    "core.purchases.bulk": ("BulkResult",),
-    "core.purchases.intents": ("OrderIntent",),
-    "core.ratelimit.options": ("RateLimits",),
-    "core.waiting.sms_wait": ("OtpOutcome",),
-    "_serialization": (
-        "to_dict",
-        "to_json",
-    ),
-    "core.purchases.states": ("Recovered",),
-    "core.order_endings": ("Released",),
-    "core.retry": ("RetryPolicy",),
-    "core.statistics": ("OfferStats",),
-    "core.timeouts": ("Timeouts",),
-    "core.api.call": (
-        "Answer",
-        "Call",
-    ),
-}
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
-
-_MODULES = frozenset({"calls", "errors", "events", "journal", "models", "webhooks"})
-
-
-def _find(name: str) -> object:
-    if name in _MODULES:
-        return import_module(f".{name}", __name__)
-    home = _HOME.get(name) or ("errors" if name.endswith(("Error", "Outcome")) else "models")
-    value: object = getattr(import_module(f".{home}", __name__), name)
-    if home.startswith(("_async.", "_sync.")):
-        # Shown under the name it is imported by, not where it happens to be written.
-        cast(type, value).__module__ = __name__
-    return value
-
-
-if not TYPE_CHECKING:  # pragma: no branch  # a type checker would believe that any name can be had
+    __all__: list[str]
+else:
+    # The same for the interpreter, which imports what a name stands for when it is first asked for.
+    _HOMES = {
+        "AsyncCatalog": "_async.catalog",
+        "AsyncClient": "_async.client",
+        "AsyncOrders": "_async.orders",
+        "AsyncRental": "_async.rental",
+        "AsyncWebhook": "_async.webhook",
+        "to_dict": "_serialization",
+        "to_json": "_serialization",
+        "Catalog": "_sync.catalog",
+        "Client": "_sync.client",
+        "Orders": "_sync.orders",
+        "Rental": "_sync.rental",
+        "Webhook": "_sync.webhook",
+        "Answer": "core.api.call",
+        "Call": "core.api.call",
+        "Released": "core.order_endings",
+        "BulkResult": "core.purchases.bulk",
+        "OrderIntent": "core.purchases.intents",
+        "Recovered": "core.purchases.states",
+        "RateLimits": "core.ratelimit.options",
+        "RetryPolicy": "core.retry",
+        "OfferStats": "core.statistics",
+        "Timeouts": "core.timeouts",
+        "OtpOutcome": "core.waiting.sms_wait",
+    }
+    _MODULES = ("calls", "errors", "events", "journal", "models", "webhooks")
 
     def __getattr__(name: str) -> object:
-        """Import what a public name stands for when it is first asked for: nobody waits for the rest."""
-        if name not in __all__:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = _find(name)
+        """Import a public name; ``__all__`` is one of them."""
+        if name == "__all__":
+            listed = (*_module("errors").__all__, *_module("models").__all__)
+            value = sorted([*_HOMES, *_MODULES, *listed, "__version__"])
+        elif name in _MODULES:
+            value = _module(name)
+        else:
+            value = getattr(_module(_HOMES.get(name) or _home_of_class(name)), name)
+            if _HOMES.get(name, "").startswith(("_async.", "_sync.")):
+                value.__module__ = __name__  # shown under the name it is imported by
+        globals()[name] = value
         return value
 
+    def _home_of_class(name: str) -> str:
+        # Submodules of this package are asked for here, too, before they are imported.
+        for home in ("errors", "models") if name[:1].isupper() else ():
+            if name in _module(home).__all__:
+                return home
+        raise _module("_vendor").missing(name)
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    def __dir__() -> list[str]:
+        return list(__getattr__("__all__"))
+
+    def _module(name: str) -> ModuleType:
+        return import_module(f".{name}", __name__)
+
+
+if os.path.exists(os.path.join(os.path.dirname(__file__), "async_client.py")):  # pragma: no cover
+    # That is a module of the vendor's SDK. The tests of this run in processes of their own.
+    import sys
+    import warnings
+
+    from ._vendor import beside
+
+    warnings.warn(str(beside(sys.modules[__name__])), stacklevel=2)

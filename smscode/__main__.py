@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 
+from ._vendor import overwritten
 from .cli import stdio
 from .cli.exits import Exit
 
@@ -15,6 +16,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     stdio.replace_closed()
     stdio.escape_unencodable()
+    broken = overwritten(sys.modules["smscode"])
+    if broken is not None:
+        sys.stderr.write(f"smscode: {broken}\n")
+        return Exit.SETUP
     try:
         code = _run(given)
         sys.stdout.flush()

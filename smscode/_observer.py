@@ -5,17 +5,18 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
 from .core.api import arguments
 from .core.api.call import Call
-from .core.call_events import CallReporter
 from .core.decoding.converter import RowProblem
 from .core.versions import ApiVersion
-from .events import CallEnded, ClientEvent, GroupPaused, RequestFailed, Retrying
+
+if TYPE_CHECKING:  # events are imported with the first call that somebody listens to
+    from .core.call_events import CallReporter
+    from .events import ClientEvent
 
 _log = logging.getLogger("smscode")
-_IMPORTANT: Final = (Retrying, RequestFailed, GroupPaused)
 _MOST_ODD_ROWS = 1000  # that are remembered; further ones are not logged
 _MOST_NAMED = 5
 _BROKEN = "on_event raised an exception, which changes nothing for the call. Further ones are not logged."
@@ -34,11 +35,13 @@ class Observer:
         self._broken = False
         self._odd_rows: set[tuple[str, int | None, str, str]] = set()
 
-    def watch(self, call: Call[Any], now: float) -> CallReporter | None:
+    def watch(self, call: Call[Any], now: Callable[[], float]) -> CallReporter | None:
         """Return a reporter for a call that starts now; None without a hook and with the log disabled."""
         if self._hook is None and not _log.isEnabledFor(logging.INFO):
             return None
-        watch = CallReporter(self._report, self._version, now)
+        from .core.call_events import CallReporter
+
+        watch = CallReporter(self._report, self._version, now())
         watch.started(call, self.base_url)
         return watch
 
@@ -60,8 +63,11 @@ class Observer:
             _log.warning("%s: rows that cannot be read were left out: %s%s.", operation, named, more)
 
     def _report(self, event: ClientEvent) -> None:
+        from .events import CallEnded, GroupPaused, RequestFailed, Retrying
+
         failed = isinstance(event, CallEnded) and event.result != "done"
-        level = logging.INFO if failed or isinstance(event, _IMPORTANT) else logging.DEBUG
+        important = failed or isinstance(event, Retrying | RequestFailed | GroupPaused)
+        level = logging.INFO if important else logging.DEBUG
         if _log.isEnabledFor(level):
             _log.log(level, "%s", event, extra={"smscode_event": event})
         if self._hook is None:

@@ -26,6 +26,41 @@ from datetime import datetime
 from decimal import Decimal
 from typing import ClassVar, Literal, Protocol, TypeAlias
 
+__all__ = [
+    "APIError",
+    "CancelTooEarlyError",
+    "ClientStateError",
+    "ConfigurationError",
+    "ConflictError",
+    "ForbiddenError",
+    "FxRateUnavailableError",
+    "IdempotencyKeyReuseError",
+    "InsufficientBalanceError",
+    "InternalError",
+    "InvalidArgumentError",
+    "InvalidResponseError",
+    "JournalError",
+    "NetworkError",
+    "NoOfferAvailableError",
+    "NotFoundError",
+    "OrderTerminalError",
+    "OtpTimeoutError",
+    "Outcome",
+    "PayloadTooLargeError",
+    "ProviderError",
+    "PurchaseTooOldError",
+    "RateLimitError",
+    "RequestInProgressError",
+    "RequestTimeoutError",
+    "ServiceUnavailableError",
+    "SmscodeError",
+    "TempBannedError",
+    "UnauthorizedError",
+    "ValidationError",
+    "WebhookPayloadError",
+    "WebhookSignatureError",
+]
+
 Outcome: TypeAlias = Literal["not_sent", "rejected", "failed", "unknown"]
 """What happened to the request behind an error.
 

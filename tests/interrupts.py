@@ -173,7 +173,7 @@ class Bench:
 
     def _locks(self) -> Iterator[Any]:
         connections = self.client._driver._connections
-        yield from (connections._lock, connections._gate._lock, self.client._waits._lock)
+        yield from (connections._lock, connections._gate._lock, self.client._ordering.waits._lock)
         finder = self.client.catalog._finder
         yield from (finder._countries._lock, finder._services._lock)
         if self.client._driver._limits is not None:
@@ -198,7 +198,7 @@ class Bench:
         }
 
     def _waits(self) -> dict[str, int]:
-        board = self.client._waits._shared_poll
+        board = self.client._ordering.waits._shared_poll
         return {
             "waits": len(board._waiters),
             "orders waited for": len(board._by_order),

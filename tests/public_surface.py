@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Iterator
 from enum import Enum
+from functools import cached_property
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, cast
@@ -75,6 +76,16 @@ def _names(module: ModuleType) -> Iterator[str]:
             yield name
 
 
+def resources(client: type[Any]) -> dict[str, type[Any]]:
+    """Return the resources of a client, such as ``orders``, with their classes."""
+    package: Any = importlib.import_module("smscode")
+    return {
+        name: getattr(package, cast(Any, value).func.__annotations__["return"])
+        for name, value in vars(client).items()
+        if isinstance(value, cached_property)
+    }
+
+
 def _described(name: str, value: object) -> Iterator[str]:
     if isinstance(value, type):
         yield from _class(name, cast("type[Any]", value))
@@ -133,6 +144,8 @@ def _member(cls: type[Any], name: str) -> str:
     value = inspect.getattr_static(cls, name, None)
     if isinstance(value, property):
         return f"{name}: property{_result(value.fget)}"
+    if isinstance(value, cached_property):
+        return f"{name}: {_result(cast(Any, value).func).removeprefix(' -> ')}"
     if isinstance(value, classmethod | staticmethod):
         kind = "classmethod" if isinstance(value, classmethod) else "staticmethod"
         return f"{kind} {name}{_signature(cast(Any, value).__func__)}"

@@ -29,6 +29,7 @@ from smscode.sandbox.scenarios import described
 
 from .ext.redis_server import redis_server
 from .programs import ROOT, Program, programs_of, run
+from .public_surface import resources
 
 PAGES = sorted((ROOT / "docs" / "pages").rglob("*.md"))
 PROGRAMS = [
@@ -288,7 +289,7 @@ def test_every_call_that_the_pages_name_exists() -> None:
             for found in re.findall(r"`(?:await )?client\.([a-z_.]+)\(", ours):
                 owner: Any = AsyncClient if found == "aclose" else Client
                 for part in found.split("."):
-                    owner = getattr(owner, part, None) or getattr(smscode, owner.__annotations__[part])
+                    owner = resources(owner).get(part) or getattr(owner, part)
                 assert callable(owner), (page, found)
 
 

@@ -20,6 +20,7 @@ from smscode.models import EndpointGroup
 from smscode.sandbox.http.handlers import HANDLERS
 
 from .programs import ROOT
+from .public_surface import resources
 
 README, CHANGELOG, OPERATIONS = (
     (ROOT / name).read_text("utf-8")
@@ -41,7 +42,7 @@ def has(owner: object, path: str) -> bool:
 def has_method(path: str) -> bool:
     """Return True if the client has a method, given as ``name`` or as ``resource.name``."""
     resource, _, name = path.rpartition(".")
-    owner = getattr(smscode, AsyncClient.__annotations__[resource]) if resource else AsyncClient
+    owner = resources(AsyncClient)[resource] if resource else AsyncClient
     return has(owner, name)
 
 

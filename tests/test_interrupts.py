@@ -260,8 +260,8 @@ def test_a_helper_thread_whose_start_is_interrupted_after_it_began_ends_like_the
 
 def test_a_generator_that_is_interrupted_while_it_leaves_is_no_ghost() -> None:
     with bench(None) as here:
-        board = here.client._waits._shared_poll
-        leave = here.client._waits._leave
+        board = here.client._ordering.waits._shared_poll
+        leave = here.client._ordering.waits._leave
         left: list[object] = []
 
         def interrupted(waiter: object) -> None:
@@ -269,12 +269,12 @@ def test_a_generator_that_is_interrupted_while_it_leaves_is_no_ghost() -> None:
             raise KeyboardInterrupt
 
         outcomes = here.client.orders.otps([here.order_id])
-        here.client._waits._leave = interrupted  # type: ignore[method-assign]  # put back below
+        here.client._ordering.waits._leave = interrupted  # type: ignore[method-assign]  # put back below
         next(outcomes)
         assert len(board._waiters) == 1
         with pytest.raises(KeyboardInterrupt):
             next(outcomes)
-        here.client._waits._leave = leave  # type: ignore[method-assign]  # as it was
+        here.client._ordering.waits._leave = leave  # type: ignore[method-assign]  # as it was
         assert (len(left), len(board._waiters)) == (1, 1)
         here.client.balance()
         assert not board._waiters

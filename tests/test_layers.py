@@ -18,7 +18,7 @@ PACKAGE = Path(smscode.__file__).parent
 GENERATED = "_sync"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("_version", "_clock", "_choices", "errors"),
+    ("_version", "_clock", "_choices", "_vendor", "errors"),
     ("_platform",),  # what differs between operating systems
     # Arguments as exactly what they are; models as they are shown, as plain values and as sequences; texts
     # without what cannot be seen.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -16,6 +15,7 @@ from smscode import AsyncClient, Client, webhooks
 from smscode.sandbox import Sandbox
 
 from .programs import ROOT, Program, programs_of, run
+from .public_surface import resources
 
 README = (ROOT / "README.md").read_text("utf-8")
 PROGRAMS = programs_of(ROOT / "README.md")
@@ -71,15 +71,10 @@ def test_the_two_commands_come_first_and_install_what_they_need() -> None:
 
 @pytest.mark.parametrize("client", [AsyncClient, Client])
 def test_every_method_of_the_clients_is_in_the_table(client: type[Any]) -> None:
-    resources: dict[str, type[Any]] = {
-        name: getattr(sys.modules["smscode"], kind) for name, kind in client.__annotations__.items()
-    }
-    methods = {name for name in vars(client) if not name.startswith("_")} - set(resources)
+    found = resources(client)
+    methods = {name for name in vars(client) if not name.startswith("_")} - found.keys()
     methods |= {
-        f"{resource}.{name}"
-        for resource, class_ in resources.items()
-        for name in dir(class_)
-        if not name.startswith("_")
+        f"{resource}.{name}" for resource, class_ in found.items() for name in dir(class_) if name[0] != "_"
     }
     listed = set(re.findall(r"^\| `([\w.]+)\(", README, re.MULTILINE))
     assert methods - {"close", "aclose"} == listed

@@ -219,4 +219,7 @@ async def test_cancelled_waits_for_several_codes_leave_nothing_behind() -> None:
             tasks.start_soon(codes)
             await until(lambda: sandbox.requests["GET /orders/active"])
             tasks.cancel_scope.cancel()
-        assert (len(client._waits._shared_poll._waiters), client._waits._shared_poll._leader) == (0, None)
+        assert (
+            len(client._ordering.waits._shared_poll._waiters),
+            client._ordering.waits._shared_poll._leader,
+        ) == (0, None)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import smscode
+from smscode import errors, models
 
 PACKAGE = Path(smscode.__file__).parent
 HEAVY = ("httpx", "anyio", "attrs", "cattrs", "msgspec", "sqlite3", "decimal", "email", "hashlib")
@@ -67,7 +68,9 @@ def test_what_type_checkers_see_is_what_there_is() -> None:
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert {*seen, "__version__"} == set(smscode.__all__)
+    assert seen.pop("*") == "models"
+    starred = {*errors.__all__, *models.__all__}
+    assert {*seen, *starred, "__version__"} == set(smscode.__all__)
     for name, module in seen.items():
         found: object = importlib.import_module(f"smscode.{module or name}")
         if module:

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from .._concurrency import AsyncCaller, AsyncSignal
+from ..core.api.arguments import KEY_PATTERN
 from ..core.api.call import Answer, CallKind
-from ..core.api.parameters import KEY_PATTERN
 from ..core.purchases import bulk, records
 from ..core.purchases.book import PurchaseBook, as_order, bought_orders
 from ..core.purchases.intents import OrderIntent

@@ -49,7 +49,6 @@ class AsyncRecovery:
             None  # the service's last date, and the local time of its arrival
         )
         self._sweep_at = -math.inf
-        driver.seen = self.see
 
     def unresolved(self) -> tuple[OrderIntent, ...]:
         """Return the purchases that are in doubt, and those whose orders were not returned."""

@@ -23,7 +23,7 @@ from .._concurrency import STREAM_ERRORS
 from .._platform import error_text
 from ..core.decoding.body import BodyError
 from ..core.effects import Failure
-from ..core.purchases.states import Doubt
+from ..core.purchases.doubt import Doubt
 from ..core.ratelimit.limiter import Lease
 from ..errors import ConfigurationError, SmscodeError
 

@@ -81,7 +81,7 @@ class Translator:
         headers = [(name.encode("ascii"), value.encode("ascii")) for name, value in request.headers]
         headers += self._own_headers
         body = request.body or b""
-        if request.method != "GET":
+        if request.method not in ("GET", "HEAD"):
             headers.append((b"content-length", b"%d" % len(body)))
         rest = math.inf if bounded else max(remaining, 0.001)
         read = _limit(self._timeouts.read, remaining, rest)
@@ -127,14 +127,17 @@ def extensions_of(request: httpcore.Request) -> MutableMapping[str, Any]:
 def headers_of(response: httpcore.Response) -> dict[str, str]:
     """Return the headers by their names in lower case; several values of a name are joined with commas.
 
-    Raises `httpcore.RemoteProtocolError` if they are larger than `LARGEST_HEAD` in all.
+    Cookies are left out: they are never used, and can be secrets.
+
+    Raises `httpcore.RemoteProtocolError` if the headers are larger than `LARGEST_HEAD` in all.
     """
     headers: dict[str, str] = {}
     size = 0
     for raw_name, raw_value in response.headers:
         size += len(raw_name) + len(raw_value)
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        if name != "set-cookie":
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
     if size > LARGEST_HEAD:
         raise httpcore.RemoteProtocolError("the headers are too large")
     return headers

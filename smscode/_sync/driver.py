@@ -26,7 +26,7 @@ from ..core.effects import (
 )
 from ..core.flow import CallTerms, flow, never_banned
 from ..core.open_rentals import OpenRentals
-from ..core.purchases.states import Doubt
+from ..core.purchases.doubt import Doubt
 from ..core.ratelimit.ban import Ban
 from ..core.ratelimit.slots import RequestEnding
 from ..core.retry import RetryPolicy
@@ -98,8 +98,8 @@ class Driver:
         self.check()
         if deadline is None:
             deadline = self.deadline(call.endpoint.kind, timeout)
+        watch = self._observer.watch(call, self.runtime.now)
         began = self.runtime.now()
-        watch = self._observer.watch(call, began)
         limited = self._limits is not None
         banned = self._banned if call.endpoint.group is EndpointGroup.CREATE else never_banned
         terms = CallTerms(

@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from ..core.decoding.rows import UnreadableRows
+from ..core import answers
+from ..core.decoding.converter import Mismatch
 from ..core.paging import ProductWalk, Walk
 from ..models import Product
 from .driver import Driver
@@ -61,7 +62,8 @@ def products_of(
     garbage collector would look at everything in the process about once for each page.
     """
     while (call := walk.next_rows()) is not None:
-        page = (driver.run(call, timeout)).data
+        answer = driver.run(call, timeout)
+        page = answer.data
         walk.turn(page.limit, page.count)
         bits = _bits(page.parts)
         new = 0
@@ -69,16 +71,13 @@ def products_of(
             driver.runtime.sleep(0)  # between two bits there is no waiting otherwise
             try:
                 bit = next(bits, None)
-            except UnreadableRows:
-                answer = driver.run(page.whole, timeout)
-                page.problems[:] = answer.problems
-                bits = _bits([answer.data.items])
-                continue
+            except Mismatch as mismatch:
+                raise answers.unexpected_data(answer, mismatch) from None
             if bit is None:
                 break
             for product in walk.fresh(bit):
                 new += 1
                 yield product
-        driver.report(page.whole, page.problems)
+        driver.report(call, page.problems)
         walk.see_rows(new, len(page.problems))
-        del page, bits  # or they would stay until the next page is there
+        del answer, page, bits  # or they would stay until the next page is there

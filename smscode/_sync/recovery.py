@@ -51,7 +51,6 @@ class Recovery:
             None  # the service's last date, and the local time of its arrival
         )
         self._sweep_at = -math.inf
-        driver.seen = self.see
 
     def unresolved(self) -> tuple[OrderIntent, ...]:
         """Return the purchases that are in doubt, and those whose orders were not returned."""

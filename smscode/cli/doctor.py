@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import ssl
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from attrs import asdict, frozen
 from .. import calls
 from .._http.environment import environment_proxy
 from .._sync.client import Client
+from .._vendor import ADVICE, beside
 from .._version import DISTRIBUTION, VERSION
 from ..core.settings import Settings
 from ..errors import (
@@ -40,7 +42,6 @@ app: typer.Typer = typer.Typer()
 _LARGEST_DRIFT = 5.0  # seconds
 _FEW_DAYS = 14  # days until a certificate expires that are worth a warning
 _REFUSED = "Nothing listens there: is SMSCODE_BASE_URL right, and if it is a sandbox, does it still run?"
-_VENDOR = "smscode"  # the distribution of the vendor's SDK
 
 
 @frozen
@@ -103,16 +104,17 @@ def _without_token(session: Session) -> Iterator[Finding]:
 
 def _package() -> Finding:
     """Check that the vendor's SDK, which has the same import name, is not installed beside this package."""
-    try:
-        vendor = importlib.metadata.version(_VENDOR)
-    except importlib.metadata.PackageNotFoundError:
-        return Finding("ok", "package", f"{DISTRIBUTION} {VERSION}")
-    return Finding(
-        "fail",
-        "package",
-        f"{_VENDOR} {vendor} is installed beside {DISTRIBUTION} {VERSION}, and both are imported as smscode."
-        " Uninstall both, then install the one you want.",
-    )
+    found = beside(sys.modules["smscode"])
+    if found is None:
+        try:
+            vendor = importlib.metadata.version("smscode")
+        except importlib.metadata.PackageNotFoundError:
+            return Finding("ok", "package", f"{DISTRIBUTION} {VERSION}")
+        found = (
+            f"The vendor's SDK (smscode {vendor}) is installed in another place than {DISTRIBUTION}"
+            f" {VERSION}, which is what is imported here. {ADVICE}"
+        )
+    return Finding("fail", "package", found)
 
 
 def _tls(session: Session, base_url: str) -> Finding:

@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from ..errors import API_ERRORS, STATUS_ERRORS, APIError, InvalidResponseError, JsonValue, SmscodeError
 from ..money import FxRate
-from .api.call import Answer, Call, Response
-from .decoding import rows, strict_json
+from .api.call import Answer, Call, Endpoint, Response
+from .decoding import strict_json
 from .decoding.converter import Envelope, Mismatch, RowProblem
 from .retry import TABLE, failure_kind
 from .versions import ApiVersion
@@ -39,6 +39,8 @@ def read(call: Call[T], response: Response, version: ApiVersion) -> Generator[No
     """
     endpoint, found, later = call.endpoint, None, None
     if endpoint.rows is not None and response.status_code // 100 == 2:
+        from .decoding import rows  # which only lists need
+
         if endpoint.later:
             later = rows.read_later(response.body, version, endpoint.rows)
         else:
@@ -50,10 +52,10 @@ def read(call: Call[T], response: Response, version: ApiVersion) -> Generator[No
     failure: SmscodeError | None = None
     body: dict[str, JsonValue] = {}
     try:
-        body = _parse(response) if read_before is None else read_before[0]
+        body = _parse(response, endpoint) if read_before is None else read_before[0]
         if response.status_code // 100 != 2 or body["success"] is False:
             failure = _refusal(response, body)
-        elif "data" not in body:
+        elif "data" not in body and not endpoint.any_data:
             raise Mismatch("$", "the field 'data' is missing")
     except Mismatch as mismatch:
         failure = _labelled(_unreadable(response, mismatch))
@@ -62,7 +64,7 @@ def read(call: Call[T], response: Response, version: ApiVersion) -> Generator[No
         raise failure
     envelope = Envelope(
         version,
-        body["data"],
+        body.get("data"),
         body.get("meta"),
         call.query,
         call.idempotency_key,
@@ -84,6 +86,8 @@ def read(call: Call[T], response: Response, version: ApiVersion) -> Generator[No
             _rate(envelope),
             date=now,
             problems=tuple(envelope.problems),
+            headers=response.headers,
+            body=response.body,
         )
     del body, read_before, found, later, envelope
     raise failure
@@ -100,13 +104,16 @@ def _rate(envelope: Envelope) -> FxRate | None:
 def row_errors(answer: Answer[object]) -> dict[int, SmscodeError]:
     """Return the errors of rows that could not be read, by row id."""
     return {
-        problem.row_id: _labelled(
-            InvalidResponseError(f"{problem}.", status_code=answer.status_code, request_id=answer.request_id),
-            "unexpected data",
-        )
+        problem.row_id: unexpected_data(answer, problem)
         for problem in answer.problems
         if problem.row_id is not None
     }
+
+
+def unexpected_data(answer: Answer[object], problem: Mismatch | RowProblem) -> SmscodeError:
+    """Return the error for a part of a successful answer that cannot be read."""
+    error = InvalidResponseError(f"{problem}.", status_code=answer.status_code, request_id=answer.request_id)
+    return _labelled(error, "unexpected data")
 
 
 def _labelled(error: SmscodeError, what: str | None = None) -> SmscodeError:
@@ -116,9 +123,11 @@ def _labelled(error: SmscodeError, what: str | None = None) -> SmscodeError:
     return error
 
 
-def _parse(response: Response) -> dict[str, JsonValue]:
+def _parse(response: Response, endpoint: Endpoint[object]) -> dict[str, JsonValue]:
     if response.status_code // 100 == 3:
         raise Mismatch("$", "expected an answer, got a redirect, which is never followed")
+    if endpoint.any_data and (endpoint.method == "HEAD" or response.status_code == 204):
+        return {"success": response.status_code // 100 == 2}  # HTTP allows no body
     try:
         envelope = strict_json.parse(response.body)
     except ValueError as error:

@@ -14,7 +14,7 @@ from attrs import field, frozen
 from ..errors import InvalidResponseError, NetworkError, RequestTimeoutError, SmscodeError, TempBannedError
 from ..models import EndpointGroup
 from .api.call import Request, Response
-from .purchases.states import Doubt
+from .purchases.doubt import Doubt
 from .ratelimit.limiter import Lease, NoRoom
 from .ratelimit.slots import RequestEnding
 from .retry import TABLE

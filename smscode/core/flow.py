@@ -2,27 +2,29 @@
 
 The flow yields an effect of `effects`, the driver carries it out and sends back the reply. The flow neither
 waits nor sends, so every rule is tested without either. `_attempt` sends the request once, `_decide` says
-what follows from a failure.
+what follows from a failure. What only some calls need is imported by those.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
 from attrs import define, field, frozen
 
 from ..errors import APIError, RateLimitError, SmscodeError, TempBannedError
-from . import answers, order_endings
+from . import answers
 from .api.call import Answer, Call, CallKind, Request, Response
-from .call_events import CallReporter
 from .effects import Acquire, EffectReply, Failure, Flow, HeldUp, Pause, Release, Send, Sleep
-from .purchases.states import Doubt, judge
+from .purchases.doubt import Doubt
 from .ratelimit.limiter import Lease, NoRoom
-from .retry import TABLE, Action, RetryPolicy, counted
+from .retry import TABLE, Action, RetryPolicy, counted, outcome_of
 from .versions import ApiVersion
+
+if TYPE_CHECKING:
+    from .call_events import CallReporter
 
 T = TypeVar("T")
 
@@ -121,9 +123,11 @@ class _Course:
         error.idempotency_key = self.call.idempotency_key
         kind = self.call.endpoint.kind
         if kind is CallKind.CREATE:
+            from .purchases.states import judge
+
             error.outcome = judge(reason, self.doubt, before=self.doubted, sent_at=self.now, now=now)
             return
-        error.outcome = TABLE[reason].outcome
+        error.outcome = outcome_of(reason, kind)
         if kind is CallKind.READ:
             self.doubt.raised = False
             return
@@ -242,6 +246,8 @@ def _reconciled(call: Call[T], terms: CallTerms, error: SmscodeError) -> Flow[An
     Returns its answer if it was carried out, None if the order still waits for it. Raises `ConflictError`
     when the order ended otherwise, and the ``error`` itself when nothing can be learned.
     """
+    from . import order_endings
+
     order_call, balance_call = order_endings.reads_to_settle(call)
     try:
         found = yield from flow(order_call, terms)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Literal, TypeAlias, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict, cast
 
 from attrs import define, evolve, field, frozen
 
@@ -89,7 +89,7 @@ def lost_answer(
         data: CanceledOrder | FinishedOrder = FinishedOrder(order.id, order.status)
     else:
         data = CanceledOrder(order.id, order.status, order.amount, account.data.balance)
-    return Answer(data, found.request_id, found.status_code, found.fx)
+    return evolve(cast("Answer[Any]", found), data=data)
 
 
 def ended_otherwise(order: Order, error: SmscodeError) -> ConflictError:

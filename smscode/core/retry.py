@@ -64,7 +64,9 @@ class Rule:
     pace: RetryPace = RetryPace.BACKOFF
 
     def action(self, kind: CallKind) -> Action:
-        """Return what to do for a kind of call."""
+        """Return what to do for a kind of call. One of which nothing is known is never repeated."""
+        if kind is CallKind.OTHER:
+            return Action.STOP
         found: Action = getattr(self, kind.value)
         return found
 
@@ -146,6 +148,16 @@ _ROWS: Mapping[str, Rule] = {
 TABLE: Mapping[str, Rule] = for_every_code(_ROWS)
 """The rule for each kind of failure."""
 
+_BY_ANYTHING = ("throttled", "body too large")  # said without the envelope, so maybe by a proxy
+
+
+def outcome_of(reason: str, kind: CallKind) -> Outcome:
+    """Return what a kind of failure means for a request of this kind, unless it is a purchase.
+
+    Where nothing is known about a call, only the service's own envelope shows that it was refused.
+    """
+    return "unknown" if kind is CallKind.OTHER and reason in _BY_ANYTHING else TABLE[reason].outcome
+
 
 def failure_kind(error: SmscodeError) -> str:
     """Return the kind of failure of an attempt's error, which is a key of `TABLE`.
@@ -177,6 +189,7 @@ _ATTEMPTS = {
     CallKind.RESEND: 3,
     CallKind.CONFIG: 4,
     CallKind.TEST: 1,
+    CallKind.OTHER: 1,
 }
 _MOST_ATTEMPTS = 50
 _SHORTEST = 1.0

@@ -750,7 +750,7 @@ async def test_a_wait_that_is_collected_just_as_its_turn_comes_keeps_no_place() 
 
 async def test_the_waits_of_a_generator_are_left_for_it() -> None:
     async with lanes_client() as client:
-        waits = client._waits
+        waits = client._ordering.waits
         waiter = Waiter([SmsWait(1001, needs_code=True, after_revision=None, after_code=None)], AsyncSignal())
         waits._join(waiter)
         for _ in range(2):

@@ -314,6 +314,6 @@ async def test_a_client_that_nobody_watches_tells_nothing(monkeypatch: pytest.Mo
     def never(*arguments: object) -> None:
         raise AssertionError("watched")
 
-    monkeypatch.setattr("smscode._observer.CallReporter", never)
+    monkeypatch.setattr("smscode.core.call_events.CallReporter", never)
     async with AsyncVirtualClient(still_sandbox()) as client:
         await client.balance()

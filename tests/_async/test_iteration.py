@@ -162,14 +162,33 @@ def long_page(*rows: dict[str, Any]) -> httpx.Response:
     return success([*rows], page=1, limit=10_000, count=len(rows))
 
 
-async def test_a_page_that_cannot_be_read_bit_by_bit_is_asked_for_again_and_read_as_a_whole() -> None:
-    # Wherever this answer is cut, it is cut inside a name.
-    odd = long_page(*({**product_row(row), "name": "},{" * 400} for row in range(1, 201)))
-    script = AsyncScript([odd, odd])
+@pytest.mark.parametrize("plain", [0, 700])
+async def test_a_page_that_cannot_be_read_bit_by_bit_is_read_as_a_whole(
+    plain: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Wherever the answer is cut after the plain rows, it is cut inside a name.
+    odd = ({**product_row(row), "name": "},{" * 400} for row in range(plain + 1, plain + 201))
+    rows = [*map(product_row, range(1, plain + 1)), *odd]
+    rows[-3]["available"] = "many"
+    script = AsyncScript([long_page(*rows)])
     async with scripted(script) as client:
         found = [product.id async for product in client.catalog.iter_products()]
-    assert found == list(range(1, 201))
-    assert queries(script, "page", "limit") == [("1", "10000")] * 2
+    assert found == [row["id"] for row in rows if row is not rows[-3]]
+    assert f"$.data[{plain + 197}].available: expected an integer, got a string" in caplog.text
+    assert len(script.requests) == 1
+
+
+async def test_a_page_that_is_no_json_in_the_middle_is_an_error_after_the_rows_before() -> None:
+    body = long_page(*map(product_row, range(1, 2_001))).content
+    place = body.index(b'"id":1500,')
+    broken = httpx.Response(200, content=body[:place] + b'"id";' + body[place + 5 :])
+    script, seen = AsyncScript([broken]), list[Product]()
+    async with scripted(script) as client:
+        with pytest.raises(InvalidResponseError, match="data: expected an array of objects") as caught:
+            await collect(client.catalog.iter_products(), seen)
+    assert [product.id for product in seen] == list(range(1, len(seen) + 1))
+    assert (caught.value.outcome, caught.value.trouble) == ("unknown", "unexpected data")
+    assert 0 < len(seen) < 1_500
 
 
 @pytest.mark.parametrize("count", [10, 3_000])

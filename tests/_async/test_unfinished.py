@@ -482,7 +482,7 @@ async def test_a_purchase_is_one_clients_of_a_journal_at_a_time(path: Path) -> N
 
 async def test_the_end_of_its_caller_leaves_what_an_interrupted_clean_up_did_not(path: Path) -> None:
     async with AsyncVirtualClient(still_sandbox(), journal=str(path)) as client:
-        purchases = client._purchases
+        purchases = client._ordering.purchases
         intent = client.orders.prepare(catalog_product_id=87, idempotency_key="sale")
 
         async def buy(delivery: AsyncDelivery) -> None:
@@ -517,9 +517,9 @@ async def test_an_interrupt_before_a_purchase_has_begun_leaves_nothing(
         with monkeypatch.context() as patch:
             if closed:
                 patch.setattr(client._driver, "check", refuse)
-                patch.setattr(client._purchases, "_label", interrupted)
+                patch.setattr(client._ordering.purchases, "_label", interrupted)
             else:
-                patch.setattr(client._purchases, "_begin", interrupted)
+                patch.setattr(client._ordering.purchases, "_begin", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 await client.orders.create(catalog_product_id=87, idempotency_key="sale")
         assert client.orders.unresolved() == ()
@@ -530,7 +530,7 @@ async def test_an_interrupt_before_a_purchase_has_begun_leaves_nothing(
 async def test_orders_that_the_answer_says_have_ended_are_not_recovered(path: Path) -> None:
     """A webhook of their end came before it, say."""
     async with AsyncVirtualClient(still_sandbox(), journal=str(path)) as client:
-        client._purchases.book._early[1001] = 0
+        client._ordering.purchases.book._early[1001] = 0
         created = await client.orders.create(catalog_product_id=87, idempotency_key="sale")
         assert [order.id for order in created] == [1001]
     async with AsyncVirtualClient(still_sandbox(), journal=str(path)) as client:
@@ -635,7 +635,7 @@ async def test_a_key_is_looked_up_while_its_write_waits_for_a_locked_journal(
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         wish: dict[str, Any] = {"catalog_product_id": 87, "timeout": 0.2, "idempotency_key": "sale"}
-        done, purchases = client._purchases.done, client._purchases
+        done, purchases = client._ordering.purchases.done, client._ordering.purchases
 
         async def waited(*arguments: Any) -> Any:
             happened.append("waited")
@@ -685,13 +685,13 @@ async def test_what_a_call_holds_in_its_journal_ends_with_the_call(path: Path) -
 
         async def buy(delivery: AsyncDelivery) -> None:
             intent = client.orders.prepare(catalog_product_id=87, idempotency_key="taken")
-            await client._purchases.submit(intent, delivery)
+            await client._ordering.purchases.submit(intent, delivery)
             assert journal.holders == {place: delivery}
             journal.holders[place] = other
 
         await client.orders.create(catalog_product_id=87)
         assert journal.holders == {}
-        await client._purchases.deliver(buy, None, "taken")
+        await client._ordering.purchases.deliver(buy, None, "taken")
         assert journal.holders == {place: other}, "what another call holds by then stays"
 
 
@@ -768,14 +768,14 @@ async def test_an_interrupt_at_the_last_moment_leaves_the_orders_to_nobody_but_t
     sandbox = still_sandbox(otp_after=None)
     with SQLiteJournal(path) as journal:
         client = AsyncVirtualClient(sandbox, journal=journal)
-        end, left = client._purchases._end, [KeyboardInterrupt()]
+        end, left = client._ordering.purchases._end, [KeyboardInterrupt()]
 
         def interrupted(delivery: AsyncDelivery) -> None:
             if left:
                 raise left.pop()
             end(delivery)
 
-        monkeypatch.setattr(client._purchases, "_end", interrupted)
+        monkeypatch.setattr(client._ordering.purchases, "_end", interrupted)
         with pytest.raises(KeyboardInterrupt):
             await client.orders.create(catalog_product_id=87, idempotency_key="sale")
         (intent,) = client.orders.unresolved()
@@ -833,14 +833,14 @@ async def test_what_was_settled_since_it_was_claimed_is_not_sent(path: Path) -> 
         intents = [client.orders.prepare(catalog_product_id=87, idempotency_key=key) for key in ("a", "b")]
         for intent in intents:
             leave_behind(journal, account_of(sandbox), intent)
-        claimed = client._recovery._claimed
+        claimed = client._ordering.recovery._claimed
 
         async def settled(delivery: AsyncDelivery) -> Any:
             found = await claimed(delivery)
-            client._recovery._purchases.change("a", close(time.time()))
+            client._ordering.recovery._purchases.change("a", close(time.time()))
             return found
 
-        client._recovery._claimed = settled  # type: ignore[method-assign]  # at this very moment
+        client._ordering.recovery._claimed = settled  # type: ignore[method-assign]  # at this very moment
         assert told(await client.orders.recover()) == [("b", "settled", [1001])]
         assert client.orders.unresolved() == ()
     assert sandbox.requests[CREATE] == 1

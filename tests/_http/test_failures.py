@@ -17,7 +17,7 @@ from smscode import ClientStateError, NetworkError, RequestTimeoutError
 from smscode._http.failures import SendProgress
 from smscode.core.decoding.body import BodyError
 from smscode.core.effects import Failure
-from smscode.core.purchases.states import Doubt
+from smscode.core.purchases.doubt import Doubt
 from smscode.core.retry import TABLE
 
 SEND = {"request": SimpleNamespace(method=b"POST")}

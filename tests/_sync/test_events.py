@@ -316,6 +316,6 @@ def test_a_client_that_nobody_watches_tells_nothing(monkeypatch: pytest.MonkeyPa
     def never(*arguments: object) -> None:
         raise AssertionError("watched")
 
-    monkeypatch.setattr("smscode._observer.CallReporter", never)
+    monkeypatch.setattr("smscode.core.call_events.CallReporter", never)
     with VirtualClient(still_sandbox()) as client:
         client.balance()

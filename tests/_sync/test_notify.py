@@ -75,7 +75,9 @@ def test_a_webhook_ends_a_wait_without_a_poll() -> None:
             if order_id:
                 codes.append((client.orders.wait_for_otp(order_id, timeout=60)).code)
                 return
-            until(lambda: sandbox.requests[ACTIVE] and len(client._waits._shared_poll._waiters) == 3)
+            until(
+                lambda: sandbox.requests[ACTIVE] and len(client._ordering.waits._shared_poll._waiters) == 3
+            )
             for number in reversed(ids):
                 client.notify(event(webhooks.OtpReceived, number, str(number)))
 
@@ -226,7 +228,7 @@ def test_whoever_stops_early_is_in_nobodys_way_and_leaves_nothing_behind() -> No
         for outcome in codes:
             assert outcome.sms is not None
             break
-        board = client._waits._shared_poll
+        board = client._ordering.waits._shared_poll
         assert board._leader is None
         assert (client.orders.wait_for_otp(ids[2])).code is not None
         codes.close()

@@ -17,7 +17,7 @@ pytest.importorskip("typer")
 
 import trustme
 
-from smscode import Client
+from smscode import Client, _vendor
 from smscode.cli import doctor, tls
 from smscode.cli.session import Session
 from smscode.sandbox import Sandbox
@@ -133,7 +133,11 @@ def test_the_vendors_sdk_in_the_same_environment_is_a_failure(
     monkeypatch.setattr(importlib.metadata, "version", always("1.2.0"))
     state, said = found(shell.run("doctor"))["package"]
     assert state == "fail"
-    assert "Uninstall both" in said
+    assert "smscode 1.2.0) is installed in another place than smscode-async" in said
+    assert "python -m pip uninstall --yes smscode smscode-async" in said
+    monkeypatch.setattr(_vendor, "THEIR_MODULE", "errors.py")
+    state, said = found(shell.run("doctor"))["package"]
+    assert (state, said.startswith("smscode-async was installed over the vendor's SDK")) == ("fail", True)
 
 
 def test_tls_is_looked_at(shell: Shell, account: str, monkeypatch: pytest.MonkeyPatch) -> None:

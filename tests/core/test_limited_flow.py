@@ -22,7 +22,7 @@ from smscode.core.effects import (
     ending,
 )
 from smscode.core.flow import CallTerms, flow, never_banned
-from smscode.core.purchases.states import Doubt
+from smscode.core.purchases.doubt import Doubt
 from smscode.core.ratelimit.limiter import GroupLimiter, Lease, NoRoom
 from smscode.core.ratelimit.options import RateLimits
 from smscode.core.ratelimit.slots import RequestEnding, SlotWindow

@@ -13,9 +13,10 @@ from attrs import define, field
 
 from smscode import calls
 from smscode.core.api.call import Answer, Call, CallKind, Request, Response
+from smscode.core.api.request import request
 from smscode.core.effects import Effect, EffectReply, Failure, Release, Send, Sleep
 from smscode.core.flow import CallTerms, flow
-from smscode.core.purchases.states import Doubt
+from smscode.core.purchases.doubt import Doubt
 from smscode.core.retry import TABLE, RetryPace, RetryPolicy, for_every_code
 from smscode.core.versions import ApiVersion
 from smscode.errors import (
@@ -44,6 +45,7 @@ CALLS: dict[CallKind, Callable[[], Call[Any]]] = {
     CallKind.RESEND: lambda: calls.orders.resend(ORDER_ID),
     CallKind.CONFIG: lambda: calls.webhook.update(secret="s"),
     CallKind.TEST: calls.webhook.test,
+    CallKind.OTHER: lambda: request("POST", "/orders/extend", json={"id": ORDER_ID}),
 }
 MONEY = {"amount": "0.92", "currency": "USD", "canonical_amount": 15000, "canonical_currency": "IDR"}
 SUCCESSES: dict[CallKind, dict[str, Any]] = {
@@ -58,6 +60,7 @@ SUCCESSES: dict[CallKind, dict[str, Any]] = {
     CallKind.RESEND: {"order_id": ORDER_ID, "status": "ACTIVE", "resent": True},
     CallKind.CONFIG: {"webhook_url": None, "webhook_secret": "s"},
     CallKind.TEST: {"status_code": 200},
+    CallKind.OTHER: {},
 }
 
 
@@ -207,6 +210,8 @@ PAUSES = {"backoff": [0.125, 0.25], "at once": [0.25], "throttled": [1.05, 63.0]
 
 
 def rule(what: str, kind: CallKind) -> str:
+    if kind is CallKind.OTHER:
+        return "stop"
     return RULES[what][0].split()[KINDS.index(kind)]
 
 
@@ -261,7 +266,7 @@ def test_a_class_for_a_code_without_a_rule_is_handled_by_its_status(status: int,
     assert (run.error.code, run.error.trouble, run.error.outcome) == ("PRETEND", kind, TABLE[kind].outcome)
 
 
-@pytest.mark.parametrize("kind", CallKind)
+@pytest.mark.parametrize("kind", [kind for kind in CallKind if kind is not CallKind.OTHER])
 @pytest.mark.parametrize("what", TROUBLES)
 def test_the_table_is_what_happens(what: str, kind: CallKind) -> None:
     _, outcome, pace = RULES[what]
@@ -283,6 +288,17 @@ def test_the_table_is_what_happens(what: str, kind: CallKind) -> None:
                 PURCHASES[what][0].split()[0] if kind is CallKind.CREATE else outcome
             )
             assert (run.error.trouble, run.error.attempts) == (what, 1)
+
+
+@pytest.mark.parametrize("what", [what for what in TROUBLES if what != "unexpected data"])
+def test_a_request_by_hand_is_sent_once_and_only_the_services_own_envelope_says_that_it_was_refused(
+    what: str,
+) -> None:
+    run = drive(CALLS[CallKind.OTHER](), [TROUBLES[what]], policy=RetryPolicy(max_attempts=50))
+    assert run.error is not None
+    outcome = "unknown" if what in ("throttled", "body too large") else RULES[what][1]
+    assert (run.error.outcome, run.error.trouble, run.error.attempts) == (outcome, what, 1)
+    assert len(run.effects) == 1
 
 
 @pytest.mark.parametrize("what", TROUBLES)

@@ -9,13 +9,17 @@ from __future__ import annotations
 import ipaddress
 import re
 from enum import StrEnum
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Final, Protocol, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from ... import _exact
 from ...errors import InvalidArgumentError
 from ...models import CreatedOrder, OrderFields
-from .parameters import INT64, KEY_PATTERN
+
+INT32: Final = (-(2**31), 2**31 - 1)
+INT64: Final = (-(2**63), 2**63 - 1)
+KEY_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
+"""The form of an idempotency key."""
 
 # The service's schema says 32 bits for ids, but an id that it sent must be accepted even if it is larger.
 _LARGEST_ID = INT64[1]

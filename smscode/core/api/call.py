@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import Enum
-from typing import Generic, Literal, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar, cast
 
 from attrs import field, frozen
 
-from ...errors import InvalidArgumentError
+from ...errors import InvalidArgumentError, JsonValue
 from ...models import EndpointGroup
 from ...money import FxRate
 from ..decoding import strict_json
 from ..decoding.converter import Envelope, RowProblem
 from ..versions import VERSIONS, ApiVersion
-from .parameters import Parameter
-from .prices import PriceLimit
+
+if TYPE_CHECKING:
+    from .parameters import Parameter
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-Method: TypeAlias = Literal["GET", "POST", "PATCH"]
+Method: TypeAlias = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 
 class CallKind(Enum):
@@ -39,6 +40,8 @@ class CallKind(Enum):
     """Sets a value: a second request changes nothing more."""
     TEST = "test"
     """Sends one visible event each time."""
+    OTHER = "other"
+    """Not known: it is never repeated."""
 
 
 @frozen
@@ -72,10 +75,11 @@ class Endpoint(Generic[T_co]):
     ``path`` is a template, without the version. ``result`` is the type of a call's result; it is decoded from
     ``data`` unless ``decode`` makes it from the whole envelope. ``echoes`` is the field of the result that
     must repeat the id of the call's order. ``rows`` is the model of the rows if ``data`` is an array, which
-    may be long; with ``later`` they are decoded during iteration. ``money`` is True if the v2 answer states
-    amounts, so the service needs an exchange rate. ``query`` and ``fields`` are the parameters of a request,
-    ``refusals`` the error codes besides those of every operation. ``current_only`` is True if only the
-    current generation of the service has the endpoint.
+    may be long; with ``later`` they are decoded during iteration. With ``any_data``, nothing is known about
+    ``data``, which may be missing. ``money`` is True if the v2 answer states amounts, so the service needs an
+    exchange rate. ``query`` and ``fields`` are the parameters of a request, ``refusals`` the error codes
+    besides those of every operation. ``current_only`` is True if only the current generation of the service
+    has the endpoint.
     """
 
     name: str
@@ -93,6 +97,7 @@ class Endpoint(Generic[T_co]):
     current_only: bool = False
     rows: type[object] | None = None
     later: bool = False
+    any_data: bool = False
 
     def read(self, envelope: Envelope) -> T_co:
         """Return the result in a successful envelope. Raises `Mismatch` if it cannot be read."""
@@ -155,6 +160,8 @@ class Call(Generic[T_co]):
     def _body(self, version: ApiVersion) -> bytes | None:
         if self.fields is None:
             return None
+        from .prices import PriceLimit
+
         limits = {
             name: VERSIONS[version].write(limit, self.fx)
             for name, limit in self.fields.items()
@@ -168,7 +175,8 @@ class Answer(Generic[T_co]):
     """The result of a call, as ``data``, and the facts of its response.
 
     ``fx`` is the exchange rate of its amounts, ``attempts`` the number of requests that were sent, ``date``
-    the service's time of the answer, and ``problems`` the rows of a list that could not be read.
+    the service's time of the answer, and ``problems`` the rows of a list that could not be read. ``headers``
+    have lower-case names, and contain neither the token nor cookies; ``body`` are the decompressed bytes.
     """
 
     data: T_co
@@ -178,3 +186,13 @@ class Answer(Generic[T_co]):
     attempts: int = 1
     date: datetime | None = None
     problems: tuple[RowProblem, ...] = ()
+    headers: Mapping[str, str] = field(factory=dict[str, str], repr=False, hash=False)
+    body: bytes = field(default=b"", repr=False, hash=False)
+
+    @property
+    def raw(self) -> JsonValue:
+        """The whole body as the service sent it, also fields that the models lack; None if it was empty.
+
+        It is parsed each time; numbers with a fraction are `Decimal`. Phone numbers and codes are in it.
+        """
+        return strict_json.parse(self.body) if self.body else None

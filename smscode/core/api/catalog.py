@@ -20,8 +20,9 @@ from ...models import (
 )
 from ..decoding.converter import Envelope, RowProblem
 from . import arguments
+from .arguments import INT32, INT64
 from .call import Call, CallKind, Endpoint
-from .parameters import INT32, INT64, OneOf, Parameter, Text, Whole
+from .parameters import OneOf, Parameter, Text, Whole
 
 LARGEST_PAGE = 10_000
 _LARGEST_PAGE_NUMBER = 2**31 - 1
@@ -63,22 +64,20 @@ def _products(envelope: Envelope) -> ProductPage:
 class ProductRows:
     """A page of products that are decoded during iteration, so that few of them are in memory.
 
-    Iterating over the ``parts`` can raise `UnreadableRows`: then send ``whole`` to get the page decoded at
-    once. It also appends the rows that cannot be read to ``problems``.
+    Iterating over the ``parts`` appends the rows that cannot be read to ``problems``, and raises `Mismatch`
+    if the array itself cannot be read.
     """
 
     parts: Iterable[list[Product]]
     limit: int
     count: int
-    whole: Call[ProductPage]
     problems: list[RowProblem]
 
 
 def _product_rows(envelope: Envelope) -> ProductRows:
     parts = envelope.parts(Product)
     _, limit, count = envelope.page
-    whole = Call(PRODUCTS, PRODUCTS.path, envelope.query)
-    return ProductRows(parts, limit, count, whole, envelope.problems)
+    return ProductRows(parts, limit, count, envelope.problems)
 
 
 COUNTRIES = Endpoint(

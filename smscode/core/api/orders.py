@@ -26,10 +26,10 @@ from ...models import (
 from ...money import FxRate
 from ..decoding.converter import Envelope
 from . import arguments
-from .arguments import OrderRef
+from .arguments import INT32, INT64, OrderRef
 from .call import Call, CallKind, Endpoint
 from .created import created_orders
-from .parameters import INT32, INT64, ORDER_ID, Limit, OneOf, Parameter, Text, Whole
+from .parameters import ORDER_ID, Limit, OneOf, Parameter, Text, Whole
 from .prices import Price, PriceLimit
 
 LARGEST_PAGE = 100

@@ -6,18 +6,13 @@ range), so that a caller's mistake is found before anything is sent.
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from typing import Final, TypeAlias
 
 from attrs import frozen
 
 from ...money import Rounding
-
-INT32: Final = (-(2**31), 2**31 - 1)
-INT64: Final = (-(2**63), 2**63 - 1)
-KEY_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
-"""The form of an idempotency key."""
+from .arguments import INT32
 
 
 @frozen

@@ -25,22 +25,30 @@ _BETWEEN = re.compile(rb"\}[ \t\r\n]*,[ \t\r\n]*\{")
 
 @frozen
 class Sliced:
-    """An answer in parts: ``envelope`` is everything but the rows; iteration yields their slices."""
+    """An answer in parts: ``envelope`` is everything but the rows; iteration yields their slices.
+
+    Each slice is a JSON array, with the index where it begins in the body.
+    """
 
     envelope: dict[str, JsonValue]
     _body: bytes = field(repr=False)
     _start: int
     _end: int
 
-    def __iter__(self) -> Iterator[bytes]:
-        """Yield the rows, as one JSON array after the other."""
-        body = memoryview(self._body)
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
         start = self._start
         while start < self._end:
             cut = _BETWEEN.search(self._body, start + _SIZE, self._end)
             end, following = (self._end, self._end) if cut is None else (cut.start() + 1, cut.end() - 1)
-            yield b"".join((b"[", body[start:end], b"]"))
+            yield start, self._array(start, end)
             start = following
+
+    def rest(self, start: int) -> bytes:
+        """Return all rows from the slice that begins at ``start``, as one JSON array."""
+        return self._array(start, self._end)
+
+    def _array(self, start: int, end: int) -> bytes:
+        return b"".join((b"[", memoryview(self._body)[start:end], b"]"))
 
 
 def split(body: bytes) -> Sliced | None:

@@ -18,22 +18,15 @@ import attrs
 from attrs import field, frozen
 
 from ...errors import JsonValue
-from ...money import Money
 from ..versions import ApiVersion
 from . import chunks, converter, rows_msgspec, strict_json
 from .columns import Column, columns
-from .converter import RowProblem
+from .converter import Mismatch, RowProblem
 
 M = TypeVar("M")
 Row = dict[str, JsonValue]
 
 _LEVELS: Final = strict_json.LEVELS - 1  # a slice lacks the envelope around it
-
-
-def prepare(version: ApiVersion) -> None:
-    """Import and build in advance what the first answer needs."""
-    converter.hook(version, Money)
-    rows_msgspec.library()
 
 
 @functools.cache
@@ -132,7 +125,7 @@ def read(body: bytes, version: ApiVersion, model: type[M]) -> Generator[None, No
     problems: list[RowProblem] = []
     read_slice: Callable[[bytes], list[M]] | None = None
     try:
-        for array in sliced:
+        for _, array in sliced:
             if read_slice is None:
                 read_slice = _reader(array, version, model, problems)
             else:
@@ -143,16 +136,12 @@ def read(body: bytes, version: ApiVersion, model: type[M]) -> Generator[None, No
     return sliced.envelope, rows, problems
 
 
-class UnreadableRows(Exception):
-    """A slice is not valid by itself, so the answer must be decoded as a whole."""
-
-
 @frozen
 class Parts(Generic[M]):
     """The rows of a long answer. Iteration decodes slice by slice, so only one slice is in memory.
 
-    The iteration raises `UnreadableRows` if a slice is not valid by itself. ``problems`` are the rows so far
-    that could not be read.
+    If a slice is not valid by itself, it is decoded with all that follow it. The iteration raises `Mismatch`
+    if that is not valid either. ``problems`` are the rows so far that could not be read.
     """
 
     _sliced: chunks.Sliced = field(repr=False)
@@ -162,13 +151,21 @@ class Parts(Generic[M]):
 
     def __iter__(self) -> Iterator[list[M]]:
         read_slice: Callable[[bytes], list[M]] | None = None
-        for array in self._sliced:
+        for start, array in self._sliced:
             try:
                 read_slice = read_slice or _reader(array, self._version, self._model, self.problems)
                 rows = read_slice(array)
             except (KeyError, TypeError, ValueError):
-                raise UnreadableRows from None
+                yield self._rest(start, read_slice)
+                return
             yield rows
+
+    def _rest(self, start: int, read_slice: Callable[[bytes], list[M]] | None) -> list[M]:
+        array = self._sliced.rest(start)
+        try:
+            return (read_slice or _reader(array, self._version, self._model, self.problems))(array)
+        except (KeyError, TypeError, ValueError):
+            raise Mismatch("$.data", "expected an array of objects, got something that is not JSON") from None
 
 
 def read_later(body: bytes, version: ApiVersion, model: type[M]) -> tuple[Row, Parts[M]] | None:

@@ -15,9 +15,10 @@ from ...errors import SmscodeError
 from ...models import ActiveOrder, CreatedOrder, CreatedOrders, Order, OrderStatus
 from ...money import Money
 from ..order_status import is_over, known_status
+from .doubt import Doubt
 from .intents import OrderIntent
 from .records import BoughtOrder, PurchaseRecord, PurchaseState, another_order, under_way
-from .states import Doubt, Purchase, PurchaseHolder, Recovered, RecoveredState
+from .states import Purchase, PurchaseHolder, Recovered, RecoveredState
 
 _MOST_KEYS_REMEMBERED = 10_000
 _MOST_EARLY = 1_000

@@ -24,6 +24,7 @@ from attrs import define, field, frozen
 from ...errors import ClientStateError, JournalError, Outcome, SmscodeError
 from ...models import Order
 from ..retry import for_every_code
+from .doubt import Doubt
 from .intents import OrderIntent
 from .records import Writing
 
@@ -130,20 +131,6 @@ def kind_of(error: SmscodeError) -> str:
     if isinstance(error, ClientStateError):
         return "closed"
     return "journal" if isinstance(error, JournalError) else "argument"
-
-
-@define
-class Doubt:
-    """Whether an attempt under a key is open, and when the last open one had ended.
-
-    ``raised`` is set when the first byte of an attempt is written. It outlives the call, so that a
-    cancelled purchase can be settled later. ``ended`` is in monotonic seconds. Once ``forbidden`` is set, no
-    attempt is started: that exception is raised instead.
-    """
-
-    raised: bool = False
-    ended: float = float("-inf")
-    forbidden: BaseException | None = None
 
 
 def judge(kind: str, doubt: Doubt, *, before: bool, sent_at: float, now: float) -> Outcome:

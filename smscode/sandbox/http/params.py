@@ -13,7 +13,8 @@ from enum import StrEnum
 from typing import Final, TypeVar
 from urllib.parse import parse_qsl
 
-from ...core.api.parameters import INT64, KEY_PATTERN, Limit, OneOf, Parameter, ParameterType, Text, Whole
+from ...core.api.arguments import INT64, KEY_PATTERN
+from ...core.api.parameters import Limit, OneOf, Parameter, ParameterType, Text, Whole
 from ...core.decoding import strict_json
 from ...money import FxRate
 from .api_error import ServiceError, invalid

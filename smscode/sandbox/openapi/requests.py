@@ -7,8 +7,9 @@ from typing import Final
 
 from attrs import evolve
 
+from ...core.api.arguments import INT32, KEY_PATTERN
 from ...core.api.call import CallKind, Endpoint
-from ...core.api.parameters import INT32, KEY_PATTERN, ORDER_ID, OneOf, Parameter, Text, Whole
+from ...core.api.parameters import ORDER_ID, OneOf, Parameter, Text, Whole
 from ...core.versions import ApiVersion
 from ..http.api_error import Json
 from ..http.params import USD

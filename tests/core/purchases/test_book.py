@@ -20,8 +20,9 @@ from smscode import (
 )
 from smscode.core.purchases import records
 from smscode.core.purchases.book import PurchaseBook, adopted, bought_orders, recovered
+from smscode.core.purchases.doubt import Doubt
 from smscode.core.purchases.records import BoughtOrder, PurchaseRecord, PurchaseState
-from smscode.core.purchases.states import Doubt, Purchase
+from smscode.core.purchases.states import Purchase
 from smscode.models import ActiveOrder, CreatedOrder
 
 from .test_states import NOW, ORDERS, intent, row

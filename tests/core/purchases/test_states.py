@@ -17,6 +17,7 @@ from smscode import (
 )
 from smscode.core import retry
 from smscode.core.purchases import records as records
+from smscode.core.purchases.doubt import Doubt
 from smscode.core.purchases.records import (
     BoughtOrder,
     Claimant,
@@ -28,7 +29,6 @@ from smscode.core.purchases.records import (
 from smscode.core.purchases.states import (
     FOUND_HERE,
     VERDICTS,
-    Doubt,
     judge,
     kind_of,
     row_after,
