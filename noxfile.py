@@ -197,10 +197,10 @@ def contract(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation into build/site; a warning is an error."""
+    """Build the documentation into build/docs/site; a warning is an error."""
     install(session, "cli", "docs", "lint")  # ruff breaks the signatures into lines
-    quiet = {"NO_MKDOCS_2_WARNING": "1"}
-    session.run("mkdocs", "build", "--strict", "--config-file", "docs/mkdocs.yml", env=quiet)
+    session.run("python", "docs/generate.py", "build/docs")
+    session.run("zensical", "build", "--clean", "--strict", "--config-file", "build/docs/zensical.toml")
 
 
 @nox.session

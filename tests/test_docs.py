@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import re
+import runpy
 import shlex
 import tomllib
 from collections.abc import Callable, Mapping
@@ -189,24 +190,22 @@ def test_the_log_is_as_shown(monkeypatch: pytest.MonkeyPatch, caplog: pytest.Log
     assert [of_any_call(line) for line in logged] == [of_any_call(line) for line in shown.splitlines()]
 
 
-def hooks() -> dict[str, Any]:
-    """Return what `docs/hooks.py` has."""
+def generator() -> dict[str, Any]:
+    """Return the names of `docs/generate.py`."""
     pytest.importorskip("typer")
-    namespace: dict[str, Any] = {}
-    exec((ROOT / "docs" / "hooks.py").read_text("utf-8"), namespace)
-    return namespace
+    return runpy.run_path(str(ROOT / "docs" / "generate.py"))
 
 
 def reference(name: str) -> str:
     """Return a page of the reference as it is built."""
     page = (ROOT / "docs" / "pages" / "reference" / name).read_text("utf-8")
-    built: str = hooks()["on_page_markdown"](page, page=None)
+    built: str = generator()["filled"](page)
     return built
 
 
 def test_the_reference_of_the_command_line_has_every_command_and_option() -> None:
     typer = pytest.importorskip("typer")
-    namespace, built = hooks(), reference("command-line.md")
+    namespace, built = generator(), reference("command-line.md")
     command = typer.main.get_command(namespace["app"])
     webhook = command.commands.pop("webhook")
     for path, one in [*command.commands.items(), *((f"webhook {n}", c) for n, c in webhook.commands.items())]:
@@ -219,7 +218,18 @@ def test_the_reference_of_the_command_line_has_every_command_and_option() -> Non
     assert "| `--policy` `cheapest`, `best_success` |" in built
     assert "| `--limit` `1..100` | Most rows to show. Default: `20`. |" in built
     assert "| `--timeout` `SECONDS` |" in built
-    assert namespace["on_page_markdown"]("# Another page") == "# Another page"
+
+
+def test_the_pages_are_written_with_what_comes_from_the_code(tmp_path: Path) -> None:
+    target = tmp_path / "docs"
+    (target / "pages").mkdir(parents=True)
+    (target / "pages" / "gone.md").write_text("a page of an earlier build", encoding="utf-8")
+    generator()["generate"](target)
+    written = {str(page.relative_to(target / "pages")) for page in (target / "pages").rglob("*.md")}
+    assert written == {str(page.relative_to(ROOT / "docs" / "pages")) for page in PAGES}
+    assert (target / "zensical.toml").is_file()
+    assert "## smscode rent\n" in (target / "pages" / "reference" / "command-line.md").read_text("utf-8")
+    assert "`NoOfferAvailableError`" in (target / "pages" / "reference" / "errors.md").read_text("utf-8")
 
 
 @pytest.mark.asyncio
@@ -314,9 +324,9 @@ def test_the_tables_of_the_sandbox_are_those_of_the_code() -> None:
 
 
 def test_every_page_is_in_the_navigation() -> None:
-    listed = (ROOT / "docs" / "mkdocs.yml").read_text("utf-8")
+    listed = (ROOT / "docs" / "zensical.toml").read_text("utf-8")
     pages = {str(page.relative_to(ROOT / "docs" / "pages")) for page in PAGES}
-    assert {page for page in pages if f": {page}\n" not in listed} == set()
+    assert {page for page in pages if f'= "{page}" }}' not in listed} == set()
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,15 @@
-"""Writes the reference of the command line and of the error codes from the code, when the pages are built."""
+"""Write the pages as the site is built from them: ``python docs/generate.py build/docs``.
+
+The reference of the command line and that of the error codes come from the code. Everything else is copied.
+"""
 
 from __future__ import annotations
 
 import inspect
+import shutil
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -11,11 +17,21 @@ import typer
 from smscode.cli.app import app
 from smscode.errors import API_ERRORS
 
-EVERYWHERE = ("as_json", "sandbox", "api_version", "help")  # the page tells of them once
+EVERYWHERE = ("as_json", "sandbox", "api_version", "help")  # described once, at the top of the page
 
 
-def on_page_markdown(markdown: str, **_: object) -> str:
-    """Replace a page's placeholders by what is made from the code; MkDocs calls this for each page."""
+def generate(target: Path) -> None:
+    """Write the configuration and all pages to a folder, whose former contents are deleted."""
+    here = Path(__file__).parent
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(here / "pages", target / "pages")
+    shutil.copy(here / "zensical.toml", target)
+    for page in (target / "pages").rglob("*.md"):
+        page.write_text(filled(page.read_text("utf-8")), encoding="utf-8")
+
+
+def filled(markdown: str) -> str:
+    """Replace the placeholders of a page by what is made from the code."""
     for mark, lines in (("<!-- commands -->", commands), ("<!-- codes -->", codes)):
         if mark in markdown:
             markdown = markdown.replace(mark, "\n".join(lines()))
@@ -70,3 +86,7 @@ def _facts(parameter: Any) -> str:
     default = "" if parameter.default in (None, False) or parameter.required else parameter.default
     facts = [f" Default: `{default}`."] if default != "" else []
     return "".join([*facts, *([f" Environment: `{parameter.envvar}`."] if parameter.envvar else [])])
+
+
+if __name__ == "__main__":
+    generate(Path(sys.argv[1]))
