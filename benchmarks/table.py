@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import cattrs
+from attrs import evolve
 
-from .report import amount, bound
+from .report import amount
 from .suite import Figure
 
 ROOT = Path(__file__).parent.parent
@@ -26,6 +27,7 @@ SPEED = ("calls", "bursts", "threads", "journal", "decoding", "iteration", "star
 """The benchmarks that are about speed; the others are about what is kept, and what the sandbox costs."""
 
 _LIBRARIES = ("httpx", "aiohttp", "anyio", "attrs", "cattrs", "msgspec", "uvloop", "the vendor's SDK")
+_EXPONENT = re.compile(r"[\d.]+e\+\d+")
 _PART = re.compile(r"(<!-- benchmarks: (\w+) -->\n).*?(<!-- benchmarks: end -->)", re.DOTALL)
 
 
@@ -40,21 +42,40 @@ def figures_of(record: Mapping[str, Any], name: str) -> list[Figure]:
     return [cattrs.structure(figure, Figure) for figure in record["figures"].get(name, ())]
 
 
+def compared(ratio: float) -> str:
+    """Write a ratio in words: "38 times less", "31 % less", "13 % more", "2.4 times as much"."""
+    if ratio >= 2:
+        return f"{ratio:.2g} times as much"
+    if ratio <= 0.5:
+        return f"{1 / ratio:.2g} times less"
+    percent = round(abs(ratio - 1) * 100)
+    return f"{percent} % {'more' if ratio > 1 else 'less'}" if percent else "the same"
+
+
+def shown(figure: Figure, value: float) -> str:
+    """Write the value of a figure, or its bound: in words if it is a comparison."""
+    return compared(value) if " / " in figure.what else amount(evolve(figure, value=value))
+
+
 def goals(record: Mapping[str, Any]) -> Iterator[str]:
     """Write what has a bound, as a table, and what it was measured on."""
-    yield "| Measured | Figure | Goal |"
-    yield "|---|---|---|"
+    yield "| Measured | Compared with | Result | Goal |"
+    yield "|---|---|---|---|"
     for name in SPEED:
         for figure in figures_of(record, name):
             if figure.wanted is not None:
-                shown = f"**{amount(figure)}**" if figure.held else f"{amount(figure)}, missed"
-                yield f"| {figure.what} | {shown} | {bound(figure).replace('<=', '≤').replace('>=', '≥')} |"
+                result, wanted = shown(figure, figure.value), shown(figure, figure.wanted)
+                result = f"**{result}**" if figure.held else f"{result}, missed"
+                # A ratio below 1 as a bound is a smallest saving: "at most 0.8" is "at least 20 % less".
+                bound = "at least" if wanted.endswith("less") else figure.bound
+                what, _, other = figure.what.partition(" / ")
+                yield f"| {what} | {other} | {result} | {bound} {wanted} |"
     machine, versions = record["machine"], record["versions"]
     libraries = ", ".join(f"{name} {versions[name]}" for name in _LIBRARIES if name in versions)
     yield ""
     on = f"{machine['cores']} cores ({machine['processor']}, {machine['system'].partition(' ')[0]})"
     yield f"Recorded on {record['date']} with {machine['implementation']} {machine['python']} on {on}:"
-    yield f"{libraries}. `{COMMAND}` makes it anew."
+    yield f"{libraries}. `{COMMAND}` measures it again."
 
 
 def parts(record: Mapping[str, Any]) -> Iterator[str]:
@@ -62,10 +83,10 @@ def parts(record: Mapping[str, Any]) -> Iterator[str]:
     for name in SPEED:
         for figure in figures_of(record, name):
             if figure.parts:
-                yield f"| {figure.what} | {amount(figure)} |"
+                yield f"| {figure.what.replace(' / ', ', compared with ')} | {shown(figure, figure.value)} |"
                 yield "|---|---|"
                 for contestant, cost in figure.parts.items():
-                    yield f"| {contestant} | {cost} |"
+                    yield f"| {contestant} | {_EXPONENT.sub(lambda found: f'{float(found[0]):,.0f}', cost)} |"
                 yield ""
 
 

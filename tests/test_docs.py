@@ -329,6 +329,20 @@ def test_every_page_is_in_the_navigation() -> None:
     assert {page for page in pages if f'= "{page}" }}' not in listed} == set()
 
 
+# Riddles and dialect, with what a page says instead: `nobody` is "no process", `no code`, `it is unknown` ...
+UNCLEAR = re.compile(
+    r"\b(nobody|somebody|anybody|whoever|whatever becomes|sat out|in vain|of no use|old news|no news|anew"
+    r"|wants? to be told|is told of|tells? of|makes of|believe a word|now and then|comes? of it)\b",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize("page", [*PAGES, *sorted(ROOT.glob("*.md"))], ids=lambda page: page.name)
+def test_every_page_is_in_plain_english(page: Path) -> None:
+    text = page.read_text("utf-8")
+    assert [found[0] for found in UNCLEAR.finditer(text)] == []
+
+
 @pytest.mark.parametrize(
     "module",
     [
