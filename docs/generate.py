@@ -6,14 +6,18 @@ The reference of the command line and that of the error codes come from the code
 from __future__ import annotations
 
 import inspect
+import re
 import shutil
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import attrs
 import typer
 
+from smscode import models
 from smscode.cli.app import app
 from smscode.errors import API_ERRORS
 
@@ -32,7 +36,11 @@ def generate(target: Path) -> None:
 
 def filled(markdown: str) -> str:
     """Replace the placeholders of a page by what is made from the code."""
-    for mark, lines in (("<!-- commands -->", commands), ("<!-- codes -->", codes)):
+    for mark, lines in (
+        ("<!-- commands -->", commands),
+        ("<!-- codes -->", codes),
+        ("<!-- models -->", tables),
+    ):
         if mark in markdown:
             markdown = markdown.replace(mark, "\n".join(lines()))
     return markdown
@@ -44,6 +52,41 @@ def codes() -> Iterator[str]:
     for code, (class_, status) in API_ERRORS.items():
         when = " ".join(inspect.cleandoc(class_.__doc__ or "").partition("\n\n")[0].split())
         yield f"| `{class_.__name__}` | {status} `{code}` | {when} | {class_.advice} |"
+
+
+def tables() -> Iterator[str]:
+    """Describe every model: what it is, and each of its fields in words."""
+    words = tomllib.loads((Path(__file__).parent / "fields.toml").read_text("utf-8"))
+    for name in sorted(models.__all__):
+        class_ = getattr(models, name)
+        yield f"## {name} {{ #smscode.models.{name} }}\n"
+        yield f"{_prose(class_)}\n"
+        if attrs.has(class_):
+            yield "| Field | Type | Meaning |\n|---|---|---|"
+            for one in attrs.fields(class_):
+                meaning = words.get(name, {}).get(one.name) or words["all"][one.name]
+                yield f"| `{one.name}` | {_type(one.type)} | {meaning} |"
+            yield ""
+        else:
+            yield "| Value | Text | Meaning |\n|---|---|---|"
+            for one in class_:
+                yield f"| `{one.name}` | `{one.value}` | {words[name][one.name]} |"
+            yield ""
+
+
+def _prose(value: Any) -> str:
+    """Return a docstring as Markdown: names in single backticks."""
+    return inspect.cleandoc(value.__doc__ or "").replace("``", "`")
+
+
+def _type(given: Any) -> str:
+    """Return the type of a field as a reader says it."""
+    text = re.sub(r"\b(?:smscode\.\w+|datetime)\.", "", given if isinstance(given, str) else _name_of(given))
+    return " or ".join(f"`{part}`" for part in text.split(" | "))
+
+
+def _name_of(given: Any) -> str:
+    return given.__name__ if isinstance(given, type) and not get_args(given) else str(given)
 
 
 def commands() -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import logging
 import re
 import runpy
@@ -13,11 +14,13 @@ from contextlib import AbstractAsyncContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
+import attrs
 import httpx
 import pytest
 
 import smscode
-from smscode import AsyncClient, Client, RateLimits, errors, webhooks
+import smscode.models
+from smscode import AsyncClient, Client, RateLimits, RetryPolicy, Timeouts, errors, webhooks
 from smscode.__main__ import main
 from smscode.core.purchases.states import LATE, VERDICTS
 from smscode.core.retry import TABLE, Action, kind_of_status
@@ -346,7 +349,7 @@ def test_every_page_is_in_plain_english(page: Path) -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        *("calls", "events", "journal", "models", "receiver", "sandbox", "webhooks"),
+        *("calls", "events", "journal", "receiver", "sandbox", "webhooks"),
         *("ext.aiohttp", "ext.asgi", "ext.fastapi", "ext.relay", "ext.wsgi"),
     ],
 )
@@ -360,9 +363,40 @@ def test_every_name_of_a_public_module_is_in_the_reference(module: str) -> None:
     assert [name for name in names if not whole and f".{name}\n" not in reference] == []
 
 
+def test_every_field_of_every_model_is_explained_in_words() -> None:
+    page = reference("models.md")
+    words = tomllib.loads((ROOT / "docs" / "fields.toml").read_text("utf-8"))
+    used: set[tuple[str, str]] = set()
+    for name in smscode.models.__all__:
+        model = getattr(smscode.models, name)
+        section = page.partition(f"\n## {name} {{ #smscode.models.{name} }}\n")[2].partition("\n## ")[0]
+        names = [one.name for one in attrs.fields(model)] if attrs.has(model) else [*model.__members__]
+        stated = re.findall(r"^\| `(\w+)` \| .+ \| (.+\.) \|$", section, re.MULTILINE)
+        assert [one for one, _ in stated] == names, name
+        used |= {(name if one in words.get(name, {}) else "all", one) for one in names}
+    assert {(table, one) for table, ones in words.items() for one in ones} == used
+
+
+@pytest.mark.parametrize(
+    ("heading", "options"),
+    [("Client", Client), ("Timeouts", Timeouts), ("RetryPolicy", RetryPolicy), ("RateLimits", RateLimits)],
+)
+def test_every_option_is_in_the_reference_with_its_default(heading: str, options: type[Any]) -> None:
+    page = (ROOT / "docs" / "pages" / "reference" / "options.md").read_text("utf-8")
+    section = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    stated = re.findall(r"^\| `(\w+)` \| `(.+?)` \| ", section, re.MULTILINE)
+    taken = inspect.signature(options).parameters.values()
+    defaults = [(one.name, one.default) for one in taken]
+    assert stated == [
+        (name, f"{type(value).__name__}()" if attrs.has(type(value)) else repr(value))
+        for name, value in defaults
+    ]
+
+
 def test_every_public_name_is_in_the_reference() -> None:
     reference = "".join(page.read_text("utf-8") for page in PAGES if page.parent.name == "reference")
     whole = {"smscode.models", "smscode.money", "smscode.errors", "smscode.webhooks"}
+    reference += "smscode.Timeouts\nsmscode.RetryPolicy\nsmscode.RateLimits\n"  # tables of their own
     for name in smscode.__all__:
         value = getattr(smscode, name)
         module = getattr(value, "__module__", "")
