@@ -22,6 +22,7 @@ import smscode
 import smscode.models
 from smscode import AsyncClient, Client, RateLimits, RetryPolicy, Timeouts, errors, webhooks
 from smscode.__main__ import main
+from smscode.core.api.registry import ENDPOINTS
 from smscode.core.purchases.states import LATE, VERDICTS
 from smscode.core.retry import TABLE, Action, kind_of_status
 from smscode.errors import API_ERRORS
@@ -304,6 +305,25 @@ def test_every_call_that_the_pages_name_exists() -> None:
                 for part in found.split("."):
                     owner = resources(owner).get(part) or getattr(owner, part)
                 assert callable(owner), (page, found)
+
+
+def test_every_method_has_a_section_with_its_errors() -> None:
+    page = (ROOT / "docs" / "pages" / "reference" / "methods.md").read_text("utf-8")
+    sections = dict(re.findall(r"^## ([\w.]+)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
+    resources = {name: getattr(smscode, kind) for name, kind in Client.__annotations__.items()}
+    owners = {"": Client, **{f"{name}.": kind for name, kind in resources.items()}}
+    public = {
+        f"{prefix}{name}" for prefix, kind in owners.items() for name in dir(kind) if not name.startswith("_")
+    }
+    assert {*sections} == public - {*resources, "close"}
+    for name, section in sections.items():
+        assert section.startswith(f"\n```text\n{name}("), name
+        assert "\n```python\n" in section, name
+        endpoint = ENDPOINTS.get("balance.get" if name == "balance" else name)
+        stated = re.findall(r"`(\w+Error)`", section.partition("**Raises**")[2])
+        if endpoint is not None:
+            assert {API_ERRORS[code][0].__name__ for code in endpoint.refusals} <= {*stated}, name
+        assert all(hasattr(errors, one) for one in stated), name
 
 
 def test_the_table_of_limits_has_the_numbers_that_are_kept() -> None:
