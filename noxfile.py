@@ -46,7 +46,7 @@ def tests(session: nox.Session) -> None:
 
     What follows ``--`` goes to pytest; with it, coverage need not be complete.
     """
-    install(session, "test")
+    install(session, "test", "examples")
     some = ["--cov-fail-under=0", *session.posargs] if session.posargs else []
     session.run("pytest", *PARALLEL, "--cov", *some)
 
