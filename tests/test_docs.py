@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import logging
 import re
 import runpy
@@ -51,7 +52,20 @@ SHELL = [
     for line in block.splitlines()
     for command in line.split("&&")
 ]
-COMMANDS = sorted({line for line in SHELL if re.match(r"(python -m )?smscode ", line)})
+
+
+def blocks(language: str) -> list[str]:
+    """Return the blocks of a language on all pages."""
+    fence = re.compile(rf"^```{language}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    return [block for page in PAGES for block in fence.findall(page.read_text("utf-8"))]
+
+
+STARTED = [
+    " ".join(json.loads(command))
+    for image in blocks("dockerfile")
+    for command in re.findall(r"^CMD (.+)$", image, re.MULTILINE)
+]
+COMMANDS = sorted({line for line in (*SHELL, *STARTED) if re.match(r"(python -m )?smscode ", line)})
 BODY = b'{"event":"webhook.test","timestamp":"2026-06-14T04:15:00+00:00","data":{"message":"ping"}}'
 SHOP = ROOT / "docs" / "pages" / "how-to" / "shop.md"
 
@@ -67,7 +81,8 @@ def test_every_program_runs_as_it_stands(
 ) -> None:
     pytest.importorskip("uvicorn")
     needed = {"fastapi": "fastapi", "django": "django", "flask": "flask", "aiohttp": "from aiohttp"}
-    for module, word in {**needed, "redis": "REDIS", "opentelemetry": "otel"}.items():
+    needed |= {"redis": "REDIS", "opentelemetry": "otel", "celery": "from celery"}
+    for module, word in needed.items():
         if word in program.source:
             pytest.importorskip(module)
     monkeypatch.chdir(tmp_path)
@@ -172,11 +187,30 @@ def test_every_line_for_powershell_sets_what_is_read_or_is_answered() -> None:
 def test_every_other_line_for_a_shell_installs_what_there_is_or_sets_what_is_read() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     others = {line for line in SHELL if line not in COMMANDS and not line.startswith("curl ")}
-    for line in others - {"python -m pytest", "python -m pip uninstall smscode"}:
+    fixed = {"python -m pytest", "python -m pip uninstall smscode"}
+    fixed |= {"python3 -m venv .venv", ". .venv/bin/activate"}
+    for line in others - fixed:
         installs = re.fullmatch(r'python -m pip install "?(?:\.|smscode-async)(?:\[(.+)\])?"?', line)
         sets = re.fullmatch(r"export (SMSCODE_TOKEN|SMSCODE_BASE_URL)=\S+", line)
         assert installs or sets, line
         assert not installs or not installs[1] or set(installs[1].split(",")) <= set(extras), line
+
+
+def test_every_line_for_powershell_is_one_that_works_elsewhere_too() -> None:
+    lines = [line for block in blocks("powershell") for line in block.splitlines()]
+    assert len(lines) >= 4
+    known = ("py -m venv .venv", r".venv\Scripts\Activate.ps1", "smscode doctor")
+    form = r'python -m pip install "smscode-async\[cli\]"|\$env:SMSCODE_\w+ = ".+"'
+    assert [line for line in lines if line not in known and not re.fullmatch(form, line)] == []
+
+
+def test_every_dockerfile_installs_this_package_and_starts_a_program() -> None:
+    images = blocks("dockerfile")
+    assert len(images) == 2
+    for image in images:
+        assert re.match(r"FROM python:3\.\d+-slim\nRUN python -m pip install .*\bsmscode-async", image)
+        command = json.loads(re.findall(r"^CMD (.+)$", image, re.MULTILINE)[0])
+        assert command == ["python", "main.py"] or " ".join(command) in COMMANDS
 
 
 def test_the_log_is_as_shown(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -48,9 +48,7 @@ class Telegram(BaseSession):
         super().__init__()
         self.sent: list[str] = []
 
-    async def make_request(
-        self, bot: Bot, method: TelegramMethod[Any], timeout: int | None = None
-    ) -> Message:
+    async def make_request(self, bot: Bot, method: TelegramMethod[Any], timeout: int | None = None) -> Any:
         assert isinstance(method, SendMessage)
         self.sent.append(method.text)
         return message(0, method.text)
