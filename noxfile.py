@@ -201,6 +201,7 @@ def docs(session: nox.Session) -> None:
     install(session, "cli", "docs", "lint")  # ruff breaks the signatures into lines
     session.run("python", "docs/generate.py", "build/docs")
     session.run("zensical", "build", "--clean", "--strict", "--config-file", "build/docs/zensical.toml")
+    session.run("node", "docs/search.mjs", "build/docs/site", external=True)  # the search of the built site
 
 
 @nox.session
