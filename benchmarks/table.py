@@ -90,7 +90,18 @@ def parts(record: Mapping[str, Any]) -> Iterator[str]:
                 yield ""
 
 
-PARTS = {"goals": goals, "parts": parts}
+def short(record: Mapping[str, Any]) -> Iterator[str]:
+    """Write the comparisons of calls with others, as a table for the README."""
+    yield "| Measured | Compared with | Result |"
+    yield "|---|---|---|"
+    for name in ("calls", "bursts", "threads", "startup"):
+        for figure in figures_of(record, name):
+            if figure.wanted is not None and " / " in figure.what:
+                what, _, other = figure.what.partition(" / ")
+                yield f"| {what} | {other} | **{shown(figure, figure.value)}** |"
+
+
+PARTS = {"goals": goals, "short": short, "parts": parts}
 PAGES = (ROOT / "README.md", ROOT / "docs" / "pages" / "explanation" / "speed.md")
 
 

@@ -127,6 +127,7 @@ def test_a_table_says_what_was_missed() -> None:
         },
     }
     page = "before\n<!-- benchmarks: goals -->\nold\n<!-- benchmarks: end -->\nbetween\n"
+    page += "<!-- benchmarks: short -->\n<!-- benchmarks: end -->\n"
     page += "<!-- benchmarks: parts -->\n<!-- benchmarks: end -->\nafter\n"
     assert table.renewed(page, record).splitlines() == [
         "before",
@@ -144,6 +145,15 @@ def test_a_table_says_what_was_missed() -> None:
         "",
         "<!-- benchmarks: end -->",
         "between",
+        "<!-- benchmarks: short -->",
+        "",
+        "| Measured | Compared with | Result |",
+        "|---|---|---|",
+        "| fast | other | **38 times less** |",
+        "| slow | other | **10 % less** |",
+        "| rate | other | **2.4 times as much** |",
+        "",
+        "<!-- benchmarks: end -->",
         "<!-- benchmarks: parts -->",
         "",
         "| fast, compared with other | 38 times less |",
