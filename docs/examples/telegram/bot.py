@@ -44,9 +44,9 @@ class Hold:
 class Accounts:
     """The users' money in rupiah. Use your database instead, so that it survives a restart."""
 
-    balances: dict[int, int] = field(factory=dict)
-    holds: dict[str, Hold] = field(factory=dict)
-    finished: set[str] = field(factory=set)
+    balances: dict[int, int] = field(factory=dict[int, int])
+    holds: dict[str, Hold] = field(factory=dict[str, Hold])
+    finished: set[str] = field(factory=set[str])
 
     def hold(self, sale: str, user: int, amount: int) -> bool:
         """Set money aside. Return False if there is not enough, or if this sale was begun before."""
@@ -176,7 +176,9 @@ async def main() -> None:
     accounts = Accounts()
     async with AsyncClient(journal="orders.db") as client, asyncio.TaskGroup() as group:
         settling = group.create_task(settle_regularly(client, accounts))
-        await dispatcher(client, accounts).start_polling(Bot(os.environ["BOT_TOKEN"]))
+        bot = Bot(os.environ["BOT_TOKEN"])
+        # pyright: aiogram does not say which keyword arguments it passes on.
+        await dispatcher(client, accounts).start_polling(bot)  # pyright: ignore[reportUnknownMemberType]
         settling.cancel()
 
 
