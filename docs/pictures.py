@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
-FOLDER = Path(__file__).parent / "pages" / "pictures"
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "docs" / "pages" / "pictures"
 PICTURES = {
     "demo": "python -m smscode demo --count 5",
     "rent": "smscode rent --sandbox --yes --service whatsapp --country indonesia",
@@ -40,7 +41,11 @@ def transcript(command: str) -> str:
     """Run a command in the sandbox and return what it prints, with samples for what differs each time."""
     arguments = command.removeprefix("python -m ").split()
     done = subprocess.run(
-        [sys.executable, "-m", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=True,
     )
     lines = done.stdout.decode().splitlines()
     for pattern, sample in _SAMPLES:

@@ -241,6 +241,13 @@ def reference(name: str) -> str:
     return built
 
 
+def test_an_example_in_a_docstring_is_shown_as_a_program() -> None:
+    pytest.importorskip("griffe")
+    as_blocks = runpy.run_path(str(ROOT / "docs" / "examples_in_docstrings.py"))["as_blocks"]
+    shown = as_blocks("Do it.\n\n>>> for one in two:\n...     print(one)\n\nThen more.")
+    assert shown == "Do it.\n\n```python\nfor one in two:\n    print(one)\n```\n\nThen more."
+
+
 def test_the_reference_of_the_command_line_has_every_command_and_option() -> None:
     typer = pytest.importorskip("typer")
     namespace, built = generator(), reference("command-line.md")
@@ -440,7 +447,7 @@ def test_every_option_is_in_the_reference_with_its_default(heading: str, options
     section = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     stated = re.findall(r"^\| `(\w+)` \| `(.+?)` \| ", section, re.MULTILINE)
     taken = inspect.signature(options).parameters.values()
-    defaults = [(one.name, one.default) for one in taken]
+    defaults: list[tuple[str, object]] = [(one.name, one.default) for one in taken]
     assert stated == [
         (name, f"{type(value).__name__}()" if attrs.has(type(value)) else repr(value))
         for name, value in defaults

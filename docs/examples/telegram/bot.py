@@ -177,7 +177,7 @@ async def main() -> None:
     async with AsyncClient(journal="orders.db") as client, asyncio.TaskGroup() as group:
         settling = group.create_task(settle_regularly(client, accounts))
         bot = Bot(os.environ["BOT_TOKEN"])
-        # pyright: aiogram does not say which keyword arguments it passes on.
+        # aiogram does not say of which type the keyword arguments are that it passes on.
         await dispatcher(client, accounts).start_polling(bot)  # pyright: ignore[reportUnknownMemberType]
         settling.cancel()
 
