@@ -56,7 +56,9 @@ def codes() -> Iterator[str]:
 
 def tables() -> Iterator[str]:
     """Describe every model: what it is, and each of its fields in words."""
-    words = tomllib.loads((Path(__file__).parent / "fields.toml").read_text("utf-8"))
+    here = Path(__file__).parent
+    files = (here.parent / "smscode" / "fields.toml", here / "values.toml")
+    words = dict(table for file in files for table in tomllib.loads(file.read_text("utf-8")).items())
     for name in sorted(models.__all__):
         class_ = getattr(models, name)
         yield f"## {name} {{ #smscode.models.{name} }}\n"
