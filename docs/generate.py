@@ -10,7 +10,8 @@ import re
 import shutil
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -35,12 +36,15 @@ def generate(target: Path) -> None:
 
 
 def filled(markdown: str) -> str:
-    """Replace the placeholders of a page by what is made from the code."""
-    for mark, lines in (
-        ("<!-- commands -->", commands),
-        ("<!-- codes -->", codes),
-        ("<!-- models -->", tables),
-    ):
+    """Replace the placeholders of a page by what is made from the code, or from the page itself."""
+    made: dict[str, Callable[[], Iterator[str]]] = {
+        "commands": commands,
+        "codes": codes,
+        "models": tables,
+        "methods": partial(overview, markdown),
+    }
+    for name, lines in made.items():
+        mark = f"<!-- {name} -->"
         if mark in markdown:
             markdown = markdown.replace(mark, "\n".join(lines()))
     return markdown
@@ -52,6 +56,14 @@ def codes() -> Iterator[str]:
     for code, (class_, status) in API_ERRORS.items():
         when = " ".join(inspect.cleandoc(class_.__doc__ or "").partition("\n\n")[0].split())
         yield f"| `{class_.__name__}` | {status} `{code}` | {when} | {class_.advice} |"
+
+
+def overview(markdown: str) -> Iterator[str]:
+    """List the methods that the sections of a page describe."""
+    yield "| Method | What it does |\n|---|---|"
+    sections = re.findall(r"^## ([\w.]+)\n\n```text\n[^`]*```\n\n(.+)$", markdown, re.MULTILINE)
+    for name, what in sections:
+        yield f"| [`{name}`](#{name.replace('.', '')}) | {what} |"
 
 
 def tables() -> Iterator[str]:

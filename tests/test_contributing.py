@@ -36,7 +36,7 @@ def changed(text: str, change: str) -> str:
 def in_a_copy(folder: Path, changes: dict[str, str]) -> None:
     """Copy the project and apply changes to its files."""
     unwanted = shutil.ignore_patterns("__pycache__")
-    for name in ("smscode", "tests", ".ci"):
+    for name in ("smscode", "tests", "docs", ".ci"):
         shutil.copytree(ROOT / name, folder / name, ignore=unwanted)
     for name in ("README.md", "CHANGELOG.md", "pyproject.toml"):
         shutil.copy(ROOT / name, folder)

@@ -22,9 +22,9 @@ from smscode.sandbox.http.handlers import HANDLERS
 from .programs import ROOT
 from .public_surface import resources
 
-README, CHANGELOG, OPERATIONS = (
+METHODS_PAGE, CHANGELOG, OPERATIONS = (
     (ROOT / name).read_text("utf-8")
-    for name in ("README.md", "CHANGELOG.md", "tests/_async/test_operations.py")
+    for name in ("docs/pages/reference/methods.md", "CHANGELOG.md", "tests/_async/test_operations.py")
 )
 METHODS = {"balance.get": "balance"}
 """The methods that do not have the name of their endpoint."""
@@ -70,7 +70,7 @@ def missing(endpoint: Endpoint[object]) -> dict[str, str]:
         "smscode/__init__.py": (not unexported(endpoint), f"no {unexported(endpoint)}"),
         "smscode/sandbox/http/handlers.py": (name in HANDLERS, f"no handler of {name!r}"),
         "tests/_async/test_operations.py": (f"client.{method}(" in OPERATIONS, f"no client.{method}(...)"),
-        "README.md": (route in README, f"no row of the table Methods has {route}"),
+        "docs/pages/reference/methods.md": (route in METHODS_PAGE, f"no section has {route}"),
         "CHANGELOG.md": (f"`{method}`" in CHANGELOG, f"no line names `{method}`"),
     }
     return {file: words for file, (found, words) in there.items() if not found}
@@ -121,6 +121,6 @@ def test_what_an_endpoint_lacks_is_named_by_its_file() -> None:
         "smscode/__init__.py": "no Pretended",
         "smscode/sandbox/http/handlers.py": "no handler of 'orders.pretended'",
         "tests/_async/test_operations.py": "no client.orders.pretended(...)",
-        "README.md": "no row of the table Methods has `GET /orders/{id}/pretended`",
+        "docs/pages/reference/methods.md": "no section has `GET /orders/{id}/pretended`",
         "CHANGELOG.md": "no line names `orders.pretended`",
     }
