@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 
-from . import answers, callers, vendor
+from . import answers, callers, machine, vendor
 from .callers import Contender, Looped
 from .measure import Contestant, interleave
 from .server import running
@@ -16,10 +16,10 @@ ANSWERS = {f"GET {callers.READ}": answers.order(), f"POST {callers.CREATE}": ans
 NAMES = (
     "this",
     "aiohttp",
-    "this with the aiohttp extra",
+    "this on aiohttp",
     "this on uvloop",
     "aiohttp on uvloop",
-    "this with the aiohttp extra on uvloop",
+    "this on aiohttp on uvloop",
 )
 
 
@@ -39,7 +39,9 @@ def run(setup: Setup) -> Iterator[Figure]:
     with ExitStack() as stack:
         url = stack.enter_context(running(ANSWERS))
         yield from _among_few(url, tasks, rounds)
-        yield from _beside_httpx(url, tasks, slow)
+        yield from _beside_pool(url, tasks, slow, "httpx", 0.03)
+        if machine.has("httpx2"):
+            yield from _beside_pool(url, tasks, slow, "httpx2", 0.5)
         if setup.vendor:
             sdk = stack.enter_context(vendor.Vendor(setup.vendor, url))
             yield from _beside_vendor(url, some, sdk)
@@ -55,21 +57,23 @@ def _among_few(url: str, tasks: int, rounds: int) -> Iterator[Figure]:
     parts = found.show("us", 1e6)
     yield Figure(f"{what} / 10 tasks", found.ratio("this", "this, 10 tasks"), 1.15, parts=parts)
     if "aiohttp" in contestants:
-        ratio = found.ratio("this with the aiohttp extra", "aiohttp")
-        yield Figure(f"{what}, aiohttp extra / bare aiohttp", ratio, 1.6)
+        ratio = found.ratio("this on aiohttp", "aiohttp")
+        yield Figure(f"{what}, on aiohttp / bare aiohttp", ratio, 2.3)
     if "aiohttp on uvloop" in contestants:
-        ratio = found.ratio("this with the aiohttp extra on uvloop", "aiohttp on uvloop")
-        yield Figure(f"{what}, aiohttp extra / bare aiohttp, both on uvloop", ratio)
+        ratio = found.ratio("this on aiohttp on uvloop", "aiohttp on uvloop")
+        yield Figure(f"{what}, on aiohttp / bare aiohttp, both on uvloop", ratio)
 
 
-def _beside_httpx(url: str, tasks: int, rounds: int) -> Iterator[Figure]:
-    """Compare with httpx's pool, whose cost grows with the burst: few rounds of it have to do."""
-    contestants = {
-        name: burst(contender, url, tasks) for name, contender in callers.contenders("this", "httpx").items()
-    }
-    found = interleave(contestants, rounds)
-    what = f"CPU per create, {tasks:,} tasks at once on 100 connections / bare httpx"
-    yield Figure(what, found.ratio("this", "httpx"), 0.03, parts=found.show("us", 1e6))
+def _beside_pool(url: str, tasks: int, rounds: int, library: str, goal: float) -> Iterator[Figure]:
+    """Compare with the pool of httpx or httpx2, whose cost grows with the burst: few rounds have to do."""
+    this = "this" if library == "httpx" else f"this on {library}"
+    found_here = callers.contenders(this, library)
+    found = interleave({name: burst(contender, url, tasks) for name, contender in found_here.items()}, rounds)
+    what = f"CPU per create, {tasks:,} tasks at once on 100 connections"
+    on = "" if library == "httpx" else f", on {library}"
+    yield Figure(
+        f"{what}{on} / bare {library}", found.ratio(this, library), goal, parts=found.show("us", 1e6)
+    )
 
 
 def _beside_vendor(url: str, tasks: int, sdk: vendor.Vendor) -> Iterator[Figure]:

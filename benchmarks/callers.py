@@ -9,13 +9,14 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-import httpx
 from attrs import frozen
 
 from smscode import AsyncClient
+from smscode._http.stacks import StackName
 
 from . import machine
 from .answers import ORDER_ID
@@ -60,7 +61,7 @@ class _This:
 
 
 class _Httpx:
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    def __init__(self, client: Any) -> None:  # of httpx or httpx2
         self._client = client
 
     async def read(self) -> object:
@@ -91,29 +92,22 @@ class _Aiohttp:
 
 
 @asynccontextmanager
-async def this(url: str) -> AsyncGenerator[Caller]:
-    """Open this package's client with its default options."""
-    async with AsyncClient(token(), base_url=url) as client:
+async def this(url: str, http: StackName = "httpx") -> AsyncGenerator[Caller]:
+    """Open this package's client with its default options, by an HTTP stack."""
+    async with AsyncClient(token(), base_url=url, http=http) as client:
         yield _This(client)
 
 
 @asynccontextmanager
-async def this_on_aiohttp(url: str) -> AsyncGenerator[Caller]:
-    """Open this package's client, with aiohttp to send its requests."""
-    transport = importlib.import_module("smscode.ext.aiohttp").transport()
-    async with AsyncClient(token(), base_url=url, transport=transport) as client:
-        yield _This(client)
-
-
-@asynccontextmanager
-async def bare_httpx(url: str) -> AsyncGenerator[Caller]:
-    """Open a bare httpx client with as many connections and no time-outs.
+async def bare_httpx(url: str, name: str = "httpx") -> AsyncGenerator[Caller]:
+    """Open a bare client of httpx or httpx2 with as many connections and no time-outs.
 
     None for connections without use either: a long burst would lose its connections while it queues.
     """
+    library: Any = importlib.import_module(name)
     headers = {"authorization": f"Bearer {TOKEN}", "accept": "application/json"}
-    limits = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=None)
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=None, limits=limits) as client:
+    limits = library.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=None)
+    async with library.AsyncClient(base_url=url, headers=headers, timeout=None, limits=limits) as client:
         yield _Httpx(client)
 
 
@@ -137,16 +131,19 @@ class Contender:
 
 def contenders(*names: str) -> dict[str, Contender]:
     """Return those of the named callers for which everything is installed."""
-    aiohttp, uvloop = frozenset({"aiohttp"}), frozenset({"uvloop"})
+    aiohttp, uvloop, httpx2 = frozenset({"aiohttp"}), frozenset({"uvloop"}), frozenset({"httpx2"})
+    this_on_aiohttp = partial(this, http="aiohttp")
     known = {
         "this": Contender(this),
         "httpx": Contender(bare_httpx),
+        "httpx2": Contender(partial(bare_httpx, name="httpx2"), needs=httpx2),
         "aiohttp": Contender(bare_aiohttp, needs=aiohttp),
-        "this with the aiohttp extra": Contender(this_on_aiohttp, needs=aiohttp),
+        "this on httpx2": Contender(partial(this, http="httpx2"), needs=httpx2),
+        "this on aiohttp": Contender(this_on_aiohttp, needs=aiohttp),
         "this on uvloop": Contender(this, "uvloop", uvloop),
         "httpx on uvloop": Contender(bare_httpx, "uvloop", uvloop),
         "aiohttp on uvloop": Contender(bare_aiohttp, "uvloop", uvloop | aiohttp),
-        "this with the aiohttp extra on uvloop": Contender(this_on_aiohttp, "uvloop", uvloop | aiohttp),
+        "this on aiohttp on uvloop": Contender(this_on_aiohttp, "uvloop", uvloop | aiohttp),
     }
     return {name: known[name] for name in names if all(map(machine.has, known[name].needs))}
 

@@ -1,4 +1,4 @@
-"""What one call after the other costs: a GET and the reading of its answer."""
+"""What one call after the other costs: a GET and the reading of its answer, by each HTTP stack."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ NAMES = (
     "this",
     "httpx",
     "aiohttp",
-    "this with the aiohttp extra",
+    "httpx2",
+    "this on aiohttp",
+    "this on httpx2",
     "this on uvloop",
     "httpx on uvloop",
 )
@@ -36,10 +38,14 @@ def run(setup: Setup) -> Iterator[Figure]:
         found = interleave(contestants, rounds)
     parts = found.show("us", 1e6)
     what = "CPU per sequential GET + decode"
-    yield Figure(f"{what} / bare httpx + json", found.ratio("this", "httpx"), 0.80, parts=parts)
-    if "this with the aiohttp extra" in contestants:
-        ratio = found.ratio("this with the aiohttp extra", "aiohttp")
-        yield Figure(f"{what}, aiohttp extra / bare aiohttp", ratio)
+    yield Figure(f"{what} / bare httpx + json", found.ratio("this", "httpx"), 0.75, parts=parts)
+    if "this on aiohttp" in contestants:
+        on_aiohttp = partial(found.ratio, "this on aiohttp")
+        yield Figure(f"{what}, on aiohttp / bare httpx + json", on_aiohttp("httpx"), 0.50)
+        yield Figure(f"{what}, on aiohttp / bare aiohttp + json", on_aiohttp("aiohttp"), 2.3)
+    if "this on httpx2" in contestants:
+        ratio = found.ratio("this on httpx2", "httpx2")
+        yield Figure(f"{what}, on httpx2 / bare httpx2 + json", ratio, 0.80)
     if "this on uvloop" in contestants:
         yield Figure(f"{what}, both on uvloop / bare httpx", found.ratio("this on uvloop", "httpx on uvloop"))
     if "vendor's SDK" in contestants:

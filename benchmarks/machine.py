@@ -18,6 +18,7 @@ _LIBRARIES = (
     "msgspec",
     "aiohttp",
     "httpx-aiohttp",
+    "httpx2",
     "uvloop",
     "orjson",
     "pydantic",

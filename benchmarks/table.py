@@ -26,7 +26,17 @@ COMMAND = "nox -s bench -- --record"
 SPEED = ("calls", "bursts", "threads", "journal", "decoding", "iteration", "startup")
 """The benchmarks that are about speed; the others are about what is kept, and what the sandbox costs."""
 
-_LIBRARIES = ("httpx", "aiohttp", "anyio", "attrs", "cattrs", "msgspec", "uvloop", "the vendor's SDK")
+_LIBRARIES = (
+    "httpx",
+    "httpx2",
+    "aiohttp",
+    "anyio",
+    "attrs",
+    "cattrs",
+    "msgspec",
+    "uvloop",
+    "the vendor's SDK",
+)
 _EXPONENT = re.compile(r"[\d.]+e\+\d+")
 _PART = re.compile(r"(<!-- benchmarks: (\w+) -->\n).*?(<!-- benchmarks: end -->)", re.DOTALL)
 

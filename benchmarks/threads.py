@@ -1,4 +1,4 @@
-"""How many requests a second the synchronous client does with 32 threads."""
+"""What the synchronous client costs: one call after the other, and by 32 threads at once."""
 
 from __future__ import annotations
 
@@ -65,9 +65,23 @@ def threaded(opener: Opener, url: str, threads: ThreadPoolExecutor, count: int) 
     return contestant
 
 
+def sequential(opener: Opener, url: str, count: int) -> Contestant:
+    """Make a contestant whose cost is the seconds of CPU for each of so many calls, one after the other."""
+
+    def contestant() -> float:
+        with opener(url) as read:
+            read()
+            began = time.process_time()
+            for _ in range(count):
+                read()
+            return (time.process_time() - began) / count
+
+    return contestant
+
+
 def run(setup: Setup) -> Iterator[Figure]:
     """Compare the synchronous client with a bare one of httpx."""
-    rounds, count = setup.pick((11, 50), (3, 20), (1, 1))
+    rounds, count, alone = setup.pick((11, 50, 400), (3, 20, 100), (1, 1, 3))
     with ExitStack() as stack:
         url = stack.enter_context(running({f"GET {callers.READ}": answers.order()}))
         threads = stack.enter_context(ThreadPoolExecutor(THREADS))
@@ -75,10 +89,19 @@ def run(setup: Setup) -> Iterator[Figure]:
         found = interleave(
             {name: threaded(opener, url, threads, count) for name, opener in openers.items()}, rounds
         )
+        one_by_one = interleave(
+            {name: sequential(opener, url, alone) for name, opener in openers.items()}, rounds
+        )
     yield Figure(
         "requests per second with 32 threads / bare httpx.Client",
         found.ratio("httpx", "this"),
         1.0,
         "at least",
         parts=found.show("us a request", 1e6),
+    )
+    yield Figure(
+        "CPU per sequential GET + decode in a thread / bare httpx.Client + json",
+        one_by_one.ratio("this", "httpx"),
+        0.65,
+        parts=one_by_one.show("us", 1e6),
     )

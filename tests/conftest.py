@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import Literal
 
 import pytest
 
+from smscode._http.stacks import STACKS
 from smscode._ratelimit import registry
+
+from . import stacks
 
 # A shell without job control starts what runs in its background with SIGINT ignored, and every program that
 # a test starts would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--http", choices=STACKS, default=None, help="the HTTP stack that clients connect by")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if name := config.getoption("--http"):
+        os.environ[stacks.VARIABLE] = str(name)
+
+
+@pytest.fixture(autouse=True)
+def chosen_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    stacks.use_everywhere(monkeypatch)
 
 
 @pytest.fixture(params=["asyncio", "trio"])

@@ -10,7 +10,6 @@ from operator import attrgetter
 
 import anyio
 import anyio.lowlevel
-import httpcore
 import httpx
 import pytest
 import trio
@@ -20,6 +19,9 @@ from smscode._async.semaphore import AsyncFairSemaphore
 from smscode._concurrency import AsyncCaller, AsyncRuntime
 from smscode._http.connection import AsyncHttpConnection
 from smscode._http.environment import ssl_context
+from smscode._http.families import family
+from smscode._http.messages import HttpRequest, Origin
+from smscode._http.protocols import AsyncHttpResponse
 from smscode.sandbox import Sandbox
 
 from .concurrency import RawServer, raw_server
@@ -160,10 +162,10 @@ class SlowLane(AsyncHttpConnection):
     closed = False
 
     def __init__(self) -> None:
-        origin = httpcore.Origin(b"http", b"127.0.0.1", 80)
-        super().__init__(origin, ssl_context("http://127.0.0.1"), None, lambda: 0.0)
+        origin = Origin(b"http", b"127.0.0.1", 80)
+        super().__init__(family("httpx"), origin, ssl_context("http:"), None, lambda: 0.0)
 
-    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
+    async def handle_async_request(self, request: HttpRequest) -> AsyncHttpResponse:
         await anyio.sleep_forever()
         raise AssertionError
 

@@ -295,7 +295,9 @@ def test_closing_a_client_closes_the_lane_that_an_interrupted_call_left(
 
     def interrupted() -> HttpConnection:
         caller = Caller(driver._give_back)  # never finished
-        return driver._connections._take(caller, fresh=True)
+        lane = driver._connections._take(caller, fresh=True)
+        assert isinstance(lane, HttpConnection)
+        return lane
 
     lane = interrupted()
     client.close()

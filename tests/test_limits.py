@@ -6,7 +6,7 @@ import asyncio
 import gc
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -460,6 +460,27 @@ def test_a_client_that_is_collected_never_waits_for_the_lock_of_its_account() ->
     may_end.set()
     thread.join()
     assert not held._in_force
+
+
+class Collected(dict[Any, Any]):
+    """Loses a client in the middle of a loop over it, as by a garbage collection."""
+
+    def __iter__(self) -> Iterator[Any]:
+        for key in super().__iter__():
+            self.popitem()
+            yield key
+
+    def items(self) -> Any:
+        return ((key, self.get(key)) for key in self)
+
+
+def test_clients_that_are_collected_while_limits_are_applied_disturb_nothing() -> None:
+    held, places = AccountLimits(Options()), [Place() for _ in range(3)]
+    for place in places:
+        held.admit(place, Options(), 0.0)
+    held._in_force = Collected(held._in_force)
+    held.refresh(1e9)
+    assert held.is_needed(1e9)
 
 
 def test_who_waits_by_the_numbers_of_a_client_whose_loop_is_closed_meanwhile_goes_soon(

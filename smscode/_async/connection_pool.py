@@ -1,25 +1,24 @@
 """The connections of a client: one request in, one response or one normalised failure out.
 
 httpx's pool scans all its connections for every request and loses slots to cancellation, so it is
-not used. Each lane here is one connection of httpx's stack; a gate in front lets as many requests
+not used. Each lane here is one connection of the HTTP stack; a gate in front lets as many requests
 through as there are lanes, in their order. A lane whose exchange did not end cleanly is closed and
 forgotten.
 """
 
 from __future__ import annotations
 
-import ssl
 import threading
 from collections import deque
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-import httpcore
-import httpx
-
 from .._concurrency import AsyncCaller, AsyncRuntime
-from .._http import environment, failures, messages
-from .._http.connection import KEEPALIVE_EXPIRY, AsyncHttpConnection, AsyncRequestHandler
+from .._http import failures, messages
+from .._http.families import KEEPALIVE_EXPIRY
+from .._http.protocols import AsyncHttpResponse, AsyncRequestHandler, AsyncStackConnection
+from .._http.stack_errors import PoolTimeout
+from .._http.stacks import AsyncStack
 from ..core.api.call import Response
 from ..core.decoding.body import BodyReader
 from ..core.effects import Failure, HeldUp, Send
@@ -29,43 +28,6 @@ from ..errors import SmscodeError
 from .semaphore import AsyncFairSemaphore
 
 _CLOSING_GRACE = 1.0
-
-
-class AsyncOwnTransportLane:
-    """A caller's own transport."""
-
-    bounded = False
-
-    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
-        self._transport = transport
-
-    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
-        """Send the request as httpx would."""
-        response = await self._transport.handle_async_request(messages.for_caller(request))
-        return messages.from_caller(response)
-
-    async def aclose(self) -> None:
-        """Close the transport."""
-        await self._transport.aclose()
-
-
-class AsyncClientLane:
-    """A caller's own httpx client, used as it is but for redirects and authentication."""
-
-    bounded = False
-
-    def __init__(self, http_client: httpx.AsyncClient) -> None:
-        self._http_client = http_client
-
-    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
-        """Send the request through the client's pool, hooks and proxies."""
-        response = await self._http_client.send(
-            messages.for_caller(request), stream=True, auth=None, follow_redirects=False
-        )
-        return messages.from_caller(response)
-
-    async def aclose(self) -> None:
-        """Do nothing: whoever made the client closes it."""
 
 
 class AsyncConnectionPool:
@@ -78,20 +40,22 @@ class AsyncConnectionPool:
         runtime: AsyncRuntime,
         *,
         size: int,
+        stack: AsyncStack | None,
         shared: AsyncRequestHandler | None = None,
     ) -> None:
-        """Set up without connecting; ``shared`` is used for everything instead of own lanes."""
+        """Set up without connecting. The lanes are of a ``stack``, or ``shared`` is used for everything."""
         self._base_url = settings.base_url
-        self._translate = messages.Translator(settings, timeouts)
+        self._stack = stack
+        user_agent = None if stack is None else stack.user_agent
+        self._translate = messages.Translator(settings, timeouts, user_agent)
         self._runtime = runtime
         self._gate = AsyncFairSemaphore(size, runtime)
         self._shared = shared
-        self._idle: deque[tuple[float, AsyncHttpConnection]] = deque()
+        self._idle: deque[tuple[float, AsyncStackConnection]] = deque()
         self._unwanted: dict[AsyncRequestHandler, AsyncCaller | None] = {}  # and who is closing it
         self._lock = threading.RLock()
         self._closed = False
-        self._ssl_context: ssl.SSLContext | None = None
-        self._proxy: str | None = None
+        self._connect: Callable[[Callable[[], float]], AsyncStackConnection] | None = None
 
     async def send(self, effect: Send, caller: AsyncCaller) -> Response | Failure | HeldUp:
         """Send a request and read its answer, all before its deadline; a `Response` is to be released."""
@@ -171,19 +135,19 @@ class AsyncConnectionPool:
 
         remaining = effect.deadline - self._runtime.now()
         if remaining <= 0:
-            raise httpx.PoolTimeout("the time was over before anything could be sent")
+            raise PoolTimeout("the time was over before anything could be sent")
         request = self._translate.request(effect.request, remaining, trace, bounded=lane.bounded)
         with self._runtime.fail_after(remaining):
             response = await lane.handle_async_request(request)
-            messages.extensions_of(request).pop("trace")  # the rest of it tells nothing new
+            request.extensions.pop("trace")  # the rest of it tells nothing new
             return await self._read(response, effect.deadline)
 
-    async def _read(self, response: httpcore.Response, deadline: float) -> Response:
+    async def _read(self, response: AsyncHttpResponse, deadline: float) -> Response:
         """Read the whole body, at most `LARGEST_BODY`, looking at the clock for threads' sake."""
         try:
-            headers = messages.headers_of(response)
+            headers = messages.headers_of(response.headers)
             body = BodyReader(headers.get("content-encoding", ""), messages.LARGEST_BODY)
-            async for chunk in cast(AsyncIterable[bytes], response.stream):
+            async for chunk in response.stream:
                 body.feed(chunk)
                 if self._runtime.now() >= deadline:
                     raise TimeoutError
@@ -193,7 +157,7 @@ class AsyncConnectionPool:
         finally:
             await response.aclose()
 
-    def _take(self, caller: AsyncCaller, *, fresh: bool) -> AsyncHttpConnection:
+    def _take(self, caller: AsyncCaller, *, fresh: bool) -> AsyncStackConnection:
         """Return the idle lane used last, or a new one; from now on it is the caller's."""
         while not fresh:
             with self._lock:
@@ -212,16 +176,15 @@ class AsyncConnectionPool:
         lane.owner = caller
         return lane
 
-    def _open(self) -> AsyncHttpConnection:
+    def _open(self) -> AsyncStackConnection:
         """Make a new lane; it connects with its first request."""
         with self._lock:
-            if self._ssl_context is None:
-                # The proxy comes first: once the context is there, no later call looks at the proxy again.
-                self._proxy = environment.environment_proxy(self._base_url)
-                self._ssl_context = environment.ssl_context(self._base_url)
-        return AsyncHttpConnection(self._translate.origin, self._ssl_context, self._proxy, self._runtime.now)
+            if self._connect is None:
+                assert self._stack is not None, "a lane without a stack"
+                self._connect = self._stack.connector(self._base_url, self._translate.origin)
+        return self._connect(self._runtime.now)
 
-    def _put_back(self, caller: AsyncCaller, lane: AsyncHttpConnection, now: float) -> None:
+    def _put_back(self, caller: AsyncCaller, lane: AsyncStackConnection, now: float) -> None:
         """Keep a lane for the next request, or give it up if it is of no use; so with those idle for long."""
         with self._lock:
             if self._closed or not lane.clean:
@@ -274,6 +237,6 @@ class AsyncConnectionPool:
             raise interrupted
 
 
-def _lane_of(caller: AsyncCaller) -> AsyncHttpConnection | None:
-    lane: AsyncHttpConnection | None = cast(Any, caller.connection)
+def _lane_of(caller: AsyncCaller) -> AsyncStackConnection | None:
+    lane: AsyncStackConnection | None = cast(Any, caller.connection)
     return lane

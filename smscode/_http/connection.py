@@ -1,4 +1,4 @@
-"""One connection of httpx's stack, without its pool. Written by hand in both flavours with equal names."""
+"""One connection of httpx or httpx2, without its pool. By hand in both flavours, with equal names."""
 
 from __future__ import annotations
 
@@ -7,65 +7,14 @@ import math
 import socket
 import ssl
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol, cast
-
-import httpcore
-import httpx
-from httpcore._backends.sync import SyncStream
+from typing import Any, cast
 
 from .._platform import LONGEST_WAIT
 from . import messages, mocking, tcp
-
-KEEPALIVE_EXPIRY: Final = 30.0
-"""Seconds that an idle connection is kept: longer than a poll interval, so that polls share one."""
-
-_LIMITS = httpx.Limits(keepalive_expiry=KEEPALIVE_EXPIRY)
-
-
-class AsyncRequestHandler(Protocol):
-    """What sends requests: a connection, or the caller's own transport or client."""
-
-    @property
-    def bounded(self) -> bool:
-        """Whether it ends at the deadline by itself, so that a request needs no time limits."""
-        ...
-
-    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
-        """Send the request and return the response, whose body is still to be read."""
-        ...
-
-    async def aclose(self) -> None:
-        """Close its connections."""
-        ...
-
-
-class RequestHandler(Protocol):
-    """What sends requests: a connection, or the caller's own transport or client."""
-
-    @property
-    def bounded(self) -> bool:
-        """Whether it ends at the deadline by itself, so that a request needs no time limits."""
-        ...
-
-    def handle_request(self, request: httpcore.Request) -> httpcore.Response:
-        """Send the request and return the response, whose body is still to be read."""
-        ...
-
-    def close(self) -> None:
-        """Close its connections."""
-        ...
-
-
-class AsyncHandlerTransport(httpx.AsyncBaseTransport):
-    """A transport of this package; a client uses its ``handler``, without conversion to httpx's requests."""
-
-    handler: AsyncRequestHandler
-
-
-class HandlerTransport(httpx.BaseTransport):
-    """A transport of this package; a client uses its ``handler``, without conversion to httpx's requests."""
-
-    handler: RequestHandler
+from .families import Family
+from .messages import Content, HttpRequest, Origin
+from .protocols import AsyncHttpResponse, HttpResponse
+from .stack_errors import ConnectTimeout, ReadTimeout, WriteTimeout
 
 
 class AsyncHttpConnection:
@@ -77,25 +26,41 @@ class AsyncHttpConnection:
     bounded = True
 
     def __init__(
-        self, origin: httpcore.Origin, context: ssl.SSLContext, proxy: str | None, now: Callable[[], float]
+        self,
+        family: Family,
+        origin: Origin,
+        context: ssl.SSLContext,
+        proxy: str | None,
+        now: Callable[[], float],
     ) -> None:
         # The transport knows each kind of proxy. Its pool only makes the connection object, and never gets a
         # request.
         self.owner: object = None
-        self._transport = httpx.AsyncHTTPTransport(verify=context, proxy=proxy, limits=_LIMITS)
+        self._family = family
+        self._scheme, self._host, self._port = origin
+        self._transport = family.http.AsyncHTTPTransport(verify=context, proxy=proxy, limits=family.limits)
         # httpx has no argument for the network backend of its pool.
-        pool: Any = self._transport._pool
+        pool = self._transport._pool
         self._backend = pool._network_backend = _AsyncBackend(pool._network_backend)
-        self._connection = self._transport._pool.create_connection(origin)
+        self._connection = pool.create_connection(family.core.Origin(*origin))
         self._mocked = False
 
-    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
+    async def handle_async_request(self, request: HttpRequest) -> AsyncHttpResponse:
         """Send the request and return the response, whose body is still to be read."""
-        if mocking.async_mocked():
+        if mocking.async_mocked(self._family):
             self._mocked = True
-            response = await self._transport.handle_async_request(messages.for_caller(request))
-            return messages.from_caller(response)
-        return await self._connection.handle_async_request(request)
+            made = messages.for_caller(request, self._family)
+            return messages.CallersResponse(await self._transport.handle_async_request(made))
+        core = self._family.core
+        made = core.Request(
+            request.method,
+            core.URL(scheme=self._scheme, host=self._host, port=self._port, target=request.target),
+            headers=request.headers,
+            content=Content(request.body),
+            extensions=request.extensions,
+        )
+        response: AsyncHttpResponse = await self._connection.handle_async_request(made)
+        return response
 
     def until(self, deadline: float) -> None:
         """Do nothing: the task that sends is cancelled at its deadline."""
@@ -106,12 +71,12 @@ class AsyncHttpConnection:
     @property
     def clean(self) -> bool:
         """Whether the exchange ended completely, so that the next request gets its own response."""
-        return self._connection.is_idle() and not _left_over(self._connection)
+        return bool(self._connection.is_idle()) and not _left_over(self._connection)
 
     @property
     def gone(self) -> bool:
         """Whether the server closed the connection, or it was idle for longer than `KEEPALIVE_EXPIRY`."""
-        return self._connection.has_expired()
+        return bool(self._connection.has_expired())
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -134,24 +99,40 @@ class HttpConnection:
     bounded = True
 
     def __init__(
-        self, origin: httpcore.Origin, context: ssl.SSLContext, proxy: str | None, now: Callable[[], float]
+        self,
+        family: Family,
+        origin: Origin,
+        context: ssl.SSLContext,
+        proxy: str | None,
+        now: Callable[[], float],
     ) -> None:
         self.owner: object = None
+        self._family = family
+        self._scheme, self._host, self._port = origin
         self._deadline = _Deadline(now)
-        self._transport = httpx.HTTPTransport(verify=context, proxy=proxy, limits=_LIMITS)
+        self._transport = family.http.HTTPTransport(verify=context, proxy=proxy, limits=family.limits)
         self._mocked = False
         # httpx has no argument for the network backend of its pool.
-        pool: Any = self._transport._pool
-        pool._network_backend = _DeadlineBackend(self._deadline)
-        self._connection = self._transport._pool.create_connection(origin)
+        pool = self._transport._pool
+        pool._network_backend = _DeadlineBackend(self._deadline, family)
+        self._connection = pool.create_connection(family.core.Origin(*origin))
 
-    def handle_request(self, request: httpcore.Request) -> httpcore.Response:
+    def handle_request(self, request: HttpRequest) -> HttpResponse:
         """Send the request and return the response, whose body is still to be read."""
-        if mocking.sync_mocked():
+        if mocking.sync_mocked(self._family):
             self._mocked = True
-            response = self._transport.handle_request(messages.for_caller(request))
-            return messages.from_caller(response)
-        return self._connection.handle_request(request)
+            made = messages.for_caller(request, self._family)
+            return messages.CallersResponse(self._transport.handle_request(made))
+        core = self._family.core
+        made = core.Request(
+            request.method,
+            core.URL(scheme=self._scheme, host=self._host, port=self._port, target=request.target),
+            headers=request.headers,
+            content=Content(request.body),
+            extensions=request.extensions,
+        )
+        response: HttpResponse = self._connection.handle_request(made)
+        return response
 
     def until(self, deadline: float) -> None:
         """Set the deadline, by the runtime's clock, of everything on this connection."""
@@ -169,12 +150,12 @@ class HttpConnection:
     @property
     def clean(self) -> bool:
         """Whether the exchange ended completely, so that the next request gets its own response."""
-        return self._connection.is_idle() and not _left_over(self._connection)
+        return bool(self._connection.is_idle()) and not _left_over(self._connection)
 
     @property
     def gone(self) -> bool:
         """Whether the server closed the connection, or it was idle for longer than `KEEPALIVE_EXPIRY`."""
-        return self._connection.has_expired()
+        return bool(self._connection.has_expired())
 
     def close(self) -> None:
         """Close the connection."""
@@ -185,22 +166,21 @@ class HttpConnection:
             self._transport.close()
 
 
-def _left_over(connection: object) -> bool:
+def _left_over(connection: Any) -> bool:
     """Return True if bytes came after the end of a response.
 
     If a server or proxy sent one response too many, the next request would get it.
     """
-    inner: Any = connection
-    while not hasattr(inner, "_h11_state"):
-        inner = inner._connection
-    return bool(inner._h11_state.trailing_data[0])
+    while not hasattr(connection, "_h11_state"):
+        connection = connection._connection
+    return bool(connection._h11_state.trailing_data[0])
 
 
-class _AsyncBackend(httpcore.AsyncNetworkBackend):
+class _AsyncBackend:
     """Remembers the stream of a connection, which httpcore loses if the TLS handshake is cancelled."""
 
-    def __init__(self, backend: httpcore.AsyncNetworkBackend) -> None:
-        self.stream: httpcore.AsyncNetworkStream | None = None
+    def __init__(self, backend: Any) -> None:
+        self.stream: Any = None
         self._backend = backend
 
     async def connect_tcp(
@@ -210,10 +190,9 @@ class _AsyncBackend(httpcore.AsyncNetworkBackend):
         timeout: float | None = None,
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
-        self.stream = stream
-        return stream
+    ) -> Any:
+        self.stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
+        return self.stream
 
 
 class _Deadline:
@@ -236,9 +215,9 @@ class _Deadline:
         until = math.inf if timeout is None else self._now() + timeout
 
         def left() -> float:
-            remaining = min(self._remaining(httpcore.ConnectTimeout), until - self._now())
+            remaining = min(self._remaining(ConnectTimeout), until - self._now())
             if remaining <= 0:
-                raise httpcore.ConnectTimeout("no connection in time")
+                raise ConnectTimeout("no connection in time")
             return remaining
 
         return left
@@ -250,33 +229,36 @@ class _Deadline:
         return remaining
 
 
-class _DeadlineStream(httpcore.NetworkStream):
+class _DeadlineStream:
     """A stream of httpcore, each step of which takes at most what is left until the deadline."""
 
-    def __init__(self, stream: httpcore.NetworkStream, deadline: _Deadline) -> None:
+    def __init__(self, stream: Any, deadline: _Deadline, core: Any) -> None:
         self._stream = stream
+        self._core = core  # the httpcore that the stream is of
         self._deadline = deadline
         deadline.socket = stream.get_extra_info("socket")
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         while True:
-            left = self._deadline.left(timeout, httpcore.ReadTimeout)
+            left = self._deadline.left(timeout, ReadTimeout)
             if left is None or left <= LONGEST_WAIT:
-                return self._stream.read(max_bytes, left)
-            with contextlib.suppress(httpcore.ReadTimeout):  # on Windows, where Ctrl-C does not end a read
-                return self._stream.read(max_bytes, LONGEST_WAIT)
+                received: bytes = self._stream.read(max_bytes, left)
+                return received
+            with contextlib.suppress(self._core.ReadTimeout):  # on Windows, where Ctrl-C does not end a read
+                received = self._stream.read(max_bytes, LONGEST_WAIT)
+                return received
             timeout = left - LONGEST_WAIT
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, self._deadline.left(timeout, httpcore.WriteTimeout))
+        self._stream.write(buffer, self._deadline.left(timeout, WriteTimeout))
 
     def close(self) -> None:
         self._stream.close()
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        left = self._deadline.left(timeout, httpcore.ConnectTimeout)
+    ) -> _DeadlineStream:
+        left = self._deadline.left(timeout, ConnectTimeout)
         if isinstance(self._deadline.socket, ssl.SSLSocket):
             # A handshake inside the TLS of a proxy takes many reads, to each of which httpcore gives the
             # whole limit. So the socket's `recv` has to check the deadline. The socket exists already, so its
@@ -284,7 +266,8 @@ class _DeadlineStream(httpcore.NetworkStream):
             # `deadline`.
             self._deadline.socket.__class__ = _DeadlineSocket
             cast(_DeadlineSocket, self._deadline.socket).deadline = self._deadline
-        return _DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, left), self._deadline)
+        secured = self._stream.start_tls(ssl_context, server_hostname, left)
+        return _DeadlineStream(secured, self._deadline, self._core)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
@@ -300,11 +283,12 @@ class _DeadlineSocket(ssl.SSLSocket):
         return super().recv(buflen, flags)
 
 
-class _DeadlineBackend(httpcore.NetworkBackend):
+class _DeadlineBackend:
     """Connects within the deadline, over all addresses of a host together."""
 
-    def __init__(self, deadline: _Deadline) -> None:
+    def __init__(self, deadline: _Deadline, family: Family) -> None:
         self._deadline = deadline
+        self._family = family
 
     def connect_tcp(
         self,
@@ -313,7 +297,7 @@ class _DeadlineBackend(httpcore.NetworkBackend):
         timeout: float | None = None,
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:
+    ) -> _DeadlineStream:
         """Connect; ``local_address`` is ignored, as this package never sets it."""
         connected = tcp.connect(host, port, self._deadline.countdown(timeout), socket_options or ())
-        return _DeadlineStream(SyncStream(connected), self._deadline)
+        return _DeadlineStream(self._family.sync_stream(connected), self._deadline, self._family.core)

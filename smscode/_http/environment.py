@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
-import httpx
+import certifi
 
-from ..core.api.arguments import is_host, is_loopback
-from ..errors import ConfigurationError
+from .. import _exact
+from ..core.api.arguments import is_host, is_loopback, wrong
+from ..errors import ConfigurationError, InvalidArgumentError
 
 _Address: TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"
 
@@ -54,6 +55,20 @@ def environment_proxy(base_url: str, schemes: Collection[str] = PROXY_SCHEMES) -
     return _usable_proxy(*found, schemes)
 
 
+def given_proxy(value: object, base_url: str, schemes: Collection[str] = PROXY_SCHEMES) -> str:
+    """Check the ``proxy`` argument of a client, and return the proxy's URL. No message shows it.
+
+    Raises `InvalidArgumentError` if it cannot be used, or if the service's address is not https: over http
+    the proxy would get the token. Raises `ConfigurationError` if the package for SOCKS is missing.
+    """
+    url = _exact.text(value)
+    if url is None:
+        raise wrong("proxy", "a URL", value)
+    if not base_url.startswith("https:"):
+        raise InvalidArgumentError("proxy: expected an https address of the service, as a proxy reads http.")
+    return _usable_proxy("proxy", url, schemes, InvalidArgumentError)
+
+
 def _variable(name: str, environ: Mapping[str, str]) -> tuple[str, str] | None:
     """Return a variable's name as it is spelled, and its value; None if it is empty or not set.
 
@@ -76,10 +91,15 @@ def _system_proxy(host: str, schemes: Collection[str]) -> str | None:
     return _usable_proxy("The proxy of the system's settings", proxy, schemes)
 
 
-def _usable_proxy(name: str, value: str, schemes: Collection[str]) -> str:
+def _usable_proxy(
+    name: str,
+    value: str,
+    schemes: Collection[str],
+    wrong_url: type[ConfigurationError | InvalidArgumentError] = ConfigurationError,
+) -> str:
     """Check a proxy's URL and return it with its scheme. No message shows it, as it may hold a password."""
     if not value.isprintable() or " " in value:
-        raise ConfigurationError(f"{name}: expected a proxy's URL without spaces or line ends.")
+        raise wrong_url(f"{name}: expected a proxy's URL without spaces or line ends.")
     # Many environments leave the scheme out, as curl allows; httpx needs it.
     scheme, has_scheme, rest = value.partition("://")
     if not has_scheme:
@@ -88,12 +108,12 @@ def _usable_proxy(name: str, value: str, schemes: Collection[str]) -> str:
     if scheme not in schemes:
         # A password may be in the place of the scheme, so only a short plain word is shown.
         shown = f" {scheme!r}" if len(scheme) <= _LONGEST_SCHEME and scheme.isalnum() else ""
-        raise ConfigurationError(
+        raise wrong_url(
             f"{name}: the proxy's scheme{shown} is not supported: expected one of {', '.join(schemes)}."
         )
     url = f"{scheme}://{rest}"
     if not _names_a_host(url) or not (has_scheme or "/" not in rest.removesuffix("/")):
-        raise ConfigurationError(
+        raise wrong_url(
             f"{name}: the proxy's host or port is not valid: expected http://host:port, and %-escapes for "
             "special characters in a password."
         )
@@ -108,6 +128,8 @@ def _usable_proxy(name: str, value: str, schemes: Collection[str]) -> str:
 
 
 def _names_a_host(url: str) -> bool:
+    import httpx  # only where there is a proxy
+
     try:
         parts = urlsplit(url)
         httpx.Proxy(url)
@@ -187,21 +209,30 @@ def _ascii(name: str) -> str:
         return name
 
 
-def ssl_context(base_url: str) -> ssl.SSLContext:
+def ssl_context(base_url: str, *, trust_env: bool = True) -> ssl.SSLContext:
     """Return the TLS settings for an address; for http no certificates are loaded.
 
-    The certificates to trust are those of SSL_CERT_FILE or SSL_CERT_DIR if one of them is set, else those of
-    certifi. Raises `ConfigurationError` if they cannot be used.
+    The certificates to trust are those of SSL_CERT_FILE or SSL_CERT_DIR if one of them is set, else, and
+    without ``trust_env``, those of certifi. Raises `ConfigurationError` if they cannot be used.
     """
     if not base_url.startswith("https:"):
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    file, directory = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    environ: Mapping[str, str] = os.environ if trust_env else {}
+    file, directory = environ.get("SSL_CERT_FILE"), environ.get("SSL_CERT_DIR")
     if file:
         _check_file("SSL_CERT_FILE", file)
     elif directory:
         _check_directories("SSL_CERT_DIR", directory)
     try:
-        context = httpx.create_ssl_context()
+        if trust_env:
+            context = ssl.create_default_context(
+                cafile=file or (None if directory else certifi.where()), capath=None if file else directory
+            )
+        else:
+            # `create_default_context` reads SSLKEYLOGFILE; since Python 3.13 it sets these flags, too.
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.load_verify_locations(certifi.where())
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
     except OSError as error:
         raise _unusable(error, file) from error
     if file and not context.cert_store_stats()["x509"]:

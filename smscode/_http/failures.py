@@ -16,9 +16,6 @@ from types import TracebackType
 from typing import Literal, cast
 from urllib.parse import unquote
 
-import httpcore
-import httpx
-
 from .._concurrency import STREAM_ERRORS
 from .._platform import error_text
 from ..core.decoding.body import BodyError
@@ -26,6 +23,8 @@ from ..core.effects import Failure
 from ..core.purchases.doubt import Doubt
 from ..core.ratelimit.limiter import Lease
 from ..errors import ConfigurationError, SmscodeError
+from .messages import Origin
+from .stack_errors import StackError
 
 _LONGEST = 120
 _STATUS_LINE = re.compile(r"[1-5][0-9]{2}(?: .*)?")
@@ -34,42 +33,18 @@ _SOCKS = re.compile(
     r"Proxy Server could not connect: [A-Za-z -]+|Invalid username/password|Requested [A-Za-z0-9 /,-]+"
 )
 _QUOTING = ("RemoteProtocolError", "LocalProtocolError")  # of h11, httpcore and httpx
-_LIBRARIES = frozenset(
-    {"smscode", "httpx", "httpcore", "h11", "anyio", "asyncio", "trio", "ssl", "socket", "aiohttp"}
-)
+# Their errors have the same names, so neither has to be imported to know what one means.
+_FAMILIES = frozenset({"httpx", "httpcore", "httpx2", "httpcore2"})
+_LIBRARIES = _FAMILIES | {"smscode", "h11", "anyio", "asyncio", "trio", "ssl", "socket", "aiohttp"}
 _HIDDEN = "[removed]"
-_BROKEN: tuple[type[Exception], ...] = (
-    httpcore.NetworkError,
-    httpcore.ProtocolError,
-    httpcore.ProxyError,
-    httpcore.TimeoutException,
-    httpx.TransportError,
-    httpx.DecodingError,
-    ssl.SSLError,
-    OSError,
-    *STREAM_ERRORS,
+_BROKEN: tuple[type[Exception], ...] = (StackError, ssl.SSLError, OSError, *STREAM_ERRORS)
+_BROKEN_NAMES = frozenset(
+    {"NetworkError", "ProtocolError", "ProxyError", "TimeoutException", "TransportError", "DecodingError"}
 )
-
-_NEVER_SENT = (
-    httpcore.ConnectError,
-    httpcore.ConnectTimeout,
-    httpcore.ProxyError,
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-)
-_NEVER_POSSIBLE = (
-    httpcore.LocalProtocolError,
-    httpx.LocalProtocolError,
-    httpx.UnsupportedProtocol,
-    httpx.InvalidURL,
-    UnicodeEncodeError,
-)
-_TIMED_OUT = (TimeoutError, httpcore.TimeoutException, httpx.TimeoutException)
+_NEVER_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError"})
+_NEVER_POSSIBLE = frozenset({"LocalProtocolError", "UnsupportedProtocol", "InvalidURL"})
 _FIRST_BYTE = ".send_request_headers.started"  # of http11, or of http2 in a caller's own transport
 _ANSWERED = ".receive_response_headers.complete"
-PROXY_REFUSED = (httpcore.ProxyError, httpx.ProxyError)
 _CONNECTING = frozenset(
     {
         "connection.connect_tcp.started",
@@ -87,9 +62,7 @@ class SendProgress:
     counts as sent unless that class says otherwise.
     """
 
-    def __init__(
-        self, doubt: Doubt, lease: Lease | None = None, origin: httpcore.Origin | None = None
-    ) -> None:
+    def __init__(self, doubt: Doubt, lease: Lease | None = None, origin: Origin | None = None) -> None:
         """Follow an exchange. Its first byte raises ``doubt``, and marks the ``lease`` as sent.
 
         ``origin`` is the address of the service: a connection to another address is one to a proxy.
@@ -156,13 +129,14 @@ class SendProgress:
         """Return what an exception means for the request."""
         if isinstance(error, BodyError):
             return Failure(error.failure_kind, error.reason)
-        if isinstance(error, _NEVER_POSSIBLE):
+        names = _names(error)
+        if isinstance(error, UnicodeEncodeError) or not names.isdisjoint(_NEVER_POSSIBLE):
             # Without a cause, because these exceptions quote headers, and the token is in one.
             return Failure("cannot be sent", f"The request cannot be sent ({type(error).__name__}).")
         forget_frames(error)
         refusal = self._refusal(error)
         silence(error, self._proxy_secrets)
-        if not isinstance(error, _BROKEN):
+        if not isinstance(error, _BROKEN) and names.isdisjoint(_BROKEN_NAMES):
             if self._noted and not self._sent:
                 return self._unusable(error)
             # A defect, perhaps of the caller's own transport or hooks: it is not repeated.
@@ -173,11 +147,11 @@ class SendProgress:
             return Failure(
                 "cannot be sent", f"The service's certificate cannot be verified{why}.", cause=error
             )
-        timed_out = isinstance(error, _TIMED_OUT)
+        timed_out = isinstance(error, TimeoutError) or "TimeoutException" in names
         system = reason(error)
         why = f": {system}" if system else ""
         when = " in time" if timed_out else ""
-        if not self._sent if self._noted else isinstance(error, _NEVER_SENT):
+        if not self._sent if self._noted else not names.isdisjoint(_NEVER_SENT):
             message = f"No connection{self._where}{when}{why} ({type(error).__name__})."
             return Failure("not sent", refusal or message, timed_out, error)
         reused = self._noted and not self._connected and not self._answered and not timed_out
@@ -211,11 +185,25 @@ class SendProgress:
 
     def _refusal(self, error: Exception) -> str:
         """Return the refusal of a proxy as a sentence, empty if no proxy refused."""
-        if not isinstance(error, PROXY_REFUSED):
+        if not proxy_refused(error):
             return ""
         answer = proxy_answer(error, self._proxy_secrets)
         proxy = f"The proxy {self._peer}" if self._peer else "The proxy"
         return f"{proxy} refuses ({answer})." if answer else ""
+
+
+def _names(error: BaseException) -> frozenset[str]:
+    """Return the names of those of an exception's classes that mean what they mean in httpx."""
+    return frozenset(
+        one.__name__
+        for one in type(error).__mro__
+        if issubclass(one, StackError) or one.__module__.partition(".")[0] in _FAMILIES
+    )
+
+
+def proxy_refused(error: BaseException) -> bool:
+    """Return True if an exception says that the proxy refused, or could not be reached."""
+    return "ProxyError" in _names(error)
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

@@ -1,4 +1,4 @@
-"""Detects test libraries that replace methods of httpx, such as respx and pytest-httpx.
+"""Detects test libraries that replace methods of the HTTP stacks, such as respx and pytest-httpx.
 
 This package sends on connections of httpx's stack, not through its clients, so a mock of those would not see
 its requests: a test that is meant to be offline would buy.
@@ -6,12 +6,11 @@ its requests: a test that is meant to be offline would buy.
 
 from __future__ import annotations
 
-import httpcore
-import httpx
+import sys
+from collections.abc import Iterable, Iterator
 
 from ..errors import ConfigurationError
-
-_OWN = ("httpx", "httpcore")
+from .families import NAMES, Family, family_of
 
 NOT_THROUGH_HERE = (
     "A library for tests (pytest-httpx, respx, aioresponses or the like) replaces the network, but cannot "
@@ -20,7 +19,7 @@ NOT_THROUGH_HERE = (
 )
 
 
-def replaced(method: object, packages: tuple[str, ...] = _OWN) -> bool:
+def replaced(method: object, packages: Iterable[str]) -> bool:
     """Return True if a method does not come from its own package.
 
     A method wrapped by an instrumentation counts as its package's own: it keeps the ``__module__``.
@@ -29,28 +28,49 @@ def replaced(method: object, packages: tuple[str, ...] = _OWN) -> bool:
     return not (isinstance(module, str) and module.partition(".")[0] in packages)
 
 
-def async_mocked() -> bool:
-    """Return True if async requests have to pass through httpx's transport, so that a mock sees them.
+def async_mocked(own: Family | None) -> bool:
+    """Return True if async requests have to pass through the transport of a family, so that a mock sees them.
 
-    Raises `ConfigurationError` if the mock would not see them there either.
+    Raises `ConfigurationError` if a mock would not see them there either: one of the family's client, or of
+    the other family, whose requests a test believes to be the only ones.
     """
-    _check(httpx.AsyncClient)
-    return replaced(httpx.AsyncHTTPTransport.handle_async_request) or replaced(
-        httpcore.AsyncConnectionPool.handle_async_request
-    )
+    mocked = False
+    for family in _loaded("AsyncClient"):
+        if replaced(family.http.AsyncHTTPTransport.handle_async_request, family.packages) or replaced(
+            family.core.AsyncConnectionPool.handle_async_request, family.packages
+        ):
+            mocked = _seen(family, own)
+    return mocked
 
 
-def sync_mocked() -> bool:
-    """Return True if requests have to pass through httpx's transport, so that a mock sees them.
+def sync_mocked(own: Family) -> bool:
+    """Return True if requests have to pass through the transport of a family, so that a mock sees them.
 
-    Raises `ConfigurationError` if the mock would not see them there either.
+    Raises `ConfigurationError` if a mock would not see them there either.
     """
-    _check(httpx.Client)
-    return replaced(httpx.HTTPTransport.handle_request) or replaced(httpcore.ConnectionPool.handle_request)
+    mocked = False
+    for family in _loaded("Client"):
+        if replaced(family.http.HTTPTransport.handle_request, family.packages) or replaced(
+            family.core.ConnectionPool.handle_request, family.packages
+        ):
+            mocked = _seen(family, own)
+    return mocked
 
 
-def _check(client: type[httpx.Client | httpx.AsyncClient]) -> None:
-    # The methods that respx with using="httpx" and some versions of vcrpy replace.
-    for name in ("_transport_for_url", "_send_single_request"):
-        if replaced(getattr(client, name, client.__init__)):
-            raise ConfigurationError(NOT_THROUGH_HERE)
+def _loaded(client: str) -> Iterator[Family]:
+    """Yield the families that the program has imported; raise if a mock has replaced a method of a client."""
+    for name in NAMES:
+        if (module := sys.modules.get(name)) is not None:
+            family = family_of(module)
+            class_ = getattr(family.http, client)
+            # The methods that respx with using="httpx" and some versions of vcrpy replace.
+            for method in ("_transport_for_url", "_send_single_request"):
+                if replaced(getattr(class_, method, class_), family.packages):
+                    raise ConfigurationError(NOT_THROUGH_HERE)
+            yield family
+
+
+def _seen(mocked: Family, own: Family | None) -> bool:
+    if mocked is not own:
+        raise ConfigurationError(NOT_THROUGH_HERE)
+    return True

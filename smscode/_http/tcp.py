@@ -14,11 +14,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeAlias, cast
 
-import httpcore
-
 from .._clock import RealTime
 from .._concurrency import Event
 from .._platform import error_text
+from .stack_errors import ConnectError, ConnectTimeout
 
 _Address: TypeAlias = "tuple[int, int, int, str, Any]"
 
@@ -83,7 +82,7 @@ def _addresses(host: str, port: int, left: Callable[[], float]) -> Sequence[_Add
         while not lookup.done.wait(min(left(), _LOOK)):
             pass
         if isinstance(lookup.error, OSError):
-            raise httpcore.ConnectError("the name cannot be looked up") from lookup.error
+            raise ConnectError("the name cannot be looked up") from lookup.error
         if lookup.error is not None:
             raise lookup.error from None
         return lookup.found
@@ -108,7 +107,7 @@ def countdown(seconds: float) -> Callable[[], float]:
     def left() -> float:
         remaining = until - RealTime.monotonic()
         if remaining <= 0:
-            raise httpcore.ConnectTimeout("no connection in time")
+            raise ConnectTimeout("no connection in time")
         return remaining
 
     return left
@@ -118,7 +117,7 @@ def connect(host: str, port: int, left: Callable[[], float], options: Iterable[A
     """Return a socket that is connected to the address of a host that answers first.
 
     ``left`` returns the seconds left for all of it, and raises if there are none. ``options`` are arguments
-    of `socket.setsockopt`. Raises `httpcore.ConnectError` if no address can be reached; its cause says why.
+    of `socket.setsockopt`. Raises `ConnectError` if no address can be reached; its cause says why.
     """
     waiting = _in_turn(_addresses(host, port, left))
     options = [*options, (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
@@ -138,7 +137,7 @@ def connect(host: str, port: int, left: Callable[[], float], options: Iterable[A
                 if key.fileobj is not connected:
                     cast(socket.socket, key.fileobj).close()
     if connected is None:
-        raise httpcore.ConnectError("no address can be reached") from _all(errors)
+        raise ConnectError("no address can be reached") from _all(errors)
     return connected
 
 

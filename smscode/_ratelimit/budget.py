@@ -79,8 +79,9 @@ class AccountLimits:
         if now < self._refresh_at:
             return
         self._refresh_at = now + _REFRESH
-        # Nothing reports that an event loop was closed, so the clients are asked.
-        living = {numbers for affinity, numbers in tuple(self._in_force.items()) if not _over(affinity())}
+        # Nothing reports that an event loop was closed, so the clients are asked. A garbage collection in the
+        # middle of a loop over the dictionary would remove clients from it, and so end the loop.
+        living = {numbers for affinity, numbers in self._in_force.copy().items() if not _over(affinity())}
         self.patience = _PATIENCE if len(living) > 1 else float("inf")
         # Without any client the limits stay, until the next client brings its own.
         for limiter, numbers in zip(self.buckets.values(), zip(*living, strict=True), strict=False):
@@ -95,7 +96,7 @@ class AccountLimits:
     def is_needed(self, now: float) -> bool:
         """Return False if this can be discarded: no client is left, and no request counts any more."""
         with self.lock:
-            living = any(not _over(affinity()) for affinity in tuple(self._in_force))
+            living = any(not _over(affinity()) for affinity in self._in_force.copy())
             return living or not all(limiter.idle(now) for limiter in self.buckets.values())
 
 

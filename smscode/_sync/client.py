@@ -5,15 +5,15 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, NoReturn, Self, SupportsIndex, TypeVar, cast
 
-import httpx
-
 from .._concurrency import Block, LoopAffinity, Runtime
-from .._http.connection import HandlerTransport, RequestHandler
+from .._http.protocols import HttpClient, Transport
+from .._http.stacks import Stack
 from .._observer import Observer
 from .._ratelimit.registry import account_limits
 from ..core.api import arguments, balance
@@ -23,11 +23,12 @@ from ..core.ratelimit.options import RateLimits
 from ..core.retry import RetryPolicy
 from ..core.settings import Settings
 from ..core.timeouts import Timeouts, check_seconds
-from ..errors import InvalidArgumentError, JsonValue
+from ..errors import JsonValue
 from ..models import Balance, CreatedOrders, EndpointGroup
 from ..money import Money
-from .connection_pool import ClientLane, ConnectionPool, OwnTransportLane
+from .connection_pool import ConnectionPool
 from .driver import Driver
+from .own_transport import own_handler
 from .rate_limiter import RateLimiter
 
 if TYPE_CHECKING:  # imported when they are first used, so that a first call is cheap
@@ -70,10 +71,15 @@ class Client(Block):
         journal: SQLiteJournal | str | os.PathLike[str] | None = None,
         account: str | None = None,
         poll_interval: float = 3.0,
+        http: Literal["httpx", "httpx2", "aiohttp"] = "httpx",
+        proxy: str | None = None,
+        trust_env: bool = True,
+        ssl_context: ssl.SSLContext | None = None,
+        user_agent: str | None = None,
         on_event: Callable[[ClientEvent], object] | None = None,
         allow_http: bool = False,
-        transport: httpx.BaseTransport | None = None,
-        http_client: httpx.Client | None = None,
+        transport: Transport | None = None,
+        http_client: HttpClient | None = None,
     ) -> None:
         """Set up a client; nothing is sent yet.
 
@@ -95,26 +101,47 @@ class Client(Block):
         called with each event of `smscode.events`. It must not block; an exception from it is logged once and
         ignored.
 
-        ``transport`` is an httpx transport to use instead of own connections; it is closed with the client.
-        ``http_client`` is an httpx client to use; it stays open. At most one of them may be given.
+        ``http`` is the HTTP library that connects: "httpx", "httpx2", or "aiohttp", which has no synchronous
+        flavour and only runs on Python's own event loops; the last two need the extra of the same name.
+        ``proxy`` is the URL of a proxy, used whatever NO_PROXY says; None means the proxy of the environment.
+        ``ssl_context`` replaces the TLS settings of the environment. ``trust_env=False`` reads nothing from
+        the environment, the token included. ``user_agent`` (1..200 characters) is put before this package's
+        own in each request.
 
-        Raises `InvalidArgumentError` for a wrong argument, `ConfigurationError` if there is no token. Proxies
-        and certificates of the environment are checked by the first call, before it sends anything: it raises
-        `ConfigurationError` if they cannot be used.
+        ``transport`` is a transport of httpx or httpx2 to use instead of own connections; it is closed with
+        the client. ``http_client`` is a client of httpx or httpx2 to use; it stays open. At most one of them
+        may be given, and then none of the five before.
+
+        Raises `InvalidArgumentError` for a wrong argument, `ConfigurationError` if there is no token, or if
+        the library is not installed or has no client of this flavour. Proxies and certificates of the
+        environment are checked by the first call, before it sends anything: it raises `ConfigurationError` if
+        they cannot be used.
         """
-        settings = Settings.resolve(token, base_url, api_version, os.environ, account, allow_http=allow_http)
+        environ: Mapping[str, str] = {} if trust_env is False else os.environ
+        settings = Settings.resolve(token, base_url, api_version, environ, account, allow_http=allow_http)
         arguments.instance("retry", retry, RetryPolicy)
         if rate_limits is not None:
             arguments.instance("rate_limits", rate_limits, RateLimits)
         timeouts = Timeouts.of(timeout)
         converter.hook(settings.version, Money)  # every answer needs it
+        stack = Stack.choose(
+            transport,
+            http_client,
+            http=http,
+            proxy=proxy,
+            trust_env=trust_env,
+            ssl_context=ssl_context,
+            user_agent=user_agent,
+            base_url=settings.base_url,
+        )
         runtime = self._runtime()
         connections = ConnectionPool(
             settings,
             timeouts,
             runtime,
             size=arguments.integer("max_connections", max_connections, 1, _MOST_CONNECTIONS),
-            shared=_shared_lane(transport, http_client),
+            stack=stack,
+            shared=None if stack is not None else own_handler(transport, http_client),
         )
         self._settings = settings
         affinity = LoopAffinity()
@@ -277,16 +304,3 @@ def _journal(journal: object) -> tuple[SQLiteJournal, bool]:
     if not isinstance(journal, str | os.PathLike):
         raise arguments.wrong("journal", "a SQLiteJournal or the path of one", journal)
     return shared(cast("str | os.PathLike[str]", journal)), True
-
-
-def _shared_lane(transport: object, http_client: object) -> RequestHandler | None:
-    if transport is not None and http_client is not None:
-        raise InvalidArgumentError("transport, http_client: expected at most one of them.")
-    if transport is not None:
-        own = arguments.instance("transport", transport, httpx.BaseTransport)
-        return own.handler if isinstance(own, HandlerTransport) else OwnTransportLane(own)
-    if http_client is None:
-        return None
-    if not isinstance(http_client, httpx.Client) or http_client.is_closed:
-        raise arguments.wrong("http_client", "an open httpx client of this flavour", http_client)
-    return ClientLane(http_client)

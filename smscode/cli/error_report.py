@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from .._http.failures import PROXY_REFUSED, causes
+from .._http.failures import causes, proxy_refused
 from ..errors import (
     CancelTooEarlyError,
     ConfigurationError,
@@ -53,7 +53,7 @@ def _advice_by_cause(error: SmscodeError) -> str:
     """Return what to do if a proxy or a certificate refused the connection, empty for other errors."""
     if isinstance(error, NetworkError):
         for cause in causes(error):
-            if isinstance(cause, PROXY_REFUSED):
+            if proxy_refused(cause):
                 return "Is HTTPS_PROXY right, with user name and password if the proxy wants them?"
             if isinstance(cause, ssl.SSLCertVerificationError):
                 return "Is the clock right, and SSL_CERT_FILE, if the certificate is a proxy's or your own?"

@@ -8,11 +8,11 @@ import time
 from typing import cast
 from urllib.parse import urlsplit
 
-import httpcore
 from attrs import frozen
 
 from .._http import failures, tcp
 from .._http.environment import ssl_context
+from .._http.stack_errors import ConnectError, ConnectTimeout
 
 _PATIENCE = 10.0  # seconds
 _DAY = 86_400  # seconds
@@ -32,7 +32,7 @@ def connect(base_url: str) -> socket.socket:
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
         plain = tcp.connect(parts.hostname or "", port, tcp.countdown(_PATIENCE))
-    except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+    except (ConnectError, ConnectTimeout) as error:
         raise OSError(failures.reason(error) or str(error)) from error
     plain.settimeout(_PATIENCE)
     return plain

@@ -38,6 +38,7 @@ from smscode.models import EndpointGroup
 from smscode.sandbox import Sandbox
 
 from ..concurrency import AsyncFairSemaphore, raw_server
+from ..stacks import only_httpx
 from .helpers import BALANCE_V1, AsyncScript, idle_lanes, until
 
 pytestmark = pytest.mark.anyio
@@ -76,6 +77,7 @@ GOOD = http(BALANCE_V1)
 # -- requests --------------------------------------------------------------------------------------
 
 
+@only_httpx
 async def test_a_request_has_these_headers_and_no_others() -> None:
     with respx.mock(base_url="https://api.smscode.gg") as router:
         route = router.get("/v1/balance").mock(return_value=OK)
@@ -92,6 +94,7 @@ async def test_a_request_has_these_headers_and_no_others() -> None:
     assert request.content == b""
 
 
+@only_httpx
 async def test_a_purchase_has_its_body_key_and_length() -> None:
     created = {"success": True, "data": {"orders": [{"id": 7}], "failed_count": 0}}
     with respx.mock(base_url=HERE) as router:
@@ -105,6 +108,7 @@ async def test_a_purchase_has_its_body_key_and_length() -> None:
     assert request.headers["idempotency-key"] == "key-1"
 
 
+@only_httpx
 async def test_a_query_is_escaped() -> None:
     rate = {"pair": "USD/IDR", "rate": 16_250, "base_currency": "USD", "quote_currency": "IDR"}
     with respx.mock() as router:
@@ -115,6 +119,7 @@ async def test_a_query_is_escaped() -> None:
         assert str(route.calls.last.request.url) == f"{HERE}/api/v1/catalog/exchange-rate?pair=USD%2FIDR"
 
 
+@only_httpx
 async def test_no_cookie_is_kept() -> None:
     with respx.mock(base_url=HERE) as router:
         answer = httpx.Response(200, headers={"set-cookie": "session=1; Path=/"}, content=BALANCE_V1)
@@ -128,6 +133,7 @@ async def test_no_cookie_is_kept() -> None:
 # -- answers ---------------------------------------------------------------------------------------
 
 
+@only_httpx
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_not_followed(status: int) -> None:
     with respx.mock(base_url=HERE) as router:
@@ -140,6 +146,7 @@ async def test_a_redirect_is_not_followed(status: int) -> None:
     assert caught.value.status_code == status
 
 
+@only_httpx
 async def test_a_packed_answer_is_unpacked() -> None:
     with respx.mock(base_url=HERE) as router:
         router.get("/v1/balance").mock(return_value=packed(gzip.compress(BALANCE_V1)))
@@ -147,6 +154,7 @@ async def test_a_packed_answer_is_unpacked() -> None:
             assert (await client.balance()).balance == BALANCE
 
 
+@only_httpx
 async def test_an_encoding_that_was_not_asked_for_is_refused() -> None:
     with respx.mock(base_url=HERE) as router:
         answer = httpx.Response(200, headers={"content-encoding": "br"}, content=b"...")
@@ -173,6 +181,7 @@ async def test_a_packed_answer_that_is_cut_or_damaged_is_like_a_broken_connectio
     assert server.connections == 2
 
 
+@only_httpx
 @LEFT_IN_THE_MIDDLE
 @pytest.mark.parametrize("is_packed", [False, True])
 async def test_an_answer_has_a_largest_size_unpacked(
@@ -211,6 +220,7 @@ FAILURES: list[tuple[Exception, type[NetworkError], str]] = [
 ]
 
 
+@only_httpx
 @pytest.mark.parametrize(("failure", "class_", "outcome"), FAILURES)
 async def test_a_failure_says_what_became_of_the_request(
     failure: Exception, class_: type[NetworkError], outcome: str
@@ -238,6 +248,7 @@ async def test_a_certificate_that_cannot_be_verified_stays_that_way() -> None:
     assert caught.value.__cause__ is failure
 
 
+@only_httpx
 async def test_an_exception_that_quotes_the_headers_is_not_passed_on() -> None:
     with respx.mock(base_url=HERE) as router:
         route = router.get("/v1/balance").mock(
@@ -252,6 +263,7 @@ async def test_an_exception_that_quotes_the_headers_is_not_passed_on() -> None:
     assert TOKEN not in f"{error} {error!r}"
 
 
+@only_httpx
 async def test_a_defect_below_is_not_tried_again_and_can_be_found() -> None:
     with respx.mock(base_url=HERE) as router:
         route = router.get("/v1/balance").mock(side_effect=[ZeroDivisionError("a defect"), OK])
@@ -276,6 +288,7 @@ async def test_a_socks_proxy_without_its_package_is_explained(monkeypatch: pytes
             await client.balance()
 
 
+@only_httpx
 async def test_passing_failures_are_repeated_on_new_lanes() -> None:
     with respx.mock(base_url=HERE) as router:
         route = router.get("/v1/balance").mock(

@@ -390,7 +390,7 @@ async def test_a_client_goes_through_one_thing_only() -> None:
 async def test_a_closed_http_client_is_refused() -> None:
     http_client = httpx.AsyncClient()
     await http_client.aclose()
-    with pytest.raises(InvalidArgumentError, match="an open httpx client"):
+    with pytest.raises(InvalidArgumentError, match="an open client of httpx or httpx2"):
         AsyncClient("token", http_client=http_client)
 
 

@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import httpcore
 import pytest
 import trio
 import trustme
 
 from smscode import AsyncClient, Client, ClientStateError, NetworkError, RequestTimeoutError, RetryPolicy
 from smscode._concurrency import AsyncCaller
-from smscode._http.connection import KEEPALIVE_EXPIRY, HttpConnection
+from smscode._http.connection import HttpConnection
 from smscode._http.environment import ssl_context
+from smscode._http.families import KEEPALIVE_EXPIRY, family
+from smscode._http.messages import HttpRequest, Origin
+from smscode._http.stack_errors import ConnectTimeout
 
 from ..concurrency import raw_server, talking
 
@@ -132,11 +134,11 @@ def test_time_that_is_over_before_connecting_is_a_timeout() -> None:
 
 def test_nothing_begins_at_its_deadline() -> None:
     with talking(answer) as port:
-        url = httpcore.URL(f"http://127.0.0.1:{port}/")
-        lane = HttpConnection(url.origin, ssl_context("http://127.0.0.1"), None, now=lambda: 5.0)
+        origin = Origin(b"http", b"127.0.0.1", port)
+        lane = HttpConnection(family("httpx"), origin, ssl_context("http:"), None, now=lambda: 5.0)
         lane.until(5.0)
-        with pytest.raises(httpcore.ConnectTimeout, match="deadline of the call has passed"):
-            lane.handle_request(httpcore.Request("GET", url))
+        with pytest.raises(ConnectTimeout, match="deadline of the call has passed"):
+            lane.handle_request(HttpRequest(origin, "GET", b"/", [], b"", {}))
 
 
 @pytest.mark.parametrize("flavour", ["threads", "asyncio", "trio"])

@@ -15,6 +15,7 @@ import pytest
 
 from smscode import ClientStateError, NetworkError, RequestTimeoutError
 from smscode._http.failures import SendProgress
+from smscode._http.messages import Origin
 from smscode.core.decoding.body import BodyError
 from smscode.core.effects import Failure
 from smscode.core.purchases.doubt import Doubt
@@ -167,7 +168,7 @@ def test_what_quotes_the_headers_is_no_cause() -> None:
     assert "canary" not in f"{failure!r} {error}"
 
 
-SERVICE = httpcore.Origin(b"https", b"api.example.net", 443)
+SERVICE = Origin(b"https", b"api.example.net", 443)
 
 
 def connecting(host: str, port: int, *, connect: dict[bytes, bytes] | None = None) -> SendProgress:
@@ -236,7 +237,7 @@ def test_an_error_says_where_to_and_why_no_connection_is_made(error: Exception, 
 
 
 def test_without_an_event_the_service_is_named() -> None:
-    progress = SendProgress(Doubt(), None, httpcore.Origin(b"http", b"2001:db8::1", 80))
+    progress = SendProgress(Doubt(), None, Origin(b"http", b"2001:db8::1", 80))
     reason = progress.failure(httpcore.ConnectError("x")).reason
     assert reason == "No connection to [2001:db8::1]:80 (ConnectError)."
 

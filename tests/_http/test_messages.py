@@ -7,14 +7,15 @@ from datetime import UTC, datetime
 from typing import Literal
 
 import anyio
-import httpcore
 import httpx
 import pytest
 
 from smscode import Timeouts
 from smscode._concurrency import AsyncRuntime, Runtime
 from smscode._http import messages
-from smscode._http.messages import Translator, extensions_of, for_caller, headers_of
+from smscode._http.families import family
+from smscode._http.messages import Translator, for_caller, headers_of
+from smscode._http.stack_errors import RemoteProtocolError
 from smscode.core.api.call import Request
 from smscode.core.settings import Settings
 
@@ -33,7 +34,7 @@ def translator(
 def test_a_request_is_complete() -> None:
     wire = Request("POST", "/v2/x", (("a", "1 2"), ("b", "ü")), (("idempotency-key", "k"),), b"{}")
     trace = object()
-    request = for_caller(translator().request(wire, 10, trace))
+    request = for_caller(translator().request(wire, 10, trace), family("httpx"))
     assert (request.method, str(request.url)) == ("POST", "https://host/api/v2/x?a=1+2&b=%C3%BC")
     assert request.read() == b"{}"
     assert request.headers["content-length"] == "2"
@@ -46,14 +47,14 @@ def test_a_request_is_complete() -> None:
 
 @pytest.mark.parametrize(("method", "length"), [("GET", None), ("POST", "0")])
 def test_a_request_without_a_body_says_so(method: Literal["GET", "POST"], length: str | None) -> None:
-    request = for_caller(translator().request(Request(method, "/v2/x"), 10, None))
+    request = for_caller(translator().request(Request(method, "/v2/x"), 10, None), family("httpx"))
     assert (request.read(), request.headers.get("content-length")) == (b"", length)
 
 
 @pytest.mark.anyio
 async def test_a_body_can_be_read_twice() -> None:
     request = translator().request(Request("POST", "/v2/x", body=b"{}"), 10, None)
-    stream = for_caller(request).stream
+    stream = for_caller(request, family("httpx")).stream
     assert isinstance(stream, httpx.AsyncByteStream)
     assert [[chunk async for chunk in stream] for _ in range(2)] == [[b"{}"], [b"{}"]]
 
@@ -85,7 +86,7 @@ def test_a_toy_token_takes_nothing_out_of_an_answer() -> None:
 )
 def test_no_step_may_take_longer_than_is_left(remaining: float, limits: tuple[float | None, ...]) -> None:
     request = translator().request(Request("GET", "/v2/x"), remaining, None)
-    timeout = extensions_of(request)["timeout"]
+    timeout = request.extensions["timeout"]
     assert (timeout["connect"], timeout["read"], timeout["write"], timeout["pool"]) == limits
 
 
@@ -94,7 +95,7 @@ def test_what_is_bounded_as_a_whole_has_no_limits_that_come_to_the_same(
     remaining: float, limits: tuple[float | None, ...]
 ) -> None:
     request = translator().request(Request("GET", "/v2/x"), remaining, None, bounded=True)
-    timeout = extensions_of(request)["timeout"]
+    timeout = request.extensions["timeout"]
     assert (timeout["connect"], timeout["read"]) == limits
     assert (timeout["write"], timeout["pool"]) == (timeout["read"], None)
 
@@ -102,13 +103,12 @@ def test_what_is_bounded_as_a_whole_has_no_limits_that_come_to_the_same(
 def test_limits_may_be_endless() -> None:
     endless = Timeouts(connect=math.inf, read=math.inf)
     request = translator(timeouts=endless).request(Request("GET", "/v2/x"), math.inf, None)
-    assert set(extensions_of(request)["timeout"].values()) == {None}
+    assert set(request.extensions["timeout"].values()) == {None}
 
 
 def test_a_response_has_lower_case_names_and_joined_values() -> None:
     now = datetime(2026, 6, 14, tzinfo=UTC)
-    headers = [("X-Request-ID", "1"), ("x-request-id", "2"), ("Retry-After", "5")]
-    found = headers_of(httpcore.Response(429, headers=headers))
+    found = headers_of([(b"X-Request-ID", b"1"), (b"x-request-id", b"2"), (b"Retry-After", b"5")])
     response = translator().response(429, found, b"body", now)
     assert (response.status_code, response.body, response.received_at) == (429, b"body", now)
     assert response.headers == {"x-request-id": "1, 2", "retry-after": "5"}
@@ -145,9 +145,7 @@ async def test_tasks_are_limited() -> None:
 
 
 def test_headers_have_a_largest_size_together() -> None:
-    def answer(size: int) -> httpcore.Response:
-        return httpcore.Response(200, headers=[(b"x", bytes(999))] * size)
-
-    assert len(messages.headers_of(answer(messages.LARGEST_HEAD // 1000))) == 1
-    with pytest.raises(httpcore.RemoteProtocolError):
-        messages.headers_of(answer(messages.LARGEST_HEAD // 1000 + 1))
+    header = (b"x", bytes(999))
+    assert len(headers_of([header] * (messages.LARGEST_HEAD // 1000))) == 1
+    with pytest.raises(RemoteProtocolError):
+        headers_of([header] * (messages.LARGEST_HEAD // 1000 + 1))

@@ -11,7 +11,6 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpcore
 import pytest
 import trustme
 
@@ -20,6 +19,9 @@ from smscode._clock import RealTime
 from smscode._http import tcp
 from smscode._http.connection import HttpConnection
 from smscode._http.environment import ssl_context
+from smscode._http.families import family
+from smscode._http.messages import HttpRequest, Origin
+from smscode._http.stack_errors import ConnectError, ConnectTimeout
 from smscode.cli import tls
 
 from ..concurrency import RawServer, raw_server, talking
@@ -116,7 +118,7 @@ def looks(*seconds: float) -> Callable[[], float]:
 
     def look() -> float:
         if not left:
-            raise httpcore.ConnectTimeout("over")
+            raise ConnectTimeout("over")
         return left.pop(0)
 
     return look
@@ -189,7 +191,7 @@ def connected(left: Callable[[], float]) -> int:
 
 def test_the_connect_time_is_for_all_addresses_together(names: Names, dead: int) -> None:
     names.lead_to(dead, dead, dead)
-    with pytest.raises(httpcore.ConnectTimeout):
+    with pytest.raises(ConnectTimeout):
         connected(looks(1.0, 0.03, 0.02, 0.01, 0.01))  # one look at it before the lookup
 
 
@@ -200,7 +202,7 @@ def test_a_countdown_ends_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     now += 2
     assert left() == 1.0
     now += 1
-    with pytest.raises(httpcore.ConnectTimeout):
+    with pytest.raises(ConnectTimeout):
         left()
 
 
@@ -248,14 +250,14 @@ def test_an_address_that_cannot_be_tried_is_left_out(names: Names, server: RawSe
 
 
 def test_a_host_without_an_address_cannot_be_reached(names: Names) -> None:
-    with pytest.raises(httpcore.ConnectError):
+    with pytest.raises(ConnectError):
         connected(plenty)
 
 
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (socket.gaierror(socket.EAI_NONAME, "unknown"), httpcore.ConnectError),
+        (socket.gaierror(socket.EAI_NONAME, "unknown"), ConnectError),
         (UnicodeEncodeError("idna", "", 0, 1, "label too long"), UnicodeEncodeError),
     ],
 )
@@ -342,15 +344,23 @@ def test_an_interrupt_leaves_no_socket_open(
     assert all(one.fileno() == -1 for one in made)
 
 
+def lane_to(scheme: str, now: Callable[[], float]) -> HttpConnection:
+    return HttpConnection(family("httpx"), get(scheme).origin, ssl_context("http:"), None, now)
+
+
+def get(scheme: str) -> HttpRequest:
+    origin = Origin(scheme.encode(), NAME.encode(), {"http": 80, "https": 443}[scheme])
+    return HttpRequest(origin, "GET", b"/", [], b"", {})
+
+
 def test_a_lookup_for_a_call_that_is_broken_off_is_no_longer_waited_for(names: Names) -> None:
     names.hangs = threading.Event()
-    target = httpcore.URL(f"http://{NAME}/")
-    lane = HttpConnection(target.origin, ssl_context("http://127.0.0.1"), None, RealTime.monotonic)
+    lane = lane_to("http", RealTime.monotonic)
     ended: list[Exception] = []
 
     def send() -> None:
-        with pytest.raises(httpcore.ConnectTimeout, match="deadline of the call has passed") as broken:
-            lane.handle_request(httpcore.Request("GET", target))
+        with pytest.raises(ConnectTimeout, match="deadline of the call has passed") as broken:
+            lane.handle_request(get("http"))
         ended.append(broken.value)
 
     thread = threading.Thread(target=send)
@@ -434,11 +444,10 @@ def test_a_connection_whose_time_is_over_before_tls_begins_is_closed(monkeypatch
         return made
 
     monkeypatch.setattr(tcp, "connect", connect)
-    target = httpcore.URL(f"https://{NAME}/")
-    lane = HttpConnection(target.origin, ssl_context("http://127.0.0.1"), None, now=lambda: now)
+    lane = lane_to("https", lambda: now)
     lane.until(10.0)
     with other:
-        with pytest.raises(httpcore.ConnectTimeout):
-            lane.handle_request(httpcore.Request("GET", target))
+        with pytest.raises(ConnectTimeout):
+            lane.handle_request(get("https"))
         lane.close()
         assert made.fileno() == -1

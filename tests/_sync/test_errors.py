@@ -392,7 +392,7 @@ def test_a_client_goes_through_one_thing_only() -> None:
 def test_a_closed_http_client_is_refused() -> None:
     http_client = httpx.Client()
     http_client.close()
-    with pytest.raises(InvalidArgumentError, match="an open httpx client"):
+    with pytest.raises(InvalidArgumentError, match="an open client of httpx or httpx2"):
         Client("token", http_client=http_client)
 
 

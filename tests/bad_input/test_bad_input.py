@@ -171,11 +171,15 @@ def test_a41_the_callers_httpx_has_to_be_open_and_of_this_flavour() -> None:
     closed.close()
     wrong_here: list[Any] = [closed, httpx.AsyncClient(), object(), httpx.HTTPTransport()]
     for wrong in wrong_here:
-        with pytest.raises(InvalidArgumentError, match="http_client: expected an open httpx client"):
+        with pytest.raises(
+            InvalidArgumentError, match="http_client: expected an open client of httpx or httpx2"
+        ):
             Client(TOKEN, http_client=wrong)
     wrong_there: list[Any] = [closed, httpx.Client(), object(), httpx.AsyncHTTPTransport()]
     for wrong in wrong_there:
-        with pytest.raises(InvalidArgumentError, match="http_client: expected an open httpx client"):
+        with pytest.raises(
+            InvalidArgumentError, match="http_client: expected an open client of httpx or httpx2"
+        ):
             AsyncClient(TOKEN, http_client=wrong)
     mixed: list[tuple[Callable[..., object], Any]] = [
         (Client, httpx.AsyncHTTPTransport()),
@@ -183,7 +187,7 @@ def test_a41_the_callers_httpx_has_to_be_open_and_of_this_flavour() -> None:
         (Client, object()),
     ]
     for class_, transport in mixed:
-        with pytest.raises(InvalidArgumentError, match="transport: expected a httpx"):
+        with pytest.raises(InvalidArgumentError, match="transport: expected a transport of httpx"):
             class_(TOKEN, transport=transport)
 
 

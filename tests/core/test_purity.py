@@ -95,7 +95,7 @@ def test_the_checks_above_see_the_core_and_would_notice() -> None:
     names = {path.name for path in PURE}
     assert {"flow.py", "converter.py", "retry.py", "sms_wait.py", "errors.py", "webhooks.py"} <= names
     assert len(PURE) >= 24
-    assert {"httpx", "smscode.core.effects", "smscode._concurrency"} <= set(
+    assert {"ssl", "smscode.core.effects", "smscode._concurrency"} <= set(
         imported(PACKAGE / "_http" / "failures.py")
     )
     assert "smscode.errors" in set(imported(PACKAGE / "core" / "answers.py"))

@@ -21,9 +21,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anyio
+import pytest
 
 from smscode import AsyncClient, Client
 from smscode.journal import SQLiteJournal
+from tests import stacks
 from tests.faults.flavours import Plan
 
 _WORKERS = 8
@@ -126,6 +128,7 @@ def main() -> None:
     for name in ("--kills", "--seed"):
         parser.add_argument(name, type=int, required=True)
     given = parser.parse_args()
+    stacks.use_everywhere(pytest.MonkeyPatch())
     if given.flavour != "threads":
         anyio.run(anyio.sleep, 0, backend=given.flavour)  # imports what a child would have to
     dice, killed, run = random.Random(given.seed), 0, 0

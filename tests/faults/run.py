@@ -1,23 +1,29 @@
 """The table of `nox -s faults`: every scenario, on asyncio, on trio and with threads.
 
-``python -m tests.faults.run`` runs it in full, with ``--short`` in the counts of the CI. It ends
-with 1 when a row does not hold. Every fault follows from the seed that is printed.
+``python -m tests.faults.run`` runs it in full, with ``--short`` in the counts of the CI, with
+``--http httpx2`` or ``--http aiohttp`` (asyncio only) over another HTTP stack. It ends with 1 when a
+row does not hold. Every fault follows from the seed that is printed.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import os
 import random
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
+import pytest
+
+from smscode._http.stacks import STACKS
+from tests import stacks
 from tests.faults import checkpoints, hostile, kills, scenarios, storms
 from tests.faults.flavours import FLAVOURS, Flavour
 from tests.faults.harness import Server, running_server
@@ -76,13 +82,17 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="repeat the faults of another run")
     parser.add_argument("--only", nargs="*", choices=SCENARIOS, default=list(SCENARIOS))
     parser.add_argument("--flavours", nargs="*", choices=FLAVOURS, default=FLAVOURS)
+    parser.add_argument("--http", choices=STACKS, default="httpx", help="the stack of the clients")
     given = parser.parse_args()
+    flavours: Sequence[Flavour] = given.flavours if given.http != "aiohttp" else ("asyncio",)
+    os.environ[stacks.VARIABLE] = given.http
+    stacks.use_everywhere(pytest.MonkeyPatch())
     seed = random.SystemRandom().randrange(10**6) if given.seed is None else given.seed
     print(f"seed {seed}")
     print(_LINE.format("scenario", "flavour", "count", "dup", "lost", "orphans", "balance", "seconds", ""))
     began, right = time.monotonic(), True
     for name in given.only:
-        for flavour in given.flavours:
+        for flavour in flavours:
             with running_server(seed) as server:
                 _, full, short = SCENARIOS[name]
                 row = run(server, name, flavour, short if given.short else full, seed)

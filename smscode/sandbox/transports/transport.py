@@ -1,22 +1,33 @@
-"""The sandbox as an httpx transport, without sockets, for sync and async clients."""
+"""The sandbox as a transport of httpx and httpx2, without sockets, for sync and async clients."""
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import uuid4
 
 import anyio.lowlevel
 import httpx
 
+from ..._http import families
 from ...core.api.call import Response
 from ..http.app import App, ConnectionLost, Exchange
 from ..http.waiting import REAL_TIME, AnswerTimeout, AnswerTiming, complete, complete_async
 
 
-def _response(response: Response) -> httpx.Response:
+def _library(request: object) -> Any:
+    """Return the module, httpx or httpx2, of a request: the answer has to be of the same."""
+    family = families.of(request, "Request")
+    return httpx if family is None else family.http
+
+
+def _response(response: Response, request: httpx.Request) -> httpx.Response:
+    library = _library(request)
     # A stream, like a response from a socket: a client may read it raw or in pieces.
-    return httpx.Response(
-        response.status_code, headers=dict(response.headers), stream=httpx.ByteStream(response.body)
+    stream = library.ByteStream(response.body)
+    made: httpx.Response = library.Response(
+        response.status_code, headers=dict(response.headers), stream=stream
     )
+    return made
 
 
 def _read_timeout(request: httpx.Request) -> float | None:
@@ -27,13 +38,19 @@ def _read_timeout(request: httpx.Request) -> float | None:
 
 def _broken(failure: AnswerTimeout | ConnectionLost, request: httpx.Request) -> httpx.TransportError:
     """Return the exception that a network failure would raise instead of an answer."""
+    library = _library(request)
+    broken: httpx.TransportError
     if isinstance(failure, AnswerTimeout):
-        return httpx.ReadTimeout("The answer took too long", request=request)
-    return httpx.RemoteProtocolError("Server disconnected without sending a response.", request=request)
+        broken = library.ReadTimeout("The answer took too long", request=request)
+    else:
+        broken = library.RemoteProtocolError(
+            "Server disconnected without sending a response.", request=request
+        )
+    return broken
 
 
 class SandboxTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
-    """Answers the requests of an `httpx.Client` or `httpx.AsyncClient` from a sandbox.
+    """Answers the requests of an `httpx.Client` or `httpx.AsyncClient`, or of httpx2's, from a sandbox.
 
     As on a network, an answer that takes longer than the request's read timeout raises
     `httpx.ReadTimeout`, and one that is lost `httpx.RemoteProtocolError`; the request still takes effect.
@@ -49,7 +66,7 @@ class SandboxTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
         """Answer a request of a sync client."""
         exchange = self._begin(request, request.read())
         try:
-            return _response(complete(self.app, exchange, _read_timeout(request), self.timing))
+            return _response(complete(self.app, exchange, _read_timeout(request), self.timing), request)
         except (AnswerTimeout, ConnectionLost) as failure:
             raise _broken(failure, request) from None
 
@@ -60,7 +77,8 @@ class SandboxTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
         await anyio.lowlevel.checkpoint()
         exchange = self._begin(request, body)
         try:
-            return _response(await complete_async(self.app, exchange, _read_timeout(request), self.timing))
+            answer = await complete_async(self.app, exchange, _read_timeout(request), self.timing)
+            return _response(answer, request)
         except (AnswerTimeout, ConnectionLost) as failure:
             raise _broken(failure, request) from None
 

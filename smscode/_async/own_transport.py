@@ -1,0 +1,63 @@
+"""A caller's own transport or client, of httpx or of httpx2, as it sends the requests of a client."""
+
+from __future__ import annotations
+
+from .._http import families, messages
+from .._http.messages import HttpRequest
+from .._http.protocols import AsyncHttpClient, AsyncHttpResponse, AsyncRequestHandler, AsyncTransport
+from ..core.api import arguments
+
+
+class AsyncOwnTransportLane:
+    """A caller's own transport."""
+
+    bounded = False
+
+    def __init__(self, family: families.Family, transport: AsyncTransport) -> None:
+        self._family = family
+        self._transport = transport
+
+    async def handle_async_request(self, request: HttpRequest) -> AsyncHttpResponse:
+        """Send the request as httpx would."""
+        made = messages.for_caller(request, self._family)
+        return messages.CallersResponse(await self._transport.handle_async_request(made))
+
+    async def aclose(self) -> None:
+        """Close the transport."""
+        await self._transport.aclose()
+
+
+class AsyncClientLane:
+    """A caller's own httpx client, used as it is but for redirects and authentication."""
+
+    bounded = False
+
+    def __init__(self, family: families.Family, http_client: AsyncHttpClient) -> None:
+        self._family = family
+        self._http_client = http_client
+
+    async def handle_async_request(self, request: HttpRequest) -> AsyncHttpResponse:
+        """Send the request through the client's pool, hooks and proxies."""
+        made = messages.for_caller(request, self._family)
+        return messages.CallersResponse(
+            await self._http_client.send(made, stream=True, auth=None, follow_redirects=False)
+        )
+
+    async def aclose(self) -> None:
+        """Do nothing: whoever made the client closes it."""
+
+
+def own_handler(
+    transport: AsyncTransport | None, http_client: AsyncHttpClient | None
+) -> AsyncRequestHandler | None:
+    """Return what sends through a caller's own transport or client, None if none of them is given."""
+    if transport is not None:
+        if (family := families.of(transport, families.AsyncKinds.TRANSPORT)) is None:
+            raise arguments.wrong("transport", "a transport of httpx or httpx2 of this flavour", transport)
+        return AsyncOwnTransportLane(family, transport)
+    if http_client is None:
+        return None
+    family = families.of(http_client, families.AsyncKinds.CLIENT)
+    if family is None or getattr(http_client, "is_closed", True):
+        raise arguments.wrong("http_client", "an open client of httpx or httpx2 of this flavour", http_client)
+    return AsyncClientLane(family, http_client)

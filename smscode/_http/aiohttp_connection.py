@@ -1,0 +1,262 @@
+"""One connection of aiohttp, by its public interface, on asyncio only.
+
+aiohttp sends a GET a second time by itself if a kept connection breaks, which would exceed limits, and takes
+bytes that came while the connection was idle for the answer, which would be that to another call. So each
+connection has a session of its own, a trace callback refuses a second connection within one call, and one
+with unread bytes is not used again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import http.client
+import selectors
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import aiohttp
+from yarl import URL
+
+from ..errors import ConfigurationError
+from . import messages, mocking
+from .families import KEEPALIVE_EXPIRY
+from .messages import HttpRequest, Origin
+from .protocols import AsyncHttpResponse
+from .stack_errors import (
+    ConnectError,
+    ConnectTimeout,
+    LocalProtocolError,
+    ProxyError,
+    ReadError,
+    ReadTimeout,
+    RemoteProtocolError,
+    StackError,
+)
+
+PROXY_SCHEMES: Final = ("http", "https")
+
+# The first class that fits counts; any other error means an answer that breaks the protocol.
+_MEANINGS: tuple[tuple[type[Exception], type[StackError]], ...] = (
+    (aiohttp.InvalidURL, LocalProtocolError),
+    (aiohttp.SocketTimeoutError, ReadTimeout),
+    (TimeoutError, ConnectTimeout),
+    (aiohttp.ClientProxyConnectionError, ProxyError),
+    (aiohttp.ClientHttpProxyError, ProxyError),
+    (aiohttp.ClientConnectorError, ConnectError),
+    (aiohttp.ClientOSError, ReadError),
+    (aiohttp.ClientError, RemoteProtocolError),
+)
+_FAILURES = (aiohttp.ClientError, TimeoutError)
+_FRAMING = (b"content-length", b"transfer-encoding")
+_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)  # those without a file of their own
+_OWN_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # that aiohttp would add
+
+
+class _Exchange:
+    """How far one call got."""
+
+    def __init__(self, trace: Any, peer: Mapping[str, object]) -> None:
+        self.trace = trace
+        self.peer = peer
+        self.sent = False
+
+
+async def _connecting(session: aiohttp.ClientSession, context: Any, params: object) -> None:
+    exchange: _Exchange = context.trace_request_ctx
+    if exchange.sent:
+        raise aiohttp.ServerDisconnectedError  # the call is aiohttp's own second try
+    await exchange.trace("connection.connect_tcp.started", exchange.peer)
+
+
+async def _sending(session: aiohttp.ClientSession, context: Any, params: object) -> None:
+    exchange: _Exchange = context.trace_request_ctx
+    await exchange.trace("http11.send_request_headers.started", {})
+    exchange.sent = True
+
+
+_TRACE_CONFIG = aiohttp.TraceConfig()
+_TRACE_CONFIG.on_connection_create_start.append(_connecting)
+_TRACE_CONFIG.on_request_headers_sent.append(_sending)
+
+
+@functools.lru_cache(maxsize=8)
+def _timeout(connect: float | None, read: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, connect=connect, sock_read=read)
+
+
+async def _ignore(event: str, info: Mapping[str, object]) -> None:
+    """Ignore the events of a request without a trace."""
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Connects; no connection with unread bytes is used again. Remembers the transport, to look at it."""
+
+    transport: asyncio.Transport | None = None
+    selector: selectors.BaseSelector
+
+    async def connect(self, *arguments: Any, **options: Any) -> aiohttp.connector.Connection:
+        connection = await super().connect(*arguments, **options)
+        while connection.protocol is not None and connection.protocol.should_close:
+            connection.close()
+            connection = await super().connect(*arguments, **options)
+        if connection.transport is not self.transport:
+            self.transport = connection.transport
+            self.selector = _Selector()
+            assert self.transport is not None
+            self.selector.register(self.transport.get_extra_info("socket"), selectors.EVENT_READ)
+        return connection
+
+
+class AiohttpConnection:
+    """One connection, for one request at a time.
+
+    ``owner`` is the call that uses it, or was interrupted while it did; None while it is free.
+    """
+
+    bounded = True
+
+    def __init__(
+        self, origin: Origin, context: ssl.SSLContext, proxy: str | None, now: Callable[[], float]
+    ) -> None:
+        """Set up without connecting. Raises `ConfigurationError` unless asyncio runs."""
+        self.owner: object = None
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise ConfigurationError('http="aiohttp" only runs on asyncio: leave it out.') from None
+        host = origin.host.decode("ascii")
+        shown = f"[{host}]" if ":" in host else host
+        self._base = f"{origin.scheme.decode('ascii')}://{shown}:{origin.port}"
+        self._proxy = None if proxy is None else URL(proxy)
+        peer = URL(self._base) if self._proxy is None else self._proxy
+        self._peer = {"host": peer.raw_host, "port": peer.port}
+        self._ended = False
+        self._connector = _Connector(
+            limit=1,
+            ssl=context,
+            keepalive_timeout=KEEPALIVE_EXPIRY,
+            use_dns_cache=False,
+            resolver=aiohttp.ThreadedResolver(),
+        )
+        self._session = aiohttp.ClientSession(
+            connector=self._connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            skip_auto_headers=_OWN_HEADERS,
+            trust_env=False,
+            trace_configs=[_TRACE_CONFIG],
+            # Those of one line, and any number of lines: `headers_of` checks them in all.
+            max_line_size=messages.LARGEST_HEAD,
+            max_field_size=messages.LARGEST_HEAD,
+            max_headers=messages.LARGEST_HEAD,
+        )
+
+    async def handle_async_request(self, request: HttpRequest) -> AsyncHttpResponse:
+        """Send a request, once. Redirects are not followed, and the body is not decompressed."""
+        mocking.async_mocked(None)
+        if mocking.replaced(aiohttp.ClientSession._request, ("aiohttp",)):
+            raise ConfigurationError(mocking.NOT_THROUGH_HERE)
+        self._ended = False
+        limits = request.extensions.get("timeout", {})
+        exchange = _Exchange(request.extensions.get("trace", _ignore), self._peer)
+        try:
+            response = await self._session.request(
+                request.method,
+                URL(self._base + request.target.decode("ascii"), encoded=True),
+                headers=[
+                    (name.decode(), value.decode())
+                    for name, value in request.headers
+                    if name.lower() not in _FRAMING
+                ],
+                data=request.body or None,
+                allow_redirects=False,
+                proxy=self._proxy,
+                timeout=_timeout(limits.get("connect"), limits.get("read")),
+                trace_request_ctx=exchange,
+            )
+        except _FAILURES as error:
+            failure = _failure(error)
+        else:
+            try:
+                await exchange.trace("http11.receive_response_headers.complete", {})
+            except BaseException:
+                response.close()
+                raise
+            return _Response(self, response)
+        raise failure
+
+    def until(self, deadline: float) -> None:
+        """Do nothing: the task that sends is cancelled at its deadline."""
+
+    def break_off(self) -> None:
+        """Do nothing: a task that is to stop is cancelled."""
+
+    def end(self) -> None:
+        """Note that the body was read to its end."""
+        self._ended = True
+
+    @property
+    def clean(self) -> bool:
+        """Whether the exchange ended completely, so that the next request gets its own response."""
+        return self._ended
+
+    @property
+    def gone(self) -> bool:
+        """Whether there is something to read that nothing asked for: bytes, or the end of the connection."""
+        transport = self._connector.transport
+        return not (transport is None or transport.is_closing()) and bool(self._connector.selector.select(0))
+
+    async def aclose(self) -> None:
+        """Close the connection; what is not yet written of an unfinished request is not waited for."""
+        transport = self._connector.transport
+        if transport is not None and not self._ended:
+            transport.abort()
+        await self._session.close()
+
+
+class _Response:
+    """A response whose body is still to be read."""
+
+    def __init__(self, connection: AiohttpConnection, response: aiohttp.ClientResponse) -> None:
+        self.status = response.status
+        self.headers = response.raw_headers
+        self._connection = connection
+        self._response = response
+
+    @property
+    def stream(self) -> _Response:
+        """The chunks of the body."""
+        return self
+
+    def __aiter__(self) -> _Response:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            chunk = await self._response.content.readany()
+        except _FAILURES as error:
+            failure = _failure(error)
+        else:
+            if chunk:
+                return chunk
+            self._connection.end()
+            raise StopAsyncIteration
+        raise failure
+
+    async def aclose(self) -> None:
+        """Stop reading; a connection whose body was not read to its end is closed."""
+        self._response.close()
+
+
+def _failure(error: Exception) -> StackError:
+    """Return what an error of aiohttp means, without it as the cause, as it may hold headers."""
+    text = type(error).__name__
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        # Not the proxy's own text, which may repeat the password.
+        text = f"{error.status} {http.client.responses.get(error.status, '')}".strip()
+    failure = next(meaning for kind, meaning in _MEANINGS if isinstance(error, kind))(text)
+    if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, aiohttp.ClientError):
+        failure.__cause__ = error.__cause__
+    return failure

@@ -1,0 +1,63 @@
+"""httpx and its successor httpx2: two packages with the same interface, each over an httpcore of its own.
+
+Neither is imported before it is asked for.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from types import ModuleType
+from typing import Any, Final
+
+KEEPALIVE_EXPIRY: Final = 30.0
+"""Seconds that an idle connection is kept: longer than a poll interval, so that polls share one."""
+
+NAMES: Final = ("httpx", "httpx2")
+_CORES = {"httpx": "httpcore", "httpx2": "httpcore2"}
+
+
+class AsyncKinds:
+    """What a caller may bring, by the names of the classes."""
+
+    TRANSPORT: Final = "AsyncBaseTransport"
+    CLIENT: Final = "AsyncClient"
+
+
+class Kinds:
+    """What a caller may bring, by the names of the classes."""
+
+    TRANSPORT: Final = "BaseTransport"
+    CLIENT: Final = "Client"
+
+
+class Family:
+    """The modules of one of the two, and what is made of them once."""
+
+    def __init__(self, http: ModuleType) -> None:
+        # By what the module is, as `httpx2.alias_httpx` lets the name httpx stand for httpx2.
+        self.name: str = http.__name__
+        core_name = _CORES[self.name]
+        self.http: Any = importlib.import_module(self.name)  # waits, where another thread is importing it
+        self.core: Any = importlib.import_module(core_name)
+        self.limits = self.http.Limits(keepalive_expiry=KEEPALIVE_EXPIRY)
+        self.sync_stream: Any = importlib.import_module(f"{core_name}._backends.sync").SyncStream
+        self.packages = (self.name, core_name)
+
+
+@functools.cache
+def family_of(http: ModuleType) -> Family:
+    """Return the family of a module, httpx or httpx2."""
+    return Family(http)
+
+
+def family(name: str) -> Family:
+    """Return a family by its name, importing it. Raises ImportError if it is not installed."""
+    return family_of(importlib.import_module(name))
+
+
+def of(value: object, class_name: str) -> Family | None:
+    """Return the family of an object that is an instance of a class of it, None if it is of neither."""
+    loaded = [family(name) for name in NAMES if sys.modules.get(name) is not None]
+    return next((one for one in loaded if isinstance(value, getattr(one.http, class_name))), None)
