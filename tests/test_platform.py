@@ -483,6 +483,8 @@ sys.path.insert(0, os.getcwd())
 import anyio, attrs, cattrs, httpx, trio, uvicorn, typer, rich.console, fastapi, aiohttp, redis, msgspec
 import opentelemetry.trace, pytest, xml.sax, pydantic, ctypes, multiprocessing, subprocess, zoneinfo
 
+asyncio.new_event_loop().close()  # it chooses its kind of loop for this system
+
 class Missing:
     def find_spec(self, name, path=None, target=None):
         if name in ("fcntl", "pwd", "grp", "resource", "termios", "pty", "posix", "tty"):
