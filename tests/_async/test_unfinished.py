@@ -685,13 +685,13 @@ async def test_what_a_call_holds_in_its_journal_ends_with_the_call(path: Path) -
 
         async def buy(delivery: AsyncDelivery) -> None:
             intent = client.orders.prepare(catalog_product_id=87, idempotency_key="taken")
-            await client._purchases.submit(intent, delivery)
+            await client._ordering.purchases.submit(intent, delivery)
             assert journal.holders == {place: delivery}
             journal.holders[place] = other
 
         await client.orders.create(catalog_product_id=87)
         assert journal.holders == {}
-        await client._purchases.deliver(buy, None, "taken")
+        await client._ordering.purchases.deliver(buy, None, "taken")
         assert journal.holders == {place: other}, "what another call holds by then stays"
 
 

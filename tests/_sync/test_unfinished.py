@@ -687,13 +687,13 @@ def test_what_a_call_holds_in_its_journal_ends_with_the_call(path: Path) -> None
 
         def buy(delivery: Delivery) -> None:
             intent = client.orders.prepare(catalog_product_id=87, idempotency_key="taken")
-            client._purchases.submit(intent, delivery)
+            client._ordering.purchases.submit(intent, delivery)
             assert journal.holders == {place: delivery}
             journal.holders[place] = other
 
         client.orders.create(catalog_product_id=87)
         assert journal.holders == {}
-        client._purchases.deliver(buy, None, "taken")
+        client._ordering.purchases.deliver(buy, None, "taken")
         assert journal.holders == {place: other}, "what another call holds by then stays"
 
 
