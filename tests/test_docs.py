@@ -346,12 +346,9 @@ def test_every_call_that_the_pages_name_exists() -> None:
 def test_every_method_has_a_section_with_its_errors() -> None:
     page = (ROOT / "docs" / "pages" / "reference" / "methods.md").read_text("utf-8")
     sections = dict(re.findall(r"^## ([\w.]+)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
-    resources = {name: getattr(smscode, kind) for name, kind in Client.__annotations__.items()}
-    owners = {"": Client, **{f"{name}.": kind for name, kind in resources.items()}}
-    public = {
-        f"{prefix}{name}" for prefix, kind in owners.items() for name in dir(kind) if not name.startswith("_")
-    }
-    assert {*sections} == public - {*resources, "close"}
+    owners = {"": Client, **{f"{name}.": kind for name, kind in resources(Client).items()}}
+    public = {f"{prefix}{name}" for prefix, kind in owners.items() for name in dir(kind) if name[0] != "_"}
+    assert {*sections} == public - {*resources(Client), "close"}
     for name, section in sections.items():
         assert section.startswith(f"\n```text\n{name}("), name
         assert "\n```python\n" in section, name
