@@ -237,10 +237,11 @@ def reference(name: str) -> str:
 
 
 def test_an_example_in_a_docstring_is_shown_as_a_program() -> None:
-    pytest.importorskip("griffe")
-    as_blocks = runpy.run_path(str(ROOT / "docs" / "examples_in_docstrings.py"))["as_blocks"]
-    shown = as_blocks("Do it.\n\n>>> for one in two:\n...     print(one)\n\nThen more.")
-    assert shown == "Do it.\n\n```python\nfor one in two:\n    print(one)\n```\n\nThen more."
+    source = "    Do it.\n\n    >>> for one in two:\n    ...     print(one)\n\n    Then more.\n"
+    shown = (
+        "    Do it.\n\n    ```python\n    for one in two:\n        print(one)\n    ```\n\n    Then more.\n"
+    )
+    assert generator()["with_examples"](source) == shown
 
 
 def test_the_reference_of_the_command_line_has_every_command_and_option() -> None:
