@@ -24,6 +24,10 @@ from smscode.errors import API_ERRORS
 
 EVERYWHERE = ("as_json", "sandbox", "api_version", "help")  # described once, at the top of the page
 
+_EXAMPLE = re.compile(r"^( +)>>> .*(?:\n\1(?:>>>|\.\.\.).*)*", re.MULTILINE)
+_PROMPT = re.compile(r"^( +)(?:>>>|\.\.\.) ?", re.MULTILINE)
+_NOT_COPIED = shutil.ignore_patterns("__pycache__", "_sync")
+
 
 def generate(target: Path) -> None:
     """Write the configuration and all pages to a folder, whose former contents are deleted."""
@@ -33,6 +37,19 @@ def generate(target: Path) -> None:
     shutil.copy(here / "zensical.toml", target)
     for page in (target / "pages").rglob("*.md"):
         page.write_text(filled(page.read_text("utf-8")), encoding="utf-8")
+    shutil.copytree(here.parent / "smscode", target / "package" / "smscode", ignore=_NOT_COPIED)
+    for module in (target / "package").rglob("*.py"):
+        module.write_text(with_examples(module.read_text("utf-8")), encoding="utf-8")
+
+
+def with_examples(source: str) -> str:
+    """Return a module with the examples of its docstrings (``>>>``) as fenced programs."""
+
+    def fenced(found: re.Match[str]) -> str:
+        program = _PROMPT.sub(r"\1", found[0])
+        return f"{found[1]}```python\n{program}\n{found[1]}```"
+
+    return _EXAMPLE.sub(fenced, source)
 
 
 def filled(markdown: str) -> str:
