@@ -11,7 +11,7 @@ import typer
 from smscode.cli.app import app
 from smscode.errors import API_ERRORS
 
-EVERYWHERE = ("as_json", "sandbox", "api_version", "help")  # the page tells of them once
+EVERYWHERE = ("header", "as_json", "sandbox", "api_version", "help")  # the page tells of them once
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
