@@ -238,9 +238,9 @@ def test_products_have_a_lower_limit_too(shell: Shell) -> None:
     assert min(float(row[3]) for row in rows[1:]) >= 1.5
     assert shell.run("products", "--min-price", "30000", "--api-version", "v1").rows[0][3] == "33000"
     done = shell.run("products", "--min-price", "1.5", "--api-version", "v1")
-    assert (done.code, done.err.startswith("error: min_price: ")) == (2, True)
+    assert (done.code, done.err.startswith("error: --min-price: ")) == (2, True)
 
 
 def test_errors_of_another_sandbox_are_not_hinted_at_without_one(shell: Shell, account: None) -> None:
     assert "sandbox of its own" not in shell.bare("order", 4711).err
-    assert json.loads(shell.bare("order", 4711, "--json").err)["advice"] == ""
+    assert "sandbox" not in json.loads(shell.bare("order", 4711, "--json").err)["advice"]

@@ -129,7 +129,7 @@ def test_a_lower_limit_is_kept_to(shell: Shell) -> None:
     assert offer["product"]["id"] == 144
     assert rented["order"]["product_id"] == 144
     wrong = shell.run(*RENT, "--min-price", "cheap", "--yes")
-    assert (wrong.code, "min_price" in wrong.err) == (2, True)
+    assert (wrong.code, "--min-price" in wrong.err) == (2, True)
 
 
 def test_an_error_in_doubt_has_its_key_and_its_hint(shell: Shell) -> None:
