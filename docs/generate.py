@@ -22,7 +22,7 @@ from smscode import models
 from smscode.cli.app import app
 from smscode.errors import API_ERRORS
 
-EVERYWHERE = ("as_json", "sandbox", "api_version", "help")  # described once, at the top of the page
+EVERYWHERE = ("header", "as_json", "sandbox", "api_version", "help")  # described once, at the top of the page
 
 _EXAMPLE = re.compile(r"^( +)>>> .*(?:\n\1(?:>>>|\.\.\.).*)*", re.MULTILINE)
 _PROMPT = re.compile(r"^( +)(?:>>>|\.\.\.) ?", re.MULTILINE)

@@ -257,7 +257,7 @@ def test_the_reference_of_the_command_line_has_every_command_and_option() -> Non
             name = parameter.opts[0] if parameter.param_type_name == "option" else parameter.metavar
             assert f"`{name}`" in (built if shared else section), (path, name)
     assert "| `--policy` `cheapest`, `best_success` |" in built
-    assert "| `--limit` `1..100` | Most rows to show. Default: `20`. |" in built
+    assert "| `--limit` `1..1000000` | Most rows to show. Default: `20`. |" in built
     assert "| `--timeout` `SECONDS` |" in built
 
 

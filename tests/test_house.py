@@ -45,6 +45,7 @@ TWIN = "one for each kind of server, chosen by the module it is imported from"
 # To shrink the table: rename one of the two, and delete the line.
 SHARED_NAMES: Mapping[str, str] = {
     **dict.fromkeys(("cancel", "countries", "create", "finish", "get", "products", "resend"), COMMAND),
+    **dict.fromkeys(("exchange_rate", "operators", "reactivate", "reactivate_options"), COMMAND),
     **dict.fromkeys(("demo", "listen", "openapi", "run", "sandbox", "services", "show", "test"), COMMAND),
     **dict.fromkeys(("connect", "main", "parse", "read", "split", "text"), OWN_WORD),
     **dict.fromkeys(("WebhookApp", "webhook_app"), TWIN),

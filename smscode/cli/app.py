@@ -10,7 +10,19 @@ from typing import Annotated, cast
 import typer
 
 from .._version import VERSION
-from . import catalog, doctor, offline, orders, rent, webhook
+from . import (
+    catalog,
+    doctor,
+    endings,
+    login,
+    offline,
+    orders,
+    reactivating,
+    rent,
+    stats,
+    watching,
+    webhook,
+)
 from .command import CommandGroup, command, paragraphs
 from .exits import Exit
 from .session import Session
@@ -29,7 +41,7 @@ app: typer.Typer = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="\n".join(["Exit codes:", *(f"{code:>3}  {code.meaning}" for code in Exit)]),
 )
-for _part in (rent, orders, catalog, doctor):
+for _part in (rent, orders, endings, watching, reactivating, stats, catalog, login, doctor):
     app.registered_commands += _part.app.registered_commands
 app.add_typer(webhook.app, name="webhook", rich_help_panel="Look around")
 
@@ -47,8 +59,8 @@ def _start(
 ) -> None:
     """Rent phone numbers and receive their SMS codes with SMSCode.
 
-    The token is read from the environment variable SMSCODE_TOKEN. With --sandbox every command runs without
-    one.
+    The token is read from the environment variable SMSCODE_TOKEN, or is that of `smscode login`. With
+    --sandbox every command runs without one.
     """
 
 
@@ -96,6 +108,10 @@ def sandbox(
     local_webhooks: Annotated[
         bool, typer.Option("--local-webhooks", help="Send webhooks to this machine, too.")
     ] = False,
+    past_orders: Annotated[
+        int,
+        typer.Option(min=0, max=offline.MOST_PAST_ORDERS, help="How many past orders the account has."),
+    ] = 0,
 ) -> int:
     """Serve a sandbox on this machine until interrupted.
 
@@ -112,6 +128,7 @@ def sandbox(
         host or [],
         token,
         local_webhooks,
+        past_orders,
         session.screen.as_json,
         sys.stdout,
     )

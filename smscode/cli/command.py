@@ -18,7 +18,7 @@ from . import stdio
 from .error_report import ErrorReport
 from .exits import Exit
 from .screen import Declined, Screen
-from .session import Session
+from .session import ENDS, Session
 
 Body = Callable[..., int | None]
 
@@ -62,24 +62,38 @@ def _shared(
     """Define the options that every command has."""
 
 
+def _listing(
+    header: Annotated[
+        bool,
+        typer.Option("--header", help="Print column names first, in a pipe.", rich_help_panel=_PANEL),
+    ] = False,
+) -> None:
+    """Define the option that every command has which shows a table."""
+
+
 def command(
-    app: typer.Typer, name: str, *, panel: str | None = None, versioned: bool = True
+    app: typer.Typer, name: str, *, panel: str | None = None, versioned: bool = True, lists: bool = False
 ) -> Callable[[Body], Body]:
     """Make a command of a function, which takes a `Session` first and may return an exit code.
 
-    A ``versioned`` command has the option ``--api-version``, and uses one version of the API.
+    A ``versioned`` command has the option ``--api-version``, and uses one version of the API. One that
+    ``lists`` has the option ``--header``.
     """
 
     def decorate(body: Body) -> Body:
         def run(**given: Any) -> None:
             screen = Screen(as_json=given.pop("as_json"))
+            screen.header = given.pop("header", False)
             version: ApiVersion = given.pop("api_version") if versioned else "v2"
             session = Session(screen, version, given.pop("sandbox"))
             raise typer.Exit(_run(body, session, given, options))
 
-        hints = get_type_hints(_shared, include_extras=True) | get_type_hints(body, include_extras=True)
         own = list(inspect.signature(body).parameters.values())[1:]
         shared = list(inspect.signature(_shared).parameters.values())
+        shared = [*(inspect.signature(_listing).parameters.values() if lists else ()), *shared]
+        hints: dict[str, Any] = {}
+        for part in (_listing, _shared, body):
+            hints |= get_type_hints(part, include_extras=True)
         parameters = [
             parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY)
             for parameter in (*own, *(shared if versioned else shared[:-1]))
@@ -111,7 +125,10 @@ def _run(body: Body, session: Session, given: dict[str, Any], options: Mapping[s
     """
     screen = session.screen
     try:
-        return body(session, **given) or Exit.OK
+        code = body(session, **given) or Exit.OK
+        if session.sandboxed and session.changed:
+            screen.note(ENDS)
+        return code
     except Declined as refusal:
         screen.warn(str(refusal))
         return Exit.DECLINED
@@ -123,7 +140,7 @@ def _run(body: Body, session: Session, given: dict[str, Any], options: Mapping[s
         name, separator, rest = error.message.partition(": ")
         if isinstance(error, InvalidArgumentError) and name in options:
             error.message = f"{options[name]}{separator}{rest}"
-        report = ErrorReport(error, session.doubt, session.rented)
+        report = ErrorReport(error, session.doubt, session.rented, session.hint(error))
     except OSError as error:
         # One of a standard stream: those of connections and files are errors of this package.
         code = Exit.UNKNOWN if session.changed else Exit.FAILED

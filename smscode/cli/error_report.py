@@ -65,12 +65,13 @@ class ErrorReport:
     """An error of a command.
 
     ``doubt`` is the hint to show if the request may have been carried out; empty for a command that only
-    reads. ``rented`` is True if a number was rented before.
+    reads. ``rented`` is True if a number was rented before. ``hint`` is said instead of the usual advice.
     """
 
     error: SmscodeError
     doubt: str
     rented: bool = False
+    hint: str = ""
 
     @property
     def exit(self) -> Exit:
@@ -88,7 +89,7 @@ class ErrorReport:
     @property
     def advice(self) -> str:
         """What the user can do next, as sentences."""
-        advice = _advice_by_cause(self.error) or _ADVICE.get(type(self.error), self.error.advice)
+        advice = self.hint or _advice_by_cause(self.error) or _ADVICE.get(type(self.error), self.error.advice)
         if self.error.retry_after is None:
             return advice
         return f"{advice} Wait {self.error.retry_after:.0f} s.".lstrip()

@@ -15,8 +15,9 @@ from .exits import Exit
 
 NEEDS_EXTRA = 'This command needs an extra: pip install "smscode-async[cli]"'
 EXTRA_COMMANDS = (
-    *("balance", "cancel", "countries", "doctor", "finish", "order", "orders"),
-    *("products", "recover", "rent", "resend", "services", "webhook"),
+    *("balance", "cancel", "countries", "doctor", "exchange-rate", "finish", "login", "operators", "order"),
+    *("orders", "products", "reactivate", "reactivate-options", "recover", "rent", "resend", "services"),
+    *("stats", "watch", "webhook"),
 )
 
 
@@ -81,6 +82,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     sandbox.add_argument("--token", metavar="TOKEN", help="the token to accept (a random one)")
     sandbox.add_argument("--local-webhooks", action="store_true", help="send webhooks to this machine, too")
+    sandbox.add_argument(
+        "--past-orders",
+        type=_whole(0, offline.MOST_PAST_ORDERS),
+        default=0,
+        metavar="N",
+        help="how many past orders the account has (0)",
+    )
     sandbox.set_defaults(command=_sandbox)
 
     openapi = commands.add_parser("openapi", help="print the OpenAPI document of what the sandbox serves")
@@ -117,6 +125,7 @@ def _sandbox(options: argparse.Namespace, out: TextIO) -> int:
         options.host,
         options.token,
         options.local_webhooks,
+        options.past_orders,
         options.json,
         out,
     )

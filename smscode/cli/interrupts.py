@@ -18,17 +18,17 @@ _SIGNALS: tuple[signal.Signals, ...] = tuple(
 class InterruptHandler:
     """Handles SIGINT, SIGTERM, and SIGHUP or SIGBREAK; made and used inside an event loop.
 
-    The first signal cancels the scope ``waiting``, so that a purchase gets its answer and the number is
+    The first signal cancels the blocks of ``waiting``, so that a purchase gets its answer and the number is
     released. The second cancels ``everything``, at the next await. The third raises `KeyboardInterrupt` at
     once. ``code`` is the exit code for the first signal, 0 before it.
     """
 
     def __init__(self, notify: Callable[[], None]) -> None:
         """Set up; ``notify`` is called after the first signal."""
-        self.waiting: anyio.CancelScope = anyio.CancelScope()
         self.everything: anyio.CancelScope = anyio.CancelScope()
         self.code: int = 0
         self._asked = 0
+        self._waits: set[anyio.CancelScope] = set()
         self._notify = notify
         self._loop = asyncio.get_running_loop()
 
@@ -42,6 +42,18 @@ class InterruptHandler:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    @contextmanager
+    def waiting(self) -> Generator[None]:
+        """Run a block that the first signal cancels, also one that came before."""
+        with anyio.CancelScope() as scope:
+            self._waits.add(scope)
+            if self.code:
+                scope.cancel()
+            try:
+                yield
+            finally:
+                self._waits.discard(scope)
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.code = self.code or 128 + number
         self._asked += 1
@@ -52,6 +64,7 @@ class InterruptHandler:
     def _end(self, asked: int) -> None:
         if asked == 1:
             self._notify()
-            self.waiting.cancel()
+            for scope in self._waits:
+                scope.cancel()
         else:
             self.everything.cancel()

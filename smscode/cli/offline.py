@@ -24,6 +24,7 @@ Versions: TypeAlias = Literal["v1", "v2", "both"]
 
 MOST_NUMBERS = 1000
 MOST_FUNDS = 10**15
+MOST_PAST_ORDERS = 1_000_000
 LAST_PORT = 65535
 LOOPBACK = "127.0.0.1"
 _TOKEN_BYTES = 18
@@ -51,6 +52,7 @@ def sandbox(
     hosts: Sequence[str],
     token: str | None,
     local_webhooks: bool,
+    past_orders: int,
     as_json: bool,
     out: TextIO,
 ) -> int:
@@ -67,6 +69,7 @@ def sandbox(
         balance=balance,
         state=state,
         allow_local_webhooks=local_webhooks,
+        past_orders=past_orders,
     )
     if token is not None:
         made = make(token=Token(token, "--token").secret.decode("ascii"))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from .._sync.client import Client
+from ..core.api.orders import LARGEST_PAGE
 from ..core.decoding import strict_json
 from ..core.purchases.intents import OrderIntent
 from ..core.purchases.records import PurchaseRecord, PurchaseState
@@ -18,8 +23,10 @@ from .exits import Exit
 from .renting import IN_DOUBT
 from .screen import day, masked, moment
 from .session import Session
+from .spans import Since, parse_since
 
 PANEL = "Rent"
+MOST_ROWS = 1_000_000
 app: typer.Typer = typer.Typer()
 
 OrderId = Annotated[int, typer.Argument(metavar="ID", help="The order's id.", show_default=False)]
@@ -41,11 +48,12 @@ JournalPath = Annotated[
 ]
 
 
-@command(app, "orders", panel=PANEL)
+@command(app, "orders", panel=PANEL, lists=True)
 def orders(
     session: Session,
     status: Annotated[OrderStatus | None, typer.Option(help="Only these.", case_sensitive=False)] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100, help="Most rows to show.")] = 20,
+    since: Since = None,
+    limit: Annotated[int, typer.Option(min=1, max=MOST_ROWS, help="Most rows to show.")] = 20,
     unresolved: Annotated[
         bool, typer.Option("--unresolved", help="Show purchases whose end is not known.")
     ] = False,
@@ -55,13 +63,32 @@ def orders(
     if unresolved:
         _show_unresolved(session, journal)
         return
+    begin = parse_since(since)
     with session.client() as client:
-        found = client.orders.list(limit=limit, status=status).items
+        found = _newest(client, status, begin, limit)
     cells = [
         (order.id, order.status, masked(order.phone_number), order.amount, day(order.created_at))
         for order in found
     ]
     session.screen.rows(found, (">id", "status", "=number", ">price", "created"), cells)
+
+
+def _newest(
+    client: Client,
+    status: OrderStatus | None,
+    since: datetime | timedelta | None,
+    limit: int,
+) -> list[Order]:
+    """Return the newest orders, at most ``limit``, of any number of pages."""
+    if isinstance(since, timedelta):
+        since = datetime.now(UTC) - since
+
+    def recent(row: Order) -> bool:
+        return since is None or row.created_at is None or row.created_at >= since
+
+    pages = client.orders.iter(status=status, page_size=min(limit, LARGEST_PAGE))
+    with closing(pages):
+        return list(islice(takewhile(recent, pages), limit))
 
 
 @command(app, "order", panel=PANEL)
@@ -76,62 +103,12 @@ def order(
         if wait:
             with session.screen.progress("waiting for the code"):
                 sms = client.orders.wait_for_otp(order_id, timeout=timeout)
-            _show_code(session, sms)
+            show_code(session, sms)
         else:
             _show_order(session, client.orders.get(order_id))
 
 
-@command(app, "cancel", panel=PANEL)
-def cancel(
-    session: Session,
-    order_id: OrderId,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until it is allowed.")] = False,
-) -> None:
-    """Cancel an order that got no SMS, and have it refunded."""
-    with session.client() as client, session.changing(_hint(order_id)), session.screen.progress("canceling"):
-        done = client.orders.cancel(order_id, wait=wait)
-    pairs = {
-        "order": order_id,
-        "status": done.status,
-        "refunded": done.refund_amount,
-        "balance": done.new_balance,
-    }
-    session.screen.fields(done, pairs)
-
-
-@command(app, "finish", panel=PANEL)
-def finish(session: Session, order_id: OrderId) -> None:
-    """Finish an order that got its SMS; its number is free then."""
-    with session.client() as client, session.changing(_hint(order_id)):
-        done = client.orders.finish(order_id)
-    session.screen.fields(done, {"order": order_id, "status": done.status})
-
-
-@command(app, "resend", panel=PANEL)
-def resend(
-    session: Session,
-    order_id: OrderId,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the new code.")] = False,
-    timeout: Patience = None,
-) -> int:
-    """Ask for another SMS."""
-    with session.client() as client:
-        before = client.orders.get(order_id)
-        with session.changing(_hint(order_id)):
-            done = client.orders.resend(order_id)
-        if not done.resent or not wait:
-            resent = "yes" if done.resent else "no: its supplier cannot send again"
-            session.screen.fields(done, {"order": order_id, "status": done.status, "resent": resent})
-            return Exit.OK if done.resent else Exit.FAILED
-        with session.screen.progress("waiting for the new code"):
-            sms = client.orders.wait_for_otp(
-                order_id, timeout=timeout, after_revision=before.sms_revision, after_code=before.otp_code
-            )
-    _show_code(session, sms)
-    return Exit.OK
-
-
-@command(app, "recover", panel=PANEL)
+@command(app, "recover", panel=PANEL, lists=True)
 def recover(session: Session, journal: JournalPath = None, max_age: MaxAge = 24.0, yes: Yes = False) -> int:
     """Settle purchases that were interrupted, and show numbers that are still rented.
 
@@ -172,7 +149,8 @@ def _short(order: Order) -> str:
     return f"{order.id} {order.status}"
 
 
-def _hint(order_id: int) -> str:
+def order_hint(order_id: int) -> str:
+    """Return the hint for an order that may have been changed."""
     return f"`smscode order {order_id}` shows its state."
 
 
@@ -224,5 +202,6 @@ def _show_order(session: Session, found: Order) -> None:
     session.screen.fields(found, pairs)
 
 
-def _show_code(session: Session, sms: Sms) -> None:
+def show_code(session: Session, sms: Sms) -> None:
+    """Show a code."""
     session.screen.fields(sms, {"code": sms.code})

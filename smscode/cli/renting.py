@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from contextlib import AbstractContextManager, nullcontext
+from typing import NotRequired, TypedDict
 
 from attrs import define, field
 
 from .._async.client import AsyncClient
+from .._async.rental import AsyncRental
 from ..core.order_endings import Released
 from ..errors import OrderTerminalError, OtpTimeoutError, SmscodeError
 from ..models import CreatedOrder, Order, OrderStatus, RoutingPolicy, Sms
@@ -26,45 +28,46 @@ class RentRequest(TypedDict):
     operator_id: int | None
     max_price: Money
     policy: RoutingPolicy | None
+    min_price: NotRequired[int | str | None]
 
 
 @define
 class Renting:
     """One number from its purchase to its end.
 
-    ``timeout`` limits the wait for the code, in seconds; None waits until the order ends.
+    ``timeout`` limits the wait for the code, in seconds; None waits until the order ends. It is ``alone`` if
+    no other number is rented by this command.
     """
 
     session: Session
     request: RentRequest
     timeout: float | None
+    alone: bool = True
     order: CreatedOrder | Order | None = field(default=None, init=False)
     sms: Sms | None = field(default=None, init=False)
     shown: bool = field(default=False, init=False)
+    rental: AsyncRental | None = field(default=None, init=False)
+    error: Exception | None = field(default=None, init=False)
 
-    async def run(self, client: AsyncClient) -> int:
-        """Rent a number, wait for its code, release it, and report the result; return the exit code."""
-        screen = self.session.screen
-        interrupts = InterruptHandler(
-            lambda: screen.note("Stopping. Ctrl-C again does not wait for the service's answer.")
-        )
-        rental = client.orders.rent(**self.request)
-        error: Exception | None = None
-        with interrupts.installed(), self.session.changing(IN_DOUBT), interrupts.everything:
-            try:
-                async with rental:
-                    self.order = order = rental.order
+    async def take(self, client: AsyncClient, interrupts: InterruptHandler) -> None:
+        """Rent a number, wait for its code, and release it."""
+        self.rental = rental = client.orders.rent(**self.request)
+        try:
+            async with rental:
+                self.order = order = rental.order
+                if self.alone:
                     self.session.doubt = ""
-                    self._show_number(order)
-                    with (
-                        interrupts.waiting,
-                        screen.progress("waiting for the code; Ctrl-C gives the number back"),
-                    ):
-                        self.sms = await rental.wait_for_otp(timeout=self.timeout)
-                    self._show_code()
-            except Exception as caught:  # of any class: what happened to the money is reported
-                error = caught
-        if self.order is None:
+                self._show_number(order)
+                with interrupts.waiting(), self._progress():
+                    self.sms = await rental.wait_for_otp(timeout=self.timeout)
+                self._show_code()
+        except Exception as caught:  # of any class: what happened to the money is reported
+            self.error = caught
+
+    def report(self, client: AsyncClient, interrupts: InterruptHandler) -> int:
+        """Report the result and return the exit code. Raises the error that nothing was rented for."""
+        error, rental = self.error, self.rental
+        if self.order is None or rental is None:
             if error is not None:
                 self.session.doubt = IN_DOUBT
                 raise error
@@ -85,7 +88,12 @@ class Renting:
         self.session.rented = True
         raise error
 
-    def report_interrupted(self) -> int:
+    def _progress(self) -> AbstractContextManager[None]:
+        if not self.alone:  # there would be one for each
+            return nullcontext()
+        return self.session.screen.progress("waiting for the code; Ctrl-C gives the number back")
+
+    def report_interrupted(self) -> None:
         """Report the state after an interrupt that did not wait for the release of the number."""
         screen = self.session.screen
         if self.order is None:
@@ -93,18 +101,28 @@ class Renting:
         else:
             hint = f"`smscode order {self.order.id}` shows whether the number was given back."
             screen.warn(f"Interrupted. {hint} If not: {self._left(self.order)}")
-        return Exit.INTERRUPTED
 
     def _show_number(self, order: CreatedOrder | Order) -> None:
+        if not self.alone:
+            until = [when(order.expires_at)] if self.session.screen.pretty else []
+            cells = ("number", order.id, order.phone_number, *until, None)
+            self.session.screen.step("rented", {"order": order}, cells)
+            return
         pairs: dict[str, object] = {"order": order.id, "number": order.phone_number}
         if self.session.screen.pretty:
             pairs["until"] = when(order.expires_at)
         self.session.screen.event("rented", {"order": order}, pairs)
 
     def _show_code(self) -> None:
-        if self.sms is not None:
+        if self.sms is None:
+            return
+        if self.alone:
             self.session.screen.event("code", {"sms": self.sms}, {"code": self.sms.code})
-            self.shown = True
+        else:
+            number = None if self.order is None else self.order.phone_number
+            cells = ("code", self.sms.order_id, number, self.sms.code)
+            self.session.screen.step("code", {"sms": self.sms}, cells)
+        self.shown = True
 
     def _show_late_code(self, sms: Sms | None) -> None:
         """Show a code that came while the number was released: it is paid for."""
@@ -148,6 +166,8 @@ class Renting:
         if self.sms is not None and not self.shown:
             # It could not be written to the standard output, but it is paid for.
             text += f" Its code is {self.sms.code}; `smscode order {order.id}` shows it, too."
+        if not self.alone:
+            text = f"Order {order.id}: {text}"
         if screen.as_json:
             data = {"order_id": order.id, "released": status, "amount": order.amount, "message": text}
             try:
@@ -155,7 +175,7 @@ class Renting:
             except OSError:
                 screen.warn(text)
         elif released is Released.FINISHED and self.shown and isinstance(error, OtpTimeoutError | None):
-            screen.note(text)
+            screen.say(text)
         else:
             screen.warn(text)
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import compress
 from typing import Literal
 
 from rich.cells import cell_len
 from rich.console import Console
+from rich.live import Live
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.prompt import Confirm
 from rich.table import Table
@@ -23,11 +24,17 @@ from rich.text import Text
 
 from .._fields import mask
 from .._plain import plain as record
+from ..money import Money
 from .error_report import ErrorReport
 
 _NARROW = 40  # columns; a narrower terminal breaks the lines itself
 _GAP = 2  # spaces between the columns of a table
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
+_VALUE_STYLES = {"code": "bold reverse"}  # by name: nothing on the screen is brighter than the code
+
+
+class Count(int):
+    """A number of things, for people with separators between the thousands."""
 
 
 class Declined(Exception):
@@ -68,8 +75,17 @@ def _local(at: datetime) -> datetime | None:
 
 
 def text(value: object) -> str:
-    """Return the text of a cell."""
+    """Return the text of a cell for people."""
+    if isinstance(value, Count):
+        return f"{value:,}"
     return "-" if value is None or value == "" else str(value)
+
+
+def raw(value: object) -> str:
+    """Return the text of a cell for programs: amounts and counts are bare numbers."""
+    if isinstance(value, Money):
+        return format(value.amount, "f")
+    return str(int(value)) if isinstance(value, Count) else text(value)
 
 
 def masked(number: str | None) -> str:
@@ -97,15 +113,17 @@ class Screen:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
+        self.header: bool = False
         self._out = _console(stderr=False)
         self._err = _console(stderr=True)
+        self.blocks: bool = self._out.encoding.startswith("utf")
         self.pretty: bool = not as_json and sys.stdout.isatty()
         self.live: bool = self.pretty and sys.stdin.isatty() and sys.stderr.isatty()
 
     def rows(
         self, values: Iterable[object], columns: Sequence[str], cells: Iterable[Sequence[object]]
     ) -> None:
-        """Show a table: ``values`` as JSON, ``cells`` otherwise.
+        """Show a table: ``values`` as JSON, ``cells`` otherwise; in a pipe after ``header`` if that is set.
 
         A name of a column that begins with ">" is for numbers, with "=" for ids, codes or times: neither is
         ever broken or cut. On a terminal that is too narrow for the columns each row is shown as lines, and
@@ -114,11 +132,13 @@ class Screen:
         if self.as_json:
             self._json([record(value) for value in values])
             return
-        shown = [[text(cell) for cell in row] for row in cells]
         if not self.pretty:
-            for row in shown:
-                self._line("\t".join(row))
+            if self.header:
+                self._line("\t".join(column.lstrip(">=") for column in columns))
+            for row in cells:
+                self._line("\t".join(map(raw, row)))
             return
+        shown = [[text(cell) for cell in row] for row in cells]
         if not shown:
             self.note("Nothing to show.")
             return
@@ -126,23 +146,25 @@ class Screen:
         columns = list(compress(columns, used))
         shown = [list(compress(row, used)) for row in shown]
         if _least_width(columns, shown) <= self._out.width:
-            self._table(columns, shown)
+            self._out.print(self._table(columns, shown), soft_wrap=False)
             return
         for number, row in enumerate(shown):
             if number:
                 self._out.print()
             self._pairs(dict(zip((column.lstrip(">=") for column in columns), row, strict=True)))
 
-    def _table(self, columns: Sequence[str], shown: Sequence[Sequence[str]]) -> None:
+    @staticmethod
+    def _table(columns: Sequence[str], shown: Iterable[Sequence[str]]) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim")
         for column in columns:
             # On a narrow terminal names are broken into lines; numbers never are.
             justify: Literal["left", "right"] = "right" if column.startswith(">") else "left"
             whole = column.startswith((">", "="))
             table.add_column(column.lstrip(">="), justify=justify, no_wrap=whole, overflow="fold")
+        styles = [_VALUE_STYLES.get(column.lstrip(">="), "") for column in columns]
         for row in shown:
-            table.add_row(*(Text(cell) for cell in row))
-        self._out.print(table, soft_wrap=False)
+            table.add_row(*map(Text, row, styles))
+        return table
 
     def fields(self, value: object, pairs: Mapping[str, object]) -> None:
         """Show one result: ``value`` as JSON, ``pairs`` of names and values otherwise."""
@@ -154,14 +176,46 @@ class Screen:
     def event(self, name: str, data: Mapping[str, object], pairs: Mapping[str, object]) -> None:
         """Show one of several steps: ``data`` as a line of JSON, ``pairs`` of names and values otherwise."""
         if self.as_json:
-            self._line(json.dumps({"event": name, **{key: record(item) for key, item in data.items()}}))
+            self._event(name, data)
         else:
             self._pairs(pairs)
+
+    def step(self, name: str, data: Mapping[str, object], cells: Sequence[object]) -> None:
+        """Show one of several steps in a line: ``data`` as JSON, ``cells`` otherwise; the last is a code."""
+        if self.as_json:
+            self._event(name, data)
+        elif self.pretty:
+            *first, code = map(text, cells)
+            style = "" if code == "-" else _VALUE_STYLES["code"]
+            self._out.print(Text.assemble(*(f"{cell}  " for cell in first), (code, style)))
+        else:
+            self._line("\t".join(map(raw, cells)))
+
+    @contextmanager
+    def table_while(
+        self, columns: Sequence[str], rows: Callable[[], Iterable[Sequence[object]]]
+    ) -> Generator[None]:
+        """Show a table on a terminal while the block runs, drawn anew every second by another thread."""
+        if not self.pretty:
+            yield
+            return
+
+        def drawn() -> Table:
+            return self._table(columns, [list(map(text, row)) for row in rows()])
+
+        with Live(get_renderable=drawn, console=self._out, refresh_per_second=1, transient=True):
+            yield
 
     def note(self, message: str) -> None:
         """Print a message for people only."""
         if self.live:
             self._err.print(message, style="dim")
+
+    def say(self, message: str) -> None:
+        """Print a message about money for people and logs: on the standard error, except with JSON."""
+        if not self.as_json:
+            with suppress(OSError):  # the standard error is closed or full
+                self._err.print(message, style="dim", soft_wrap=self._unbroken)
 
     def warn(self, message: str) -> None:
         """Print a message that also scripts need, on the standard error, or else on the standard output."""
@@ -227,13 +281,17 @@ class Screen:
             progress.add_task(message)
             yield
 
+    def _event(self, name: str, data: Mapping[str, object]) -> None:
+        self._line(json.dumps({"event": name, **{key: record(item) for key, item in data.items()}}))
+
     def _pairs(self, pairs: Mapping[str, object]) -> None:
         width = max(len(name) for name in pairs)
         for name, value in pairs.items():
             if self.pretty:
-                self._out.print(Text.assemble((f"{name:<{width}}  ", "dim"), text(value)))
+                shown = (text(value), _VALUE_STYLES.get(name, ""))
+                self._out.print(Text.assemble((f"{name:<{width}}  ", "dim"), shown))
             else:
-                self._line(f"{name}\t{text(value)}")
+                self._line(f"{name}\t{raw(value)}")
 
     @property
     def _unbroken(self) -> bool:

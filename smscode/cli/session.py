@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,13 +17,17 @@ from attrs import define, field
 from .._async.client import AsyncClient
 from .._sync.client import Client
 from ..core.settings import Settings
-from ..errors import ConfigurationError, InvalidArgumentError
+from ..errors import ConfigurationError, InvalidArgumentError, NotFoundError, SmscodeError
 from ..journal import SQLiteJournal
 from .screen import Screen
+from .token_file import stored_token
 
 if TYPE_CHECKING:
     from ..sandbox import Sandbox
 
+ENDS = "The sandbox of this command ends with it; `smscode sandbox` serves one for several commands."
+_KEEPS_ONE = "`smscode sandbox` serves one that keeps them, for SMSCODE_BASE_URL and SMSCODE_TOKEN."
+_POLL = 3.0
 _SANDBOX_POLL = 0.25
 _OTP_AFTER = 2.0
 
@@ -39,7 +44,7 @@ class Session:
     ``doubt`` is the hint to print if the command ends now, when a change may have happened; empty while it
     only reads. ``changed`` is True once it has sent a change. ``rented`` is True if a number was rented and
     its end has been reported. ``afterwards`` is the hint to print if a change succeeded and its result cannot
-    be shown.
+    be shown. ``past_orders`` is how many past orders the embedded sandbox begins with.
     """
 
     screen: Screen
@@ -49,6 +54,7 @@ class Session:
     changed: bool = False
     rented: bool = False
     afterwards: str = ""
+    past_orders: int = 0
     _behind: timedelta = field(default=timedelta(0), init=False)
 
     @cached_property
@@ -57,7 +63,9 @@ class Session:
         from ..sandbox import Sandbox  # imported here, because that takes long
 
         self._behind = timedelta(hours=1)
-        made = Sandbox(otp_after=None, clock=self._clock, allow_local_webhooks=True)
+        made = Sandbox(
+            otp_after=None, clock=self._clock, allow_local_webhooks=True, past_orders=self.past_orders
+        )
         with Client(made.token, transport=made.transport()) as client:
             for minutes, receives, ends in ((30, True, True), (4, True, False), (3, False, False)):
                 self._behind = timedelta(minutes=minutes)
@@ -73,17 +81,32 @@ class Session:
     def _clock(self) -> datetime:
         return datetime.now(UTC) - self._behind
 
+    @cached_property
+    def token(self) -> str | None:
+        """The stored token, None if SMSCODE_TOKEN is set. Raises `ConfigurationError` like `stored_token`."""
+        return None if os.environ.get("SMSCODE_TOKEN") else stored_token()
+
+    @property
+    def poll_interval(self) -> float:
+        """The seconds between two polls."""
+        return _SANDBOX_POLL if self.sandboxed else _POLL
+
+    def pause(self, seconds: float) -> None:
+        """Wait for some seconds."""
+        time.sleep(seconds)
+
     @property
     def settings(self) -> Settings:
         """The settings of the account. Raises `ConfigurationError` if the token is missing or invalid."""
         if self.sandboxed:
             return Settings.resolve(self.sandbox.token, None, self.version, {})
-        if not os.environ.get("SMSCODE_TOKEN"):
+        if self.token is None and not os.environ.get("SMSCODE_TOKEN"):
             raise ConfigurationError(
-                "No token. Put it into the environment variable SMSCODE_TOKEN, or try --sandbox."
+                "No token. `smscode login` stores it, or put it into the environment variable SMSCODE_TOKEN,"
+                " or try --sandbox."
             )
         try:
-            return Settings.resolve(None, None, self.version, os.environ)
+            return Settings.resolve(self.token, None, self.version, os.environ)
         except InvalidArgumentError as error:
             raise ConfigurationError(error.message) from error
 
@@ -98,7 +121,7 @@ class Session:
                 journal=journal,
             )
         _ = self.settings  # for its errors, which name what is missing
-        return Client(api_version=self.version, journal=journal)
+        return Client(self.token, api_version=self.version, journal=journal)
 
     def async_client(self, journal: SQLiteJournal | None) -> AsyncClient:
         """Return a new asynchronous client."""
@@ -110,7 +133,13 @@ class Session:
                 poll_interval=_SANDBOX_POLL,
                 journal=journal,
             )
-        return AsyncClient(api_version=self.version, journal=journal)
+        return AsyncClient(self.token, api_version=self.version, journal=journal)
+
+    def hint(self, error: SmscodeError) -> str:
+        """Return what to do about an error that is so only because this command has a sandbox of its own."""
+        if not (self.sandboxed and isinstance(error, NotFoundError)):
+            return ""
+        return f"This command has a sandbox of its own, with a few orders only. {_KEEPS_ONE}"
 
     @contextmanager
     def changing(self, doubt: str) -> Generator[None]:

@@ -53,7 +53,8 @@ def time_of(row: dict[str, Any], name: str) -> datetime:
 
 
 def half_up(value: Fraction, places: int) -> Fraction:
-    return Fraction(math.floor(value * 10**places + Fraction(1, 2)), 10**places)
+    scale: int = 10**places
+    return Fraction(math.floor(value * scale + Fraction(1, 2)), scale)
 
 
 def interval(codes: int, numbers: int) -> tuple[float, float]:

@@ -40,11 +40,18 @@ class Terminal(io.StringIO):
 
 @frozen
 class Done:
-    """What a command did."""
+    """What a command did; ``offer`` is what it said on the standard error before it bought anything."""
 
     code: int
     out: str
     err: str
+    offer: str = ""
+
+    @classmethod
+    def of(cls, code: int, out: str, err: str) -> Done:
+        """Return what a command did that wrote these texts."""
+        offer, _, rest = err.partition("\n")
+        return cls(code, out, rest, offer) if offer.startswith("Renting ") else cls(code, out, err)
 
     @property
     def rows(self) -> list[list[str]]:
@@ -76,28 +83,30 @@ class Shell:
         self._monkeypatch.setattr(Session, "sandbox", sandbox)
         return sandbox
 
-    def run(self, *arguments: str | int) -> Done:
+    def run(self, *arguments: object) -> Done:
         """Run a command in a pipe, on the sandbox."""
         self._capsys.readouterr()
         code = main([*map(str, arguments), "--sandbox"])
-        streams = self._capsys.readouterr()
-        return Done(code, streams.out, streams.err)
+        return self._done(code)
 
-    def bare(self, *arguments: str | int) -> Done:
+    def bare(self, *arguments: object) -> Done:
         """Run a command in a pipe, without --sandbox."""
         self._capsys.readouterr()
         code = main([*map(str, arguments)])
-        streams = self._capsys.readouterr()
-        return Done(code, streams.out, streams.err)
+        return self._done(code)
 
-    def type(self, *arguments: str | int, keys: str = "", columns: int = 80) -> Done:
-        """Run a command on a terminal, in which ``keys`` are typed."""
+    def _done(self, code: int) -> Done:
+        streams = self._capsys.readouterr()
+        return Done.of(code, streams.out, streams.err)
+
+    def type(self, *arguments: object, keys: str = "", columns: int = 80, bare: bool = False) -> Done:
+        """Run a command on a terminal, in which ``keys`` are typed; with --sandbox unless ``bare``."""
         with self._monkeypatch.context() as patch:
             patch.setenv("COLUMNS", str(columns))
             patch.setenv("NO_COLOR", "1")
             patch.setattr(sys, "stdin", Terminal(keys))
             patch.setattr(sys, "stdout", out := Terminal())
             patch.setattr(sys, "stderr", err := Terminal())
-            code = main([*map(str, arguments), "--sandbox"])
+            code = main([*map(str, arguments), *([] if bare else ["--sandbox"])])
         texts = [_ESCAPES.sub("", stream.getvalue()) for stream in (out, err)]
         return Done(code, *texts)

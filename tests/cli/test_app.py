@@ -32,7 +32,8 @@ PAGE = (PAGES / "how-to" / "command-line.md").read_text("utf-8")
 COMMANDS = [
     *(["balance"], ["countries"], ["services"], ["products"], ["rent"], ["orders"], ["order"], ["cancel"]),
     *(["finish"], ["resend"], ["recover"], ["webhook", "show"], ["webhook", "set"], ["webhook", "test"]),
-    *(["webhook", "listen"], ["doctor"]),
+    *(["webhook", "listen"], ["doctor"], ["stats"], ["watch"], ["login"], ["operators"], ["exchange-rate"]),
+    *(["reactivate"], ["reactivate-options"]),
 ]
 LOCAL = [["demo"], ["sandbox"], ["openapi"]]
 
@@ -196,12 +197,13 @@ def test_the_commands_that_need_no_account_are_the_same_as_without_the_extra(
 
     def note(*given: object) -> int:
         calls.append(given)
-        return len(given) % 2
+        return 1
 
     monkeypatch.setattr(offline, "demo", note)
     monkeypatch.setattr(offline, "sandbox", note)
     options = ["--otp-after", "1", "--generation", "documented", "--balance", "5", "--state", "kept.db"]
     options += ["--host", "0.0.0.0", "--host", "sandbox", "--token", "mine", "--local-webhooks"]
+    options += ["--past-orders", "8"]
     runs: list[Callable[[list[str]], int]] = [main, lambda arguments: fallback.main(arguments, sys.stdout)]
     for run in runs:
         assert run(["demo", "--count", "3", "--sync", "--api-version", "v1", "--sandbox"]) == 1
@@ -213,7 +215,7 @@ def test_the_commands_that_need_no_account_are_the_same_as_without_the_extra(
         (3, "v1", True, False, sys.stdout),
         (
             *(0, 1.0, "documented", 5, ["never", "ban(60)"], Path("kept.db")),
-            *(["0.0.0.0", "sandbox"], "mine", True, False, sys.stdout),
+            *(["0.0.0.0", "sandbox"], "mine", True, 8, False, sys.stdout),
         ),
         (50, "v2", False, True, sys.stdout),
     ]

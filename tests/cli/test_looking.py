@@ -12,8 +12,9 @@ from .harness import Shell
 
 
 def test_the_balance_is_a_name_and_a_value_in_a_pipe(shell: Shell) -> None:
-    assert shell.run("balance").out == "balance\t$61.54\n"
-    assert shell.run("balance", "--api-version", "v1").out == "balance\tRp 1,000,000\n"
+    assert shell.run("balance").out == "balance\t61.54\n"
+    assert shell.run("balance", "--api-version", "v1").out == "balance\t1000000\n"
+    assert shell.type("balance", "--api-version", "v1").out == "balance  Rp 1,000,000\n"
 
 
 def test_the_balance_as_json_has_the_names_of_the_wire(shell: Shell) -> None:
@@ -51,21 +52,21 @@ def test_a_country_that_is_not_there_is_a_wrong_argument(shell: Shell) -> None:
 
 def test_products_are_found_by_names_and_come_cheapest_first(shell: Shell) -> None:
     done = shell.run("products", "--service", "whatsapp", "--country", "indonesia")
-    assert done.rows[0] == ["87", "WhatsApp - Indonesia", "-", "$0.9231", "50,000"]
+    assert done.rows[0] == ["87", "WhatsApp - Indonesia", "-", "0.9231", "50000"]
     assert shell.run("products", "--service", "WHATSAPP", "--country", "id", "--json").data[0]["id"] == 142
 
 
 def test_products_can_be_capped_by_price(shell: Shell) -> None:
     prices = [row[3] for row in shell.run("products", "--service", "whatsapp", "--max-price", "0.50").rows]
-    assert prices == ["$0.4615", "$0.4615"]
+    assert prices == ["0.4615", "0.4615"]
     first = shell.run("products", "--service", "whatsapp", "--max-price", "7500", "--api-version", "v1").rows
-    assert {row[3] for row in first} == {"Rp 7,500"}
+    assert {row[3] for row in first} == {"7500"}
 
 
 def test_a_price_in_the_wrong_currency_is_refused(shell: Shell) -> None:
     done = shell.run("products", "--max-price", "0.50", "--api-version", "v1")
     assert done.code == 2
-    assert "max_price" in done.err
+    assert "--max-price" in done.err
 
 
 def test_products_say_on_a_terminal_that_there_are_more(shell: Shell) -> None:

@@ -66,12 +66,19 @@ def test_in_a_pipe_the_order_its_number_and_its_code_come_on_a_line_each(shell: 
     done = shell.run(*WHATSAPP, "--yes")
     assert done.code == 0
     assert re.fullmatch(r"order\t1001\nnumber\t\+62\d+\ncode\t\d{6}\n", done.out)
-    assert done.err == ""
+    assert done.offer == (
+        "Renting a number for WhatsApp - Indonesia for at most $0.9231;"
+        " 50,000 in stock; your balance is $61.54."
+    )
+    assert done.err == "Finished; $0.9231 was charged.\n"
     assert shell.sandbox.balance == 985_000
 
 
 def test_as_json_each_step_is_a_line(shell: Shell) -> None:
-    rented, code, released = shell.run(*WHATSAPP, "--yes", "--json").events
+    done = shell.run(*WHATSAPP, "--yes", "--json")
+    offer, rented, code, released = done.events
+    assert (offer["event"], offer["count"], offer["product"]["price"]["amount"]) == ("offer", 1, "0.9231")
+    assert done.err == done.offer == ""
     assert rented["event"] == "rented"
     assert rented["order"]["phone_number"].startswith("+62")
     assert code["event"] == "code"
@@ -91,7 +98,7 @@ def test_on_a_terminal_the_price_is_shown_and_agreed_to(shell: Shell) -> None:
     assert "50,000 in stock; your balance is $61.54" in done.err
     assert "Rent a number for WhatsApp - Indonesia for at most $0.9231?" in done.err
     assert [line.split()[0] for line in done.out.splitlines()] == ["order", "number", "until", "code"]
-    assert done.err.endswith("Finished; $0.9231 was charged.\n")
+    assert "Finished; $0.9231 was charged.\nThe sandbox of this command ends with it; " in done.err
 
 
 @pytest.mark.parametrize("keys", ["n\n", "\n", "perhaps\nn\n", ""])
@@ -160,7 +167,7 @@ def test_a_code_that_only_giving_the_number_back_meets_is_shown(
     done = shell.run(*WHATSAPP, "--yes", "--timeout", 0)
     assert done.code == 0
     assert done.rows[2] == ["code", "123456"]
-    assert done.err == ""
+    assert done.err == "Finished; $0.9231 was charged.\n"
     assert shell.sandbox.balance == 985_000
 
 
