@@ -23,7 +23,7 @@ GOLDEN = Path(__file__).parent / "data" / "public-surface.txt"
 # A module without `__all__` shows what it defines itself.
 MODULES = (
     *("smscode", "smscode.calls", "smscode.errors", "smscode.events", "smscode.journal", "smscode.models"),
-    *("smscode.money", "smscode.receiver", "smscode.sandbox", "smscode.sandbox.pytest"),
+    *("smscode.money", "smscode.receiver", "smscode.sandbox", "smscode.testing"),
     *("smscode.webhooks", "smscode.ext.aiohttp", "smscode.ext.asgi", "smscode.ext.fastapi"),
     *("smscode.ext.otel", "smscode.ext.relay", "smscode.ext.wsgi"),
 )

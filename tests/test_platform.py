@@ -386,7 +386,7 @@ def stream_of(silent: float, deadline: float) -> tuple[Any, Stream]:
     limit = connection._Deadline(lambda: 0.0)
     limit.at = deadline
     stream = Stream(silent)
-    return connection._DeadlineStream(stream, limit), stream
+    return connection._DeadlineStream(stream, limit, httpcore), stream
 
 
 @pytest.mark.parametrize("deadline", [float("inf"), 5.0])

@@ -245,7 +245,7 @@ class _DeadlineStream:
                 received: bytes = self._stream.read(max_bytes, left)
                 return received
             with contextlib.suppress(self._core.ReadTimeout):  # on Windows, where Ctrl-C does not end a read
-                return self._stream.read(max_bytes, LONGEST_WAIT)
+                return bytes(self._stream.read(max_bytes, LONGEST_WAIT))
             timeout = left - LONGEST_WAIT
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:

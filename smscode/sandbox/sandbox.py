@@ -213,7 +213,8 @@ class Sandbox:
             self._app.changed()
             self._app.settle()
             self._clock.ahead += timedelta(seconds=seconds)
-            self._app.history.add(TimeAdvanced(self._clock(), seconds))
+            now = self._app.settle()  # what happened on the way comes first in the history
+            self._app.history.add(TimeAdvanced(now, seconds))
         self._app.complete(self._app.tick())
 
     def play(

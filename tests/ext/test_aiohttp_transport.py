@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import httpx
@@ -111,7 +111,7 @@ async def test_a_header_cannot_hold_another(value: str | bytes) -> None:
     with raw_server(lambda number, request: (GOOD, False)) as server:
         async with httpx.AsyncClient(transport=transport()) as client:
             with pytest.raises(httpx.LocalProtocolError) as refused:
-                await client.get(server.url, headers={"x": value})
+                await client.get(server.url, headers=cast("dict[str, str]", {"x": value}))
     assert str(value) not in str(refused.value)
     assert server.connections == 0
 

@@ -48,9 +48,9 @@ def test_it_tells_of_all_that_happened_to_an_order() -> None:
         "POST /v1/orders/create -> 200, order 1001 (sandbox-000001) [two_messages(2, 5)]",
         f"order 1001: rented {number}, product 142, for Rp 15,000",
         "GET /v1/orders/1001 -> 200, order 1001 (sandbox-000002)",
-        "time: 5 seconds ahead",
         "order 1001: SMS 1, code 451319: 'Your WhatsApp code is 451319'",
         "order 1001: SMS 2, code 250483: 'Your WhatsApp code is 250483'",
+        "time: 5 seconds ahead",
         "POST /v1/orders/finish -> 200, order 1001 (sandbox-000003)",
         "order 1001: COMPLETED",
         "POST /v1/orders/reactivate -> 200, order 1002 (sandbox-000004) [two_messages(2, 5)]",
@@ -130,8 +130,8 @@ def test_a_request_that_waits_is_there_twice() -> None:
     assert kinds(api) == [
         "ScenarioChosen",
         "RequestAnswered",
-        "TimeAdvanced",
         "OrderRented",
+        "TimeAdvanced",
         "RequestAnswered",
     ]
     assert "create -> not yet (" in str(api.sandbox.history[1])

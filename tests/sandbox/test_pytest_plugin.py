@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import importlib
+import os
+import re
 import subprocess
 import sys
+import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import smscode
-import smscode.testing
+from smscode import Client
+from smscode.sandbox import Sandbox
 
 from ..programs import ROOT, programs_of
 
 pytest_plugins = ["pytester"]
 
-PLUGIN = 'pytest_plugins = ["smscode.sandbox.pytest"]\n'
+PLUGIN = 'pytest_plugins = ["smscode.testing"]\n'
 ASYNC_TEST = """
     async def test_a_late_code(smscode_sandbox, smscode_async_client):
         client = smscode_async_client
@@ -37,7 +43,12 @@ def everything_imported() -> None:
     """Share the modules with a session inside this one: what it imports itself is thrown away with it."""
     for name in smscode.__all__:
         getattr(smscode, name)
-    for name in ("smscode.sandbox.pytest", "anyio._backends._asyncio", "anyio._backends._trio"):
+    for name in (
+        "smscode.testing",
+        "smscode.sandbox.transports.virtual",
+        "anyio._backends._asyncio",
+        "anyio._backends._trio",
+    ):
         importlib.import_module(name)
 
 
@@ -312,26 +323,114 @@ def test_a_failed_test_shows_what_happened(pytester: pytest.Pytester) -> None:
 def test_the_documentation_s_tests_pass(pytester: pytest.Pytester) -> None:
     programs = programs_of(ROOT / "docs" / "pages" / "how-to" / "testing.md")
     files = {program.source.partition("\n")[0]: program.source for program in programs}
-    assert files["# conftest.py"] == f"# conftest.py\n{PLUGIN}"
     passes(pytester, files["# test_rental.py"], 2)
+    pytest.importorskip("uvicorn")
+    passes(pytester, files["# test_program.py"], alone=True)
 
 
-def test_it_has_a_short_name_and_may_be_asked_for_by_both(pytester: pytest.Pytester) -> None:
+def installed(folder: Path) -> dict[str, str]:
+    """Return an environment in which a distribution with the entry points of this package is installed."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"][
+        "pytest11"
+    ]
+    distribution = folder / "smscode_entry_points-1.dist-info"
+    distribution.mkdir()
+    (distribution / "METADATA").write_text("Metadata-Version: 2.1\nName: smscode-entry-points\nVersion: 1\n")
+    lines = "\n".join(f"{name} = {module}" for name, module in declared.items())
+    (distribution / "entry_points.txt").write_text(f"[pytest11]\n{lines}\n")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join((str(folder), str(ROOT)))}
+
+
+def run_installed(tmp_path: Path, test: str, conftest: str = "", *options: str) -> str:
+    """Run a test where pytest finds the plugin by itself, and return what pytest printed."""
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "conftest.py").write_text(conftest)
+    (project / "test_it.py").write_text(test)
+    without = [f"-pno:{name}" for name in ("cacheprovider", "asyncio", "anyio")]
+    command = [sys.executable, "-W", "error", "-m", "pytest", *without, *options]
+    done = subprocess.run(command, cwd=project, env=installed(tmp_path), capture_output=True, text=True)
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("asked", [[], ["smscode.testing"], ["smscode.sandbox.pytest", "smscode.testing"]])
+def test_pytest_finds_it_by_itself_and_it_may_be_asked_for_by_both_names(
+    asked: list[str], tmp_path: Path
+) -> None:
     test = "def test_it(smscode_client):\n    assert smscode_client.balance().balance.canonical_amount\n"
-    pytester.makeconftest('pytest_plugins = ["smscode.testing", "smscode.sandbox.pytest"]\n')
-    pytester.makepyfile(test)
-    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
-    pytester.makeconftest('pytest_plugins = ["smscode.testing"]\n')
-    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
-    assert smscode.testing.pytest_plugins == ["smscode.sandbox.pytest"]
+    assert "1 passed" in run_installed(tmp_path, test, f"pytest_plugins = {asked!r}\n")
+
+
+def test_a_project_that_does_not_use_it_imports_nothing_of_the_package_for_it() -> None:
+    program = (
+        "import pytest, sys; before = {*sys.modules}; import smscode.testing; print({*sys.modules} - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    found = {name for name in re.findall(r"[\w.]+", done.stdout) if not name.startswith("_")}
+    assert {name.partition(".")[0] for name in found} - {*sys.stdlib_module_names} == {"smscode"}
+    assert {name for name in found if name.startswith("smscode")} == {
+        *("smscode", "smscode._version", "smscode.testing")
+    }
+
+
+def test_it_can_be_switched_off(tmp_path: Path) -> None:
+    test = "def test_it(smscode_client):\n    pass\n"
+    shown = run_installed(tmp_path, test, "", "-p", "no:smscode.testing")
+    assert "fixture 'smscode_client' not found" in shown
+
+
+def test_a_program_that_makes_its_own_client_finds_the_sandbox_of_its_test(pytester: pytest.Pytester) -> None:
+    pytest.importorskip("uvicorn")
+    test = """
+import os, subprocess, sys
+import pytest
+from smscode import Client
+
+PROGRAM = "from smscode import Client; print(Client().balance().balance.canonical_amount)"
+
+def test_it(smscode_env, smscode_sandbox):
+    assert smscode_env is smscode_sandbox
+    with Client() as client:
+        order = client.orders.create(catalog_product_id=87).orders[0]
+        assert client.orders.wait_for_otp(order.id, timeout=5).code
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == smscode_sandbox.balance
+
+@pytest.mark.smscode_sandbox(otp_after=600, token="another")
+def test_its_options(smscode_env):
+    assert os.environ["SMSCODE_TOKEN"] == "another"
+    with Client() as client:
+        order = client.orders.create(catalog_product_id=87).orders[0]
+        smscode_env.advance(600)
+        assert client.orders.wait_for_otp(order.id, timeout=5).code
+
+def test_the_environment_is_as_before():
+    assert "SMSCODE_BASE_URL" not in os.environ
+"""
+    passes(pytester, test, 3, alone=True)
+
+
+def test_the_history_is_in_the_order_of_time() -> None:
+    sandbox = Sandbox(otp_after=30, clock=lambda: datetime(2026, 1, 1, tzinfo=UTC))
+    with Client(sandbox.token, transport=sandbox.transport()) as client:
+        client.orders.create(catalog_product_id=87, quantity=2)
+        sandbox.advance(60)
+        client.orders.finish(1001)
+        sandbox.advance(3600)
+    times = [entry.at for entry in sandbox.history]
+    assert times == sorted(times)
+    assert len(times) == len(sandbox.history) >= 9
 
 
 def test_nothing_of_it_is_imported_unless_asked_for() -> None:
     program = "import sys, smscode, smscode.sandbox; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert not {"pytest", "smscode.sandbox.pytest", "smscode.sandbox.transports.virtual"} & set(
-        done.stdout.split()
-    )
+    assert not {
+        "pytest",
+        "smscode.testing",
+        "smscode.sandbox.pytest",
+        "smscode.sandbox.transports.virtual",
+    } & set(done.stdout.split())
 
 
 def _dedent(test: str) -> str:
