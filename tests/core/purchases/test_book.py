@@ -209,6 +209,7 @@ def test_purchases_of_ended_processes_are_adopted_once() -> None:
     assert purchase.orders[7].expires_at == datetime.fromtimestamp(NOW + 1200, UTC)
     assert [one.state for one in book.bought()] == ["open"]
     doubtful = book.adopt(adopted(row(intent=intent("other")), 5.0))
+    assert doubtful.written_at == row().written_at
     assert doubtful.doubt == Doubt(raised=True, ended=5.0)
     assert book.unresolved() == (intent("other"),)
 

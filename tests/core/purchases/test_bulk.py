@@ -18,7 +18,7 @@ from smscode import (
     SmscodeError,
     calls,
 )
-from smscode.core.purchases.bulk import bought, collect, split
+from smscode.core.purchases.bulk import bought, collect, keys, split
 
 from ..support import NOT_INTEGERS
 
@@ -85,3 +85,10 @@ def test_a_service_that_gives_more_than_asked_for_failed_nothing() -> None:
     created = CreatedOrders((CreatedOrder(id=1), CreatedOrder(id=2)), 0)
     done = collect(1, (intent("a"),), {intent("a"): created})
     assert (len(done), done.failed_count) == (2, 0)
+
+
+def test_all_keys_that_the_calls_for_a_key_can_use_are_known_before_they_are_made() -> None:
+    assert keys(None) == [None]
+    used = [key for _, key in split(10_000, "sale")]
+    assert keys("sale") == used
+    assert used[0] == "sale-1"
