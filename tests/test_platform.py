@@ -25,6 +25,7 @@ if sys.platform == "win32":
 from smscode import _platform
 from smscode._concurrency import Event
 from smscode._http import connection
+from smscode._http.stack_errors import ReadTimeout
 from smscode._journal import owners
 from smscode.journal import SQLiteJournal
 from smscode.sandbox import Sandbox
@@ -409,7 +410,7 @@ def test_a_read_that_another_thread_breaks_off_ends_after_its_slice(monkeypatch:
     monkeypatch.setattr(connection, "LONGEST_WAIT", 0.1)
     reader, stream = stream_of(float("inf"), 5.0)
     reader._deadline._now = lambda: 0.0 if len(stream.waited) < 3 else 6.0
-    with pytest.raises(httpcore.ReadTimeout, match="deadline of the call"):
+    with pytest.raises(ReadTimeout, match="deadline of the call"):
         reader.read(3, 1.0)
     assert stream.waited == [0.1, 0.1, 0.1]
 

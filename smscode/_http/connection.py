@@ -234,6 +234,7 @@ class _DeadlineStream:
 
     def __init__(self, stream: Any, deadline: _Deadline, core: Any) -> None:
         self._stream = stream
+        self._read: Callable[[int, float | None], bytes] = stream.read
         self._core = core  # the httpcore that the stream is of
         self._deadline = deadline
         deadline.socket = stream.get_extra_info("socket")
@@ -242,10 +243,9 @@ class _DeadlineStream:
         while True:
             left = self._deadline.left(timeout, ReadTimeout)
             if left is None or left <= LONGEST_WAIT:
-                received: bytes = self._stream.read(max_bytes, left)
-                return received
+                return self._read(max_bytes, left)
             with contextlib.suppress(self._core.ReadTimeout):  # on Windows, where Ctrl-C does not end a read
-                return bytes(self._stream.read(max_bytes, LONGEST_WAIT))
+                return self._read(max_bytes, LONGEST_WAIT)
             timeout = left - LONGEST_WAIT
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:

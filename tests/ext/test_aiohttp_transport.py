@@ -107,7 +107,7 @@ async def test_a_body_that_comes_by_pieces_is_sent_whole() -> None:
 
 
 @pytest.mark.parametrize("value", ["a\r\nhost: b", "a\nb", "a\rb", b"\xff"])
-async def test_a_header_cannot_hold_another(value: str | bytes) -> None:
+async def test_a_header_cannot_hold_another(value: Any) -> None:
     with raw_server(lambda number, request: (GOOD, False)) as server:
         async with httpx.AsyncClient(transport=transport()) as client:
             with pytest.raises(httpx.LocalProtocolError) as refused:
