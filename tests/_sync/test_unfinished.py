@@ -506,6 +506,27 @@ def test_the_end_of_its_caller_leaves_what_an_interrupted_clean_up_did_not(path:
         assert told(client.orders.recover()) == [("sale", "undelivered", [1001])]
 
 
+def test_when_the_last_attempt_of_a_purchase_is_over_is_known_before_and_after_it(path: Path) -> None:
+    """The service cannot begin with an attempt later than its call ends, or was interrupted."""
+    left: list[float] = []
+
+    class Interrupted(httpx.BaseTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            (record,) = journal.records(account_of(sandbox))
+            assert record.open_until is not None
+            left.append(record.open_until - record.written_at)
+            raise KeyboardInterrupt
+
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        client = VirtualClient(sandbox, transport=Interrupted(), journal=journal)
+        with pytest.raises(KeyboardInterrupt):
+            client.orders.create(catalog_product_id=87, idempotency_key="sale", timeout=30)
+        doubt = client._ordering.purchases.book._purchases["sale"].doubt
+        assert (doubt.raised, doubt.ended) == (True, client._driver.runtime.now())
+    assert left == [pytest.approx(29.9)]
+
+
 @pytest.mark.parametrize("closed", [False, True])
 def test_an_interrupt_before_a_purchase_has_begun_leaves_nothing(
     path: Path, monkeypatch: pytest.MonkeyPatch, closed: bool
