@@ -25,6 +25,16 @@ VENDOR_SDK = "smscode==1.2.0"
 PYPROJECT: dict[str, Any] = nox.project.load_toml("pyproject.toml")
 SHORT = ["tests/core", *(f"tests/test_{name}.py" for name in ("journal", "journal_owners", "package"))]
 PORTABLE = ["tests/core", "tests/_async", "tests/_sync", "tests/test_journal.py"]
+CONNECTING = [
+    "tests/_http",
+    "tests/test_cancellation.py",
+    "tests/_async/test_connection_pool.py",
+    "tests/faults",
+]
+BEHAVIOUR = ["tests/_async", "tests/_sync", "tests/_http", "tests/faults"]
+CANCELLATIONS = [
+    f"tests/test_{name}cancellation.py" for name in ("", "purchase_", "rental_", "events_", "finding_")
+]
 FOR_EXTRAS = ("smscode-async", "opentelemetry-sdk", "pydantic")  # what the tests of the extras need
 
 
@@ -65,6 +75,16 @@ def tests_portable(session: nox.Session) -> None:
     install(session, "test")
     session.run("python", "-W", "error", "-m", "smscode", "demo")
     session.run("pytest", *PARALLEL, *PORTABLE, *session.posargs)
+
+
+@nox.session
+def stacks(session: nox.Session) -> None:
+    """Run the tests of what clients do over httpx2, then over aiohttp; --short for those of connections."""
+    install(session, "test")
+    folders = CONNECTING if "--short" in session.posargs else [*BEHAVIOUR, *CANCELLATIONS]
+    others = [argument for argument in session.posargs if argument != "--short"]
+    for name in ("httpx2", "aiohttp"):
+        session.run("pytest", *PARALLEL, "--http", name, *folders, *others)
 
 
 @nox.session

@@ -47,17 +47,16 @@ class AsyncClientLane:
         """Do nothing: whoever made the client closes it."""
 
 
-def own_handler(
-    transport: AsyncTransport | None, http_client: AsyncHttpClient | None
-) -> AsyncRequestHandler | None:
-    """Return what sends through a caller's own transport or client, None if none of them is given."""
+def own_handler(transport: AsyncTransport | None, http_client: AsyncHttpClient | None) -> AsyncRequestHandler:
+    """Return what sends through a caller's own transport or client, of which one is given.
+
+    Raises `InvalidArgumentError` if it is not of httpx or httpx2, of the other flavour, or closed.
+    """
     if transport is not None:
         if (family := families.of(transport, families.AsyncKinds.TRANSPORT)) is None:
             raise arguments.wrong("transport", "a transport of httpx or httpx2 of this flavour", transport)
         return AsyncOwnTransportLane(family, transport)
-    if http_client is None:
-        return None
     family = families.of(http_client, families.AsyncKinds.CLIENT)
-    if family is None or getattr(http_client, "is_closed", True):
+    if http_client is None or family is None or getattr(http_client, "is_closed", True):
         raise arguments.wrong("http_client", "an open client of httpx or httpx2 of this flavour", http_client)
     return AsyncClientLane(family, http_client)

@@ -49,17 +49,16 @@ class ClientLane:
         """Do nothing: whoever made the client closes it."""
 
 
-def own_handler(
-    transport: Transport | None, http_client: HttpClient | None
-) -> RequestHandler | None:
-    """Return what sends through a caller's own transport or client, None if none of them is given."""
+def own_handler(transport: Transport | None, http_client: HttpClient | None) -> RequestHandler:
+    """Return what sends through a caller's own transport or client, of which one is given.
+
+    Raises `InvalidArgumentError` if it is not of httpx or httpx2, of the other flavour, or closed.
+    """
     if transport is not None:
         if (family := families.of(transport, families.Kinds.TRANSPORT)) is None:
             raise arguments.wrong("transport", "a transport of httpx or httpx2 of this flavour", transport)
         return OwnTransportLane(family, transport)
-    if http_client is None:
-        return None
     family = families.of(http_client, families.Kinds.CLIENT)
-    if family is None or getattr(http_client, "is_closed", True):
+    if http_client is None or family is None or getattr(http_client, "is_closed", True):
         raise arguments.wrong("http_client", "an open client of httpx or httpx2 of this flavour", http_client)
     return ClientLane(family, http_client)
