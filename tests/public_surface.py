@@ -118,7 +118,8 @@ def _init(cls: type[Any]) -> str:
 
 def _public(base: type[Any]) -> bool:
     """Return True unless a base only says what is wrong with a block of the other flavour, or is private."""
-    return not base.__name__.startswith("_") and base.__module__ != "smscode._concurrency.blocks"
+    internal = ("smscode._concurrency.blocks", "smscode._value")
+    return not base.__name__.startswith("_") and base.__module__ not in internal
 
 
 def _ours(cls: type[Any], member: str) -> bool:
