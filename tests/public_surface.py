@@ -98,7 +98,8 @@ def _described(name: str, value: object) -> Iterator[str]:
 
 
 def _class(name: str, cls: type[Any]) -> Iterator[str]:
-    bases = [base.__name__ for base in cls.__mro__[1:-1] if _public(base)]
+    shown = [base for base in cls.__mro__[1:-1] if base.__module__ != "smscode._value"]
+    bases = [base.__name__ for base in shown if _public(base)]
     yield f"class {name}({', '.join(bases)})"
     if not issubclass(cls, Enum) and cls.__name__ not in _GIVEN:
         yield f"    {_init(cls)}"
@@ -118,8 +119,7 @@ def _init(cls: type[Any]) -> str:
 
 def _public(base: type[Any]) -> bool:
     """Return True unless a base only says what is wrong with a block of the other flavour, or is private."""
-    internal = ("smscode._concurrency.blocks", "smscode._value")
-    return not base.__name__.startswith("_") and base.__module__ not in internal
+    return not base.__name__.startswith("_") and base.__module__ != "smscode._concurrency.blocks"
 
 
 def _ours(cls: type[Any], member: str) -> bool:
