@@ -58,8 +58,10 @@ MOCK = f"transport=httpx.MockTransport(lambda request: httpx.Response(200, conte
 def programs(url: str) -> dict[str, str]:
     """Return the programs, by name; those that need a server ask at ``url``."""
     return {
-        "this, a mock transport": "import httpx" + OURS.format(arguments=f"{TOKEN!r}, {MOCK}"),
-        "httpx and attrs, a mock transport": THEIRS.format(token=TOKEN, url="http://mock", arguments=MOCK),
+        "this, from a mock transport": "import httpx" + OURS.format(arguments=f"{TOKEN!r}, {MOCK}"),
+        "httpx and attrs, from a mock transport": THEIRS.format(
+            token=TOKEN, url="http://mock", arguments=MOCK
+        ),
         "this, over loopback": OURS.format(arguments=f"{TOKEN!r}, base_url={url!r}"),
         "httpx and attrs, over loopback": THEIRS.format(token=TOKEN, url=url, arguments=""),
         "nothing": "print(1_000_000)",
@@ -95,9 +97,9 @@ def run(setup: Setup) -> Iterator[Figure]:
     with running({"GET /v2/balance": BODY}) as url:
         found = interleave({name: partial(start, text) for name, text in programs(url).items()}, rounds)
     parts = found.show("ms", 1e3)
-    for how, goal in (("over loopback", 1.15), ("a mock transport", 1.8)):
+    for how, goal in (("over loopback", 1.15), ("from a mock transport", 1.8)):
         yield Figure(
-            f"import + client + first answer, {how} / httpx and attrs doing the same",
+            f"import, client and first answer {how} / the same with httpx and attrs",
             found.ratio(f"this, {how}", f"httpx and attrs, {how}"),
             goal,
             parts=parts,

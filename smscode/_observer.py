@@ -33,7 +33,7 @@ class Observer:
         self._version: ApiVersion = version
         self.base_url: str = base_url
         self._broken = False
-        self._odd_rows: set[tuple[str, int | None, str, str]] = set()
+        self._odd_rows: dict[tuple[str, int | None, str, str], None] = {}
 
     def watch(self, call: Call[Any], now: Callable[[], float]) -> CallReporter | None:
         """Return a reporter for a call that starts now; None without a hook and with the log disabled."""
@@ -55,7 +55,7 @@ class Observer:
         for problem in problems:
             fact = operation, problem.row_id, problem.path.partition("]")[2], problem.reason
             if fact not in self._odd_rows and len(self._odd_rows) < _MOST_ODD_ROWS:
-                self._odd_rows.add(fact)
+                self._odd_rows[fact] = None
                 new.append(problem)
         if new:
             named = "; ".join(f"id {problem.row_id}, {problem}" for problem in new[:_MOST_NAMED])

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from ._plain import plain_fields
+from ._value import Value
 from .errors import InvalidArgumentError, JsonValue
 
 
-class Model:
+class Model(Value):
     """The base of all models: `to_dict` and `to_json` accept it, and pydantic can check and write it."""
 
     __slots__ = ()

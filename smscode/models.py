@@ -109,7 +109,7 @@ def _positive(_: object, attribute: "Attribute[int]", value: int) -> None:
         raise InvalidArgumentError(f"{attribute.name}: expected a positive number.")
 
 
-@frozen(repr=False)
+@frozen(eq=False, repr=False)
 class Country(Model):
     """A country that numbers can be rented in. Compare ``code`` case-insensitively."""
 
@@ -121,7 +121,7 @@ class Country(Model):
     emoji: str | None = None
 
 
-@frozen(repr=False)
+@frozen(eq=False, repr=False)
 class Service(Model):
     """A service ("platform") that sends codes. Its ``id`` is the ``platform_id`` of products."""
 
@@ -131,7 +131,7 @@ class Service(Model):
     active: bool
 
 
-@frozen(repr=False)
+@frozen(eq=False, repr=False)
 class Operator(Model):
     """A mobile operator with stock. ``operator_id`` is None in the row for any operator."""
 
@@ -141,7 +141,7 @@ class Operator(Model):
     local_name: str | None = None
 
 
-@frozen(repr=False)
+@frozen(eq=False, repr=False)
 class Product(Model):
     """A price tier of one service in one country.
 
@@ -161,7 +161,7 @@ class Product(Model):
     operator_name: str | None = None
 
 
-@frozen(repr=False)
+@frozen(eq=False, repr=False)
 class ProductPage(Model, RowSequence[Product]):
     """One page of products, as a sequence.
 
@@ -177,7 +177,7 @@ class ProductPage(Model, RowSequence[Product]):
     problems: tuple[str, ...] = ()
 
 
-@frozen(repr=False)
+@frozen(eq=False, repr=False)
 class ExchangeRate(Model):
     """The price of one unit of the base currency in whole units of the quote currency."""
 
@@ -193,7 +193,7 @@ class ExchangeRate(Model):
         return FxRate(self.pair, self.rate, self.rate_as_of)
 
 
-@frozen(repr=False)
+@frozen(eq=False, repr=False)
 class Balance(Model):
     """The account's balance."""
 
@@ -201,7 +201,7 @@ class Balance(Model):
     fx: FxRate | None = None
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(kw_only=True, eq=False, repr=False)
 class Capabilities(Model):
     """What can be done with an order now. All fields are None if an older server does not send them."""
 
@@ -217,7 +217,7 @@ class Capabilities(Model):
     replace_available_at: datetime | None = None
 
 
-@frozen(kw_only=True, repr=False, field_transformer=in_order)
+@frozen(kw_only=True, eq=False, repr=False, field_transformer=in_order)
 class OrderFields(Capabilities):
     """The fields of an order that every endpoint which reads orders sends.
 
@@ -234,7 +234,7 @@ class OrderFields(Capabilities):
     sms_revision: int | None = None
 
 
-@frozen(kw_only=True, repr=False, field_transformer=in_order)
+@frozen(kw_only=True, eq=False, repr=False, field_transformer=in_order)
 class Order(OrderFields):
     """An order as `orders.get` and `orders.list` show it.
 
@@ -251,14 +251,14 @@ class Order(OrderFields):
     otp_message: str | None = field(default=None, repr=mask, converter=not_blank)
 
 
-@frozen(kw_only=True, repr=False, field_transformer=in_order)
+@frozen(kw_only=True, eq=False, repr=False, field_transformer=in_order)
 class ActiveOrder(OrderFields):
     """An order that has not ended, as `orders.active` shows it: no money, no number."""
 
     otp_message: str | None = field(repr=mask, converter=not_blank)
 
 
-@frozen(kw_only=True, repr=False, field_transformer=in_order)
+@frozen(kw_only=True, eq=False, repr=False, field_transformer=in_order)
 class CreatedOrder(Capabilities):
     """A number that was just rented.
 
@@ -278,7 +278,7 @@ class CreatedOrder(Capabilities):
     failed_reason: str | None = None
 
 
-@frozen(repr=False)
+@frozen(eq=False, repr=False)
 class CreatedOrders(Model, RowSequence[CreatedOrder]):
     """The numbers that one create or reactivate rented, as a sequence: ``created[0]`` is the first order.
 
@@ -295,7 +295,7 @@ class CreatedOrders(Model, RowSequence[CreatedOrder]):
     problems: tuple[str, ...] = ()
 
 
-@frozen(repr=False)
+@frozen(eq=False, repr=False)
 class OrderPage(Model, RowSequence[Order]):
     """A slice of the order list, newest first, as a sequence.
 
@@ -310,7 +310,7 @@ class OrderPage(Model, RowSequence[Order]):
     problems: tuple[str, ...] = ()
 
 
-@frozen(repr=False)
+@frozen(eq=False, repr=False)
 class CanceledOrder(Model):
     """A cancelled order, its refund and the new balance."""
 
@@ -320,7 +320,7 @@ class CanceledOrder(Model):
     new_balance: Money
 
 
-@frozen(repr=False)
+@frozen(eq=False, repr=False)
 class FinishedOrder(Model):
     """A finished order; its number is free again."""
 
@@ -328,7 +328,7 @@ class FinishedOrder(Model):
     status: OrderStatus | str
 
 
-@frozen(repr=False)
+@frozen(eq=False, repr=False)
 class ResendResult(Model):
     """Whether another SMS was requested; ``resent`` is False if the platform does not support it."""
 
@@ -337,14 +337,14 @@ class ResendResult(Model):
     resent: bool
 
 
-@frozen(repr=False)
+@frozen(eq=False, repr=False)
 class ReactivateOptions(Model):
     """The current cost of renting the number of a completed order again."""
 
     cost: Money = field(validator=_not_negative)
 
 
-@frozen(repr=False)
+@frozen(eq=False, repr=False)
 class WebhookConfig(Model):
     """The account's webhook. URL and secret are None if they are not set."""
 
@@ -355,14 +355,14 @@ class WebhookConfig(Model):
     webhook_consecutive_failures: int | None = None
 
 
-@frozen(repr=False)
+@frozen(eq=False, repr=False)
 class WebhookTestResult(Model):
     """The HTTP status with which the configured endpoint answered a test event."""
 
     status_code: int
 
 
-@frozen(repr=False)
+@frozen(eq=False, repr=False)
 class Sms(Model):
     """A message that arrived for an order.
 
@@ -377,7 +377,7 @@ class Sms(Model):
     received_at: datetime | None = None
 
 
-@frozen
+@frozen(eq=False)
 class OtpSms(Sms):
     """A message with a code, as `orders.wait_for_otp` returns it."""
 

@@ -15,7 +15,7 @@ from .errors import JsonValue
 from .models import Capabilities
 
 
-@frozen(kw_only=True, repr=False, field_transformer=in_order)
+@frozen(kw_only=True, eq=False, repr=False, field_transformer=in_order)
 class OrderEvent(Capabilities):
     """An event of an order. ``country`` and ``platform`` are names.
 
@@ -36,27 +36,27 @@ class OrderEvent(Capabilities):
     sms_revision: int | None = None
 
 
-@frozen(kw_only=True, repr=False, field_transformer=in_order)
+@frozen(kw_only=True, eq=False, repr=False, field_transformer=in_order)
 class OtpReceived(OrderEvent):
     """An SMS arrived; ``otp_code`` is None if the service found no code in it."""
 
 
-@frozen(kw_only=True, repr=False, field_transformer=in_order)
+@frozen(kw_only=True, eq=False, repr=False, field_transformer=in_order)
 class OrderCompleted(OrderEvent):
     """The order was finished, by its owner or at the end of its time. It is charged."""
 
 
-@frozen(kw_only=True, repr=False, field_transformer=in_order)
+@frozen(kw_only=True, eq=False, repr=False, field_transformer=in_order)
 class OrderExpired(OrderEvent):
     """The time of the order ended without an SMS; it was refunded."""
 
 
-@frozen(kw_only=True, repr=False, field_transformer=in_order)
+@frozen(kw_only=True, eq=False, repr=False, field_transformer=in_order)
 class OrderCanceled(OrderEvent):
     """The order was cancelled and refunded."""
 
 
-@frozen(repr=False)
+@frozen(eq=False, repr=False)
 class WebhookTest(Model):
     """A test that the account's owner asked the service to send."""
 
@@ -64,7 +64,7 @@ class WebhookTest(Model):
     message: str | None = None
 
 
-@frozen(repr=False)
+@frozen(eq=False, repr=False)
 class UnknownEvent(Model):
     """An event of a kind that this version of the package does not know; ``data`` is its JSON."""
 

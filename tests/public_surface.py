@@ -98,7 +98,8 @@ def _described(name: str, value: object) -> Iterator[str]:
 
 
 def _class(name: str, cls: type[Any]) -> Iterator[str]:
-    bases = [base.__name__ for base in cls.__mro__[1:-1] if _public(base)]
+    shown = [base for base in cls.__mro__[1:-1] if base.__module__ != "smscode._value"]
+    bases = [base.__name__ for base in shown if _public(base)]
     yield f"class {name}({', '.join(bases)})"
     if not issubclass(cls, Enum) and cls.__name__ not in _GIVEN:
         yield f"    {_init(cls)}"

@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("_platform",),  # what differs between operating systems
     # Arguments as exactly what they are; models as they are shown, as plain values and as sequences; texts
     # without what cannot be seen.
-    ("_display", "_exact", "_fields", "_plain", "_rows", "_visible_text"),
+    ("_display", "_exact", "_fields", "_plain", "_rows", "_value", "_visible_text"),
     ("_pydantic", "_serialization"),  # how the models are written
     ("money",),
     ("models",),

@@ -9,7 +9,6 @@ forgotten.
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -51,7 +50,7 @@ class AsyncConnectionPool:
         self._runtime = runtime
         self._gate = AsyncFairSemaphore(size, runtime)
         self._shared = shared
-        self._idle: deque[tuple[float, AsyncStackConnection]] = deque()
+        self._idle: list[tuple[float, AsyncStackConnection]] = []  # those idle for longest first
         self._unwanted: dict[AsyncRequestHandler, AsyncCaller | None] = {}  # and who is closing it
         self._lock = threading.RLock()
         self._closed = False
@@ -195,7 +194,7 @@ class AsyncConnectionPool:
                 caller.connection = None
             while self._idle and self._idle[0][0] < now - KEEPALIVE_EXPIRY:
                 self._unwanted[self._idle[0][1]] = None
-                self._idle.popleft()
+                self._idle.pop(0)
 
     def _give_up(self, caller: AsyncCaller) -> None:
         """Mark the lane of a call to be closed, if it has one."""
@@ -224,7 +223,7 @@ class AsyncConnectionPool:
             while self._idle:
                 if self._idle[0][1].owner is None:
                     self._unwanted[self._idle[0][1]] = None
-                self._idle.popleft()
+                self._idle.pop(0)
         interrupted: BaseException | None = None
         for lane in tuple(self._unwanted) if self._shared is None else (self._shared,):
             try:

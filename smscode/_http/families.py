@@ -38,12 +38,19 @@ class Family:
     def __init__(self, http: ModuleType) -> None:
         # By what the module is, as `httpx2.alias_httpx` lets the name httpx stand for httpx2.
         self.name: str = http.__name__
-        core_name = _CORES[self.name]
         self.http: Any = importlib.import_module(self.name)  # waits, where another thread is importing it
-        self.core: Any = importlib.import_module(core_name)
         self.limits = self.http.Limits(keepalive_expiry=KEEPALIVE_EXPIRY)
-        self.sync_stream: Any = importlib.import_module(f"{core_name}._backends.sync").SyncStream
-        self.packages = (self.name, core_name)
+        self.packages = (self.name, _CORES[self.name])
+
+    @functools.cached_property
+    def core(self) -> Any:
+        """The httpcore of the family, which a caller's own transport may do without."""
+        return importlib.import_module(_CORES[self.name])
+
+    @functools.cached_property
+    def sync_stream(self) -> Any:
+        """The class of its streams over a socket."""
+        return importlib.import_module(f"{_CORES[self.name]}._backends.sync").SyncStream
 
 
 @functools.cache

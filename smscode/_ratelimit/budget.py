@@ -35,6 +35,7 @@ class AccountLimits:
         self.lock: threading.RLock = threading.RLock()
         # The limits of each client: the limit and the window of every group, in the order of the groups.
         self._in_force: dict[weakref.ref[Affinity], tuple[tuple[int, float], ...]] = {}
+        self._latest: tuple[tuple[int, float], ...] = ()
         self._refresh_at = float("-inf")
         self.patience: float = float("inf")
         """Seconds after which a waiting request has to check whether stricter limits have ended."""
@@ -49,7 +50,9 @@ class AccountLimits:
         """Add a client, whose limits are in force until it is released, collected or over."""
         with self.lock:
             numbers = tuple(limits.of(group) for group in self.buckets)
-            self._in_force[weakref.ref(affinity, self._remove)] = numbers
+            if numbers != self._latest:  # else they are shared: most clients of an account have the same
+                self._latest = numbers
+            self._in_force[weakref.ref(affinity, self._remove)] = self._latest
             self._refresh_at = now
             self.refresh(now)
 

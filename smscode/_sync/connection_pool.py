@@ -11,7 +11,6 @@ forgotten.
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -53,7 +52,7 @@ class ConnectionPool:
         self._runtime = runtime
         self._gate = FairSemaphore(size, runtime)
         self._shared = shared
-        self._idle: deque[tuple[float, StackConnection]] = deque()
+        self._idle: list[tuple[float, StackConnection]] = []  # those idle for longest first
         self._unwanted: dict[RequestHandler, Caller | None] = {}  # and who is closing it
         self._lock = threading.RLock()
         self._closed = False
@@ -197,7 +196,7 @@ class ConnectionPool:
                 caller.connection = None
             while self._idle and self._idle[0][0] < now - KEEPALIVE_EXPIRY:
                 self._unwanted[self._idle[0][1]] = None
-                self._idle.popleft()
+                self._idle.pop(0)
 
     def _give_up(self, caller: Caller) -> None:
         """Mark the lane of a call to be closed, if it has one."""
@@ -226,7 +225,7 @@ class ConnectionPool:
             while self._idle:
                 if self._idle[0][1].owner is None:
                     self._unwanted[self._idle[0][1]] = None
-                self._idle.popleft()
+                self._idle.pop(0)
         interrupted: BaseException | None = None
         for lane in tuple(self._unwanted) if self._shared is None else (self._shared,):
             try:

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
+from .._value import Value
 from ..errors import InvalidResponseError, NetworkError, RequestTimeoutError, SmscodeError, TempBannedError
 from ..models import EndpointGroup
 from .api.call import Request, Response
@@ -22,8 +23,8 @@ from .retry import TABLE
 T = TypeVar("T")
 
 
-@frozen
-class Acquire:
+@frozen(eq=False, repr=False)
+class Acquire(Value):
     """Wait until the rate limit of a group admits one more request, before ``deadline``.
 
     The reply is a `Lease`, or `NoRoom` at once where that cannot be. ``urgent`` goes first.
@@ -34,8 +35,8 @@ class Acquire:
     urgent: bool
 
 
-@frozen
-class Send:
+@frozen(eq=False, repr=False)
+class Send(Value):
     """Send the request and read its answer, all of it before ``deadline``; `Release` follows a `Response`.
 
     ``fresh`` asks for a new connection; ``doubt`` is to be raised when the first byte is written. The
@@ -52,16 +53,16 @@ class Send:
     lease: Lease | None = None
 
 
-@frozen
-class HeldUp:
+@frozen(eq=False, repr=False)
+class HeldUp(Value):
     """That a request was not sent, because a pause or a ban began while it waited for a connection.
 
     The lease was given back; the call asks for another one, before all that never had their turn.
     """
 
 
-@frozen
-class Pause:
+@frozen(eq=False, repr=False)
+class Pause(Value):
     """Admit no more requests of the lease's group for this many seconds.
 
     ``by_service`` says that the service itself refused, whose limits are known here, and not a proxy.
@@ -72,8 +73,8 @@ class Pause:
     by_service: bool
 
 
-@frozen
-class Release:
+@frozen(eq=False, repr=False)
+class Release(Value):
     """Release the connection that the last answer came on, now that the answer has been read.
 
     Without ``keep`` it is closed. What is not the service's own answer may be one that nothing asked for, and
@@ -83,8 +84,8 @@ class Release:
     keep: bool
 
 
-@frozen
-class Sleep:
+@frozen(eq=False, repr=False)
+class Sleep(Value):
     """Wait this many seconds; with 0, only let others have their turn."""
 
     seconds: float
@@ -93,8 +94,8 @@ class Sleep:
 Effect: TypeAlias = Acquire | Send | Release | Pause | Sleep
 
 
-@frozen
-class Failure:
+@frozen(eq=False, repr=False)
+class Failure(Value):
     """Why no answer came.
 
     ``kind`` is a row of the retry table. ``timed_out`` says that the time was over, ``raised`` is an error of
@@ -146,8 +147,8 @@ EffectResult: TypeAlias = Response | Failure | HeldUp | Lease | NoRoom | None
 """None is that of an effect that gives nothing."""
 
 
-@frozen
-class EffectReply:
+@frozen(eq=False, repr=False)
+class EffectReply(Value):
     """The result of an effect, and the time."""
 
     now: float

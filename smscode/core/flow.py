@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import attrs
 from attrs import define, field, frozen
 
+from .._value import Value
 from ..errors import APIError, RateLimitError, SmscodeError, TempBannedError
 from . import answers
 from .api.call import Answer, Call, CallKind, Request, Response
@@ -33,8 +34,8 @@ def never_banned() -> None:
     """Return None: the ban check of a call that no ban stops."""
 
 
-@frozen
-class CallTerms:
+@frozen(eq=False, repr=False)
+class CallTerms(Value):
     """What all attempts of a call share.
 
     ``began`` and ``deadline`` are the call's first and last moment; ``random`` returns random numbers of

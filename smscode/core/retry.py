@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from attrs import frozen
 
+from .._value import Value
 from ..errors import API_ERRORS, APIError, InvalidArgumentError, InvalidResponseError, Outcome, SmscodeError
 from .api.call import CallKind
 from .timeouts import check_seconds
@@ -50,8 +51,8 @@ class RetryPace(Enum):
     """One to two seconds. Not counted as an attempt."""
 
 
-@frozen
-class Rule:
+@frozen(eq=False, repr=False)
+class Rule(Value):
     """What to do about one kind of failure."""
 
     read: Action
@@ -201,8 +202,8 @@ LONGEST_PAUSE = 300.0
 """The longest pause in seconds, whatever ``Retry-After`` says: proxies send a day, or an epoch."""
 
 
-@frozen
-class RetryPolicy:
+@frozen(eq=False, repr=False)
+class RetryPolicy(Value):
     """How often a failed call is repeated, and how long to wait between attempts.
 
     ``max_attempts`` (1..50) includes the first attempt; None means 4 for reads, 8 for purchases, 5 for cancel

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from attrs import field, frozen
 
 from .. import _exact
+from .._value import Value
 from ..errors import ConfigurationError, InvalidArgumentError
 from .api import arguments
 from .versions import VERSIONS, ApiVersion, check_version
@@ -83,8 +84,8 @@ class Token:
         raise TypeError("a token cannot be pickled or copied")
 
 
-@frozen
-class Settings:
+@frozen(eq=False, repr=False)
+class Settings(Value):
     """A client's checked settings; ``base_url`` ends without a slash."""
 
     token: Token

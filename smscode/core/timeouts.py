@@ -7,6 +7,7 @@ import math
 from attrs import frozen
 
 from .. import _exact
+from .._value import Value
 from ..errors import InvalidArgumentError
 from .api.call import CallKind
 
@@ -25,8 +26,8 @@ def check_wait(value: object, name: str = "timeout") -> float:
     return 0.0 if _exact.number(value) == 0 else check_seconds(name, value, also=" (or 0 to check once)")
 
 
-@frozen
-class Timeouts:
+@frozen(eq=False, repr=False)
+class Timeouts(Value):
     """The time limits of a client, in seconds, each above 0.
 
     ``total`` limits a whole call: waiting for a connection, all attempts, the pauses between them and reading

@@ -7,6 +7,7 @@ from typing import Final, Literal, Protocol, TypeAlias
 
 from attrs import frozen
 
+from .._value import Value
 from ..errors import InvalidArgumentError
 from ..money import FxRate
 
@@ -25,8 +26,8 @@ class WritableLimit(Protocol):
         ...
 
 
-@frozen
-class Version:
+@frozen(eq=False, repr=False)
+class Version(Value):
     """One version of the API.
 
     ``prefix`` begins the path of each endpoint. ``currency`` is that of the amounts it states.

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from ..._value import Value
 from ...models import Balance, EndpointGroup
 from ...money import Money
 from ..decoding.converter import Envelope, Mismatch
 from .call import Call, CallKind, Endpoint
 
 
-@frozen
-class _Wire:
+@frozen(eq=False, repr=False)
+class _Wire(Value):
     balance: Money
     currency: str | None = None
 

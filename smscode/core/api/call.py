@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar, cast
 
 from attrs import field, frozen
 
+from ..._value import Value
 from ...errors import InvalidArgumentError, JsonValue
 from ...models import EndpointGroup
 from ...money import FxRate
@@ -44,8 +45,8 @@ class CallKind(Enum):
     """Not known: it is never repeated."""
 
 
-@frozen
-class Request:
+@frozen(eq=False, repr=False)
+class Request(Value):
     """An HTTP request as plain values, without the token: the shell adds that."""
 
     method: Method
@@ -55,8 +56,8 @@ class Request:
     body: bytes | None = field(default=None, repr=False)
 
 
-@frozen
-class Response:
+@frozen(eq=False, repr=False)
+class Response(Value):
     """An HTTP response, whole: ``headers`` has lower-case names, ``body`` is decompressed.
 
     ``received_at`` is the local time of its arrival, used only if the service sent no ``Date``.
@@ -68,8 +69,8 @@ class Response:
     received_at: datetime | None = None
 
 
-@frozen
-class Endpoint(Generic[T_co]):
+@frozen(eq=False, repr=False)
+class Endpoint(Value, Generic[T_co]):
     """An operation of the API, described once.
 
     ``path`` is a template, without the version. ``result`` is the type of a call's result; it is decoded from
@@ -111,8 +112,8 @@ class Endpoint(Generic[T_co]):
         return result
 
 
-@frozen
-class Call(Generic[T_co]):
+@frozen(eq=False, repr=False)
+class Call(Value, Generic[T_co]):
     """One use of an endpoint with checked arguments, for any API version.
 
     ``fields`` are those of the request body; a `PriceLimit` among them is written for the API version when
@@ -170,8 +171,8 @@ class Call(Generic[T_co]):
         return strict_json.render({**self.fields, **limits})
 
 
-@frozen
-class Answer(Generic[T_co]):
+@frozen(eq=False, repr=False)
+class Answer(Value, Generic[T_co]):
     """The result of a call, as ``data``, and the facts of its response.
 
     ``fx`` is the exchange rate of its amounts, ``attempts`` the number of requests that were sent, ``date``

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 import attrs
 from attrs import field, frozen
 
+from ..._value import Value
 from ...errors import InvalidArgumentError, JsonValue
 from ...models import OrderStatus
 from ...money import FxRate, Money
@@ -235,8 +236,8 @@ def salvage(
     return model
 
 
-@frozen
-class RowProblem:
+@frozen(eq=False, repr=False)
+class RowProblem(Value):
     """A row that cannot be read: its JSON path, the reason, and its id if that can be read."""
 
     path: str
@@ -277,15 +278,15 @@ def _rate(*parts: object) -> FxRate:
     return cast(FxRate, hook("v2", FxRate)(dict(zip(parts[:half], parts[half:], strict=True)), FxRate))
 
 
-@frozen
-class _PageMeta:
+@frozen(eq=False, repr=False)
+class _PageMeta(Value):
     page: int
     limit: int
     count: int
 
 
-@frozen
-class Envelope:
+@frozen(eq=False, repr=False)
+class Envelope(Value):
     """A successful answer before it becomes a model: its ``data`` and ``meta``.
 
     ``query``, ``idempotency_key`` and ``subject`` (the id of the order) are those of the call. ``decoded``

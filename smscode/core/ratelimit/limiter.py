@@ -19,6 +19,7 @@ from typing import Protocol, cast
 
 from attrs import frozen
 
+from ..._value import Value
 from ...errors import RateLimitError
 from .adaptive_share import AdaptiveShare
 from .slots import LINGER, RequestEnding, SlotWindow
@@ -84,8 +85,8 @@ class Lease:
         return self in self.limiter._slots.holders
 
 
-@frozen
-class NoRoom:
+@frozen(eq=False, repr=False)
+class NoRoom(Value):
     """The answer that a request cannot be sent before its deadline; it could in ``seconds``.
 
     ``paused`` is True if the service itself asked for the pause.

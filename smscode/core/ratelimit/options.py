@@ -8,6 +8,7 @@ from typing import Any, Protocol, cast
 from attrs import field, frozen
 
 from ... import _exact
+from ..._value import Value
 from ...errors import InvalidArgumentError
 from ...models import EndpointGroup
 from ..api import arguments
@@ -35,8 +36,8 @@ class RedisClient(Protocol):
         ...
 
 
-@frozen(kw_only=True)
-class RateLimits:
+@frozen(kw_only=True, eq=False, repr=False)
+class RateLimits(Value):
     """How many requests a client may send per ``window`` seconds (0.0001..86,400), by group of endpoints.
 
     The defaults are the documented limits. ``share`` is the part of all of them that this process may use,
