@@ -28,7 +28,7 @@ def test_the_runtime_dependencies_are_exactly_four() -> None:
 def test_the_extras_are_for_users_and_the_groups_for_developers() -> None:
     extras, groups = PROJECT["optional-dependencies"], PYPROJECT["dependency-groups"]
     assert {*extras} == {*("aiohttp", "cli", "fast", "fastapi", "httpx2", "otel", "redis", "sandbox"), "test"}
-    assert {*groups} == {"bench", "contract", "dev", "docs", "lint", "types"}
+    assert {*groups} == {"bench", "contract", "dev", "docs", "examples", "lint", "types"}
     whole = f"smscode-async[{','.join(sorted({*extras} - {'test'}))}]"
     assert whole in extras["test"], "the tests try all features"
 
