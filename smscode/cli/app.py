@@ -86,9 +86,11 @@ def sandbox(
         offline.Generation, typer.Option(help="Fields of the documentation, or of the current service.")
     ] = "current",
     balance: Annotated[
-        int,
-        typer.Option(min=0, max=offline.MOST_FUNDS, metavar="IDR", help="Balance of the account, in rupiah."),
-    ] = 1_000_000,
+        str | None,
+        typer.Option(
+            metavar="AMOUNT", help=f"Dollars, or whole rupiah such as 16250000 (default: {offline.FUNDS})."
+        ),
+    ] = None,
     scenario: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="A scenario to play, such as 'ban(60)'. Repeat for several."),
@@ -114,6 +116,8 @@ def sandbox(
     ] = 0,
 ) -> int:
     """Serve a sandbox on this machine until interrupted.
+
+    Its first line has the address and the token; a second one sets both for other commands.
 
     It answers only requests whose Host is this machine, or one of --host. With --host 0.0.0.0 other
     machines and containers reach it.

@@ -20,13 +20,19 @@ EXTRA_COMMANDS = (
     *("stats", "watch", "webhook"),
 )
 
+_GENERATION = "fields of the documentation, or of the current service (current)"
+
 
 def main(arguments: Sequence[str], out: TextIO) -> int:
     """Run a command and return its exit code."""
     if arguments and arguments[0] in EXTRA_COMMANDS:
         sys.stderr.write(f"smscode: {NEEDS_EXTRA}\n")
         return Exit.SETUP
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    if not arguments:
+        parser.print_help(out)
+        return Exit.USAGE
+    options = parser.parse_args(arguments)
     command: Callable[[argparse.Namespace, TextIO], int] = options.command
     try:
         return command(options, out)
@@ -61,8 +67,14 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.add_argument(
         "--otp-after", type=float, default=2.0, metavar="SECONDS", help="seconds until an SMS arrives (2)"
     )
-    sandbox.add_argument("--generation", choices=["documented", "current"], default="current")
-    sandbox.add_argument("--balance", type=_whole(0, offline.MOST_FUNDS), default=1_000_000, metavar="IDR")
+    sandbox.add_argument(
+        "--generation", choices=["documented", "current"], default="current", help=_GENERATION
+    )
+    sandbox.add_argument(
+        "--balance",
+        metavar="AMOUNT",
+        help=f"balance: dollars, or whole rupiah such as 16250000 ({offline.FUNDS})",
+    )
     sandbox.add_argument(
         "--scenario",
         action="append",
@@ -92,8 +104,12 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.set_defaults(command=_sandbox)
 
     openapi = commands.add_parser("openapi", help="print the OpenAPI document of what the sandbox serves")
-    openapi.add_argument("--generation", choices=["documented", "current"], default="current")
-    openapi.add_argument("--api-version", choices=["v1", "v2", "both"], default="both")
+    openapi.add_argument(
+        "--generation", choices=["documented", "current"], default="current", help=_GENERATION
+    )
+    openapi.add_argument(
+        "--api-version", choices=["v1", "v2", "both"], default="both", help="the API version (both)"
+    )
     openapi.set_defaults(command=_openapi)
     for command in (demo, sandbox, openapi):
         command.add_argument("--json", action="store_true", help="print JSON")

@@ -19,6 +19,7 @@ from .._sync.client import Client
 from ..core.settings import Settings
 from ..errors import ConfigurationError, InvalidArgumentError, NotFoundError, SmscodeError
 from ..journal import SQLiteJournal
+from . import offline
 from .screen import Screen
 from .token_file import stored_token
 
@@ -64,7 +65,11 @@ class Session:
 
         self._behind = timedelta(hours=1)
         made = Sandbox(
-            otp_after=None, clock=self._clock, allow_local_webhooks=True, past_orders=self.past_orders
+            balance=offline.funds(offline.FUNDS),
+            otp_after=None,
+            clock=self._clock,
+            allow_local_webhooks=True,
+            past_orders=self.past_orders,
         )
         with Client(made.token, transport=made.transport()) as client:
             for minutes, receives, ends in ((30, True, True), (4, True, False), (3, False, False)):

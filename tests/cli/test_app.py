@@ -214,11 +214,16 @@ def test_the_commands_that_need_no_account_are_the_same_as_without_the_extra(
     assert with_typer == [
         (3, "v1", True, False, sys.stdout),
         (
-            *(0, 1.0, "documented", 5, ["never", "ban(60)"], Path("kept.db")),
+            *(0, 1.0, "documented", "5", ["never", "ban(60)"], Path("kept.db")),
             *(["0.0.0.0", "sandbox"], "mine", True, 8, False, sys.stdout),
         ),
         (50, "v2", False, True, sys.stdout),
     ]
+
+
+def test_a_wrong_balance_is_named_by_its_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sandbox", "--balance", "much"]) == Exit.USAGE
+    assert capsys.readouterr().err.startswith("error: --balance: expected dollars such as 1000usd")
 
 
 def test_the_sandbox_can_be_interrupted_and_can_fail(

@@ -66,7 +66,7 @@ def test_products_can_be_capped_by_price(shell: Shell) -> None:
 def test_a_price_in_the_wrong_currency_is_refused(shell: Shell) -> None:
     done = shell.run("products", "--max-price", "0.50", "--api-version", "v1")
     assert done.code == 2
-    assert "--max-price" in done.err
+    assert "--max-price: v1 counts in rupiah" in done.err
 
 
 def test_products_say_on_a_terminal_that_there_are_more(shell: Shell) -> None:

@@ -88,7 +88,6 @@ def test_the_demo_fails_when_a_rental_fails(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     "arguments",
     [
-        [],
         ["dance"],
         ["demo", "--count", "0"],
         ["demo", "--count", "1001"],
@@ -118,7 +117,10 @@ def test_a_failing_command_says_why(
 @serves
 @pytest.mark.parametrize(("ending", "code"), [(None, 0), (KeyboardInterrupt, 130)])
 def test_the_sandbox_command_says_where_it_listens_first(
-    ending: type[BaseException] | None, code: int, monkeypatch: pytest.MonkeyPatch
+    ending: type[BaseException] | None,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     class Stop:
         def wait(self, seconds: float) -> bool:
@@ -129,10 +131,83 @@ def test_the_sandbox_command_says_where_it_listens_first(
     monkeypatch.setattr(offline, "_stop", Stop())
     out = io.StringIO()
     assert fallback.main(["sandbox", "--balance", "5"], out) == code
-    assert re.fullmatch(r"listening on http://127\.0\.0\.1:\d+ token \S+\n", out.getvalue())
+    said = re.fullmatch(r"listening on (http://127\.0\.0\.1:\d+) token (sandbox-\S+)\n", out.getvalue())
+    assert said
+    hint = f"For other commands and programs: export SMSCODE_BASE_URL={said[1]} SMSCODE_TOKEN={said[2]}\n"
+    if os.name != "nt":
+        assert capsys.readouterr().err == hint
     out = io.StringIO()
     assert fallback.main(["sandbox", "--json"], out) == code
     assert set(json.loads(out.getvalue())) == {"event", "url", "token"}
+    assert hint not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("system", "line"),
+    [
+        ("nt", "$env:SMSCODE_BASE_URL = 'http://127.0.0.1:1'; $env:SMSCODE_TOKEN = 'a b'"),
+        ("posix", "export SMSCODE_BASE_URL=http://127.0.0.1:1 SMSCODE_TOKEN='a b'"),
+    ],
+)
+def test_the_line_for_other_commands_is_for_the_shell_of_the_system(
+    system: str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as shell:
+        shell.setattr(os, "name", system)
+        shown = offline._variables("http://127.0.0.1:1", "a b")
+    assert shown == line
+
+
+@pytest.mark.parametrize(
+    ("text", "rupiah"),
+    [
+        *(("1000usd", 16_250_000), ("$1000", 16_250_000), ("$ 1,000.50", 16_258_125), ("USD 1", 16_250)),
+        *(("0", 0), ("16250000", 16_250_000), ("Rp 1000", 1000), ("1000 IDR", 1000)),
+    ],
+)
+def test_the_balance_is_in_dollars_or_rupiah(text: str, rupiah: int) -> None:
+    assert offline.funds(text) == rupiah
+
+
+@pytest.mark.parametrize(
+    "text", ["", "$", "-1", "1e3", "1.5", "5 eur", "usd 5 idr", "1.5rp", "9" * 16, "$1.234"]
+)
+def test_another_balance_is_refused_with_examples(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fallback.main(["sandbox", f"--balance={text}"], io.StringIO()) == Exit.USAGE
+    assert "balance: expected dollars such as 1000usd, or whole rupiah" in capsys.readouterr().err
+
+
+@serves
+def test_a_new_sandbox_is_rich_and_one_of_a_file_has_its_own_balance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stop:
+        def wait(self, seconds: float) -> bool:
+            return True
+
+    monkeypatch.setattr(offline, "_stop", Stop())
+    for name, options, balance in (("rich", [], 16_250_000), ("poor", ["--balance", "5"], 5)):
+        file = str(tmp_path / name)
+        for arguments in (options, []):
+            assert fallback.main(["sandbox", "--state", file, *arguments], io.StringIO()) == 0
+        with Sandbox(state=file) as sandbox:
+            assert sandbox.balance == balance
+
+
+def test_without_a_command_the_help_is_shown() -> None:
+    out = io.StringIO()
+    assert fallback.main([], out) == Exit.USAGE
+    assert out.getvalue().startswith("usage: python -m smscode")
+    assert "serve a sandbox on this machine" in out.getvalue()
+
+
+@pytest.mark.parametrize("command", ["demo", "sandbox", "openapi"])
+def test_every_option_has_a_help_text(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        fallback.main([command, "--help"], io.StringIO())
+    options = capsys.readouterr().out.partition("options:\n")[2]
+    for option in re.split(r"^  (?=-)", options, flags=re.MULTILINE)[1:]:
+        assert re.search(r"  \S|\n +\S", option), option
 
 
 def test_an_interrupt_ends_the_demo(
@@ -166,7 +241,7 @@ def test_the_sandbox_command_serves_until_it_is_interrupted(more: list[str]) -> 
         assert server.stdout is not None
         _, _, url, _, token = server.stdout.readline().split()
         with smscode.Client(token, base_url=url) as client:
-            assert client.balance().balance.canonical_amount == 1_000_000
+            assert client.balance().balance.canonical_amount == 16_250_000
             for url in ("http://127.0.0.1:9/", "https://localhost/"):
                 if more:
                     assert client.webhook.update(url=url).webhook_secret

@@ -175,5 +175,5 @@ def test_a_token_that_no_client_can_send_is_refused(token: str, capsys: pytest.C
 
 def test_the_error_of_a_wrong_token_does_not_show_it() -> None:
     with pytest.raises(InvalidArgumentError) as caught:
-        offline.sandbox(0, 1, "current", 1, [], None, [], "two s3cr3t", False, 0, False, io.StringIO())
+        offline.sandbox(0, 1, "current", "1", [], None, [], "two s3cr3t", False, 0, False, io.StringIO())
     assert "s3cr3t" not in str(caught.value)
