@@ -168,6 +168,12 @@ POWERSHELL = [
 ]
 
 
+def test_the_page_about_installing_has_every_extra() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    page = (ROOT / "docs" / "pages" / "install.md").read_text("utf-8")
+    assert sorted(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == sorted({*extras} - {"test"})
+
+
 def test_every_line_for_powershell_sets_what_is_read_or_is_answered() -> None:
     sandbox = Sandbox(token="sandbox-token")
     shared = '$sandbox = @{ Headers = @{ Authorization = "Bearer sandbox-token" } }'

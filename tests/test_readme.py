@@ -51,7 +51,7 @@ async def test_the_fastapi_application_rents_and_checks_webhooks(monkeypatch: py
     monkeypatch.setenv("SMSCODE_WEBHOOK_SECRET", "a secret")
     names: dict[str, Any] = {}
     exec(next(program.source for program in PROGRAMS if "FastAPI" in program.source), names)
-    lifespan: Callable[[object], AbstractAsyncContextManager[None]] = names["lifespan"]
+    lifespan: Callable[[object], AbstractAsyncContextManager[None]] = names["app"].router.lifespan_context
     transport = httpx.ASGITransport(app=names["app"])
     body = b'{"event":"webhook.test","timestamp":"2026-06-14T04:15:00+00:00","data":{"message":"ping"}}'
     with sandbox.serve() as server:
@@ -61,10 +61,12 @@ async def test_the_fastapi_application_rents_and_checks_webhooks(monkeypatch: py
             httpx.AsyncClient(transport=transport, base_url="http://shop") as browser,
         ):
             rented = await browser.post("/numbers", params={"catalog_product_id": 87})
+            refused = await browser.post("/numbers", params={"catalog_product_id": 99_999})
             signature = {webhooks.SIGNATURE_HEADER: webhooks.sign(body, "a secret")}
             signed = await browser.post("/smscode-webhook", content=body, headers=signature)
             forged = await browser.post("/smscode-webhook", content=body)
     assert rented.json()["phone_number"].startswith("+62")
+    assert refused.status_code == 409
     assert signed.status_code == 204
     assert forged.status_code == 401
 
@@ -108,6 +110,8 @@ def test_a_translation_has_the_programs_commands_and_links_of_the_readme(path: P
     translated = [without_comments(one.source) for one in programs_of(path)]
     assert translated == [without_comments(one.source) for one in PROGRAMS]
     assert re.findall(r"^```shell\n(.*?)\n", text, re.MULTILINE) == COMMANDS
+    rows = re.compile(r"^\| (`.*?`) \| ", re.MULTILINE)
+    assert rows.findall(text) == rows.findall(README.partition("## Speed")[0]), "the same commands"
     links = re.compile(r"\]\(([\w./-]+)\)")
     readmes = {"README.md", "README.zh.md", "README.id.md"}
     assert {*links.findall(text)} - readmes == {*links.findall(README)} - readmes
