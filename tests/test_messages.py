@@ -115,7 +115,11 @@ TABLE: list[tuple[str, Wrong, tuple[str, ...]]] = [
     ),
     ("account=''", opening(account=""), ("account: expected 1..64 printable characters",)),
     ("on_event='x'", opening(on_event="x"), ("on_event: expected a function", "got str")),
-    ("transport='x'", opening(transport="x"), ("transport: expected a httpx.BaseTransport", "got str")),
+    (
+        "transport='x'",
+        opening(transport="x"),
+        ("transport: expected a transport of httpx or httpx2 of this flavour", "got str"),
+    ),
     (
         "max_attempts=0",
         value(lambda: typed.RetryPolicy(max_attempts=0)),
