@@ -32,6 +32,7 @@ from smscode.sandbox import Sandbox
 from smscode.sandbox.control.history import OrderRented
 from smscode.sandbox.control.routes import ROUTES
 from smscode.sandbox.scenarios import described
+from smscode.sandbox.transports.virtual import VirtualClient, VirtualTime
 
 from .ext.redis_server import redis_server
 from .programs import ROOT, Program, programs_of, run
@@ -218,7 +219,7 @@ def test_the_log_is_as_shown(monkeypatch: pytest.MonkeyPatch, caplog: pytest.Log
     page = (ROOT / "docs" / "pages" / "how-to" / "observe.md").read_text("utf-8")
     (shown,) = re.findall(r"^```text\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     sandbox = Sandbox()
-    with caplog.at_level("DEBUG", "smscode"), Client(sandbox.token, transport=sandbox.transport()) as client:
+    with caplog.at_level("DEBUG", "smscode"), VirtualClient(sandbox, VirtualTime(sandbox)) as client:
         client.balance()
 
     def of_any_call(line: str) -> str:
