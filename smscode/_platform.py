@@ -80,7 +80,7 @@ def remove_locked(descriptor: int, path: str) -> None:
         unlock_and_close(descriptor)
 
 
-def replace(new: str, path: str) -> None:
+def replace(new: str, path: str | os.PathLike[str]) -> None:
     """Rename a file to the name of another, which it replaces. Raises `OSError`.
 
     On Windows this fails while another program, such as a virus scanner, has one of them open, so it is tried

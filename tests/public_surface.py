@@ -134,7 +134,7 @@ def _members(cls: type[Any]) -> Iterator[str]:
     for base in cls.__mro__:
         if not base.__module__.startswith("smscode"):
             continue
-        names = [*vars(base), *vars(base).get("__annotations__", {})]
+        names = [*vars(base), *inspect.get_annotations(base)]
         init = vars(base).get("__init__")
         if isinstance(init, FunctionType) and not init.__code__.co_filename.startswith("<attrs"):
             names += _ASSIGNED.findall(inspect.getsource(init))
@@ -158,7 +158,7 @@ def _member(cls: type[Any], name: str) -> str:
     annotations = {
         each: text
         for base in cls.__mro__[::-1]
-        for each, text in vars(base).get("__annotations__", {}).items()
+        for each, text in inspect.get_annotations(base).items()
     }
     return f"{name}: {_annotation(annotations.get(name, 'attribute'))}"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import typer
 
+from .. import _platform
 from ..errors import ConfigurationError
 
 _FOR_OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -51,7 +52,7 @@ def store_token(token: str) -> Path:
         try:
             with open(descriptor, "w", encoding="ascii") as file:
                 file.write(f"{token}\n")
-            os.replace(new, path)
+            _platform.replace(new, path)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(new)
