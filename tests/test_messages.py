@@ -20,6 +20,7 @@ from smscode.sandbox import Sandbox
 LEARNED: dict[str, Any] = {"catalog_product_id": 87}
 TOKEN = "token-of-the-tests"
 Wrong = Callable[[Any], object]
+Part = str | re.Pattern[str]
 
 
 def buy(**arguments: Any) -> Wrong:
@@ -75,7 +76,7 @@ AN_ORDER = AN_ID.replace(", got", ", an order or a rental, got")
 DOLLARS = "expected a positive decimal number of dollars such as '0.50'"
 SECONDS = "expected a number of seconds above 0"
 
-TABLE: list[tuple[str, Wrong, tuple[str, ...]]] = [
+TABLE: list[tuple[str, Wrong, tuple[Part, ...]]] = [
     # -- setting up a client
     ("Client('')", opening(token=""), ("token: expected a token, got an empty string",)),
     ("Client(5)", opening(token=5), ("token: expected a string, got int",)),
@@ -210,7 +211,7 @@ TABLE: list[tuple[str, Wrong, tuple[str, ...]]] = [
     (
         "cancel too early",
         rented("cancel"),
-        ("can be cancelled in 121 s, from 2", "retry after 121 s", "wait=True"),
+        (re.compile(r"can be cancelled in 1\d\d s, from 2"), re.compile(r"retry after 1\d\d s"), "wait=True"),
     ),
     ("finish without an SMS", rented("finish"), ("cannot be finished", "Read the order to see its state")),
     ("wait(timeout=-1)", on("orders.wait_for_otp", 9, timeout=-1), (SECONDS, "or 0 to check once", "got -1")),
@@ -223,10 +224,10 @@ TABLE: list[tuple[str, Wrong, tuple[str, ...]]] = [
         "no SMS in time",
         rented("wait_for_otp", timeout=0),
         (
-            r"waited [\d.]+ s|waited no time",  # a busy machine takes its time for one poll
+            "waited 0",
             "seen as ACTIVE",
             "Possible now: orders.wait_for_otp, orders.cancel from 2",
-            "Z|00 on",
+            "+00:00 on",
         ),
     ),
     # -- the catalog
@@ -309,12 +310,12 @@ def test_there_are_eighty_wrong_calls_at_least() -> None:
 
 @pytest.mark.parametrize(("call", "parts"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
 def test_a_wrong_call_says_what_is_wrong_and_what_to_write(
-    client: Client, call: Wrong, parts: tuple[str, ...]
+    client: Client, call: Wrong, parts: tuple[Part, ...]
 ) -> None:
     with pytest.raises((SmscodeError, TypeError)) as caught:
         call(client)
     said = str(caught.value)
-    places = [re.search(part if "|" in part else re.escape(part), said) for part in parts]
+    places = [re.search(re.escape(part) if isinstance(part, str) else part, said) for part in parts]
     assert all(places), said
     starts = [place.start() for place in places if place]
     assert starts == sorted(starts), said

@@ -407,7 +407,7 @@ def test_its_options(smscode_env):
 def test_the_environment_is_as_before():
     assert "SMSCODE_BASE_URL" not in os.environ
 """
-    passes(pytester, test, 3, alone=True)
+    passes(pytester, test, 3)
 
 
 def test_the_history_is_in_the_order_of_time() -> None:
