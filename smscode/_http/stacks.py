@@ -44,7 +44,7 @@ class _Network(ABC, Generic[C]):
         Raises `InvalidArgumentError` for a wrong one, `ConfigurationError` if the stack is not installed, or
         has no synchronous flavour.
         """
-        stack = next((name for name in STACKS if name == http), None)
+        stack: StackName | None = next((name for name in STACKS if name == http), None)
         if stack is None:
             raise InvalidArgumentError(f"http: expected one of {', '.join(map(repr, STACKS))}.")
         if type(trust_env) is not bool:
