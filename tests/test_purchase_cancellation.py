@@ -7,6 +7,7 @@ import itertools
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any, cast
 
 import anyio
 import anyio.lowlevel
@@ -118,7 +119,7 @@ async def test_an_error_that_is_being_labelled_can_be_cancelled(tmp_path: Path) 
     path, sandbox = tmp_path / "orders.db", Sandbox(otp_after=None)
     with SQLiteJournal(path) as journal:
         client = AsyncClient(sandbox.token, transport=sandbox.transport(), journal=journal)
-        create = asyncio.create_task(client.orders.create(idempotency_key="sale"))
+        create = asyncio.create_task(cast(Any, client.orders).create(idempotency_key="sale"))
         await asyncio.sleep(0)
         create.cancel()
         with pytest.raises((asyncio.CancelledError, InvalidArgumentError)):

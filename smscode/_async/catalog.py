@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 from .._choices import SortName
 from ..core.api import catalog
+from ..core.api.arguments import CountryRef, OperatorRef, ServiceRef
+from ..core.api.call import CallKind
 from ..core.api.prices import Price
 from ..core.paging import ProductWalk
-from ..core.product_search import NameOrId, ProductFilter
+from ..core.product_search import ProductFilter, ProductNames
 from ..models import Country, ExchangeRate, Operator, Product, ProductPage, ProductSort, Service
 from .driver import AsyncDriver
 from .pagination import products_of, walk_pages
@@ -134,11 +136,12 @@ class AsyncCatalog:
     async def find(
         self,
         *,
-        service: int | str | Service | None = None,
-        country: int | str | Country | None = None,
-        operator: int | str | Operator | None = None,
+        service: ServiceRef | None = None,
+        country: CountryRef | None = None,
+        operator: OperatorRef | Sequence[OperatorRef] | None = None,
         max_price: Price | None = None,
         in_stock: bool = True,
+        min_stock: int = 1,
         timeout: float | None = None,
     ) -> list[Product]:
         """Find the products of a service in a country, cheapest first.
@@ -147,18 +150,16 @@ class AsyncCatalog:
         >>> print(products[0].catalog_product_id, products[0].price)
 
         ``service``, ``country`` and ``operator`` are ids, codes or names ("wa", "WhatsApp", "whatsapp"), in
-        any case; None means any. An operator's name needs a service and a country. ``max_price`` is as in
-        `orders.create`. ``in_stock`` leaves out products that are sold out or inactive. The list is empty if
-        nothing matches. ``timeout`` is the total seconds for all requests; lists of countries and services
-        are cached for ten minutes.
+        any case; None means any. "UK", "USA" and dial codes such as "+62" are names of countries, too.
+        ``operator`` can be a list of operators; an operator's name needs a service and a country.
+        ``max_price`` is as in `orders.create`. ``in_stock`` leaves out products that are inactive or of which
+        less than ``min_stock`` (1) are available. The list is empty if nothing matches. ``timeout`` is the
+        total seconds for all requests; lists of countries and services are cached for ten minutes.
 
         Raises `InvalidArgumentError` for a name that no row or several rows have; the message lists the
         closest.
         """
-        return await self._finder.find(
-            NameOrId.of("service", service, Service),
-            NameOrId.of("country", country, Country),
-            NameOrId.of("operator", operator, Operator),
-            ProductFilter.of(self._driver.version, max_price, in_stock),
-            timeout,
-        )
+        names = ProductNames.of(service, country, operator)
+        product_filter = ProductFilter.of(self._driver.version, max_price, in_stock, min_stock=min_stock)
+        deadline = self._driver.deadline(CallKind.READ, timeout)
+        return await self._finder.find(names, product_filter, deadline)

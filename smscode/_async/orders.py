@@ -1,13 +1,14 @@
-"""The order methods of the client: those that rent numbers, beside those that read, release and wait."""
+"""The order methods of the client: renting many numbers or one for a block, and what became of purchases."""
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Unpack, overload
 
 from .._choices import PolicyName
-from ..core.api import arguments, catalog, orders
-from ..core.api.arguments import OrderRef
-from ..core.api.call import Call
+from ..core.api import arguments, orders
+from ..core.api.arguments import CountryRef, OperatorRef, OrderRef, ServiceRef
+from ..core.api.orders import PurchaseArguments
 from ..core.api.prices import Price, needs_rate
 from ..core.purchases import bulk
 from ..core.purchases.bulk import BulkResult
@@ -15,23 +16,21 @@ from ..core.purchases.intents import OrderIntent
 from ..core.purchases.states import Recovered
 from ..core.timeouts import check_seconds, check_wait
 from ..errors import SmscodeError
-from ..models import (
-    CreatedOrders,
-    FxRate,
-    RoutingPolicy,
-)
+from ..models import CreatedOrders, RoutingPolicy
 from .delivery import AsyncDelivery
 from .driver import AsyncDriver
-from .order_endpoints import AsyncOrderEndpoints
+from .order_purchases import AsyncOrderPurchases
 from .order_statistics import AsyncOrderStatistics
-from .order_waits import AsyncOrderWaits
 from .purchases import MAX_AGE, AsyncPurchases
 from .recovery import AsyncRecovery
 from .rental import AsyncRental, Attachment, checked
 from .sms_waits import AsyncSmsWaits
 
+if TYPE_CHECKING:
+    from ..core.purchase_arguments import ByCatalogProduct, ByName, ByProduct
 
-class AsyncOrders(AsyncOrderEndpoints, AsyncOrderStatistics, AsyncOrderWaits):
+
+class AsyncOrders(AsyncOrderPurchases, AsyncOrderStatistics):
     """The order endpoints, as ``client.orders``.
 
     Wherever an ``order_id`` is expected, a model of the order, a rental or an `Sms` is accepted, too.
@@ -58,135 +57,39 @@ class AsyncOrders(AsyncOrderEndpoints, AsyncOrderStatistics, AsyncOrderWaits):
         self._recovery = recovery
         self._waits = waits
 
-    async def create(
+    @overload
+    async def create_many(
         self,
+        count: int,
         *,
-        product_id: int | None = None,
-        catalog_product_id: int | None = None,
-        quantity: int = 1,
-        max_price: Price | None = None,
-        min_price: Price | None = None,
-        prefer_provider: str | None = None,
-        policy: RoutingPolicy | PolicyName | None = None,
-        operator_id: int | None = None,
-        idempotency_key: str | None = None,
         timeout: float | None = None,
-    ) -> CreatedOrders:
-        """Rent ``quantity`` numbers (1..100) of one product; the balance is charged at once.
-
-        >>> created = await client.orders.create(catalog_product_id=87, max_price="0.50")
-        >>> for order in created:
-        ...     print(order.id, order.phone_number)
-
-        Exactly one of ``catalog_product_id`` (the service selects the offer) and ``product_id`` (one price
-        tier of one supplier) is required. ``max_price`` and ``min_price`` limit the price of one number: an
-        int of rupiah on v1, a `Decimal` or string of dollars on v2, or a `Money` of either version (for one
-        of v1, a v2 client reads the exchange rate first). ``prefer_provider`` is a supplier's code (at most
-        64 characters) to prefer among equal offers; ``policy`` is a `RoutingPolicy`, "cheapest" by default.
-        ``min_price``, ``policy`` and ``operator_id`` need ``catalog_product_id``.
-
-        ``idempotency_key`` (1..128 characters of A-Z a-z 0-9 - _) makes sure that the purchase happens at
-        most once. It is generated unless given, used by every attempt, and set on the result and on every
-        error.
-
-        The result can have fewer numbers than requested: see ``failed_count``. If the call is cancelled, or
-        fails with the outcome "unknown", the purchase is in `unresolved`, and `submit` settles it. The
-        outcomes "not_sent", "rejected" and "failed" mean that nothing was bought under the key and nothing
-        will be.
-
-        Raises `InsufficientBalanceError`, `NoOfferAvailableError` (no offer within the limits),
-        `ProviderError` (the supplier failed), `NotFoundError` (no such product), `TempBannedError` (ordering
-        is paused), `IdempotencyKeyReuseError` or `InvalidArgumentError` (the key was used for another order),
-        `ConflictError` or `RequestInProgressError` (the key is in use), `PurchaseTooOldError` (the key was
-        first used more than a day ago) and `JournalError` (the journal could not be written).
-        """
-
-        async def buy(delivery: AsyncDelivery) -> CreatedOrders:
-            call = orders.create(
-                product_id=product_id,
-                catalog_product_id=catalog_product_id,
-                quantity=quantity,
-                max_price=max_price,
-                min_price=min_price,
-                prefer_provider=prefer_provider,
-                policy=policy,
-                operator_id=operator_id,
-                idempotency_key=idempotency_key,
-                fx=await self._rate(delivery, max_price, min_price),
-            )
-            return (await self._purchases.submit(self._frozen(call), delivery)).data
-
-        return await self._purchases.deliver(buy, timeout, idempotency_key)
-
-    def prepare(
+        **purchase: Unpack[ByCatalogProduct],
+    ) -> BulkResult: ...
+    @overload
+    async def create_many(
         self,
+        count: int,
         *,
-        product_id: int | None = None,
-        catalog_product_id: int | None = None,
-        quantity: int = 1,
-        max_price: Price | None = None,
-        min_price: Price | None = None,
-        prefer_provider: str | None = None,
-        policy: RoutingPolicy | PolicyName | None = None,
-        operator_id: int | None = None,
-        idempotency_key: str | None = None,
-        fx: FxRate | None = None,
-    ) -> OrderIntent:
-        """Return a purchase for `submit`, with key and body fixed, without sending anything.
-
-        >>> intent = client.orders.prepare(catalog_product_id=87)
-        >>> store(intent.idempotency_key)
-        >>> created = await client.orders.submit(intent)
-
-        The arguments are those of `create`. ``fx`` is the exchange rate for writing a `Money` limit on v2; a
-        `Money` of v1 needs it. Raises `InvalidArgumentError` for a wrong argument.
-        """
-        try:
-            call = orders.create(
-                product_id=product_id,
-                catalog_product_id=catalog_product_id,
-                quantity=quantity,
-                max_price=max_price,
-                min_price=min_price,
-                prefer_provider=prefer_provider,
-                policy=policy,
-                operator_id=operator_id,
-                idempotency_key=idempotency_key,
-                fx=fx,
-            )
-            return self._frozen(call)
-        except SmscodeError as error:
-            self._purchases.label_prepared(error, idempotency_key)
-            raise
-
-    def _frozen(self, call: Call[CreatedOrders]) -> OrderIntent:
-        return OrderIntent.of(call, self._driver.version)
-
-    async def submit(
-        self, intent: OrderIntent, *, max_age: float = MAX_AGE, timeout: float | None = None
-    ) -> CreatedOrders:
-        """Send a prepared purchase, or settle one that is in doubt, with the same key and the same bytes.
-
-        However often it is submitted, the service carries it out at most once. If it never arrived, it is
-        carried out now. Raises the errors of `create`, and `PurchaseTooOldError`, without sending anything,
-        if its first byte was sent more than ``max_age`` seconds ago (a day by default), because the service
-        may have forgotten the key. Raises `InvalidArgumentError` for an intent of a client with another
-        ``api_version``.
-        """
-        intent = arguments.instance("intent", intent, OrderIntent)
-
-        async def settle(delivery: AsyncDelivery) -> CreatedOrders:
-            longest = check_seconds("max_age", max_age)
-            return (await self._purchases.submit(intent, delivery, longest)).data
-
-        return await self._purchases.deliver(settle, timeout, intent.idempotency_key)
-
+        timeout: float | None = None,
+        **purchase: Unpack[ByProduct],
+    ) -> BulkResult: ...
+    @overload
+    async def create_many(
+        self,
+        count: int,
+        *,
+        timeout: float | None = None,
+        **purchase: Unpack[ByName],
+    ) -> BulkResult: ...
     async def create_many(
         self,
         count: int,
         *,
         product_id: int | None = None,
         catalog_product_id: int | None = None,
+        service: ServiceRef | None = None,
+        country: CountryRef | None = None,
+        operator: OperatorRef | Sequence[OperatorRef] | None = None,
         max_price: Price | None = None,
         min_price: Price | None = None,
         prefer_provider: str | None = None,
@@ -200,42 +103,68 @@ class AsyncOrders(AsyncOrderEndpoints, AsyncOrderStatistics, AsyncOrderWaits):
         >>> result = await client.orders.create_many(250, catalog_product_id=87, max_price="0.50")
         >>> print(len(result), "rented,", result.failed_count, "missing")
 
-        The other arguments are those of `create`. Each call has its own key: ``idempotency_key`` with "-1",
-        "-2" and so on if it is given. Repeating with the same key and arguments returns the same orders.
-        ``timeout`` is the total of seconds for all calls; None means the client's limit for each call.
+        The other arguments are those of `create`; a ``service`` is searched for once. Each call has its own
+        key: ``idempotency_key`` with "-1", "-2" and so on if it is given. Repeating with the same key and
+        arguments returns the same orders. ``timeout`` is the total of seconds for all calls; None means the
+        client's limit for each call.
 
         A call that fails does not affect the others: its error is in ``errors`` of the result. If this is
         cancelled or interrupted, every call that rented numbers, or may have, is in `unresolved`. Raises
         `InvalidArgumentError` for a wrong argument, and the errors of reading the exchange rate if
         ``max_price`` or ``min_price`` needs it.
         """
+        purchase = PurchaseArguments(
+            product_id=product_id,
+            catalog_product_id=catalog_product_id,
+            service=service,
+            country=country,
+            operator=operator,
+            max_price=max_price,
+            min_price=min_price,
+            prefer_provider=prefer_provider,
+            policy=policy,
+            operator_id=operator_id,
+        )
 
         async def buy(delivery: AsyncDelivery) -> BulkResult:
-            parts = bulk.split(count, idempotency_key)
-            create = partial(
-                orders.create,
-                product_id=product_id,
-                catalog_product_id=catalog_product_id,
-                max_price=max_price,
-                min_price=min_price,
-                prefer_provider=prefer_provider,
-                policy=policy,
-                operator_id=operator_id,
-                fx=await self._rate(delivery, max_price, min_price),
-            )
-            intents = tuple(
-                self._frozen(create(quantity=quantity, idempotency_key=key)) for quantity, key in parts
-            )
+            intents = await self._intents(purchase, bulk.split(count, idempotency_key), delivery)
             results = await self._purchases.submit_all(intents, delivery, timeout)
             return bulk.collect(count, intents, results)
 
         return await self._purchases.deliver(buy, timeout, *bulk.keys(idempotency_key))
 
+    @overload
+    def rent(
+        self,
+        *,
+        timeout: float | None = None,
+        release_timeout: float = 0.0,
+        **purchase: Unpack[ByCatalogProduct],
+    ) -> AsyncRental: ...
+    @overload
+    def rent(
+        self,
+        *,
+        timeout: float | None = None,
+        release_timeout: float = 0.0,
+        **purchase: Unpack[ByProduct],
+    ) -> AsyncRental: ...
+    @overload
+    def rent(
+        self,
+        *,
+        timeout: float | None = None,
+        release_timeout: float = 0.0,
+        **purchase: Unpack[ByName],
+    ) -> AsyncRental: ...
     def rent(
         self,
         *,
         product_id: int | None = None,
         catalog_product_id: int | None = None,
+        service: ServiceRef | None = None,
+        country: CountryRef | None = None,
+        operator: OperatorRef | Sequence[OperatorRef] | None = None,
         max_price: Price | None = None,
         min_price: Price | None = None,
         prefer_provider: str | None = None,
@@ -263,24 +192,69 @@ class AsyncOrders(AsyncOrderEndpoints, AsyncOrderStatistics, AsyncOrderWaits):
         If the block is cancelled, the release is tried once, for a few seconds. If the purchase itself fails
         or is cancelled, nothing is released: if it is in doubt, it is in `unresolved`.
         """
-        purchase = partial(
-            self.create,
+        purchase = PurchaseArguments(
             product_id=product_id,
             catalog_product_id=catalog_product_id,
+            service=service,
+            country=country,
+            operator=operator,
             max_price=max_price,
             min_price=min_price,
             prefer_provider=prefer_provider,
             policy=policy,
             operator_id=operator_id,
-            idempotency_key=idempotency_key,
-            timeout=timeout,
         )
+
+        async def buy() -> CreatedOrders:
+            return await self._create(purchase, 1, idempotency_key, timeout)
+
         try:
             patience = check_wait(release_timeout, "release_timeout")
         except SmscodeError as error:
             self._purchases.label_prepared(error, idempotency_key)
             raise
-        return AsyncRental(self, self._driver, purchase, patience)
+        return AsyncRental(self, self._driver, buy, patience)
+
+    async def submit(
+        self, intent: OrderIntent, *, max_age: float = MAX_AGE, timeout: float | None = None
+    ) -> CreatedOrders:
+        """Send a prepared purchase, or settle one that is in doubt, with the same key and the same bytes.
+
+        However often it is submitted, the service carries it out at most once. If it never arrived, it is
+        carried out now. Raises the errors of `create`, and `PurchaseTooOldError`, without sending anything,
+        if its first byte was sent more than ``max_age`` seconds ago (a day by default), because the service
+        may have forgotten the key. Raises `InvalidArgumentError` for an intent of a client with another
+        ``api_version``.
+        """
+        intent = arguments.instance("intent", intent, OrderIntent)
+
+        async def settle(delivery: AsyncDelivery) -> CreatedOrders:
+            longest = check_seconds("max_age", max_age)
+            return (await self._purchases.submit(intent, delivery, longest)).data
+
+        return await self._purchases.deliver(settle, timeout, intent.idempotency_key)
+
+    async def reactivate(
+        self,
+        order_id: OrderRef,
+        *,
+        max_price: Price | None = None,
+        idempotency_key: str | None = None,
+        timeout: float | None = None,
+    ) -> CreatedOrders:
+        """Rent the number of a completed order again, as a new order.
+
+        ``max_price`` and ``idempotency_key`` are as in `create`. Raises the errors of `create`:
+        `NotFoundError` if the account does not have the order, `ConflictError` if it cannot be reactivated.
+        """
+
+        async def buy(delivery: AsyncDelivery) -> CreatedOrders:
+            fx = await self._rate(delivery) if needs_rate(self._driver.version, max_price) else None
+            call = orders.reactivate(order_id, max_price=max_price, idempotency_key=idempotency_key, fx=fx)
+            intent = OrderIntent.of(call, self._driver.version)
+            return (await self._purchases.submit(intent, delivery)).data
+
+        return await self._purchases.deliver(buy, timeout, idempotency_key)
 
     def attach(
         self, order: Attachment, *, timeout: float | None = None, release_timeout: float = 0.0
@@ -345,30 +319,3 @@ class AsyncOrders(AsyncOrderEndpoints, AsyncOrderStatistics, AsyncOrderWaits):
         used in time.
         """
         return await self._recovery.recover(check_seconds("max_age", max_age), timeout)
-
-    async def reactivate(
-        self,
-        order_id: OrderRef,
-        *,
-        max_price: Price | None = None,
-        idempotency_key: str | None = None,
-        timeout: float | None = None,
-    ) -> CreatedOrders:
-        """Rent the number of a completed order again, as a new order.
-
-        ``max_price`` and ``idempotency_key`` are as in `create`. Raises the errors of `create`:
-        `NotFoundError` if the account does not have the order, `ConflictError` if it cannot be reactivated.
-        """
-
-        async def buy(delivery: AsyncDelivery) -> CreatedOrders:
-            fx = await self._rate(delivery, max_price)
-            call = orders.reactivate(order_id, max_price=max_price, idempotency_key=idempotency_key, fx=fx)
-            return (await self._purchases.submit(self._frozen(call), delivery)).data
-
-        return await self._purchases.deliver(buy, timeout, idempotency_key)
-
-    async def _rate(self, delivery: AsyncDelivery, *limits: Price | None) -> FxRate | None:
-        """Return the exchange rate if these price limits cannot be written without it."""
-        if not needs_rate(self._driver.version, *limits):
-            return None
-        return (await self._driver.run(catalog.exchange_rate(), deadline=delivery.deadline)).data.fx

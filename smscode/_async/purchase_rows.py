@@ -103,6 +103,14 @@ class AsyncPurchaseRows:
         if self.journal is not None:
             self.journal.apply(Write(self.account_of(key), key, step, durable=durable, lasting=True))
 
+    async def stored(self, key: str, deadline: float) -> PurchaseRecord | None:
+        """Read what the journal has under a key. Raises `JournalError` at the deadline."""
+        assert self.journal is not None
+        signal = AsyncSignal()
+        found = self.journal.find(self.account_of(key), key, self._waking(signal))
+        (record,) = await self.done(signal, found, deadline)
+        return record
+
     def _take_out(self, purchase: Purchase, writing: Writing) -> None:
         """Queue the withdrawal of a row that this call wrote and did not send; an older row stays."""
         if not self._abandon(writing):

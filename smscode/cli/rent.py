@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, cast
 
 import anyio
 import typer
@@ -66,7 +66,7 @@ def rent(
         if screen.as_json:
             screen.event("offer", {"product": chosen, "count": count}, {})
         request = RentRequest(
-            catalog_product_id=chosen.catalog_product_id,
+            catalog_product_id=cast(int, chosen.catalog_product_id),  # checked when the block is entered
             operator_id=chosen.operator_id,
             max_price=chosen.price,
             policy=policy,

@@ -24,7 +24,7 @@ IN_DOUBT = "`smscode orders --unresolved` shows it, and `smscode recover` settle
 class RentRequest(TypedDict):
     """The arguments of `orders.rent`."""
 
-    catalog_product_id: int | None
+    catalog_product_id: int
     operator_id: int | None
     max_price: Money
     policy: RoutingPolicy | None

@@ -56,6 +56,7 @@ async def test_a_found_product_can_be_bought_at_its_price(version: Version) -> N
     async with AsyncVirtualClient(still_sandbox(), api_version=version) as client:
         cheapest = (await client.catalog.find(service="TikTok"))[0]
         assert await client.catalog.find(service="TikTok", max_price=cheapest.price)
+        assert cheapest.catalog_product_id is not None
         created = await client.orders.create(
             catalog_product_id=cheapest.catalog_product_id, max_price=cheapest.price
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -280,7 +280,7 @@ async def test_senseless_arguments_are_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="release_timeout: expected"):
         client.orders.rent(catalog_product_id=87, release_timeout=wrong)
     with pytest.raises(InvalidArgumentError, match="catalog_product_id"):
-        await client.orders.rent().__aenter__()
+        await cast(Any, client.orders).rent().__aenter__()
 
 
 # -- the message -----------------------------------------------------------------------------------

@@ -58,6 +58,7 @@ def test_a_found_product_can_be_bought_at_its_price(version: Version) -> None:
     with VirtualClient(still_sandbox(), api_version=version) as client:
         cheapest = (client.catalog.find(service="TikTok"))[0]
         assert client.catalog.find(service="TikTok", max_price=cheapest.price)
+        assert cheapest.catalog_product_id is not None
         created = client.orders.create(
             catalog_product_id=cheapest.catalog_product_id, max_price=cheapest.price
         )

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -282,7 +282,7 @@ def test_senseless_arguments_are_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="release_timeout: expected"):
         client.orders.rent(catalog_product_id=87, release_timeout=wrong)
     with pytest.raises(InvalidArgumentError, match="catalog_product_id"):
-        client.orders.rent().__enter__()
+        cast(Any, client.orders).rent().__enter__()
 
 
 # -- the message -----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -298,7 +298,7 @@ def test_an_error_found_before_sending_speaks_of_the_key(path: Path) -> None:
         assert outcome(client.orders.create, idempotency_key="sale") == wrong
         assert outcome(client.orders.create, product_id=5, idempotency_key="sale") == wrong
         with pytest.raises(InvalidArgumentError) as prepared:
-            client.orders.prepare(idempotency_key="sale")
+            cast(Any, client.orders).prepare(idempotency_key="sale")
         assert (prepared.value.outcome, prepared.value.idempotency_key) == ("unknown", "sale")
         with pytest.raises(InvalidArgumentError) as prepared:
             client.orders.prepare(quantity=0, catalog_product_id=87)

@@ -239,7 +239,7 @@ ARGUMENTS: list[Case] = [
     ),
     *cases("A35", refused("offset: expected an int of 0..2147483647"), calling("orders.list", offset=-1)),
     # -- how methods are called
-    *cases("A37", misused("unexpected keyword argument"), buying(country="id"), opening(tokn=TOKEN)),
+    *cases("A37", misused("unexpected keyword argument"), buying(county="id"), opening(tokn=TOKEN)),
     *cases("A37", misused("unexpected keyword argument"), calling("orders.get", 1001, verbose=True)),
     *cases("A38", misused("positional argument"), calling("orders.create", 142, 5)),
     *cases("A38", misused("positional argument"), calling("catalog.operators", 6, 3)),

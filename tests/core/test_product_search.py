@@ -13,9 +13,9 @@ from smscode import Country, FxRate, InvalidArgumentError, Money, Operator, Prod
 from smscode.core.api.prices import Price
 from smscode.core.product_search import NameOrId, ProductFilter, cheapest_first
 
-INDONESIA = Country(6, "Indonesia", True, "ID")
-INDIA = Country(22, "India", True, "IN")
-KINGDOM = Country(16, "United Kingdom", True, "GB")
+INDONESIA = Country(6, "Indonesia", True, "ID", "62")
+INDIA = Country(22, "India", True, "IN", "+91")
+KINGDOM = Country(16, "United Kingdom", True, "GB", "+44")
 IVORY = Country(27, "Côte d'Ivoire", True, "CI")
 GONE = Country(99, "India", False, "I2")
 NAMELESS = Country(100, "中国", True, None)
@@ -51,6 +51,11 @@ def country(text: str) -> Country:
         ("i2", GONE),
         ("99", GONE),
         ("6", INDONESIA),
+        ("+62", INDONESIA),
+        ("+91", INDIA),
+        (" +4-4 ", KINGDOM),
+        ("UK", KINGDOM),
+        ("Great Britain", KINGDOM),
     ],
 )
 def test_a_name_is_found_however_it_is_written(text: str, found: Country) -> None:
@@ -188,3 +193,41 @@ def test_a_limit_of_the_other_version_is_refused(version: Any, max_price: Any) -
 def test_the_cheapest_come_first_and_the_best_stocked_of_them() -> None:
     rows = [product(1, 7), product(2, 5, 3), product(3, 5, 8), product(5, 5, 3), product(4, 6)]
     assert [row.id for row in cheapest_first(rows)] == [3, 2, 5, 4, 1]
+
+
+def test_an_alias_stands_for_a_country_by_whichever_name_it_is_listed() -> None:
+    states = [Country(1, "USA", True), Country(2, "UK", True, None, "44"), Country(3, "Ukraine", True, "UA")]
+    found = {text: NameOrId.of("country", text, Country).among(states).id for text in ("us", "U.S.A.", "gb")}
+    assert found == {"us": 1, "U.S.A.": 1, "gb": 2}
+    uk = Service(4, "x", "United Kingdom", True)
+    with pytest.raises(InvalidArgumentError, match="service: nothing is called 'uk'"):
+        NameOrId.of("service", "uk", Service).among([uk])
+
+
+def test_a_dial_code_of_several_countries_is_refused() -> None:
+    both = [Country(1, "USA", True, "US", "+1"), Country(2, "Canada", True, "CA", "1")]
+    with pytest.raises(InvalidArgumentError, match=r"'\+1' names several: US / USA \(id 1\), CA / Canada"):
+        NameOrId.of("country", "+1", Country).among(both)
+    with pytest.raises(InvalidArgumentError, match="nothing is called '\\+7'"):
+        NameOrId.of("country", "+7", Country).among(both)
+
+
+def test_of_the_closest_names_those_that_begin_alike_come_first() -> None:
+    listed = [Country(1, "Nigeria", True), Country(2, "Niue", True), Country(3, "Algeria", True)]
+    with pytest.raises(InvalidArgumentError, match=r"the closest are Nigeria \(id 1\)"):
+        NameOrId.of("country", "Niger", Country).among(listed)
+
+
+@pytest.mark.parametrize(
+    ("min_price", "fx", "ids"),
+    [
+        ("0.6154", FX, [10_001]),  # 10000.25 rupiah, rounded up
+        ("0.6153", FX, [9_999, 10_000, 10_001]),
+        (Money.idr(10_000), FX, [10_000, 10_001]),
+        ("10000", None, [10_000, 10_001]),
+    ],
+)
+def test_the_least_price_is_rounded_as_the_service_rounds_it(
+    min_price: Any, fx: FxRate | None, ids: list[int]
+) -> None:
+    assert granted(ProductFilter.of("v2", None, True, min_price=min_price), fx) == ids

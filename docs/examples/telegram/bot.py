@@ -97,7 +97,7 @@ async def sell_number(
     except SmscodeError:
         await message.answer("The service does not answer. Please try again later.")
         return
-    if not products:
+    if not products or products[0].catalog_product_id is None:
         await message.answer("There is no number in stock.")
         return
     price = products[0].price

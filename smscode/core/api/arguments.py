@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from ... import _exact
 from ...errors import InvalidArgumentError
-from ...models import CreatedOrder, OrderFields
+from ...models import Country, CreatedOrder, Operator, OrderFields, Service
 
 INT32: Final = (-(2**31), 2**31 - 1)
 INT64: Final = (-(2**63), 2**63 - 1)
@@ -68,6 +68,12 @@ class OfOrder(Protocol):
 
 OrderRef: TypeAlias = int | OrderFields | CreatedOrder | OfOrder
 """What identifies an order: its id, a model of it, or an object about it, such as a rental or an `Sms`."""
+
+
+ServiceRef: TypeAlias = int | str | Service
+CountryRef: TypeAlias = int | str | Country
+OperatorRef: TypeAlias = int | str | Operator
+"""An id, a code, a name or a row of the catalog."""
 
 
 def order_id(order: object) -> int:

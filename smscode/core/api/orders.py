@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import builtins
 import uuid
+from collections.abc import Sequence
 from typing import Literal, TypeVar
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from ..._choices import PolicyName, StatusName
 from ...errors import InvalidArgumentError
@@ -26,7 +27,7 @@ from ...models import (
 from ...money import FxRate
 from ..decoding.converter import Envelope
 from . import arguments
-from .arguments import INT32, INT64, OrderRef
+from .arguments import INT32, INT64, CountryRef, OperatorRef, OrderRef, ServiceRef
 from .call import Call, CallKind, Endpoint
 from .created import created_orders
 from .parameters import ORDER_ID, Limit, OneOf, Parameter, Text, Whole
@@ -254,6 +255,51 @@ def active() -> Call[builtins.list[ActiveOrder]]:
     return Call(ACTIVE, ACTIVE.path)
 
 
+@frozen(kw_only=True)
+class PurchaseArguments:
+    """The arguments that `create`, `rent` and `create_many` have in common."""
+
+    product_id: int | None = None
+    catalog_product_id: int | None = None
+    service: ServiceRef | None = None
+    country: CountryRef | None = None
+    operator: OperatorRef | Sequence[OperatorRef] | None = None
+    max_price: Price | None = None
+    min_price: Price | None = None
+    prefer_provider: str | None = None
+    policy: RoutingPolicy | PolicyName | None = None
+    operator_id: int | None = None
+
+    def call(
+        self, *, quantity: int = 1, idempotency_key: str | None = None, fx: FxRate | None = None
+    ) -> Call[CreatedOrders]:
+        """Return the call that buys a product whose id is known. Raises `InvalidArgumentError`."""
+        if (self.product_id is None) == (self.catalog_product_id is None):
+            raise InvalidArgumentError(
+                "orders.create: expected product_id or catalog_product_id, exactly one."
+            )
+        routing = {"policy": self.policy, "operator_id": self.operator_id, "min_price": self.min_price}
+        misplaced = [name for name, value in routing.items() if value is not None]
+        if self.product_id is not None and misplaced:
+            raise InvalidArgumentError(f"{misplaced[0]}: goes with catalog_product_id, not with product_id.")
+        fields: dict[str, object] = {}
+        if self.product_id is not None:
+            fields["product_id"] = arguments.identity("product_id", self.product_id)
+        else:
+            fields["catalog_product_id"] = arguments.identity("catalog_product_id", self.catalog_product_id)
+        fields["quantity"] = arguments.integer("quantity", quantity, 1, LARGEST_QUANTITY)
+        fields |= _limit("max_price", self.max_price) | _limit("min_price", self.min_price)
+        if self.prefer_provider is not None:
+            fields["prefer_provider"] = arguments.text(
+                "prefer_provider", self.prefer_provider, _LONGEST_PROVIDER
+            )
+        if self.policy is not None:
+            fields["policy"] = arguments.member("policy", self.policy, RoutingPolicy).value
+        if self.operator_id is not None:
+            fields["operator_id"] = arguments.identity("operator_id", self.operator_id)
+        return Call(CREATE, CREATE.path, fields=fields, idempotency_key=_key(idempotency_key), fx=fx)
+
+
 def create(
     *,
     product_id: int | None = None,
@@ -274,26 +320,16 @@ def create(
     price limits see `Price`; ``fx`` is the rate for writing a `Money` limit on v2. The idempotency key is
     generated here unless given, and belongs to the call from then on.
     """
-    if (product_id is None) == (catalog_product_id is None):
-        raise InvalidArgumentError("orders.create: expected product_id or catalog_product_id, exactly one.")
-    routing = {"policy": policy, "operator_id": operator_id, "min_price": min_price}
-    misplaced = [name for name, value in routing.items() if value is not None]
-    if product_id is not None and misplaced:
-        raise InvalidArgumentError(f"{misplaced[0]}: goes with catalog_product_id, not with product_id.")
-    fields: dict[str, object] = {}
-    if product_id is not None:
-        fields["product_id"] = arguments.identity("product_id", product_id)
-    else:
-        fields["catalog_product_id"] = arguments.identity("catalog_product_id", catalog_product_id)
-    fields["quantity"] = arguments.integer("quantity", quantity, 1, LARGEST_QUANTITY)
-    fields |= _limit("max_price", max_price) | _limit("min_price", min_price)
-    if prefer_provider is not None:
-        fields["prefer_provider"] = arguments.text("prefer_provider", prefer_provider, _LONGEST_PROVIDER)
-    if policy is not None:
-        fields["policy"] = arguments.member("policy", policy, RoutingPolicy).value
-    if operator_id is not None:
-        fields["operator_id"] = arguments.identity("operator_id", operator_id)
-    return Call(CREATE, CREATE.path, fields=fields, idempotency_key=_key(idempotency_key), fx=fx)
+    purchase = PurchaseArguments(
+        product_id=product_id,
+        catalog_product_id=catalog_product_id,
+        max_price=max_price,
+        min_price=min_price,
+        prefer_provider=prefer_provider,
+        policy=policy,
+        operator_id=operator_id,
+    )
+    return purchase.call(quantity=quantity, idempotency_key=idempotency_key, fx=fx)
 
 
 def cancel(order_id: OrderRef) -> Call[CanceledOrder]:

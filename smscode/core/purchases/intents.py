@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from attrs import field, frozen
 
+from ...errors import JsonValue
 from ...models import CreatedOrders
 from ...money import FxRate
 from ..api import orders
@@ -60,10 +61,16 @@ class OrderIntent:
         frozen_request = (self.version, self.request)
         return Call(endpoint, endpoint.path, idempotency_key=self.idempotency_key, frozen=frozen_request)
 
-    def cap(self, fx: FxRate | None) -> int | None:
-        """Return the most that it can cost, in rupiah; None without max_price, or on v2 without a rate."""
+    @property
+    def fields(self) -> dict[str, JsonValue]:
+        """The fields of the body."""
         fields = strict_json.parse(self.body)
         assert type(fields) is dict
+        return fields
+
+    def cap(self, fx: FxRate | None) -> int | None:
+        """Return the most that it can cost, in rupiah; None without max_price, or on v2 without a rate."""
+        fields = self.fields
         limit, quantity = fields.get("max_price"), fields.get("quantity", 1)
         assert type(quantity) is int
         if type(limit) is int:

@@ -33,6 +33,7 @@ async def rent_all(client: AsyncClient, progress: DemoProgress) -> Rentals:
 async def rent_one(client: AsyncClient, product: Product, progress: DemoProgress) -> Rental:
     """Rent a number, wait for its code and finish its order."""
     began = RealTime.monotonic()
+    assert product.catalog_product_id is not None
     created = await client.orders.create(
         catalog_product_id=product.catalog_product_id, max_price=product.price
     )

@@ -35,6 +35,7 @@ def rent_all(client: Client, progress: DemoProgress) -> Rentals:
 def rent_one(client: Client, product: Product, progress: DemoProgress) -> Rental:
     """Rent a number, wait for its code and finish its order."""
     began = RealTime.monotonic()
+    assert product.catalog_product_id is not None
     created = client.orders.create(
         catalog_product_id=product.catalog_product_id, max_price=product.price
     )
