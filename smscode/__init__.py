@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .core.order_endings import Released as Released
     from .core.purchases.bulk import BulkResult as BulkResult
     from .core.purchases.intents import OrderIntent as OrderIntent
+    from .core.purchases.spending import SpendingLimit as SpendingLimit
     from .core.purchases.states import Recovered as Recovered
     from .core.ratelimit.options import RateLimits as RateLimits
     from .core.retry import RetryPolicy as RetryPolicy
@@ -66,6 +67,7 @@ else:
         "Released": "core.order_endings",
         "BulkResult": "core.purchases.bulk",
         "OrderIntent": "core.purchases.intents",
+        "SpendingLimit": "core.purchases.spending",
         "Recovered": "core.purchases.states",
         "RateLimits": "core.ratelimit.options",
         "RetryPolicy": "core.retry",

@@ -11,6 +11,7 @@
     +- ClientStateError              the client cannot be used here, or any more (a RuntimeError)
     +- JournalError                  the journal cannot be written in time
     +- PurchaseTooOldError           the service may have forgotten the purchase's idempotency key
+    +- SpendingLimitError            the purchase may exceed the client's spending limit
     +- OtpTimeoutError               no SMS came in time (a TimeoutError)
     +- OrderTerminalError            the order ended without the expected SMS
     +- WebhookSignatureError         a webhook that the service did not sign
@@ -54,6 +55,7 @@ __all__ = [
     "RequestTimeoutError",
     "ServiceUnavailableError",
     "SmscodeError",
+    "SpendingLimitError",
     "TempBannedError",
     "UnauthorizedError",
     "ValidationError",
@@ -320,6 +322,19 @@ class PurchaseTooOldError(SmscodeError):
     The numbers may have been bought. Compare with the order list, then close the purchase with
     `orders.dismiss`, or submit it with a larger ``max_age``.
     """
+
+
+class SpendingLimitError(SmscodeError):
+    """The purchase may exceed the client's `SpendingLimit`, so it was not sent.
+
+    ``period`` is "total" or "per_hour", ``left`` what that limit leaves and ``cap`` what the purchase may
+    cost, both in rupiah.
+    """
+
+    advice = "Raise the limit, lower max_price, or wait until orders are refunded."
+    period: str | None = None
+    left: int | None = None
+    cap: int | None = None
 
 
 class OtpTimeoutError(SmscodeError, TimeoutError):

@@ -287,13 +287,13 @@ def is_past(expires_at: datetime | None, written_at: float | None, now: datetime
     return written_at is not None and now.timestamp() - written_at >= _LONGEST_LIFE
 
 
-def bought_orders(orders: Iterable[Order]) -> tuple[BoughtOrder, ...]:
+def bought_orders(orders: Iterable[CreatedOrder | Order]) -> tuple[BoughtOrder, ...]:
     """Return the records of orders that were just bought, as a journal stores them."""
     return tuple(
         BoughtOrder(
             order.id,
             None if order.expires_at is None else order.expires_at.timestamp(),
-            min(order.amount.canonical_amount, 2**62),
+            None if order.amount is None else min(order.amount.canonical_amount, 2**62),
         )
         for order in orders
     )

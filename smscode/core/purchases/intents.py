@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from attrs import field, frozen
 
+from ...errors import JsonValue
 from ...models import CreatedOrders
 from ...money import FxRate
 from ..api import orders
@@ -60,16 +61,32 @@ class OrderIntent:
         frozen_request = (self.version, self.request)
         return Call(endpoint, endpoint.path, idempotency_key=self.idempotency_key, frozen=frozen_request)
 
-    def cap(self, fx: FxRate | None) -> int | None:
-        """Return the most that it can cost, in rupiah; None without max_price, or on v2 without a rate."""
+    @property
+    def fields(self) -> dict[str, JsonValue]:
+        """The fields of the body."""
         fields = strict_json.parse(self.body)
         assert type(fields) is dict
-        limit, quantity = fields.get("max_price"), fields.get("quantity", 1)
+        return fields
+
+    @property
+    def quantity(self) -> int:
+        """How many numbers it rents."""
+        quantity = self.fields.get("quantity", 1)
         assert type(quantity) is int
+        return quantity
+
+    @property
+    def capped(self) -> bool:
+        """Whether it has a max_price."""
+        return self.fields.get("max_price") is not None
+
+    def cap(self, fx: FxRate | None) -> int | None:
+        """Return the most that it can cost, in rupiah; None without max_price, or on v2 without a rate."""
+        limit = self.fields.get("max_price")
         if type(limit) is int:
-            return limit * quantity
+            return limit * self.quantity
         if type(limit) is str and fx is not None:
-            return fx.to_idr(Decimal(limit), rounding="ROUND_FLOOR") * quantity
+            return fx.to_idr(Decimal(limit), rounding="ROUND_FLOOR") * self.quantity
         return None
 
     def same_order(self, other: OrderIntent) -> bool:
