@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from ._sync.webhook import Webhook as Webhook
     from .core.api.call import Answer as Answer
     from .core.api.call import Call as Call
+    from .core.offers import Obtained as Obtained
+    from .core.offers import Offer as Offer
+    from .core.offers import Try as Try
     from .core.order_endings import Released as Released
     from .core.purchases.bulk import BulkResult as BulkResult
     from .core.purchases.intents import OrderIntent as OrderIntent
@@ -64,6 +67,9 @@ else:
         "Webhook": "_sync.webhook",
         "Answer": "core.api.call",
         "Call": "core.api.call",
+        "Obtained": "core.offers",
+        "Offer": "core.offers",
+        "Try": "core.offers",
         "Released": "core.order_endings",
         "BulkResult": "core.purchases.bulk",
         "OrderIntent": "core.purchases.intents",

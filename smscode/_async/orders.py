@@ -22,16 +22,15 @@ from ..models import (
 )
 from .delivery import AsyncDelivery
 from .driver import AsyncDriver
-from .order_endpoints import AsyncOrderEndpoints
-from .order_statistics import AsyncOrderStatistics
-from .order_waits import AsyncOrderWaits
+from .obtaining import AsyncOrderObtaining, AsyncSuccessFigures
+from .product_search import AsyncProductSearch
 from .purchases import MAX_AGE, AsyncPurchases
 from .recovery import AsyncRecovery
 from .rental import AsyncRental, Attachment, checked
 from .sms_waits import AsyncSmsWaits
 
 
-class AsyncOrders(AsyncOrderEndpoints, AsyncOrderStatistics, AsyncOrderWaits):
+class AsyncOrders(AsyncOrderObtaining):
     """The order endpoints, as ``client.orders``.
 
     Wherever an ``order_id`` is expected, a model of the order, a rental or an `Sms` is accepted, too.
@@ -57,6 +56,8 @@ class AsyncOrders(AsyncOrderEndpoints, AsyncOrderStatistics, AsyncOrderWaits):
         self._purchases = purchases
         self._recovery = recovery
         self._waits = waits
+        self._finder = AsyncProductSearch(driver)
+        self._success = AsyncSuccessFigures(self, driver)
 
     async def create(
         self,

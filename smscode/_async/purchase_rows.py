@@ -134,6 +134,14 @@ class AsyncPurchaseRows:
         write = writing.operation
         return self.journal is not None and write is not None and self.journal.abandon(write)
 
+    async def stored(self, key: str, deadline: float) -> PurchaseRecord | None:
+        """Read what the journal has under a key. Raises `JournalError` at the deadline."""
+        assert self.journal is not None
+        signal = AsyncSignal()
+        found = self.journal.find(self.account_of(key), key, self._waking(signal))
+        (record,) = await self.done(signal, found, deadline)
+        return record
+
     async def _is_stored(self, key: str, writing: Writing | None, delivery: AsyncDelivery) -> bool:
         """Return True if the journal has a purchase that may have been made, or cannot be asked in time."""
         assert self.journal is not None

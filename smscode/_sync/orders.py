@@ -24,16 +24,15 @@ from ..models import (
 )
 from .delivery import Delivery
 from .driver import Driver
-from .order_endpoints import OrderEndpoints
-from .order_statistics import OrderStatistics
-from .order_waits import OrderWaits
+from .obtaining import OrderObtaining, SuccessFigures
+from .product_search import ProductSearch
 from .purchases import MAX_AGE, Purchases
 from .recovery import Recovery
 from .rental import Rental, Attachment, checked
 from .sms_waits import SmsWaits
 
 
-class Orders(OrderEndpoints, OrderStatistics, OrderWaits):
+class Orders(OrderObtaining):
     """The order endpoints, as ``client.orders``.
 
     Wherever an ``order_id`` is expected, a model of the order, a rental or an `Sms` is accepted, too.
@@ -59,6 +58,8 @@ class Orders(OrderEndpoints, OrderStatistics, OrderWaits):
         self._purchases = purchases
         self._recovery = recovery
         self._waits = waits
+        self._finder = ProductSearch(driver)
+        self._success = SuccessFigures(self, driver)
 
     def create(
         self,

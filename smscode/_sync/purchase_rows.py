@@ -136,6 +136,14 @@ class PurchaseRows:
         write = writing.operation
         return self.journal is not None and write is not None and self.journal.abandon(write)
 
+    def stored(self, key: str, deadline: float) -> PurchaseRecord | None:
+        """Read what the journal has under a key. Raises `JournalError` at the deadline."""
+        assert self.journal is not None
+        signal = Signal()
+        found = self.journal.find(self.account_of(key), key, self._waking(signal))
+        (record,) = self.done(signal, found, deadline)
+        return record
+
     def _is_stored(self, key: str, writing: Writing | None, delivery: Delivery) -> bool:
         """Return True if the journal has a purchase that may have been made, or cannot be asked in time."""
         assert self.journal is not None

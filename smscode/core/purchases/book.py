@@ -83,6 +83,11 @@ class PurchaseBook:
             return purchase.under_way or not purchase.certain
         return self._digests.get(key, (b"", None))[1] is not None
 
+    def orders_under(self, key: str) -> tuple[Order, ...]:
+        """Return the orders that were bought under a key and have not all ended."""
+        purchase = self._purchases.get(key)
+        return () if purchase is None else tuple(purchase.orders.values())
+
     def buy(self, purchase: Purchase, created: CreatedOrders) -> dict[int, int | None]:
         """Store the orders that a purchase bought, unless they are known already.
 
