@@ -161,6 +161,13 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def obtain(session: nox.Session) -> None:
+    """Obtain codes in spite of faults, interruptions and kills; --short for less of it."""
+    install(session, "test")
+    session.run("python", "-m", "tests.obtain.run", *session.posargs)
+
+
+@nox.session
 def purchases(session: nox.Session) -> None:
     """Prove that no purchase is made twice, lost or denied; --short, --mutants, --seed N, --only NAME."""
     install(session, "test")

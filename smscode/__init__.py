@@ -33,9 +33,13 @@ if TYPE_CHECKING:
     from ._sync.webhook import Webhook as Webhook
     from .core.api.call import Answer as Answer
     from .core.api.call import Call as Call
+    from .core.offers import Obtained as Obtained
+    from .core.offers import Offer as Offer
+    from .core.offers import Try as Try
     from .core.order_endings import Released as Released
     from .core.purchases.bulk import BulkResult as BulkResult
     from .core.purchases.intents import OrderIntent as OrderIntent
+    from .core.purchases.spending import SpendingLimit as SpendingLimit
     from .core.purchases.states import Recovered as Recovered
     from .core.ratelimit.options import RateLimits as RateLimits
     from .core.retry import RetryPolicy as RetryPolicy
@@ -63,9 +67,13 @@ else:
         "Webhook": "_sync.webhook",
         "Answer": "core.api.call",
         "Call": "core.api.call",
+        "Obtained": "core.offers",
+        "Offer": "core.offers",
+        "Try": "core.offers",
         "Released": "core.order_endings",
         "BulkResult": "core.purchases.bulk",
         "OrderIntent": "core.purchases.intents",
+        "SpendingLimit": "core.purchases.spending",
         "Recovered": "core.purchases.states",
         "RateLimits": "core.ratelimit.options",
         "RetryPolicy": "core.retry",

@@ -35,13 +35,18 @@ class Observer:
         self._broken = False
         self._odd_rows: dict[tuple[str, int | None, str, str], None] = {}
 
+    @property
+    def listens(self) -> bool:
+        """Whether there is a hook, or the log is enabled."""
+        return self._hook is not None or _log.isEnabledFor(logging.INFO)
+
     def watch(self, call: Call[Any], now: Callable[[], float]) -> CallReporter | None:
         """Return a reporter for a call that starts now; None without a hook and with the log disabled."""
-        if self._hook is None and not _log.isEnabledFor(logging.INFO):
+        if not self.listens:
             return None
         from .core.call_events import CallReporter
 
-        watch = CallReporter(self._report, self._version, now())
+        watch = CallReporter(self.report, self._version, now())
         watch.started(call, self.base_url)
         return watch
 
@@ -62,11 +67,12 @@ class Observer:
             more = f"; and {len(new) - _MOST_NAMED} more" if len(new) > _MOST_NAMED else ""
             _log.warning("%s: rows that cannot be read were left out: %s%s.", operation, named, more)
 
-    def _report(self, event: ClientEvent) -> None:
-        from .events import CallEnded, GroupPaused, RequestFailed, Retrying
+    def report(self, event: ClientEvent) -> None:
+        """Pass an event on. An exception of the hook is logged once."""
+        from .events import CallEnded, GroupPaused, ObtainStepDone, RequestFailed, Retrying
 
         failed = isinstance(event, CallEnded) and event.result != "done"
-        important = failed or isinstance(event, Retrying | RequestFailed | GroupPaused)
+        important = failed or isinstance(event, Retrying | RequestFailed | GroupPaused | ObtainStepDone)
         level = logging.INFO if important else logging.DEBUG
         if _log.isEnabledFor(level):
             _log.log(level, "%s", event, extra={"smscode_event": event})

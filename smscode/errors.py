@@ -11,10 +11,14 @@
     +- ClientStateError              the client cannot be used here, or any more (a RuntimeError)
     +- JournalError                  the journal cannot be written in time
     +- PurchaseTooOldError           the service may have forgotten the purchase's idempotency key
+    +- SpendingLimitError            the purchase may exceed the client's spending limit
     +- OtpTimeoutError               no SMS came in time (a TimeoutError)
     +- OrderTerminalError            the order ended without the expected SMS
+    +- CodeNotObtainedError          `orders.obtain` ended without a code
     +- WebhookSignatureError         a webhook that the service did not sign
     +- WebhookPayloadError           a signed webhook that cannot be read
+
+`NumberRefused` is not one of them: a caller raises it, in the function given to `orders.obtain`.
 
 This module imports nothing of the package.
 """
@@ -24,12 +28,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import ClassVar, Literal, Protocol, TypeAlias
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 __all__ = [
     "APIError",
     "CancelTooEarlyError",
     "ClientStateError",
+    "CodeNotObtainedError",
     "ConfigurationError",
     "ConflictError",
     "ForbiddenError",
@@ -43,6 +48,7 @@ __all__ = [
     "NetworkError",
     "NoOfferAvailableError",
     "NotFoundError",
+    "NumberRefused",
     "OrderTerminalError",
     "OtpTimeoutError",
     "Outcome",
@@ -54,6 +60,7 @@ __all__ = [
     "RequestTimeoutError",
     "ServiceUnavailableError",
     "SmscodeError",
+    "SpendingLimitError",
     "TempBannedError",
     "UnauthorizedError",
     "ValidationError",
@@ -322,6 +329,19 @@ class PurchaseTooOldError(SmscodeError):
     """
 
 
+class SpendingLimitError(SmscodeError):
+    """The purchase may exceed the client's `SpendingLimit`, so it was not sent.
+
+    ``period`` is "total" or "per_hour", ``left`` what that limit leaves and ``cap`` what the purchase may
+    cost, both in rupiah.
+    """
+
+    advice = "Raise the limit, lower max_price, or wait until orders are refunded."
+    period: str | None = None
+    left: int | None = None
+    cap: int | None = None
+
+
 class OtpTimeoutError(SmscodeError, TimeoutError):
     """No matching SMS arrived in time. The message says how the last poll ended and what can be done now.
 
@@ -349,6 +369,29 @@ class OrderTerminalError(SmscodeError):
     order_id: int | None = None
     status: str | None = None
     order: SeenOrder | None = None
+
+
+class CodeNotObtainedError(SmscodeError):
+    """`orders.obtain` ended without a code.
+
+    ``reason`` is "tries" (all numbers that it may buy were tried), "offers" (there was nothing left to buy
+    within the price limits), "budget", "timeout", or "error": then ``__cause__`` is the error. ``tried`` are
+    the numbers that were bought and the purchases that were refused, each a `Try`. ``spent`` is the `Money`
+    that they cost, less what was refunded; what is still open, or in doubt, may be refunded later.
+
+    ``outcome`` is "failed" if nothing was spent and nothing is open, else "unknown".
+    """
+
+    reason: str = "error"
+    tried: tuple[Any, ...] = ()
+    spent: Any = None
+
+
+class NumberRefused(Exception):
+    """Raise it in the function given to `orders.obtain` to have another number at once.
+
+    For example, because the site does not accept this one. The number is given back.
+    """
 
 
 class WebhookSignatureError(SmscodeError):

@@ -2,8 +2,9 @@
 
 A call begins with `CallStarted` and ends with `CallEnded`, also if it is cancelled. In between, each attempt
 is a `RequestSent` followed by a `ResponseReceived` or `RequestFailed`, and by a `Retrying` if it is to be
-repeated. `Waited` reports a wait before an attempt, `GroupPaused` a pause that the service asked for. No
-event contains a token, a query, an id in a path, a body, a phone number or a code.
+repeated. `Waited` reports a wait before an attempt, `GroupPaused` a pause that the service asked for.
+`ObtainStepDone` is a step of `orders.obtain`, which consists of calls. No event contains a token, a query, an
+id in a path, a body, a phone number or a code.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ __all__ = [
     "CallStarted",
     "ClientEvent",
     "GroupPaused",
+    "ObtainStepDone",
     "RequestFailed",
     "RequestSent",
     "ResponseReceived",
@@ -156,6 +158,40 @@ class CallEnded(CallEvent):
         return f"is {self.result} after {self.seconds:.3f} s, attempts: {self.attempt}{trouble}"
 
 
+ObtainStepName: TypeAlias = Literal["find", "buy", "enter", "wait", "cancel", "finish", "resend", "read"]
+"""What `orders.obtain` does: find offers, buy a number, call the caller's function, wait, and so on."""
+
+
+@frozen(kw_only=True)
+class ObtainStepDone(CallEvent):
+    """A step of `orders.obtain` has ended, ``seconds`` after it began.
+
+    Its ``operation`` is "orders.obtain", ``method`` and ``path`` are empty, and ``call_id`` is that of the
+    whole, so the calls that it consists of have others. ``attempt`` is the number that the step is about,
+    counted from 1, or 0. ``result`` is "done", for a wait "code" or "nothing", else the name of the error or
+    exception.
+    """
+
+    step: ObtainStepName
+    result: str
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"call {self.call_id} ({self.operation}) {self._text()}"
+
+    def _text(self) -> str:
+        about = f" number {self.attempt}" if self.attempt else ""
+        return f"{self.step}{about}: {self.result} after {self.seconds:.3f} s"
+
+
 ClientEvent: TypeAlias = (
-    CallStarted | RequestSent | ResponseReceived | RequestFailed | Retrying | Waited | GroupPaused | CallEnded
+    CallStarted
+    | RequestSent
+    | ResponseReceived
+    | RequestFailed
+    | Retrying
+    | Waited
+    | GroupPaused
+    | CallEnded
+    | ObtainStepDone
 )

@@ -213,9 +213,9 @@ def test_another_programs_database_is_refused_and_left_as_it_is(opening: Any, pa
 def test_a_journal_of_a_later_format_is_refused(opening: Any, path: Path) -> None:
     SQLiteJournal(path).close()
     connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 3")
+    connection.execute("PRAGMA user_version = 4")
     connection.close()
-    assert "format 3, expected 2" in refusal(path, opening)
+    assert "format 4, expected 3" in refusal(path, opening)
 
 
 def test_a_shared_journal_is_opened_again_when_its_file_was_put_right(path: Path) -> None:
@@ -430,14 +430,15 @@ def test_every_state_is_in_the_file_that_pins_the_format() -> None:
     assert {record.state for record in GOLDEN} == set(PurchaseState)
 
 
-def test_a_file_of_format_2_is_written_as_ever(path: Path) -> None:
+def test_a_file_of_format_3_is_written_as_ever(path: Path) -> None:
     with SQLiteJournal(path) as journal:
         store(journal, *GOLDEN)
-    assert dump(path) == (DATA / "journal-format-2.sql").read_text("utf-8")
+    assert dump(path) == (DATA / "journal-format-3.sql").read_text("utf-8")
 
 
-def test_a_file_of_format_2_is_read_as_ever(path: Path) -> None:
-    load("journal-format-2.sql", path)
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_file_of_formats_2_and_3_is_read_as_ever(path: Path, version: int) -> None:
+    load(f"journal-format-{version}.sql", path)
     with SQLiteJournal(path, keep=float("inf")) as journal:
         for record in GOLDEN:
             assert found(journal, record.intent.idempotency_key, record.account) == record

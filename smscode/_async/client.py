@@ -30,6 +30,7 @@ from .own_transport import own_handler
 from .rate_limiter import AsyncRateLimiter
 
 if TYPE_CHECKING:  # imported when they are first used, so that a first call is cheap
+    from ..core.purchases.spending import SpendingLimit
     from ..events import ClientEvent
     from ..journal import SQLiteJournal
     from ..webhooks import Event
@@ -69,6 +70,7 @@ class AsyncClient(AsyncBlock):
         journal: SQLiteJournal | str | os.PathLike[str] | None = None,
         account: str | None = None,
         poll_interval: float = 3.0,
+        spending: SpendingLimit | None = None,
         http: Literal["httpx", "httpx2", "aiohttp"] = "httpx",
         proxy: str | None = None,
         trust_env: bool = True,
@@ -95,9 +97,10 @@ class AsyncClient(AsyncBlock):
         is sent, so that `orders.recover` finds the purchases of a killed process. A journal given by its path
         is closed with the client. ``account`` is a name (1..64 characters) under which the journal stores
         this account's purchases; without it, only clients with the same token find them. ``poll_interval`` is
-        the number of seconds between two polls for codes (above 0). ``on_event`` is a plain function that is
-        called with each event of `smscode.events`. It must not block; an exception from it is logged once and
-        ignored.
+        the number of seconds between two polls for codes (above 0). ``spending`` is a `SpendingLimit`: a
+        purchase that may exceed it raises `SpendingLimitError` and is not sent. ``on_event`` is a plain
+        function that is called with each event of `smscode.events`. It must not block; an exception from it
+        is logged once and ignored.
 
         ``http`` is the HTTP library that connects: "httpx", "httpx2", or "aiohttp", which has no synchronous
         flavour and only runs on Python's own event loops; the last two need the extra of the same name.
@@ -155,6 +158,11 @@ class AsyncClient(AsyncBlock):
         version = settings.version
         self._driver = AsyncDriver(connections, runtime, version, retry, timeouts, limits, observer, affinity)
         self._polling = check_seconds("poll_interval", poll_interval), max_connections
+        self._spending = spending
+        if spending is not None:
+            from ..core.purchases.spending import SpendingLimit
+
+            arguments.instance("spending", spending, SpendingLimit).check(settings.version)
         self._journal = (None, False) if journal is None else _journal(journal)
         if journal is not None:
             self.orders  # noqa: B018  # from now on, what is seen of an order is written into the journal
@@ -170,7 +178,7 @@ class AsyncClient(AsyncBlock):
         if made is None:
             from .ordering import AsyncOrdering
 
-            new = AsyncOrdering(self._driver, self._settings, self._journal, *self._polling)
+            new = AsyncOrdering(self._driver, self._settings, self._journal, self._spending, *self._polling)
             made = cast(AsyncOrdering, vars(self).setdefault("_made", new))  # an atomic step
         if self._driver.seen is None:
             self._driver.seen = made.recovery.see

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar, assert_never
+from typing import TYPE_CHECKING, TypeVar, assert_never
 
 from .._concurrency import AsyncCaller, AsyncLoopAffinity, AsyncRuntime
 from .._observer import Observer
@@ -34,6 +34,9 @@ from ..errors import ClientStateError, TempBannedError
 from ..models import EndpointGroup
 from .connection_pool import AsyncConnectionPool
 from .rate_limiter import AsyncRateLimiter
+
+if TYPE_CHECKING:  # imported with the first event
+    from ..events import ClientEvent
 
 T = TypeVar("T")
 
@@ -134,6 +137,11 @@ class AsyncDriver:
         """Log the rows of an answer that could not be read, each once."""
         if problems:
             self._observer.warn_of_rows(call.endpoint.name, problems)
+
+    def tell(self, event: Callable[[], ClientEvent]) -> None:
+        """Report an event that is not of one call, if anybody listens."""
+        if self._observer.listens:
+            self._observer.report(event())
 
     def _give_back(self, caller: AsyncCaller) -> None:
         """Release what a call still holds after its clean-up was interrupted."""

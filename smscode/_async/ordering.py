@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..core.api.call import Answer, Call
 from ..core.purchases.intents import OrderIntent
+from ..core.purchases.spending import SpendingLimit
 from ..core.settings import Settings
 from ..core.versions import ApiVersion
 from ..journal import SQLiteJournal
@@ -27,6 +28,7 @@ class AsyncOrdering:
         driver: AsyncDriver,
         settings: Settings,
         journal: tuple[SQLiteJournal | None, bool],
+        spending: SpendingLimit | None,
         poll_interval: float,
         max_connections: int,
     ) -> None:
@@ -35,7 +37,8 @@ class AsyncOrdering:
         stored, owned = journal
         self._journal = stored if owned else None
         self._version: ApiVersion = settings.version
-        self.purchases = AsyncPurchases(driver, stored, settings.account, settings.credential)
+        account, credential = settings.account, settings.credential
+        self.purchases = AsyncPurchases(driver, stored, account, credential, spending)
         self.recovery = AsyncRecovery(driver, self.purchases)
         self.waits = AsyncSmsWaits(driver, poll_interval, max_connections)
         self.orders = AsyncOrders(driver, self.purchases, self.recovery, self.waits)

@@ -19,8 +19,7 @@ from ..errors import SmscodeError
 from ..models import CreatedOrders, RoutingPolicy
 from .delivery import AsyncDelivery
 from .driver import AsyncDriver
-from .order_purchases import AsyncOrderPurchases
-from .order_statistics import AsyncOrderStatistics
+from .obtaining import AsyncOrderObtaining, AsyncSuccessFigures
 from .purchases import MAX_AGE, AsyncPurchases
 from .recovery import AsyncRecovery
 from .rental import AsyncRental, Attachment, checked
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from ..core.purchase_arguments import ByCatalogProduct, ByName, ByProduct
 
 
-class AsyncOrders(AsyncOrderPurchases, AsyncOrderStatistics):
+class AsyncOrders(AsyncOrderObtaining):
     """The order endpoints, as ``client.orders``.
 
     Wherever an ``order_id`` is expected, a model of the order, a rental or an `Sms` is accepted, too.
@@ -56,6 +55,7 @@ class AsyncOrders(AsyncOrderPurchases, AsyncOrderStatistics):
         self._purchases = purchases
         self._recovery = recovery
         self._waits = waits
+        self._success = AsyncSuccessFigures(self, driver)
 
     @overload
     async def create_many(

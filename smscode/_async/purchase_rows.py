@@ -11,6 +11,7 @@ from typing import TypeVar
 from .._concurrency import AsyncRuntime, AsyncSignal, AsyncWakes
 from ..core.purchases import records
 from ..core.purchases.records import KnownKeys, PurchaseRecord, PurchaseState, PurchaseStep, Writing
+from ..core.purchases.spending import SpendingLedger, SpendingLimit, SpendingRule
 from ..core.purchases.states import Purchase
 from ..errors import JournalError, SmscodeError
 from ..journal import Read, SQLiteJournal, Write
@@ -24,14 +25,25 @@ class AsyncPurchaseRows:
     """The journal of one client's purchases, if it has one."""
 
     def __init__(
-        self, runtime: AsyncRuntime, journal: SQLiteJournal | None, account: str, credential: str
+        self,
+        runtime: AsyncRuntime,
+        journal: SQLiteJournal | None,
+        account: str,
+        credential: str,
+        spending: SpendingLimit | None,
     ) -> None:
         """Set up; ``account`` and ``credential`` say which purchases in the ``journal`` are this client's."""
         self.journal = journal
+        self.spending = spending
+        # Without a journal, a client with a limit keeps the same records in memory.
+        self.ledger: SpendingLedger | None = None
+        if spending is not None and journal is None:
+            self.ledger = SpendingLedger()
         self.account = account
         self.credential = credential
         self.rate: FxRate | None = None  # the newest one that the service stated
         self.accounts: dict[str, str] = {}  # of keys that the journal has under another name of the account
+        self._rule: SpendingRule | None = None  # the limit in rupiah, once a rate for it is known
         self._runtime = runtime
         self._wakes = AsyncWakes()
 
@@ -39,13 +51,13 @@ class AsyncPurchaseRows:
         """Return the name of the account under which the journal has a key."""
         return self.accounts.get(key, self.account)
 
-    def _record(self, journal: SQLiteJournal, purchase: Purchase, deadline: float) -> PurchaseRecord:
+    def _record(self, owner: str, purchase: Purchase, deadline: float) -> PurchaseRecord:
         now, left = time.time(), deadline - self._runtime.now()
         return PurchaseRecord(
             account=self.account_of(purchase.key),
             credential=self.credential,
             intent=purchase.intent,
-            owner=journal.owner,
+            owner=owner,
             written_at=now,
             cap=purchase.intent.cap(self.rate),
             open_until=None if math.isinf(left) else now + left,
@@ -56,7 +68,8 @@ class AsyncPurchaseRows:
     ) -> None:
         """Write a purchase to the journal and get its earlier state; it is on disk when this returns."""
         signal, account = AsyncSignal(), self.account_of(purchase.key)
-        write = Write(account, purchase.key, writing.write, durable=True, wake=self._waking(signal))
+        rule, wake = writing.rule, self._waking(signal)
+        write = Write(account, purchase.key, writing.write, durable=True, rule=rule, wake=wake)
         writing.operation = write
         journal.apply(write)
         try:
@@ -99,9 +112,14 @@ class AsyncPurchaseRows:
         return result
 
     def change(self, key: str, step: PurchaseStep[object], *, durable: bool = False) -> None:
-        """Queue a change of a purchase's row; it is tried until the journal is closed."""
+        """Queue a change of a purchase's row; it is tried until the journal is closed.
+
+        Without a journal, change the record that a spending limit needs.
+        """
         if self.journal is not None:
             self.journal.apply(Write(self.account_of(key), key, step, durable=durable, lasting=True))
+        elif self.ledger is not None:
+            self.ledger.change(key, step, None, time.time())
 
     async def stored(self, key: str, deadline: float) -> PurchaseRecord | None:
         """Read what the journal has under a key. Raises `JournalError` at the deadline."""

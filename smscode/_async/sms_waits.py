@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from functools import partial
 
 from .. import webhooks
@@ -56,6 +56,19 @@ class AsyncSmsWaits:
         if not sms_wait.ended:
             raise sms_wait.timeout_error(self._runtime.now() - began, self._shared_poll.failure)
         return sms_wait.result()
+
+    async def first(self, waits: Sequence[SmsWait], timeout: float) -> None:
+        """Wait until one of several waits ends, at most ``timeout`` seconds (above 0)."""
+        self._driver.check()
+        waiter = Waiter(waits, AsyncSignal())
+        caller = AsyncCaller(lambda _: self._leave(waiter))
+        try:
+            self._join(waiter)
+            until = self._runtime.now() + timeout
+            await self._until_one_ends(waiter, until, looks=False, looked=False)
+        finally:
+            self._leave(waiter)
+            caller.finish()
 
     def each(self, waits: Iterable[SmsWait], timeout: float) -> AsyncGenerator[OtpOutcome]:
         """Yield the outcome of each wait when it ends; a ``timeout`` of 0 checks once.

@@ -10,6 +10,7 @@ import anyio
 
 from .blocks import AsyncBlock, Block
 from .callers import AsyncCaller, Caller
+from .entering import AsyncEnter, AsyncEntering, Enter, Entering
 from .events import AsyncEvent, AsyncSignal, AsyncWakes, Event, Signal, Wakes
 from .helpers import AsyncHelpers, Helpers
 from .loop_affinity import AsyncLoopAffinity, LoopAffinity
@@ -19,6 +20,8 @@ __all__ = [
     "STREAM_ERRORS",
     "AsyncBlock",
     "AsyncCaller",
+    "AsyncEnter",
+    "AsyncEntering",
     "AsyncEvent",
     "AsyncHelpers",
     "AsyncLoopAffinity",
@@ -27,6 +30,8 @@ __all__ = [
     "AsyncWakes",
     "Block",
     "Caller",
+    "Enter",
+    "Entering",
     "Event",
     "Helpers",
     "LoopAffinity",

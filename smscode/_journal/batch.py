@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
 from attrs import frozen
 
 from ..core.purchases.records import Living, PurchaseRecord
+from ..core.purchases.spending import HOUR, Spent, is_added, spending, spending_within
 from ..errors import JournalError, SmscodeError
-from .rows import COLUMNS, OPEN, JournalRow, placeholders, record_of, row_of
+from .rows import COLUMNS, OPEN, SPENT_AT, JournalRow, placeholders, record_of, row_of
 from .writes import Write
 
 JournalPlace: TypeAlias = tuple[str, str]
@@ -33,6 +35,16 @@ _UPSERT: Final = (
 )
 
 
+_ADD: Final = (
+    "INSERT INTO total VALUES (?, 0, 0, 0, ?)"
+    " ON CONFLICT (account) DO UPDATE SET spent = max(min(spent + excluded.spent, 1 << 62), 0)"
+)
+_TOTAL: Final = "SELECT coalesce(sum(spent), 0) FROM total WHERE account = ?"
+_HOUR: Final = (
+    f"SELECT coalesce(sum(spent), 0) FROM purchase WHERE account = ? AND {SPENT_AT} > ? AND spent > 0"
+)
+
+
 @frozen
 class UnreadableRecord:
     """A row that cannot be read; it is left as it is."""
@@ -49,6 +61,9 @@ class Batch:
         self._living = living
         self._now: dict[JournalPlace, PurchaseRecord | UnreadableRecord | None] = {}
         self._changed: dict[JournalPlace, JournalRow | None] = {}
+        self._since = time.time() - HOUR
+        self._spent: dict[str, Spent] = {}  # by account, as the steps applied so far have left it
+        self._more: dict[str, int] = {}  # what the purchases of an account count as more than is stored
         self.stored: bool = False
 
     def fetch(self, writes: Iterable[Write[Any]]) -> None:
@@ -77,6 +92,8 @@ class Batch:
                 results.append(result)
                 if after is not before:
                     changes[place] = after, self._row(place, after)
+                    if write.rule is not None and after is not None and is_added(before):
+                        write.rule.check(after, self._spent_by(place[0]))
         except SmscodeError as error:
             return None, error
         except sqlite3.Error:  # raised by `living`, which reads the file: the whole transaction fails
@@ -84,6 +101,7 @@ class Batch:
         except Exception as error:
             return None, self._defect(write, error)
         for place, (record, row) in changes.items():
+            self._count(place[0], self._record(place), record)
             self._now[place] = record
             self._changed[place] = row
         if write.key is None:
@@ -100,8 +118,33 @@ class Batch:
         if gone:
             delete = "DELETE FROM purchase WHERE account = ? AND idempotency_key = ?"
             self._connection.executemany(delete, gone)
+        for account, more in self._more.items():
+            self._connection.execute(_ADD, (account, more))
+        self._more.clear()
         self.stored = self.stored or bool(self._changed)
         self._changed.clear()
+
+    def _count(self, account: str, before: PurchaseRecord | None, after: PurchaseRecord | None) -> None:
+        """Add what a changed purchase counts as to the sums of its account."""
+        more = spending(after) - spending(before)
+        if more:
+            self._more[account] = self._more.get(account, 0) + more
+        known = self._spent.get(account)
+        if known is not None:
+            hour = spending_within(after, self._since) - spending_within(before, self._since)
+            self._spent[account] = Spent(known.total + more, known.hour + hour)
+
+    def _spent_by(self, account: str) -> Spent:
+        """Return what the purchases of an account count as, with the changes so far."""
+        if account not in self._spent:
+            self.store()  # so that the queries see the changes so far
+            values = (account,), (account, self._since)
+            total, hour = (
+                self._connection.execute(query, value).fetchone()[0]
+                for query, value in zip((_TOTAL, _HOUR), values, strict=True)
+            )
+            self._spent[account] = Spent(total, hour)
+        return self._spent[account]
 
     def _open(self, account: str | None) -> list[JournalPlace]:
         """Return the places of an account's open rows, or of all open rows, oldest first."""

@@ -14,6 +14,7 @@ from attrs import asdict
 from .. import _sqlite
 from ..core.purchases.intents import Operation, OrderIntent
 from ..core.purchases.records import BoughtOrder, PurchaseRecord, PurchaseState
+from ..core.purchases.spending import spending
 from ..core.versions import ApiVersion
 from . import owners
 
@@ -39,6 +40,7 @@ COLUMNS: Final = (
     "orders",
     "charged",
     "refunded",
+    "spent",
 )
 
 OPEN: Final = "closed_at IS NULL AND state IN ('written', 'bought')"
@@ -46,7 +48,10 @@ OPEN: Final = "closed_at IS NULL AND state IN ('written', 'bought')"
 
 ENDED_AT: Final = "coalesce(closed_at, answered_at, written_at)"
 
-_SCHEMA: Final = f"""
+SPENT_AT: Final = "coalesce(answered_at, 9e99)"
+"""When a purchase counts towards the spending of an hour: one that is in doubt always does."""
+
+_TABLES: Final = f"""
 CREATE TABLE purchase (
     number INTEGER PRIMARY KEY,
     account TEXT NOT NULL,
@@ -66,17 +71,22 @@ CREATE TABLE purchase (
     orders TEXT NOT NULL,
     charged INTEGER NOT NULL,
     refunded INTEGER NOT NULL,
+    spent INTEGER NOT NULL,
     UNIQUE (account, idempotency_key)
 );
 CREATE INDEX open_purchase ON purchase (account, number) WHERE {OPEN};
 CREATE INDEX closed_purchase ON purchase ({ENDED_AT}) WHERE NOT ({OPEN});
+CREATE INDEX spent_on_purchase ON purchase (account, {SPENT_AT}) WHERE spent > 0;
 CREATE TABLE total (
     account TEXT NOT NULL PRIMARY KEY,
     purchases INTEGER NOT NULL,
     charged INTEGER NOT NULL,
-    refunded INTEGER NOT NULL
+    refunded INTEGER NOT NULL,
+    spent INTEGER NOT NULL
 );
-{owners.SCHEMA}"""
+"""
+
+_SCHEMA: Final = _TABLES + owners.SCHEMA
 
 
 def row_of(record: PurchaseRecord) -> JournalRow:
@@ -100,6 +110,7 @@ def row_of(record: PurchaseRecord) -> JournalRow:
         json.dumps([_facts_of(order) for order in record.orders]) if record.orders else "[]",
         record.charged,
         record.refunded,
+        spending(record),
     )
     for name, value in zip(COLUMNS, row, strict=True):
         _check(name, value)
@@ -167,11 +178,38 @@ def _upgrade_1(connection: sqlite3.Connection) -> None:
             CASE WHEN settled IN ('refused', '[]') THEN written_at
                 WHEN settled IS NOT NULL AND written_at <= ? THEN written_at + ? END,
             CASE WHEN settled <> 'refused' THEN orders_of(settled) ELSE '[]' END,
-            0, 0
+            0, 0, 0
         FROM purchase_1 ORDER BY number""",
         (time.time() - _FORGOTTEN, _FORGOTTEN),
     )
     connection.execute("DROP TABLE purchase_1")
+
+
+def _upgrade_2(connection: sqlite3.Connection) -> None:
+    """Convert the tables of format 2, which did not store what a purchase counts as.
+
+    A process with the older release that still has the file open fails safely: it writes no ``spent``.
+    """
+    connection.execute("DROP INDEX open_purchase")
+    connection.execute("DROP INDEX closed_purchase")
+    connection.execute("ALTER TABLE purchase RENAME TO purchase_2")
+    connection.execute("ALTER TABLE total RENAME TO total_2")
+    _sqlite.create(connection, _TABLES)
+    columns = ", ".join(COLUMNS[:-1])
+    connection.execute(
+        f"""INSERT INTO purchase (number, {columns}, spent)
+        SELECT number, {columns}, CASE state WHEN 'written' THEN min(coalesce(cap, 0), {2**62})
+            WHEN 'bought' THEN min(max(charged - refunded, 0), {2**62}) ELSE 0 END
+        FROM purchase_2 ORDER BY number"""
+    )
+    connection.execute(
+        """INSERT INTO total SELECT account, sum(purchases), sum(charged), sum(refunded), sum(spent) FROM (
+            SELECT account, purchases, charged, refunded, charged - refunded AS spent FROM total_2
+            UNION ALL SELECT account, 0, 0, 0, spent FROM purchase
+        ) GROUP BY account"""
+    )
+    connection.execute("DROP TABLE purchase_2")
+    connection.execute("DROP TABLE total_2")
 
 
 def _orders_of_1(settled: str) -> str:
@@ -186,7 +224,7 @@ def placeholders(rows: int, columns: Sequence[str]) -> str:
 
 FORMAT: Final = _sqlite.Format(
     application_id=0x534D5343,  # "SMSC"
-    version=2,
+    version=3,
     schema=_SCHEMA,
-    upgrades={1: _upgrade_1},
+    upgrades={1: _upgrade_1, 2: _upgrade_2},
 )

@@ -15,6 +15,7 @@ from attrs import frozen
 
 from .. import _sqlite
 from ..core.purchases.records import PurchaseRecord
+from ..core.purchases.spending import HOUR
 from ..errors import ConfigurationError, JournalError
 from .batch import Batch, UnreadableRecord, read
 from .owners import Census, Owner
@@ -157,14 +158,17 @@ class Store:
         with self._failing():
             connection = self._in_place()
             self._synchronize(connection, full=False)
+            # What counts towards the spending of the last hour is kept.
             old = (
                 f"SELECT number FROM purchase WHERE NOT ({OPEN}) AND {ENDED_AT} < ?"
+                f" AND (spent = 0 OR coalesce(answered_at, written_at) < ?)"
                 f" ORDER BY {ENDED_AT}, number LIMIT {_CHUNK}"
             )
-            before = (time.time() - self._keep,)
+            now = time.time()
+            before = now - self._keep, now - HOUR
             with _sqlite.transaction(connection):
                 connection.execute(
-                    "INSERT INTO total SELECT account, sum(state = 'bought'), sum(charged), sum(refunded)"
+                    "INSERT INTO total SELECT account, sum(state = 'bought'), sum(charged), sum(refunded), 0"
                     f" FROM purchase WHERE number IN ({old}) GROUP BY account"
                     " ON CONFLICT (account) DO UPDATE SET purchases = purchases + excluded.purchases,"
                     " charged = charged + excluded.charged, refunded = refunded + excluded.refunded",

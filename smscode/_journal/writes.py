@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar, cast
 
 from ..core.purchases.records import PurchaseStep
+from ..core.purchases.spending import SpendingRule
 from ..errors import SmscodeError
 
 R = TypeVar("R")
@@ -24,7 +25,8 @@ class Write(Generic[R]):
     Without a ``key`` the step is applied to all open purchases of the account, without an ``account`` to all
     open ones of the file. When ``done`` is True, either ``error`` is None and ``result`` is what the step
     returned (without a ``key``: a list of its results other than None), or nothing was changed and ``error``
-    says why. A ``durable`` write is then on disk and outlasts a loss of power; any other outlasts the
+    says why. A purchase that a write with a ``rule`` adds is refused if it may exceed that limit. A
+    ``durable`` write is then on disk and outlasts a loss of power; any other outlasts the
     process. A ``lasting`` write is tried again, in its place, while the disk is full or failing. The
     journal's thread calls ``wake`` after it set ``done``; exceptions of ``wake`` are ignored.
 
@@ -41,6 +43,7 @@ class Write(Generic[R]):
         "key",
         "lasting",
         "result",
+        "rule",
         "step",
         "wake",
     )
@@ -53,6 +56,7 @@ class Write(Generic[R]):
         *,
         durable: bool,
         lasting: bool = False,
+        rule: SpendingRule | None = None,
         wake: Callable[[], object] | None = None,
     ) -> None:
         self.account: str | None = account
@@ -60,6 +64,7 @@ class Write(Generic[R]):
         self.step: PurchaseStep[R] = step
         self.durable: bool = durable
         self.lasting: bool = lasting
+        self.rule: SpendingRule | None = rule
         self.wake: Callable[[], object] | None = wake
         self.done: bool = False
         self.result: R | None = None

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar, assert_never
+from typing import TYPE_CHECKING, TypeVar, assert_never
 
 from .._concurrency import Caller, LoopAffinity, Runtime
 from .._observer import Observer
@@ -36,6 +36,9 @@ from ..errors import ClientStateError, TempBannedError
 from ..models import EndpointGroup
 from .connection_pool import ConnectionPool
 from .rate_limiter import RateLimiter
+
+if TYPE_CHECKING:  # imported with the first event
+    from ..events import ClientEvent
 
 T = TypeVar("T")
 
@@ -136,6 +139,11 @@ class Driver:
         """Log the rows of an answer that could not be read, each once."""
         if problems:
             self._observer.warn_of_rows(call.endpoint.name, problems)
+
+    def tell(self, event: Callable[[], ClientEvent]) -> None:
+        """Report an event that is not of one call, if anybody listens."""
+        if self._observer.listens:
+            self._observer.report(event())
 
     def _give_back(self, caller: Caller) -> None:
         """Release what a call still holds after its clean-up was interrupted."""

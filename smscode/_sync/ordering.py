@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from ..core.api.call import Answer, Call
 from ..core.purchases.intents import OrderIntent
+from ..core.purchases.spending import SpendingLimit
 from ..core.settings import Settings
 from ..core.versions import ApiVersion
 from ..journal import SQLiteJournal
@@ -29,6 +30,7 @@ class Ordering:
         driver: Driver,
         settings: Settings,
         journal: tuple[SQLiteJournal | None, bool],
+        spending: SpendingLimit | None,
         poll_interval: float,
         max_connections: int,
     ) -> None:
@@ -37,7 +39,8 @@ class Ordering:
         stored, owned = journal
         self._journal = stored if owned else None
         self._version: ApiVersion = settings.version
-        self.purchases = Purchases(driver, stored, settings.account, settings.credential)
+        account, credential = settings.account, settings.credential
+        self.purchases = Purchases(driver, stored, account, credential, spending)
         self.recovery = Recovery(driver, self.purchases)
         self.waits = SmsWaits(driver, poll_interval, max_connections)
         self.orders = Orders(driver, self.purchases, self.recovery, self.waits)

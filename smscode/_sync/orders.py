@@ -21,8 +21,7 @@ from ..errors import SmscodeError
 from ..models import CreatedOrders, RoutingPolicy
 from .delivery import Delivery
 from .driver import Driver
-from .order_purchases import OrderPurchases
-from .order_statistics import OrderStatistics
+from .obtaining import OrderObtaining, SuccessFigures
 from .purchases import MAX_AGE, Purchases
 from .recovery import Recovery
 from .rental import Rental, Attachment, checked
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from ..core.purchase_arguments import ByCatalogProduct, ByName, ByProduct
 
 
-class Orders(OrderPurchases, OrderStatistics):
+class Orders(OrderObtaining):
     """The order endpoints, as ``client.orders``.
 
     Wherever an ``order_id`` is expected, a model of the order, a rental or an `Sms` is accepted, too.
@@ -58,6 +57,7 @@ class Orders(OrderPurchases, OrderStatistics):
         self._purchases = purchases
         self._recovery = recovery
         self._waits = waits
+        self._success = SuccessFigures(self, driver)
 
     @overload
     def create_many(

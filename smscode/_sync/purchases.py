@@ -9,19 +9,23 @@ what says "not bought" is on disk before it is said.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from .._concurrency import Caller, Signal
+from ..core.api import catalog
 from ..core.api.arguments import KEY_PATTERN
 from ..core.api.call import Answer, CallKind
 from ..core.purchases import bulk, records
-from ..core.purchases.book import PurchaseBook, as_order, bought_orders
+from ..core.purchases.book import PurchaseBook, bought_orders
 from ..core.purchases.intents import OrderIntent
 from ..core.purchases.records import PurchaseState, Writing
+from ..core.purchases.spending import SpendingLimit, SpendingRule, uncapped
 from ..core.purchases.states import FOUND_HERE, VERDICTS, Purchase, kind_of, row_after
+from ..core.versions import VERSIONS
 from ..errors import ClientStateError, SmscodeError
 from ..journal import SQLiteJournal, Write
 from ..models import CreatedOrders
@@ -52,10 +56,15 @@ class Purchases(PurchaseRows):
     """The purchases of one client."""
 
     def __init__(
-        self, driver: Driver, journal: SQLiteJournal | None, account: str, credential: str
+        self,
+        driver: Driver,
+        journal: SQLiteJournal | None,
+        account: str,
+        credential: str,
+        spending: SpendingLimit | None = None,
     ) -> None:
         """Set up; ``account`` and ``credential`` say which purchases in the ``journal`` are this client's."""
-        super().__init__(driver.runtime, journal, account, credential)
+        super().__init__(driver.runtime, journal, account, credential, spending)
         self.book: PurchaseBook = PurchaseBook()
         self._driver = driver
         self._lock = threading.Lock() if journal is None else journal.lock
@@ -141,15 +150,23 @@ class Purchases(PurchaseRows):
             self.journal.close(wait=False)
 
     def submit(
-        self, intent: OrderIntent, delivery: Delivery, max_age: float = MAX_AGE, only_open: bool = False
+        self,
+        intent: OrderIntent,
+        delivery: Delivery,
+        max_age: float = MAX_AGE,
+        only_open: bool = False,
+        rule: SpendingRule | None = None,
     ) -> Answer[CreatedOrders]:
         """Send a purchase until it is settled, timed out, or cancelled.
 
-        With ``only_open`` it is sent only if the journal still has it in doubt.
+        With ``only_open`` it is sent only if the journal still has it in doubt. ``rule`` is the client's
+        spending limit in rupiah; None means to work it out.
 
         Between the service's answer and the return there is nothing to wait for, so that no answer is
         lost to a cancellation.
         """
+        if self.spending is not None and rule is None and not only_open:
+            rule = self._ruled(self.spending, intent, delivery)
         purchase: Purchase | None = None
         key, deadline = intent.idempotency_key, delivery.deadline
         try:
@@ -157,10 +174,14 @@ class Purchases(PurchaseRows):
             purchase = self._begin(intent, delivery)
             if self.journal is None:
                 self._refuse_old(purchase, max_age)
+                if self.ledger is not None:
+                    record = self._record("", purchase, math.inf)
+                    purchase.writing = Writing(record, math.inf, rule=rule)
+                    self.ledger.change(key, purchase.writing.write, rule, time.time())
             else:
                 deadline -= min(_RESERVE, (deadline - self._runtime.now()) * _RESERVE)
-                record = self._record(self.journal, purchase, deadline)
-                purchase.writing = Writing(record, max_age, only_open=only_open)
+                record = self._record(self.journal.owner, purchase, deadline)
+                purchase.writing = Writing(record, max_age, only_open=only_open, rule=rule)
                 self._write(self.journal, purchase, purchase.writing, deadline, fresh=delivery.fresh)
             answer = self._driver.run(intent.call, doubt=purchase.doubt, deadline=deadline)
             self._buy(purchase, answer.data)
@@ -182,6 +203,22 @@ class Purchases(PurchaseRows):
                 self._leave(purchase)
             raise
 
+    def _ruled(
+        self, spending: SpendingLimit, intent: OrderIntent, delivery: Delivery
+    ) -> SpendingRule:
+        """Return the spending limit in rupiah; read the exchange rate if it takes one.
+
+        Raises `InvalidArgumentError` for a purchase without a cap under a limit, unless it is a repeated one.
+        """
+        if not intent.capped and not self._knows([intent.idempotency_key], None, delivery):
+            raise uncapped()
+        if self.rate is None and VERSIONS[self._driver.version].currency != "IDR":
+            # Without it the caps of dollars, and a limit in dollars, are not known in rupiah.
+            self.rate = (self._driver.run(catalog.exchange_rate(), deadline=delivery.deadline)).data.fx
+        if self._rule is None:
+            self._rule = spending.in_rupiah(self.rate)
+        return self._rule
+
     def submit_all(
         self,
         intents: Sequence[OrderIntent],
@@ -195,10 +232,13 @@ class Purchases(PurchaseRows):
         ``timeout`` is for all of them; without one each has the client's limit.
         """
         results: dict[OrderIntent, CreatedOrders | SmscodeError] = {}
+        rule: SpendingRule | None = None
+        if self.spending is not None and not only_open:
+            rule = self._ruled(self.spending, intents[0], delivery)
 
         def submit(intent: OrderIntent) -> None:
             try:
-                results[intent] = (self.submit(intent, delivery, max_age, only_open)).data
+                results[intent] = (self.submit(intent, delivery, max_age, only_open, rule)).data
             except SmscodeError as error:
                 results[intent] = error
 
@@ -237,7 +277,7 @@ class Purchases(PurchaseRows):
         """Store the bought orders in memory, and queue them for the journal, without waiting."""
         ended = self.book.buy(purchase, created)
         if purchase.writing is not None:
-            new, bought = purchase.writing.new, bought_orders(as_order(order) for order in created.orders)
+            new, bought = purchase.writing.new, bought_orders(created.orders)
             self.change(purchase.key, records.buy(new, bought, time.time()))
             if ended:
                 self.change(purchase.key, records.end_orders(ended, time.time()))
@@ -284,6 +324,8 @@ class Purchases(PurchaseRows):
         """Store a withdrawal or refusal; return True once it is on disk and nothing contradicts it."""
         writing = purchase.writing
         if self.journal is None or writing is None or self._abandon(writing):
+            if writing is not None:
+                self.change(purchase.key, records.end_unbought(writing.new.owner, state, time.time()))
             return True
         if writing.failed:
             self._take_out(purchase, writing)  # in case the disk has it after all

@@ -118,6 +118,17 @@ class Rental(Block):
         ended = "" if self.released is None else f", released={self.released}"
         return f"{repr(self._order).replace(type(self._order).__name__, name, 1)[:-1]}{ended})"
 
+    @classmethod
+    def held(
+        cls, orders: OrderActions, driver: Driver, order: CreatedOrder | Order, known: KnownMessages
+    ) -> Self:
+        """Return a rental that its maker releases, not a with block; ``known`` is shared with its maker."""
+        rental = cls(orders, driver, order, 0.0)
+        rental._entered = rental._exited = True
+        rental._order, rental._known = order, known
+        rental._open.add(order.id, order.expires_at, rental._runtime.wall_clock())
+        return rental
+
     @property
     def order(self) -> CreatedOrder | Order:
         """The order as it was at the beginning of the block. Raises `ClientStateError` before that."""

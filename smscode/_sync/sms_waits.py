@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from functools import partial
 
 from .. import webhooks
@@ -58,6 +58,19 @@ class SmsWaits:
         if not sms_wait.ended:
             raise sms_wait.timeout_error(self._runtime.now() - began, self._shared_poll.failure)
         return sms_wait.result()
+
+    def first(self, waits: Sequence[SmsWait], timeout: float) -> None:
+        """Wait until one of several waits ends, at most ``timeout`` seconds (above 0)."""
+        self._driver.check()
+        waiter = Waiter(waits, Signal())
+        caller = Caller(lambda _: self._leave(waiter))
+        try:
+            self._join(waiter)
+            until = self._runtime.now() + timeout
+            self._until_one_ends(waiter, until, looks=False, looked=False)
+        finally:
+            self._leave(waiter)
+            caller.finish()
 
     def each(self, waits: Iterable[SmsWait], timeout: float) -> Generator[OtpOutcome]:
         """Yield the outcome of each wait when it ends; a ``timeout`` of 0 checks once.

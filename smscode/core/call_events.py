@@ -28,6 +28,11 @@ _ids = itertools.count(1)
 _HARDLY = 0.001  # seconds; a shorter wait is not reported
 
 
+def next_call_id() -> int:
+    """Return the number of a call, counted over all clients of the process."""
+    return next(_ids)
+
+
 class _What(TypedDict):
     call_id: int
     operation: str
@@ -47,7 +52,7 @@ class CallReporter:
     tell: Callable[[ClientEvent], None]
     version: ApiVersion
     now: float
-    call_id: int = field(factory=lambda: next(_ids))
+    call_id: int = field(factory=next_call_id)
     began: float = 0.0
     attempt: int = 0
 

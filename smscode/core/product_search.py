@@ -23,6 +23,7 @@ from ..money import FxRate, Money, Rounding
 from .api import arguments
 from .api.arguments import INT32, CountryRef, OperatorRef, ServiceRef
 from .api.prices import Price, PriceLimit
+from .offers import Offer
 from .versions import VERSIONS, ApiVersion
 
 KEPT = 600.0
@@ -63,6 +64,11 @@ class NameOrId:
         if _exact.whole(value) is None:
             raise arguments.wrong(name, f"an id, a code, a name or a {row.__name__}", value)
         return cls(name, arguments.identity(name, value))
+
+    @property
+    def given(self) -> bool:
+        """Whether it stands for a particular one."""
+        return self.id is not None or self.text is not None
 
     def among(self, rows: Sequence[R]) -> R:
         """Return the row that the text names.
@@ -225,6 +231,24 @@ def _compare(price: Money, limit: PriceLimit, fx: FxRate | None) -> int:
         rounding: Rounding = "ROUND_FLOOR" if limit.name == "max_price" else "ROUND_CEILING"
         bound = fx.to_idr(Decimal(value), rounding=rounding)
     return (stated > bound) - (stated < bound)
+
+
+def offers_of(products: Iterable[Product], by_operator: bool) -> tuple[Offer, ...]:
+    """Return what to buy of products, each product and operator once, in the order of the products."""
+    offers: dict[tuple[int | None, int | None, int | None], Offer] = {}
+    for product in products:
+        stable = product.catalog_product_id
+        operator_id = product.operator_id if by_operator and stable is not None else None
+        product_id = product.id if stable is None else None
+        offer = Offer(
+            catalog_product_id=stable,
+            product_id=product_id,
+            operator_id=operator_id,
+            price=product.price,
+            name=product.name,
+        )
+        offers.setdefault((stable, product_id, operator_id), offer)
+    return tuple(offers.values())
 
 
 def cheapest_first(products: Iterable[Product]) -> list[Product]:

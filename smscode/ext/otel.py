@@ -23,6 +23,7 @@ from ..events import (
     CallEvent,
     CallStarted,
     ClientEvent,
+    ObtainStepDone,
     RequestFailed,
     RequestSent,
     ResponseReceived,
@@ -86,6 +87,8 @@ class _Telemetry:
         self._open: dict[int, _Spans] = {}
 
     def __call__(self, event: ClientEvent) -> None:
+        if isinstance(event, ObtainStepDone):
+            return  # it consists of calls, which have spans of their own
         if isinstance(event, CallStarted):
             self._start(event)
             return

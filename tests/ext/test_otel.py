@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from smscode import AsyncClient, Client, ConfigurationError, RetryPolicy, SmscodeError
-from smscode.events import ClientEvent
+from smscode.events import ClientEvent, ObtainStepDone
 from smscode.sandbox import Sandbox
 
 pytest.importorskip("opentelemetry.sdk")
@@ -269,3 +269,19 @@ def test_it_says_which_extra_is_missing(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.delitem(sys.modules, "smscode.ext.otel")
     with pytest.raises(ConfigurationError, match=r"smscode-async\[otel\]"):
         importlib.import_module("smscode.ext.otel")
+
+
+def test_the_steps_of_obtaining_are_no_spans(seen: Seen) -> None:
+    seen.hook(
+        ObtainStepDone(
+            call_id=1,
+            operation="orders.obtain",
+            method="",
+            path="",
+            attempt=0,
+            step="find",
+            result="done",
+            seconds=0.0,
+        )
+    )
+    assert seen.spans == []

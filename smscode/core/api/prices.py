@@ -49,7 +49,7 @@ def _as_text(value: object) -> str:
 class PriceLimit:
     """A checked price limit, for any API version."""
 
-    name: Literal["max_price", "min_price"]
+    name: Literal["max_price", "min_price", "total", "per_hour", "budget"]
     value: Price = field(converter=_plain_price)
 
     def __attrs_post_init__(self) -> None:
@@ -89,11 +89,19 @@ class PriceLimit:
         assert isinstance(self.value, (str, Decimal))
         return format(self._dollars(self.value), "f")
 
+    def canonical(self, fx: FxRate | None) -> int:
+        """Return the limit in whole rupiah, rounded down; ``fx`` is required for one in dollars."""
+        if type(self.value) is int or type(self.value) is Money:
+            return self.in_rupiah()
+        assert isinstance(self.value, (str, Decimal))
+        assert fx is not None
+        return fx.to_idr(self._dollars(self.value), rounding="ROUND_FLOOR")
+
     def _widened(self, money: Money, fx: FxRate | None) -> Decimal:
         if fx is not None:
-            exact = fx.smallest_cap if self.name == "max_price" else fx.largest_floor
+            exact = fx.largest_floor if self.name == "min_price" else fx.smallest_cap
             return exact(money.canonical_amount)
-        limit = money.as_max_price() if self.name == "max_price" else money.as_min_price()
+        limit = money.as_min_price() if self.name == "min_price" else money.as_max_price()
         if isinstance(limit, int):
             raise self._error("a Money of v1 needs a rate on v2: give fx=, or an amount in dollars")
         return limit
@@ -114,7 +122,7 @@ class PriceLimit:
         return format(value, "f") if abs(value.adjusted()) < _MOST_DIGITS else str(value)
 
     def _refuse_size(self, number: int | Decimal) -> None:
-        if number < 0 or (number == 0 and self.name == "max_price"):
+        if number < 0 or (number == 0 and self.name != "min_price"):
             raise self._error("expected a positive price")
         if number > _LARGEST:
             raise self._error("expected a price that fits into 64 bits")

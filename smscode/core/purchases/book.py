@@ -83,6 +83,11 @@ class PurchaseBook:
             return purchase.under_way or not purchase.certain
         return self._digests.get(key, (b"", None))[1] is not None
 
+    def orders_under(self, key: str) -> tuple[Order, ...]:
+        """Return the orders that were bought under a key and have not all ended."""
+        purchase = self._purchases.get(key)
+        return () if purchase is None else tuple(purchase.orders.values())
+
     def buy(self, purchase: Purchase, created: CreatedOrders) -> dict[int, int | None]:
         """Store the orders that a purchase bought, unless they are known already.
 
@@ -287,13 +292,13 @@ def is_past(expires_at: datetime | None, written_at: float | None, now: datetime
     return written_at is not None and now.timestamp() - written_at >= _LONGEST_LIFE
 
 
-def bought_orders(orders: Iterable[Order]) -> tuple[BoughtOrder, ...]:
+def bought_orders(orders: Iterable[CreatedOrder | Order]) -> tuple[BoughtOrder, ...]:
     """Return the records of orders that were just bought, as a journal stores them."""
     return tuple(
         BoughtOrder(
             order.id,
             None if order.expires_at is None else order.expires_at.timestamp(),
-            min(order.amount.canonical_amount, 2**62),
+            None if order.amount is None else min(order.amount.canonical_amount, 2**62),
         )
         for order in orders
     )

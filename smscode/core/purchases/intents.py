@@ -68,15 +68,25 @@ class OrderIntent:
         assert type(fields) is dict
         return fields
 
+    @property
+    def quantity(self) -> int:
+        """How many numbers it rents."""
+        quantity = self.fields.get("quantity", 1)
+        assert type(quantity) is int
+        return quantity
+
+    @property
+    def capped(self) -> bool:
+        """Whether it has a max_price."""
+        return self.fields.get("max_price") is not None
+
     def cap(self, fx: FxRate | None) -> int | None:
         """Return the most that it can cost, in rupiah; None without max_price, or on v2 without a rate."""
-        fields = self.fields
-        limit, quantity = fields.get("max_price"), fields.get("quantity", 1)
-        assert type(quantity) is int
+        limit = self.fields.get("max_price")
         if type(limit) is int:
-            return limit * quantity
+            return limit * self.quantity
         if type(limit) is str and fx is not None:
-            return fx.to_idr(Decimal(limit), rounding="ROUND_FLOOR") * quantity
+            return fx.to_idr(Decimal(limit), rounding="ROUND_FLOOR") * self.quantity
         return None
 
     def same_order(self, other: OrderIntent) -> bool:

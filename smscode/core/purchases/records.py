@@ -120,9 +120,15 @@ class Writing:
     is withdrawn: an older row is of an earlier try, which may have bought.
     """
 
-    def __init__(self, new: PurchaseRecord, max_age: float, *, only_open: bool = False) -> None:
-        """Prepare to write ``new``. With ``only_open``, only if it is stored as in doubt."""
+    def __init__(
+        self, new: PurchaseRecord, max_age: float, *, only_open: bool = False, rule: Any = None
+    ) -> None:
+        """Prepare to write ``new``. With ``only_open``, only if it is stored as in doubt.
+
+        ``rule`` is the `SpendingRule` that it has to keep to if it is added.
+        """
         self.new = new
+        self.rule = rule
         self.look: Any = None  # a query for what the journal has, made if writing takes long
         self.known: KnownKeys | None = None
         self.operation: Any = None  # the journal's, to abandon it

@@ -71,6 +71,7 @@ _ROWS: Mapping[str, Verdict] = {
     "settled meanwhile": _OTHERS,
     "journal": _NOT_SENT,
     "closed": _NOT_SENT,
+    "spending limit": _NOT_SENT,
     "banned here": _NOT_SENT,
     "no room": _NOT_SENT,
     # No answer.
@@ -118,7 +119,7 @@ VERDICTS: Mapping[str, Verdict] = for_every_code(_ROWS)
 FOUND_HERE = frozenset(
     {
         *("argument", "another order", "under way", "too old", "another token", "settled meanwhile"),
-        *("journal", "closed"),
+        *("journal", "closed", "spending limit"),
     }
 )
 """The kinds of failure found before anything was sent, so only earlier attempts matter."""

@@ -50,6 +50,7 @@ ROWS = {
     "settled meanwhile": UNKNOWN,
     "journal": NOT_SENT,
     "closed": NOT_SENT,
+    "spending limit": NOT_SENT,
     "banned here": NOT_SENT,
     "no room": NOT_SENT,
     "not sent": NOT_SENT,
@@ -94,7 +95,7 @@ SETTLING = {
 }
 NOTHING_SENT = {
     *("argument", "another order", "under way", "too old", "another token", "settled meanwhile", "journal"),
-    "closed",
+    *("closed", "spending limit"),
 }
 STILL_NOTHING_SENT = {"banned here", "no room", "not sent", "cannot be sent"}
 NEVER_OPEN = NOTHING_SENT | STILL_NOTHING_SENT | {"IDEMPOTENCY_KEY_REUSED"}

@@ -1,0 +1,286 @@
+"""Obtaining a code, ending by ending: what each reply leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from attrs import evolve, frozen
+
+from smscode import (
+    CodeNotObtainedError,
+    CreatedOrders,
+    FxRate,
+    IdempotencyKeyReuseError,
+    InvalidArgumentError,
+    Money,
+    NoOfferAvailableError,
+    NotFoundError,
+    Obtained,
+    OtpOutcome,
+    ProviderError,
+    Released,
+    SmscodeError,
+    UnauthorizedError,
+)
+from smscode.core.obtain_effects import (
+    BoughtOne,
+    BuyOne,
+    CancelOrder,
+    EnterNumber,
+    FindOffers,
+    FinishOrder,
+    ObtainEffect,
+    ObtainResult,
+    ReadOrder,
+    SeenOrders,
+    WaitForAny,
+)
+from smscode.core.obtain_plan import ObtainPlan, best_first
+from smscode.core.obtaining import Obtaining
+from smscode.core.offers import Offer
+
+from .obtain_service import FakeService
+from .test_obtain_machine import GIVEN
+
+Change = Callable[[ObtainEffect, FakeService], ObtainResult]
+"""Returns the reply to an effect, None for that of a service without faults."""
+
+OFFERS = [Offer(catalog_product_id=2, max_price=10_000), Offer(catalog_product_id=3, max_price=12_000)]
+
+
+def obtain(
+    change: Change | None = None,
+    *,
+    sms_after: float | None = 20.0,
+    stored: dict[str, Any] | None = None,
+    service: FakeService | None = None,
+    **given: Any,
+) -> tuple[Obtained, list[ObtainEffect]]:
+    """Obtain a code from a service; return the result and all effects."""
+    service = service or FakeService()
+    arguments = GIVEN | {"offers": OFFERS} | given
+    machine = Obtaining(ObtainPlan.of("v1", stored=stored is not None, **arguments), service.now)
+    steps, effects = machine.steps(), list[ObtainEffect]()
+    journal = {} if stored is None else stored
+    try:
+        effect = next(steps)
+        while True:
+            effects.append(effect)
+            assert len(effects) < 200
+            result = None if change is None else change(effect, service)
+            if result is None:
+                result = service.do(effect, journal, sms_after)
+            effect = steps.send(service.reply(result))
+    except StopIteration as end:
+        return end.value, effects
+
+
+def search(change: Change | None = None, **given: Any) -> tuple[Obtained, list[ObtainEffect]]:
+    """Obtain a code of a service that is searched for."""
+    machine_service = FakeService()
+    plan = ObtainPlan.of("v1", stored=False, **GIVEN | {"service": "whatsapp"} | given)
+    steps = Obtaining(plan, machine_service.now).steps()
+    effects = [next(steps)]
+    try:
+        while True:
+            result = None if change is None else change(effects[-1], machine_service)
+            result = result or machine_service.do(effects[-1], {}, 20.0)
+            effects.append(steps.send(machine_service.reply(result)))
+    except StopIteration as end:
+        return end.value, effects
+
+
+def on(kind: type, *results: ObtainResult) -> Change:
+    """Reply to the first effects of a kind with these results."""
+    left = list(results)
+
+    def change(effect: ObtainEffect, service: FakeService) -> ObtainResult:
+        return left.pop(0) if isinstance(effect, kind) and left else None
+
+    return change
+
+
+def refusal(class_: type[SmscodeError], outcome: Any = "rejected") -> SmscodeError:
+    return class_("no", outcome=outcome)
+
+
+def test_an_empty_answer_to_a_purchase_is_a_refusal() -> None:
+    def change(effect: ObtainEffect, service: FakeService) -> ObtainResult:
+        intent = effect.intent if isinstance(effect, BuyOne) else None
+        if intent is None or intent.fields["catalog_product_id"] != 2:
+            return None
+        return BoughtOne(CreatedOrders((), 1), intent)
+
+    obtained, _ = obtain(change)
+    assert [one.result for one in obtained.tried] == ["not_bought", "code"]
+    assert isinstance(obtained.tried[0].error, ProviderError)
+
+
+def test_a_number_whose_price_cannot_be_read_counts_as_its_cap() -> None:
+    def change(effect: ObtainEffect, service: FakeService) -> ObtainResult:
+        if isinstance(effect, BuyOne):
+            bought = service.buy(effect, 20.0, {})
+            assert isinstance(bought, BoughtOne)
+            order = evolve(bought.created.orders[0], amount=None, phone_number=None)
+            return evolve(bought, created=evolve(bought.created, orders=(order,)))
+        return None
+
+    obtained, _ = obtain(change, budget=30_000)
+    assert obtained.spent == Money.idr(10_000)
+    assert obtained.phone_number is None
+
+
+def test_an_order_that_cannot_be_found_has_ended() -> None:
+    def change(effect: ObtainEffect, service: FakeService) -> ObtainResult:
+        if isinstance(effect, WaitForAny) and len(service.orders) == 1:
+            service.now += 1
+            missing = refusal(NotFoundError)
+            return SeenOrders(tuple(OtpOutcome(one, error=missing) for one in effect.order_ids))
+        return None
+
+    obtained, effects = obtain(change)
+    first, second = obtained.tried
+    assert (first.result, first.released) == ("no_code", Released.ALREADY_RELEASED)
+    assert first.spent == Money.idr(10_000), "nobody knows whether it was refunded"
+    assert second.result == "code"
+    assert not any(isinstance(effect, CancelOrder) for effect in effects)
+
+
+def test_a_failing_search_ends_it() -> None:
+    failure = refusal(UnauthorizedError)
+    with pytest.raises(CodeNotObtainedError) as ended:
+        search(on(FindOffers, failure), max_price=9_000)
+    assert ended.value.__cause__ is failure
+
+
+def test_a_budget_below_what_the_catalogue_shows_is_refused() -> None:
+    with pytest.raises(InvalidArgumentError, match="the cheapest number may cost Rp 10,000"):
+        search(budget=9_000)
+
+
+def test_the_number_of_a_replayed_purchase_is_read_first() -> None:
+    stored: dict[str, Any] = {}
+    service = FakeService()
+    obtain(service=service, stored=stored, idempotency_key="sale")
+    obtained, effects = obtain(service=service, stored=stored, idempotency_key="sale")
+    assert [type(effect) for effect in effects] == [BuyOne, ReadOrder, BuyOne]
+    assert obtained.tried[0].released is Released.ALREADY_RELEASED
+    assert len(service.orders) == 1
+
+
+def test_an_earlier_order_that_is_gone_is_a_past_try() -> None:
+    stored: dict[str, Any] = {}
+    service = FakeService()
+    with pytest.raises(CodeNotObtainedError):
+        obtain(service=service, stored=stored, idempotency_key="sale", sms_after=None, tries=1)
+    gone = on(ReadOrder, refusal(NotFoundError))
+    obtained, _ = obtain(gone, service=service, stored=stored, idempotency_key="sale", tries=2)
+    assert [one.released for one in obtained.tried] == [Released.ALREADY_RELEASED, Released.FINISHED]
+
+
+def test_an_earlier_order_that_cannot_be_read_is_used_again() -> None:
+    stored: dict[str, Any] = {}
+    service = FakeService()
+    with pytest.raises(CodeNotObtainedError):
+        obtain(service=service, stored=stored, idempotency_key="sale", sms_after=None, tries=1, wait=5.0)
+    failing = on(ReadOrder, refusal(UnauthorizedError))
+    with pytest.raises(CodeNotObtainedError):
+        obtain(failing, service=service, stored=stored, idempotency_key="sale", tries=1)
+    assert len(service.orders) == 1
+
+
+def test_without_a_journal_a_key_that_was_used_for_another_offer_leads_to_that_offer() -> None:
+    service = FakeService()
+    refused = on(BuyOne, refusal(NoOfferAvailableError))
+    first, _ = obtain(refused, service=service, idempotency_key="sale")
+    again, effects = obtain(service=service, idempotency_key="sale")
+    assert (first.code, len(service.orders)) == (again.code, 1)
+    assert [one.idempotency_key for one in again.tried] == ["sale-1"]
+    assert len([effect for effect in effects if isinstance(effect, BuyOne)]) == 2
+
+
+def test_without_a_journal_a_key_of_other_offers_ends_it() -> None:
+    service = FakeService()
+    obtain(service=service, idempotency_key="sale")
+    other = [Offer(catalog_product_id=4, max_price=20_000)]
+    with pytest.raises(CodeNotObtainedError) as ended:
+        obtain(service=service, idempotency_key="sale", offers=other)
+    assert isinstance(ended.value.__cause__, IdempotencyKeyReuseError)
+    assert len(service.orders) == 1
+
+
+def test_a_cancel_that_fails_is_repeated_later() -> None:
+    lost = SmscodeError("lost", outcome="unknown")
+    obtained, effects = obtain(
+        lambda effect, service: lost if isinstance(effect, CancelOrder) and service.now < 1_130 else None,
+        sms_after=None,
+        service=_second_gets_a_code(),
+    )
+    cancels = [effect for effect in effects if isinstance(effect, CancelOrder)]
+    assert len(cancels) > 1
+    assert obtained.tried[0].released is Released.CANCELED
+
+
+def _second_gets_a_code() -> FakeService:
+    class Service(FakeService):
+        def buy(self, effect: BuyOne, sms_after: float | None, stored: dict[str, Any]) -> ObtainResult:
+            return super().buy(effect, 60.0 if self.orders else None, stored)
+
+    return Service()
+
+
+def test_an_old_server_shows_a_text_only_among_the_active_orders() -> None:
+    def change(effect: ObtainEffect, service: FakeService) -> ObtainResult:
+        if isinstance(effect, WaitForAny):
+            service.now = effect.until
+            return SeenOrders()
+        if isinstance(effect, ReadOrder) and not effect.listed:
+            return evolve(service.order(effect.order_id), otp_code=None, otp_message=None)
+        return None
+
+    obtained, effects = obtain(change, tries=1, wait=130.0)
+    assert ReadOrder(1001, listed=True) in effects
+    assert obtained.code == "1001"
+
+
+def test_a_winner_that_cannot_be_finished_is_the_result_all_the_same() -> None:
+    failure = refusal(UnauthorizedError)
+    obtained, _ = obtain(on(FinishOrder, failure))
+    assert obtained.tried[0].error is failure
+    assert obtained.tried[0].released is None
+
+
+def test_amounts_are_stated_as_the_version_states_them() -> None:
+    plan = ObtainPlan.of("v2", stored=False, **GIVEN | {"service": "wa", "budget": "1"})
+    assert str(plan.money(0, None)) == "$0.0000"
+    assert str(plan.money(8_125, FxRate("USD/IDR", 16_250))) == "$0.5000"
+    assert str(plan.money(8_125, None)) == "Rp 8,125"
+
+
+@frozen
+class Figures:
+    catalog_product_id: int | None
+    product_id: int | None
+    success_low: float | None
+
+
+def test_offers_that_gave_codes_come_first() -> None:
+    offers = [Offer(catalog_product_id=1), Offer(catalog_product_id=2), Offer(product_id=3)]
+    figures = [Figures(2, None, 0.4), Figures(None, 3, 0.7), Figures(1, None, None)]
+    assert best_first(offers, figures) == (offers[2], offers[1], offers[0])
+    assert best_first(offers, []) == tuple(offers)
+
+
+def test_the_function_is_called_with_the_order() -> None:
+    _, effects = obtain()
+    (entered,) = [effect for effect in effects if isinstance(effect, EnterNumber)]
+    assert entered.order.id == 1001
+
+
+def test_an_offer_has_exactly_one_product() -> None:
+    with pytest.raises(InvalidArgumentError):
+        Offer()
+    with pytest.raises(InvalidArgumentError):
+        Offer(catalog_product_id=1, product_id=1)
