@@ -124,8 +124,8 @@ def test_a_served_sandbox_is_controlled_over_tcp() -> None:
             "ScenarioChosen",
             "RequestAnswered",
             "OrderRented",
-            "TimeAdvanced",
             "SmsReceived",
+            "TimeAdvanced",
             "RequestAnswered",
         ]
         assert http.post("/_sandbox/scenarios", content=b" " * 3_000_000).status_code == 413
