@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import socket
 import ssl
@@ -519,3 +520,36 @@ async def test_the_given_proxy_is_asked_whatever_is_excepted(
                 await client.balance()
             assert "s3cr3t" not in f"{client!r} {caught.value!r} {caught.value}"
     assert (caught.value.outcome, server.requests) == ("not_sent", 1)
+
+
+async def test_calls_go_through_a_tunnel_that_shows_the_proxy_nothing(
+    connected: Open, server_context: ssl.SSLContext
+) -> None:
+    asked: list[bytes] = []
+    seen = bytearray()
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while chunk := await reader.read(65536):
+            seen.extend(chunk)
+            writer.write(chunk)
+        writer.close()
+
+    async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        back, onward = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"HTTP/1.1 200 Go on\r\n\r\n")
+        await asyncio.gather(pipe(reader, onward), pipe(back, writer), return_exceptions=True)
+        over.set()
+
+    over = asyncio.Event()
+    with talking(answer, server_context) as port:
+        proxy = await asyncio.start_server(tunnel, "127.0.0.1", 0)
+        url = f"http://us%40er:p%40ss@127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+        async with proxy:
+            async with connected(f"https://localhost:{port}", proxy=url) as client:
+                assert [await balance(client), await balance(client)] == [5, 5]
+            await asyncio.wait_for(over.wait(), 10)  # leaving the block below holds the loop
+    (head,) = asked
+    assert head.startswith(b"CONNECT localhost:%d HTTP/1.1\r\n" % port)
+    assert base64.b64encode(b"us@er:p@ss") in head
+    assert TOKEN.encode() not in head + seen
