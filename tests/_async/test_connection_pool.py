@@ -236,6 +236,7 @@ async def test_a_failure_says_what_became_of_the_request(
     assert type(failure).__name__ in str(caught.value)
 
 
+@only_httpx
 async def test_a_certificate_that_cannot_be_verified_stays_that_way() -> None:
     failure = httpx.ConnectError("TLS")
     failure.__cause__ = ssl.SSLCertVerificationError("self-signed certificate")

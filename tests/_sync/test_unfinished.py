@@ -632,10 +632,10 @@ def test_a_locked_journal_costs_the_time_of_the_call_and_nothing_is_sent(path: P
         client = VirtualClient(sandbox, journal=journal)
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        wish: dict[str, Any] = {"catalog_product_id": 87, "timeout": 0.2, "idempotency_key": "sale"}
+        wish: dict[str, Any] = {"catalog_product_id": 87, "timeout": 1.0, "idempotency_key": "sale"}
         assert outcome(client.orders.create, **wish) == ("JournalError", "not_sent", "sale")
         with pytest.raises(JournalError, match="another process has locked it") as locked:
-            client.orders.recover(timeout=0.2)
+            client.orders.recover(timeout=1.0)
         assert locked.value.outcome == "unknown"
         other.execute("ROLLBACK")
         other.close()
@@ -659,7 +659,7 @@ def test_a_key_is_looked_up_while_its_write_waits_for_a_locked_journal(
         client = VirtualClient(sandbox, journal=journal)
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        wish: dict[str, Any] = {"catalog_product_id": 87, "timeout": 0.2, "idempotency_key": "sale"}
+        wish: dict[str, Any] = {"catalog_product_id": 87, "timeout": 2.0, "idempotency_key": "sale"}
         done, purchases = client._ordering.purchases.done, client._ordering.purchases
 
         def waited(*arguments: Any) -> Any:
