@@ -15,6 +15,7 @@ from . import (
     doctor,
     endings,
     login,
+    obtaining,
     offline,
     orders,
     reactivating,
@@ -41,7 +42,7 @@ app: typer.Typer = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="\n".join(["Exit codes:", *(f"{code:>3}  {code.meaning}" for code in Exit)]),
 )
-for _part in (rent, orders, endings, watching, reactivating, stats, catalog, login, doctor):
+for _part in (rent, obtaining, orders, endings, watching, reactivating, stats, catalog, login, doctor):
     app.registered_commands += _part.app.registered_commands
 app.add_typer(webhook.app, name="webhook", rich_help_panel="Look around")
 

@@ -15,8 +15,18 @@ from .exits import Exit
 
 NEEDS_EXTRA = 'This command needs an extra: pip install "smscode-async[cli]"'
 EXTRA_COMMANDS = (
-    *("balance", "cancel", "countries", "doctor", "exchange-rate", "finish", "login", "operators", "order"),
-    *("orders", "products", "reactivate", "reactivate-options", "recover", "rent", "resend", "services"),
+    *("balance", "cancel", "countries", "doctor", "exchange-rate", "finish", "login", "obtain", "operators"),
+    *(
+        "order",
+        "orders",
+        "products",
+        "reactivate",
+        "reactivate-options",
+        "recover",
+        "rent",
+        "resend",
+        "services",
+    ),
     *("stats", "watch", "webhook"),
 )
 

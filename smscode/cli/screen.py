@@ -269,6 +269,15 @@ class Screen:
         if not agreed:
             raise Declined("Not confirmed; nothing was done.")
 
+    def refuses(self, question: str) -> bool:
+        """Ask on a terminal; return True if the answer begins with n."""
+        if not self.live:
+            return False
+        try:
+            return self._err.input(question).strip().lower().startswith("n")
+        except EOFError:
+            return False
+
     @contextmanager
     def progress(self, message: str) -> Generator[None]:
         """Show a message and the time passed while the block runs."""

@@ -33,7 +33,7 @@ COMMANDS = [
     *(["balance"], ["countries"], ["services"], ["products"], ["rent"], ["orders"], ["order"], ["cancel"]),
     *(["finish"], ["resend"], ["recover"], ["webhook", "show"], ["webhook", "set"], ["webhook", "test"]),
     *(["webhook", "listen"], ["doctor"], ["stats"], ["watch"], ["login"], ["operators"], ["exchange-rate"]),
-    *(["reactivate"], ["reactivate-options"]),
+    *(["reactivate"], ["reactivate-options"], ["obtain"]),
 ]
 LOCAL = [["demo"], ["sandbox"], ["openapi"]]
 
