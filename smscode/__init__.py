@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .core.offers import Offer as Offer
     from .core.offers import Try as Try
     from .core.order_endings import Released as Released
+    from .core.order_endings import ReleaseOutcome as ReleaseOutcome
     from .core.purchases.bulk import BulkResult as BulkResult
     from .core.purchases.intents import OrderIntent as OrderIntent
     from .core.purchases.spending import SpendingLimit as SpendingLimit
@@ -71,6 +72,7 @@ else:
         "Offer": "core.offers",
         "Try": "core.offers",
         "Released": "core.order_endings",
+        "ReleaseOutcome": "core.order_endings",
         "BulkResult": "core.purchases.bulk",
         "OrderIntent": "core.purchases.intents",
         "SpendingLimit": "core.purchases.spending",

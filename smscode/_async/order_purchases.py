@@ -16,7 +16,7 @@ from ..core.purchases.records import PurchaseState
 from ..errors import ConfigurationError, SmscodeError
 from ..models import CreatedOrders, FxRate, RoutingPolicy
 from .delivery import AsyncDelivery
-from .order_endpoints import AsyncOrderEndpoints
+from .order_releases import AsyncOrderReleases
 from .order_waits import AsyncOrderWaits
 from .purchases import AsyncPurchases
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # imported when something is rented by name
     from .product_search import AsyncProductSearch
 
 
-class AsyncOrderPurchases(AsyncOrderEndpoints, AsyncOrderWaits):
+class AsyncOrderPurchases(AsyncOrderReleases, AsyncOrderWaits):
     """The part of ``client.orders`` that rents numbers with one call, or prepares that."""
 
     _purchases: AsyncPurchases

@@ -18,7 +18,7 @@ from ..core.purchases.records import PurchaseState
 from ..errors import ConfigurationError, SmscodeError
 from ..models import CreatedOrders, FxRate, RoutingPolicy
 from .delivery import Delivery
-from .order_endpoints import OrderEndpoints
+from .order_releases import OrderReleases
 from .order_waits import OrderWaits
 from .purchases import Purchases
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # imported when something is rented by name
     from .product_search import ProductSearch
 
 
-class OrderPurchases(OrderEndpoints, OrderWaits):
+class OrderPurchases(OrderReleases, OrderWaits):
     """The part of ``client.orders`` that rents numbers with one call, or prepares that."""
 
     _purchases: Purchases

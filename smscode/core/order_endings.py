@@ -131,6 +131,15 @@ class ReleaseEnding:
     error: SmscodeError | None = None
 
 
+@frozen
+class ReleaseOutcome:
+    """How `orders.cancel_many` ended for one order: with what was ``canceled``, or with the ``error``."""
+
+    order_id: int
+    canceled: CanceledOrder | None = None
+    error: SmscodeError | None = None
+
+
 class After(TypedDict, total=False):
     """What is known of an order's last message, as a `SmsWait` for a newer one takes it."""
 

@@ -10,7 +10,16 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from smscode import InvalidArgumentError, Money, NetworkError, NoOfferAvailableError, ProviderError
+from smscode import (
+    CancelTooEarlyError,
+    ConflictError,
+    InvalidArgumentError,
+    Money,
+    NetworkError,
+    NoOfferAvailableError,
+    NotFoundError,
+    ProviderError,
+)
 from smscode.sandbox import Sandbox
 
 from ..concurrency import VirtualClient
@@ -132,3 +141,39 @@ def test_an_interruption_leaves_all_that_may_have_bought_unresolved() -> None:
             orders += [order.id for order in client.orders.submit(intent)]
     assert len(set(orders)) == len(sandbox.ledger) - 1 >= bought
     assert client.orders.unresolved() == ()
+
+
+def test_several_orders_are_cancelled_and_each_has_its_outcome() -> None:
+    sandbox = still_sandbox(otp_after=None, balance=RICH)
+    with VirtualClient(sandbox) as client:
+        created = client.orders.create(catalog_product_id=87, quantity=12)
+        early = client.orders.cancel_many(created)
+        assert [outcome.order_id for outcome in early] == [order.id for order in created]
+        assert {type(outcome.error) for outcome in early} == {CancelTooEarlyError}
+        sandbox.deliver_sms(created[0].id)
+        sandbox.advance(121)
+        outcomes = client.orders.cancel_many([*created, created[1], 999_999])
+        assert [outcome.order_id for outcome in outcomes] == [*(order.id for order in created), 999_999]
+        assert [type(outcome.error) for outcome in (outcomes[0], outcomes[-1])] == [
+            ConflictError,
+            NotFoundError,
+        ]
+        refunded = [outcome.canceled for outcome in outcomes[1:-1] if outcome.canceled is not None]
+        assert [canceled.status for canceled in refunded] == ["CANCELED"] * 11
+
+
+def test_the_time_for_several_cancellations_is_for_all_of_them() -> None:
+    sandbox = still_sandbox(otp_after=None, balance=RICH)
+    with VirtualClient(sandbox) as client:
+        created = client.orders.create(catalog_product_id=87, quantity=11)
+        outcomes = client.orders.cancel_many(created, wait=True, timeout=60)
+        assert {outcome.canceled for outcome in outcomes} == {None}
+        (one,) = client.orders.cancel_many([created[0]], wait=True)
+        assert one.canceled is not None
+        assert client.orders.cancel_many([]) == []
+        requests = sum(sandbox.requests.values())
+        with pytest.raises(InvalidArgumentError, match="order_id: expected"):
+            client.orders.cancel_many([created[0], cast(Any, "1")])
+        with pytest.raises(InvalidArgumentError, match="timeout: expected"):
+            client.orders.cancel_many(created, timeout=0)
+        assert sum(sandbox.requests.values()) == requests
