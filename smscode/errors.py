@@ -81,10 +81,7 @@ JsonValue: TypeAlias = "bool | int | Decimal | str | list[JsonValue] | dict[str,
 
 
 class SeenOrder(Protocol):
-    """What every model of an order states: `Order`, `ActiveOrder` and `CreatedOrder`.
-
-    Check with ``isinstance`` which of them an error carries before using its other fields.
-    """
+    """What every model of an order states; check with ``isinstance`` which one it is for its other fields."""
 
     @property
     def id(self) -> int:
@@ -94,11 +91,6 @@ class SeenOrder(Protocol):
     @property
     def status(self) -> str | None:
         """Its `OrderStatus`, or a status that this version does not know; None if it could not be read."""
-        ...
-
-    @property
-    def otp_received_at(self) -> datetime | None:
-        """When the first message arrived."""
         ...
 
     @property
