@@ -156,9 +156,7 @@ def _member(cls: type[Any], name: str) -> str:
     if isinstance(value, Enum):
         return f"{name} = {value.value!r}"
     annotations = {
-        each: text
-        for base in cls.__mro__[::-1]
-        for each, text in inspect.get_annotations(base).items()
+        each: text for base in cls.__mro__[::-1] for each, text in inspect.get_annotations(base).items()
     }
     return f"{name}: {_annotation(annotations.get(name, 'attribute'))}"
 
