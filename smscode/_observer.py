@@ -42,7 +42,7 @@ class Observer:
 
     def watch(self, call: Call[Any], now: Callable[[], float]) -> CallReporter | None:
         """Return a reporter for a call that starts now; None without a hook and with the log disabled."""
-        if not self.listens:
+        if self._hook is None and not _log.isEnabledFor(logging.INFO):  # as `listens`, for speed
             return None
         from .core.call_events import CallReporter
 

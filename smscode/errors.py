@@ -18,9 +18,7 @@
     +- WebhookSignatureError         a webhook that the service did not sign
     +- WebhookPayloadError           a signed webhook that cannot be read
 
-`NumberRefused` is not one of them: a caller raises it, in the function given to `orders.obtain`.
-
-This module imports nothing of the package.
+Callers raise `NumberRefused`, which is none of them. This module imports nothing of the package.
 """
 
 from __future__ import annotations
@@ -324,8 +322,7 @@ class PurchaseTooOldError(SmscodeError):
 class SpendingLimitError(SmscodeError):
     """The purchase may exceed the client's `SpendingLimit`, so it was not sent.
 
-    ``period`` is "total" or "per_hour", ``left`` what that limit leaves and ``cap`` what the purchase may
-    cost, both in rupiah.
+    ``period`` is "total" or "per_hour", ``left`` what that limit leaves, ``cap`` the price (in rupiah).
     """
 
     advice = "Raise the limit, lower max_price, or wait until orders are refunded."
@@ -380,10 +377,7 @@ class CodeNotObtainedError(SmscodeError):
 
 
 class NumberRefused(Exception):
-    """Raise it in the function given to `orders.obtain` to have another number at once.
-
-    For example, because the site does not accept this one. The number is given back.
-    """
+    """Raise it in the function given to `orders.obtain` to have another number at once."""
 
 
 class WebhookSignatureError(SmscodeError):

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -40,7 +41,7 @@ class PurchaseRows:
         # Without a journal, a client with a limit keeps the same records in memory.
         self.ledger: SpendingLedger | None = None
         if spending is not None and journal is None:
-            self.ledger = SpendingLedger()
+            self.ledger = SpendingLedger(threading.RLock())
         self.account = account
         self.credential = credential
         self.rate: FxRate | None = None  # the newest one that the service stated

@@ -162,9 +162,7 @@ class HeldNumbers:
         return number
 
     def _wait(self, until: float) -> ObtainSteps[None]:
-        """Wait for a code of any open number."""
-        if until <= self._now:
-            return
+        """Wait for a code of any open number; ``until`` is later than now."""
         waited_for = {number.order.id: number for number in self.numbers if number.waited_for}
         seen = yield from self._send(WaitForAny(tuple(waited_for), until))
         if isinstance(seen, SmscodeError):

@@ -229,8 +229,7 @@ class Obtaining(HeldNumbers):
             due = self._next_due()
             if due >= self._deadline or self._cause is not None or self._has_code:
                 return False
-            if due > self._now:
-                yield from self._wait(due)
+            yield from self._wait(due)
             yield from self._cancel_due()
         return True
 

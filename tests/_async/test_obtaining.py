@@ -464,6 +464,32 @@ async def test_a_key_needs_a_journal_or_offers_with_prices(given: dict[str, Any]
         await client.orders.obtain(enter, offers=offers, idempotency_key="sale")
 
 
+class Stop(BaseException):
+    """An interruption, as far as the package can tell."""
+
+
+async def test_an_interruption_cancels_what_can_be_cancelled_and_leaves_codes_to_be_read() -> None:
+    sandbox = still_sandbox(otp_after=None)
+    client = AsyncVirtualClient(sandbox)
+    numbers: list[int] = []
+
+    async def stop_at_the_third(rental: Any) -> None:
+        numbers.append(rental.order_id)
+        if len(numbers) == 2:
+            raise NumberRefused  # the second one is too new to be cancelled in the end
+        if len(numbers) == 3:
+            client.runtime.pass_by(65)
+            sandbox.deliver_sms(numbers[1])
+            raise Stop
+
+    with pytest.raises(Stop):
+        await client.orders.obtain(stop_at_the_third, **WHATSAPP, budget="9.00", wait=60, tries=3)
+    assert statuses(sandbox) == [OrderStatus.CANCELED, OrderStatus.OTP_RECEIVED, OrderStatus.ACTIVE]
+    assert [one.orders[0].id for one in client.orders.bought()] == numbers[1:]
+    async with client.orders.attach(numbers[1]) as rental:
+        assert rental.sms is not None
+
+
 OFFER = Offer(catalog_product_id=VIETNAM, max_price="0.70")
 
 

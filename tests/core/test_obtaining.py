@@ -10,6 +10,7 @@ from attrs import evolve, frozen
 
 from smscode import (
     CodeNotObtainedError,
+    CreatedOrder,
     CreatedOrders,
     FxRate,
     IdempotencyKeyReuseError,
@@ -32,6 +33,7 @@ from smscode.core.obtain_effects import (
     FindOffers,
     FinishOrder,
     ObtainEffect,
+    ObtainReply,
     ObtainResult,
     ReadOrder,
     SeenOrders,
@@ -284,3 +286,40 @@ def test_an_offer_has_exactly_one_product() -> None:
         Offer()
     with pytest.raises(InvalidArgumentError):
         Offer(catalog_product_id=1, product_id=1)
+
+
+def test_a_number_that_expires_is_a_past_try() -> None:
+    with pytest.raises(CodeNotObtainedError) as ended:
+        obtain(sms_after=None, wait=1200.0, tries=1)
+    (one,) = ended.value.tried
+    assert (one.result, one.released, one.spent) == ("no_code", Released.ALREADY_RELEASED, Money.idr(0))
+    assert ended.value.outcome == "failed"
+
+
+def test_a_pattern_finds_the_code_of_an_earlier_order() -> None:
+    stored: dict[str, Any] = {}
+    service = FakeService()
+    obtain(service=service, stored=stored, idempotency_key="sale", pattern=r"code is (\d+)")
+    obtained, _ = obtain(service=service, stored=stored, idempotency_key="sale", pattern=r"is (\d)")
+    assert obtained.code == "1"
+
+
+def test_without_an_offer_the_budget_does_not_matter() -> None:
+    with pytest.raises(CodeNotObtainedError) as ended:
+        search(budget=50_000, max_price=1_000)
+    assert ended.value.reason == "offers"
+
+
+def test_without_a_date_a_number_is_cancelled_after_two_minutes() -> None:
+    class Undated(FakeService):
+        def reply(self, result: ObtainResult) -> ObtainReply:
+            return ObtainReply(self.now, result)
+
+        def created(self, order_id: int) -> CreatedOrder:
+            return evolve(super().created(order_id), cancel_available_at=None)
+
+    service = Undated()
+    with pytest.raises(CodeNotObtainedError) as ended:
+        obtain(service=service, sms_after=None, wait=10.0, tries=1, release_timeout=200.0)
+    assert ended.value.tried[0].released is Released.CANCELED
+    assert service.now == 1_121.0

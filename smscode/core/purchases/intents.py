@@ -82,11 +82,14 @@ class OrderIntent:
 
     def cap(self, fx: FxRate | None) -> int | None:
         """Return the most that it can cost, in rupiah; None without max_price, or on v2 without a rate."""
-        limit = self.fields.get("max_price")
+        fields = strict_json.parse(self.body)
+        assert type(fields) is dict
+        limit, quantity = fields.get("max_price"), fields.get("quantity", 1)
+        assert type(quantity) is int
         if type(limit) is int:
-            return limit * self.quantity
+            return limit * quantity
         if type(limit) is str and fx is not None:
-            return fx.to_idr(Decimal(limit), rounding="ROUND_FLOOR") * self.quantity
+            return fx.to_idr(Decimal(limit), rounding="ROUND_FLOOR") * quantity
         return None
 
     def same_order(self, other: OrderIntent) -> bool:

@@ -6,7 +6,7 @@ refunded. All amounts are canonical rupiah.
 
 from __future__ import annotations
 
-import threading
+from contextlib import AbstractContextManager
 from typing import Final, Literal, TypeAlias
 
 from attrs import field, frozen
@@ -157,11 +157,12 @@ class _Records:
 class SpendingLedger:
     """The purchases of a client that has a limit and no journal. Any thread may call the methods.
 
-    Each change is one assignment, so that an interrupt cannot leave it half done.
+    The ``lock`` is held during a change. It is reentrant, as a signal handler may call a method, too. Each
+    change is one assignment, so that an interrupt cannot leave it half done.
     """
 
-    def __init__(self) -> None:
-        self._lock = threading.RLock()  # reentrant: a signal handler can run in this thread at any point
+    def __init__(self, lock: AbstractContextManager[object]) -> None:
+        self._lock = lock
         self._kept = _Records()
         self._sweep_at = _FIRST_SWEEP
 

@@ -147,7 +147,7 @@ class Written:
 
     def __init__(self, path: Path, rule: SpendingRule) -> None:
         self.journal = SQLiteJournal(path, keep=0)
-        self.ledger = SpendingLedger()
+        self.ledger = SpendingLedger(threading.RLock())
         self.rule = rule
         self.rows: dict[str, PurchaseRecord] = {}
 
@@ -226,7 +226,7 @@ def test_journal_and_ledger_agree_and_never_let_more_than_the_limit_be_spent(
 
 
 def test_a_ledger_forgets_old_purchases_and_keeps_their_sum() -> None:
-    ledger = SpendingLedger()
+    ledger = SpendingLedger(threading.RLock())
     rule = SpendingRule(total=10**9)
     for number in range(2_500):
         key = f"k{number}"
