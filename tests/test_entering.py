@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any
 
 import pytest
 
-from smscode import Client, InvalidArgumentError, OrderStatus
+from smscode import Client, InvalidArgumentError, OrderStatus, Rental
 from smscode.sandbox import Sandbox
 
 from .concurrency import AsyncVirtualClient, VirtualClient
@@ -19,6 +19,11 @@ OFFER: dict[str, Any] = {"service": "whatsapp", "country": "vietnam", "budget": 
 
 async def coroutine(rental: object) -> None:
     """Do nothing, as a coroutine."""
+
+
+def calling(rental: object) -> Awaitable[None]:
+    """Return a coroutine, without being one."""
+    return coroutine(rental)
 
 
 async def generator(rental: object) -> AsyncIterator[None]:
@@ -66,7 +71,11 @@ class Later:
 def test_a_function_that_returns_an_awaitable_gives_the_number_back(kind: str) -> None:
     sandbox = Sandbox(otp_after=None, cancel_after=0)
     made: list[Any] = []
-    enter: Any = closed(made) if kind == "coroutine" else lambda rental: Later()
+
+    def later(rental: Rental) -> Later:
+        return Later()
+
+    enter: Any = closed(made) if kind == "coroutine" else later
     client = VirtualClient(sandbox)
     with pytest.raises(InvalidArgumentError, match="awaitable"):
         client.orders.obtain(enter, **OFFER)
@@ -84,7 +93,7 @@ async def test_a_plain_function_gives_the_number_of_an_asynchronous_client_back(
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("enter", [partial(coroutine), Caller().method, Caller(), lambda one: coroutine(one)])
+@pytest.mark.parametrize("enter", [partial(coroutine), Caller().method, Caller(), calling])
 async def test_an_asynchronous_client_calls_whatever_can_be_awaited(enter: Any) -> None:
     sandbox = Sandbox(otp_after=0)
     client = AsyncVirtualClient(sandbox)

@@ -94,7 +94,10 @@ def test_a_version_that_cannot_be_had_does_not_hold_up_the_next(
             raise newer_pythons.NotAvailable("apt-get: E: Unable to locate package")
         return f"{version}.1"
 
-    monkeypatch.setattr(newer_pythons.Pythons, "prepare", lambda pythons: None)
+    def ready(pythons: object) -> None:
+        """Nothing is to be done."""
+
+    monkeypatch.setattr(newer_pythons.Pythons, "prepare", ready)
     monkeypatch.setattr(newer_pythons.Pythons, "unpack", unpack)
     newer_pythons.main(str(tmp_path), ["3.14", "3.15"])
     first, second = capsys.readouterr().out.splitlines()

@@ -27,6 +27,7 @@ from ..core.versions import VERSIONS
 from ..errors import ClientStateError, SmscodeError
 from ..journal import SQLiteJournal, Write
 from ..models import CreatedOrders
+from ..money import FxRate
 from .delivery import AsyncDelivery
 from .driver import AsyncDriver
 from .purchase_rows import AsyncPurchaseRows
@@ -212,7 +213,8 @@ class AsyncPurchases(AsyncPurchaseRows):
             raise uncapped()
         if self.rate is None and VERSIONS[self._driver.version].currency != "IDR":
             # Without it the caps of dollars, and a limit in dollars, are not known in rupiah.
-            self.rate = (await self._driver.run(catalog.exchange_rate(), deadline=delivery.deadline)).data.fx
+            answer = await self._driver.run(catalog.exchange_rate(), deadline=delivery.deadline)
+            self.rate: FxRate | None = answer.data.fx
         if self._rule is None:
             self._rule = spending.in_rupiah(self.rate)
         return self._rule

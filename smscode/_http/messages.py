@@ -49,12 +49,12 @@ class HttpRequest:
         body: bytes,
         extensions: dict[str, Any],
     ) -> None:
-        self.origin = origin
-        self.method = method
-        self.target = target
-        self.headers = headers
-        self.body = body
-        self.extensions = extensions
+        self.origin: Origin = origin
+        self.method: str = method
+        self.target: bytes = target
+        self.headers: list[tuple[bytes, bytes]] = headers
+        self.body: bytes = body
+        self.extensions: dict[str, Any] = extensions
 
 
 class Content:

@@ -51,7 +51,7 @@ class _Network(ABC, Generic[C]):
             raise arguments.wrong("trust_env", "True or False", trust_env)
         if ssl_context is not None:
             arguments.instance("ssl_context", ssl_context, ssl.SSLContext)
-        self.user_agent = None if user_agent is None else _user_agent(user_agent)
+        self.user_agent: str | None = None if user_agent is None else _user_agent(user_agent)
         self._schemes = ("http", "https") if http == "aiohttp" else environment.PROXY_SCHEMES
         self._proxy = proxy
         if proxy is not None:

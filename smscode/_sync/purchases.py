@@ -29,6 +29,7 @@ from ..core.versions import VERSIONS
 from ..errors import ClientStateError, SmscodeError
 from ..journal import SQLiteJournal, Write
 from ..models import CreatedOrders
+from ..money import FxRate
 from .delivery import Delivery
 from .driver import Driver
 from .purchase_rows import PurchaseRows
@@ -214,7 +215,8 @@ class Purchases(PurchaseRows):
             raise uncapped()
         if self.rate is None and VERSIONS[self._driver.version].currency != "IDR":
             # Without it the caps of dollars, and a limit in dollars, are not known in rupiah.
-            self.rate = (self._driver.run(catalog.exchange_rate(), deadline=delivery.deadline)).data.fx
+            answer = self._driver.run(catalog.exchange_rate(), deadline=delivery.deadline)
+            self.rate: FxRate | None = answer.data.fx
         if self._rule is None:
             self._rule = spending.in_rupiah(self.rate)
         return self._rule

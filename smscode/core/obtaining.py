@@ -79,7 +79,7 @@ class Obtaining(HeldNumbers):
     def __init__(self, plan: ObtainPlan, now: float) -> None:
         super().__init__(plan.pattern, now)
         self.plan = plan
-        self.over = False
+        self.over: bool = False
         self._deadline = now + plan.timeout
         self._doubts: dict[str, OrderIntent | None] = {}  # purchases in doubt, by key
         self._fx: FxRate | None = None

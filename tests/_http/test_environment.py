@@ -328,7 +328,11 @@ def test_a_file_with_revocations_only_has_no_certificate(
     path.write_text("as if it were a list of revoked certificates")
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
     empty = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    monkeypatch.setattr("ssl.create_default_context", lambda **_: empty)
+
+    def no_context(**_: object) -> ssl.SSLContext:
+        return empty
+
+    monkeypatch.setattr("ssl.create_default_context", no_context)
     with pytest.raises(ConfigurationError, match="SSL_CERT_FILE: no usable PEM certificate"):
         ssl_context(SERVICE)
 

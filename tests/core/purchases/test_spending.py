@@ -15,6 +15,7 @@ from smscode import InvalidArgumentError, Money, SpendingLimit, SpendingLimitErr
 from smscode.core.purchases.intents import OrderIntent
 from smscode.core.purchases.records import (
     BoughtOrder,
+    Living,
     PurchaseRecord,
     PurchaseState,
     Writing,
@@ -34,6 +35,8 @@ from smscode.core.purchases.spending import (
 )
 from smscode.journal import SQLiteJournal, Write
 from smscode.money import FxRate
+
+from ...journal_tools import put
 
 NOW = 1_790_000_000.0
 RATE = FxRate("USD/IDR", 16_000)
@@ -167,6 +170,16 @@ class Written:
         return not refused
 
 
+def everybody(owner: str) -> bool:
+    """Say that every owner lives."""
+    return True
+
+
+def is_gone(record: PurchaseRecord | None, living: Living) -> tuple[PurchaseRecord | None, bool]:
+    """Return whether there is no record, and change nothing."""
+    return record, record is None
+
+
 def reserve(key: str, cap: int, now: float) -> Any:
     return Writing(row(key, cap=cap, written_at=now), 1e9, rule=None).write
 
@@ -215,7 +228,7 @@ def test_journal_and_ledger_agree_and_never_let_more_than_the_limit_be_spent(
                 rule = both.rule if action == "write" else None
                 if not both.apply(key, step, rule, now):
                     continue
-                after, _ = step(before, lambda owner: True)
+                after, _ = step(before, everybody)
                 if after is not None:
                     records[key] = after
                 total = sum(map(spending, records.values()))
@@ -268,7 +281,7 @@ def test_a_limit_counts_pruned_purchases_and_other_processes(tmp_path: Path) -> 
         run(journal, "doubt", close(1_003.0))
     with SQLiteJournal(path, keep=0) as first, SQLiteJournal(path) as second:
         while first.find("mine", "old", lambda: None) and first.totals("mine").purchases:
-            if run(first, "old", lambda record, living: (record, record is None)).result:
+            if run(first, "old", is_gone).result:
                 break
         refused = run(second, "new", Writing(row("new", cap=16), 1e9).write, rule).error
         assert isinstance(refused, SpendingLimitError)
@@ -292,7 +305,7 @@ def test_the_spending_of_an_hour_is_kept_however_soon_purchases_are_deleted(
         for one in (bought, gone):
             key = one.intent.idempotency_key
             done.clear()
-            journal.apply(Write("mine", key, lambda *_, one=one: (one, True), durable=True, wake=done.set))
+            journal.apply(Write("mine", key, put(one), durable=True, wake=done.set))
             assert done.wait(10)
     with SQLiteJournal(tmp_path / "orders.db", keep=0) as journal:
         while True:
