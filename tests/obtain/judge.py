@@ -70,10 +70,12 @@ def _judge_order(
         if (sms is None or sms.code is None) and told.ended != "interrupted":
             yield "thrown"
     age = (world.sandbox.now - order.created_at).total_seconds()
+    # An order that has an SMS is active again after a resend; it is paid.
+    without_sms = order.status is OrderStatus.ACTIVE and order.otp_received_at is None
     known = told.ended == "interrupted" and not world.rate and order.id in told.known
-    if known and order.status is OrderStatus.ACTIVE and age > CANCEL_AFTER + 3:
+    if known and without_sms and age > CANCEL_AFTER + 3:
         yield "left"
-    if order.status is OrderStatus.ACTIVE and one is not None:
+    if without_sms and one is not None:
         failed = one.error is not None
         if age > CANCEL_AFTER + 3 and not failed:
             yield "left"

@@ -12,6 +12,7 @@ import random
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from tests.obtain.again import repeat
@@ -59,12 +60,13 @@ def main() -> int:
     print(LINE.format("scenario", "flavour", "count", "seconds", ""))
     broken = False
     for flavour in given.flavours:
-        for row in (
-            runs(flavour, count, seed),
-            runs(flavour, count // 4, seed, interrupted=1.0, rate=0.0),
-            kills(flavour, max(count // 20, 4), seed),
-            crowd(flavour, 50 if given.short else 300, seed),
+        for make in (
+            partial(runs, flavour, count, seed),
+            partial(runs, flavour, count // 4, seed, interrupted=1.0, rate=0.0),
+            partial(kills, flavour, max(count // 20, 4), seed),
+            partial(crowd, flavour, 50 if given.short else 300, seed),
         ):
+            row = make()
             print(row, flush=True)
             for law in row.broken[:5]:
                 print(f"    {law}: {LAWS.get(law.split()[0], '')}")
