@@ -329,12 +329,12 @@ class Obtaining(HeldNumbers):
         yield from self._await_cancels(until)
         if self._failure is not None:
             return  # the caller is not told of a code, so it is left where it can be read
-        winner = self._winner
-        received = [one for one in self.numbers if one.open and one is not winner and one.known.received]
-        for number in received:
-            yield from self._give_back(number, finish=True)
-        if winner is not None and winner.open and not self.plan.keep:
-            yield from self._give_back(winner, finish=True)
+        kept = self._winner if self.plan.keep else None
+        for _ in range(2):  # finishing takes time, after which others can be cancelled, or have an SMS
+            for number in self.numbers:
+                if number.open and number.known.received and number is not kept:
+                    yield from self._give_back(number, finish=True)
+            yield from self._cancel_due()
 
     # The result
 

@@ -18,6 +18,7 @@ from smscode import (
     Money,
     NoOfferAvailableError,
     NotFoundError,
+    NumberRefused,
     Obtained,
     OtpOutcome,
     ProviderError,
@@ -29,6 +30,7 @@ from smscode.core.obtain_effects import (
     BoughtOne,
     BuyOne,
     CancelOrder,
+    EnteredNumber,
     EnterNumber,
     FindOffers,
     FinishOrder,
@@ -249,9 +251,29 @@ def test_an_old_server_shows_a_text_only_among_the_active_orders() -> None:
 
 def test_a_winner_that_cannot_be_finished_is_the_result_all_the_same() -> None:
     failure = refusal(UnauthorizedError)
-    obtained, _ = obtain(on(FinishOrder, failure))
+
+    def change(effect: ObtainEffect, service: FakeService) -> ObtainResult:
+        return failure if isinstance(effect, FinishOrder) else None
+
+    obtained, _ = obtain(change)
     assert obtained.tried[0].error is failure
     assert obtained.tried[0].released is None
+
+
+def test_a_number_that_can_be_cancelled_only_after_the_winner_was_finished_is_cancelled() -> None:
+    refused = on(EnterNumber, EnteredNumber(refused=NumberRefused()))
+
+    def change(effect: ObtainEffect, service: FakeService) -> ObtainResult:
+        if isinstance(effect, FinishOrder):
+            service.now += 150.0  # its answer takes its time, and the first number's two minutes are over
+        if isinstance(effect, BuyOne) and not service.orders:
+            return service.buy(effect, None, {})  # no SMS comes for the first number
+        return refused(effect, service)
+
+    obtained, effects = obtain(change)
+    assert [one.result for one in obtained.tried] == ["refused", "code"]
+    assert effects[-1] == CancelOrder(1001)
+    assert obtained.tried[0].released is Released.CANCELED
 
 
 def test_amounts_are_stated_as_the_version_states_them() -> None:
