@@ -228,7 +228,10 @@ def docs(session: nox.Session) -> None:
     install(session, "cli", "docs", "lint")  # ruff breaks the signatures into lines
     session.run("python", "docs/generate.py", "build/docs")
     session.run("zensical", "build", "--clean", "--strict", "--config-file", "build/docs/zensical.toml")
-    session.run("node", "docs/search.mjs", "build/docs/site", external=True)  # the search of the built site
+    if shutil.which("node") is None:
+        session.warn("Node.js is not installed: the search of the built site is not checked.")
+    else:
+        session.run("node", "docs/search.mjs", "build/docs/site", external=True)
 
 
 @nox.session
