@@ -173,7 +173,7 @@ class Bench:
 
     def _locks(self) -> Iterator[Any]:
         connections = self.client._driver._connections
-        yield from (connections._lock, connections._gate._lock, self.client._ordering.waits._lock)
+        yield from (connections._lock, connections._semaphore._lock, self.client._ordering.waits._lock)
         finder = self.client.catalog._finder
         yield from (finder._countries._lock, finder._services._lock)
         if self.client._driver._limits is not None:
@@ -182,8 +182,8 @@ class Bench:
     def _connections(self) -> dict[str, int]:
         connections = self.client._driver._connections
         return {
-            "places at the gate": len(connections._gate._inside),
-            "waiting at the gate": len(connections._gate._waiters),
+            "places at the gate": len(connections._semaphore._inside),
+            "waiting at the gate": len(connections._semaphore._waiters),
             "idle lanes that are somebody's": sum(lane.owner is not None for _, lane in connections._idle),
             "lanes that are not closed": len(connections._unwanted),
         }

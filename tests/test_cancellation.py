@@ -64,7 +64,7 @@ async def all_is_well(server: RawServer, client: AsyncClient) -> None:
     """Check that every lane and every place at the gate is there again."""
     connections = client._driver._connections
     assert not connections._idle
-    assert (len(connections._gate._inside), len(connections._gate._waiters)) == (0, 0)
+    assert (len(connections._semaphore._inside), len(connections._semaphore._waiters)) == (0, 0)
     await until(lambda: not server.open)  # the connections of the cancelled calls were closed
     balances: list[Money] = []
 
@@ -117,7 +117,7 @@ async def by_fail_after(call: Callable[[], Awaitable[object]], stuck: Callable[[
 async def storm(cancel: Cancel, first: bytes) -> None:
     """Cancel calls in the middle of their exchange, and others that wait for their turn behind them."""
     async with two_lanes(first) as (server, client):
-        gate = client._driver._connections._gate
+        gate = client._driver._connections._semaphore
         for number in range(1, STORMS + 1):
 
             def stuck(wanted: int = 2 * number) -> bool:
@@ -277,7 +277,7 @@ async def test_a_limit_around_a_call_cancels_it() -> None:
     async with two_lanes(SILENT) as (server, client):
         await by_fail_after(client.balance, lambda: True)
         connections = client._driver._connections
-        assert (len(connections._idle), len(connections._gate._inside)) == (0, 0)
+        assert (len(connections._idle), len(connections._semaphore._inside)) == (0, 0)
         await until(lambda: not server.open)
 
 

@@ -133,7 +133,7 @@ def test_an_interrupt_breaks_off_what_helper_threads_do_and_keeps_what_they_hold
         with client, interrupted_when(lambda: server.requests == 3):
             with pytest.raises(KeyboardInterrupt):
                 Runtime().for_each(ask, range(7))
-            gate = client._driver._connections._gate
+            gate = client._driver._connections._semaphore
             assert (len(gate._inside), len(gate._waiters)) == (0, 0)
             assert len(ended) >= 3  # the others may not have begun
             assert {type(error).__name__ for error in ended} == {"InterruptedCall"}

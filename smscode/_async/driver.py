@@ -196,7 +196,7 @@ class AsyncDriver:
         self._closed = True
         if self._limits is not None:
             self._limits.close(self._affinity)
-        AsyncCaller.heal()  # a lane that an interrupted call still has is closed, too
+        AsyncCaller.heal()  # a connection that an interrupted call still has is closed, too
         try:
             await self._connections.aclose()
         finally:

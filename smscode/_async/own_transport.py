@@ -8,7 +8,7 @@ from .._http.protocols import AsyncHttpClient, AsyncHttpResponse, AsyncRequestHa
 from ..core.api import arguments
 
 
-class AsyncOwnTransportLane:
+class AsyncOwnTransport:
     """A caller's own transport."""
 
     bounded = False
@@ -27,7 +27,7 @@ class AsyncOwnTransportLane:
         await self._transport.aclose()
 
 
-class AsyncClientLane:
+class AsyncOwnClient:
     """A caller's own httpx client, used as it is but for redirects and authentication."""
 
     bounded = False
@@ -55,8 +55,8 @@ def own_handler(transport: AsyncTransport | None, http_client: AsyncHttpClient |
     if transport is not None:
         if (family := families.of(transport, families.AsyncKinds.TRANSPORT)) is None:
             raise arguments.wrong("transport", "a transport of httpx or httpx2 of this flavour", transport)
-        return AsyncOwnTransportLane(family, transport)
+        return AsyncOwnTransport(family, transport)
     family = families.of(http_client, families.AsyncKinds.CLIENT)
     if http_client is None or family is None or getattr(http_client, "is_closed", True):
         raise arguments.wrong("http_client", "an open client of httpx or httpx2 of this flavour", http_client)
-    return AsyncClientLane(family, http_client)
+    return AsyncOwnClient(family, http_client)

@@ -3,9 +3,9 @@
 """The connections of a client: one request in, one response or one normalised failure out.
 
 httpx's pool scans all its connections for every request and loses slots to cancellation, so it is
-not used. Each lane here is one connection of the HTTP stack; a gate in front lets as many requests
-through as there are lanes, in their order. A lane whose exchange did not end cleanly is closed and
-forgotten.
+not used. Each connection here is one of the HTTP stack; a fair semaphore in front lets as many requests
+through as there are connections, in their order. A connection whose exchange did not end cleanly is
+closed and forgotten.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ class ConnectionPool:
         stack: Stack | None,
         shared: RequestHandler | None = None,
     ) -> None:
-        """Set up without connecting. The lanes are of a ``stack``, or ``shared`` is used for everything."""
+        """Set up without connecting. Connections are of a ``stack``, or ``shared`` is used for all."""
         self._base_url = settings.base_url
         self._stack = stack
         user_agent = None if stack is None else stack.user_agent
         self._translate = messages.Translator(settings, timeouts, user_agent)
         self._runtime = runtime
-        self._gate = FairSemaphore(size, runtime)
+        self._semaphore = FairSemaphore(size, runtime)
         self._shared = shared
         self._idle: list[tuple[float, StackConnection]] = []  # those idle for longest first
         self._unwanted: dict[RequestHandler, Caller | None] = {}  # and who is closing it
@@ -60,7 +60,7 @@ class ConnectionPool:
 
     def send(self, effect: Send, caller: Caller) -> Response | Failure | HeldUp:
         """Send a request and read its answer, all before its deadline; a `Response` is to be released."""
-        if not self._gate.enter(caller, effect.deadline - self._runtime.now()):
+        if not self._semaphore.enter(caller, effect.deadline - self._runtime.now()):
             return Failure("not sent", "No connection became free in time.", timed_out=True)
         answer = None
         try:
@@ -86,50 +86,50 @@ class ConnectionPool:
                 raise
         finally:
             if answer is None:
-                self._gate.leave(caller)
+                self._semaphore.leave(caller)
 
     def release(self, caller: Caller, *, keep: bool) -> None:
-        """Release what a call holds: its lane, to be used again or closed, and its place in the gate.
+        """Release what a call holds: its connection, to be used again or closed, and its turn.
 
-        A lane is kept from others until its answer was read: one whose server has sent an answer too many,
-        or a proxy's page, would give the next call the answer to this one. A second time changes nothing.
+        A connection is kept from others until its answer was read: one whose server has sent an answer too
+        many, or a proxy's page, would give the next call the answer to this one. Repeating it does nothing.
         """
         try:
-            if (lane := _lane_of(caller)) is not None:
+            if (connection := _connection_of(caller)) is not None:
                 if keep:
-                    self._put_back(caller, lane, self._runtime.now())
+                    self._put_back(caller, connection, self._runtime.now())
                 else:
                     self._give_up(caller)
             self._close_unwanted(caller)
         finally:
-            self._gate.leave(caller)
+            self._semaphore.leave(caller)
 
     def give_back(self, caller: Caller) -> None:
-        """Release what an interrupted call holds; its lane is closed by the next call that ends."""
+        """Release what an interrupted call holds; its connection is closed by the next call that ends."""
         if caller.connection is not None:
             self._give_up(caller)
-        self._gate.leave(caller)
+        self._semaphore.leave(caller)
 
     def break_off(self, caller: Caller) -> None:
         """End the exchange that a call in another thread has under way."""
         with self._lock:
-            if (lane := _lane_of(caller)) is not None and lane.owner is caller:
-                lane.break_off()
+            if (connection := _connection_of(caller)) is not None and connection.owner is caller:
+                connection.break_off()
 
     def _on_lane(self, effect: Send, progress: failures.SendProgress, caller: Caller) -> Response:
-        """Send a request on a lane of its own, which is the caller's until it is released."""
+        """Send a request on a connection of its own, which is the caller's until it is released."""
         try:
-            lane = self._take(caller, fresh=effect.fresh)
-            lane.until(effect.deadline)
-            caller.check()  # whoever interrupts it from now on finds its lane
-            return self._exchange(lane, effect, progress)
+            connection = self._take(caller, fresh=effect.fresh)
+            connection.until(effect.deadline)
+            caller.check()  # whoever interrupts it from now on finds its connection
+            return self._exchange(connection, effect, progress)
         except BaseException:
             self._give_up(caller)
             self._close_unwanted(caller)
             raise
 
     def _exchange(
-        self, lane: RequestHandler, effect: Send, progress: failures.SendProgress
+        self, connection: RequestHandler, effect: Send, progress: failures.SendProgress
     ) -> Response:
         def trace(event: str, info: Mapping[str, object]) -> None:
             progress.note(event, info)
@@ -137,9 +137,9 @@ class ConnectionPool:
         remaining = effect.deadline - self._runtime.now()
         if remaining <= 0:
             raise PoolTimeout("the time was over before anything could be sent")
-        request = self._translate.request(effect.request, remaining, trace, bounded=lane.bounded)
+        request = self._translate.request(effect.request, remaining, trace, bounded=connection.bounded)
         with self._runtime.fail_after(remaining):
-            response = lane.handle_request(request)
+            response = connection.handle_request(request)
             request.extensions.pop("trace")  # the rest of it tells nothing new
             return self._read(response, effect.deadline)
 
@@ -159,64 +159,64 @@ class ConnectionPool:
             response.close()
 
     def _take(self, caller: Caller, *, fresh: bool) -> StackConnection:
-        """Return the idle lane used last, or a new one; from now on it is the caller's."""
+        """Return the idle connection used last, or a new one; from now on it is the caller's."""
         while not fresh:
             with self._lock:
                 if not self._idle:
                     break
-                lane = self._idle[-1][1]
-                free = lane.owner is None  # else an interrupted call took it, and did not get any further
+                connection = self._idle[-1][1]
+                free = connection.owner is None  # else an interrupted call took it and got no further
                 if free:
-                    caller.connection = lane
-                    lane.owner = caller
+                    caller.connection = connection
+                    connection.owner = caller
                 self._idle.pop()
-            if free and not lane.gone:
-                return lane
+            if free and not connection.gone:
+                return connection
             self._give_up(caller)
-        caller.connection = lane = self._open()
-        lane.owner = caller
-        return lane
+        caller.connection = connection = self._open()
+        connection.owner = caller
+        return connection
 
     def _open(self) -> StackConnection:
-        """Make a new lane; it connects with its first request."""
+        """Make a new connection; it connects with its first request."""
         with self._lock:
             if self._connect is None:
-                assert self._stack is not None, "a lane without a stack"
+                assert self._stack is not None, "a connection without a stack"
                 self._connect = self._stack.connector(self._base_url, self._translate.origin)
         return self._connect(self._runtime.now)
 
-    def _put_back(self, caller: Caller, lane: StackConnection, now: float) -> None:
-        """Keep a lane for the next request, or give it up if it is of no use; so with those idle for long."""
+    def _put_back(self, caller: Caller, connection: StackConnection, now: float) -> None:
+        """Keep a usable connection for the next request; give up others, and those idle for too long."""
         with self._lock:
-            if self._closed or not lane.clean:
+            if self._closed or not connection.clean:
                 self._give_up(caller)
             else:
-                self._idle.append((now, lane))
-                lane.owner = None
+                self._idle.append((now, connection))
+                connection.owner = None
                 caller.connection = None
             while self._idle and self._idle[0][0] < now - KEEPALIVE_EXPIRY:
                 self._unwanted[self._idle[0][1]] = None
                 self._idle.pop(0)
 
     def _give_up(self, caller: Caller) -> None:
-        """Mark the lane of a call to be closed, if it has one."""
+        """Mark the connection of a call to be closed, if it has one."""
         with self._lock:
-            lane = _lane_of(caller)
-            if lane is not None and lane.owner is caller:
-                self._unwanted[lane] = None
+            connection = _connection_of(caller)
+            if connection is not None and connection.owner is caller:
+                self._unwanted[connection] = None
             caller.connection = None
 
     def _close_unwanted(self, caller: Caller) -> None:
-        """Close the lanes that are not used again, also where the call is just being cancelled."""
-        for lane, closer in tuple(self._unwanted.items()):
+        """Close the connections that are not used again, also where the call is just being cancelled."""
+        for connection, closer in tuple(self._unwanted.items()):
             if closer is None or closer.over:
-                self._unwanted[lane] = caller
+                self._unwanted[connection] = caller
                 with self._runtime.shield(_CLOSING_GRACE):
-                    lane.close()
-                self._unwanted.pop(lane, None)
+                    connection.close()
+                self._unwanted.pop(connection, None)
 
     def close(self) -> None:
-        """Close the lanes that are not in use, or the shared one; the others as soon as they are free.
+        """Close the connections that are not in use, or the shared one; the others as soon as they are free.
 
         That is done also where everything is being cancelled, or is cancelled or interrupted meanwhile.
         """
@@ -227,17 +227,17 @@ class ConnectionPool:
                     self._unwanted[self._idle[0][1]] = None
                 self._idle.pop(0)
         interrupted: BaseException | None = None
-        for lane in tuple(self._unwanted) if self._shared is None else (self._shared,):
+        for connection in tuple(self._unwanted) if self._shared is None else (self._shared,):
             try:
                 with self._runtime.shield(_CLOSING_GRACE):
-                    lane.close()
-                self._unwanted.pop(lane, None)
+                    connection.close()
+                self._unwanted.pop(connection, None)
             except BaseException as error:  # whatever it is, the others are closed
                 interrupted = interrupted or error
         if interrupted is not None:
             raise interrupted
 
 
-def _lane_of(caller: Caller) -> StackConnection | None:
-    lane: StackConnection | None = cast(Any, caller.connection)
-    return lane
+def _connection_of(caller: Caller) -> StackConnection | None:
+    connection: StackConnection | None = cast(Any, caller.connection)
+    return connection

@@ -198,7 +198,7 @@ class Driver:
         self._closed = True
         if self._limits is not None:
             self._limits.close(self._affinity)
-        Caller.heal()  # a lane that an interrupted call still has is closed, too
+        Caller.heal()  # a connection that an interrupted call still has is closed, too
         try:
             self._connections.close()
         finally:

@@ -10,7 +10,7 @@ from .._http.protocols import HttpClient, HttpResponse, RequestHandler, Transpor
 from ..core.api import arguments
 
 
-class OwnTransportLane:
+class OwnTransport:
     """A caller's own transport."""
 
     bounded = False
@@ -29,7 +29,7 @@ class OwnTransportLane:
         self._transport.close()
 
 
-class ClientLane:
+class OwnClient:
     """A caller's own httpx client, used as it is but for redirects and authentication."""
 
     bounded = False
@@ -57,8 +57,8 @@ def own_handler(transport: Transport | None, http_client: HttpClient | None) -> 
     if transport is not None:
         if (family := families.of(transport, families.Kinds.TRANSPORT)) is None:
             raise arguments.wrong("transport", "a transport of httpx or httpx2 of this flavour", transport)
-        return OwnTransportLane(family, transport)
+        return OwnTransport(family, transport)
     family = families.of(http_client, families.Kinds.CLIENT)
     if http_client is None or family is None or getattr(http_client, "is_closed", True):
         raise arguments.wrong("http_client", "an open client of httpx or httpx2 of this flavour", http_client)
-    return ClientLane(family, http_client)
+    return OwnClient(family, http_client)

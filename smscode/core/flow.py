@@ -225,7 +225,7 @@ def _report(watch: CallReporter, call: Call[object], sent: int, reply: EffectRep
 
 
 def _read(call: Call[T], reply: EffectReply, version: ApiVersion) -> Flow[Answer[T]]:
-    """Read the answer, a long one in steps between which others get their turn; then release its lane."""
+    """Read the answer, a long one in steps that give others their turn; then release its connection."""
     if not isinstance(reply.result, Response):
         raise cast(Failure, reply.result).error()
     steps = answers.read(call, reply.result, version)

@@ -542,7 +542,7 @@ class AsyncHeld(AsyncScript):
 async def test_calls_beyond_the_connections_wait_in_their_order() -> None:
     held = AsyncHeld()
     client = lanes_client(transport=held, max_connections=1)
-    gate = client._driver._connections._gate
+    gate = client._driver._connections._semaphore
 
     async def use(place: int) -> None:
         if place == 5:
@@ -701,7 +701,7 @@ async def test_what_an_interrupted_call_holds_can_be_given_back_by_others_and_mo
         acquire = Acquire(EndpointGroup.BALANCE, math.inf, urgent=False)
         lease = await limits.acquire(acquire, 1.0, caller)
         assert isinstance(lease, Lease)
-        assert await connections._gate.enter(caller, 0)
+        assert await connections._semaphore.enter(caller, 0)
         lane = connections._take(caller, fresh=False)
         connections.break_off(other)  # which has no lane
         connections.break_off(caller)
@@ -709,7 +709,7 @@ async def test_what_an_interrupted_call_holds_can_be_given_back_by_others_and_mo
             driver._give_back(caller)
             assert (caller.connection, caller.lease, lease.granted) == (None, None, False)
         assert list(connections._unwanted) == [lane]
-        assert await connections._gate.enter(other, 0)
+        assert await connections._semaphore.enter(other, 0)
         driver._give_back(other)
         caller.finish()
         other.finish()
@@ -736,7 +736,7 @@ async def test_a_lane_that_an_interrupted_call_took_is_not_used_by_another_one()
 async def test_a_client_without_limits_gives_back_its_connections_alone() -> None:
     async with lanes_client(max_connections=1, rate_limits=None) as client:
         caller = AsyncCaller(lambda _: None)
-        gate = client._driver._connections._gate
+        gate = client._driver._connections._semaphore
         assert await gate.enter(caller, 0)
         client._driver._give_back(caller)
         caller.finish()

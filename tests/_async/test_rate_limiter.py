@@ -87,7 +87,7 @@ class AsyncRefusal(httpx.AsyncBaseTransport):
         self.arrivals.append(self.client.runtime.now())
         if len(self.arrivals) > 1:
             return await self._inner.handle_async_request(request)
-        await until(lambda: len(self.client._driver._connections._gate._waiters) == 4)
+        await until(lambda: len(self.client._driver._connections._semaphore._waiters) == 4)
         return refusal(429, "RATE_LIMIT_EXCEEDED", headers={"retry-after": "20"})
 
 

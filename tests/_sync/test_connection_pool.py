@@ -544,7 +544,7 @@ class Held(Script):
 def test_calls_beyond_the_connections_wait_in_their_order() -> None:
     held = Held()
     client = lanes_client(transport=held, max_connections=1)
-    gate = client._driver._connections._gate
+    gate = client._driver._connections._semaphore
 
     def use(place: int) -> None:
         if place == 5:
@@ -703,7 +703,7 @@ def test_what_an_interrupted_call_holds_can_be_given_back_by_others_and_more_tha
         acquire = Acquire(EndpointGroup.BALANCE, math.inf, urgent=False)
         lease = limits.acquire(acquire, 1.0, caller)
         assert isinstance(lease, Lease)
-        assert connections._gate.enter(caller, 0)
+        assert connections._semaphore.enter(caller, 0)
         lane = connections._take(caller, fresh=False)
         connections.break_off(other)  # which has no lane
         connections.break_off(caller)
@@ -711,7 +711,7 @@ def test_what_an_interrupted_call_holds_can_be_given_back_by_others_and_more_tha
             driver._give_back(caller)
             assert (caller.connection, caller.lease, lease.granted) == (None, None, False)
         assert list(connections._unwanted) == [lane]
-        assert connections._gate.enter(other, 0)
+        assert connections._semaphore.enter(other, 0)
         driver._give_back(other)
         caller.finish()
         other.finish()
@@ -738,7 +738,7 @@ def test_a_lane_that_an_interrupted_call_took_is_not_used_by_another_one() -> No
 def test_a_client_without_limits_gives_back_its_connections_alone() -> None:
     with lanes_client(max_connections=1, rate_limits=None) as client:
         caller = Caller(lambda _: None)
-        gate = client._driver._connections._gate
+        gate = client._driver._connections._semaphore
         assert gate.enter(caller, 0)
         client._driver._give_back(caller)
         caller.finish()

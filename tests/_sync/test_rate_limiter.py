@@ -89,7 +89,7 @@ class Refusal(httpx.BaseTransport):
         self.arrivals.append(self.client.runtime.now())
         if len(self.arrivals) > 1:
             return self._inner.handle_request(request)
-        until(lambda: len(self.client._driver._connections._gate._waiters) == 4)
+        until(lambda: len(self.client._driver._connections._semaphore._waiters) == 4)
         return refusal(429, "RATE_LIMIT_EXCEEDED", headers={"retry-after": "20"})
 
 
