@@ -19,7 +19,7 @@ HEAVY = ("httpx", "anyio", "attrs", "cattrs", "msgspec", "sqlite3", "decimal", "
 
 def run(program: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=PACKAGE.parent, timeout=120
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=PACKAGE.parent, timeout=400
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
