@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ._sync.webhook import Webhook as Webhook
     from .core.api.call import Answer as Answer
     from .core.api.call import Call as Call
+    from .core.offers import CodeNotObtainedError as CodeNotObtainedError
     from .core.offers import Obtained as Obtained
     from .core.offers import Offer as Offer
     from .core.offers import Try as Try
@@ -68,6 +69,7 @@ else:
         "Webhook": "_sync.webhook",
         "Answer": "core.api.call",
         "Call": "core.api.call",
+        "CodeNotObtainedError": "core.offers",
         "Obtained": "core.offers",
         "Offer": "core.offers",
         "Try": "core.offers",

@@ -14,11 +14,11 @@
     +- SpendingLimitError            the purchase may exceed the client's spending limit
     +- OtpTimeoutError               no SMS came in time (a TimeoutError)
     +- OrderTerminalError            the order ended without the expected SMS
-    +- CodeNotObtainedError          `orders.obtain` ended without a code
     +- WebhookSignatureError         a webhook that the service did not sign
     +- WebhookPayloadError           a signed webhook that cannot be read
 
-Callers raise `NumberRefused`, which is none of them. This module imports nothing of the package.
+`CodeNotObtainedError` of `orders.obtain` is beside its result, in `smscode`. Callers raise `NumberRefused`,
+which is no `SmscodeError`. This module imports nothing of the package.
 """
 
 from __future__ import annotations
@@ -26,13 +26,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+from typing import ClassVar, Literal, Protocol, TypeAlias
 
 __all__ = [
     "APIError",
     "CancelTooEarlyError",
     "ClientStateError",
-    "CodeNotObtainedError",
     "ConfigurationError",
     "ConflictError",
     "ForbiddenError",
@@ -358,22 +357,6 @@ class OrderTerminalError(SmscodeError):
     order_id: int | None = None
     status: str | None = None
     order: SeenOrder | None = None
-
-
-class CodeNotObtainedError(SmscodeError):
-    """`orders.obtain` ended without a code.
-
-    ``reason`` is "tries" (all numbers that it may buy were tried), "offers" (there was nothing left to buy
-    within the price limits), "budget", "timeout", or "error": then ``__cause__`` is the error. ``tried`` are
-    the numbers that were bought and the purchases that were refused, each a `Try`. ``spent`` is the `Money`
-    that they cost, less what was refunded; what is still open, or in doubt, may be refunded later.
-
-    ``outcome`` is "failed" if nothing was spent and nothing is open, else "unknown".
-    """
-
-    reason: str = "error"
-    tried: tuple[Any, ...] = ()
-    spent: Any = None
 
 
 class NumberRefused(Exception):

@@ -9,9 +9,9 @@ import typer
 
 from .._sync.client import Client
 from .._sync.rental import Rental
-from ..core.offers import Obtained, Try
+from ..core.offers import CodeNotObtainedError, Obtained, Try
 from ..core.order_endings import Released
-from ..errors import CodeNotObtainedError, InvalidArgumentError, NumberRefused
+from ..errors import InvalidArgumentError, NumberRefused
 from .catalog import price_limit
 from .command import command
 from .exits import Exit

@@ -19,7 +19,6 @@ from attrs import evolve
 
 from ..errors import (
     ClientStateError,
-    CodeNotObtainedError,
     ConfigurationError,
     ForbiddenError,
     IdempotencyKeyReuseError,
@@ -52,7 +51,7 @@ from .obtain_effects import (
 )
 from .obtain_numbers import HeldNumbers, ObtainedNumber
 from .obtain_plan import ObtainPlan
-from .offers import Obtained, Offer, Try
+from .offers import CodeNotObtainedError, Obtained, Offer, Try
 from .purchases.intents import OrderIntent
 from .versions import VERSIONS
 

@@ -86,3 +86,19 @@ class Obtained:
     def code(self) -> str:
         """The code."""
         return self.sms.code
+
+
+class CodeNotObtainedError(SmscodeError):
+    """`orders.obtain` ended without a code.
+
+    ``reason`` is "tries" (all numbers that it may buy were tried), "offers" (there was nothing left to buy
+    within the price limits), "budget", "timeout", or "error": then ``__cause__`` is the error. ``tried`` are
+    the numbers that were bought and the purchases that were refused, each a `Try`. ``spent`` is the `Money`
+    that they cost, less what was refunded; what is still open, or in doubt, may be refunded later.
+
+    ``outcome`` is "failed" if nothing was spent and nothing is open, else "unknown".
+    """
+
+    reason: str = "error"
+    tried: tuple[Try, ...] = ()
+    spent: Money | None = None

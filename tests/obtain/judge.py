@@ -50,11 +50,11 @@ def judge(world: World, told: Told) -> Iterator[str]:
         yield "told"
     for order in orders:
         yield from _judge_order(world, told, order, named)
-    spent = told.obtained or told.error
+    spent = None if (end := told.obtained or told.error) is None else end.spent
     if spent is not None:
         known = [order for order in orders if order.id in named]
         cost = sum(order.amount for order in known if not _refunded(order))
-        if spent.spent.canonical_amount != cost and not _unread(told):
+        if spent.canonical_amount != cost and not _unread(told):
             yield "sum"
 
 
