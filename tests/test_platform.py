@@ -546,6 +546,7 @@ print(sorted(os.listdir(folder)))
 
 
 def test_the_package_works_with_what_windows_has(tmp_path: Path) -> None:
+    pytest.importorskip("uvicorn")
     done = subprocess.run(
         [sys.executable, "-c", SIMULATION + USE, str(tmp_path)],
         cwd=ROOT,

@@ -152,6 +152,7 @@ async def test_connections_are_closed_also_where_everything_is_being_cancelled(c
 
 
 async def test_rentals_go_all_the_way(stack: str) -> None:
+    pytest.importorskip("uvicorn")
     sandbox = Sandbox(otp_after=0.02)
     with sandbox.serve() as server:
         options: dict[str, Any] = {"poll_interval": 0.02, "max_connections": 5, "http": stack}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import socket
 import ssl
@@ -194,10 +195,14 @@ async def test_a_connection_that_was_closed_while_idle_is_replaced() -> None:
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server, httpx.AsyncClient(transport=transport()) as client:
         assert (await client.get(url)).content == BODY
-        held.pop().write(OTHER)  # which nothing asked for
+        first = held.pop()
+        first.write(OTHER)  # which nothing asked for
         time.sleep(0.01)  # noqa: ASYNC251  it is there, and the loop has not read it
         assert (await client.get(url)).content == BODY
-        held.pop().close()
+        for writer in (first, held.pop()):
+            writer.close()
+            with contextlib.suppress(ConnectionResetError):  # the client has reset the first one
+                await writer.wait_closed()
 
 
 held: list[asyncio.StreamWriter] = []

@@ -39,11 +39,14 @@ def test_interruptions_alone(flavour: Flavour) -> None:
     assert runs(flavour, 20, SEED, interrupted=1.0, rate=0.0).broken == []
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the process that forks has threads
 @every_flavour
 def test_kills(flavour: Flavour) -> None:
+    pytest.importorskip("uvicorn")
     assert kills(flavour, 2, SEED).broken == []
 
 
+@pytest.mark.filterwarnings("ignore:Async generator 'httpx._content.ByteStream:ResourceWarning")  # of httpx
 @every_flavour
 def test_a_crowd(flavour: Flavour) -> None:
     assert crowd(flavour, 30, SEED).broken == []
