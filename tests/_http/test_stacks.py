@@ -10,6 +10,7 @@ import ssl
 import threading
 import traceback
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -412,6 +413,11 @@ async def test_a_cancelled_purchase_is_in_doubt_only_once_it_was_sent(connected:
         assert TOKEN not in "".join(shown.format())
 
 
+# Before 4.16 anyio leaves the socket of a cancelled connect to be closed when it is collected.
+_OLD_ANYIO = tuple(int(part) for part in version("anyio").split(".")[:2]) < (4, 16)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning" if _OLD_ANYIO else "error")
 async def test_cancellations_leave_every_connection_alive_and_nothing_behind(connected: Open) -> None:
     with raw_server(lambda number, request: (GOOD, False)) as server:
         async with connected(server.url, max_connections=5, timeout=10) as client:
