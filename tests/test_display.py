@@ -143,5 +143,19 @@ def test_a_client_its_resources_and_its_rentals_say_what_they_are() -> None:
                 sandbox.advance(180)
                 rental.wait_for_otp(timeout=10)
             assert repr(rental) == repr(order).replace("CreatedOrder", "Rental")[:-1] + ", released=finished)"
-    shown = repr(AsyncClient("secret-token").orders)
-    assert shown == "AsyncOrders('https://api.smscode.gg', api_version='v2')"
+    unused = AsyncClient("secret-token")
+    shown = "('https://api.smscode.gg', api_version='v2')"
+    assert repr(unused.orders) == f"AsyncOrders{shown}"
+    assert repr(unused.catalog) == f"AsyncCatalog{shown}"
+    assert repr(unused.webhook) == f"AsyncWebhook{shown}"
+
+
+@pytest.mark.anyio
+async def test_a_rental_of_an_asynchronous_client_says_what_it_is() -> None:
+    sandbox = Sandbox(otp_after=None, cancel_after=0)
+    async with AsyncClient(sandbox.token, transport=sandbox.transport()) as client:
+        rental = client.orders.rent(catalog_product_id=87)
+        assert repr(rental) == "AsyncRental(no number yet)"
+        async with rental:
+            assert repr(rental) == repr(rental.order).replace("CreatedOrder", "AsyncRental")
+        assert repr(rental).endswith(", released=canceled)")

@@ -12,7 +12,9 @@ import pytest
 
 import smscode
 from smscode import webhooks
+from smscode.__main__ import main
 from smscode._vendor import NAMES, beside, missing, overwritten
+from smscode.cli.exits import Exit
 
 PACKAGE = Path(smscode.__file__).parent
 COMMANDS = "To have smscode-async alone: python -m pip uninstall --yes smscode smscode-async, then python -m"
@@ -106,3 +108,11 @@ def test_modules_of_both_are_told_by_what_is_there(tmp_path: Path) -> None:
     package.AsyncSmscodeClient = object  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
     assert "is what is imported. To have" in str(overwritten(package))
     assert "were deleted" in str(overwritten(ModuleType("smscode")))
+
+
+def test_a_command_of_modules_that_were_overwritten_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("smscode.__main__.overwritten", lambda module: "pretended")
+    assert main([]) == Exit.SETUP
+    assert capsys.readouterr().err == "smscode: pretended\n"

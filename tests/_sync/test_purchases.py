@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from smscode import (
+    Answer,
     CancelTooEarlyError,
     ClientStateError,
     ConfigurationError,
@@ -19,6 +20,7 @@ from smscode import (
     Money,
     NetworkError,
     NoOfferAvailableError,
+    NotFoundError,
     OrderStatus,
     ProviderError,
     PurchaseTooOldError,
@@ -237,6 +239,25 @@ def test_a_cancel_that_an_sms_forestalled_shows_the_order() -> None:
     with pytest.raises(ConflictError) as ended:
         client.orders.cancel(order_id)
     assert getattr(ended.value.order, "otp_code", None) == "123456"
+
+
+@pytest.mark.parametrize("wait", [False, True])
+def test_a_cancel_that_comes_too_early_needs_the_order_only_to_wait(wait: bool) -> None:
+    sandbox = still_sandbox(otp_after=None)
+    client = VirtualClient(sandbox)
+    order_id = rent(client)
+    sandbox.fail_next("orders.get", "NOT_FOUND")
+    with pytest.raises(NotFoundError if wait else CancelTooEarlyError):
+        client.orders.cancel(order_id, wait=wait)
+
+
+def test_an_answer_without_a_date_leaves_the_one_that_is_known() -> None:
+    client = VirtualClient(still_sandbox())
+    client.balance()
+    recovery = client._ordering.recovery
+    date = recovery._date
+    recovery.see(Answer(None, None, 200, None))
+    assert recovery._date == date
 
 
 def test_a_cancel_can_wait_until_it_is_allowed() -> None:

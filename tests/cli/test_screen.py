@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("typer")
 
-from smscode.cli.screen import day, moment, when
+from smscode.cli.screen import Screen, day, moment, when
 
 ENDS = [datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)]
 AHEAD, BEHIND = timezone(timedelta(hours=14)), timezone(timedelta(hours=-12))
@@ -61,3 +61,7 @@ def test_seconds_without_a_date_are_shown_as_nothing() -> None:
     assert moment(0) == datetime(1970, 1, 1, tzinfo=UTC)
     for seconds in (1e18, -1e18, 1e300, float("inf"), float("nan")):
         assert moment(seconds) is None
+
+
+def test_without_a_terminal_nobody_refuses() -> None:
+    assert not Screen(as_json=False).refuses("Another one?")

@@ -435,3 +435,8 @@ def test_nothing_of_it_is_imported_unless_asked_for() -> None:
 
 def _dedent(test: str) -> str:
     return "\n".join(line.removeprefix("    ") for line in test.splitlines()).lstrip("\n") + "\n"
+
+
+def test_the_longer_name_of_the_plugin_stands_for_the_short_one() -> None:
+    longer = importlib.import_module("smscode.sandbox.pytest")
+    assert longer.pytest_plugins == ["smscode.testing"]
