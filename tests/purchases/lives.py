@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import importlib
 import os
+import pkgutil
 import signal
 import sys
 import time
@@ -17,6 +19,7 @@ from typing import Any, Literal
 
 import anyio
 
+import smscode
 from smscode import AsyncClient, Client, RateLimits, RetryPolicy, SmscodeError, Timeouts
 from smscode.journal import SQLiteJournal
 from tests.faults.api import TOKEN
@@ -27,6 +30,14 @@ from tests.purchases.diary import Diary
 from tests.purchases.disk import Disk
 from tests.purchases.lines import Lines
 from tests.purchases.pulse import LoopWatch, pulse
+
+# A client imports much with the call that needs it. Each life is a fork of this process, in which that would
+# be done again, and count as a loop that stands still.
+for _package in ("core", "_async", "_sync", "_journal", "_http"):
+    _path = [str(Path(smscode.__file__).parent / _package)]
+    for _module in pkgutil.walk_packages(_path, f"smscode.{_package}."):
+        if "msgspec" not in _module.name and "aiohttp" not in _module.name:  # they need extras
+            importlib.import_module(_module.name)
 
 Flavour = Literal["asyncio", "trio", "threads"]
 Manner = Literal["none", "task", "timeout", "scope"]
