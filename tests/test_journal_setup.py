@@ -115,6 +115,7 @@ def test_a_time_to_keep_purchases_that_is_none_is_refused(keep: Any, path: Path)
 @pytest.mark.parametrize("keep", [0, 0.5, float("inf")])
 def test_any_time_from_zero_on_can_be_kept(path: Path, keep: float) -> None:
     SQLiteJournal(path, keep=keep).close()
+    assert path.exists()
 
 
 def test_links_and_relative_paths_lead_to_one_file_and_one_place_for_its_locks(

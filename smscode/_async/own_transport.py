@@ -44,7 +44,7 @@ class AsyncOwnClient:
         )
 
     async def aclose(self) -> None:
-        """Do nothing: whoever made the client closes it."""
+        """Do nothing: the client belongs to the caller, who closes it."""
 
 
 def own_handler(transport: AsyncTransport | None, http_client: AsyncHttpClient | None) -> AsyncRequestHandler:

@@ -46,7 +46,7 @@ class OwnClient:
         )
 
     def close(self) -> None:
-        """Do nothing: whoever made the client closes it."""
+        """Do nothing: the client belongs to the caller, who closes it."""
 
 
 def own_handler(transport: Transport | None, http_client: HttpClient | None) -> RequestHandler:

@@ -63,5 +63,5 @@ def test_seconds_without_a_date_are_shown_as_nothing() -> None:
         assert moment(seconds) is None
 
 
-def test_without_a_terminal_nobody_refuses() -> None:
+def test_without_a_terminal_nothing_is_refused() -> None:
     assert not Screen(as_json=False).refuses("Another one?")

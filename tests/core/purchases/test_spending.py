@@ -171,7 +171,7 @@ class Written:
 
 
 def everybody(owner: str) -> bool:
-    """Say that every owner lives."""
+    """Return True: every owner lives."""
     return True
 
 
