@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Unpack, overload
 
 from .._choices import PolicyName
-from ..core.api import arguments, catalog
+from ..core.api import arguments
 from ..core.api.arguments import CountryRef, OperatorRef, ServiceRef
 from ..core.api.orders import PurchaseArguments
 from ..core.api.prices import Price, needs_rate
@@ -206,7 +206,7 @@ class AsyncOrderPurchases(AsyncOrderReleases, AsyncOrderWaits):
             found = await self._finder.find(names, product_filter, delivery.deadline)
             purchase, fx = purchase_of(purchase, found), self._purchases.rate
         if needs_rate(self._driver.version, purchase.max_price, purchase.min_price):
-            fx = await self._rate(delivery)
+            fx = await self._purchases.read_rate(delivery.deadline)
         intents: list[OrderIntent] = []
         for quantity, key in parts:
             call = purchase.call(quantity=quantity, idempotency_key=key, fx=fx)
@@ -241,7 +241,3 @@ class AsyncOrderPurchases(AsyncOrderReleases, AsyncOrderWaits):
             same_again(known.get(key, first), quantity, key, self._driver.version)
             for (quantity, _), key in zip(parts, keys, strict=True)
         )
-
-    async def _rate(self, delivery: AsyncDelivery) -> FxRate:
-        """Return the exchange rate."""
-        return (await self._driver.run(catalog.exchange_rate(), deadline=delivery.deadline)).data.fx

@@ -7,12 +7,10 @@ from collections.abc import Iterable
 from ..core.api import arguments
 from ..core.api.arguments import OrderRef
 from ..core.order_endings import ReleaseOutcome
-from ..core.timeouts import check_seconds
+from ..core.purchases import bulk
+from ..core.timeouts import LEAST, check_seconds
 from ..errors import SmscodeError
 from .order_endpoints import AsyncOrderEndpoints
-
-_AT_ONCE = 10
-_LEAST = 0.001  # seconds for a call whose time is over already, so that it fails as a call does
 
 
 class AsyncOrderReleases(AsyncOrderEndpoints):
@@ -37,7 +35,7 @@ class AsyncOrderReleases(AsyncOrderEndpoints):
         outcomes: dict[int, ReleaseOutcome] = {}
 
         async def cancel(order_id: int) -> None:
-            left = None if until is None else max(until - runtime.now(), _LEAST)
+            left = None if until is None else max(until - runtime.now(), LEAST)
             try:
                 outcomes[order_id] = ReleaseOutcome(
                     order_id, await self.cancel(order_id, wait=wait, timeout=left)
@@ -45,6 +43,6 @@ class AsyncOrderReleases(AsyncOrderEndpoints):
             except SmscodeError as error:
                 outcomes[order_id] = ReleaseOutcome(order_id, error=error)
 
-        for start in range(0, len(ids), _AT_ONCE):
-            await runtime.for_each(cancel, ids[start : start + _AT_ONCE])
+        for start in range(0, len(ids), bulk.AT_ONCE):
+            await runtime.for_each(cancel, ids[start : start + bulk.AT_ONCE])
         return [outcomes[order_id] for order_id in ids]

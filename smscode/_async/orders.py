@@ -19,7 +19,7 @@ from ..errors import SmscodeError
 from ..models import CreatedOrders, RoutingPolicy
 from .delivery import AsyncDelivery
 from .driver import AsyncDriver
-from .obtaining import AsyncOrderObtaining, AsyncSuccessFigures
+from .order_obtaining import AsyncOrderObtaining
 from .purchases import MAX_AGE, AsyncPurchases
 from .recovery import AsyncRecovery
 from .rental import AsyncRental, Attachment, checked
@@ -55,7 +55,6 @@ class AsyncOrders(AsyncOrderObtaining):
         self._purchases = purchases
         self._recovery = recovery
         self._waits = waits
-        self._success = AsyncSuccessFigures(self, driver)
 
     @overload
     async def create_many(
@@ -249,7 +248,8 @@ class AsyncOrders(AsyncOrderObtaining):
         """
 
         async def buy(delivery: AsyncDelivery) -> CreatedOrders:
-            fx = await self._rate(delivery) if needs_rate(self._driver.version, max_price) else None
+            needed = needs_rate(self._driver.version, max_price)
+            fx = await self._purchases.read_rate(delivery.deadline) if needed else None
             call = orders.reactivate(order_id, max_price=max_price, idempotency_key=idempotency_key, fx=fx)
             intent = OrderIntent.of(call, self._driver.version)
             return (await self._purchases.submit(intent, delivery)).data

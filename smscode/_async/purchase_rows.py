@@ -145,14 +145,12 @@ class AsyncPurchaseRows:
 
     async def _is_stored(self, key: str, writing: Writing | None, delivery: AsyncDelivery) -> bool:
         """Return True if the journal has a purchase that may have been made, or cannot be asked in time."""
-        assert self.journal is not None
-        signal = AsyncSignal()
-        if writing is not None and writing.look is not None and writing.look.done:
-            found = writing.look
-        else:
-            found = self.journal.find(self.account_of(key), key, self._waking(signal))
+        look = None if writing is None else writing.look
         try:
-            (record,) = await self.done(signal, found, delivery.deadline)
+            if look is not None and look.done:
+                (record,) = await self.done(AsyncSignal(), look, delivery.deadline)
+            else:
+                record = await self.stored(key, delivery.deadline)
         except SmscodeError:
             return True  # without an answer, it may have been made
         return record is not None and record.state in (PurchaseState.WRITTEN, PurchaseState.BOUGHT)

@@ -213,11 +213,14 @@ class AsyncPurchases(AsyncPurchaseRows):
             raise uncapped()
         if self.rate is None and VERSIONS[self._driver.version].currency != "IDR":
             # Without it the caps of dollars, and a limit in dollars, are not known in rupiah.
-            answer = await self._driver.run(catalog.exchange_rate(), deadline=delivery.deadline)
-            self.rate: FxRate | None = answer.data.fx
+            self.rate: FxRate | None = await self.read_rate(delivery.deadline)
         if self._rule is None:
             self._rule = spending.in_rupiah(self.rate)
         return self._rule
+
+    async def read_rate(self, deadline: float) -> FxRate:
+        """Read the exchange rate."""
+        return (await self._driver.run(catalog.exchange_rate(), deadline=deadline)).data.fx
 
     async def submit_all(
         self,

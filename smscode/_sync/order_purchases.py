@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Unpack, overload
 
 from .._choices import PolicyName
-from ..core.api import arguments, catalog
+from ..core.api import arguments
 from ..core.api.arguments import CountryRef, OperatorRef, ServiceRef
 from ..core.api.orders import PurchaseArguments
 from ..core.api.prices import Price, needs_rate
@@ -208,7 +208,7 @@ class OrderPurchases(OrderReleases, OrderWaits):
             found = self._finder.find(names, product_filter, delivery.deadline)
             purchase, fx = purchase_of(purchase, found), self._purchases.rate
         if needs_rate(self._driver.version, purchase.max_price, purchase.min_price):
-            fx = self._rate(delivery)
+            fx = self._purchases.read_rate(delivery.deadline)
         intents: list[OrderIntent] = []
         for quantity, key in parts:
             call = purchase.call(quantity=quantity, idempotency_key=key, fx=fx)
@@ -243,7 +243,3 @@ class OrderPurchases(OrderReleases, OrderWaits):
             same_again(known.get(key, first), quantity, key, self._driver.version)
             for (quantity, _), key in zip(parts, keys, strict=True)
         )
-
-    def _rate(self, delivery: Delivery) -> FxRate:
-        """Return the exchange rate."""
-        return (self._driver.run(catalog.exchange_rate(), deadline=delivery.deadline)).data.fx

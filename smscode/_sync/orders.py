@@ -21,7 +21,7 @@ from ..errors import SmscodeError
 from ..models import CreatedOrders, RoutingPolicy
 from .delivery import Delivery
 from .driver import Driver
-from .obtaining import OrderObtaining, SuccessFigures
+from .order_obtaining import OrderObtaining
 from .purchases import MAX_AGE, Purchases
 from .recovery import Recovery
 from .rental import Rental, Attachment, checked
@@ -57,7 +57,6 @@ class Orders(OrderObtaining):
         self._purchases = purchases
         self._recovery = recovery
         self._waits = waits
-        self._success = SuccessFigures(self, driver)
 
     @overload
     def create_many(
@@ -251,7 +250,8 @@ class Orders(OrderObtaining):
         """
 
         def buy(delivery: Delivery) -> CreatedOrders:
-            fx = self._rate(delivery) if needs_rate(self._driver.version, max_price) else None
+            needed = needs_rate(self._driver.version, max_price)
+            fx = self._purchases.read_rate(delivery.deadline) if needed else None
             call = orders.reactivate(order_id, max_price=max_price, idempotency_key=idempotency_key, fx=fx)
             intent = OrderIntent.of(call, self._driver.version)
             return (self._purchases.submit(intent, delivery)).data

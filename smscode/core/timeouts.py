@@ -11,6 +11,9 @@ from .._value import Value
 from ..errors import InvalidArgumentError
 from .api.call import CallKind
 
+LEAST = 0.001
+"""Seconds for a call whose time is over already, so that it fails as a call does."""
+
 
 def check_seconds(name: str, value: object, *, also: str = "") -> float:
     """Check a number of seconds above zero; infinity means no limit. ``also`` is what else is allowed."""
