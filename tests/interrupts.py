@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -113,6 +113,47 @@ def interrupted_at(place: Place, call: Callable[[], object], then: int = 0) -> i
         sys.settrace(before)
     assert sys.exception() is None
     return raised
+
+
+Line = tuple[str, int]
+
+
+def files_of_package(*names: str) -> frozenset[str]:
+    """Return the paths of modules of the package, all of which exist."""
+    paths = [Path(_ROOT, name) for name in names]
+    assert [path for path in paths if not path.is_file()] == []
+    return frozenset(map(str, paths))
+
+
+class Tracer:
+    """Notes the lines of some files that are run, and raises KeyboardInterrupt at some of them."""
+
+    def __init__(self, files: Collection[str], should_raise: Callable[[Line, int], bool]) -> None:
+        """Set up; ``should_raise`` is given each line, and how many came until then."""
+        self._files = files
+        self._should_raise = should_raise
+        self.lines: list[Line] = []
+        self.raised: list[Line] = []
+
+    def run(self, action: Callable[[], object]) -> None:
+        before = sys.gettrace()
+        sys.settrace(self._enter)
+        try:
+            action()
+        finally:
+            sys.settrace(before)
+
+    def _enter(self, frame: FrameType, event: str, argument: Any) -> Any:
+        return self._step if frame.f_code.co_filename in self._files else None
+
+    def _step(self, frame: FrameType, event: str, argument: Any) -> Any:
+        if event == "line":
+            line = frame.f_code.co_filename, frame.f_lineno
+            self.lines.append(line)
+            if self._should_raise(line, len(self.lines)):
+                self.raised.append(line)
+                raise KeyboardInterrupt
+        return self._step
 
 
 class Bench:

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable
-from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import pytest
 
@@ -17,56 +12,27 @@ from smscode.sandbox import Sandbox
 
 from ._sync.helpers import still_sandbox
 from .concurrency import VirtualClient
+from .interrupts import Line, Tracer, files_of_package
 
-PACKAGE = Path(smscode.__file__).parent
-FILES = {
-    str(PACKAGE / name)
-    for name in (
-        *("_sync/obtaining.py", "core/obtaining.py", "core/obtain_numbers.py"),
-        "core/purchases/spending.py",
-    )
-}
+FILES = files_of_package(
+    *("_sync/order_obtaining.py", "_sync/obtaining.py", "core/obtaining.py", "core/obtain_numbers.py"),
+    "core/purchases/spending.py",
+)
 LIMIT = 100_000
 STEP = int(os.environ.get("SMSCODE_LINES", "5"))  # 1: every line
-Line = tuple[str, int]
 
 
-class Lines:
-    """Notes the lines of these files that are run, and raises KeyboardInterrupt at one of them."""
-
-    def __init__(self, at: Line | None) -> None:
-        self.seen: dict[Line, None] = {}
-        self.raised = False
-        self._at = at
-
-    def run(self, action: Callable[[], object]) -> None:
-        before = sys.gettrace()
-        sys.settrace(self._enter)
-        try:
-            action()
-        finally:
-            sys.settrace(before)
-
-    def _enter(self, frame: FrameType, event: str, argument: Any) -> Any:
-        return self._step if frame.f_code.co_filename in FILES else None
-
-    def _step(self, frame: FrameType, event: str, argument: Any) -> Any:
-        if event == "line":
-            line = frame.f_code.co_filename, frame.f_lineno
-            self.seen[line] = None
-            if line == self._at and not self.raised:
-                self.raised = True
-                raise KeyboardInterrupt
-        return self._step
-
-
-def interrupted(at: Line | None) -> Lines:
+def interrupted(at: Line | None) -> Tracer:
     """Obtain a code with the second number, and interrupt that at a line; then look at the books."""
     sandbox: Sandbox = still_sandbox(otp_after=20)
     sandbox.play("never", catalog_product_id=93)
     spending = SpendingLimit(total=smscode.Money.idr(LIMIT))
     client = VirtualClient(sandbox, spending=spending)
-    lines = Lines(at)
+
+    def first_time(line: Line, number: int) -> bool:
+        return line == at and not tracer.raised
+
+    tracer = Tracer(FILES, first_time)
 
     def obtain() -> None:
         client.orders.obtain(
@@ -74,12 +40,12 @@ def interrupted(at: Line | None) -> Lines:
         )
 
     if at is None:
-        lines.run(obtain)
+        tracer.run(obtain)
     else:
         with pytest.raises(KeyboardInterrupt):
-            lines.run(obtain)
+            tracer.run(obtain)
     check(sandbox, client)
-    return lines
+    return tracer
 
 
 def check(sandbox: Sandbox, client: VirtualClient) -> None:
@@ -101,7 +67,7 @@ def check(sandbox: Sandbox, client: VirtualClient) -> None:
 
 def test_an_interrupt_at_any_line_loses_no_number_and_no_money() -> None:
     interrupted(None)  # the lines that only the first call runs are those of modules
-    lines = list(interrupted(None).seen)
+    lines = list(dict.fromkeys(interrupted(None).lines))
     assert len(lines) > 150
     for line in lines[::STEP]:
         assert interrupted(line).raised

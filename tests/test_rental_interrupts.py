@@ -3,65 +3,23 @@
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Callable
-from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
 
-import smscode
 from smscode import OrderStatus, Released, Rental
 from smscode.sandbox import Sandbox
 
 from ._sync.helpers import still_sandbox
 from .concurrency import VirtualClient
+from .interrupts import Line, Tracer, files_of_package
 
-PACKAGE = Path(smscode.__file__).parent
-FILES = {
-    str(PACKAGE / name)
-    for name in (
-        "_sync/rental.py",
-        "_sync/orders.py",
-        "_sync/driver.py",
-        "core/order_endings.py",
-        "core/open_rentals.py",
-        "core/otp.py",
-        "core/flow.py",
-    )
-}
+FILES = files_of_package(
+    *("_sync/rental.py", "_sync/order_endpoints.py", "_sync/order_waits.py", "_sync/driver.py"),
+    *("core/order_endings.py", "core/open_rentals.py", "core/waiting/sms_wait.py", "core/flow.py"),
+)
 OPEN = (OrderStatus.ACTIVE, OrderStatus.OTP_RECEIVED)
-Line = tuple[str, int]
-
-
-class Tracer:
-    """Notes the lines that are run, and raises KeyboardInterrupt at some of them, once at each."""
-
-    def __init__(self, should_raise: Callable[[Line, int], bool]) -> None:
-        self._should_raise = should_raise
-        self.lines: list[Line] = []
-        self.raised: list[Line] = []
-
-    def run(self, action: Callable[[], object]) -> None:
-        before = sys.gettrace()
-        sys.settrace(self._enter)
-        try:
-            action()
-        finally:
-            sys.settrace(before)
-
-    def _enter(self, frame: FrameType, event: str, argument: Any) -> Any:
-        return self._step if frame.f_code.co_filename in FILES else None
-
-    def _step(self, frame: FrameType, event: str, argument: Any) -> Any:
-        if event == "line":
-            line = frame.f_code.co_filename, frame.f_lineno
-            self.lines.append(line)
-            if self._should_raise(line, len(self.lines)):
-                self.raised.append(line)
-                raise KeyboardInterrupt
-        return self._step
 
 
 def too_new(sandbox: Sandbox, rental: Rental) -> None:
@@ -135,7 +93,7 @@ def never(line: Line, number: int) -> bool:
 
 def lines_of(state: State, error: BaseException | None) -> list[Line]:
     """Return the lines of an end that is not interrupted, each once, in their order."""
-    tracer = Tracer(never)
+    tracer = Tracer(FILES, never)
     assert ended(state, error, tracer).released is STATES[state]
     return list(dict.fromkeys(tracer.lines))
 
@@ -154,7 +112,7 @@ def test_an_interrupt_at_any_line_of_the_end_leaves_what_is_said_true(
         def at_the_first_hit(line: Line, number: int, left: list[Line] = left) -> bool:
             return line in left and left.pop() == line
 
-        rental = ended(state, error, Tracer(at_the_first_hit))
+        rental = ended(state, error, Tracer(FILES, at_the_first_hit))
         told += rental.released is not None
     # Where the interrupt came while the number was given back, one more try tells.
     assert told > len(lines) / 2 or isinstance(error, SystemExit)
@@ -177,4 +135,4 @@ def test_a_second_interrupt_while_it_is_tried_once_more_leaves_what_is_said_true
                 return True
             return bool(reached) and number == reached[0] + second
 
-        ended(state, None, Tracer(twice))
+        ended(state, None, Tracer(FILES, twice))

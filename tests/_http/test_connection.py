@@ -9,13 +9,11 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 import trio
-import trustme
 
 from smscode import AsyncClient, Client, ClientStateError, NetworkError, RequestTimeoutError, RetryPolicy
 from smscode._concurrency import AsyncCaller
@@ -81,18 +79,6 @@ async def test_a_task_is_not_held_beyond_its_deadline(talk: Callable[[socket.soc
 def answer(connection: socket.socket) -> None:
     while connection.recv(65536):
         connection.sendall(GOOD)
-
-
-@pytest.fixture
-def trusted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ssl.SSLContext:
-    """Return the TLS side of a server that the machine trusts."""
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate: Any = authority.issue_cert("localhost")
-    certificate.configure_cert(context)
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    return context
 
 
 def test_a_thread_speaks_tls(trusted: ssl.SSLContext) -> None:

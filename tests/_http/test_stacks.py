@@ -16,7 +16,6 @@ from typing import Any
 
 import anyio
 import pytest
-import trustme
 
 from smscode import (
     AsyncClient,
@@ -225,34 +224,22 @@ async def test_a_server_that_nobody_runs_was_not_sent_anything(connected: Open) 
     assert type(caught.value.__cause__).__name__ == "ConnectError"
 
 
-@pytest.fixture
-def server_context(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ssl.SSLContext:
-    """Return the TLS side of a server that the machine trusts."""
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate: Any = authority.issue_cert("localhost")
-    certificate.configure_cert(context)
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    return context
-
-
 def answer(connection: socket.socket) -> None:
     while connection.recv(65536):
         connection.sendall(GOOD)
 
 
-async def test_it_speaks_tls(connected: Open, server_context: ssl.SSLContext) -> None:
-    with talking(answer, server_context) as port:
+async def test_it_speaks_tls(connected: Open, trusted: ssl.SSLContext) -> None:
+    with talking(answer, trusted) as port:
         async with connected(f"https://localhost:{port}") as client:
             assert await balance(client) == 5
 
 
 async def test_an_untrusted_certificate_is_refused_at_once(
-    connected: Open, server_context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+    connected: Open, trusted: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
-    with talking(answer, server_context) as port:
+    with talking(answer, trusted) as port:
         async with connected(f"https://localhost:{port}", retry=QUICK) as client:
             with pytest.raises(NetworkError, match="certificate cannot be verified") as caught:
                 await client.balance()
@@ -496,21 +483,21 @@ async def test_own_words_come_before_the_name_of_this_package(connected: Open) -
 
 
 async def test_the_callers_tls_settings_are_used(
-    connected: Open, server_context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    connected: Open, trusted: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     trusting = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
     monkeypatch.delenv("SSL_CERT_FILE")
-    with talking(answer, server_context) as port:
+    with talking(answer, trusted) as port:
         async with connected(f"https://localhost:{port}", ssl_context=trusting) as client:
             assert await balance(client) == 5
 
 
 async def test_nothing_of_the_environment_is_used_where_it_is_not_trusted(
-    connected: Open, server_context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+    connected: Open, trusted: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "nonsense://x")
     monkeypatch.setenv("SSLKEYLOGFILE", "/not/there/keys.log")
-    with talking(answer, server_context) as port:
+    with talking(answer, trusted) as port:
         async with connected(f"https://localhost:{port}", trust_env=False) as client:
             with pytest.raises(NetworkError, match="certificate cannot be verified"):
                 await client.balance()
@@ -530,7 +517,7 @@ async def test_the_given_proxy_is_asked_whatever_is_excepted(
 
 
 async def test_calls_go_through_a_tunnel_that_shows_the_proxy_nothing(
-    connected: Open, server_context: ssl.SSLContext
+    connected: Open, trusted: ssl.SSLContext
 ) -> None:
     asked: list[bytes] = []
     seen = bytearray()
@@ -549,7 +536,7 @@ async def test_calls_go_through_a_tunnel_that_shows_the_proxy_nothing(
         over.set()
 
     over = asyncio.Event()
-    with talking(answer, server_context) as port:
+    with talking(answer, trusted) as port:
         proxy = await asyncio.start_server(tunnel, "127.0.0.1", 0)
         url = f"http://us%40er:p%40ss@127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
         async with proxy:
