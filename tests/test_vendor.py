@@ -113,6 +113,9 @@ def test_modules_of_both_are_told_by_what_is_there(tmp_path: Path) -> None:
 def test_a_command_of_modules_that_were_overwritten_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("smscode.__main__.overwritten", lambda module: "pretended")
+    def pretended(module: ModuleType) -> str:
+        return "pretended"
+
+    monkeypatch.setattr("smscode.__main__.overwritten", pretended)
     assert main([]) == Exit.SETUP
     assert capsys.readouterr().err == "smscode: pretended\n"
