@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import linecache
 import math
 import random
@@ -32,6 +33,25 @@ Place = tuple[str, int]
 Call = Callable[[Client], object]
 
 
+@contextmanager
+def traced(trace: Callable[[FrameType, str, object], Any]) -> Generator[None]:
+    """Trace a block, while the collector rests.
+
+    What an interrupted call left in a circle would be finalized in the middle of a later one. An exception
+    that is raised at a line of a finalizer reaches nobody.
+    """
+    before = sys.gettrace()  # of coverage.py
+    collecting = gc.isenabled()
+    gc.disable()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+        if collecting:
+            gc.enable()
+
+
 def _ours(frame: FrameType) -> bool:
     name = frame.f_code.co_filename
     return name.startswith(_ROOT) and not name.startswith(_NOT_THE_CLIENT)
@@ -55,12 +75,8 @@ def places(call: Callable[[], object]) -> list[Place]:
             seen[frame.f_code.co_filename, frame.f_lineno] = None
         return trace
 
-    before = sys.gettrace()  # of coverage.py
-    sys.settrace(trace)
-    try:
+    with traced(trace):
         call()
-    finally:
-        sys.settrace(before)
     return list(seen)
 
 
@@ -100,17 +116,15 @@ def interrupted_at(place: Place, call: Callable[[], object], then: int = 0) -> i
         # one current for ever; in a generator only until that ends.
         yield call()
 
-    before = sys.gettrace()
-    sys.settrace(trace)
-    if then:
-        sys.setprofile(profile)
-    try:
-        next(confined())
-    except KeyboardInterrupt:
-        pass
-    finally:
-        sys.setprofile(None)
-        sys.settrace(before)
+    with traced(trace):
+        if then:
+            sys.setprofile(profile)
+        try:
+            next(confined())
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.setprofile(None)
     assert sys.exception() is None
     return raised
 
@@ -136,12 +150,8 @@ class Tracer:
         self.raised: list[Line] = []
 
     def run(self, action: Callable[[], object]) -> None:
-        before = sys.gettrace()
-        sys.settrace(self._enter)
-        try:
+        with traced(self._enter):
             action()
-        finally:
-            sys.settrace(before)
 
     def _enter(self, frame: FrameType, event: str, argument: Any) -> Any:
         return self._step if frame.f_code.co_filename in self._files else None

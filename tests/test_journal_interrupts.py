@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import linecache
 import os
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +16,7 @@ import pytest
 from smscode import _sqlite
 from smscode.journal import SQLiteJournal, Write, shared
 
+from .interrupts import traced
 from .journal_tools import ACCOUNT, Disk, Waiter, do, found, keys, look, purchase, put
 
 PACKAGE = str(Path(__file__).parent.parent / "smscode")
@@ -53,14 +54,8 @@ class Interrupting:
 
     def run(self, act: Callable[[], object]) -> bool:
         """Run a function; return True if it was interrupted."""
-        before = sys.gettrace()
-        sys.settrace(self._trace)
-        try:
+        with traced(self._trace), contextlib.suppress(KeyboardInterrupt):
             act()
-        except KeyboardInterrupt:
-            pass
-        finally:
-            sys.settrace(before)
         return bool(self.where)
 
 

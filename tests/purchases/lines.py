@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import signal
 import sys
 import time
@@ -56,12 +57,14 @@ class Lines:
     def __enter__(self) -> Lines:
         if self._then is not None:
             signal.signal(signal.SIGALRM, self._once_more)
+        gc.disable()  # an exception at a line of a finalizer reaches nobody
         self._before = sys.gettrace()
         sys.settrace(self._enter)
         return self
 
     def __exit__(self, *error: object) -> None:
         sys.settrace(self._before)
+        gc.enable()
         if self._then is not None:
             signal.setitimer(signal.ITIMER_REAL, 0.0)
             signal.signal(signal.SIGALRM, signal.SIG_IGN)
