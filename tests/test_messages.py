@@ -68,6 +68,10 @@ def value(make: Callable[[], Any]) -> Wrong:
     return lambda _: make()
 
 
+def untyped(thing: Any) -> Any:
+    return thing
+
+
 typed: Any = smscode  # without its types, which would refuse these calls before they are made
 sandboxed: Any = Sandbox
 RATE: Any = smscode.FxRate("USD/IDR", 16_250)
@@ -149,6 +153,22 @@ TABLE: list[tuple[str, Wrong, tuple[Part, ...]]] = [
     ("a copied client", copy.copy, ("a client cannot be pickled or copied",)),
     # -- buying
     ("create()", on("orders.create"), ("orders.create: expected", "product_id", "catalog_product_id")),
+    ("create(87)", on("orders.create", 87), ("names, such as catalog_product_id=87",)),
+    ("create_many(5, 87)", on("orders.create_many", 5, 87), ("names, such as catalog_product_id=87",)),
+    ("prepare(87)", on("orders.prepare", 87), ("names, such as catalog_product_id=87",)),
+    (
+        "rent(87)",
+        in_a_block(lambda client: untyped(client).orders.rent(87)),
+        ("such as catalog_product_id=87",),
+    ),
+    ("obtain(enter, 'wa')", on("orders.obtain", print, "wa"), ("names, such as service='whatsapp', budget",)),
+    ("find('whatsapp')", on("catalog.find", "whatsapp"), ("names, such as service='whatsapp'",)),
+    ("otps(1001)", on("orders.otps", 1001), ("order_ids: expected several orders or their ids", "[1001")),
+    (
+        "cancel_many(7)",
+        on("orders.cancel_many", 7),
+        ("orders: expected several orders or their ids", "[1001"),
+    ),
     ("two products", buy(product_id=142), ("orders.create: expected", "exactly one")),
     ("a text as id", buy(catalog_product_id="87"), (f"catalog_product_id: {AN_ID} str",)),
     ("id 0", buy(catalog_product_id=0), (f"catalog_product_id: {AN_ID} 0",)),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Never
 
 from .._concurrency import AsyncEnter, AsyncEntering
+from ..core.api import arguments
 from ..core.api.prices import Price
 from ..models import Country, Operator, Service
 from .order_purchases import AsyncOrderPurchases
@@ -31,7 +32,7 @@ class AsyncOrderObtaining(AsyncOrderPurchases, AsyncOrderStatistics):
     async def obtain(
         self,
         enter: AsyncEnter[AsyncRental],
-        *,
+        *unnamed: Never,
         service: int | str | Service | None = None,
         country: int | str | Country | Sequence[int | str | Country] | None = None,
         operator: int | str | Operator | Sequence[int | str | Operator] | None = None,
@@ -91,6 +92,8 @@ class AsyncOrderObtaining(AsyncOrderPurchases, AsyncOrderStatistics):
         from ..core.obtain_plan import ObtainPlan
         from .obtaining import AsyncObtainDriver
 
+        if unnamed:
+            raise arguments.unnamed("orders.obtain", "service='whatsapp', budget='2.00'")
         AsyncEntering.check(enter)
         plan = ObtainPlan.of(
             self._driver.version,

@@ -62,7 +62,7 @@ class AsyncOrderPurchases(AsyncOrderReleases, AsyncOrderWaits):
     ) -> CreatedOrders: ...
     async def create(
         self,
-        *,
+        *unnamed: object,
         product_id: int | None = None,
         catalog_product_id: int | None = None,
         quantity: int = 1,
@@ -123,6 +123,7 @@ class AsyncOrderPurchases(AsyncOrderReleases, AsyncOrderWaits):
             prefer_provider=prefer_provider,
             policy=policy,
             operator_id=operator_id,
+            unnamed=unnamed,
         )
         return await self._create(purchase, quantity, idempotency_key, timeout)
 
@@ -153,7 +154,7 @@ class AsyncOrderPurchases(AsyncOrderReleases, AsyncOrderWaits):
     ) -> OrderIntent: ...
     def prepare(
         self,
-        *,
+        *unnamed: object,
         product_id: int | None = None,
         catalog_product_id: int | None = None,
         quantity: int = 1,
@@ -183,6 +184,7 @@ class AsyncOrderPurchases(AsyncOrderReleases, AsyncOrderWaits):
             prefer_provider=prefer_provider,
             policy=policy,
             operator_id=operator_id,
+            unnamed=unnamed,
         )
         try:
             call = purchase.call(quantity=quantity, idempotency_key=idempotency_key, fx=fx)

@@ -83,7 +83,7 @@ class AsyncOrders(AsyncOrderObtaining):
     async def create_many(
         self,
         count: int,
-        *,
+        *unnamed: object,
         product_id: int | None = None,
         catalog_product_id: int | None = None,
         service: ServiceRef | None = None,
@@ -123,6 +123,7 @@ class AsyncOrders(AsyncOrderObtaining):
             prefer_provider=prefer_provider,
             policy=policy,
             operator_id=operator_id,
+            unnamed=unnamed,
         )
 
         async def buy(delivery: AsyncDelivery) -> BulkResult:
@@ -158,7 +159,7 @@ class AsyncOrders(AsyncOrderObtaining):
     ) -> AsyncRental: ...
     def rent(
         self,
-        *,
+        *unnamed: object,
         product_id: int | None = None,
         catalog_product_id: int | None = None,
         service: ServiceRef | None = None,
@@ -202,6 +203,7 @@ class AsyncOrders(AsyncOrderObtaining):
             prefer_provider=prefer_provider,
             policy=policy,
             operator_id=operator_id,
+            unnamed=unnamed,
         )
 
         async def buy() -> CreatedOrders:

@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from typing import Never
 
 from .._choices import SortName
-from ..core.api import catalog
+from ..core.api import arguments, catalog
 from ..core.api.arguments import CountryRef, OperatorRef, ServiceRef
 from ..core.api.call import CallKind
 from ..core.api.prices import Price
@@ -137,7 +138,7 @@ class Catalog:
 
     def find(
         self,
-        *,
+        *unnamed: Never,
         service: ServiceRef | None = None,
         country: CountryRef | None = None,
         operator: OperatorRef | Sequence[OperatorRef] | None = None,
@@ -161,6 +162,8 @@ class Catalog:
         Raises `InvalidArgumentError` for a name that no row or several rows have; the message lists the
         closest.
         """
+        if unnamed:
+            raise arguments.unnamed("catalog.find", "service='whatsapp'")
         names = ProductNames.of(service, country, operator)
         product_filter = ProductFilter.of(self._driver.version, max_price, in_stock, min_stock=min_stock)
         deadline = self._driver.deadline(CallKind.READ, timeout)

@@ -7,9 +7,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Never
 
 from .._concurrency import Enter, Entering
+from ..core.api import arguments
 from ..core.api.prices import Price
 from ..models import Country, Operator, Service
 from .order_purchases import OrderPurchases
@@ -33,7 +34,7 @@ class OrderObtaining(OrderPurchases, OrderStatistics):
     def obtain(
         self,
         enter: Enter[Rental],
-        *,
+        *unnamed: Never,
         service: int | str | Service | None = None,
         country: int | str | Country | Sequence[int | str | Country] | None = None,
         operator: int | str | Operator | Sequence[int | str | Operator] | None = None,
@@ -93,6 +94,8 @@ class OrderObtaining(OrderPurchases, OrderStatistics):
         from ..core.obtain_plan import ObtainPlan
         from .obtaining import ObtainDriver
 
+        if unnamed:
+            raise arguments.unnamed("orders.obtain", "service='whatsapp', budget='2.00'")
         Entering.check(enter)
         plan = ObtainPlan.of(
             self._driver.version,

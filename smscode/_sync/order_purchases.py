@@ -64,7 +64,7 @@ class OrderPurchases(OrderReleases, OrderWaits):
     ) -> CreatedOrders: ...
     def create(
         self,
-        *,
+        *unnamed: object,
         product_id: int | None = None,
         catalog_product_id: int | None = None,
         quantity: int = 1,
@@ -125,6 +125,7 @@ class OrderPurchases(OrderReleases, OrderWaits):
             prefer_provider=prefer_provider,
             policy=policy,
             operator_id=operator_id,
+            unnamed=unnamed,
         )
         return self._create(purchase, quantity, idempotency_key, timeout)
 
@@ -155,7 +156,7 @@ class OrderPurchases(OrderReleases, OrderWaits):
     ) -> OrderIntent: ...
     def prepare(
         self,
-        *,
+        *unnamed: object,
         product_id: int | None = None,
         catalog_product_id: int | None = None,
         quantity: int = 1,
@@ -185,6 +186,7 @@ class OrderPurchases(OrderReleases, OrderWaits):
             prefer_provider=prefer_provider,
             policy=policy,
             operator_id=operator_id,
+            unnamed=unnamed,
         )
         try:
             call = purchase.call(quantity=quantity, idempotency_key=idempotency_key, fx=fx)

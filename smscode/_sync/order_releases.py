@@ -32,7 +32,7 @@ class OrderReleases(OrderEndpoints):
         anything is sent.
         """
         runtime = self._driver.runtime
-        ids = list(dict.fromkeys(arguments.order_id(order) for order in orders))
+        ids = arguments.order_ids("orders", orders)
         until = None if timeout is None else runtime.now() + check_seconds("timeout", timeout)
         outcomes: dict[int, ReleaseOutcome] = {}
 

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Generator, Iterable
 
+from ..core.api import arguments
 from ..core.api.arguments import OrderRef
 from ..core.timeouts import check_wait
 from ..core.waiting.codes import code_pattern
@@ -89,9 +90,9 @@ class OrderWaits:
         concerns all orders, such as `UnauthorizedError`, is raised.
         """
         compiled = code_pattern(pattern)
-        waits = [SmsWait(order_id, needs_code=True, pattern=compiled) for order_id in order_ids]
-        once = {sms_wait.order_id: sms_wait for sms_wait in waits}
-        return self._waits.each([*once.values()], math.inf if timeout is None else check_wait(timeout))
+        ids = arguments.order_ids("order_ids", order_ids)
+        waits = [SmsWait(order_id, needs_code=True, pattern=compiled) for order_id in ids]
+        return self._waits.each(waits, math.inf if timeout is None else check_wait(timeout))
 
     def _wait(self, sms_wait: SmsWait, timeout: float | None) -> Sms:
         return self._waits.wait(sms_wait, math.inf if timeout is None else check_wait(timeout))

@@ -85,7 +85,7 @@ class Orders(OrderObtaining):
     def create_many(
         self,
         count: int,
-        *,
+        *unnamed: object,
         product_id: int | None = None,
         catalog_product_id: int | None = None,
         service: ServiceRef | None = None,
@@ -125,6 +125,7 @@ class Orders(OrderObtaining):
             prefer_provider=prefer_provider,
             policy=policy,
             operator_id=operator_id,
+            unnamed=unnamed,
         )
 
         def buy(delivery: Delivery) -> BulkResult:
@@ -160,7 +161,7 @@ class Orders(OrderObtaining):
     ) -> Rental: ...
     def rent(
         self,
-        *,
+        *unnamed: object,
         product_id: int | None = None,
         catalog_product_id: int | None = None,
         service: ServiceRef | None = None,
@@ -204,6 +205,7 @@ class Orders(OrderObtaining):
             prefer_provider=prefer_provider,
             policy=policy,
             operator_id=operator_id,
+            unnamed=unnamed,
         )
 
         def buy() -> CreatedOrders:

@@ -62,19 +62,24 @@ def test_wrong_uses_are_refused_and_right_ones_accepted(
     assert [lines[number - 1].strip() for number in sorted(found - wrong)] == [], "refused"
 
 
+PURCHASE = {
+    name: each for name, each in inspect.signature(PurchaseArguments).parameters.items() if name != "unnamed"
+}
+
+
 def test_the_purchase_arguments_are_the_same_for_type_checkers_and_at_run_time() -> None:
     hints = {name for each in (ByProduct, ByCatalogProduct, ByName) for name in get_type_hints(each)}
-    assert hints - {"idempotency_key"} == {*inspect.signature(PurchaseArguments).parameters}
+    assert hints - {"idempotency_key"} == {*PURCHASE}
 
 
 @pytest.mark.parametrize("orders", [AsyncOrders, Orders])
 @pytest.mark.parametrize("method", ["create", "rent", "create_many"])
 def test_the_methods_show_their_real_parameters(orders: Any, method: str) -> None:
     parameters = inspect.signature(getattr(orders, method)).parameters
-    expected = inspect.signature(PurchaseArguments).parameters
-    for name, parameter in expected.items():
+    for name, parameter in PURCHASE.items():
         assert parameters[name].kind is inspect.Parameter.KEYWORD_ONLY
         assert parameters[name].default is None
         assert parameters[name].annotation == parameter.annotation
     assert {"self", "timeout", "idempotency_key"} <= parameters.keys()
+    assert parameters["unnamed"].kind is inspect.Parameter.VAR_POSITIONAL  # refused, in words
     assert not any(each.kind is each.VAR_KEYWORD for each in parameters.values())

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Final, Protocol, TypeAlias, TypeVar
+from typing import Final, Protocol, TypeAlias, TypeVar, cast
 from urllib.parse import urlsplit
 
 from ... import _exact
@@ -39,6 +40,11 @@ def wrong(name: str, expected: str, value: object) -> InvalidArgumentError:
     if whole is not None:
         found = str(whole) if abs(whole) < 2**64 else "a huge int"
     return InvalidArgumentError(f"{name}: expected {expected}, got {found}.")
+
+
+def unnamed(method: str, example: str) -> InvalidArgumentError:
+    """Return the error for arguments without a name, where each has to have one."""
+    return InvalidArgumentError(f"{method}: expected arguments with their names, such as {example}.")
 
 
 def integer(name: str, value: object, low: int, high: int) -> int:
@@ -87,6 +93,13 @@ def order_id(order: object) -> int:
     if whole is None or not 1 <= whole <= _LARGEST_ID:
         raise wrong("order_id", f"a positive int of at most {_LARGEST_ID}, an order or a rental", order)
     return whole
+
+
+def order_ids(name: str, orders: object) -> list[int]:
+    """Check several orders (see `OrderRef`), and return their ids, each once."""
+    if not isinstance(orders, Iterable):
+        raise wrong(name, "several orders or their ids, such as [1001, 1002]", orders)
+    return list(dict.fromkeys(order_id(order) for order in cast(Iterable[object], orders)))
 
 
 def text(name: str, value: object, longest: int) -> str:

@@ -257,7 +257,11 @@ def active() -> Call[builtins.list[ActiveOrder]]:
 
 @frozen(kw_only=True)
 class PurchaseArguments:
-    """The arguments that `create`, `rent` and `create_many` have in common."""
+    """The arguments that `create`, `rent` and `create_many` have in common.
+
+    ``unnamed`` are those that were given without a name, which is an error: a number alone does not say
+    whether it is a product, a tier or a quantity.
+    """
 
     product_id: int | None = None
     catalog_product_id: int | None = None
@@ -269,11 +273,14 @@ class PurchaseArguments:
     prefer_provider: str | None = None
     policy: RoutingPolicy | PolicyName | None = None
     operator_id: int | None = None
+    unnamed: tuple[object, ...] = ()
 
     def call(
         self, *, quantity: int = 1, idempotency_key: str | None = None, fx: FxRate | None = None
     ) -> Call[CreatedOrders]:
         """Return the call that buys a product whose id is known. Raises `InvalidArgumentError`."""
+        if self.unnamed:
+            raise arguments.unnamed("orders.create", "catalog_product_id=87 or service='whatsapp'")
         if (self.product_id is None) == (self.catalog_product_id is None):
             raise InvalidArgumentError(
                 "orders.create: expected product_id or catalog_product_id, exactly one."
