@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -312,6 +313,24 @@ def test_the_sms_is_asked_for_once_more() -> None:
         ("cancel", 1, "done"),
     ]
     assert str(events[-1])
+
+
+def test_there_is_an_end_to_giving_back_without_a_limit() -> None:
+    client = VirtualClient(still_sandbox(otp_after=20))
+    obtained = client.orders.obtain(enter, **WHATSAPP, budget="2.00", release_timeout=math.inf)
+    assert results(obtained.tried) == [("code", Released.FINISHED)]
+
+
+def test_the_steps_say_how_a_number_was_used() -> None:
+    def refuse(rental: object) -> None:
+        raise NumberRefused("blocked")
+
+    events: list[ClientEvent] = []
+    client = VirtualClient(still_sandbox(otp_after=None), on_event=events.append)
+    with pytest.raises(CodeNotObtainedError):
+        client.orders.obtain(refuse, **WHATSAPP, budget="2.00", tries=1)
+    steps = {event.step: event.result for event in events if isinstance(event, ObtainStepDone)}
+    assert steps["enter"] == "NumberRefused"
 
 
 def test_a_pattern_finds_the_code() -> None:

@@ -17,7 +17,7 @@ from smscode.core.api.request import request
 from smscode.core.effects import Effect, EffectReply, Failure, Release, Send, Sleep
 from smscode.core.flow import CallTerms, flow
 from smscode.core.purchases.doubt import Doubt
-from smscode.core.retry import TABLE, RetryPace, RetryPolicy, for_every_code
+from smscode.core.retry import TABLE, RetryPace, RetryPolicy, failure_kind, for_every_code
 from smscode.core.versions import ApiVersion
 from smscode.errors import (
     API_ERRORS,
@@ -461,6 +461,16 @@ def test_a_second_refusal_without_a_time_waits_for_a_whole_window() -> None:
         CALLS[CallKind.READ](), [TROUBLES["throttled"]] * 2 + [success(SUCCESSES[CallKind.READ])], chance=0
     )
     assert run.slept == [1.0, 60.0]
+
+
+def test_a_second_refusal_with_a_time_waits_for_its_own_backoff() -> None:
+    refused = refusal(429, "RATE_LIMIT_EXCEEDED", retry_after="1")
+    run = drive(CALLS[CallKind.READ](), [refused, refused, success(SUCCESSES[CallKind.READ])], chance=0)
+    assert run.slept == [1.0, 2.0]
+
+
+def test_an_unreadable_answer_without_a_status_is_one_of_a_success() -> None:
+    assert failure_kind(InvalidResponseError("cut")) == "unreadable answer"
 
 
 @pytest.mark.parametrize("hint", ["0", "0.5", "-1", "Wed, 21 Oct 2015 07:28:00 GMT", None])

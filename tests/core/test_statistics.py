@@ -52,6 +52,13 @@ def test_the_median_of_an_even_number_is_between_both() -> None:
     assert stats(order(created_at=NOW), order(created_at=NOW - timedelta(seconds=5))).median_seconds == 2.5
 
 
+def test_orders_from_before_a_date_are_left_out() -> None:
+    built = StatsBuilder(NOW - timedelta(seconds=5))
+    assert built.add([order(), order(created_at=NOW - timedelta(seconds=5))], NOW)
+    assert not built.add([order()], NOW)
+    assert [one.numbers for one in built.offers()] == [1]
+
+
 def test_times_that_are_missing_or_run_backwards_are_no_harm() -> None:
     missing = stats(order(created_at=None), order(otp_received_at=None))
     assert (missing.codes, missing.median_seconds, missing.p90_seconds) == (2, None, None)

@@ -205,6 +205,8 @@ def _statement(node: ast.stmt) -> Iterator[Edit]:
             yield node, "returns None", "return None"
         case ast.Return(value=None):
             yield node, "statement removed", "pass"
+        case ast.If(test=ast.Name("TYPE_CHECKING")):
+            return
         case ast.If() | ast.While():
             for what, text in (("always", "True"), ("never", "False")):
                 if not (isinstance(node, ast.While) and what == "always"):

@@ -12,6 +12,7 @@ _FILE = ("tests/test_journal_disk.py", "tests/test_journal_owners.py", "tests/_a
 _PURCHASES = (
     *("tests/_async/test_purchases.py", "tests/_async/test_bulk.py", "tests/test_journal.py"),
     *("tests/_async/test_unfinished.py", "tests/test_purchase_cancellation.py"),
+    *("tests/_async/test_spending.py", "tests/_async/test_names.py", "tests/test_spending_cancellation.py"),
 )
 _CALLS = (
     "api/arguments",
@@ -23,13 +24,14 @@ _CALLS = (
 )
 _FLOW = ("retry", "limited_flow", "cancelable", "order_endings")
 _RATES = ("ratelimit/slots", "ratelimit/limiter", "ratelimit/shared")
+_OBTAINING = ("obtaining", "obtain_machine", "tests/_async/test_obtaining.py")
 _WAITS = ("waiting/sms_wait", "waiting/webhook_inbox", "waiting/shared_poll")
 
 # Names of files in tests/core, or paths from the root.
 TESTS: Mapping[str, Sequence[str]] = {
     "smscode/core/answers.py": ("answers", "samples", "retry", "tests/_async/test_errors.py"),
     "smscode/core/api/arguments.py": (*_CALLS, "product_search", "settings", "timeouts", "webhooks"),
-    "smscode/core/api/balance.py": _CALLS,
+    "smscode/core/api/balance.py": (*_CALLS, "decoding/converter"),
     "smscode/core/ratelimit/ban.py": (
         "purchases/intents",
         "limited_flow",
@@ -124,8 +126,23 @@ TESTS: Mapping[str, Sequence[str]] = {
     "smscode/core/api/call.py": (*_CALLS, "answers", "retry", "purchases/intents"),
     "smscode/money.py": ("money", "api/prices", "decoding/converter"),
     "smscode/webhooks.py": ("webhooks", "receiver"),
+    "smscode/core/api/registry.py": ("tests/test_endpoints.py", "tests/sandbox/test_openapi.py"),
+    "smscode/core/api/request.py": ("api/request", "retry", "tests/_async/test_request.py"),
+    "smscode/core/decoding/columns.py": ("decoding/rows", "samples", "versions", "paging"),
+    "smscode/core/obtain_effects.py": _OBTAINING,
+    "smscode/core/obtain_numbers.py": _OBTAINING,
+    "smscode/core/obtain_plan.py": (*_OBTAINING, "tests/test_entering.py"),
+    "smscode/core/obtain_report.py": (*_OBTAINING, "tests/ext/test_otel.py"),
+    "smscode/core/obtaining.py": _OBTAINING,
+    "smscode/core/offers.py": _OBTAINING,
+    "smscode/core/order_status.py": (*_WAITS, "order_endings", "obtaining", "statistics"),
+    "smscode/core/purchase_arguments.py": ("tests/_async/test_names.py", "tests/test_messages.py"),
+    "smscode/core/purchases/doubt.py": ("purchases/book", "purchases/states", *_FLOW, *_PURCHASES[:1]),
+    "smscode/core/purchases/spending.py": ("purchases/spending", "tests/_async/test_spending.py"),
+    "smscode/core/statistics.py": ("statistics", "tests/_async/test_statistics.py"),
+    "smscode/core/waiting/codes.py": ("waiting/codes", *_WAITS, "tests/_async/test_sms_waits.py"),
     "smscode/journal.py": (*_JOURNAL, *_FILE),
-    "smscode/_journal/batch.py": (*_JOURNAL, *_FILE),
+    "smscode/_journal/batch.py": (*_JOURNAL, *_FILE, "tests/_async/test_spending.py"),
     "smscode/_journal/owners.py": (*_JOURNAL[:2], *_FILE),
     "smscode/_journal/rows.py": _JOURNAL,
     "smscode/_journal/store.py": (*_JOURNAL[:2], *_FILE),

@@ -40,6 +40,14 @@ def test_it_has_every_operation_of_its_generation_in_each_version(generation: Ge
     assert {path.split("/")[1] for path in paths} == {"v1", "v2"}
 
 
+def test_products_are_filtered_by_operator_in_the_current_generation_only() -> None:
+    def names(generation: Generation) -> set[str]:
+        found: Any = document(generation, "v2")["paths"]
+        return {parameter["name"] for parameter in found["/v2/catalog/products"]["get"]["parameters"]}
+
+    assert names("current") - names("documented") == {"operator_id"}
+
+
 def test_every_documented_code_is_somewhere_in_it() -> None:
     unused = API_ERRORS.keys() - cast("Any", document("current"))["components"]["schemas"].keys()
     assert unused == set(), "smscode/core/api: no Endpoint has this code in its refusals"

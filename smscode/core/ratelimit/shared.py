@@ -86,8 +86,8 @@ class Grant:
     wait: float
     paused: float
     settled: bool
-    time: float = 0.0
-    turn: str = ""
+    time: float
+    turn: str
 
 
 class SharedSlots(SlotWindow):

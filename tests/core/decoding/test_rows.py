@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from smscode import Money, OrderStatus, Product, RetryPolicy, SmscodeError
 from smscode.core import answers
 from smscode.core.api.registry import ENDPOINTS
-from smscode.core.decoding import chunks, columns, rows, rows_msgspec
+from smscode.core.decoding import chunks, columns, rows, rows_msgspec, strict_json
 from smscode.core.effects import EffectReply, Release, Send, Sleep
 from smscode.core.flow import CallTerms, flow
 from smscode.core.versions import ApiVersion
@@ -220,7 +220,13 @@ def test_a_short_answer_never_pauses(operation: str) -> None:
 
 
 PRODUCT = compact(row("catalog.products", "v1", 3)).decode()
-DEEP = "[" * 100_000 + "]" * 100_000
+
+
+def nested(levels: int) -> str:
+    return "[" * levels + "]" * levels
+
+
+DEEP = nested(100_000)
 TWICE = PRODUCT.replace('"id":3', '"id":3,"id":4')
 ODD_ROWS: dict[str, str] = {
     "a field twice": PRODUCT.replace('"id":3', '"id":3,"id":4'),
@@ -266,6 +272,10 @@ ODD_ROWS: dict[str, str] = {
     "null": "null",
     "great depth": DEEP,
     "great depth in a field": PRODUCT.replace('"id":3', f'"id":3,"x":{DEEP}'),
+    "the greatest depth in a field": PRODUCT.replace(
+        '"id":3', '"id":3,"x":' + nested(strict_json.LEVELS - 3)
+    ),
+    "a level too many in a field": PRODUCT.replace('"id":3', '"id":3,"x":' + nested(strict_json.LEVELS - 2)),
     "no end": PRODUCT[:-1],
     "a comma too many": PRODUCT + ",",
     "a second value": PRODUCT + " 1",
@@ -423,10 +433,21 @@ def test_bytes_at_random_are_refused_as_in_one_go(body: bytes, rows: bytes) -> N
             assert outcome("catalog.products", text, "v1") == in_one_go("catalog.products", text, "v1")
 
 
+def test_rows_that_cannot_be_cut_into_slices_are_read_with_all_that_follow(engine: Engine) -> None:
+    shown = [row("catalog.products", "v1", number) | {"name": "},{"} for number in range(9)]
+    later = rows.read_later(compact(envelope("v1", shown)), "v1", Product)
+    assert later is not None
+    assert [one.id for part in later[1] for one in part] == list(range(9))
+
+
 def test_amounts_are_forgotten_when_they_are_too_many(
     monkeypatch: pytest.MonkeyPatch, engine: Engine
 ) -> None:
     monkeypatch.setattr(columns, "_MOST_PRICES", 3)
+    cache = columns.Prices("v1", fields(Product).price)
+    for amount in range(10):
+        assert cache[amount] == Money.idr(amount)
+        assert len(cache) <= 3
     for version in VERSIONS:
         shown = [row("catalog.products", version, number) for number in range(40)]
         shown = [{**one, "price": price(version, 9_000 + number)} for number, one in enumerate(shown)]

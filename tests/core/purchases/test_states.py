@@ -178,6 +178,8 @@ def test_errors_found_here_are_kinds_of_the_table() -> None:
     assert kind_of(JournalError("busy")) == "journal"
     assert kind_of(InvalidArgumentError("quantity")) == "argument"
     assert kind_of(records.too_old(5.0, 1.0)) == "too old"
+    assert "first sent 5 s ago, and max_age is 1 s" in str(records.too_old(5.0, 1.0))
+    assert "by a clock that was set back" in str(records.too_old(float("inf"), 1.0))
     assert kind_of(records.under_way("it")) == "under way"
 
 

@@ -183,6 +183,17 @@ def test_those_behind_the_first_look_by_themselves_only_if_it_is_held_up() -> No
     assert first.granted
 
 
+def test_an_ordinary_one_is_told_that_the_urgent_ones_before_it_leave_no_slot_in_time() -> None:
+    bucket, busy = used_up(limit=4)
+    ordinary = ask(bucket, deadline=PERIOD + 25.0)
+    for _ in range(3):
+        ask(bucket, urgent=True)
+    for number, lease in enumerate(busy):
+        bucket.end(lease, 10.0 * number, RequestEnding.ANSWERED)
+    refused = bucket.advance(ordinary, 31.0)  # the fourth slot is free at 30 + PERIOD
+    assert isinstance(refused, NoRoom)
+
+
 def test_an_urgent_one_is_not_taken_for_the_last_of_the_urgent_ones() -> None:
     bucket, busy = used_up()
     urgent = [ask(bucket, 0.0, deadline, urgent=True) for deadline in (FOREVER, PERIOD + 20.0, FOREVER)]

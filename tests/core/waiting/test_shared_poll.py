@@ -768,6 +768,14 @@ def test_a_wait_whose_end_was_told_half_way_ends_once() -> None:
     assert (list(one.waiter.ended), list(one.waiter.open), one.woken) == ([one], [], True)
 
 
+def test_a_wait_whose_result_was_marked_and_not_yet_given_is_given() -> None:
+    one = watch(1)
+    made = board(one)
+    one.reported = True  # an interrupt came before the result was added
+    made.show(full(1, "123456", OrderStatus.OTP_RECEIVED))
+    assert (list(one.waiter.ended), one.woken) == ([one], True)
+
+
 def test_a_waiter_goes_on_reading_for_a_moment_before_it_rests_with_a_result() -> None:
     many = Waiter([SmsWait(number, needs_code=True) for number in (1, 2, 3)], Flag())
     made: SharedPoll[Flag] = SharedPoll(3.0)
