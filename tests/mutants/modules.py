@@ -29,7 +29,9 @@ _WAITS = ("waiting/sms_wait", "waiting/webhook_inbox", "waiting/shared_poll")
 
 # Names of files in tests/core, or paths from the root.
 TESTS: Mapping[str, Sequence[str]] = {
-    "smscode/core/answers.py": ("answers", "samples", "retry", "tests/_async/test_errors.py"),
+    "smscode/core/answers.py": (
+        *("answers", "samples", "retry", "tests/_async/test_errors.py", "tests/_async/test_request.py"),
+    ),
     "smscode/core/api/arguments.py": (*_CALLS, "product_search", "settings", "timeouts", "webhooks"),
     "smscode/core/api/balance.py": (*_CALLS, "decoding/converter"),
     "smscode/core/ratelimit/ban.py": (

@@ -433,8 +433,16 @@ def test_bytes_at_random_are_refused_as_in_one_go(body: bytes, rows: bytes) -> N
             assert outcome("catalog.products", text, "v1") == in_one_go("catalog.products", text, "v1")
 
 
+def test_rows_of_the_greatest_depth_are_read_in_slices(engine: Engine) -> None:
+    deepest = {"x": json.loads(nested(strict_json.LEVELS - 3))}
+    shown = [row("catalog.products", "v1", number) | deepest for number in range(9)]
+    later = rows.read_later(compact(envelope("v1", shown)), "v1", Product)
+    assert later is not None
+    assert [one.id for part in later[1] for one in part] == list(range(9))
+
+
 def test_rows_that_cannot_be_cut_into_slices_are_read_with_all_that_follow(engine: Engine) -> None:
-    shown = [row("catalog.products", "v1", number) | {"name": "},{"} for number in range(9)]
+    shown = [row("catalog.products", "v1", number) | {"name": 300 * "x" + "},{"} for number in range(9)]
     later = rows.read_later(compact(envelope("v1", shown)), "v1", Product)
     assert later is not None
     assert [one.id for part in later[1] for one in part] == list(range(9))
