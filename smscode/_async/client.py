@@ -275,7 +275,8 @@ class AsyncClient(AsyncBlock):
         """Close the connections, and a journal that was given by its path.
 
         Using the client afterwards raises `ClientStateError`. If numbers of `orders.rent` or `orders.attach`
-        are not released yet, a warning is logged with their orders and when these expire.
+        are not released yet, a warning is logged with their orders and when these expire. So is one with the
+        idempotency keys of purchases that may have been carried out without the caller knowing it.
         """
         try:
             await self._driver.aclose()

@@ -204,4 +204,8 @@ class Driver:
         finally:
             warning = self.open_rentals.warning(self.runtime.wall_clock())
             if warning is not None:
-                self._observer.warn(warning)
+                self.warn(warning)
+
+    def warn(self, text: str) -> None:
+        """Log a warning about the client itself."""
+        self._observer.warn(text)

@@ -38,6 +38,7 @@ class Ordering:
         self._driver = driver
         stored, owned = journal
         self._journal = stored if owned else None
+        self._warned = False
         self._version: ApiVersion = settings.version
         account, credential = settings.account, settings.credential
         self.purchases = Purchases(driver, stored, account, credential, spending)
@@ -60,7 +61,16 @@ class Ordering:
             self.recovery.notify(event)
 
     def close(self) -> None:
-        """Close the journal if it is the client's own, or let the last call that is under way close it."""
+        """Close the journal if it is the client's own, or let the last call that is under way close it.
+
+        A warning is logged, once, if the client has purchases that are in doubt.
+        """
+        warning = (
+            None if self._warned else self.purchases.book.warning(stored=self.purchases.journal is not None)
+        )
+        if warning is not None:
+            self._warned = True
+            self._driver.warn(warning)
         journal = self._journal
         if journal is not None:
             with self._driver.runtime.shield(_CLOSING):

@@ -89,6 +89,23 @@ async def test_a_purchase_in_doubt_is_settled_by_submitting_it() -> None:
     assert client.orders.unresolved() == ()
 
 
+@pytest.mark.parametrize("stored", [False, True])
+async def test_a_client_that_closes_with_a_purchase_in_doubt_says_so_once(
+    stored: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options: dict[str, Any] = {"journal": tmp_path / "orders.db"} if stored else {}
+    _, _, client = lossy("/create", 8, **options)
+    with pytest.raises(NetworkError):
+        await client.orders.create(catalog_product_id=87, idempotency_key="mine")
+    for _ in range(2):
+        await client.aclose()
+    (said,) = [record.getMessage() for record in caplog.records if "in doubt" in record.getMessage()]
+    assert "closed with 1 purchase in doubt" in said
+    assert "idempotency key mine. " in said
+    assert ("orders.recover() of a new client with the same journal" in said) is stored
+    assert ("the same purchase with the same idempotency_key" in said) is not stored
+
+
 async def test_a_prepared_purchase_is_sent_when_it_is_submitted() -> None:
     sandbox = still_sandbox()
     client = AsyncVirtualClient(sandbox)

@@ -21,6 +21,7 @@ from .records import BoughtOrder, PurchaseRecord, PurchaseState, another_order, 
 from .states import Purchase, PurchaseHolder, Recovered, RecoveredState
 
 _MOST_KEYS_REMEMBERED = 10_000
+_MOST_NAMED = 100
 _MOST_EARLY = 1_000
 _LONGEST_LIFE = 86_400.0  # seconds that an order lives whose end is not known
 
@@ -157,6 +158,28 @@ class PurchaseBook:
             purchase.intent
             for purchase in tuple(self._purchases.values())
             if not purchase.under_way and (purchase.doubt.raised or purchase.undelivered)
+        )
+
+    def warning(self, *, stored: bool) -> str | None:
+        """Return the warning to log when the client closes with unresolved purchases, None without any.
+
+        ``stored`` is True if a journal has them.
+        """
+        keys = [intent.idempotency_key for intent in self.unresolved()]
+        if not keys:
+            return None
+        named = ", ".join(keys[:_MOST_NAMED])
+        more = f" and {len(keys) - _MOST_NAMED} more" if len(keys) > _MOST_NAMED else ""
+        count = "1 purchase" if len(keys) == 1 else f"{len(keys)} purchases"
+        advice = (
+            "orders.recover() of a new client with the same journal settles this."
+            if stored
+            else "There is no journal to settle this from: orders.active() of a new client shows what is"
+            " open, and the same purchase with the same idempotency_key returns what it bought."
+        )
+        return (
+            f"The client was closed with {count} in doubt, which may have been carried out: idempotency key"
+            f" {named}{more}. {advice}"
         )
 
     def undelivered(self) -> list[Purchase]:

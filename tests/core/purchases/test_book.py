@@ -314,3 +314,16 @@ def test_what_was_recovered_is_told_oldest_first() -> None:
         (a, "settled", refused),
     ]
     assert {one.orders for one in told} == {(order,), ()}
+
+
+def test_the_warning_at_the_end_names_the_purchases_in_doubt_up_to_a_hundred() -> None:
+    book = PurchaseBook()
+    bought(book, 1)
+    assert book.warning(stored=True) is None
+    for number in range(102):
+        bought(book, 100 + number, key=f"key-{number}", handed=False)
+    said = book.warning(stored=True)
+    assert said is not None
+    assert "with 102 purchases in doubt" in said
+    assert "key-99 and 2 more. orders.recover()" in said
+    assert "key-100" not in said
