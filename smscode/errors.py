@@ -234,7 +234,7 @@ class ProviderError(APIError, code="PROVIDER_ERROR", status=422):
 class NoOfferAvailableError(APIError, code="NO_OFFER_AVAILABLE", status=422):
     """No offer matches the product, price limits and policy; the idempotency key was released."""
 
-    advice = "Raise max_price or try later; the same idempotency key may be used again."
+    advice = "Try later, another product or a higher max_price; the same idempotency key may be used again."
 
 
 class IdempotencyKeyReuseError(APIError, code="IDEMPOTENCY_KEY_REUSED", status=422):

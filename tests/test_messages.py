@@ -90,6 +90,7 @@ TABLE: list[tuple[str, Wrong, tuple[Part, ...]]] = [
         opening(token="x\n"),
         ("token: expected visible ASCII", "line end", "position 1 of 2"),
     ),
+    ("a token in quotes", opening(token="'abc'"), ("token: expected the token only, without quotation",)),
     ("no token", opening(token=None), ("No token: give token=, or set SMSCODE_TOKEN",)),
     ("api_version='v3'", opening(api_version="v3"), ("api_version: expected 'v1' or 'v2'",)),
     ("no scheme", opening(base_url="a.example"), ("base_url: expected a URL such as https://host/path",)),
@@ -152,7 +153,11 @@ TABLE: list[tuple[str, Wrong, tuple[Part, ...]]] = [
     ("a closed client", lambda c: c.close() or c.balance(), ("This client is closed",)),
     ("a copied client", copy.copy, ("a client cannot be pickled or copied",)),
     # -- buying
-    ("create()", on("orders.create"), ("orders.create: expected", "product_id", "catalog_product_id")),
+    (
+        "create()",
+        on("orders.create"),
+        ("orders.create: expected", "product_id", "catalog_product_id", "or a service"),
+    ),
     ("create(87)", on("orders.create", 87), ("names, such as catalog_product_id=87",)),
     ("create_many(5, 87)", on("orders.create_many", 5, 87), ("names, such as catalog_product_id=87",)),
     ("prepare(87)", on("orders.prepare", 87), ("names, such as catalog_product_id=87",)),
@@ -181,7 +186,11 @@ TABLE: list[tuple[str, Wrong, tuple[Part, ...]]] = [
     ("max_price=20000", buy(max_price=20_000), ("max_price: an int is ambiguous on v2", "'0.50'", "Money")),
     ("max_price='0'", buy(max_price="0"), ("max_price: expected a positive price",)),
     ("max_price='-1'", buy(max_price="-1"), (f"max_price: {DOLLARS}",)),
-    ("a low max_price", buy(max_price="0.0001"), ("No offer matches", "Raise max_price or try later")),
+    (
+        "a low max_price",
+        buy(max_price="0.0001"),
+        ("No offer matches", "Try later, another product or a higher max_price"),
+    ),
     ("policy='best'", buy(policy="best"), ("policy: expected one of cheapest, best_success",)),
     ("operator_id='any'", buy(operator_id="any"), (f"operator_id: {AN_ID} str",)),
     (

@@ -112,6 +112,8 @@ class AsyncOrderPurchases(AsyncOrderReleases, AsyncOrderWaits):
         `ConfigurationError` (``service`` and a key without a journal), `PurchaseTooOldError` (the key was
         first used more than a day ago) and `JournalError` (the journal could not be written).
         """
+        if unnamed:
+            raise arguments.unnamed("orders.create")
         purchase = PurchaseArguments(
             product_id=product_id,
             catalog_product_id=catalog_product_id,
@@ -123,7 +125,6 @@ class AsyncOrderPurchases(AsyncOrderReleases, AsyncOrderWaits):
             prefer_provider=prefer_provider,
             policy=policy,
             operator_id=operator_id,
-            unnamed=unnamed,
         )
         return await self._create(purchase, quantity, idempotency_key, timeout)
 
@@ -176,6 +177,8 @@ class AsyncOrderPurchases(AsyncOrderReleases, AsyncOrderWaits):
         rate for writing a `Money` limit on v2; a `Money` of v1 needs it. Raises `InvalidArgumentError` for a
         wrong argument.
         """
+        if unnamed:
+            raise arguments.unnamed("orders.prepare")
         purchase = PurchaseArguments(
             product_id=product_id,
             catalog_product_id=catalog_product_id,
@@ -184,7 +187,6 @@ class AsyncOrderPurchases(AsyncOrderReleases, AsyncOrderWaits):
             prefer_provider=prefer_provider,
             policy=policy,
             operator_id=operator_id,
-            unnamed=unnamed,
         )
         try:
             call = purchase.call(quantity=quantity, idempotency_key=idempotency_key, fx=fx)

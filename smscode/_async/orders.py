@@ -112,6 +112,8 @@ class AsyncOrders(AsyncOrderObtaining):
         `InvalidArgumentError` for a wrong argument, and the errors of reading the exchange rate if
         ``max_price`` or ``min_price`` needs it.
         """
+        if unnamed:
+            raise arguments.unnamed("orders.create_many")
         purchase = PurchaseArguments(
             product_id=product_id,
             catalog_product_id=catalog_product_id,
@@ -123,7 +125,6 @@ class AsyncOrders(AsyncOrderObtaining):
             prefer_provider=prefer_provider,
             policy=policy,
             operator_id=operator_id,
-            unnamed=unnamed,
         )
 
         async def buy(delivery: AsyncDelivery) -> BulkResult:
@@ -192,6 +193,8 @@ class AsyncOrders(AsyncOrderObtaining):
         If the block is cancelled, the release is tried once, for a few seconds. If the purchase itself fails
         or is cancelled, nothing is released: if it is in doubt, it is in `unresolved`.
         """
+        if unnamed:
+            raise arguments.unnamed("orders.rent")
         purchase = PurchaseArguments(
             product_id=product_id,
             catalog_product_id=catalog_product_id,
@@ -203,7 +206,6 @@ class AsyncOrders(AsyncOrderObtaining):
             prefer_provider=prefer_provider,
             policy=policy,
             operator_id=operator_id,
-            unnamed=unnamed,
         )
 
         async def buy() -> CreatedOrders:

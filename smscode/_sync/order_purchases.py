@@ -114,6 +114,8 @@ class OrderPurchases(OrderReleases, OrderWaits):
         `ConfigurationError` (``service`` and a key without a journal), `PurchaseTooOldError` (the key was
         first used more than a day ago) and `JournalError` (the journal could not be written).
         """
+        if unnamed:
+            raise arguments.unnamed("orders.create")
         purchase = PurchaseArguments(
             product_id=product_id,
             catalog_product_id=catalog_product_id,
@@ -125,7 +127,6 @@ class OrderPurchases(OrderReleases, OrderWaits):
             prefer_provider=prefer_provider,
             policy=policy,
             operator_id=operator_id,
-            unnamed=unnamed,
         )
         return self._create(purchase, quantity, idempotency_key, timeout)
 
@@ -178,6 +179,8 @@ class OrderPurchases(OrderReleases, OrderWaits):
         rate for writing a `Money` limit on v2; a `Money` of v1 needs it. Raises `InvalidArgumentError` for a
         wrong argument.
         """
+        if unnamed:
+            raise arguments.unnamed("orders.prepare")
         purchase = PurchaseArguments(
             product_id=product_id,
             catalog_product_id=catalog_product_id,
@@ -186,7 +189,6 @@ class OrderPurchases(OrderReleases, OrderWaits):
             prefer_provider=prefer_provider,
             policy=policy,
             operator_id=operator_id,
-            unnamed=unnamed,
         )
         try:
             call = purchase.call(quantity=quantity, idempotency_key=idempotency_key, fx=fx)

@@ -114,6 +114,8 @@ class Orders(OrderObtaining):
         `InvalidArgumentError` for a wrong argument, and the errors of reading the exchange rate if
         ``max_price`` or ``min_price`` needs it.
         """
+        if unnamed:
+            raise arguments.unnamed("orders.create_many")
         purchase = PurchaseArguments(
             product_id=product_id,
             catalog_product_id=catalog_product_id,
@@ -125,7 +127,6 @@ class Orders(OrderObtaining):
             prefer_provider=prefer_provider,
             policy=policy,
             operator_id=operator_id,
-            unnamed=unnamed,
         )
 
         def buy(delivery: Delivery) -> BulkResult:
@@ -194,6 +195,8 @@ class Orders(OrderObtaining):
         If the block is cancelled, the release is tried once, for a few seconds. If the purchase itself fails
         or is cancelled, nothing is released: if it is in doubt, it is in `unresolved`.
         """
+        if unnamed:
+            raise arguments.unnamed("orders.rent")
         purchase = PurchaseArguments(
             product_id=product_id,
             catalog_product_id=catalog_product_id,
@@ -205,7 +208,6 @@ class Orders(OrderObtaining):
             prefer_provider=prefer_provider,
             policy=policy,
             operator_id=operator_id,
-            unnamed=unnamed,
         )
 
         def buy() -> CreatedOrders:

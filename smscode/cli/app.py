@@ -89,7 +89,8 @@ def sandbox(
     balance: Annotated[
         str | None,
         typer.Option(
-            metavar="AMOUNT", help=f"Dollars, or whole rupiah such as 16250000 (default: {offline.FUNDS})."
+            metavar="AMOUNT",
+            help=f"Dollars such as 10usd, or whole rupiah such as 162500 (default: {offline.FUNDS}).",
         ),
     ] = None,
     scenario: Annotated[

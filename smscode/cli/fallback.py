@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.add_argument(
         "--balance",
         metavar="AMOUNT",
-        help=f"balance: dollars, or whole rupiah such as 16250000 ({offline.FUNDS})",
+        help=f"balance: dollars such as 10usd, or whole rupiah such as 162500 ({offline.FUNDS})",
     )
     sandbox.add_argument(
         "--scenario",

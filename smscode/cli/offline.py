@@ -61,7 +61,7 @@ def funds(text: str) -> int:
     found = int(Decimal(number) * (_RATE if dollars else 1)) if number and (dollars or rupiah) else -1
     if not 0 <= found <= MOST_FUNDS:
         raise InvalidArgumentError(
-            f"balance: expected dollars such as 1000usd, or whole rupiah such as 16250000 (0..{MOST_FUNDS})."
+            f"balance: expected dollars such as 10usd, or whole rupiah such as 162500 (0..{MOST_FUNDS})."
         )
     return found
 

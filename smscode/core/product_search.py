@@ -62,7 +62,8 @@ class NameOrId:
         if value is None:
             return cls(name)
         if _exact.whole(value) is None:
-            raise arguments.wrong(name, f"an id, a code, a name or a {row.__name__}", value)
+            several = " (only orders.obtain takes several)" if row is Country else ""
+            raise arguments.wrong(name, f"an id, a code, a name or a {row.__name__}{several}", value)
         return cls(name, arguments.identity(name, value))
 
     @property

@@ -57,6 +57,8 @@ class Token:
             raise InvalidArgumentError(f"{name}: expected a token, got an empty string.")
         if value.lower().startswith("bearer "):
             raise InvalidArgumentError(f"{name}: expected the token only, without the word Bearer.")
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+            raise InvalidArgumentError(f"{name}: expected the token only, without quotation marks around it.")
         bad = _NOT_VISIBLE.search(value)
         if bad:
             raise InvalidArgumentError(
@@ -137,7 +139,10 @@ class Settings(Value):
         elif environ.get("SMSCODE_TOKEN"):
             found = Token(environ["SMSCODE_TOKEN"], "SMSCODE_TOKEN")
         else:
-            raise ConfigurationError("No token: give token=, or set SMSCODE_TOKEN in the environment.")
+            raise ConfigurationError(
+                "No token: give token=, or set SMSCODE_TOKEN in the environment; only the command line reads"
+                " what `smscode login` stored. Without an account, try smscode.sandbox."
+            )
         if base_url is not None:
             address = _base_url("base_url", base_url, allow_http)
         elif environ.get("SMSCODE_BASE_URL"):

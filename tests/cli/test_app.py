@@ -223,7 +223,7 @@ def test_the_commands_that_need_no_account_are_the_same_as_without_the_extra(
 
 def test_a_wrong_balance_is_named_by_its_option(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sandbox", "--balance", "much"]) == Exit.USAGE
-    assert capsys.readouterr().err.startswith("error: --balance: expected dollars such as 1000usd")
+    assert capsys.readouterr().err.startswith("error: --balance: expected dollars such as 10usd")
 
 
 def test_the_sandbox_can_be_interrupted_and_can_fail(

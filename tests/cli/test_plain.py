@@ -174,7 +174,7 @@ def test_the_balance_is_in_dollars_or_rupiah(text: str, rupiah: int) -> None:
 )
 def test_another_balance_is_refused_with_examples(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert fallback.main(["sandbox", f"--balance={text}"], io.StringIO()) == Exit.USAGE
-    assert "balance: expected dollars such as 1000usd, or whole rupiah" in capsys.readouterr().err
+    assert "balance: expected dollars such as 10usd, or whole rupiah" in capsys.readouterr().err
 
 
 @serves

@@ -62,9 +62,7 @@ def test_wrong_uses_are_refused_and_right_ones_accepted(
     assert [lines[number - 1].strip() for number in sorted(found - wrong)] == [], "refused"
 
 
-PURCHASE = {
-    name: each for name, each in inspect.signature(PurchaseArguments).parameters.items() if name != "unnamed"
-}
+PURCHASE = inspect.signature(PurchaseArguments).parameters
 
 
 def test_the_purchase_arguments_are_the_same_for_type_checkers_and_at_run_time() -> None:

@@ -22,6 +22,7 @@ INT64: Final = (-(2**63), 2**63 - 1)
 KEY_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 """The form of an idempotency key."""
 
+_NOT_IN_KEY = re.compile(r"[^A-Za-z0-9_-]")
 # The service's schema says 32 bits for ids, but an id that it sent must be accepted even if it is larger.
 _LARGEST_ID = INT64[1]
 _HOST = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
@@ -42,9 +43,14 @@ def wrong(name: str, expected: str, value: object) -> InvalidArgumentError:
     return InvalidArgumentError(f"{name}: expected {expected}, got {found}.")
 
 
-def unnamed(method: str, example: str) -> InvalidArgumentError:
-    """Return the error for arguments without a name, where each has to have one."""
-    return InvalidArgumentError(f"{method}: expected arguments with their names, such as {example}.")
+def unnamed(method: str, example: str = "catalog_product_id=87 or service='whatsapp'") -> TypeError:
+    """Return the error for arguments without a name, where each has to have one.
+
+    A number alone does not say whether it is a product, a tier or a quantity.
+    """
+    return TypeError(
+        f"{method}: expected arguments with their names, such as {example}, not positional arguments."
+    )
 
 
 def integer(name: str, value: object, low: int, high: int) -> int:
@@ -140,8 +146,10 @@ def idempotency_key(value: object) -> str:
     """Check an idempotency key by the documentation's rule."""
     key = _exact.text(value)
     if key is None or not KEY_PATTERN.fullmatch(key):
+        odd = None if key is None else _NOT_IN_KEY.search(key)
         raise InvalidArgumentError(
-            "idempotency_key: expected 1..128 characters of A-Z, a-z, 0-9, '-' and '_'."
+            "idempotency_key: expected 1..128 characters of A-Z, a-z, 0-9, '-' and '_'"
+            + (f", found {odd[0]!r}." if odd else ".")
         )
     return key
 

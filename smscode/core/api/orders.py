@@ -257,11 +257,7 @@ def active() -> Call[builtins.list[ActiveOrder]]:
 
 @frozen(kw_only=True)
 class PurchaseArguments:
-    """The arguments that `create`, `rent` and `create_many` have in common.
-
-    ``unnamed`` are those that were given without a name, which is an error: a number alone does not say
-    whether it is a product, a tier or a quantity.
-    """
+    """The arguments that `create`, `rent` and `create_many` have in common."""
 
     product_id: int | None = None
     catalog_product_id: int | None = None
@@ -273,17 +269,14 @@ class PurchaseArguments:
     prefer_provider: str | None = None
     policy: RoutingPolicy | PolicyName | None = None
     operator_id: int | None = None
-    unnamed: tuple[object, ...] = ()
 
     def call(
         self, *, quantity: int = 1, idempotency_key: str | None = None, fx: FxRate | None = None
     ) -> Call[CreatedOrders]:
         """Return the call that buys a product whose id is known. Raises `InvalidArgumentError`."""
-        if self.unnamed:
-            raise arguments.unnamed("orders.create", "catalog_product_id=87 or service='whatsapp'")
         if (self.product_id is None) == (self.catalog_product_id is None):
             raise InvalidArgumentError(
-                "orders.create: expected product_id or catalog_product_id, exactly one."
+                "orders.create: expected product_id or catalog_product_id, exactly one, or a service by name."
             )
         routing = {"policy": self.policy, "operator_id": self.operator_id, "min_price": self.min_price}
         misplaced = [name for name, value in routing.items() if value is not None]
