@@ -387,7 +387,7 @@ class Obtaining(HeldNumbers):
 _WHY = {
     "tries": "all tries are used up.",
     "offers": "no offer is left within the price limits.",
-    "budget": "no offer is left within the budget.",
+    "budget": "what the next number may cost (its max_price) exceeds what is left of the budget.",
     "timeout": "the time is over.",
 }
 
