@@ -25,6 +25,7 @@ SHOWN: Mapping[str, str] = {
     "FinishedOrder": "order_id status",
     "FxRate": "pair rate rate_as_of",
     "Money": "amount currency =canonical_amount",
+    "OfferStats": "=catalog_product_id =product_id =numbers =codes =success_rate =cost_per_code",
     "Operator": "operator_id code name",
     "Order": "id status phone_number amount =otp_code =otp_message created_at expires_at",
     "OrderEvent": "order_id phone_number =otp_code =otp_message timestamp",
@@ -67,11 +68,11 @@ def one_line(model: object) -> str:
     return f"{type(model).__name__}({', '.join(parts)})"
 
 
-def table(model: object) -> str:
-    """Return a model as an HTML table: a row for each model in it, or one row if it is none of several."""
-    rows: Sequence[object] = (model,)
-    for _, field in _fields(model):
-        held = getattr(model, field.name)
+def table(*models: object) -> str:
+    """Return models of one type as an HTML table: a row for each, or for each model in a single one."""
+    rows: Sequence[object] = models
+    for _, field in _fields(models[0]) if len(models) == 1 else ():
+        held = getattr(models[0], field.name)
         if isinstance(held, tuple) and held and attrs.has(type(cast("tuple[object]", held)[0])):
             rows = cast("tuple[object]", held)
     fields = [field for _, field in _fields(rows[0])]
@@ -97,6 +98,8 @@ def _text(field: attrs.Attribute[Any], value: object) -> str:
     if isinstance(value, datetime):
         shown = value.isoformat(" ", "seconds").replace("+00:00", "Z")
         return shown.partition(" ")[2] if field.name == "expires_at" else shown
+    if isinstance(value, float):
+        return f"{value:.3g}"
     if isinstance(value, tuple):
         return _items(cast("tuple[object, ...]", value))
     return str(value) if isinstance(value, Enum | Decimal) or attrs.has(type(value)) else repr(value)

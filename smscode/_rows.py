@@ -1,11 +1,23 @@
-"""Values that are sequences of the rows they hold."""
+"""Values that are sequences of rows: lists of models, and models that hold rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import ClassVar, Generic, TypeVar, overload
 
+T = TypeVar("T")
 R = TypeVar("R", covariant=True)
+
+
+class RowList(list[T]):
+    """A list of models, which notebooks show as a table."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str | None:
+        from ._display import table
+
+        return table(*self) if self else None
 
 
 class RowSequence(Generic[R]):

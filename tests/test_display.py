@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import attrs
 import pytest
 from hypothesis import given
 
-from smscode import AsyncClient, Client, FxRate, Money, OrderStatus, models, to_dict, webhooks
+from smscode import AsyncClient, Client, FxRate, Money, OfferStats, OrderStatus, models, to_dict, webhooks
 from smscode._display import SHOWN
 from smscode._fields import in_order
 from smscode.sandbox import Sandbox
@@ -74,7 +75,7 @@ def test_every_model_can_be_shown_whatever_it_holds(model: Any) -> None:
 
 
 def test_every_model_lists_what_it_shows_and_the_table_has_no_other() -> None:
-    known = {base.__name__ for model in ALL for base in model.__mro__}
+    known = {base.__name__ for model in [*ALL, OfferStats] for base in model.__mro__}
     assert SHOWN.keys() <= known
     for model in ALL:
         assert any(base.__name__ in SHOWN for base in model.__mro__), model
@@ -93,6 +94,52 @@ def test_a_list_is_a_table_with_a_row_for_each_of_its_models() -> None:
     row = "<tr><td>1453</td><td>ACTIVE</td><td>+628********23</td><td>$0.9231</td><td>01:48:14Z</td></tr>"
     head = "".join(f"<th>{name}</th>" for name in ("id", "status", "phone_number", "amount", "expires_at"))
     assert table == f"<table><thead><tr>{head}</tr></thead><tbody>{row * 2}</tbody></table>"
+
+
+def test_the_lists_that_a_client_returns_are_tables() -> None:
+    with Sandbox(token="secret-token") as sandbox:
+        with Client("secret-token", transport=sandbox.transport()) as client:
+            client.orders.create(catalog_product_id=87)
+            lists: list[Any] = [
+                client.catalog.countries(),
+                client.catalog.services(),
+                client.catalog.find(service="whatsapp"),
+                client.orders.active(),
+                client.orders.stats(),
+            ]
+            (product,) = client.catalog.find(service="whatsapp", country="indonesia")[:1]
+            assert product.country_id is not None
+            assert product.platform_id is not None
+            operators: Any = client.catalog.operators(
+                country_id=product.country_id, platform_id=product.platform_id
+            )
+    for rows in [*lists, operators]:
+        assert isinstance(cast(object, rows), list)
+        assert pickle.loads(pickle.dumps(rows)) == rows
+        assert rows._repr_html_().count("<tr>") == 1 + len(rows)
+        rows.clear()
+        assert rows._repr_html_() is None
+
+
+def test_the_statistics_of_an_offer_are_a_short_line() -> None:
+    stats = OfferStats(
+        catalog_product_id=87,
+        product_id=None,
+        numbers=89,
+        codes=74,
+        waiting=0,
+        success_rate=0.8314606741573034,
+        success_low=0.74,
+        success_high=0.9,
+        median_seconds=12.5,
+        p90_seconds=60.0,
+        charged=PRICE,
+        refunded=PRICE,
+        cost_per_code=PRICE,
+    )
+    assert repr(stats) == (
+        "OfferStats(catalog_product_id=87, numbers=89, codes=74, success_rate=0.831, cost_per_code=$0.9231)"
+    )
 
 
 def test_one_model_and_an_empty_list_are_a_table_of_one_row() -> None:

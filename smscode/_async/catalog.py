@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Never
 
 from .._choices import SortName
+from .._rows import RowList
 from ..core.api import arguments, catalog
 from ..core.api.arguments import CountryRef, OperatorRef, ServiceRef
 from ..core.api.call import CallKind
@@ -34,11 +35,11 @@ class AsyncCatalog:
 
     async def countries(self, *, timeout: float | None = None) -> list[Country]:
         """Read all countries."""
-        return (await self._driver.run(catalog.countries(), timeout)).data
+        return RowList((await self._driver.run(catalog.countries(), timeout)).data)
 
     async def services(self, *, country_id: int | None = None, timeout: float | None = None) -> list[Service]:
         """Read all services, or with ``country_id`` those available in that country."""
-        return (await self._driver.run(catalog.services(country_id=country_id), timeout)).data
+        return RowList((await self._driver.run(catalog.services(country_id=country_id), timeout)).data)
 
     async def operators(
         self, *, country_id: int, platform_id: int, timeout: float | None = None
@@ -48,7 +49,7 @@ class AsyncCatalog:
         ``platform_id`` is the service's id. An empty list means that an operator cannot be chosen.
         """
         call = catalog.operators(country_id=country_id, platform_id=platform_id)
-        return (await self._driver.run(call, timeout)).data
+        return RowList((await self._driver.run(call, timeout)).data)
 
     async def products(
         self,
@@ -165,4 +166,4 @@ class AsyncCatalog:
         names = ProductNames.of(service, country, operator)
         product_filter = ProductFilter.of(self._driver.version, max_price, in_stock, min_stock=min_stock)
         deadline = self._driver.deadline(CallKind.READ, timeout)
-        return await self._finder.find(names, product_filter, deadline)
+        return RowList(await self._finder.find(names, product_filter, deadline))

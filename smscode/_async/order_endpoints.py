@@ -6,6 +6,7 @@ import builtins
 from collections.abc import AsyncGenerator
 
 from .._choices import StatusName
+from .._rows import RowList
 from ..core.api import orders
 from ..core.api.arguments import OrderRef
 from ..core.order_endings import name_time
@@ -76,7 +77,7 @@ class AsyncOrderEndpoints:
 
         A row that cannot be read is left out, and a warning is logged once.
         """
-        return (await self._driver.run(orders.active(), timeout)).data
+        return RowList((await self._driver.run(orders.active(), timeout)).data)
 
     async def cancel(
         self, order_id: OrderRef, *, wait: bool = False, timeout: float | None = None

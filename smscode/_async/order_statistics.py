@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from .._rows import RowList
 from ..core.paging import OrderWalk
 from ..core.statistics import OfferStats, StatsBuilder
 from .driver import AsyncDriver
@@ -35,4 +36,4 @@ class AsyncOrderStatistics:
             if page is not None and not statistics.add(page, now) and page.items:
                 break
             del answer, page  # or they would stay until the next page is there
-        return statistics.offers()
+        return RowList(statistics.offers())

@@ -8,6 +8,7 @@ from collections.abc import Generator, Sequence
 from typing import Never
 
 from .._choices import SortName
+from .._rows import RowList
 from ..core.api import arguments, catalog
 from ..core.api.arguments import CountryRef, OperatorRef, ServiceRef
 from ..core.api.call import CallKind
@@ -36,11 +37,11 @@ class Catalog:
 
     def countries(self, *, timeout: float | None = None) -> list[Country]:
         """Read all countries."""
-        return (self._driver.run(catalog.countries(), timeout)).data
+        return RowList((self._driver.run(catalog.countries(), timeout)).data)
 
     def services(self, *, country_id: int | None = None, timeout: float | None = None) -> list[Service]:
         """Read all services, or with ``country_id`` those available in that country."""
-        return (self._driver.run(catalog.services(country_id=country_id), timeout)).data
+        return RowList((self._driver.run(catalog.services(country_id=country_id), timeout)).data)
 
     def operators(
         self, *, country_id: int, platform_id: int, timeout: float | None = None
@@ -50,7 +51,7 @@ class Catalog:
         ``platform_id`` is the service's id. An empty list means that an operator cannot be chosen.
         """
         call = catalog.operators(country_id=country_id, platform_id=platform_id)
-        return (self._driver.run(call, timeout)).data
+        return RowList((self._driver.run(call, timeout)).data)
 
     def products(
         self,
@@ -167,4 +168,4 @@ class Catalog:
         names = ProductNames.of(service, country, operator)
         product_filter = ProductFilter.of(self._driver.version, max_price, in_stock, min_stock=min_stock)
         deadline = self._driver.deadline(CallKind.READ, timeout)
-        return self._finder.find(names, product_filter, deadline)
+        return RowList(self._finder.find(names, product_filter, deadline))

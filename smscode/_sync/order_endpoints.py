@@ -8,6 +8,7 @@ import builtins
 from collections.abc import Generator
 
 from .._choices import StatusName
+from .._rows import RowList
 from ..core.api import orders
 from ..core.api.arguments import OrderRef
 from ..core.order_endings import name_time
@@ -78,7 +79,7 @@ class OrderEndpoints:
 
         A row that cannot be read is left out, and a warning is logged once.
         """
-        return (self._driver.run(orders.active(), timeout)).data
+        return RowList((self._driver.run(orders.active(), timeout)).data)
 
     def cancel(
         self, order_id: OrderRef, *, wait: bool = False, timeout: float | None = None

@@ -27,7 +27,7 @@ Offer: TypeAlias = tuple[int | None, int | None]
 """A ``catalog_product_id``, or without one a ``product_id``."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class OfferStats(Model):
     """What the account's orders of one offer came to: those of a ``catalog_product_id``, else ``product_id``.
 
