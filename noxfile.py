@@ -117,30 +117,51 @@ def check(session: nox.Session) -> None:
         session.error(f"{failed} of {len(commands)} failed")
 
 
+def distributions(session: nox.Session) -> tuple[str, str]:
+    """Return the wheel and the sdist: those in the folder after --dist, else built from this checkout."""
+    if "--dist" in session.posargs:
+        dist = Path(session.posargs[session.posargs.index("--dist") + 1]).resolve()
+    else:
+        dist = Path(session.create_tmp()).resolve() / "dist"
+        shutil.rmtree(dist, ignore_errors=True)
+        session.install("build")
+        session.run("python", "-m", "build", "--outdir", str(dist), ".")
+    (built,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
+    return str(built), str(sdist)
+
+
+def use(session: nox.Session, built: str, *others: str) -> None:
+    """Install the distributions in environments of their own, and use them there."""
+    session.install("virtualenv", f"smscode-async[sandbox] @ {Path(built).as_uri()}")
+    folder = str(Path(session.create_tmp()).resolve() / "environments")
+    session.run("python", ".ci/check_packages.py", folder, built, *others)
+
+
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """Build the distributions, compare them, and use each outside the tree; --keep FOLDER keeps them.
+    """Build the distributions, check them, and use each outside the tree; --keep FOLDER keeps them.
 
-    The wheel is installed without any extra, the sdist with that of the command line.
+    The wheel is installed without extras and with all but that of the command line, the sdist with that.
     """
-    session.install("build")
-    folder = Path(session.create_tmp()).resolve()
-    keep, dist = "--keep" in session.posargs, folder / "dist"
-    shutil.rmtree(dist, ignore_errors=True)
-    session.run("python", "-m", "build", "--outdir", str(dist), ".")
-    (built,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
-    check = str(Path(".ci/check_release.py").resolve())
-    session.run("python", check, "contents", str(built), str(sdist))
-    for name, extras, distribution in (("bare", "", built), ("whole", "[cli]", sdist)):
-        session.run("python", "-m", "venv", "--clear", str(folder / name))
-        python = str(folder / name / "bin" / "python")
-        wanted = f"smscode-async{extras} @ {distribution.as_uri()}"
-        session.run(python, "-m", "pip", "install", "--quiet", wanted, external=True)
-        with session.chdir(folder):
-            session.run(python, check, name, external=True)
-    if keep:
+    files = distributions(session)
+    session.install("twine")
+    session.run("twine", "check", "--strict", *files)
+    session.run("python", ".ci/check_release.py", "contents", *files)
+    use(session, *files)
+    if "--keep" in session.posargs:
         target = Path(session.posargs[session.posargs.index("--keep") + 1])
-        shutil.copytree(dist, target, dirs_exist_ok=True)
+        target.mkdir(parents=True, exist_ok=True)
+        for file in files:
+            shutil.copy(file, target)
+
+
+@nox.session(python=PYTHONS)
+def packages(session: nox.Session) -> None:
+    """Use the wheel and the sdist with each extra, and beside the vendor's SDK, in six minutes.
+
+    --dist FOLDER takes those in a folder instead of building them.
+    """
+    use(session, *distributions(session), VENDOR_SDK)
 
 
 @nox.session

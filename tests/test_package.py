@@ -33,6 +33,17 @@ def test_the_extras_are_for_users_and_the_groups_for_developers() -> None:
     assert whole in extras["test"], "the tests try all features"
 
 
+def test_every_extra_is_used_before_a_release_and_named_where_it_is_missing() -> None:
+    text = (ROOT / ".ci" / "check_extras.py").read_text("utf-8")
+    hints, checks = (
+        {*re.findall(r'^ +"([\w-]+)": ', text.partition(begin)[2].partition("}")[0], re.MULTILINE)}
+        for begin in ("hints = {", "CHECKS: ")
+    )
+    extras = {*PROJECT["optional-dependencies"]}
+    assert checks == extras | {"none", "vendor-first", "vendor-last"}
+    assert hints == extras - {"fast", "test"}, "fast is only faster, and nothing of the package needs test"
+
+
 def test_the_version_is_stated_once() -> None:
     assert PROJECT["dynamic"] == ["version"]
     assert smscode.__version__ == importlib.metadata.version("smscode-async")
