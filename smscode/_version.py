@@ -1,4 +1,4 @@
 """The names this package goes by; the build reads the version from here."""
 
 DISTRIBUTION = "smscode-async"
-VERSION = "0.1.0"
+VERSION = "0.9.0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import smscode
 ROOT = Path(__file__).parent.parent
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text("utf-8")
 HEADINGS = re.findall(r"^## (.*)$", CHANGELOG, re.MULTILINE)
+KINDS = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 CHECK = [sys.executable, str(ROOT / ".ci" / "check_release.py")]
 
@@ -35,14 +37,14 @@ def test_the_changelog_has_its_versions_in_order_with_the_current_one_first() ->
     assert all(released), "each is a version and a date"
     versions = [number(found[1]) for found in released if found is not None]
     assert versions == sorted(set(versions), reverse=True)
-    # The version in the source is the last one released, or the next.
-    assert not versions or versions[0] <= number(smscode.__version__)
+    assert versions[0] == number(smscode.__version__)
 
 
-def test_the_changelog_says_what_is_new_before_a_release() -> None:
-    unreleased = CHANGELOG.partition("## [Unreleased]")[2].partition("\n## ")[0]
-    released = any(heading.startswith(f"[{smscode.__version__}]") for heading in HEADINGS)
-    assert released or re.search(r"^- ", unreleased, re.MULTILINE)
+@pytest.mark.parametrize("heading", HEADINGS)
+def test_each_version_has_each_kind_of_change_once(heading: str) -> None:
+    section = CHANGELOG.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    kinds = re.findall(r"^### (.*)$", section, re.MULTILINE)
+    assert sorted(kinds) == sorted(KINDS & {*kinds})
 
 
 @pytest.mark.parametrize("tag", ["v9.9.9", smscode.__version__, ""])
@@ -52,11 +54,21 @@ def test_a_tag_that_is_not_the_version_is_refused(tag: str) -> None:
     assert f"is not v{smscode.__version__}" in done.stderr
 
 
-def test_a_tag_needs_a_dated_section_in_the_changelog() -> None:
+def test_the_tag_of_the_version_has_a_dated_section_in_the_changelog() -> None:
     tag = f"v{smscode.__version__}"
     done = subprocess.run([*CHECK, "tag", tag], capture_output=True, text=True, check=False)
-    dated = any(heading.startswith(f"[{smscode.__version__}] - ") for heading in HEADINGS)
-    assert done.returncode == (0 if dated else 1)
+    assert (done.returncode, done.stdout) == (0, f"ok  {tag}\n")
+
+
+def test_a_tag_without_a_dated_section_is_refused(tmp_path: Path) -> None:
+    for name in (".ci/check_release.py", "smscode/_version.py"):
+        (tmp_path / name).parent.mkdir()
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "CHANGELOG.md").write_text(f"## [Unreleased]\n\n## [{smscode.__version__}]\n", "utf-8")
+    run = [sys.executable, str(tmp_path / ".ci" / "check_release.py"), "tag", f"v{smscode.__version__}"]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"no dated section {smscode.__version__}" in done.stderr
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
@@ -71,6 +83,8 @@ def test_workflows_run_sessions_that_exist_and_hold_no_password(workflow: Path) 
     assert used
     assert used - known == set()
     assert "secrets." not in text
+    pinned = r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+"
+    assert all(re.fullmatch(pinned, action) for action in re.findall(r"uses: (.*)", text))
     assert "id-token: write" in text or "publish" not in text
 
 
