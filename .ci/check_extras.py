@@ -36,7 +36,7 @@ def installed() -> None:
     import smscode
 
     place = Path(smscode.__file__).resolve()
-    assert ROOT not in place.parents, f"{place} is not the installed package"
+    assert place.parent != ROOT / "smscode", f"{place} is not the installed package"
     assert smscode.__version__ == metadata.version("smscode-async") == version()
 
 
