@@ -205,6 +205,7 @@ def test() -> None:
     import_module("hypothesis")
     program = "def test_it(smscode_client):\n    assert smscode_client.balance().balance.amount > 0\n"
     Path("test_installed.py").write_text(program)
+    Path("pytest.ini").write_text("[pytest]\n")  # not the settings of this tree, which leave the plugin out
     run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_installed.py"]
     done = subprocess.run(run, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
