@@ -25,7 +25,7 @@ MODULES = (
     *("smscode", "smscode.calls", "smscode.errors", "smscode.events", "smscode.journal", "smscode.models"),
     *("smscode.money", "smscode.receiver", "smscode.sandbox", "smscode.testing"),
     *("smscode.webhooks", "smscode.ext.aiohttp", "smscode.ext.asgi", "smscode.ext.fastapi"),
-    *("smscode.ext.otel", "smscode.ext.relay", "smscode.ext.wsgi"),
+    *("smscode.ext.error_answers", "smscode.ext.otel", "smscode.ext.relay", "smscode.ext.wsgi"),
 )
 _PROTOCOLS = (
     *("__len__", "__iter__", "__next__", "__getitem__", "__contains__", "__call__", "__await__"),

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 import anyio
 import anyio.to_thread
+import attrs
 from anyio.lowlevel import RunVar
 
 from .._async.client import AsyncClient
@@ -21,7 +22,7 @@ from .._sync.client import Client
 from ..core.api import arguments
 from ..errors import InvalidArgumentError
 from ..receiver import WebhookAnswer
-from ..webhooks import Event
+from ..webhooks import Event, OrderEvent, UnknownEvent, WebhookTest
 
 Callback: TypeAlias = Callable[[Event], object]
 """A function that takes an event; an ``async def`` runs in the event loop, any other in a thread."""
@@ -90,7 +91,21 @@ def report(callback: Callback, error: Exception) -> None:
     """Log the type and place of an exception that a function raised, but no text, which may hold a code."""
     name = getattr(callback, "__qualname__", type(callback).__qualname__)
     where = "".join(traceback.format_tb(error.__traceback__))
-    _log.error("The webhook function %s raised %s in\n%s", name, type(error).__qualname__, where)
+    what = type(error).__qualname__ + _missing_field(error)
+    _log.error("The webhook function %s raised %s in\n%s", name, what, where)
+
+
+def _missing_field(error: Exception) -> str:
+    """Return the explanation of a field that only events of an order have, read from another event."""
+    # Both names are this package's own, so the text holds nothing that the sender or the function wrote.
+    if (
+        isinstance(error, AttributeError)
+        and isinstance(error.obj, WebhookTest | UnknownEvent)
+        and error.name in attrs.fields_dict(OrderEvent)
+    ):
+        kind = type(error.obj).__name__
+        return f" (a {kind} has no {error.name}: check isinstance(event, OrderEvent) first)"
+    return ""
 
 
 def _threads() -> anyio.CapacityLimiter:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from http import HTTPStatus
-from types import MappingProxyType
 from typing import Annotated, TypeAlias, cast
 
-from .. import errors
 from .._async.client import AsyncClient
 from .._sync.client import Client
 from ..core.api import arguments
-from ..errors import ConfigurationError, SmscodeError
-from ._webhook_listeners import DEFAULT_PATH, Callback
-from .asgi import webhook_app
+from ..errors import ConfigurationError, InvalidArgumentError, SmscodeError
+from ..receiver import WebhookReceiver
+from ._webhook_listeners import DEFAULT_PATH, Callback, WebhookListeners
+from .asgi import AsgiMessage, AsgiReceive, AsgiSend, WebhookApp, webhook_app
+from .error_answers import ERROR_STATUSES, error_answer
 
 try:
     from fastapi import APIRouter, Depends, FastAPI
     from fastapi.responses import JSONResponse
+    from starlette.applications import Starlette
     from starlette.requests import HTTPConnection
     from starlette.routing import Route
 except ImportError as _missing:
@@ -38,38 +38,6 @@ __all__ = [
 _STATE = "smscode"  # the attribute of the application's state that has the client
 _log = logging.getLogger("smscode.fastapi")
 
-ERROR_STATUSES: Mapping[type[SmscodeError], HTTPStatus] = MappingProxyType(
-    {
-        errors.NotFoundError: HTTPStatus.NOT_FOUND,
-        errors.ConflictError: HTTPStatus.CONFLICT,
-        errors.CancelTooEarlyError: HTTPStatus.CONFLICT,
-        errors.RequestInProgressError: HTTPStatus.CONFLICT,
-        errors.IdempotencyKeyReuseError: HTTPStatus.CONFLICT,
-        errors.NoOfferAvailableError: HTTPStatus.CONFLICT,
-        errors.PurchaseTooOldError: HTTPStatus.CONFLICT,
-        errors.OrderTerminalError: HTTPStatus.GONE,
-        errors.PayloadTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        errors.InvalidArgumentError: HTTPStatus.UNPROCESSABLE_ENTITY,
-        errors.ValidationError: HTTPStatus.UNPROCESSABLE_ENTITY,
-        errors.ProviderError: HTTPStatus.BAD_GATEWAY,
-        errors.APIError: HTTPStatus.BAD_GATEWAY,
-        errors.InvalidResponseError: HTTPStatus.BAD_GATEWAY,
-        errors.NetworkError: HTTPStatus.BAD_GATEWAY,
-        errors.RateLimitError: HTTPStatus.SERVICE_UNAVAILABLE,
-        errors.TempBannedError: HTTPStatus.SERVICE_UNAVAILABLE,
-        errors.InsufficientBalanceError: HTTPStatus.SERVICE_UNAVAILABLE,
-        errors.ServiceUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
-        errors.FxRateUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
-        errors.JournalError: HTTPStatus.SERVICE_UNAVAILABLE,
-        errors.RequestTimeoutError: HTTPStatus.GATEWAY_TIMEOUT,
-        errors.OtpTimeoutError: HTTPStatus.GATEWAY_TIMEOUT,
-        errors.UnauthorizedError: HTTPStatus.INTERNAL_SERVER_ERROR,
-        errors.ForbiddenError: HTTPStatus.INTERNAL_SERVER_ERROR,
-        errors.SmscodeError: HTTPStatus.INTERNAL_SERVER_ERROR,
-    }
-)
-"""The HTTP status that `add_error_handlers` answers with, by class; a class without one has its base's."""
-
 
 def lifespan(
     make: Callable[[], AsyncClient] = AsyncClient,
@@ -82,9 +50,16 @@ def lifespan(
     SMSCODE_TOKEN. Endpoints get the client as `ClientDep`; it is also in ``app.state.smscode``. A lifespan of
     your own opens it with ``async with lifespan()(app) as state``, and yields that state.
 
-    When the application starts, it raises what ``make`` raises, such as `ConfigurationError` without a token,
-    and `InvalidArgumentError` if the result is not an `AsyncClient`.
+    Raises `InvalidArgumentError` for a client in place of a function that makes one. When the application
+    starts, it raises what ``make`` raises, such as `ConfigurationError` without a token, and
+    `InvalidArgumentError` if the result is not an `AsyncClient`, or if the parentheses of ``lifespan()`` were
+    forgotten.
     """
+    if isinstance(cast(object, make), Starlette):  # it calls what it was given, with itself
+        raise InvalidArgumentError("lifespan: write FastAPI(lifespan=lifespan()), with its own parentheses.")
+    if not callable(make):
+        expected = "a function that makes a client, as in lifespan(lambda: AsyncClient(...))"
+        raise arguments.wrong("make", expected, make)
 
     @asynccontextmanager
     async def run(app: FastAPI) -> AsyncGenerator[Mapping[str, AsyncClient]]:
@@ -128,20 +103,21 @@ def add_error_handlers(app: FastAPI) -> None:
 
 async def _answer_error(connection: HTTPConnection, error: Exception) -> JSONResponse:
     assert isinstance(error, SmscodeError)
-    status = next(ERROR_STATUSES[base] for base in type(error).__mro__ if base in ERROR_STATUSES)
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        _log.error("A request was answered with %d", status, exc_info=error)
-    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        return JSONResponse({"detail": status.phrase}, status)
-    wait = error.retry_after
-    body = {
-        "detail": error.message,
-        "error": type(error).__name__,
-        "outcome": error.outcome,
-        "retry_after": wait,
-        "idempotency_key": error.idempotency_key,
-    }
-    return JSONResponse(body, status, None if wait is None else {"Retry-After": str(math.ceil(wait))})
+    answer = error_answer(error)
+    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        _log.error("A request was answered with %d", answer.status, exc_info=error)
+    return JSONResponse(*answer)
+
+
+class _LifespanWebhook:
+    """The webhook endpoint of the application's own client, which is made after the endpoint."""
+
+    def __init__(self, receiver: WebhookReceiver) -> None:
+        self._receiver = receiver
+
+    async def __call__(self, scope: AsgiMessage, receive: AsgiReceive, send: AsgiSend) -> None:
+        client = await get_client(HTTPConnection(scope))
+        await WebhookApp(self._receiver, WebhookListeners([client]))(scope, receive, send)
 
 
 def webhook_router(
@@ -149,11 +125,15 @@ def webhook_router(
 ) -> APIRouter:
     """Return a router whose only route receives the account's webhooks at ``path``.
 
-    ``to`` and ``secret`` are those of `smscode.ext.asgi.webhook_app`. For the client of `lifespan`, pass a
-    function: ``async def notify(event): app.state.smscode.notify(event)``. The route is not in the
-    application's OpenAPI document, because only the service calls it.
+    >>> app.include_router(webhook_router(secret=os.environ["SMSCODE_WEBHOOK_SECRET"]))
 
-    Raises `InvalidArgumentError` like `webhook_app`.
+    Without ``to``, the client of `lifespan` gets the events; if there is none, a delivery fails with
+    `ConfigurationError`. Otherwise ``to`` is that of `smscode.ext.asgi.webhook_app`, as is ``secret``. The
+    route is not in the application's OpenAPI document, because only the service calls it.
+
+    Raises `InvalidArgumentError` like `webhook_app`, and for a ``path`` that does not begin with ``/``.
     """
-    endpoint = webhook_app(*to, secret=secret)
+    if not str(path).startswith("/"):
+        raise InvalidArgumentError("path: expected one that begins with '/', such as '/smscode-webhook'.")
+    endpoint = webhook_app(*to, secret=secret) if to else _LifespanWebhook(WebhookReceiver(secret))
     return APIRouter(routes=[Route(path, endpoint, include_in_schema=False)])

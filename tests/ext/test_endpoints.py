@@ -230,6 +230,26 @@ async def test_what_a_function_raises_is_logged_without_its_values_and_changes_n
     assert SECRET not in caplog.text
 
 
+async def test_an_order_that_the_event_does_not_have_is_explained_in_the_log(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def reads_the_order(event: Any) -> None:
+        assert event.order_id
+
+    def reads_what_no_event_has(event: Any) -> None:
+        getattr(event, CODE)
+
+    heard = Heard()
+    ping = b'{"event":"webhook.test","timestamp":"2026-06-14T04:15:00+00:00","data":{"message":"ping"}}'
+    async with endpoint(kind, reads_the_order, reads_what_no_event_has, heard) as it:
+        assert (await post(it, ping)).status == 204
+        await heard.until(1)
+    explained = "(a WebhookTest has no order_id: check isinstance(event, OrderEvent) first)"
+    assert f"reads_the_order raised AttributeError {explained} in\n" in caplog.text
+    assert "reads_what_no_event_has raised AttributeError in\n" in caplog.text
+    assert CODE not in caplog.text
+
+
 async def test_a_refusal_is_logged_with_its_reason(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     async with endpoint(kind, Heard()) as it:
         await post(it, DELIVERY, sign(DELIVERY, "another"))

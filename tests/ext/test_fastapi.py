@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -143,6 +143,21 @@ async def test_what_is_made_has_to_be_an_asynchronous_client(monkeypatch: pytest
 
 
 @pytest.mark.asyncio
+async def test_parentheses_that_were_forgotten_are_named_when_the_application_starts() -> None:
+    app = FastAPI(lifespan=cast(Any, lifespan))
+    with pytest.raises(InvalidArgumentError, match=r"write FastAPI\(lifespan=lifespan\(\)\)"):
+        async with app.router.lifespan_context(app):
+            pass
+
+
+@pytest.mark.asyncio
+async def test_a_client_in_place_of_a_function_that_makes_one_is_refused_at_once() -> None:
+    async with AsyncClient("token") as client:
+        with pytest.raises(InvalidArgumentError, match=r"lifespan\(lambda: AsyncClient\(.*got AsyncClient"):
+            lifespan(cast(Any, client))
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize("error", ALL_ERRORS, ids=lambda error: error.__name__)
 async def test_every_error_is_answered_by_the_table(
     error: type[SmscodeError], caplog: pytest.LogCaptureFixture
@@ -204,23 +219,64 @@ def test_the_table_of_the_documentation_is_that_of_the_package() -> None:
     assert written == {error.__name__: int(status) for error, status in ERROR_STATUSES.items()}
 
 
+BODY = (
+    b'{"event":"order.otp_received","timestamp":"2026-06-14T04:15:00+00:00",'
+    b'"data":{"order_id":1001,"otp_code":"482913","otp_message":"482913"}}'
+)
+SIGNED = {webhooks.SIGNATURE_HEADER: webhooks.sign(BODY, SECRET)}
+
+
+async def notify(event: webhooks.Event) -> None: ...
+
+
 @pytest.mark.asyncio
-async def test_the_webhook_router_ends_the_wait_of_the_lifespans_client() -> None:
+@pytest.mark.parametrize("prefix", ["", "/inner"], ids=["by itself", "mounted"])
+async def test_a_webhook_router_without_a_client_ends_the_waits_of_the_lifespans(prefix: str) -> None:
     sandbox = Sandbox(otp_after=None)
+    inner = FastAPI()
+    inner.include_router(webhook_router(secret=SECRET))
     app = FastAPI(lifespan=lifespan(client_of(sandbox)))
+    app.mount("/inner", inner)
+    app.include_router(webhook_router(secret=SECRET))
+    async with app.router.lifespan_context(app) as state:
 
-    async def notify(event: webhooks.Event) -> None:
-        app.state.smscode.notify(event)
+        async def with_state(scope: Any, receive: Any, send: Any) -> None:
+            await app({**scope, "state": dict(state or {})}, receive, send)  # as a server does
 
-    app.include_router(webhook_router(notify, secret=SECRET))
-    body = (
-        b'{"event":"order.otp_received","timestamp":"2026-06-14T04:15:00+00:00",'
-        b'"data":{"order_id":1001,"otp_code":"482913","otp_message":"482913"}}'
-    )
+        transport = httpx.ASGITransport(with_state)
+        async with httpx.AsyncClient(transport=transport, base_url="http://shop") as browser:
+            client: AsyncClient = app.state.smscode
+            order = (await client.orders.create(catalog_product_id=87)).orders[0]
+            path = f"{prefix}/smscode-webhook"
+            assert (await browser.post(path, content=BODY)).status_code == 401
+            assert (await browser.get(path)).status_code == 405
+            for _ in range(2):  # the second time it is a delivery that was seen before
+                assert (await browser.post(path, content=BODY, headers=SIGNED)).status_code == 204
+            assert (await client.orders.wait_for_otp(order.id, timeout=0)).code == "482913"
+            assert path not in (await browser.get(f"{prefix}/openapi.json")).json()["paths"]
+
+
+@pytest.mark.asyncio
+async def test_a_delivery_for_the_lifespans_client_without_one_is_a_500_and_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = FastAPI()
+    add_error_handlers(app)
+    app.include_router(webhook_router(secret=SECRET))
     async with running(app) as browser:
-        client: AsyncClient = app.state.smscode
-        order = (await client.orders.create(catalog_product_id=87)).orders[0]
-        headers = {webhooks.SIGNATURE_HEADER: webhooks.sign(body, SECRET)}
-        assert (await browser.post("/smscode-webhook", content=body, headers=headers)).status_code == 204
-        assert (await client.orders.wait_for_otp(order.id, timeout=0)).code == "482913"
-        assert "/smscode-webhook" not in (await browser.get("/openapi.json")).json()["paths"]
+        answer = await browser.post("/smscode-webhook", content=BODY, headers=SIGNED)
+    assert answer.status_code == 500
+    assert "has no client: create it with FastAPI(lifespan=" in caplog.text
+
+
+@pytest.mark.parametrize("path", ["smscode-webhook", "", cast(Any, None)])
+@pytest.mark.parametrize("to", [(), (notify,)], ids=["the client", "a function"])
+def test_a_path_that_does_not_begin_with_a_slash_is_refused_in_words(path: str, to: tuple[Any]) -> None:
+    with pytest.raises(InvalidArgumentError, match="path: expected one that begins with '/'"):
+        webhook_router(*to, secret=SECRET, path=path)
+
+
+@pytest.mark.parametrize("to", [(), (notify,)], ids=["the client", "a function"])
+def test_a_webhook_router_needs_a_secret(to: tuple[Any]) -> None:
+    with pytest.raises(InvalidArgumentError, match="secret"):
+        webhook_router(*to, secret="")
