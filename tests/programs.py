@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,25 @@ def programs_of(path: Path) -> list[Program]:
     return [
         Program(path, text.count("\n", 0, block.start(1)) + 1, block[1]) for block in _BLOCK.finditer(text)
     ]
+
+
+@contextmanager
+def modules_of(page: Path, folder: Path) -> Generator[None]:
+    """Write the programs of a page that name their file to a folder, from where they can be imported."""
+    packages: set[str] = set()
+    for program in programs_of(page):
+        named = re.match(r"# (\w+)/(\w+\.py)$", program.source.splitlines()[0])
+        if named is not None:
+            packages.add(named[1])
+            (folder / named[1]).mkdir(exist_ok=True)
+            (folder / named[1] / named[2]).write_text(program.source, encoding="utf-8")
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in [name for name in sys.modules if name.partition(".")[0] in packages]:
+            del sys.modules[name]
 
 
 def environment(sandbox: Sandbox, url: str) -> dict[str, str]:

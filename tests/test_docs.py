@@ -9,9 +9,13 @@ import logging
 import re
 import runpy
 import shlex
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, ExitStack
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +31,7 @@ from smscode.core.api.registry import ENDPOINTS
 from smscode.core.purchases.states import LATE, VERDICTS
 from smscode.core.retry import TABLE, Action, kind_of_status
 from smscode.errors import API_ERRORS
-from smscode.models import EndpointGroup
+from smscode.models import EndpointGroup, OrderStatus
 from smscode.sandbox import Sandbox
 from smscode.sandbox.control.history import OrderRented
 from smscode.sandbox.control.routes import ROUTES
@@ -35,7 +39,7 @@ from smscode.sandbox.scenarios import described
 from smscode.sandbox.transports.virtual import VirtualClient, VirtualTime
 
 from .ext.redis_server import redis_server
-from .programs import ROOT, Program, programs_of, run
+from .programs import ROOT, Program, environment, modules_of, programs_of, run
 from .public_surface import resources
 
 PAGES = sorted((ROOT / "docs" / "pages").rglob("*.md"))
@@ -97,6 +101,7 @@ def test_every_program_runs_as_it_stands(
         monkeypatch.setenv("SMSCODE_BASE_URL", server.url)
         monkeypatch.setenv("SMSCODE_WEBHOOK_SECRET", "a secret")
         monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.ext.django_settings")
+        running.enter_context(modules_of(program.path, tmp_path))
         exec(compile(program.source, program.name, "exec"), {"__name__": "__main__"})
 
 
@@ -124,6 +129,42 @@ def test_every_program_that_recovers_goes_on_with_what_its_first_run_left(
         exec(code, {"__name__": "__main__"})
     shown = capsys.readouterr().out
     assert str(rented.order_id) in shown or rented.phone_number in shown
+
+
+@pytest.mark.parametrize("printed", [20, 250], ids="killed after {}".format)
+def test_the_batch_of_many_orders_is_started_again_and_loses_no_code(printed: int, tmp_path: Path) -> None:
+    pytest.importorskip("uvicorn")
+    program = programs_of(ROOT / "docs" / "pages" / "how-to" / "many-orders.md")[0]
+    file = tmp_path / "program.py"
+    file.write_text(program.source, encoding="utf-8")
+    sandbox = Sandbox(otp_after=0, balance=16_250_000)
+    code = re.compile(r"(\d+) (\d{6})\n")
+    with sandbox.serve() as server:
+        start = partial(
+            subprocess.Popen[str],
+            [sys.executable, "-u", str(file)],
+            env=environment(sandbox, server.url),
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with start() as first:
+            assert first.stdout is not None
+            before = [line for line in islice(first.stdout, printed + 1) if code.fullmatch(line)]
+            if printed < 250:
+                first.kill()
+        assert len(before) == printed
+        with start() as again:
+            shown, trouble = again.communicate(timeout=60)
+    assert (again.returncode, trouble) == (0, "")
+    first_line, *after = shown.splitlines(keepends=True)
+    assert first_line == "250 rented, 0 not available\n"
+    assert {*before} <= {*after}
+    assert len({line for line in after if code.fullmatch(line)}) == len(after) == 250
+    with Client(sandbox.token, transport=sandbox.transport()) as client:
+        statuses = [order.status for order in client.orders.iter()]
+    assert statuses == [OrderStatus.COMPLETED] * 250, "each was bought once, and is finished"
 
 
 @pytest.mark.parametrize("program", [p for p in PROGRAMS if of_its_own(p)], ids=lambda p: p.name)
@@ -321,7 +362,8 @@ async def test_the_shop_holds_buys_and_reconciles(monkeypatch: pytest.MonkeyPatc
 async def test_the_relay_passes_signed_webhooks_on(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("fastapi")
     pytest.importorskip("redis")
-    (program,) = [program for program in PROGRAMS if "AsyncEventRelay" in program.source]
+    page = ROOT / "docs" / "pages" / "how-to" / "processes.md"
+    (program,) = [program for program in programs_of(page) if "AsyncEventRelay" in program.source]
     monkeypatch.setenv("SMSCODE_WEBHOOK_SECRET", "a secret")
     monkeypatch.setenv("SMSCODE_TOKEN", "token")
     names: dict[str, Any] = {}
@@ -411,7 +453,7 @@ def test_every_page_is_in_plain_english(page: Path) -> None:
     "module",
     [
         *("calls", "events", "journal", "receiver", "sandbox", "webhooks"),
-        *("ext.aiohttp", "ext.asgi", "ext.fastapi", "ext.relay", "ext.wsgi"),
+        *("ext.aiohttp", "ext.asgi", "ext.error_answers", "ext.fastapi", "ext.relay", "ext.wsgi"),
     ],
 )
 def test_every_name_of_a_public_module_is_in_the_reference(module: str) -> None:
