@@ -14,13 +14,22 @@ import pytest
 
 pytest.importorskip("redis")
 
-from smscode import Client, ConfigurationError, InvalidArgumentError, NetworkError, RateLimits, RetryPolicy
+from smscode import (
+    Client,
+    ConfigurationError,
+    InvalidArgumentError,
+    NetworkError,
+    RateLimits,
+    RetryPolicy,
+    TempBannedError,
+)
 from smscode._concurrency import LoopAffinity
 from smscode._ratelimit import registry
 from smscode._ratelimit.redis import RedisAccountLimits
 from smscode.core.ratelimit import shared
 from smscode.core.ratelimit.limiter import Lease, NoRoom
 from smscode.core.ratelimit.slots import RequestEnding
+from smscode.sandbox import Sandbox
 
 from .redis_process import GROUP, KEYS, Process, impatient, processes, redis, until, used
 from .redis_server import RedisServer, redis_server
@@ -46,6 +55,20 @@ def test_processes_share_one_limit(server: RedisServer) -> None:
     assert used(server) == 4
     one.end(leases[0], RequestEnding.UNSENT)
     until(lambda: used(server) == 4 and bool(one.bucket.waiting + other.bucket.waiting == 1))
+
+
+def test_a_ban_is_known_only_to_the_client_that_met_it(server: RedisServer) -> None:
+    sandbox = Sandbox()
+    sandbox.play("ban(600)")
+    limits = RateLimits(redis=server.url)
+    first, second = (
+        Client(sandbox.token, transport=sandbox.transport(), rate_limits=limits) for _ in range(2)
+    )
+    with first, second:
+        for client, requests in ((first, 1), (first, 1), (second, 2), (second, 2)):
+            with pytest.raises(TempBannedError):
+                client.orders.create(catalog_product_id=87)
+            assert sandbox.requests["POST /orders/create"] == requests
 
 
 def test_a_slot_comes_back_one_window_after_its_end(server: RedisServer) -> None:
