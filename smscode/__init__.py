@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from .core.retry import RetryPolicy as RetryPolicy
     from .core.statistics import OfferStats as OfferStats
     from .core.timeouts import Timeouts as Timeouts
+    from .core.waiting.order_changes import OrderChange as OrderChange
     from .core.waiting.sms_wait import OtpOutcome as OtpOutcome
     from .errors import *  # noqa: F403
     from .models import *  # noqa: F403
@@ -83,6 +84,7 @@ else:
         "RetryPolicy": "core.retry",
         "OfferStats": "core.statistics",
         "Timeouts": "core.timeouts",
+        "OrderChange": "core.waiting.order_changes",
         "OtpOutcome": "core.waiting.sms_wait",
     }
     _MODULES = ("calls", "errors", "events", "journal", "models", "webhooks")

@@ -28,6 +28,7 @@ SHOWN: Mapping[str, str] = {
     "OfferStats": "=catalog_product_id =product_id =numbers =codes =success_rate =cost_per_code",
     "Operator": "operator_id code name",
     "Order": "id status phone_number amount =otp_code =otp_message created_at expires_at",
+    "OrderChange": "order_id status =sms =ended =problem",
     "OrderEvent": "order_id phone_number =otp_code =otp_message timestamp",
     "OrderPage": "items =limit =offset =problems",
     "Product": "id name price =catalog_product_id =available operator_name",

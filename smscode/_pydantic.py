@@ -171,12 +171,15 @@ def _with_default(field: attrs.Attribute[Any], schema: CoreSchema) -> CoreSchema
 
 def _writing(hint: Any) -> CoreSchema:
     """Return the schema that writes a field after `_shallow`: models by their fields, the rest as it is."""
+    models: list[CoreSchema] = []
     for choice in _choices(hint):
         if isinstance(choice, type) and attrs.has(choice):
-            return core_schema.nullable_schema(core_schema.any_schema(serialization=_written(choice)))
+            models.append(core_schema.any_schema(serialization=_written(choice)))
         if get_origin(choice) is tuple:
             return core_schema.list_schema(_writing(get_args(choice)[0]))
-    return core_schema.any_schema()
+    if not models:
+        return core_schema.any_schema()
+    return core_schema.nullable_schema(models[0] if len(models) == 1 else core_schema.union_schema([*models]))
 
 
 def _shallow(value: object) -> object:

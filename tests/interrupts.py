@@ -251,7 +251,7 @@ class Bench:
     def _waits(self) -> dict[str, int]:
         board = self.client._ordering.waits._shared_poll
         return {
-            "waits": len(board._waiters),
+            "waits": len(board._participants),
             "orders waited for": len(board._by_order),
             "orders being read": len(board._reading),
             "leaders": int(board._leader is not None),

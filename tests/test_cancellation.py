@@ -403,7 +403,7 @@ async def waiting(count: int) -> AsyncGenerator[tuple[Sandbox, list[int], list[a
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            assert not client.orders._waits._shared_poll._waiters
+            assert not client.orders._waits._shared_poll._participants
 
 
 @pytest.mark.asyncio
@@ -470,19 +470,19 @@ async def test_a_thousand_leaders_cancelled_as_soon_as_they_lead_cost_no_poll_an
             for _ in range(1000):
                 scopes.append(anyio.CancelScope())
                 tasks.start_soon(lead_and_go, scopes[-1])
-                await soon(lambda: len(board._waiters) == len(scopes))
+                await soon(lambda: len(board._participants) == len(scopes))
             tasks.start_soon(wait)
-            await until(lambda: len(board._waiters) == 1001 and sandbox.requests["GET /orders/active"])
+            await until(lambda: len(board._participants) == 1001 and sandbox.requests["GET /orders/active"])
             for scope in scopes:
                 leader = board._leader
                 scope.cancel()
                 await soon(lambda: board._leader not in (leader, None))  # noqa: B023
                 led += 1
-            assert (led, len(board._waiters)) == (1000, 1)
+            assert (led, len(board._participants)) == (1000, 1)
             assert sandbox.requests["GET /orders/active"] == 1
             board._due = 0.0  # the time of the next poll has come, and the last one has to know
             sandbox.deliver_sms(order_id, code="123456")
-            next(iter(board._waiters)).signal.set()
+            next(iter(board._participants)).signal.set()
         assert [sms.code for sms in found] == ["123456"]
         assert sandbox.requests["GET /orders/active"] == 2
 
@@ -509,7 +509,7 @@ async def test_a_wait_may_be_left_by_its_scope() -> None:
         with anyio.move_on_after(0.01) as scope:
             await client.orders.wait_for_otp(created.orders[0].id)
         assert scope.cancelled_caught
-        assert not client.orders._waits._shared_poll._waiters
+        assert not client.orders._waits._shared_poll._participants
         sandbox.deliver_sms(created.orders[0].id, code="123456")
         assert (await client.orders.wait_for_otp(created.orders[0].id, timeout=0)).code == "123456"
 

@@ -264,20 +264,20 @@ def test_a_generator_that_is_interrupted_while_it_leaves_is_no_ghost() -> None:
         leave = here.client._ordering.waits._leave
         left: list[object] = []
 
-        def interrupted(waiter: object) -> None:
-            left.append(waiter)
+        def interrupted(participant: object) -> None:
+            left.append(participant)
             raise KeyboardInterrupt
 
         outcomes = here.client.orders.otps([here.order_id])
         here.client._ordering.waits._leave = interrupted  # type: ignore[method-assign]  # put back below
         next(outcomes)
-        assert len(board._waiters) == 1
+        assert len(board._participants) == 1
         with pytest.raises(KeyboardInterrupt):
             next(outcomes)
         here.client._ordering.waits._leave = leave  # type: ignore[method-assign]  # as it was
-        assert (len(left), len(board._waiters)) == (1, 1)
+        assert (len(left), len(board._participants)) == (1, 1)
         here.client.balance()
-        assert not board._waiters
+        assert not board._participants
         here.at_rest()
 
 

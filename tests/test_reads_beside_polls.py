@@ -149,7 +149,7 @@ async def test_reads_end_with_the_wait_however_it_ends(how: str) -> None:
         assert service.reading
         assert service.ended == len(service.reading)
         board = client.orders._waits._shared_poll
-        assert (len(board._waiters), len(board._reading), board._leader) == (0, 0, None)
+        assert (len(board._participants), len(board._reading), board._leader) == (0, 0, None)
 
 
 def test_reads_end_with_a_wait_whose_task_is_cancelled_natively() -> None:
@@ -163,7 +163,7 @@ def test_reads_end_with_a_wait_whose_task_is_cancelled_natively() -> None:
                 await task
             assert task.cancelled()
             assert service.ended == len(service.reading) == 1
-            assert len(client.orders._waits._shared_poll._waiters) == 0
+            assert len(client.orders._waits._shared_poll._participants) == 0
 
     asyncio.run(main())
 

@@ -220,6 +220,6 @@ async def test_cancelled_waits_for_several_codes_leave_nothing_behind() -> None:
             await until(lambda: sandbox.requests["GET /orders/active"])
             tasks.cancel_scope.cancel()
         assert (
-            len(client._ordering.waits._shared_poll._waiters),
+            len(client._ordering.waits._shared_poll._participants),
             client._ordering.waits._shared_poll._leader,
         ) == (0, None)

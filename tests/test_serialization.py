@@ -25,6 +25,7 @@ from smscode import (
     FxRate,
     InvalidArgumentError,
     Money,
+    OrderChange,
     OrderStatus,
     Product,
     ProductPage,
@@ -42,7 +43,7 @@ ALL: list[Any] = [
     for module in (models, webhooks)
     for name in module.__all__
     if isinstance(found := getattr(module, name), type) and attrs.has(found)
-]
+] + [OrderChange]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),

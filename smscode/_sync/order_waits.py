@@ -12,6 +12,7 @@ from ..core.api import arguments
 from ..core.api.arguments import OrderRef
 from ..core.timeouts import check_wait
 from ..core.waiting.codes import code_pattern
+from ..core.waiting.order_changes import OrderChange
 from ..core.waiting.sms_wait import OtpOutcome, SmsWait
 from ..models import OtpSms, Sms
 from .sms_waits import SmsWaits
@@ -93,6 +94,26 @@ class OrderWaits:
         ids = arguments.order_ids("order_ids", order_ids)
         waits = [SmsWait(order_id, needs_code=True, pattern=compiled) for order_id in ids]
         return self._waits.each(waits, math.inf if timeout is None else check_wait(timeout))
+
+    def changes(self, *, timeout: float | None = None) -> Generator[OrderChange]:
+        """Yield the active orders as they are, and then every change of any order of the account.
+
+        >>> for change in client.orders.changes():
+        ...     print(change.order_id, change.status, change.sms and change.sms.code)
+
+        A change is a new order, an SMS, another status, what can be done with the order now, and its end,
+        whatever program bought it. Polls show them, and at once webhooks that are passed to ``notify``. An
+        order that left the list is read once more for its end. The polls are those of the waits: one per
+        ``poll_interval``, however many waits and loops of this kind there are.
+
+        While the body of the loop runs, the newest state of each order is kept, not every step; of orders
+        that end meanwhile, the last 10,000. ``timeout`` is the number of seconds for all changes, after which
+        the iteration ends: 0 polls once, None (the default) goes on without end.
+
+        Transient failures are ridden out; the last is raised if no poll succeeded within the timeout. Raises
+        a refusal that repeating does not change, such as `UnauthorizedError`, at once.
+        """
+        return self._waits.changes(math.inf if timeout is None else check_wait(timeout))
 
     def _wait(self, sms_wait: SmsWait, timeout: float | None) -> Sms:
         return self._waits.wait(sms_wait, math.inf if timeout is None else check_wait(timeout))

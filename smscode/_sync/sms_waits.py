@@ -1,9 +1,10 @@
 # Generated from smscode/_async/sms_waits.py by `nox -s generate`: change that file, not this one.
 
-"""Waits for SMS: one of the waiting tasks polls for all of them, the others follow."""
+"""Waits for SMS, and the changes of orders: one of the tasks polls for all of them, the others follow."""
 
 from __future__ import annotations
 
+import copy
 import math
 import threading
 from collections.abc import Generator, Iterable, Sequence
@@ -13,8 +14,9 @@ from .. import webhooks
 from .._concurrency import Caller, Signal
 from ..core.answers import row_errors
 from ..core.api import arguments, orders
-from ..core.waiting.shared_poll import SharedPoll, Waiter
-from ..core.waiting.sms_wait import OtpOutcome, SmsWait, is_transient
+from ..core.waiting.order_changes import ChangeReader, OrderChange
+from ..core.waiting.shared_poll import SharedPoll
+from ..core.waiting.sms_wait import OtpOutcome, Participant, SmsWait, Waiter, is_transient
 from ..errors import NotFoundError, SmscodeError
 from ..models import Sms
 from .driver import Driver
@@ -77,14 +79,13 @@ class SmsWaits:
 
         While the consumer handles an outcome, its waiter rests: another one polls, however long that takes.
         """
-        joined: list[Waiter[Signal]] = []
-
+        joined: list[Participant[Signal]] = []
         outcomes = self._each(waits, timeout, joined)
         Caller.attend(outcomes, partial(self._leave_all, joined))
         return outcomes
 
     def _each(
-        self, waits: Iterable[SmsWait], timeout: float, joined: list[Waiter[Signal]]
+        self, waits: Iterable[SmsWait], timeout: float, joined: list[Participant[Signal]]
     ) -> Generator[OtpOutcome]:
         self._driver.check()
         began = self._runtime.now()
@@ -108,27 +109,61 @@ class SmsWaits:
             error = sms_wait.timeout_error(self._runtime.now() - began, self._shared_poll.failure)
             yield OtpOutcome(sms_wait.order_id, error=error)
 
-    def _join(self, waiter: Waiter[Signal]) -> None:
-        with self._lock:
-            self._shared_poll.join(waiter)
+    def changes(self, timeout: float) -> Generator[OrderChange]:
+        """Yield the changes of all orders, for ``timeout`` seconds; 0 polls once.
 
-    def _leave(self, waiter: Waiter[Signal]) -> None:
-        with self._lock:
-            self._shared_poll.leave(waiter)
+        While the consumer handles a change, its reader rests, as in `each`.
+        """
+        joined: list[Participant[Signal]] = []
+        changes = self._changes(timeout, joined)
+        Caller.attend(changes, partial(self._leave_all, joined))
+        return changes
 
-    def _leave_all(self, waiters: Iterable[Waiter[Signal]]) -> None:
-        for waiter in waiters:
-            self._leave(waiter)
+    def _changes(
+        self, timeout: float, joined: list[Participant[Signal]]
+    ) -> Generator[OrderChange]:
+        self._driver.check()
+        deadline = self._runtime.now() + timeout
+        reader = ChangeReader(Signal())
+        joined.append(reader)
+        try:
+            self._join(reader)
+            while True:
+                self._until_one_ends(reader, deadline, looks=timeout <= 0, looked=False)
+                for order_id in reader.pending():
+                    with self._lock:
+                        change = reader.take(order_id)
+                    if change is not None:
+                        yield change
+                if self._runtime.now() >= deadline:
+                    break
+        finally:
+            self._leave(reader)
+        failure = self._shared_poll.failure
+        if failure is not None and not reader.begun:
+            raise copy.copy(failure)
+
+    def _join(self, participant: Participant[Signal]) -> None:
+        with self._lock:
+            self._shared_poll.join(participant)
+
+    def _leave(self, participant: Participant[Signal]) -> None:
+        with self._lock:
+            self._shared_poll.leave(participant)
+
+    def _leave_all(self, participants: Iterable[Participant[Signal]]) -> None:
+        for participant in participants:
+            self._leave(participant)
 
     def _until_one_ends(
-        self, waiter: Waiter[Signal], deadline: float, *, looks: bool, looked: bool
+        self, participant: Participant[Signal], deadline: float, *, looks: bool, looked: bool
     ) -> None:
-        """Wait until one of the waits ends, or the deadline has passed.
+        """Wait until a participant has a result, or the deadline has passed.
 
         Orders that the polls do not show are read meanwhile. A wait with a timeout of 0 ``looks`` once: it
         ends after one poll, unless it ``looked`` before, and after the reads that the poll requires.
         """
-        waiter.resting = False
+        participant.resting = False
         try:
             with self._runtime.helpers() as readers:
                 while True:
@@ -136,52 +171,58 @@ class SmsWaits:
                     now = self._runtime.now()
                     remaining, linger = deadline - now, 0.0
                     with self._lock:
-                        if waiter.ended:
-                            linger = self._shared_poll.linger(waiter, now)
+                        if participant.ready:
+                            linger = self._shared_poll.linger(participant, now)
                             if linger <= 0:
                                 return
-                        elif waiter.failure is not None:
-                            raise waiter.failure
-                        waiter.signal = signal = Signal()
-                        reads = [] if linger else self._shared_poll.begin_reading(waiter, now)
-                        leads = not linger and remaining > 0 and self._shared_poll.leads(waiter)
+                        elif participant.failure is not None:
+                            raise participant.failure
+                        participant.signal = signal = Signal()
+                        reads = [] if linger else self._shared_poll.begin_reading(participant, now)
+                        leads = not linger and remaining > 0 and self._shared_poll.leads(participant)
                     for order_id in reads:
-                        readers.start(partial(self._read, waiter, order_id, _timeout(remaining)))
+                        readers.start(partial(self._read, participant, order_id, _timeout(remaining)))
                     if linger:
                         self._runtime.wait(signal, linger)
                     elif leads:
-                        self._lead(waiter, signal, remaining)
+                        self._lead(participant, signal, remaining)
                     elif remaining > 0:
                         self._runtime.wait(signal, remaining)
                     elif looks and not looked:
                         looked = True
-                        self._poll(waiter, Signal(), 0.0)  # being woken to lead must not stop it
-                    elif looks and waiter.reading:
+                        self._poll(
+                            participant, Signal(), 0.0
+                        )  # being woken to lead must not stop it
+                    elif looks and participant.reading:
                         self._runtime.wait(signal, math.inf)
                     else:
                         return
         finally:
             with self._lock:
-                self._shared_poll.rest(waiter)
+                self._shared_poll.rest(participant)
 
-    def _lead(self, waiter: Waiter[Signal], signal: Signal, remaining: float) -> None:
+    def _lead(
+        self, participant: Participant[Signal], signal: Signal, remaining: float
+    ) -> None:
         """Wait until the next poll is due, or do it."""
         with self._lock:
             pause = self._shared_poll.until_due(self._runtime.now())
         if pause > 0:
             self._runtime.wait(signal, min(pause, remaining))
         else:
-            self._poll(waiter, signal, remaining)
+            self._poll(participant, signal, remaining)
 
-    def _poll(self, waiter: Waiter[Signal], signal: Signal, remaining: float) -> None:
+    def _poll(
+        self, participant: Participant[Signal], signal: Signal, remaining: float
+    ) -> None:
         """Read all active orders; stop if the signal is set, because there is something else to do.
 
-        A final error ends all waits. It is raised, unless a webhook has ended a wait of this waiter
+        A final error ends all waits. It is raised, unless a webhook has ended a wait of this participant
         meanwhile.
         """
         with self._lock:
             asked = self._shared_poll.begin_poll(self._runtime.now())
-            waiter.polling = True
+            participant.polling = True
         try:
             with self._runtime.cancel_on(signal):
                 answer = self._driver.run(orders.active(), _timeout(remaining))
@@ -193,15 +234,17 @@ class SmsWaits:
                 if is_transient(error):
                     self._shared_poll.postpone(self._runtime.now(), error)
                     return
-                waiter.resting = True
+                participant.resting = True
                 self._shared_poll.fail(error)
-                if not waiter.ended:
+                if not participant.ready:
                     raise
         finally:
-            waiter.polling = False
+            participant.polling = False
 
-    def _read(self, waiter: Waiter[Signal], order_id: int, timeout: float | None) -> None:
-        """Read an order that is not in the list. A final error ends this waiter's wait for it."""
+    def _read(
+        self, participant: Participant[Signal], order_id: int, timeout: float | None
+    ) -> None:
+        """Read an order that is not in the list. A final error concerns this participant."""
         try:
             answer = self._driver.run(orders.get(order_id), timeout)
         except NotFoundError as error:
@@ -212,13 +255,13 @@ class SmsWaits:
                 if is_transient(error):
                     self._shared_poll.read_failed(order_id, error)
                 else:
-                    self._shared_poll.unreadable(waiter, order_id, error)
+                    self._shared_poll.unreadable(participant, order_id, error)
         else:
             with self._lock:
                 self._shared_poll.show(answer.data, answer.date)
         finally:
             with self._lock:
-                self._shared_poll.end_reading(waiter, order_id)
+                self._shared_poll.end_reading(participant, order_id)
 
 
 def _timeout(remaining: float) -> float | None:

@@ -32,8 +32,7 @@ from smscode._concurrency import AsyncCaller, AsyncEvent, AsyncRuntime, AsyncSig
 from smscode._version import DISTRIBUTION, VERSION
 from smscode.core.effects import Acquire
 from smscode.core.ratelimit.limiter import Lease
-from smscode.core.waiting.shared_poll import Waiter
-from smscode.core.waiting.sms_wait import SmsWait
+from smscode.core.waiting.sms_wait import SmsWait, Waiter
 from smscode.models import EndpointGroup
 from smscode.sandbox import Sandbox
 
@@ -769,4 +768,4 @@ async def test_the_waits_of_a_generator_are_left_for_it() -> None:
         waits._join(waiter)
         for _ in range(2):
             waits._leave_all([waiter])
-        assert (len(waits._shared_poll._waiters), len(waits._shared_poll._by_order)) == (0, 0)
+        assert (len(waits._shared_poll._participants), len(waits._shared_poll._by_order)) == (0, 0)

@@ -76,7 +76,9 @@ def test_a_webhook_ends_a_wait_without_a_poll() -> None:
                 codes.append((client.orders.wait_for_otp(order_id, timeout=60)).code)
                 return
             until(
-                lambda: sandbox.requests[ACTIVE] and len(client._ordering.waits._shared_poll._waiters) == 3
+                lambda: (
+                    sandbox.requests[ACTIVE] and len(client._ordering.waits._shared_poll._participants) == 3
+                )
             )
             for number in reversed(ids):
                 client.notify(event(webhooks.OtpReceived, number, str(number)))
@@ -232,7 +234,7 @@ def test_whoever_stops_early_is_in_nobodys_way_and_leaves_nothing_behind() -> No
         assert board._leader is None
         assert (client.orders.wait_for_otp(ids[2])).code is not None
         codes.close()
-        assert (len(board._waiters), board._leader) == (0, None)
+        assert (len(board._participants), board._leader) == (0, None)
 
 
 def test_others_poll_on_while_a_code_is_looked_at() -> None:

@@ -1,11 +1,14 @@
-"""One wait for one order's SMS: which message ends it, and how it can fail."""
+"""One wait for one order's SMS: which message ends it, and how it can fail; and who waits."""
 
 from __future__ import annotations
 
 import re
+from collections import deque
+from collections.abc import Iterable, Sized
 from datetime import datetime
+from typing import Generic, Protocol, TypeVar
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from ... import _exact
 from ..._visible_text import is_blank
@@ -195,6 +198,58 @@ class SmsWait:
         error.waited, error.failure, error.choices = waited, failure, choices
         error.__cause__ = failure
         return error
+
+
+class WaitSignal(Protocol):
+    """Wakes a participant, from any thread, any number of times."""
+
+    def wake(self) -> object:
+        """Wake the participant."""
+        ...
+
+
+S = TypeVar("S", bound=WaitSignal)
+
+
+@define(eq=False)
+class Participant(Generic[S]):
+    """A task or thread that takes part in the shared poll.
+
+    ``ready`` are its results that are not collected yet. ``to_read`` are orders that the polls do not show,
+    and ``reading`` those that are being read. ``failure`` ends its participation. It is ``resting`` between
+    two results, and ``following`` while it waits for a signal and could poll at once. While it is ``polling``
+    it is not woken to read.
+    """
+
+    signal: S
+    ready: Sized
+    to_read: dict[int, None] = field(factory=dict[int, None])  # a set that keeps its order
+    reading: dict[int, None] = field(factory=dict[int, None])
+    read_at: float = float("-inf")
+    failure: SmscodeError | None = None
+    resting: bool = True
+    following: bool = False
+    polling: bool = False
+
+    def wants(self, order_id: int) -> bool:
+        """Return True if a read of this order can have a result for this participant."""
+        return True
+
+
+class Waiter(Participant[S]):
+    """A participant that waits for one order's SMS, or for several.
+
+    ``open`` are the waits that continue, by order, and ``ended`` the results that are not collected yet.
+    """
+
+    def __init__(self, waits: Iterable[SmsWait], signal: S) -> None:
+        self.open: dict[int, SmsWait] = {sms_wait.order_id: sms_wait for sms_wait in waits}
+        self.ended: deque[SmsWait] = deque()
+        super().__init__(signal, self.ended)
+
+    def wants(self, order_id: int) -> bool:
+        """Return True if there is an open wait for this order."""
+        return order_id in self.open
 
 
 def _later(order: ActiveOrder | Order | None, choices: tuple[str, ...]) -> str:

@@ -21,8 +21,9 @@ from smscode import (
     RateLimitError,
     UnauthorizedError,
 )
-from smscode.core.waiting.shared_poll import READS_AT_ONCE, SharedPoll, Waiter
-from smscode.core.waiting.sms_wait import SmsWait
+from smscode.core.waiting.order_changes import ChangeReader
+from smscode.core.waiting.shared_poll import READS_AT_ONCE, SharedPoll
+from smscode.core.waiting.sms_wait import Participant, SmsWait, Waiter
 from smscode.webhooks import OrderCompleted, OrderExpired, OtpReceived
 
 from ..support import NULLABLE, RUNS, WHEN, order_event
@@ -502,36 +503,40 @@ class Waiting(RuleBasedStateMachine):
     They do what the shell does: whoever is awake takes what ended, begins to read what it is to read, and
     asks for the lead and polls when that is due; else it sleeps until it is woken. Reads go on beside all
     that, for any time. Every poll and every read can be left in the middle, or fail. One that looks once
-    never leads.
+    never leads. Readers of changes come and go among them, and do the same.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.board: SharedPoll[Flag] = SharedPoll(3.0, reads_at_once=2)
-        self.looking: set[Waiter[Flag]] = set()
-        self.waiters: list[Waiter[Flag]] = []
-        self.asleep: set[Waiter[Flag]] = set()
-        self.resting: set[Waiter[Flag]] = set()  # they are going through a result
-        self.reads: dict[int, Waiter[Flag]] = {}
-        self.poller: tuple[Waiter[Flag], frozenset[int]] | None = None
+        self.looking: set[Participant[Flag]] = set()
+        self.everyone: list[Participant[Flag]] = []
+        self.asleep: set[Participant[Flag]] = set()
+        self.resting: set[Participant[Flag]] = set()  # they are going through a result
+        self.reads: dict[int, Participant[Flag]] = {}
+        self.poller: tuple[Participant[Flag], frozenset[int]] | None = None
         self.codes: dict[int, str] = {}
         self.told: set[int] = set()  # by webhooks
         self.over: set[int] = set()
         self.now = 100.0
         self.polls: list[float] = []
 
-    def busy(self, waiter: Waiter[Flag]) -> bool:
+    @property
+    def waiters(self) -> list[Waiter[Flag]]:
+        return [one for one in self.everyone if isinstance(one, Waiter)]
+
+    def busy(self, waiter: Participant[Flag]) -> bool:
         return self.poller is not None and self.poller[0] is waiter
 
-    def ready(self) -> list[Waiter[Flag]]:
+    def ready(self) -> list[Participant[Flag]]:
         return [
             one
-            for one in self.waiters
+            for one in self.everyone
             if not (self.busy(one) or one in self.resting) and (one not in self.asleep or one.signal.is_set)
         ]
 
-    def go(self, waiter: Waiter[Flag]) -> None:
-        self.waiters.remove(waiter)
+    def go(self, waiter: Participant[Flag]) -> None:
+        self.everyone.remove(waiter)
         self.asleep.discard(waiter)
         self.resting.discard(waiter)
         self.looking.discard(waiter)
@@ -540,7 +545,7 @@ class Waiting(RuleBasedStateMachine):
             self.poller = None
         self.board.leave(waiter)
 
-    def stop_reads(self, waiter: Waiter[Flag]) -> None:
+    def stop_reads(self, waiter: Participant[Flag]) -> None:
         self.reads = {one: reader for one, reader in self.reads.items() if reader is not waiter}
 
     def check(self, watch: SmsWait) -> None:
@@ -563,7 +568,7 @@ class Waiting(RuleBasedStateMachine):
             SmsWait(one, needs_code=True, after_revision=None, after_code=None) for one in sorted(order_ids)
         ]
         waiter = Waiter(watches, Flag())
-        self.waiters.append(waiter)
+        self.everyone.append(waiter)
         if looks:
             self.looking.add(waiter)
         self.board.join(waiter)
@@ -571,10 +576,20 @@ class Waiting(RuleBasedStateMachine):
             assert one.ended == (one.order_id in self.told), "what webhooks said is not lost"
         waiter.resting = False
 
-    @precondition(lambda self: self.waiters)
+    @rule(looks=st.booleans())
+    def read_changes(self, looks: bool) -> None:
+        if sum(isinstance(one, ChangeReader) for one in self.everyone) < 2:
+            reader = ChangeReader(Flag())
+            self.everyone.append(reader)
+            if looks:
+                self.looking.add(reader)
+            self.board.join(reader)
+            reader.resting = False
+
+    @precondition(lambda self: self.everyone)
     @rule(data=st.data())
     def give_up(self, data: st.DataObject) -> None:
-        self.go(data.draw(st.sampled_from(self.waiters)))
+        self.go(data.draw(st.sampled_from(self.everyone)))
 
     @precondition(lambda self: self.ready())
     @rule(data=st.data())
@@ -582,13 +597,16 @@ class Waiting(RuleBasedStateMachine):
         """Run a waiter that is awake as far as it goes without waiting."""
         waiter = data.draw(st.sampled_from(self.ready()))
         self.asleep.discard(waiter)
-        if waiter.ended:  # its reads end with the wait, of which there is another one after the result
+        if waiter.ready:  # its reads end with the wait, of which there is another one after the result
             self.board.rest(waiter)
             self.stop_reads(waiter)
-            self.check(waiter.ended.popleft())
+            if isinstance(waiter, Waiter):
+                self.check(waiter.ended.popleft())
+            elif isinstance(waiter, ChangeReader):
+                assert waiter.take(waiter.pending()[0]) is not None
             self.resting.add(waiter)
             return
-        if waiter.failure is not None or not waiter.open:
+        if waiter.failure is not None or (isinstance(waiter, Waiter) and not waiter.open):
             self.go(waiter)
             return
         waiter.signal = Flag()
@@ -596,7 +614,7 @@ class Waiting(RuleBasedStateMachine):
         assert not self.reads.keys() & set(reads), "read twice"
         self.reads |= dict.fromkeys(reads, waiter)
         assert len(self.reads) <= 2
-        if waiter.ended:
+        if waiter.ready:
             return
         if waiter in self.looking:
             if self.poller is None:  # the machine knows of one poll at a time
@@ -613,7 +631,7 @@ class Waiting(RuleBasedStateMachine):
     @precondition(lambda self: self.resting)
     @rule(data=st.data())
     def ask_for_the_next_result(self, data: st.DataObject) -> None:
-        resting = [one for one in self.waiters if one in self.resting]
+        resting = [one for one in self.everyone if one in self.resting]
         waiter = data.draw(st.sampled_from(resting))
         self.resting.discard(waiter)
         waiter.resting = False
@@ -634,8 +652,7 @@ class Waiting(RuleBasedStateMachine):
             for order_id in asked & waiter.open.keys():
                 assert order_id not in self.codes.keys() & shown
         for order_id in asked - shown - self.reads.keys():
-            waiting = [one for one in self.waiters if order_id in one.open]
-            assert sum(order_id in one.to_read for one in waiting) <= 1
+            assert sum(order_id in one.to_read for one in self.everyone if one.wants(order_id)) <= 1
 
     @precondition(lambda self: self.poller)
     @rule(passing=st.booleans())
@@ -648,8 +665,8 @@ class Waiting(RuleBasedStateMachine):
             return
         poller.resting = True
         self.board.fail(UnauthorizedError("no"))
-        for one in self.waiters:
-            if one is not poller and not one.ended and one not in self.resting:
+        for one in self.everyone:
+            if one is not poller and not one.ready and one not in self.resting:
                 assert isinstance(one.failure, UnauthorizedError)
                 assert one.signal.is_set or one not in self.asleep
         self.go(poller)
@@ -702,7 +719,7 @@ class Waiting(RuleBasedStateMachine):
     @invariant()
     def somebody_polls(self) -> None:
         """Nobody waits for a poll that no one will make: one leads, or was woken, or has yet to ask."""
-        able = [one for one in self.waiters if one not in self.looking and one not in self.resting]
+        able = [one for one in self.everyone if one not in self.looking and one not in self.resting]
         assert not self.asleep or any(one not in self.asleep or one.signal.is_set for one in able)
 
     @invariant()
@@ -717,10 +734,11 @@ class Waiting(RuleBasedStateMachine):
         assert all(b - a >= 3.0 for a, b in zip(self.polls, self.polls[1:], strict=False))
 
     def teardown(self) -> None:
-        for waiter in list(self.waiters):
+        for waiter in list(self.everyone):
             self.go(waiter)
         board = self.board
-        assert (len(board._waiters), len(board._by_order), len(board._reading)) == (0, 0, 0)
+        assert (board._known.live, board._known.readers) == ({}, {})
+        assert (len(board._participants), len(board._by_order), len(board._reading)) == (0, 0, 0)
         assert (len(board._absent), len(board._queue)) == (0, 0)
         assert board._leader is None
 
