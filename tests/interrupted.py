@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -35,6 +36,9 @@ def main(name: str, count: int, seed: int) -> None:
                 while thread.is_alive():
                     if name == "balance":
                         here.client.balance()
+                    elif name == "changes":
+                        with contextlib.closing(here.client.orders.changes()) as changes:
+                            next(changes)
                     else:
                         here.client.orders.wait_for_otp(here.order_id)
                     calls_made += 1

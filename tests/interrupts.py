@@ -254,6 +254,8 @@ class Bench:
             "waits": len(board._participants),
             "orders waited for": len(board._by_order),
             "orders being read": len(board._reading),
+            "orders known": len(board._known.live),
+            "readers of changes": len(board._known.readers),
             "leaders": int(board._leader is not None),
         }
 

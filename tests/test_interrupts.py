@@ -54,7 +54,21 @@ def wait(client: Client) -> object:
     return client.orders.wait_for_otp(client.orders.active(timeout=5)[0].id)
 
 
-CALLS: dict[str, Call] = {"balance": balance, "create": create, "find": find, "wait_for_otp": wait}
+def changes(client: Client) -> object:
+    found = client.orders.changes()
+    try:
+        return next(found)
+    finally:
+        found.close()
+
+
+CALLS: dict[str, Call] = {
+    "balance": balance,
+    "create": create,
+    "find": find,
+    "wait_for_otp": wait,
+    "changes": changes,
+}
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -104,7 +118,7 @@ def test_an_interrupt_while_other_threads_wait_for_their_turn_holds_none_of_them
         here.check()
 
 
-@pytest.mark.parametrize("name", ["balance", "wait_for_otp"])
+@pytest.mark.parametrize("name", ["balance", "wait_for_otp", "changes"])
 def test_real_signals_at_any_moment_lose_nothing(name: str) -> None:
     pytest.importorskip("uvicorn")
     command = [sys.executable, "-m", "tests.interrupted", name, "300", "1"]

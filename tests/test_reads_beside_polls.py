@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -92,6 +92,36 @@ async def test_codes_come_by_poll_and_webhook_while_a_read_hangs() -> None:
                 await until(lambda: codes == [2, 3])
                 client.notify(otp(1))
     assert codes == [2, 3, 1]
+    assert service.ended == len(service.reading)
+
+
+@pytest.mark.anyio
+async def test_changes_come_by_poll_and_webhook_while_a_read_hangs() -> None:
+    service = Service()
+    service.listed = {1: None, 2: None, 3: None}
+    seen: list[tuple[int, str | None]] = []
+    async with AsyncClient(TOKEN, transport=Hanging(service), poll_interval=0.01) as client:
+
+        async def collect() -> None:
+            async with aclosing(client.orders.changes()) as changes:
+                async for change in changes:
+                    seen.append((change.order_id, change.order.otp_code))
+                    if len(seen) == 6:
+                        break
+
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(collect)
+                await until(lambda: len(seen) == 3)
+                del service.listed[1]
+                await until(lambda: service.reading)
+                service.listed[2] = "222"
+                await until(lambda: len(seen) == 4)
+                client.notify(otp(3))
+                await until(lambda: len(seen) == 5)
+                client.notify(otp(1))
+    assert seen == [(1, None), (2, None), (3, None), (2, "222"), (3, "3"), (1, "1")]
+    assert set(service.reading) == {1}
     assert service.ended == len(service.reading)
 
 
