@@ -121,11 +121,11 @@ async def test_leaders_that_are_cancelled_as_soon_as_they_lead_cost_no_poll() ->
 @pytest.mark.asyncio
 async def test_a_forgotten_generator_leaves_the_poll_when_it_is_collected() -> None:
     async with on_sandbox(3600) as (_, client, _):
-        changes: AsyncGenerator[OrderChange] | None = client.orders.changes()
+        changes = client.orders.changes()
         async for _ in changes:
             break
         assert leftovers(client)
-        changes = None
+        del changes
         gc.collect()
         await soon(lambda: not leftovers(client))
 

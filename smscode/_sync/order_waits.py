@@ -99,7 +99,7 @@ class OrderWaits:
         """Yield the active orders as they are, and then every change of any order of the account.
 
         >>> for change in client.orders.changes():
-        ...     print(change.order_id, change.status, change.sms and change.sms.code)
+        ...     print(change.order_id, change.status, change.sms.code if change.sms else "")
 
         A change is a new order, an SMS, another status, what can be done with the order now, and its end,
         whatever program bought it. Polls show them, and at once webhooks that are passed to ``notify``. An
