@@ -1,11 +1,12 @@
 """Money: one type for both API versions, and the USD/IDR rate between them.
 
 The service's ledger is in whole rupiah. Version 1 states these integers; version 2 states US dollars, rounded
-for display, together with the exact integer.
+for display, together with the exact integer. Dollars that a caller writes have none: see `Money.usd`.
 """
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from decimal import Context, Decimal, Inexact
 from typing import Final, Literal, cast
@@ -18,6 +19,11 @@ from .errors import InvalidArgumentError
 
 BALANCE_PLACES: Final = 2
 PRICE_PLACES: Final = 4
+_USD_PLACES: Final = 8  # what the service takes of a limit
+
+# Twelve digits keep the rupiah value inside the service's 64-bit integers at any plausible rate.
+_DOLLARS = re.compile(rf"-?[0-9]{{1,12}}(\.[0-9]{{1,{_USD_PLACES}}})?")
+_MOST_DIGITS = 100  # of a number that is written out
 
 Rounding = Literal["ROUND_FLOOR", "ROUND_CEILING", "ROUND_HALF_UP"]
 """The rounding modes of `FxRate.to_idr`, by the names of the constants in `decimal`."""
@@ -53,17 +59,18 @@ def _rate(value: int) -> int:
     return found
 
 
-@frozen(order=True, repr=False)
+@frozen(repr=False)
 class Money(Model):
-    """An amount of money as the service states it.
+    """An amount of money as the service states it, or as a caller writes it.
 
     ``amount`` is the amount for display in ``currency`` ("USD" on v2, "IDR" on v1); ``canonical_amount`` is
-    the exact ledger value in ``canonical_currency`` (always whole "IDR"). Amounts compare, sort and hash by
-    the ledger value, so a v1 price equals the v2 price of the same offer. ``str()`` is for people: "$0.9231",
-    "Rp 15,000".
+    the exact ledger value in ``canonical_currency`` (whole "IDR", except for `usd`). Amounts compare, sort
+    and hash by the ledger value, so a v1 price equals the v2 price of the same offer. ``str()`` is for
+    people: "$0.9231", "Rp 15,000".
 
     Amounts of one currency can be added, subtracted, summed and multiplied by an int. The ledger value of the
-    result is exact; its ``amount`` is calculated from the displayed amounts, which are rounded.
+    result is exact; its ``amount`` is calculated from the displayed amounts, which are rounded. What cannot
+    be added or compared without an exchange rate raises `InvalidArgumentError`.
 
     Raises `InvalidArgumentError` for an ``amount`` that is not a finite `Decimal`, or a ``canonical_amount``
     that is not an int.
@@ -81,6 +88,58 @@ class Money(Model):
         if rupiah is None:
             raise InvalidArgumentError(f"amount: expected an int of rupiah, got {type(amount).__name__}.")
         return cls(Decimal(rupiah), "IDR", rupiah, "IDR")
+
+    @classmethod
+    def usd(cls, amount: Decimal | str) -> Money:
+        """Return an amount of dollars as a person writes it, for limits of a v2 client.
+
+        ``amount`` is a `Decimal` or a decimal string, with at most 12 digits before the point and 8 after it.
+        No exchange rate is known, so it has no value in the ledger: its ``canonical_amount`` counts units of
+        0.00000001 "USD". It equals no price of the service, and is neither compared with one nor added.
+
+        As ``max_price``, ``min_price``, ``budget`` or in a `SpendingLimit` it is exactly the dollars that
+        were written, not rounded up. A v1 client refuses it there. Raises `InvalidArgumentError` for anything
+        else.
+        """
+        text, number = _exact.text(amount), _exact.decimal(amount)
+        if number is not None and abs(number.adjusted()) < _MOST_DIGITS:
+            text = format(number, "f")
+        if text is None or not _DOLLARS.fullmatch(text):
+            raise InvalidArgumentError(
+                "amount: expected dollars as a Decimal or a decimal string such as '0.50', with a point and"
+                f" at most {_USD_PLACES} digits after it, got {type(amount).__name__}; floats are not exact."
+            )
+        dollars = Decimal(text)
+        numerator, denominator = dollars.as_integer_ratio()
+        return cls(dollars, "USD", numerator * 10**_USD_PLACES // denominator, "USD")
+
+    @property
+    def _is_written(self) -> bool:
+        """True for dollars that a caller wrote, which are exact."""
+        return self.currency == self.canonical_currency == "USD"
+
+    def __lt__(self, other: Money) -> bool:
+        return self.canonical_amount < other.canonical_amount if self._compares(other) else NotImplemented
+
+    def __le__(self, other: Money) -> bool:
+        return self.canonical_amount <= other.canonical_amount if self._compares(other) else NotImplemented
+
+    def __gt__(self, other: Money) -> bool:
+        return self.canonical_amount > other.canonical_amount if self._compares(other) else NotImplemented
+
+    def __ge__(self, other: Money) -> bool:
+        return self.canonical_amount >= other.canonical_amount if self._compares(other) else NotImplemented
+
+    def _compares(self, other: Money) -> bool:
+        """Return False for what is no amount. Raises `InvalidArgumentError` for one of another currency."""
+        if not isinstance(cast(object, other), Money):
+            return False
+        if self.canonical_currency != other.canonical_currency:
+            raise InvalidArgumentError(
+                f"Money: {self!r} and {other!r} cannot be compared without an exchange rate; convert dollars"
+                " with FxRate.to_idr."
+            )
+        return True
 
     def __repr__(self) -> str:
         exact = f", {self.canonical_amount} {self.canonical_currency}"
@@ -122,9 +181,11 @@ class Money(Model):
         """Return the sum or difference, of this displayed ``amount``. Raises unless the currencies agree."""
         mine, theirs = (self.currency, self.canonical_currency), (other.currency, other.canonical_currency)
         if mine != theirs:
+            same = self.canonical_currency == other.canonical_currency
+            instead = "use the canonical_amount of both" if same else "convert dollars with FxRate.to_idr"
             raise InvalidArgumentError(
                 f"Money: {self} and {other} are amounts of different API versions or currencies, so they"
-                " cannot be added or subtracted; use the canonical_amount of both."
+                f" cannot be added or subtracted; {instead}."
             )
         canonical = self.canonical_amount + sign * other.canonical_amount
         return Money(amount, self.currency, canonical, self.canonical_currency)
@@ -135,14 +196,19 @@ class Money(Model):
         For a v1 amount that is its integer. A v2 amount is rounded for display, and the service rounds a
         limit down to rupiah, so the displayed amount may be one rupiah too low: the result is one unit of its
         last digit higher. With ``fx``, the rate of the answer that stated the price, it is exact. Give ``fx``
-        for the result of a calculation, in which the rounding of the displayed amounts adds up.
+        for the result of a calculation, in which the rounding of the displayed amounts adds up. Dollars of
+        `usd` are returned as they are.
         """
+        if self._is_written:
+            return self.amount
         if self.currency != "USD":
             return self.canonical_amount
         return self._beside(1) if fx is None else fx.smallest_cap(self.canonical_amount)
 
     def as_min_price(self, fx: FxRate | None = None) -> Decimal | int:
         """Return the largest ``min_price`` that certainly admits this price; see `as_max_price`."""
+        if self._is_written:
+            return self.amount
         if self.currency != "USD":
             return self.canonical_amount
         return self._beside(-1) if fx is None else fx.largest_floor(self.canonical_amount)

@@ -52,7 +52,7 @@ async def follow(client: AsyncClient, seen: list[OrderChange], pause: float = 0.
 @pytest.mark.asyncio
 @pytest.mark.parametrize("pause", [0.0, 0.002])
 async def test_a_task_that_is_cancelled_at_any_step_leaves_nothing_behind(pause: float) -> None:
-    async with on_sandbox(0.001) as (_, client, _):
+    async with on_sandbox(1e-9) as (_, client, _):
         seen: list[OrderChange] = []
         for steps in range(60):
             seen.clear()

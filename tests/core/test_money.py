@@ -205,6 +205,20 @@ REFUSED: dict[str, Callable[[], object]] = {
     "infinity": lambda: Money(Decimal("Infinity"), "USD", 1),
     "a float ledger value": lambda: Money(Decimal(1), "USD", 1.0),  # type: ignore[arg-type]
     "a bool ledger value": lambda: Money(Decimal(1), "USD", True),
+    "float dollars of a person": lambda: Money.usd(0.5),  # type: ignore[arg-type]
+    "int dollars of a person": lambda: Money.usd(5),  # type: ignore[arg-type]
+    "bool dollars of a person": lambda: Money.usd(True),  # type: ignore[arg-type]
+    "no dollars of a person": lambda: Money.usd(None),  # type: ignore[arg-type]
+    "blank dollars of a person": lambda: Money.usd(""),
+    "NaN dollars of a person": lambda: Money.usd(Decimal("NaN")),
+    "infinite dollars of a person": lambda: Money.usd(Decimal("-Infinity")),
+    "dollars of a person with a comma": lambda: Money.usd("0,50"),
+    "dollars of a person with a sign": lambda: Money.usd("$0.50"),
+    "dollars of a person with an exponent": lambda: Money.usd("5e-1"),
+    "dollars of a person with spaces": lambda: Money.usd(" 0.50\n"),
+    "dollars of a person that are too exact": lambda: Money.usd("0.123456789"),
+    "more dollars than there are": lambda: Money.usd("1" + 12 * "0"),
+    "dollars of a person that nobody writes out": lambda: Money.usd(Decimal("1e5000000")),
     "float rupiah": lambda: Money.idr(1.0),  # type: ignore[arg-type]
     "bool rupiah": lambda: Money.idr(True),
     "rupiah in a string": lambda: Money.idr("1"),  # type: ignore[arg-type]
@@ -309,12 +323,63 @@ def test_amounts_of_two_versions_are_not_mixed() -> None:
         sum([dollars, rupiah])
 
 
+DOLLARS = st.decimals(-(10**9), 10**9, allow_nan=False, allow_infinity=False, places=8)
+
+
+@pytest.mark.parametrize("amount", ["0.50", Decimal("0.50"), Decimal("50E-2")])
+def test_dollars_of_a_person_are_exactly_what_was_written(amount: Decimal | str) -> None:
+    money = Money.usd(amount)
+    assert (str(money), repr(money)) == ("$0.50", "Money($0.50)")
+    assert (money.amount, money.currency) == (Decimal("0.50"), "USD")
+    assert (money.canonical_amount, money.canonical_currency) == (50_000_000, "USD")
+    for fx in (None, FxRate("USD/IDR", 16250)):
+        assert (str(money.as_max_price(fx)), str(money.as_min_price(fx))) == ("0.50", "0.50")
+    assert Money.usd(Decimal("1e-8")).canonical_amount == 1
+    assert str(Money.usd("-1000.5")) == "-$1,000.5"
+
+
+@given(DOLLARS, DOLLARS, st.integers(-1000, 1000))
+def test_dollars_of_a_person_are_compared_and_calculated_among_themselves(
+    one: Decimal, other: Decimal, times: int
+) -> None:
+    first, second = Money.usd(one), Money.usd(other)
+    for compare in (operator.lt, operator.le, operator.eq, operator.ge, operator.gt):
+        assert compare(first, second) == compare(one, other)
+    with decimal.localcontext(prec=50):
+        results = {one + other: first + second, one - other: first - second, one * times: first * times}
+    for amount, result in results.items():
+        assert result.amount == amount
+        assert result.canonical_amount == amount.scaleb(8)
+        assert (result.currency, result.canonical_currency) == ("USD", "USD")
+    assert hash(first) == hash(Money.usd(format(one.normalize(), "f")))
+
+
+@pytest.mark.parametrize("price", [Money.idr(50_000_000), Money(Decimal("0.50"), "USD", 50_000_000)])
+def test_dollars_of_a_person_have_no_place_among_rupiah(price: Money) -> None:
+    dollars = Money.usd("0.50")
+    assert dollars != price
+    assert price != dollars
+    assert len({dollars, price}) == 2
+    for compare in (operator.lt, operator.le, operator.ge, operator.gt):
+        for one, another in ((dollars, price), (price, dollars)):
+            with pytest.raises(InvalidArgumentError, match=r"cannot be compared without .* FxRate.to_idr"):
+                compare(one, another)
+    for calculate in (operator.add, operator.sub):
+        for one, another in ((dollars, price), (price, dollars)):
+            with pytest.raises(InvalidArgumentError, match=r"cannot be added or .* FxRate.to_idr"):
+                calculate(one, another)
+    with pytest.raises(InvalidArgumentError, match="cannot be compared"):
+        sorted([price, dollars])
+    with pytest.raises(InvalidArgumentError, match="cannot be added"):
+        sum([price, dollars])
+
+
 @pytest.mark.parametrize(
     ("calculate", "other"),
     [
         *((calculate, other) for calculate in (operator.add, operator.sub) for other in (1, False, "1")),
         *((operator.mul, other) for other in (1.5, True, Decimal(2), Money.idr(2))),
-        (operator.lt, 1),
+        *((compare, 1) for compare in (operator.lt, operator.le, operator.ge, operator.gt)),
     ],
 )
 def test_an_amount_is_calculated_only_with_amounts_and_multiplied_only_by_ints(

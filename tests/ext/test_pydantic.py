@@ -86,6 +86,19 @@ def test_a_model_and_each_field_is_explained_and_every_example_fits(model: Any) 
             assert adapter(hints[name]).validate_python(example) is not None
 
 
+def test_dollars_of_a_person_are_read_back_as_they_were_written() -> None:
+    money = Money.usd("0.50")
+    known = adapter(Money)
+    for again in (known.validate_json(known.dump_json(money)), known.validate_python(to_dict(money))):
+        assert (again, repr(again), again.as_max_price()) == (money, "Money($0.50)", Decimal("0.50"))
+    assert to_dict(money) == {
+        "amount": "0.50",
+        "currency": "USD",
+        "canonical_amount": 50_000_000,
+        "canonical_currency": "USD",
+    }
+
+
 def test_an_order_has_an_example_of_what_identifies_it() -> None:
     properties = adapter(Order).json_schema()["properties"]
     assert properties["id"]["examples"] == [1453]

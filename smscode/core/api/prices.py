@@ -18,7 +18,7 @@ from ...money import FxRate, Money
 from ..versions import VERSIONS, ApiVersion
 
 Price: TypeAlias = int | str | Decimal | Money
-"""An int of rupiah (v1), dollars as a `Decimal` or decimal string (v2), or a `Money` (either)."""
+"""An int of rupiah (v1), dollars as a `Decimal`, decimal string or `Money.usd` (v2), or any other `Money`."""
 
 # Twelve digits keep the rupiah value inside the service's 64-bit integers at any plausible rate.
 _MOST_DIGITS = 100
@@ -28,7 +28,12 @@ _LARGEST = 2**63 - 1
 
 
 def _plain_price(value: Price) -> Price:
-    """Return a price as exactly one of the types of `Price`; anything else unchanged, to be refused."""
+    """Return a price as exactly one of the types of `Price`; anything else unchanged, to be refused.
+
+    Dollars of `Money.usd` are a `Decimal` from here on, since their ``canonical_amount`` is no rupiah.
+    """
+    if isinstance(value, Money) and value.currency == value.canonical_currency == "USD":
+        return value.amount
     if isinstance(value, Money) and type(value) is not Money:
         return Money(value.amount, value.currency, value.canonical_amount, value.canonical_currency)
     for copy in (_exact.whole, _exact.text, _exact.decimal):
@@ -56,6 +61,11 @@ class PriceLimit:
         if type(self.value) is int:
             self._refuse_size(self.value)
         elif type(self.value) is Money:
+            if self.value.canonical_currency != "IDR":
+                raise self._error(
+                    "expected an amount in rupiah or dollars, such as Money.idr(8000) or "
+                    f"Money.usd('0.50'), got {self.value.canonical_currency[:20]!r}"
+                )
             self._refuse_size(self.value.canonical_amount)
         elif type(self.value) is str or type(self.value) is Decimal:
             self._refuse_size(self._dollars(self.value))
@@ -71,7 +81,10 @@ class PriceLimit:
             return self.value
         if type(self.value) is Money:
             return self.value.canonical_amount
-        raise self._error("v1 counts in rupiah: expected an int or a Money, not dollars")
+        raise self._error(
+            "v1 counts in rupiah: expected an int, Money.idr(8000) or a price of the service, not dollars; "
+            "FxRate.to_idr converts them"
+        )
 
     def in_dollars(self, fx: FxRate | None) -> str:
         """Return the limit in dollars. A `Money` is widened so that its own price is within the limit.
@@ -135,6 +148,8 @@ def needs_rate(version: ApiVersion, *limits: Price | None) -> bool:
     """Return True if these limits cannot be written without a rate: a `Money` of v1 has no dollars."""
     currency = VERSIONS[version].currency
     return any(
-        isinstance(limit, Money) and currency not in (limit.currency, limit.canonical_currency)
+        isinstance(limit, Money)
+        and limit.canonical_currency == "IDR"
+        and currency not in (limit.currency, limit.canonical_currency)
         for limit in limits
     )

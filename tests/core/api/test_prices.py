@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smscode import FxRate, InvalidArgumentError, Money, calls
-from smscode.core.api.prices import Price, needs_rate
+from smscode.core.api.prices import Price, PriceLimit, needs_rate
 from smscode.core.versions import ApiVersion
 
 RATE = FxRate("USD/IDR", 17970)
@@ -134,7 +134,7 @@ def test_a_number_too_long_to_write_out_is_refused_without_doing_so() -> None:
     assert most < 1_000_000
 
 
-@pytest.mark.parametrize("value", [0, "0", "0.00", Decimal(0), Money.idr(0)])
+@pytest.mark.parametrize("value", [0, "0", "0.00", Decimal(0), Money.idr(0), Money.usd("0")])
 def test_zero_is_a_floor_but_no_cap(value: Price) -> None:
     with pytest.raises(InvalidArgumentError, match="max_price: expected a positive price"):
         calls.orders.create(catalog_product_id=87, max_price=value)
@@ -159,6 +159,46 @@ def test_rupiah_are_refused_on_v2_without_a_rate(name: str) -> None:
     call = calls.orders.create(catalog_product_id=87, **{name: Money.idr(15000)})  # type: ignore[arg-type]
     with pytest.raises(InvalidArgumentError, match=f"{name}: a Money of v1 needs a rate on v2"):
         call.request("v2")
+
+
+@pytest.mark.parametrize("fx", [None, RATE])
+@pytest.mark.parametrize("amount", ["0.50", "0.00000001", "999999999999.99999999", "2"])
+def test_v2_states_the_dollars_of_a_person_as_they_were_written(fx: FxRate | None, amount: str) -> None:
+    limits: dict[str, Price] = {"max_price": Money.usd(amount), "min_price": Money.usd(amount)}
+    assert body("v2", fx, **limits) == {"max_price": amount, "min_price": amount}
+    assert body("v2", max_price=Money.usd("0.25") * 2) == {"max_price": "0.50"}
+
+
+def test_v1_refuses_the_dollars_of_a_person_and_says_what_to_write() -> None:
+    call = calls.orders.create(catalog_product_id=87, max_price=Money.usd("0.50"))
+    with pytest.raises(InvalidArgumentError, match=r"v1 counts in rupiah: .*Money\.idr.*FxRate\.to_idr"):
+        call.request("v1")
+
+
+def test_the_dollars_of_a_person_are_rupiah_only_at_a_rate() -> None:
+    limit = PriceLimit("budget", Money.usd("0.0077"))
+    assert limit.value == Decimal("0.0077")
+    assert limit.canonical(RATE) == 138
+    with pytest.raises(InvalidArgumentError, match="budget: v1 counts in rupiah"):
+        limit.in_rupiah()
+    assert not needs_rate("v1", Money.usd("1"))
+    assert not needs_rate("v2", Money.usd("1"))
+
+
+@pytest.mark.parametrize("name", ["max_price", "min_price"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        Money.usd("-0.50"),
+        Money.usd("999999999999") * 10,
+        Money(Decimal(1), "EUR", 100, "EUR"),
+        Money(Decimal(5000), "IDR", 5000, "USD"),
+    ],
+)
+def test_amounts_that_are_no_price_are_refused(name: str, value: Money) -> None:
+    with pytest.raises(InvalidArgumentError, match=rf"\A{name}: expected"):
+        calls.orders.create(catalog_product_id=87, **{name: value})  # type: ignore[arg-type]
+    assert not needs_rate("v2", value)
 
 
 def test_only_a_money_of_rupiah_on_v2_needs_a_rate() -> None:
