@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import pytest
+from attrs import evolve
 
 from smscode import (
     AsyncClient,
@@ -117,6 +118,24 @@ async def test_a_slow_consumer_sees_the_newest_of_each_order_and_holds_up_nobody
                     client.runtime.pass_by(3)
                     await client.orders.wait_for_sms(order_id)
     assert seen == [(second, None), (first, "333333"), (second, "222222")]
+
+
+async def test_what_changes_back_while_another_change_is_handled_is_no_change() -> None:
+    sandbox = still_sandbox(otp_after=None)
+    async with AsyncVirtualClient(sandbox) as client:
+        ids = [await rent(client) for _ in range(2)]
+        poll = client._ordering.waits._shared_poll
+        shown: list[OrderChange] = []
+        async for change in client.orders.changes(timeout=10):
+            shown.append(change)
+            if len(shown) == 2:
+                for one in shown:
+                    poll.show(evolve(one.order, failed_reason="busy"))
+            elif len(shown) == 3:
+                poll.show(shown[1].order)
+    first, second = ids[1], ids[0]
+    assert [change.order_id for change in shown] == [first, second, first, first]
+    assert [change.order.failed_reason for change in shown] == [None, None, "busy", None]
 
 
 async def test_the_poll_is_shared_with_the_waits_and_goes_on_when_the_leader_leaves() -> None:

@@ -25,7 +25,7 @@ _CALLS = (
 _FLOW = ("retry", "limited_flow", "cancelable", "order_endings")
 _RATES = ("ratelimit/slots", "ratelimit/limiter", "ratelimit/shared")
 _OBTAINING = ("obtaining", "obtain_machine", "tests/_async/test_obtaining.py")
-_WAITS = ("waiting/sms_wait", "waiting/webhook_inbox", "waiting/shared_poll")
+_WAITS = ("waiting/sms_wait", "waiting/webhook_inbox", "waiting/shared_poll", "waiting/order_changes")
 
 # Names of files in tests/core, or paths from the root.
 TESTS: Mapping[str, Sequence[str]] = {
@@ -66,6 +66,7 @@ TESTS: Mapping[str, Sequence[str]] = {
     "smscode/_exact.py": ("tests/test_exact.py", "decoding/converter", "samples", "api/prices"),
     "smscode/core/product_search.py": ("product_search", "tests/_async/test_product_search.py"),
     "smscode/core/flow.py": (*_FLOW, "tests/_async/test_retries.py", "tests/_async/test_rate_limiter.py"),
+    "smscode/core/waiting/order_changes.py": ("waiting/order_changes", "waiting/shared_poll"),
     "smscode/core/waiting/webhook_inbox.py": (*_WAITS, "tests/_async/test_notify.py"),
     "smscode/core/decoding/body.py": ("decoding/body", "tests/_http/test_failures.py"),
     "smscode/core/purchases/intents.py": (
