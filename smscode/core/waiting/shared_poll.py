@@ -28,13 +28,13 @@ from ...errors import SmscodeError
 from ...models import ActiveOrder, Order
 from ...webhook_events import OrderEvent
 from .order_changes import ChangeReader, KnownOrders
-from .sms_wait import Participant, S, SmsWait, Waiter
+from .sms_wait import LINGER, Participant, S, SmsWait, Waiter
 from .webhook_inbox import WebhookInbox, order_of
 
 READS_AT_ONCE = 10
 """How many orders one participant reads at the same time."""
 
-_LINGER = 0.25  # seconds that a participant with a result leaves its other reads to end
+_LONGEST_LINGER = 1.0  # seconds that a reader of changes leaves its reads to end, if some were broken off
 _LONGEST_PAUSE = 300.0  # seconds by which an answer can postpone the next poll at most
 _LONGEST_DELAY = 10  # intervals between two reads of an order that the polls do not show
 _SPREAD = 0.618  # the golden ratio: times the id, it spreads the reads of neighbouring orders
@@ -105,6 +105,10 @@ class SharedPoll(Generic[S]):
         """
         participant.resting, participant.following, participant.polling = True, False, False
         self._queue.pop(participant, None)
+        if isinstance(participant, ChangeReader):
+            # Its results have no end, so that a short time could break off its reads for ever.
+            longer = min(2 * participant.linger, _LONGEST_LINGER)
+            participant.linger = longer if participant.reading else LINGER
         for order_id in tuple(participant.reading):
             self.end_reading(participant, order_id)
             if order_id in self._absent:  # the read did not end: repeat it
@@ -244,7 +248,7 @@ class SharedPoll(Generic[S]):
         """
         if not any(map(participant.wants, participant.reading)):
             return 0.0
-        return max(participant.read_at + _LINGER - now, 0.0)
+        return max(participant.read_at + participant.linger - now, 0.0)
 
     def end_reading(self, participant: Participant[S], order_id: int) -> None:
         """Free the place of a read that ended or was given up, and wake the next one with a read to do."""

@@ -210,6 +210,8 @@ class WaitSignal(Protocol):
 
 S = TypeVar("S", bound=WaitSignal)
 
+LINGER = 0.25  # seconds
+
 
 @define(eq=False)
 class Participant(Generic[S]):
@@ -218,7 +220,7 @@ class Participant(Generic[S]):
     ``ready`` are its results that are not collected yet. ``to_read`` are orders that the polls do not show,
     and ``reading`` those that are being read. ``failure`` ends its participation. It is ``resting`` between
     two results, and ``following`` while it waits for a signal and could poll at once. While it is ``polling``
-    it is not woken to read.
+    it is not woken to read. ``linger`` is how many seconds it leaves reads to end when it has a result.
     """
 
     signal: S
@@ -226,6 +228,7 @@ class Participant(Generic[S]):
     to_read: dict[int, None] = field(factory=dict[int, None])  # a set that keeps its order
     reading: dict[int, None] = field(factory=dict[int, None])
     read_at: float = float("-inf")
+    linger: float = LINGER
     failure: SmscodeError | None = None
     resting: bool = True
     following: bool = False

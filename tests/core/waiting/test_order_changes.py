@@ -433,6 +433,24 @@ def test_a_read_that_hangs_when_the_reader_rests_is_begun_again() -> None:
     assert made.begin_reading(consumer.reader, 0.2) == [1]
 
 
+def test_reads_that_were_broken_off_have_longer_the_next_time() -> None:
+    made, consumer = begun(active(1))
+    poll(made)
+    found: list[float] = []
+    for _ in range(4):
+        assert made.begin_reading(consumer.reader, 7) == [1]
+        found.append(made.linger(consumer.reader, 7))
+        made.rest(consumer.reader)
+    assert found == [0.25, 0.5, 1.0, 1.0]
+    assert consumer.read(full(1, ACTIVE, otp_received_at=WHEN), now=8) == [1]
+    made.rest(consumer.reader)
+    poll(made, now=900)
+    consumer.reader.resting = False
+    poll(made, now=903)
+    assert made.begin_reading(consumer.reader, 903) == [1]
+    assert made.linger(consumer.reader, 903) == 0.25
+
+
 # -- leading, failing and leaving ------------------------------------------------------------------
 
 
