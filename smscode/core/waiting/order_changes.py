@@ -72,8 +72,8 @@ class ChangeReader(Participant[S]):
     """
 
     def __init__(self, signal: S, most: int = MOST_ORDERS) -> None:
-        self.begun = False
-        self.broke_off = False
+        self.begun: bool = False
+        self.broke_off: bool = False
         self._most = most
         self._pending: dict[int, _Untaken] = {}  # in the order of the first change that was not taken
         self._ends: dict[int, None] = {}  # those among them that have ended, in the order of their ends
