@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import functools
+import gc
 import importlib
 import re
 import sys
@@ -130,11 +131,14 @@ async def way(call: Callable[[], Awaitable[object]]) -> tuple[int, int]:
         if event == "call" and name.startswith(ours) and not name.startswith(sandbox):
             seen.add((name, frame.f_code.co_qualname))
 
+    gc.collect()
+    gc.disable()  # what other tests left behind would be finalized on the way
     sys.setprofile(note)
     try:
         await call()
     finally:
         sys.setprofile(None)
+        gc.enable()
     return len({name for name, _ in seen}), len(seen)
 
 

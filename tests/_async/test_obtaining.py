@@ -209,7 +209,7 @@ async def test_the_budget_ends_it() -> None:
     sandbox = still_sandbox(otp_after=None, lifetime=1200)
     sandbox.play("text_only", catalog_product_id=VIETNAM)
     client = AsyncVirtualClient(sandbox)
-    with pytest.raises(CodeNotObtainedError, match="within the budget") as ended:
+    with pytest.raises(CodeNotObtainedError, match="exceeds what is left of the budget") as ended:
         await client.orders.obtain(enter, **WHATSAPP, budget="1.00", wait=30)
     assert (ended.value.reason, charged(sandbox)) == ("budget", 9_750)
     assert results(ended.value.tried) == [("no_code", Released.FINISHED)]
