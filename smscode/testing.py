@@ -64,11 +64,27 @@ def _smscode_options(
     request: pytest.FixtureRequest, smscode_sandbox_options: Mapping[str, Any]
 ) -> dict[str, Any]:
     found = dict(smscode_sandbox_options)
+    _check_names("smscode_sandbox_options", found)
     for marker in reversed(list(request.node.iter_markers(MARKER))):
         if marker.args:
             raise pytest.UsageError(f"{MARKER}: expected arguments with names, as otp_after=30.")
+        _check_names(MARKER, marker.kwargs)
         found |= marker.kwargs
     return found
+
+
+def _check_names(where: str, options: Mapping[str, Any]) -> None:
+    """Raise `pytest.UsageError` for an option that neither the sandbox nor its clients have."""
+    from difflib import get_close_matches
+    from inspect import signature
+
+    from .sandbox import Sandbox
+
+    known = [*signature(Sandbox).parameters, "api_version"]
+    for name in options:
+        if name not in known:
+            closest = get_close_matches(str(name), known, 1, 0.0)[0]
+            raise pytest.UsageError(f"{where}: there is no argument {name!r}; the closest is {closest!r}.")
 
 
 @pytest.fixture
@@ -148,3 +164,35 @@ def smscode_async_client(
     client = AsyncVirtualClient(smscode_sandbox, _smscode_time, **options)
     yield client
     client.leave()
+
+
+@pytest.fixture
+def smscode_client_class(
+    smscode_sandbox: Sandbox,
+    smscode_api_version: str,
+    smscode_client_options: Mapping[str, Any],
+    _smscode_time: VirtualTime,
+) -> type[Client]:
+    """Return a class to put in place of the `Client` that a program makes.
+
+    It takes the same arguments. Its clients use the sandbox and its time, whatever token, address and way to
+    connect the program gives.
+    """
+    from .sandbox.transports.virtual import client_class
+
+    options = {"api_version": smscode_api_version, **smscode_client_options}
+    return client_class(smscode_sandbox, _smscode_time, options)
+
+
+@pytest.fixture
+def smscode_async_client_class(
+    smscode_sandbox: Sandbox,
+    smscode_api_version: str,
+    smscode_client_options: Mapping[str, Any],
+    _smscode_time: VirtualTime,
+) -> type[AsyncClient]:
+    """Return a class to put in place of the `AsyncClient` that a program makes, as `smscode_client_class`."""
+    from .sandbox.transports.virtual import async_client_class
+
+    options = {"api_version": smscode_api_version, **smscode_client_options}
+    return async_client_class(smscode_sandbox, _smscode_time, options)

@@ -311,19 +311,35 @@ def test_a_failed_test_shows_what_happened(pytester: pytest.Pytester) -> None:
         @pytest.mark.smscode_sandbox(30)
         def test_wrong(smscode_sandbox):
             pass
+
+        @pytest.mark.smscode_sandbox(otp_aftr=2)
+        def test_misspelled(smscode_client):
+            pass
+
+        class TestOptions:
+            @pytest.fixture
+            def smscode_sandbox_options(self):
+                return {"version": "v1"}
+
+            def test_misspelled(self, smscode_sandbox):
+                pass
         """,
     )
-    result.assert_outcomes(failed=3, errors=1)
+    result.assert_outcomes(failed=3, errors=3)
     output = result.stdout.str()
     assert output.count("- smscode sandbox -") == 2
     result.stdout.fnmatch_lines(["* POST /v2/orders/create -> 200, order 1001 *", "nothing happened"])
     assert "smscode_sandbox: expected arguments with names, as otp_after=30." in output
+    assert "smscode_sandbox: there is no argument 'otp_aftr'; the closest is 'otp_after'." in output
+    there = "smscode_sandbox_options: there is no argument 'version'; the closest is 'api_version'."
+    assert there in output
 
 
 def test_the_documentation_s_tests_pass(pytester: pytest.Pytester) -> None:
     programs = programs_of(ROOT / "docs" / "pages" / "how-to" / "testing.md")
     files = {program.source.partition("\n")[0]: program.source for program in programs}
     passes(pytester, files["# test_rental.py"], 2)
+    passes(pytester, files["# test_no_code.py"])
     pytest.importorskip("uvicorn")
     passes(pytester, files["# test_program.py"], alone=True)
 
@@ -407,6 +423,64 @@ def test_its_options(smscode_env):
 def test_the_environment_is_as_before():
     assert "SMSCODE_BASE_URL" not in os.environ
 """
+    passes(pytester, test, 3)
+
+
+def test_the_clients_that_a_program_makes_can_have_the_time_of_the_sandbox(pytester: pytest.Pytester) -> None:
+    program = """
+from smscode import AsyncClient, Client, OtpTimeoutError
+
+def rent():
+    with Client("your-token", user_agent="shop/2", poll_interval=10.0) as client:
+        try:
+            with client.orders.rent(catalog_product_id=87, max_price="1.50", release_timeout=150) as rental:
+                rental.wait_for_otp(timeout=60)
+        except OtpTimeoutError:
+            return client, rental.released
+
+async def rent_async():
+    async with AsyncClient(base_url="http://192.0.2.1", allow_http=True) as client:
+        try:
+            async with client.orders.rent(
+                catalog_product_id=87, max_price="1.50", release_timeout=150
+            ) as rental:
+                await rental.wait_for_otp(timeout=60)
+        except OtpTimeoutError:
+            return client, rental.released
+"""
+    test = """
+import asyncio
+import program
+import pytest
+from smscode import AsyncClient, Client
+
+@pytest.fixture
+def smscode_client_options():
+    return {"timeout": 20.0}
+
+@pytest.mark.smscode_sandbox(otp_after=None)
+@pytest.mark.parametrize("times", [1, 2])
+def test_it(times, monkeypatch, smscode_sandbox, smscode_client_class, smscode_async_client_class):
+    monkeypatch.setattr("program.Client", smscode_client_class)
+    monkeypatch.setattr("program.AsyncClient", smscode_async_client_class)
+    began = smscode_sandbox.now
+    for _ in range(times):
+        client, released = program.rent()
+        assert (isinstance(client, Client), released) == (True, "canceled")
+        client, released = asyncio.run(program.rent_async())
+        assert (isinstance(client, AsyncClient), released) == (True, "canceled")
+    assert 240 * times <= (smscode_sandbox.now - began).total_seconds() < 260 * times
+    assert smscode_sandbox.balance == 1_000_000
+
+@pytest.mark.smscode_sandbox(api_version="v1")
+def test_its_options(smscode_client_class, smscode_async_client_class):
+    with smscode_client_class() as client:
+        assert client.balance().balance.currency == "IDR"
+    with smscode_client_class(api_version="v2") as client:
+        assert client.balance().balance.currency == "USD"
+    assert "v1" in repr(smscode_async_client_class())
+"""
+    pytester.makepyfile(program=program)
     passes(pytester, test, 3)
 
 

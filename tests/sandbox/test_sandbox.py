@@ -170,3 +170,17 @@ def test_how_soon_an_sms_comes_can_be_changed() -> None:
     assert [api.order(order)["status"] for order in (waiting, served)] == ["ACTIVE", "OTP_RECEIVED"]
     with pytest.raises(InvalidArgumentError, match=r"^otp_after: expected seconds"):
         api.sandbox.set_otp_after(-1)
+
+
+@pytest.mark.parametrize(
+    ("code", "known"),
+    [
+        ("PROVIDERERROR", "; the closest is 'PROVIDER_ERROR'"),
+        ("not_found", "; the closest is 'NOT_FOUND'"),
+        ("TEAPOT", ""),
+    ],
+)
+def test_an_error_code_that_is_not_documented_is_refused_with_the_closest(code: str, known: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        Sandbox().fail_next("orders.create", code)
+    assert caught.value.message == f"code: {code!r} is not documented{known}. Another one needs a status=."

@@ -311,9 +311,9 @@ def _make(name: str, arguments: str) -> Scenario:
     for given in filter(None, map(str.strip, arguments.split(","))):
         key, _, value = given.rpartition("=")
         if key:
-            kwargs[key.strip()] = _number(value)
+            kwargs[key.strip()] = _number(name, value)
         else:
-            args.append(_number(value))
+            args.append(_number(name, value))
     try:
         inspect.signature(make).bind(*args, **kwargs)
     except TypeError:
@@ -325,14 +325,14 @@ def _shown(number: float) -> str:
     return str(int(number)) if number == int(number) else str(number)
 
 
-def _number(text: str) -> float:
+def _number(name: str, text: str) -> float:
     try:
         number = float(text)
     except ValueError:
-        _refuse(f"{text.strip()!r} is not a number")
+        _refuse(f"{text.strip()!r} is not a number: expected {_form(name)}")
     # A number without a fraction may also be a count.
     return int(number) if number.is_integer() else number
 
 
 def _refuse(problem: str) -> NoReturn:
-    raise InvalidArgumentError(f"scenario: {problem}.")
+    raise InvalidArgumentError(f"scenario: {problem}.") from None

@@ -139,7 +139,9 @@ def fault(
     if isinstance(code, int):
         return Scenario(name=str(code), operations=(operation,), fault=Fault(code, retry_after))
     if status is None and code not in API_ERRORS:
-        raise InvalidArgumentError("code: this one is not documented, so it needs a status.")
+        close = get_close_matches(str(code).upper(), API_ERRORS, 3)
+        known = f"; the closest is {' or '.join(map(repr, close))}" if close else ""
+        raise InvalidArgumentError(f"code: {code!r} is not documented{known}. Another one needs a status=.")
     problem = ServiceError(code, message, status=status, details=details, retry_after=retry_after).problem
     if code == "PROVIDER_ERROR" and operation in PURCHASES:
         # A supplier's error is stored under the idempotency key, so the purchase itself has to raise it.

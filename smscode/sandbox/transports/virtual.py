@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -24,6 +24,12 @@ from .transport import SandboxTransport
 
 _TURNS = 5
 """For how many turns of the event loop, or checks by a thread, nothing may happen before time moves."""
+_CONNECTION = frozenset(
+    (
+        *("base_url", "allow_http", "transport", "http_client"),
+        *("http", "proxy", "trust_env", "ssl_context", "user_agent"),
+    )
+)
 _CHECK_EVERY = 0.0005  # seconds of real time between two checks by a thread
 
 
@@ -192,3 +198,31 @@ class VirtualClient(Client):
 
     def _runtime(self) -> Runtime:
         return _VirtualRuntime(self._time)
+
+
+def client_class(sandbox: Sandbox, shared: VirtualTime, usual: Mapping[str, Any]) -> type[Client]:
+    """Return a class to put in place of `Client` in a program; see `async_client_class`."""
+
+    class SandboxClient(VirtualClient):
+        def __init__(self, token: str | None = None, **given: Any) -> None:
+            super().__init__(sandbox, shared, **_without_connection({**usual, **given}))
+
+    return SandboxClient
+
+
+def async_client_class(sandbox: Sandbox, shared: VirtualTime, usual: Mapping[str, Any]) -> type[AsyncClient]:
+    """Return a class to put in place of `AsyncClient` in a program: its clients use a sandbox and its time.
+
+    ``usual`` are arguments of its clients that the program may override.
+    """
+
+    class AsyncSandboxClient(AsyncVirtualClient):
+        def __init__(self, token: str | None = None, **given: Any) -> None:
+            super().__init__(sandbox, shared, **_without_connection({**usual, **given}))
+
+    return AsyncSandboxClient
+
+
+def _without_connection(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a client that do not say where and how it connects."""
+    return {name: value for name, value in options.items() if name not in _CONNECTION}
