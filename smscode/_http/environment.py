@@ -28,6 +28,7 @@ _Address: TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"
 
 _PORTS = {"http": 80, "https": 443}
 PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
+_PORT = re.compile(r":[0-9]+/?\Z")
 _HASH_NAME = re.compile(r"[0-9a-f]{8}\.[0-9]+")  # the only names that OpenSSL looks for in a directory
 _PEM = re.compile(rb"-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----")
 _LONGEST_SCHEME = 10
@@ -66,6 +67,11 @@ def given_proxy(value: object, base_url: str, schemes: Collection[str] = PROXY_S
         raise wrong("proxy", "a URL", value)
     if not base_url.startswith("https:"):
         raise InvalidArgumentError("proxy: expected an https address of the service, as a proxy reads http.")
+    if "://" not in url and not _PORT.search(url):
+        forms = ", ".join(f"{scheme}://host:port" for scheme in schemes)
+        raise InvalidArgumentError(
+            f"proxy: expected one of {forms}, or host:port, which is http; found neither a scheme nor a port."
+        )
     return _usable_proxy("proxy", url, schemes, InvalidArgumentError)
 
 

@@ -210,6 +210,22 @@ def test_a_given_proxy_that_cannot_be_used_is_refused_and_not_shown(proxy: Any) 
     assert SECRET not in f"{caught.value} {caught.value!r} {caught.value.__context__!r}"
 
 
+@pytest.mark.parametrize("proxy", ["foo", "proxy.example/", f"user:{SECRET}", f"user:{SECRET}@proxy.example"])
+def test_a_proxy_without_scheme_and_port_is_refused_with_the_forms_that_are_accepted(proxy: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        Client("token", proxy=proxy)
+    assert caught.value.message == (
+        "proxy: expected one of http://host:port, https://host:port, socks5://host:port, socks5h://host:port,"
+        " or host:port, which is http; found neither a scheme nor a port."
+    )
+
+
+@pytest.mark.parametrize("proxy", ["foo:8080", "foo:8080/", "user:password@foo:8080", "http://foo"])
+def test_a_proxy_with_a_scheme_or_a_port_is_taken(proxy: str) -> None:
+    with Client("token", proxy=proxy) as client:
+        assert "foo" not in repr(client)
+
+
 def test_a_proxy_is_not_given_the_token() -> None:
     with pytest.raises(InvalidArgumentError, match="proxy: expected an https address"):
         Client("token", base_url="http://127.0.0.1:9", proxy="http://p:1")
