@@ -11,6 +11,7 @@ import errno
 import os
 import socket
 import sqlite3
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -38,6 +39,7 @@ class Owner:
 
     def __init__(self, path: str) -> None:
         self.id: Final = uuid.uuid4().hex
+        self._path = path
         self._file = _lock_file(path, self.id)
         self._descriptor: int | None = None
 
@@ -45,7 +47,8 @@ class Owner:
         """Lock the file and write the row again. To be called inside a transaction."""
         if self._descriptor is None:
             _here.add((os.getpid(), self.id))
-            descriptor = os.open(self._file, os.O_CREAT | os.O_RDWR, 0o666)
+            mode = stat.S_IMODE(os.stat(self._path).st_mode) & 0o666  # as SQLite does for its files
+            descriptor = os.open(self._file, os.O_CREAT | os.O_RDWR, mode)
             try:
                 _platform.lock_byte(descriptor)
             except OSError:

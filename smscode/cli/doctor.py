@@ -33,7 +33,7 @@ from .error_report import ErrorReport
 from .exits import Exit
 from .orders import JournalPath
 from .screen import day
-from .session import Session
+from .session import Session, check_address
 
 CheckState: TypeAlias = Literal["ok", "warn", "fail"]
 
@@ -85,7 +85,8 @@ def _findings(session: Session, journal: Path | None) -> Iterator[Finding]:
                 refused.append(error)
             except SmscodeError as error:
                 name = "token" if isinstance(error, UnauthorizedError) else check.__name__.strip("_")
-                yield Finding("fail", name, " ".join(ErrorReport(error, "").lines))
+                report = ErrorReport(error, "", hint=session.hint(error))
+                yield Finding("fail", name, " ".join(report.lines))
                 break
         else:
             yield _limits(refused)
@@ -95,6 +96,7 @@ def _findings(session: Session, journal: Path | None) -> Iterator[Finding]:
 def _without_token(session: Session) -> Iterator[Finding]:
     """Check what needs no token: the connection."""
     try:
+        check_address(os.environ)
         base_url = Settings.resolve("none", None, session.version, os.environ).base_url
     except SmscodeError as error:
         yield Finding("fail", "address", error.message)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
 
 from .._plain import plain as record
-from ..errors import InvalidArgumentError, SmscodeError
+from .._sync.client import Client
+from ..errors import ConflictError, InvalidArgumentError, SmscodeError
 from ..journal import SQLiteJournal
 from ..models import ActiveOrder, CanceledOrder, FinishedOrder, OrderStatus, ResendResult
 from .command import command
 from .error_report import ErrorReport
 from .exits import Exit
-from .orders import PANEL, JournalPath, Patience, Yes, order_hint, show_code
+from .orders import NO_ORDERS, PANEL, JournalPath, Patience, Yes, order_hint, show_code
 from .screen import when
 from .session import Session
 
@@ -56,12 +59,13 @@ def cancel(
         return _cancel_all(session, journal, foreign=foreign, wait=wait, yes=yes)
     if len(ids) > 1:
         with session.client() as client:
-            return _change_each(session, ids, lambda order_id: client.orders.cancel(order_id, wait=wait))
+            return _change_each(session, client, ids, partial(client.orders.cancel, wait=wait))
     (order_id,) = ids
     with (
         session.client() as client,
         session.changing(order_hint(order_id)),
         session.screen.progress("canceling"),
+        _naming_status(client, order_id),
     ):
         done = client.orders.cancel(order_id, wait=wait)
     pairs = {
@@ -79,9 +83,9 @@ def finish(session: Session, order_ids: OrderIds) -> int:
     """Finish orders that got their SMS; their numbers are free then."""
     with session.client() as client:
         if len(order_ids) > 1:
-            return _change_each(session, order_ids, client.orders.finish)
+            return _change_each(session, client, order_ids, client.orders.finish)
         (order_id,) = order_ids
-        with session.changing(order_hint(order_id)):
+        with session.changing(order_hint(order_id)), _naming_status(client, order_id):
             done = client.orders.finish(order_id)
     session.screen.fields(done, {"order": order_id, "status": done.status})
     return Exit.OK
@@ -99,10 +103,10 @@ def resend(
         if len(order_ids) > 1:
             if wait:
                 raise InvalidArgumentError("--wait is for one order; `smscode watch` shows the codes of all.")
-            return _change_each(session, order_ids, client.orders.resend)
+            return _change_each(session, client, order_ids, client.orders.resend)
         (order_id,) = order_ids
         before = client.orders.get(order_id)
-        with session.changing(order_hint(order_id)):
+        with session.changing(order_hint(order_id)), _naming_status(client, order_id):
             done = client.orders.resend(order_id)
         if not done.resent or not wait:
             pairs = {
@@ -122,7 +126,9 @@ def resend(
 
 def _cancel_all(session: Session, path: Path | None, *, foreign: bool, wait: bool, yes: bool) -> int:
     with session.journal(path) as journal, session.client(journal) as client:
-        found = [order for order in client.orders.active() if not _has_sms(order)]
+        active = client.orders.active()
+        found = [order for order in active if not _has_sms(order)]
+        left_out = 0
         if not foreign and journal is not None:
             own = _bought(journal, session)
             left_out = sum(order.id not in own for order in found)
@@ -130,13 +136,16 @@ def _cancel_all(session: Session, path: Path | None, *, foreign: bool, wait: boo
             if left_out:
                 session.screen.say(f"{left_out} of other programs are left out; --foreign takes them, too.")
         if not found:
-            session.screen.note("There is nothing to cancel.")
+            if not left_out:
+                session.screen.say("no open order that can be canceled" if active else NO_ORDERS)
+            if session.screen.as_json:
+                session.screen.rows((), (), ())
             return Exit.OK
         for order in found:
             session.screen.say(f"order {order.id}: cancel from {_from(order)}, ends {when(order.expires_at)}")
         session.screen.confirm(f"Cancel {len(found)} order(s)?", yes=yes)
         ids = [order.id for order in found]
-        return _change_each(session, ids, lambda order_id: client.orders.cancel(order_id, wait=wait))
+        return _change_each(session, client, ids, partial(client.orders.cancel, wait=wait))
 
 
 def _bought(journal: SQLiteJournal, session: Session) -> set[int]:
@@ -155,7 +164,22 @@ def _from(order: ActiveOrder) -> str:
     return "now" if order.cancel_available_at is None else when(order.cancel_available_at)
 
 
-def _change_each(session: Session, order_ids: Sequence[int], change: Callable[[int], Ended]) -> int:
+@contextmanager
+def _naming_status(client: Client, order_id: int) -> Generator[None]:
+    """Add the order's status to a refusal because of it, which the service does not name."""
+    try:
+        yield
+    except ConflictError as error:
+        with suppress(SmscodeError):  # the refusal is what is reported
+            status = (error.order or client.orders.get(order_id)).status
+            if status is not None and status not in error.message:
+                error.message = f"{error.message.rstrip('.')}: order {order_id} is {status}."
+        raise
+
+
+def _change_each(
+    session: Session, client: Client, order_ids: Sequence[int], change: Callable[[int], Ended]
+) -> int:
     """Change orders one after another, show what became of each, and return the worst exit code.
 
     One that fails does not keep the others from being changed.
@@ -166,7 +190,11 @@ def _change_each(session: Session, order_ids: Sequence[int], change: Callable[[i
     try:
         for order_id in dict.fromkeys(order_ids):
             try:
-                with session.changing(order_hint(order_id)), session.screen.progress(f"order {order_id}"):
+                with (
+                    session.changing(order_hint(order_id)),
+                    session.screen.progress(f"order {order_id}"),
+                    _naming_status(client, order_id),
+                ):
                     done = change(order_id)
             except SmscodeError as error:
                 report = ErrorReport(error, session.doubt)

@@ -18,6 +18,7 @@ from ..errors import (
     InsufficientBalanceError,
     InvalidArgumentError,
     JournalError,
+    JsonValue,
     NetworkError,
     NoOfferAvailableError,
     OrderTerminalError,
@@ -58,6 +59,15 @@ def _advice_by_cause(error: SmscodeError) -> str:
             if isinstance(cause, ssl.SSLCertVerificationError):
                 return "Is the clock right, and SSL_CERT_FILE, if the certificate is a proxy's or your own?"
     return ""
+
+
+def _in_words(value: JsonValue) -> str:
+    """Return a JSON value as a line of text: names and values, separated by semicolons and commas."""
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {_in_words(inner)}" for name, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_in_words, value))
+    return value if isinstance(value, str) else json.dumps(value, default=str).strip('"')
 
 
 @frozen
@@ -117,8 +127,11 @@ class ErrorReport:
 
     @property
     def _details(self) -> str:
-        """The service's details, such as which parameter is wrong, as JSON; its shape is not documented."""
-        return json.dumps(self.error.details)[:_MOST_DETAILS] if self.error.details else ""
+        """The service's details, such as which parameter is wrong; their shape is not documented."""
+        found = self.error.details
+        if isinstance(found, dict) and [*found] == ["fields"]:  # which fields are wrong: the usual content
+            found = found["fields"]
+        return _in_words(found)[:_MOST_DETAILS] if found else ""
 
     @property
     def record(self) -> dict[str, object]:

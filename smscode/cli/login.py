@@ -39,6 +39,7 @@ def login(
         raise InvalidArgumentError("--sandbox: a sandbox has a token of its own. Nothing was stored.")
     given = getpass.getpass("Token: ") if screen.live else sys.stdin.readline()
     token = Token(given.strip(), "token").secret.decode("ascii")
+    session.advice = "Check the token that you gave: it is made in the account settings. It was not stored."
     with Client(token, api_version=session.version) as client:
         balance = client.balance().balance
     path = store_token(token)

@@ -85,10 +85,7 @@ def obtain(
     most = [f"at most {_amount(session, budget)} in all"] if budget is not None else []
     most += [f"at most {ladder} each"] if ladder else []
     where = f" in {', '.join(country)}" if country else ""
-    question = f"Obtain a code for {service}{where} with up to {tries} numbers, for {' and '.join(most)}?"
-    screen.confirm(question, yes=yes)
-    if yes:
-        screen.say(question)
+    what = f"a code for {service}{where} with up to {tries} numbers, for {' and '.join(most)}"
 
     def enter(rental: Rental) -> None:
         order = rental.order
@@ -100,6 +97,9 @@ def obtain(
             raise NumberRefused
 
     with session.journal(journal) as opened, session.client(opened) as client:
+        screen.confirm(f"Obtain {what}?", yes=yes)
+        if yes:
+            screen.say(f"Obtaining {what}.")
         try:
             with session.changing(IN_DOUBT):
                 obtained = client.orders.obtain(

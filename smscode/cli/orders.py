@@ -21,12 +21,13 @@ from .command import command
 from .error_report import ErrorReport
 from .exits import Exit
 from .renting import IN_DOUBT
-from .screen import day, masked, moment
+from .screen import day, masked, moment, short_day
 from .session import Session
 from .spans import Since, parse_since
 
 PANEL = "Rent"
 MOST_ROWS = 1_000_000
+NO_ORDERS = "no open orders"
 app: typer.Typer = typer.Typer()
 
 OrderId = Annotated[int, typer.Argument(metavar="ID", help="The order's id.", show_default=False)]
@@ -66,8 +67,9 @@ def orders(
     begin = parse_since(since)
     with session.client() as client:
         found = _newest(client, status, begin, limit)
+    shown = short_day if session.screen.narrow else day
     cells = [
-        (order.id, order.status, masked(order.phone_number), order.amount, day(order.created_at))
+        (order.id, order.status, masked(order.phone_number), order.amount, shown(order.created_at))
         for order in found
     ]
     session.screen.rows(found, (">id", "status", "=number", ">price", "created"), cells)

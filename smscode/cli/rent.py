@@ -53,7 +53,7 @@ def rent(
     with session.journal(journal) as opened:
         with session.client() as client:
             found = find(client, session, service, country, operator, max_price, min_price)
-            chosen = _choose(found, product)
+            chosen = _choose(session, found, product, max_price, min_price)
             funds = client.balance().balance
         name = f"{chosen.name}, {chosen.operator_name}" if chosen.operator_name else chosen.name
         what = f"a number for {name} for" if count == 1 else f"{count} numbers for {name}, each for"
@@ -111,9 +111,26 @@ async def rent_numbers(session: Session, rentings: Sequence[Renting], client: As
     return worst
 
 
-def _choose(found: Sequence[Product], product: int | None) -> Product:
+def _choose(
+    session: Session,
+    found: Sequence[Product],
+    product: int | None,
+    max_price: str | None,
+    min_price: str | None,
+) -> Product:
     """Return the cheapest product that is meant. Raises `NoOfferAvailableError` without one."""
     meant = [row for row in found if product is None or row.catalog_product_id == product]
-    if not meant:
-        raise NoOfferAvailableError("Nothing like that is in stock at that price.", outcome="rejected")
-    return meant[0]
+    if meant:
+        return meant[0]
+    limits = ["raise --max-price"] if max_price is not None else []
+    limits += ["lower --min-price"] if min_price is not None else []
+    price = " at that price" if limits else ""
+    if product is None:
+        problem = f"Nothing like that is in stock{price}."
+        rest = "try later, or another country or operator."
+    else:
+        problem = f"There is no product {product}, or it is not in stock{price}."
+        rest = "`smscode products` lists what can be rented."
+    advice = ", or ".join([*limits, rest])
+    session.advice = advice[0].upper() + advice[1:]
+    raise NoOfferAvailableError(problem, outcome="rejected")

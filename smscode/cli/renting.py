@@ -58,7 +58,7 @@ class Renting:
                 if self.alone:
                     self.session.doubt = ""
                 self._show_number(order)
-                with interrupts.waiting(), self._progress():
+                with interrupts.waiting(), self._progress(order):
                     self.sms = await rental.wait_for_otp(timeout=self.timeout)
                 self._show_code()
         except Exception as caught:  # of any class: what happened to the money is reported
@@ -88,10 +88,12 @@ class Renting:
         self.session.rented = True
         raise error
 
-    def _progress(self) -> AbstractContextManager[None]:
+    def _progress(self, order: CreatedOrder | Order) -> AbstractContextManager[None]:
         if not self.alone:  # there would be one for each
             return nullcontext()
-        return self.session.screen.progress("waiting for the code; Ctrl-C gives the number back")
+        allowed = order.cancel_available_at
+        since = "" if allowed is None else f" from {when(allowed)} on"
+        return self.session.screen.progress(f"waiting for the code; Ctrl-C gives the number back{since}")
 
     def report_interrupted(self) -> None:
         """Report the state after an interrupt that did not wait for the release of the number."""

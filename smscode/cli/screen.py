@@ -28,6 +28,7 @@ from ..money import Money
 from .error_report import ErrorReport
 
 _NARROW = 40  # columns; a narrower terminal breaks the lines itself
+_SHORT = 70  # columns; in a narrower terminal a table of orders has room for short dates only
 _GAP = 2  # spaces between the columns of a table
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 _VALUE_STYLES = {"code": "bold reverse"}  # by name: nothing on the screen is brighter than the code
@@ -56,6 +57,12 @@ def day(at: datetime | None) -> str:
     local = _local(at)
     shown = at if local is None else local.replace(tzinfo=None)
     return shown.isoformat(" ", "minutes")
+
+
+def short_day(at: datetime | None) -> str:
+    """Return the local date and time without the year, as day does otherwise."""
+    local = None if at is None else _local(at)
+    return day(at) if local is None else f"{local:%m-%d %H:%M}"
 
 
 def moment(seconds: float) -> datetime | None:
@@ -119,6 +126,11 @@ class Screen:
         self.blocks: bool = self._out.encoding.startswith("utf")
         self.pretty: bool = not as_json and sys.stdout.isatty()
         self.live: bool = self.pretty and sys.stdin.isatty() and sys.stderr.isatty()
+
+    @property
+    def narrow(self) -> bool:
+        """Whether results are shown on a terminal that has no room for whole dates in a table."""
+        return self.pretty and self._out.width < _SHORT
 
     def rows(
         self, values: Iterable[object], columns: Sequence[str], cells: Iterable[Sequence[object]]

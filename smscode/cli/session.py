@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -15,22 +15,49 @@ import typer
 from attrs import define, field
 
 from .._async.client import AsyncClient
+from .._journal.store import real_path
 from .._sync.client import Client
+from ..core.api.arguments import web_address
 from ..core.settings import Settings
-from ..errors import ConfigurationError, InvalidArgumentError, NotFoundError, SmscodeError
+from ..errors import (
+    ConfigurationError,
+    InvalidArgumentError,
+    NotFoundError,
+    SmscodeError,
+    UnauthorizedError,
+)
 from ..journal import SQLiteJournal
 from . import offline
 from .screen import Screen
-from .token_file import stored_token
+from .token_file import create_private, stored_token
 
 if TYPE_CHECKING:
     from ..sandbox import Sandbox
 
 ENDS = "The sandbox of this command ends with it; `smscode sandbox` serves one for several commands."
 _KEEPS_ONE = "`smscode sandbox` serves one that keeps them, for SMSCODE_BASE_URL and SMSCODE_TOKEN."
+_TUNNEL = (
+    " A sandbox on another machine is reached by a tunnel, as `ssh -L 8080:127.0.0.1:8080 HOST`, at"
+    " http://127.0.0.1:8080."
+)
 _POLL = 3.0
 _SANDBOX_POLL = 0.25
 _OTP_AFTER = 2.0
+
+
+def check_address(environ: Mapping[str, str]) -> None:
+    """Check SMSCODE_BASE_URL. Its message is for commands, which have no ``allow_http``.
+
+    Raises `InvalidArgumentError`.
+    """
+    given = environ.get("SMSCODE_BASE_URL")
+    if given:
+        try:
+            web_address("SMSCODE_BASE_URL", given)
+        except InvalidArgumentError as error:
+            if given.startswith("http://"):
+                error.message += _TUNNEL
+            raise
 
 
 def default_journal() -> Path:
@@ -45,7 +72,8 @@ class Session:
     ``doubt`` is the hint to print if the command ends now, when a change may have happened; empty while it
     only reads. ``changed`` is True once it has sent a change. ``rented`` is True if a number was rented and
     its end has been reported. ``afterwards`` is the hint to print if a change succeeded and its result cannot
-    be shown. ``past_orders`` is how many past orders the embedded sandbox begins with.
+    be shown. ``advice`` is what to do about an error, in place of the usual advice. ``past_orders`` is how
+    many past orders the embedded sandbox begins with.
     """
 
     screen: Screen
@@ -55,6 +83,7 @@ class Session:
     changed: bool = False
     rented: bool = False
     afterwards: str = ""
+    advice: str = ""
     past_orders: int = 0
     _behind: timedelta = field(default=timedelta(0), init=False)
 
@@ -106,11 +135,13 @@ class Session:
         if self.sandboxed:
             return Settings.resolve(self.sandbox.token, None, self.version, {})
         if self.token is None and not os.environ.get("SMSCODE_TOKEN"):
+            problem = "SMSCODE_TOKEN is empty." if "SMSCODE_TOKEN" in os.environ else "No token."
             raise ConfigurationError(
-                "No token. `smscode login` stores it, or put it into the environment variable SMSCODE_TOKEN,"
+                f"{problem} `smscode login` stores it, or put it into the environment variable SMSCODE_TOKEN,"
                 " or try --sandbox."
             )
         try:
+            check_address(os.environ)
             return Settings.resolve(self.token, None, self.version, os.environ)
         except InvalidArgumentError as error:
             raise ConfigurationError(error.message) from error
@@ -141,10 +172,12 @@ class Session:
         return AsyncClient(self.token, api_version=self.version, journal=journal)
 
     def hint(self, error: SmscodeError) -> str:
-        """Return what to do about an error that is so only because this command has a sandbox of its own."""
-        if not (self.sandboxed and isinstance(error, NotFoundError)):
-            return ""
-        return f"This command has a sandbox of its own, with a few orders only. {_KEEPS_ONE}"
+        """Return what to do about an error where the usual advice would be wrong, empty where it is right."""
+        if self.sandboxed and isinstance(error, NotFoundError):
+            return f"This command has a sandbox of its own, with a few orders only. {_KEEPS_ONE}"
+        if self.advice or self.sandboxed or not isinstance(error, UnauthorizedError):
+            return self.advice
+        return "" if self.token is None else "The token is the one that `smscode login` stored: log in again."
 
     @contextmanager
     def changing(self, doubt: str) -> Generator[None]:
@@ -162,10 +195,11 @@ class Session:
         if self.sandboxed:
             yield None
             return
-        chosen = path or default_journal()
+        chosen = Path(os.path.expanduser(path or default_journal()))
         try:
-            chosen.parent.mkdir(parents=True, exist_ok=True)
+            chosen.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError(f"journal: its folder cannot be made ({error.strerror}).") from error
+        create_private(real_path(chosen))
         with SQLiteJournal(chosen) as journal:
             yield journal

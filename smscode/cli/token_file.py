@@ -62,6 +62,15 @@ def store_token(token: str) -> Path:
     return path
 
 
+def create_private(path: str) -> None:
+    """Create an empty file that only its user reads; leave one that exists, and its permissions, as it is.
+
+    Where it cannot be created nothing is raised: opening it then fails with the reason.
+    """
+    with contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
 def forget_token() -> bool:
     """Delete the file; return False if there is none. Raises `ConfigurationError` if that fails."""
     path = token_path()

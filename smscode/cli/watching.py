@@ -19,7 +19,7 @@ from ..errors import (
 )
 from ..models import ActiveOrder, Order
 from .command import command
-from .orders import PANEL
+from .orders import NO_ORDERS, PANEL
 from .screen import masked
 from .session import Session
 
@@ -43,6 +43,7 @@ def watch(
     Each change is a line. It ends when no order is open any more. The orders are only read.
     """
     screen = session.screen
+    seen = False
     with session.client() as client:
         watched = Watched(client)
         with screen.table_while(_COLUMNS, watched.rows):
@@ -53,10 +54,13 @@ def watch(
                     screen.say(f"{error.message} It is tried again.")
                 else:
                     for order in changes:
+                        seen = True
                         screen.step("order", {"order": order}, watched.cells(order))
                     if not (follow or watched.open):
                         break
                 session.pause(session.poll_interval)
+    if not seen:
+        screen.say(NO_ORDERS)
 
 
 @define

@@ -42,7 +42,7 @@ def test_several_are_cancelled_and_one_that_fails_keeps_none_from_it(shell: Shel
     assert header == ["order", "status", "refunded", "result"]
     assert first == [str(ids[0]), "CANCELED", "0.9231", "canceled"]
     assert second[:3] == [str(ids[1]), "-", "-"]
-    assert second[3].startswith("Order cannot be canceled [CONFLICT")
+    assert second[3].startswith(f"Order cannot be canceled: order {ids[1]} is OTP_RECEIVED. [CONFLICT")
     assert third[1] == "CANCELED"
     assert shell.sandbox.balance == 985_000
 
@@ -67,6 +67,30 @@ def test_several_are_asked_for_another_sms(shell: Shell, client: Client) -> None
     refused = shell.run("resend", alpha, gamma, "--wait")
     assert (refused.code, refused.out) == (2, "")
     assert "smscode watch" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("command", "status"), [("cancel", "OTP_RECEIVED"), ("finish", "ACTIVE"), ("resend", "CANCELED")]
+)
+def test_a_refusal_because_of_its_status_names_it(
+    command: str, status: str, shell: Shell, client: Client, ids: list[int]
+) -> None:
+    order_id = ids[0]
+    if command == "cancel":
+        shell.sandbox.deliver_sms(order_id)
+    elif command == "resend":
+        client.orders.cancel(order_id)
+    done = shell.run(command, order_id)
+    assert done.code == 1
+    assert f": order {order_id} is {status}. [CONFLICT" in done.err.splitlines()[0]
+
+
+def test_a_status_that_is_named_or_cannot_be_read_is_not_added(shell: Shell, ids: list[int]) -> None:
+    shell.sandbox.fail_next("orders.finish", "CONFLICT", message="Order is ACTIVE")
+    assert shell.run("finish", ids[0]).err.startswith("error: Order is ACTIVE [CONFLICT")
+    shell.sandbox.fail_next("orders.finish", "CONFLICT", message="Order is not ready")
+    shell.sandbox.fail_next("orders.get", "FORBIDDEN")
+    assert shell.run("finish", ids[0]).err.startswith("error: Order is not ready [CONFLICT")
 
 
 def test_one_in_doubt_is_the_exit_code_of_all(shell: Shell, ids: list[int]) -> None:
@@ -161,8 +185,14 @@ def test_one_that_cannot_be_cancelled_yet_says_when(shell: Shell, client: Client
 
 
 def test_nothing_to_cancel_is_no_error(shell: Shell, client: Client) -> None:
-    done = shell.type("cancel", "--all")
-    assert (done.code, done.err) == (0, "There is nothing to cancel.\n")
+    for run in (shell.run, shell.type):
+        done = run("cancel", "--all")
+        assert (done.code, done.out, done.err) == (0, "", "no open orders\n")
+    assert shell.run("cancel", "--all", "--json").data == []
+    order = client.orders.create(catalog_product_id=87).orders[0]
+    shell.sandbox.deliver_sms(order.id)
+    done = shell.run("cancel", "--all")
+    assert (done.code, done.out, done.err) == (0, "", "no open order that can be canceled\n")
 
 
 @pytest.mark.usefixtures("account")
@@ -213,8 +243,8 @@ def test_a_number_is_rented_again_for_what_was_shown(shell: Shell, client: Clien
     rows = dict(row for row in done.rows)
     assert rows["number"] == client.orders.get(ids[0]).phone_number
     assert rows["price"] == "0.6923"
+    assert done.offer == f"Renting the number of order {ids[0]} again for at most $0.6923."
     assert done.err.splitlines() == [
-        f"Rent the number of order {ids[0]} again for at most $0.6923?",
         f"`smscode order {rows['order']} --wait` waits for its code.",
     ]
     assert shell.run("reactivate", ids[0], "--yes").code == 1, "its number is rented"

@@ -17,6 +17,7 @@ pytest.importorskip("uvicorn")
 
 from smscode import Client, ConfigurationError
 from smscode.cli import token_file
+from smscode.cli.renting import Renting
 from smscode.cli.token_file import stored_token, token_path
 from smscode.sandbox import Sandbox
 
@@ -113,6 +114,62 @@ def test_a_token_that_is_none_is_not_stored(
     assert (done.code, home.exists()) == (code, False)
     assert done.err.startswith(f"error: {said}")
     assert "a-wrong-token" not in done.err
+
+
+def test_the_advice_about_a_refused_token_names_where_it_is_from(
+    shell: Shell, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    type_token(monkeypatch, "a-wrong-token")
+    said = shell.bare("login").err.splitlines()[1]
+    assert said == "Check the token that you gave: it is made in the account settings. It was not stored."
+    home.parent.mkdir()
+    home.write_text("a-wrong-token")
+    home.chmod(0o600)
+    for command in ("balance", "doctor"):
+        done = shell.bare(command, "--json")
+        assert "The token is the one that `smscode login` stored: log in again." in done.out + done.err
+    monkeypatch.setenv("SMSCODE_TOKEN", "a-wrong-token")
+    assert shell.bare("balance").err.splitlines()[1].startswith("Check SMSCODE_TOKEN: ")
+
+
+def test_http_to_another_machine_is_refused_in_the_words_of_a_command(
+    shell: Shell, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMSCODE_TOKEN", "a-token")
+    monkeypatch.setenv("SMSCODE_BASE_URL", "http://example.com")
+    said = (
+        "SMSCODE_BASE_URL: expected https (http is only for this machine itself). A sandbox on another"
+        " machine is reached by a tunnel, as `ssh -L 8080:127.0.0.1:8080 HOST`, at http://127.0.0.1:8080."
+    )
+    done = shell.bare("balance")
+    assert (done.code, done.err) == (6, f"error: {said}\n")
+    assert [said in row for row in shell.bare("doctor").rows if row[0] == "fail"] == [True, True]
+    monkeypatch.setenv("SMSCODE_BASE_URL", "ftp://example.com")
+    assert shell.bare("balance").err == "error: SMSCODE_BASE_URL: expected a URL such as https://host/path.\n"
+
+
+@posix
+def test_only_its_user_can_read_the_journal_of_the_commands(
+    shell: Shell, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMSCODE_TOKEN", shell.sandbox.token)
+    path = home.parent / "orders.db"
+    buy = ("rent", "--product", 87, "--yes", "--journal", path)
+    modes: dict[str, int] = {}
+
+    def read_modes(self: Renting, order: object) -> None:
+        modes.update({file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()})
+
+    monkeypatch.setattr(Renting, "_show_number", read_modes)
+    assert shell.bare(*buy).code == 0
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert {"orders.db", "orders.db-wal", "orders.db-shm"} < modes.keys()
+    assert any(name.startswith("orders.db-owner-") for name in modes)
+    assert {*modes.values()} == {0o600}
+    path.chmod(0o640)
+    modes.clear()
+    assert shell.bare(*buy).code == 0
+    assert {*modes.values()} == {0o640}, "one that exists keeps its mode, and its files have the same"
 
 
 def test_on_a_terminal_it_is_asked_for_without_being_shown(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,10 +13,11 @@ import pytest
 
 pytest.importorskip("typer")
 
+from smscode.cli import token_file
 from smscode.sandbox import Sandbox
 from smscode.sandbox.transports.transport import SandboxTransport
 
-from .harness import Shell
+from .harness import Shell, always
 
 OBTAIN = ("obtain", "--service", "whatsapp", "--country", "indonesia", "--wait", 1)
 PAID = (*OBTAIN, "--budget", "2")
@@ -37,11 +39,25 @@ def test_in_a_pipe_each_number_and_the_code_come_as_they_come(shell: Shell) -> N
     assert done.code == 0
     assert [row[0] for row in done.rows] == ["order", "number", "order", "number", "code"]
     assert done.err.splitlines() == [
-        "Obtain a code for whatsapp in indonesia with up to 3 numbers, for at most $2 in all?",
+        "Obtaining a code for whatsapp in indonesia with up to 3 numbers, for at most $2 in all.",
         "Order 1001: no code came; $0.0000 was charged.",
         "$0.9231 was charged for 2 number(s).",
     ]
     assert shell.sandbox.balance == 985_000
+
+
+def test_without_a_token_nothing_is_asked_or_announced(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(token_file, "token_path", always(tmp_path / "token"))
+    monkeypatch.setenv("SMSCODE_JOURNAL", str(tmp_path / "orders.db"))
+    monkeypatch.delenv("SMSCODE_TOKEN", raising=False)
+    for yes in ([], ["--yes"]):
+        done = shell.bare(*PAID, *yes)
+        assert (done.code, done.err.partition("`")[0]) == (6, "error: No token. ")
+    monkeypatch.setenv("SMSCODE_TOKEN", "")
+    done = shell.bare(*PAID, "--yes")
+    assert (done.code, done.err.partition("`")[0]) == (6, "error: SMSCODE_TOKEN is empty. ")
 
 
 def test_as_json_each_step_is_an_event(shell: Shell) -> None:

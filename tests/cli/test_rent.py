@@ -131,7 +131,42 @@ def test_a_product_can_be_named_by_its_id(shell: Shell) -> None:
     assert shell.run("rent", "--product", 87, "--yes").code == 0
     done = shell.run("rent", "--product", 4711, "--yes")
     assert done.code == 1
-    assert done.err.splitlines()[0] == "error: Nothing like that is in stock at that price."
+    assert done.err.splitlines() == [
+        "error: There is no product 4711, or it is not in stock.",
+        "`smscode products` lists what can be rented.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            ["--product", 87, "--max-price", "0.01"],
+            [
+                "error: There is no product 87, or it is not in stock at that price.",
+                "Raise --max-price, or `smscode products` lists what can be rented.",
+            ],
+        ),
+        (
+            ["--service", "whatsapp", "--max-price", "0.02", "--min-price", "0.01"],
+            [
+                "error: Nothing like that is in stock at that price.",
+                "Raise --max-price, or lower --min-price, or try later, or another country or operator.",
+            ],
+        ),
+        (
+            ["--service", "whatsapp", "--country", "indonesia"],
+            ["error: Nothing like that is in stock.", "Try later, or another country or operator."],
+        ),
+    ],
+)
+def test_a_price_is_mentioned_only_where_one_was_given(
+    given: list[Any], said: list[str], shell: Shell
+) -> None:
+    if "--max-price" not in given:
+        shell.sandbox.play("stock_runs_out(0)")
+    done = shell.run("rent", *given, "--yes")
+    assert (done.code, done.out, done.err.splitlines()) == (1, "", said)
 
 
 @pytest.mark.parametrize("named", [[], ["--country", "id"]])

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("typer")
 
-from smscode.cli.screen import Screen, day, moment, when
+from smscode.cli.screen import Screen, day, moment, short_day, when
 
 ENDS = [datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)]
 AHEAD, BEHIND = timezone(timedelta(hours=14)), timezone(timedelta(hours=-12))
@@ -36,6 +36,7 @@ def test_a_time_at_the_ends_of_the_calendar_is_shown_with_four_digits_of_its_yea
 ) -> None:
     at = at.replace(tzinfo=zone)
     assert day(at)[:4] in ("0001", "9999")
+    assert short_day(at)
     assert len(when(at)) >= 8
 
 
@@ -54,7 +55,8 @@ def test_an_ordinary_time_is_one_of_this_machine(here: str) -> None:
     at = datetime(2026, 6, 14, 4, 0, 12, tzinfo=UTC)
     local = at + timedelta(hours=hours)
     assert (day(at), when(at)) == (f"{local:%Y-%m-%d %H:%M}", f"{local:%H:%M:%S}")
-    assert (day(None), when(None)) == ("-", "-")
+    assert short_day(at) == f"{local:%m-%d %H:%M}"
+    assert (day(None), short_day(None), when(None)) == ("-", "-", "-")
 
 
 def test_seconds_without_a_date_are_shown_as_nothing() -> None:

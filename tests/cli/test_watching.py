@@ -69,6 +69,16 @@ def test_each_change_is_a_line_and_it_ends_when_no_order_is_open(
     assert done.rows[3][3] == "-"
 
 
+def test_that_no_order_is_open_is_said(
+    shell: Shell, client: Client, then: list[Callable[[], object]]
+) -> None:
+    for run in (shell.run, shell.type):
+        done = run("watch")
+        assert (done.code, done.err) == (0, "no open orders\n")
+    done = shell.run("watch", "--json")
+    assert (done.code, done.out, done.err) == (0, "", "")
+
+
 def test_new_orders_are_seen_too_and_the_text_where_there_is_no_code(
     shell: Shell, client: Client, then: list[Callable[[], object]]
 ) -> None:

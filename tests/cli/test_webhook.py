@@ -108,7 +108,7 @@ def test_what_the_service_has_against_an_address_is_shown(shell: Shell, client: 
     assert done.code == 1
     refusal, details, money = done.err.splitlines()
     assert refusal.startswith("error: Request is not valid [VALIDATION_ERROR")
-    assert json.loads(details) == {"fields": {"webhook_url": "must be an https:// URL"}}
+    assert details == "webhook_url: must be an https:// URL"
     assert money == "Nothing was bought or changed."
     assert json.loads(shell.run("webhook", "set", "http://127.0.0.1:9/", "--json").err)["details"] == {
         "fields": {"webhook_url": "must be an https:// URL"}

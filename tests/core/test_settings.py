@@ -62,9 +62,11 @@ def test_a_token_from_the_environment_is_checked_and_named_as_such() -> None:
     assert CANARY not in str(caught.value)
 
 
-@pytest.mark.parametrize("environ", [{}, {"SMSCODE_TOKEN": ""}])
-def test_no_token_at_all_says_where_to_put_one(environ: dict[str, str]) -> None:
-    with pytest.raises(ConfigurationError, match="give token=, or set SMSCODE_TOKEN"):
+@pytest.mark.parametrize(
+    ("environ", "problem"), [({}, "No token"), ({"SMSCODE_TOKEN": ""}, "SMSCODE_TOKEN is empty")]
+)
+def test_no_token_at_all_says_where_to_put_one(environ: dict[str, str], problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{problem}: give token=, or set SMSCODE_TOKEN"):
         resolve(None, environ=environ)
 
 
