@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from .._http.failures import causes, proxy_refused
+from .._plain import plain
 from ..errors import (
     CancelTooEarlyError,
     ConfigurationError,
@@ -67,7 +68,7 @@ def _in_words(value: JsonValue) -> str:
         return "; ".join(f"{name}: {_in_words(inner)}" for name, inner in value.items())
     if isinstance(value, list):
         return ", ".join(map(_in_words, value))
-    return value if isinstance(value, str) else json.dumps(value, default=str).strip('"')
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 @frozen
@@ -128,7 +129,7 @@ class ErrorReport:
     @property
     def _details(self) -> str:
         """The service's details, such as which parameter is wrong; their shape is not documented."""
-        found = self.error.details
+        found = plain(self.error.details)
         if isinstance(found, dict) and [*found] == ["fields"]:  # which fields are wrong: the usual content
             found = found["fields"]
         return _in_words(found)[:_MOST_DETAILS] if found else ""
@@ -142,7 +143,7 @@ class ErrorReport:
             "message": error.message,
             "code": error.code,
             "status_code": error.status_code,
-            "details": error.details,
+            "details": plain(error.details),
             "request_id": error.request_id,
             "retry_after": error.retry_after,
             "idempotency_key": error.idempotency_key,
