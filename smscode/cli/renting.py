@@ -92,8 +92,9 @@ class Renting:
         if not self.alone:  # there would be one for each
             return nullcontext()
         allowed = order.cancel_available_at
-        since = "" if allowed is None else f" from {when(allowed)} on"
-        return self.session.screen.progress(f"waiting for the code; Ctrl-C gives the number back{since}")
+        since = "two minutes" if allowed is None else when(allowed)  # older servers do not send it
+        text = f"waiting for the code; Ctrl-C gives the number back from {since} on"
+        return self.session.screen.progress(text)
 
     def report_interrupted(self) -> None:
         """Report the state after an interrupt that did not wait for the release of the number."""

@@ -248,6 +248,10 @@ def test_a_number_is_rented_again_for_what_was_shown(shell: Shell, client: Clien
         f"`smscode order {rows['order']} --wait` waits for its code.",
     ]
     assert shell.run("reactivate", ids[0], "--yes").code == 1, "its number is rented"
+    shell.sandbox.deliver_sms(int(rows["order"]))
+    client.orders.finish(int(rows["order"]))
+    asked = shell.type("reactivate", ids[0], keys="y\n")
+    assert (asked.code, "Renting" in asked.err) == (0, False)
     assert shell.run("reactivate", ids[1], "--yes").code == 1, "it has not ended"
 
 

@@ -101,6 +101,17 @@ def test_on_a_terminal_the_price_is_shown_and_agreed_to(shell: Shell) -> None:
     assert "Finished; $0.9231 was charged.\nThe sandbox of this command ends with it; " in done.err
 
 
+@pytest.mark.parametrize(
+    ("generation", "since"), [("current", r"\d\d:\d\d:\d\d"), ("documented", "two minutes")]
+)
+def test_while_it_waits_it_says_from_when_the_number_can_be_given_back(
+    generation: Any, since: str, shell: Shell
+) -> None:
+    shell.use(Sandbox(otp_after=0.1, generation=generation))
+    done = shell.type(*WHATSAPP, keys="y\n")
+    assert re.search(rf"waiting for the code; Ctrl-C gives the number back from {since} on", done.err)
+
+
 @pytest.mark.parametrize("keys", ["n\n", "\n", "perhaps\nn\n", ""])
 def test_anything_but_yes_buys_nothing(keys: str, shell: Shell) -> None:
     done = shell.type(*WHATSAPP, keys=keys)
