@@ -74,7 +74,10 @@ FULL = purchase(
 )
 
 
-@pytest.mark.parametrize("record", [FULL, purchase(), purchase(state=PurchaseState.BOUGHT)])
+@pytest.mark.parametrize(
+    "record",
+    [FULL, purchase(), purchase(state=PurchaseState.BOUGHT), purchase(cap=-(2**63)), purchase(cap=2**63 - 1)],
+)
 def test_a_record_is_read_as_it_was_stored(record: PurchaseRecord, path: Path) -> None:
     with SQLiteJournal(path) as first:
         store(first, record)
@@ -207,6 +210,7 @@ def defects() -> Iterator[Any]:
     yield put(purchase("another"))
     yield put(purchase(account="another"))
     yield put(purchase(cap=2**63))
+    yield put(purchase(cap=-(2**63) - 1))
     yield put(purchase(credential="\ud800"))
     yield put(purchase(written_at=float("nan")))
 

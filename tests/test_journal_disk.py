@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sqlite3
@@ -17,6 +18,7 @@ from attrs import evolve
 from smscode import ClientStateError, _sqlite
 from smscode._journal import store as store_module
 from smscode._journal import thread, write_loop
+from smscode._journal.write_loop import QueueItem, Stop
 from smscode._journal.writes import Read
 from smscode.core.purchases.records import BoughtOrder, Living, PurchaseRecord, PurchaseState
 from smscode.errors import JournalError
@@ -628,6 +630,20 @@ def test_a_thread_that_cannot_be_started_fails_the_write_and_the_next_one_tries_
     writer.stop(5.0)
 
 
+def test_a_write_that_comes_just_after_the_thread_could_not_be_started_fails(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*arguments: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("smscode._journal.thread.threading.Thread.start", failing)
+    monkeypatch.setattr("smscode._journal.thread._thread.start_new_thread", lambda launch, given: launch())
+    writer = thread.Writer(store_module.Store(str(path), 0.0))
+    write = writer.apply(Write(ACCOUNT, "a", look, durable=True))
+    assert write.done
+    assert isinstance(write.error, JournalError)
+
+
 # Pruning
 
 
@@ -863,3 +879,19 @@ def test_what_is_queued_while_the_journal_is_closing_is_stored_or_refused(path: 
         with SQLiteJournal(path) as other:
             stored = set(keys(other))
         assert {write.key for write, _ in writes if write.error is None} <= stored
+
+
+def test_a_write_that_meets_a_lock_while_the_journal_is_closing_is_tried_until_its_time_is_over(
+    path: Path,
+) -> None:
+    SQLiteJournal(path).close()
+    queue: SimpleQueue[QueueItem] = SimpleQueue()
+    loop = write_loop.WriteLoop(store_module.Store(str(path), math.inf), queue)
+    write = Write(ACCOUNT, "key-1", put(purchase()), durable=True)
+    queue.put(write)
+    queue.put(Stop(60.0))
+    with locked(path):
+        loop._turn()
+    assert not write.done
+    loop.run()
+    assert (write.done, write.error) == (True, None)

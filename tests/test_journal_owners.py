@@ -291,11 +291,14 @@ connection.execute("BEGIN EXCLUSIVE")
 print("locked", flush=True)
 sys.stdin.read()
 """
-    file = path.with_name("orders.db-owner-older")
+    file, beside = path.with_name("orders.db-owner-older"), path.with_name("orders.db-owner-older-journal")
     process = python(locking, str(file))
     assert process.stdout is not None
     assert process.stdout.readline() == "locked\n"
+    beside.touch()
     assert living(journal, "older")
+    SQLiteJournal(path).close()
+    assert beside.exists(), "it belongs to the living"
     process.communicate(timeout=60)
     assert not living(journal, "older")
     assert not file.exists()
@@ -613,7 +616,7 @@ def test_nothing_is_left_beside_a_closed_journal(path: Path) -> None:
 
 
 def test_a_journal_that_cannot_take_its_row_back_shows_that_it_has_ended(
-    path: Path, journal: SQLiteJournal, monkeypatch: pytest.MonkeyPatch
+    path: Path, journal: SQLiteJournal, other: Other, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("smscode.journal._CLOSING", 0.15)  # for a second attempt
     second = SQLiteJournal(path)
@@ -624,5 +627,6 @@ def test_a_journal_that_cannot_take_its_row_back_shows_that_it_has_ended(
     blocker.execute("ROLLBACK")
     blocker.close()
     assert second.owner in owner_rows(path)
+    assert not other.sees(second.owner)
     assert not living(journal, second.owner)
-    assert owner_rows(path) == [journal.owner]
+    assert sorted(owner_rows(path)) == sorted([journal.owner, other.owner])

@@ -271,7 +271,6 @@ class AsyncPurchases(AsyncPurchaseRows):
         now = time.time()
         if purchase.certain or purchase.written_at is None:
             purchase.written_at = now
-            return
         age = records.age_of(purchase.written_at, now)
         if age > max_age:
             raise records.too_old(age, max_age)

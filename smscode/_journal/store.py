@@ -102,7 +102,6 @@ class Store:
         self._keep = keep
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
-        self._full = True
 
     @property
     def is_open(self) -> bool:

@@ -462,6 +462,51 @@ async def test_a_purchase_that_may_not_be_sent_is_withdrawn(path: Path) -> None:
         assert await client.orders.recover() == []
 
 
+async def test_a_purchase_whose_journal_is_closed_before_it_is_sent_is_never_sent(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = still_sandbox()
+    journal = SQLiteJournal(path)
+    client = AsyncVirtualClient(sandbox, journal=journal)
+    run = client._driver.run
+
+    async def close_first(*arguments: Any, **options: Any) -> Any:
+        journal.close()
+        return await run(*arguments, **options)
+
+    monkeypatch.setattr(client._driver, "run", close_first)
+    refused = await outcome(client.orders.create, catalog_product_id=87, idempotency_key="sale")
+    assert refused[0] == "ClientStateError"
+    assert sandbox.requests[CREATE] == 0
+    with SQLiteJournal(path) as another:
+        assert another.records(account_of(sandbox)) == []
+
+
+async def test_a_repetition_that_is_refused_leaves_what_an_ended_process_has_in_doubt(path: Path) -> None:
+    sandbox = still_sandbox()
+    sandbox.fail_next("orders.create", "UNAUTHORIZED")
+    order: dict[str, Any] = {"catalog_product_id": 87, "idempotency_key": "sale"}
+    with SQLiteJournal(path) as journal:
+        leave_behind(journal, account_of(sandbox), AsyncVirtualClient(sandbox).orders.prepare(**order))
+    async with AsyncVirtualClient(sandbox, journal=path) as client:
+        assert await outcome(client.orders.create, **order) == ("UnauthorizedError", "unknown", "sale")
+        assert [intent.idempotency_key for intent in client.orders.unresolved()] == ["sale"]
+
+
+@pytest.mark.parametrize(("ago", "says"), [(100.0, "rejected"), (30.0, "unknown")])
+async def test_an_attempt_of_an_ended_process_can_arrive_a_minute_after_its_end_and_no_later(
+    path: Path, ago: float, says: str
+) -> None:
+    sandbox = still_sandbox()
+    sandbox.fail_next("orders.create", "NO_OFFER_AVAILABLE")
+    order: dict[str, Any] = {"catalog_product_id": 87, "idempotency_key": "sale"}
+    with SQLiteJournal(path) as journal:
+        intent = AsyncVirtualClient(sandbox).orders.prepare(**order)
+        leave_behind(journal, account_of(sandbox), intent, open_until=time.time() - ago)
+    async with AsyncVirtualClient(sandbox, journal=path) as client:
+        assert (await outcome(client.orders.create, **order))[1] == says
+
+
 async def test_a_purchase_is_one_clients_of_a_journal_at_a_time(path: Path) -> None:
     sandbox = still_sandbox()
     with SQLiteJournal(path) as journal:
@@ -522,6 +567,9 @@ async def test_when_the_last_attempt_of_a_purchase_is_over_is_known_before_and_a
             await client.orders.create(catalog_product_id=87, idempotency_key="sale", timeout=30)
         doubt = client._ordering.purchases.book._purchases["sale"].doubt
         assert (doubt.raised, doubt.ended) == (True, client._driver.runtime.now())
+        (record,) = journal.records(account_of(sandbox))
+        assert record.open_until is not None
+        assert record.open_until <= time.time()
     assert left == [pytest.approx(29.9)]
 
 

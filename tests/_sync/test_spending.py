@@ -192,3 +192,9 @@ def test_a_limit_is_in_the_currency_of_the_client() -> None:
         limited(still_sandbox(), {}, per_hour=5_000)
     with pytest.raises(InvalidArgumentError, match="total"):
         limited(still_sandbox(), {"api_version": "v1"}, total="1.00")
+
+
+def test_a_client_without_a_limit_keeps_no_ledger() -> None:
+    client = VirtualClient(still_sandbox(otp_after=None))
+    rent(client)
+    assert client._ordering.purchases.ledger is None

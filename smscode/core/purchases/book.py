@@ -135,14 +135,13 @@ class PurchaseBook:
                 self._digests.pop(purchase.key, None)
             self._purchases.pop(purchase.key, None)
 
-    def dismiss(self, key: str) -> Purchase | None:
+    def dismiss(self, key: str) -> None:
         """Forget a purchase, but remember its key. Raises `ClientStateError` while a call makes it."""
         purchase = self._purchases.get(key)
         if purchase is not None:
             if purchase.under_way:
                 raise under_way("another call of this client")
             self._close(purchase)
-        return purchase
 
     def hand_over(self, purchase: Purchase, *, done: bool) -> None:
         """Store whether the caller of a purchase has its orders."""

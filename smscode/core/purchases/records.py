@@ -160,8 +160,7 @@ class Writing:
             return new, KnownKeys()
         if not record.intent.same_order(new.intent):
             raise another_order("the journal")
-        foreign = record.owner != new.owner
-        if record.state is PurchaseState.WRITTEN and foreign and living(record.owner):
+        if record.state is PurchaseState.WRITTEN and record.owner != new.owner and living(record.owner):
             raise under_way("another process")
         age = age_of(record.written_at, new.written_at)
         if age > self._max_age:
@@ -169,9 +168,7 @@ class Writing:
         known = KnownKeys(record.state, record.open_until, record.written_at)
         if record.state is PurchaseState.BOUGHT:
             # The service will repeat its answer. The row stays with its owner while that is alive.
-            return (
-                evolve(record, owner=new.owner) if foreign and not living(record.owner) else record
-            ), known
+            return (record if living(record.owner) else evolve(record, owner=new.owner)), known
         open_until = None if new.open_until is None else max(new.open_until, record.open_until or 0.0)
         return evolve(record, owner=new.owner, open_until=open_until, closed_at=None), known
 

@@ -327,3 +327,7 @@ def test_the_warning_at_the_end_names_the_purchases_in_doubt_up_to_a_hundred() -
     assert "with 102 purchases in doubt" in said
     assert "key-99 and 2 more. orders.recover()" in said
     assert "key-100" not in said
+
+
+def test_nothing_was_bought_under_a_key_that_is_not_known() -> None:
+    assert PurchaseBook().orders_under("sale-17") == ()

@@ -327,3 +327,15 @@ def test_the_spending_of_an_hour_is_kept_however_soon_purchases_are_deleted(
         assert done.wait(10)
         assert isinstance(write.error, SpendingLimitError)
         assert write.error.left == 10
+
+
+def test_a_purchase_that_is_repeated_after_an_hour_counts_once() -> None:
+    ledger = SpendingLedger(threading.RLock())
+    later = NOW + 2 * HOUR
+    orders = (BoughtOrder(1, charged=5_000, ended_at=NOW),)
+    first = row("first", state=BOUGHT, orders=orders, answered_at=NOW, handed_at=NOW, closed_at=NOW)
+    ledger.change("first", put(first), None, NOW)
+    ledger.change("second", put(row("second")), None, later)
+    again = Writing(row("first", written_at=later), 1e9).write
+    ledger.change("first", again, SpendingRule(total=20_000), later)
+    assert ledger.spent(later).total == 5_000 + 8_000

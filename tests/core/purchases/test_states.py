@@ -179,7 +179,9 @@ def test_errors_found_here_are_kinds_of_the_table() -> None:
     assert kind_of(InvalidArgumentError("quantity")) == "argument"
     assert kind_of(records.too_old(5.0, 1.0)) == "too old"
     assert "first sent 5 s ago, and max_age is 1 s" in str(records.too_old(5.0, 1.0))
-    assert "by a clock that was set back" in str(records.too_old(float("inf"), 1.0))
+    assert "first sent in the future, by a clock that was set back, and" in str(
+        records.too_old(float("inf"), 1.0)
+    )
     assert kind_of(records.under_way("it")) == "under way"
 
 
@@ -261,6 +263,10 @@ def test_a_purchase_of_an_ended_process_is_taken_over_in_doubt() -> None:
     stored, known = Writing(row(open_until=NOW + 9), 10).write(before, nobody)
     assert stored == evolve(before, owner="me", open_until=NOW + 9, closed_at=None)
     assert known == KnownKeys(PurchaseState.WRITTEN, NOW - 5, NOW)
+
+
+def test_a_purchase_that_waits_to_be_written_has_not_failed() -> None:
+    assert not Writing(row(), 10).failed
 
 
 def test_a_call_without_an_end_has_no_end_in_the_journal() -> None:
