@@ -615,6 +615,13 @@ def test_nothing_is_left_beside_a_closed_journal(path: Path) -> None:
     assert os.listdir(path.parent) == ["orders.db"]
 
 
+def test_a_journal_that_was_closed_without_waiting_does_not_live(path: Path, journal: SQLiteJournal) -> None:
+    second = SQLiteJournal(path)
+    second.close(wait=False)
+    second._writer.wait(30.0)
+    assert not living(journal, second.owner)
+
+
 def test_a_journal_that_cannot_take_its_row_back_shows_that_it_has_ended(
     path: Path, journal: SQLiteJournal, other: Other, monkeypatch: pytest.MonkeyPatch
 ) -> None:

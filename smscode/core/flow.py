@@ -186,9 +186,9 @@ def _decide(course: _Course) -> Flow[Answer[Any] | None]:
     rule = TABLE[course.reason]
     wait = terms.policy.pause(rule.pace, course.failures[course.reason], last.retry_after, terms.random())
     refused = last.status_code == 429 or isinstance(last, RateLimitError)
-    paused = course.lease is not None and refused and not isinstance(last, TempBannedError)
-    if course.lease is not None and paused:
-        yield Pause(course.lease, wait, by_service=course.reason != "throttled")
+    paused = course.lease if refused and not isinstance(last, TempBannedError) else None
+    if paused is not None:
+        yield Pause(paused, wait, by_service=course.reason != "throttled")
         if watch is not None:
             watch.paused(call, course.sent, wait)
     action = rule.action(call.endpoint.kind)
@@ -202,7 +202,7 @@ def _decide(course: _Course) -> Flow[Answer[Any] | None]:
         raise last
     if watch is not None:
         watch.retrying(call, course.sent, last, wait)
-    if wait > 0 and not paused:  # the pause of the group holds this call up, too
+    if wait > 0 and paused is None:  # the pause of the group holds this call up, too
         reply = yield Sleep(wait)
         course.now = reply.now
         if watch is not None:

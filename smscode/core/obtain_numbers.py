@@ -166,7 +166,7 @@ class HeldNumbers:
         waited_for = {number.order.id: number for number in self.numbers if number.waited_for}
         seen = yield from self._send(WaitForAny(tuple(waited_for), until))
         if isinstance(seen, SmscodeError):
-            self._cause = self._cause or seen
+            self._cause = seen
             return
         assert isinstance(seen, SeenOrders)
         for order in seen.orders:

@@ -16,7 +16,7 @@ from ..errors import ConfigurationError, InvalidArgumentError
 from ..models import Country, Operator, Service
 from ..money import FxRate, Money
 from .api import arguments, orders
-from .api.prices import Price, PriceLimit, needs_rate
+from .api.prices import PriceLimit, needs_rate
 from .offers import Offer
 from .product_search import NamedRow, NameOrId
 from .purchases.intents import OrderIntent
@@ -205,7 +205,9 @@ def _wanted(given: dict[str, Any]) -> tuple[tuple[Offer, ...], Search | None]:
     if offers is not None:
         if names:
             raise InvalidArgumentError(f"offers, {names[0]}: expected only one of them.")
-        found = tuple(arguments.instance("offers", offer, Offer) for offer in _each("offers", offers))
+        if not _is_several(offers):
+            raise arguments.wrong("offers", "a list or tuple", offers)
+        found = tuple(arguments.instance("offers", offer, Offer) for offer in offers)
         if not 1 <= len(found) <= _MOST_OFFERS:
             raise InvalidArgumentError(f"offers: expected 1..{_MOST_OFFERS} offers, got {len(found)}.")
         return found, None
@@ -218,7 +220,7 @@ def _wanted(given: dict[str, Any]) -> tuple[tuple[Offer, ...], Search | None]:
 
 def _names(name: str, value: object, row: type[NamedRow]) -> tuple[NameOrId, ...]:
     """Return the names of an argument that takes one or several, at least one."""
-    several = _each(name, value) if _is_several(value) else [value]
+    several = _listed(value)
     found = tuple(NameOrId.of(name, one, row) for one in several)
     if not found or (len(found) > 1 and None in several):
         raise InvalidArgumentError(f"{name}: expected at least one, none of them None; omit it for any.")
@@ -228,8 +230,7 @@ def _names(name: str, value: object, row: type[NamedRow]) -> tuple[NameOrId, ...
 def _ladder(version: ApiVersion, value: object) -> tuple[PriceLimit | None, ...]:
     if value is None:
         return ()
-    prices = _each("max_price", value) if _is_several(value) else [value]
-    limits = [PriceLimit("max_price", cast(Price, price)) for price in prices]
+    limits = [PriceLimit("max_price", price) for price in _listed(value)]
     if not limits:
         raise InvalidArgumentError("max_price: expected at least one price.")
     for one, next_ in pairwise(map(_size, limits)):
@@ -285,7 +286,6 @@ def _is_several(value: object) -> bool:
     return _exact.text(value) is None and isinstance(value, Iterable)
 
 
-def _each(name: str, values: object) -> Sequence[Any]:
-    if not _is_several(values):
-        raise arguments.wrong(name, "a list or tuple", values)
-    return list(cast(Iterable[Any], values))
+def _listed(value: object) -> Sequence[Any]:
+    """Return the values of an argument that takes one or several."""
+    return list(cast(Iterable[Any], value)) if _is_several(value) else [value]

@@ -247,11 +247,11 @@ def giving_back(known: KnownMessages) -> Steps:
         refusal, unread = yield from _trying(known, "cancel", OrderStatus.CANCELED)
         if isinstance(refusal, CancelTooEarlyError) and not known.received and not known.ended:
             return ReleaseEnding(Released.LEFT_TO_EXPIRE)
-        if refusal is not None and not known.ended and (unread or not known.received):
+        if not known.ended and (unread or not known.received):
             return ReleaseEnding(None, refusal)
     if not known.ended:
         refusal, _ = yield from _trying(known, "finish", OrderStatus.COMPLETED)
-        if refusal is not None and not known.ended:
+        if not known.ended:
             return ReleaseEnding(None, refusal)
     return known.ending()
 

@@ -509,6 +509,20 @@ def test_an_attempt_of_an_ended_process_can_arrive_a_minute_after_its_end_and_no
         assert (outcome(client.orders.create, **order))[1] == says
 
 
+def test_an_interrupt_while_a_refusal_is_stored_forgets_what_was_not_bought(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = still_sandbox()
+    sandbox.fail_next("orders.create", "INSUFFICIENT_BALANCE")
+    with VirtualClient(sandbox, journal=path) as client:
+        purchases = client._ordering.purchases
+        intent = client.orders.prepare(catalog_product_id=87, idempotency_key="sale")
+        monkeypatch.setattr(purchases, "_settle", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            purchases.submit(intent, Delivery(lambda delivery, why: None, fresh=True))
+        assert purchases.book.empty
+
+
 def test_a_purchase_is_one_clients_of_a_journal_at_a_time(path: Path) -> None:
     sandbox = still_sandbox()
     with SQLiteJournal(path) as journal:
@@ -715,7 +729,9 @@ def test_a_key_is_looked_up_while_its_write_waits_for_a_locked_journal(
             return done(*arguments)
 
         monkeypatch.setattr(purchases, "done", waited)
+        began = client._driver.runtime.now()
         assert (outcome(client.orders.create, **wish))[1] == "not_sent"
+        assert client._driver.runtime.now() - began <= 2.0
         other.execute("ROLLBACK")
         other.close()
     assert happened[:2] == ["looked up", "waited"]

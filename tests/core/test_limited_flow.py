@@ -255,3 +255,7 @@ def test_a_share_is_rounded_down_and_less_than_one_takes_longer() -> None:
 def test_numbers_out_of_range_are_refused(name: str, value: Any) -> None:
     with pytest.raises(InvalidArgumentError, match=f"^rate_limits.{name}: (expected|leaves less)"):
         RateLimits(**{name: value})
+
+
+def test_without_redis_a_process_has_a_quarter_of_the_limits() -> None:
+    assert RateLimits().redis_fallback == 0.25

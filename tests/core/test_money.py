@@ -390,3 +390,11 @@ def test_an_amount_is_calculated_only_with_amounts_and_multiplied_only_by_ints(
         calculate(price, other)
     with pytest.raises(TypeError):
         calculate(other, price)
+
+
+def test_what_calculates_with_amounts_itself_is_asked() -> None:
+    class Discount:
+        def __rmul__(self, price: Money) -> str:
+            return f"{price} less"
+
+    assert Money.idr(15_000) * Discount() == "Rp 15,000 less"  # type: ignore[operator]  # what it is about

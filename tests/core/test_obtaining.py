@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -34,9 +35,11 @@ from smscode.core.obtain_effects import (
     EnterNumber,
     FindOffers,
     FinishOrder,
+    FoundOffers,
     ObtainEffect,
     ObtainReply,
     ObtainResult,
+    ObtainSteps,
     ReadOrder,
     SeenOrders,
     WaitForAny,
@@ -164,6 +167,42 @@ def test_a_budget_below_what_the_catalogue_shows_is_refused() -> None:
         search(budget=9_000)
 
 
+def test_a_budget_for_just_the_cheapest_number_is_enough() -> None:
+    obtained, _ = search(budget=10_000)
+    assert obtained.spent == Money.idr(10_000)
+
+
+def steps_in_dollars(**given: Any) -> ObtainSteps[Obtained]:
+    plan = ObtainPlan.of("v2", stored=False, **GIVEN | given)
+    return Obtaining(plan, 0.0).steps()
+
+
+def test_a_rate_stays_known_if_a_later_search_does_not_tell_it() -> None:
+    steps = steps_in_dollars(service="whatsapp", max_price=["0.50", "0.60"], budget="2.00")
+    offers = (Offer(catalog_product_id=2, price=Money(Decimal("0.50"), "USD", 8_125)),)
+    assert isinstance(next(steps), FindOffers)
+    assert isinstance(steps.send(ObtainReply(1.0, FoundOffers(offers, FxRate("USD/IDR", 16_250)))), BuyOne)
+    assert isinstance(steps.send(ObtainReply(2.0, refusal(NoOfferAvailableError))), FindOffers)
+    assert isinstance(steps.send(ObtainReply(3.0, FoundOffers(offers, None))), BuyOne)
+
+
+def test_a_price_limit_below_one_rupiah_costs_nothing() -> None:
+    least = "0.00000001"
+    steps = steps_in_dollars(offers=[Offer(catalog_product_id=2, max_price=least)], budget=least)
+    assert isinstance(next(steps), FindOffers)
+    assert isinstance(steps.send(ObtainReply(1.0, FoundOffers((), FxRate("USD/IDR", 16_250)))), BuyOne)
+
+
+def test_an_error_of_obtaining_says_error_unless_it_knows_more() -> None:
+    assert CodeNotObtainedError("no").reason == "error"
+
+
+def test_a_key_leaves_room_for_the_numbers_of_its_purchases() -> None:
+    key = "x" * 122
+    obtained, _ = obtain(idempotency_key=key)
+    assert obtained.tried[0].idempotency_key == f"{key}-1"
+
+
 def test_the_number_of_a_replayed_purchase_is_read_first() -> None:
     stored: dict[str, Any] = {}
     service = FakeService()
@@ -182,6 +221,16 @@ def test_an_earlier_order_that_is_gone_is_a_past_try() -> None:
     gone = on(ReadOrder, refusal(NotFoundError))
     obtained, _ = obtain(gone, service=service, stored=stored, idempotency_key="sale", tries=2)
     assert [one.released for one in obtained.tried] == [Released.ALREADY_RELEASED, Released.FINISHED]
+
+
+def test_an_earlier_number_that_is_still_open_is_used_again() -> None:
+    stored: dict[str, Any] = {}
+    service = FakeService()
+    with pytest.raises(CodeNotObtainedError):
+        obtain(service=service, stored=stored, idempotency_key="sale", sms_after=60.0, tries=1, wait=5.0)
+    obtained, effects = obtain(service=service, stored=stored, idempotency_key="sale", tries=2)
+    assert (obtained.order_id, len(service.orders)) == (1001, 1)
+    assert [effect.order.id for effect in effects if isinstance(effect, EnterNumber)] == [1001]
 
 
 def test_an_earlier_order_that_cannot_be_read_is_used_again() -> None:
@@ -345,3 +394,15 @@ def test_without_a_date_a_number_is_cancelled_after_two_minutes() -> None:
         obtain(service=service, sms_after=None, wait=10.0, tries=1, release_timeout=200.0)
     assert ended.value.tried[0].released is Released.CANCELED
     assert service.now == 1_121.0
+
+
+def test_between_two_answers_with_a_date_the_services_time_goes_on() -> None:
+    class DatedOnce(FakeService):
+        def reply(self, result: ObtainResult) -> ObtainReply:
+            first = isinstance(result, BoughtOne) and len(self.orders) == 1
+            return ObtainReply(self.now, result, self.date if first else None)
+
+    service = DatedOnce()
+    with pytest.raises(CodeNotObtainedError) as ended:
+        obtain(service=service, sms_after=None, wait=60.0, tries=2, release_timeout=121.0)
+    assert [one.released for one in ended.value.tried] == [Released.CANCELED] * 2

@@ -128,6 +128,21 @@ def test_a_row_that_moved_to_the_next_page_or_is_twice_on_one_comes_once() -> No
     assert ids(pages) == [1, 2, 3, 4, 5]
 
 
+def test_ids_near_those_of_an_earlier_page_are_new() -> None:
+    answers = iter([products([257, 511], 1, 2), products([256, 258], 2, 2), products([], 3, 2)])
+    _, pages = walked(ProductWalk(page_size=2), lambda _: next(answers))
+    assert ids(pages) == [257, 511, 256, 258]
+
+
+def test_a_catalog_of_which_no_row_can_be_read_is_left_after_thirty_one_pages() -> None:
+    walk = ProductWalk(page_size=2)
+    for _ in range(30):
+        walk.see_rows(0, 2)
+        assert walk.next_call() is not None
+    walk.see_rows(0, 2)
+    assert walk.next_call() is None
+
+
 def test_a_server_that_ignores_the_page_is_asked_twice() -> None:
     made, pages = walked(ProductWalk(page_size=3), lambda _: products([1, 2, 3], 1, 3))
     assert len(made) == 2

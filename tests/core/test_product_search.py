@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from smscode import Country, FxRate, InvalidArgumentError, Money, Operator, Product, Service
 from smscode.core.api.prices import Price
-from smscode.core.product_search import NameOrId, ProductFilter, cheapest_first
+from smscode.core.product_search import NameOrId, ProductFilter, cheapest_first, offers_of
 
 INDONESIA = Country(6, "Indonesia", True, "ID", "62")
 INDIA = Country(22, "India", True, "IN", "+91")
@@ -231,3 +231,26 @@ def test_the_least_price_is_rounded_as_the_service_rounds_it(
     min_price: Any, fx: FxRate | None, ids: list[int]
 ) -> None:
     assert granted(ProductFilter.of("v2", None, True, min_price=min_price), fx) == ids
+
+
+def test_a_country_is_found_by_each_of_its_names() -> None:
+    emirates = Country(95, "UAE", True, "AE")
+    for name in ("ae", "uae", "United Arab Emirates"):
+        assert NameOrId.of("country", name, Country).among([*COUNTRIES, emirates]) is emirates
+
+
+@pytest.mark.parametrize(("by_operator", "operators"), [(True, [18, 31]), (False, [None])])
+def test_an_offer_has_an_operator_only_where_one_was_asked_for(
+    by_operator: bool, operators: list[int | None]
+) -> None:
+    price = Money.idr(9_000)
+    products = [
+        Product(number, 1, price, True, catalog_product_id=87, operator_id=one)
+        for number, one in ((1, 18), (2, 31), (3, 18))
+    ]
+    found = offers_of(products, by_operator)
+    assert [(one.catalog_product_id, one.product_id, one.operator_id) for one in found] == [
+        (87, None, operator) for operator in operators
+    ]
+    (older,) = offers_of([Product(1, 1, price, True, operator_id=18)], by_operator)
+    assert (older.catalog_product_id, older.product_id, older.operator_id) == (None, 1, None)

@@ -17,7 +17,7 @@ from smscode.core.api.request import request
 from smscode.core.effects import Effect, EffectReply, Failure, Release, Send, Sleep
 from smscode.core.flow import CallTerms, flow
 from smscode.core.purchases.doubt import Doubt
-from smscode.core.retry import TABLE, RetryPace, RetryPolicy, failure_kind, for_every_code
+from smscode.core.retry import TABLE, Action, RetryPace, RetryPolicy, failure_kind, for_every_code
 from smscode.core.versions import ApiVersion
 from smscode.errors import (
     API_ERRORS,
@@ -653,3 +653,7 @@ def test_a_pause_is_never_negative_and_never_endless(pace: RetryPace) -> None:
         policy.pause(pace, times, None, chance) for times in (*range(1, 60), 10**6) for chance in (0.0, 1.0)
     ]
     assert all(0 <= seconds <= 66 for seconds in pauses)
+
+
+def test_a_call_of_which_nothing_is_known_is_never_repeated() -> None:
+    assert {rule.action(CallKind.OTHER) for rule in TABLE.values()} == {Action.STOP}

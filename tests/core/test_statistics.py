@@ -59,6 +59,16 @@ def test_orders_from_before_a_date_are_left_out() -> None:
     assert [one.numbers for one in built.offers()] == [1]
 
 
+def test_offers_with_as_many_numbers_are_sorted_by_their_ids() -> None:
+    built = StatsBuilder()
+    built.add([order(), order(catalog_product_id=None, product_id=9), order(catalog_product_id=5)], NOW)
+    assert [(one.catalog_product_id, one.product_id) for one in built.offers()] == [
+        (None, 9),
+        (5, None),
+        (87, None),
+    ]
+
+
 def test_times_that_are_missing_or_run_backwards_are_no_harm() -> None:
     missing = stats(order(created_at=None), order(otp_received_at=None))
     assert (missing.codes, missing.median_seconds, missing.p90_seconds) == (2, None, None)

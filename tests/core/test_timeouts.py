@@ -35,6 +35,11 @@ def test_any_number_above_zero_is_one(value: float) -> None:
     assert found == value or (value == 10**400 and found > 1e308)
 
 
+def test_the_error_shows_the_number_that_was_given() -> None:
+    with pytest.raises(InvalidArgumentError, match=r"seconds above 0, got -2\.5\.\Z"):
+        check_seconds("timeout", -2.5)
+
+
 def test_a_number_is_the_limit_of_every_call_and_none_is_no_limit() -> None:
     assert Timeouts.of(5) == Timeouts(total=5.0, create=5.0)
     assert Timeouts.of(None) == Timeouts(total=math.inf, create=math.inf)

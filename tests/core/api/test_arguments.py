@@ -273,6 +273,14 @@ def test_a_bad_webhook_url_is_refused(url: Any) -> None:
         calls.webhook.update(url=url)
 
 
+def test_http_to_another_machine_is_taken_where_it_is_allowed() -> None:
+    address = "http://a.example/v1"
+    assert arguments.web_address("base_url", address, allow_http=True) == address
+    for refused in (False, None):
+        with pytest.raises(InvalidArgumentError, match="base_url: expected https"):
+            arguments.web_address("base_url", address, allow_http=refused)
+
+
 @pytest.mark.parametrize(
     "secret", [" ", CANARY + "\n", CANARY * 30, CANARY + "\ud800", CANARY.encode(), 70707, True]
 )

@@ -19,7 +19,7 @@ from smscode import (
     SmscodeError,
 )
 from smscode.core.purchases import records
-from smscode.core.purchases.book import PurchaseBook, adopted, bought_orders, recovered
+from smscode.core.purchases.book import PurchaseBook, adopted, as_order, bought_orders, recovered
 from smscode.core.purchases.doubt import Doubt
 from smscode.core.purchases.records import BoughtOrder, PurchaseRecord, PurchaseState
 from smscode.core.purchases.states import Purchase
@@ -331,3 +331,7 @@ def test_the_warning_at_the_end_names_the_purchases_in_doubt_up_to_a_hundred() -
 
 def test_nothing_was_bought_under_a_key_that_is_not_known() -> None:
     assert PurchaseBook().orders_under("sale-17") == ()
+
+
+def test_an_order_of_an_answer_without_its_product_is_of_product_0() -> None:
+    assert as_order(CreatedOrder(id=7)).product_id == 0

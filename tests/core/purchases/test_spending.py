@@ -339,3 +339,11 @@ def test_a_purchase_that_is_repeated_after_an_hour_counts_once() -> None:
     again = Writing(row("first", written_at=later), 1e9).write
     ledger.change("first", again, SpendingRule(total=20_000), later)
     assert ledger.spent(later).total == 5_000 + 8_000
+
+
+@pytest.mark.parametrize("state", [PurchaseState.REFUSED, PurchaseState.WITHDRAWN])
+def test_a_purchase_that_is_repeated_after_a_refusal_has_to_fit_again(state: PurchaseState) -> None:
+    ledger = SpendingLedger(threading.RLock())
+    ledger.change("key", put(row(state=state, closed_at=NOW)), None, NOW)
+    with pytest.raises(SpendingLimitError):
+        ledger.change("key", Writing(row(), 10).write, SpendingRule(total=7_999), NOW)

@@ -861,3 +861,17 @@ def test_a_slot_in_use_is_given_to_no_other_call_after_an_interrupt() -> None:
     other = waiting(process)
     assert process.slots.holders[other] not in (number, None)
     assert number not in process.slots._unused
+
+
+def test_a_limiter_is_not_idle_while_a_request_waits_for_a_visit() -> None:
+    process = Process("a", 200)
+    assert process.bucket.idle(0.0)
+    waiting(process)
+    assert not process.bucket.idle(0.0)
+
+
+def test_the_store_is_visited_when_a_batch_that_is_not_used_is_due() -> None:
+    _, process = supplied()
+    process.slots._in_use.clear()
+    process.slots._unreported.clear()
+    assert process.slots.due(0.0, 0) == next(iter(process.slots._unused.values()))
