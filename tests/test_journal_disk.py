@@ -10,7 +10,7 @@ import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 import pytest
 from attrs import evolve
@@ -895,3 +895,24 @@ def test_a_write_that_meets_a_lock_while_the_journal_is_closing_is_tried_until_i
     assert not write.done
     loop.run()
     assert (write.done, write.error) == (True, None)
+
+
+def test_the_thread_waits_only_until_it_has_to_look_for_old_purchases(path: Path) -> None:
+    asked: list[float | None] = []
+
+    class Nothing(SimpleQueue[QueueItem]):
+        def get(self, block: bool = True, timeout: float | None = None) -> QueueItem:
+            asked.append(timeout)
+            raise Empty
+
+    opened = store_module.Store(str(path), math.inf)
+    opened.open()
+    loop = write_loop.WriteLoop(opened, Nothing())
+    loop._take()
+    loop._prune_at += 500.0
+    loop._take()
+    opened.close()
+    first, second = asked
+    assert first == 0.0
+    assert second is not None
+    assert 0.0 < second <= 500.0

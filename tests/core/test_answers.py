@@ -511,3 +511,7 @@ def test_errors_are_caught_by_the_built_in_class_they_resemble(
 ) -> None:
     with pytest.raises(base, match=r"\ANo\.\Z"):
         raise class_("No.")
+
+
+def test_a_response_does_not_show_its_body() -> None:
+    assert "secret" not in repr(Response(200, {}, b"secret"))

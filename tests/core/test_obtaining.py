@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -186,6 +187,11 @@ def test_a_rate_stays_known_if_a_later_search_does_not_tell_it() -> None:
     assert isinstance(steps.send(ObtainReply(3.0, FoundOffers(offers, None))), BuyOne)
 
 
+def test_a_budget_below_all_price_limits_is_refused_before_anything_is_sent() -> None:
+    with pytest.raises(InvalidArgumentError, match="budget: below"):
+        ObtainPlan.of("v1", stored=False, **GIVEN | {"service": "wa", "max_price": 9_000, "budget": 5_000})
+
+
 def test_a_price_limit_below_one_rupiah_costs_nothing() -> None:
     least = "0.00000001"
     steps = steps_in_dollars(offers=[Offer(catalog_product_id=2, max_price=least)], budget=least)
@@ -227,7 +233,8 @@ def test_an_earlier_number_that_is_still_open_is_used_again() -> None:
     stored: dict[str, Any] = {}
     service = FakeService()
     with pytest.raises(CodeNotObtainedError):
-        obtain(service=service, stored=stored, idempotency_key="sale", sms_after=60.0, tries=1, wait=5.0)
+        obtain(service=service, stored=stored, idempotency_key="sale", sms_after=200.0, tries=1, wait=5.0)
+    service.now += 130.0  # by now it could be cancelled
     obtained, effects = obtain(service=service, stored=stored, idempotency_key="sale", tries=2)
     assert (obtained.order_id, len(service.orders)) == (1001, 1)
     assert [effect.order.id for effect in effects if isinstance(effect, EnterNumber)] == [1001]
@@ -352,11 +359,13 @@ def test_the_function_is_called_with_the_order() -> None:
     assert entered.order.id == 1001
 
 
-def test_an_offer_has_exactly_one_product() -> None:
+def test_an_offer_has_exactly_one_product_and_a_price_limit_that_is_one() -> None:
     with pytest.raises(InvalidArgumentError):
         Offer()
     with pytest.raises(InvalidArgumentError):
         Offer(catalog_product_id=1, product_id=1)
+    with pytest.raises(InvalidArgumentError, match="max_price"):
+        Offer(catalog_product_id=1, max_price=-1)
 
 
 def test_a_number_that_expires_is_a_past_try() -> None:
@@ -406,3 +415,48 @@ def test_between_two_answers_with_a_date_the_services_time_goes_on() -> None:
     with pytest.raises(CodeNotObtainedError) as ended:
         obtain(service=service, sms_after=None, wait=60.0, tries=2, release_timeout=121.0)
     assert [one.released for one in ended.value.tried] == [Released.CANCELED] * 2
+
+
+def hide_codes(effect: ObtainEffect, service: FakeService) -> ObtainResult:
+    """Show no SMS to those who wait; reading the order shows it."""
+    if isinstance(effect, WaitForAny):
+        service.now = effect.until
+        return SeenOrders()
+    return None
+
+
+def test_a_number_with_an_sms_that_a_cancel_brought_to_light_is_kept_if_wanted() -> None:
+    obtained, effects = obtain(hide_codes, sms_after=100.0, wait=70.0, tries=2, keep=True)
+    assert obtained.order_id == 1001
+    assert not any(isinstance(effect, FinishOrder) for effect in effects)
+
+
+def test_with_a_pattern_a_code_without_its_text_is_the_code() -> None:
+    def change(effect: ObtainEffect, service: FakeService) -> ObtainResult:
+        if isinstance(effect, ReadOrder):
+            return evolve(service.order(effect.order_id), otp_message=None)
+        return hide_codes(effect, service)
+
+    obtained, _ = obtain(change, tries=1, wait=130.0, pattern=r"code is (\d)")
+    assert obtained.code == "1001"
+
+
+def test_a_cancel_that_goes_on_failing_is_repeated_every_minute() -> None:
+    times: list[float] = []
+
+    def change(effect: ObtainEffect, service: FakeService) -> ObtainResult:
+        if isinstance(effect, CancelOrder):
+            times.append(service.now)
+            return refusal(ProviderError, outcome="unknown")
+        return None
+
+    with pytest.raises(CodeNotObtainedError):
+        obtain(change, sms_after=None, tries=1, wait=30.0, release_timeout=600.0)
+    assert max(later - before for before, later in pairwise(times)) == 60.0
+
+
+def test_the_keys_of_purchases_are_known_before_their_answers() -> None:
+    plan = ObtainPlan.of("v1", stored=False, **GIVEN | {"offers": OFFERS, "idempotency_key": "sale"})
+    machine = Obtaining(plan, 0.0)
+    assert isinstance(next(machine.steps()), BuyOne)
+    assert machine.keys == ["sale-1"]

@@ -32,7 +32,14 @@ TESTS: Mapping[str, Sequence[str]] = {
     "smscode/core/answers.py": (
         *("answers", "samples", "retry", "tests/_async/test_errors.py", "tests/_async/test_request.py"),
     ),
-    "smscode/core/api/arguments.py": (*_CALLS, "product_search", "settings", "timeouts", "webhooks"),
+    "smscode/core/api/arguments.py": (
+        *_CALLS,
+        "product_search",
+        "settings",
+        "timeouts",
+        "webhooks",
+        "tests/sandbox/test_catalog.py",
+    ),
     "smscode/core/api/balance.py": (*_CALLS, "decoding/converter"),
     "smscode/core/ratelimit/ban.py": (
         "purchases/intents",
@@ -106,6 +113,7 @@ TESTS: Mapping[str, Sequence[str]] = {
     "smscode/_serialization.py": ("tests/test_serialization.py", "tests/ext/test_pydantic.py"),
     "smscode/core/api/prices.py": (
         "api/prices",
+        "tests/test_exact.py",
         "api/arguments",
         "product_search",
         "obtaining",

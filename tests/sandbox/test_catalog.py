@@ -114,6 +114,7 @@ def test_products_come_in_pages(api: Api) -> None:
         ({}, (1, 1000)),
         ({"limit": 0, "page": 0}, (1, 1)),
         ({"limit": -5, "page": -5}, (1, 1)),
+        ({"limit": -(2**63), "page": -(2**63)}, (1, 1)),
         ({"limit": 10_001}, (1, 10_000)),
     ],
 )

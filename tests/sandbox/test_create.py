@@ -294,3 +294,7 @@ def test_no_two_orders_get_the_same_number() -> None:
 
 def test_the_sandbox_says_what_it_holds() -> None:
     assert repr(Sandbox(balance=5)) == "<Sandbox 0 orders, balance 5 IDR>"
+
+
+def test_a_least_price_may_be_null() -> None:
+    assert Api("v1").rent(catalog_product_id=87, min_price=None)

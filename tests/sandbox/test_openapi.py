@@ -122,6 +122,12 @@ def examples(schema: Any) -> dict[str, Any]:
     return {name: field["examples"][0] for name, field in schema["properties"].items() if "examples" in field}
 
 
+def test_the_document_states_the_default_quantity(version: str) -> None:
+    create = contract("current").document["paths"][f"/{version}/orders/create"]["post"]
+    for variant in create["requestBody"]["content"]["application/json"]["schema"]["oneOf"]:
+        assert variant["properties"]["quantity"]["default"] == 1
+
+
 def test_the_examples_can_be_tried_as_they_are(version: str) -> None:
     held, api = contract("current"), Api(version)
     schema = held.document["paths"][f"/{version}/orders/create"]["post"]["requestBody"]["content"]

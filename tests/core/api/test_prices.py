@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import tracemalloc
 from decimal import Decimal
 from typing import Any
@@ -206,3 +208,11 @@ def test_only_a_money_of_rupiah_on_v2_needs_a_rate() -> None:
     assert needs_rate("v2", None, Money.idr(1))
     assert not needs_rate("v1", Money.idr(1))
     assert not needs_rate("v2", SHOWN, None, "0.5", Decimal(1), 5)
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"), [(0.1, ': write "0.1", as floats are not exact.'), (math.nan, "."), (1e300, ".")]
+)
+def test_the_error_for_a_float_shows_how_to_write_it_where_it_is_a_price(value: Any, hint: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=rf"got float{re.escape(hint)}\Z"):
+        calls.orders.create(catalog_product_id=87, max_price=value)

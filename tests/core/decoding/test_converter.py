@@ -18,7 +18,7 @@ from smscode import APIError, InvalidResponseError, Money, OrderStatus, models, 
 from smscode._fields import mask
 from smscode.core.api.call import Answer
 from smscode.core.decoding import rows_msgspec, strict_json
-from smscode.core.decoding.converter import Mismatch, structure
+from smscode.core.decoding.converter import Mismatch, salvage, structure
 from smscode.core.versions import ApiVersion
 
 from ..support import (
@@ -581,3 +581,14 @@ def test_a_cut_answer_is_never_a_result(sample: Sample, data: st.DataObject) -> 
     error = error_of(sample.operation, respond(raw=cut), sample.version)
     assert type(error) is InvalidResponseError
     assert error.message.startswith("$: expected a JSON object, got ")
+
+
+def test_what_is_salvaged_needs_its_field() -> None:
+    with pytest.raises(Mismatch, match="id"):
+        salvage("v2", {"phone_number": "+62"}, models.CreatedOrder, "$", "id")
+
+
+def test_a_number_beyond_a_double_is_refused() -> None:
+    assert strict_json.parse(b"1e308") == Decimal("1e308")
+    with pytest.raises(ValueError, match="out of range"):
+        strict_json.parse(b"1e309")

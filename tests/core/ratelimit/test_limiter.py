@@ -126,6 +126,29 @@ def test_one_whose_event_loop_is_gone_does_not_probe() -> None:
     assert (gone.granted, there.granted) == (False, True)
 
 
+def test_a_pause_wakes_the_first_who_waits() -> None:
+    bucket, _ = used_up()
+    first, second = ask(bucket), ask(bucket)
+    bucket.pause(None, 0.0, 5.0)
+    assert (bell(first).woken, bell(second).woken) == (1, 0)
+
+
+def test_one_whose_call_is_over_waits_no_longer() -> None:
+    bucket, _ = used_up()
+    holder = Call()
+    bucket.ask(0.0, FOREVER, False, holder)
+    assert bucket.waiting == 1
+    holder.over = True
+    ask(bucket, 1.0)
+    assert bucket.waiting == 1
+
+
+def test_a_limiter_is_idle_as_soon_as_its_pause_is_over() -> None:
+    bucket = GroupLimiter("create", 2, SlotWindow(60.0))
+    bucket._paused_until = 5.0
+    assert [bucket.idle(now) for now in (4.9, 5.0)] == [False, True]
+
+
 def test_a_slot_is_given_back_once() -> None:
     bucket, busy = used_up()
     bucket.end(busy[0], 0.0, RequestEnding.UNSENT)

@@ -19,6 +19,7 @@ from smscode.core.ratelimit.shared import Grant, LeaseTerms, SharedGroupLimiter,
 from smscode.core.ratelimit.slots import RequestEnding
 
 from ..support import RUNS
+from .test_limiter import Bell
 
 WINDOW, LONGEST = 60.0, 20.0
 PERIOD = 60.25  # clocks may run at slightly different rates
@@ -875,3 +876,41 @@ def test_the_store_is_visited_when_a_batch_that_is_not_used_is_due() -> None:
     process.slots._in_use.clear()
     process.slots._unreported.clear()
     assert process.slots.due(0.0, 0) == next(iter(process.slots._unused.values()))
+
+
+def test_what_the_store_was_told_is_not_told_again_while_it_is_there() -> None:
+    store, process = settled_store(9), Process("a", 9)
+    lease = waiting(process)
+    process.visit(store, 0.0)
+    assert lease.granted
+    process.bucket.end(lease, 0.0, RequestEnding.ANSWERED)
+    assert len(process.visit(store, 1.0).free) == 1
+    assert process.visit(store, 2.0).free == ()
+    process.visit(store, 1_000.0)
+    assert not process.slots._cooling_slots
+
+
+def test_slots_taken_without_the_store_have_other_numbers_than_those_that_were_asked_for() -> None:
+    process = Process("a", 9, fallback=1.0)
+    lease = waiting(process)
+    visit = process.visit(None, 0.0)
+    assert lease.granted
+    asked_for = range(visit.start, visit.start + visit.want)
+    assert process.slots.holders[lease] not in (None, *asked_for)
+
+
+def test_the_first_who_waits_looks_after_itself_when_the_store_goes_away() -> None:
+    process = Process("a", 9, fallback=0.0)
+    lease = waiting(process)
+    lease.signal = Bell()
+    process.visit(None, 0.0)
+    assert (lease.granted, lease.signal.woken) == (False, 1)
+
+
+def test_a_slow_visit_makes_the_known_time_of_the_store_no_worse() -> None:
+    process = Process("a", 9)
+    waiting(process)
+    for left, now, time in ((0.0, 0.0, 100.0), (10.0, 20.0, 115.0)):
+        visit = process.bucket.prepare_visit(left)
+        process.bucket.apply_grant(visit, Grant(0, 0.0, 0.0, True, time, visit.turn), left, now)
+    assert process.slots._ahead == 100.0

@@ -168,6 +168,14 @@ def test_one_that_polls_is_not_interrupted_to_read() -> None:
     assert not one.woken
 
 
+def test_one_that_rests_does_not_poll_any_more() -> None:
+    one = watch(9)
+    made = board(one)
+    one.waiter.polling = True
+    made.rest(one.waiter)
+    assert not one.waiter.polling
+
+
 def test_what_a_waiter_began_to_read_is_read_at_the_next_poll_when_it_rests() -> None:
     one, twin = watch(9), watch(9)
     made = board(one, twin)
