@@ -18,7 +18,7 @@ from smscode import (
 )
 from smscode.sandbox import Sandbox
 
-from ..concurrency import AsyncVirtualClient
+from ..concurrency import AsyncDelivery, AsyncVirtualClient
 from .helpers import HTML, AsyncScript, refusal, rent, still_sandbox
 
 pytestmark = pytest.mark.anyio
@@ -196,3 +196,21 @@ async def test_a_client_without_a_limit_keeps_no_ledger() -> None:
     client = AsyncVirtualClient(still_sandbox(otp_after=None))
     await rent(client)
     assert client._ordering.purchases.ledger is None
+
+
+async def test_a_repeated_call_without_a_cap_says_of_each_purchase_what_is_known(tmp_path: Path) -> None:
+    sandbox = still_sandbox()
+    free = AsyncVirtualClient(sandbox, journal=tmp_path / "orders.db")
+    await rent(free, idempotency_key="first")
+    client = limited(sandbox, {"journal": tmp_path / "orders.db"}, total="9.00")
+    purchases = client._ordering.purchases
+    keys = ("first", "second")
+    intents = [client.orders.prepare(catalog_product_id=87, idempotency_key=key) for key in keys]
+
+    async def buy(delivery: AsyncDelivery) -> None:
+        results = await purchases.submit_all(intents, delivery, None)
+        refused = results[intents[1]]
+        assert isinstance(refused, InvalidArgumentError)
+        assert (refused.outcome, refused.idempotency_key) == ("not_sent", "second")
+
+    await purchases.deliver(buy, None, *keys)

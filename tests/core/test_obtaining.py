@@ -12,6 +12,7 @@ from attrs import evolve, frozen
 
 from smscode import (
     CodeNotObtainedError,
+    ConflictError,
     CreatedOrder,
     CreatedOrders,
     FxRate,
@@ -460,3 +461,17 @@ def test_the_keys_of_purchases_are_known_before_their_answers() -> None:
     machine = Obtaining(plan, 0.0)
     assert isinstance(next(machine.steps()), BuyOne)
     assert machine.keys == ["sale-1"]
+
+
+def test_the_code_that_was_found_first_is_the_result() -> None:
+    def change(effect: ObtainEffect, service: FakeService) -> ObtainResult:
+        if isinstance(effect, FinishOrder):
+            return refusal(ConflictError)
+        if isinstance(effect, ReadOrder):
+            order = service.order(effect.order_id)
+            return evolve(order, otp_code="2002", otp_message="Your code is 2002", sms_revision=9)
+        return None
+
+    obtained, effects = obtain(change)
+    assert any(isinstance(effect, ReadOrder) for effect in effects)
+    assert obtained.code == "1001"

@@ -17,6 +17,7 @@ from smscode import Money, OrderStatus, Product, RetryPolicy, SmscodeError
 from smscode.core import answers
 from smscode.core.api.registry import ENDPOINTS
 from smscode.core.decoding import chunks, columns, rows, rows_msgspec, strict_json
+from smscode.core.decoding.converter import Mismatch
 from smscode.core.effects import EffectReply, Release, Send, Sleep
 from smscode.core.flow import CallTerms, flow
 from smscode.core.versions import ApiVersion
@@ -536,3 +537,12 @@ def test_every_model_of_rows_is_made_of_columns() -> None:
     for model in models:
         for version in VERSIONS:
             assert columns.columns(version, model).keys() == {field.name for field in fields(model)}
+
+
+def test_a_later_row_that_is_not_json_is_named_by_its_place(engine: Engine) -> None:
+    shown = [row("catalog.products", "v1", number) for number in range(9)]
+    body = compact(envelope("v1", shown)).replace(b'"id":8,', b'"id":?,')
+    later = rows.read_later(body, "v1", Product)
+    assert later is not None
+    with pytest.raises(Mismatch, match=r"\A\$\.data: expected an array of objects"):
+        list(later[1])

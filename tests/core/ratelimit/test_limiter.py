@@ -143,6 +143,16 @@ def test_one_whose_call_is_over_waits_no_longer() -> None:
     assert bucket.waiting == 1
 
 
+def test_a_request_that_was_given_up_unnoticed_may_still_arrive() -> None:
+    bucket = GroupLimiter("create", 1, SlotWindow(60.0))
+    lost = ask(bucket, 0.0, 5.0)
+    lost.sent = True
+    now = 5.0 + LINGER + 1.0
+    other = ask(bucket, now)
+    assert not other.granted
+    assert bucket.advance(other, now) == PERIOD + LINGER
+
+
 def test_a_limiter_is_idle_as_soon_as_its_pause_is_over() -> None:
     bucket = GroupLimiter("create", 2, SlotWindow(60.0))
     bucket._paused_until = 5.0

@@ -100,6 +100,7 @@ def test_a_time_without_a_zone_is_in_utc() -> None:
         "Code 4\u200b8\u200d2\u00ad1",
         "Order 10482130, code 4821",
         "Ends with 4821-",
+        "Code 4821 30 minutes",
     ],
 )
 def test_a_code_stands_in_a_text_as_a_whole_word(text: str) -> None:
