@@ -107,7 +107,7 @@ def row_of(record: PurchaseRecord) -> JournalRow:
         record.answered_at,
         record.handed_at,
         record.closed_at,
-        json.dumps([_facts_of(order) for order in record.orders]),
+        json.dumps([_facts_of(order) for order in record.orders]) if record.orders else "[]",
         record.charged,
         record.refunded,
         spending(record),

@@ -507,15 +507,17 @@ async def test_an_attempt_of_an_ended_process_can_arrive_a_minute_after_its_end_
         assert (await outcome(client.orders.create, **order))[1] == says
 
 
-async def test_an_interrupt_while_a_refusal_is_stored_forgets_what_was_not_bought(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("where", ["_driver.run", "_settle"])
+async def test_an_interrupt_before_it_is_sent_or_while_a_refusal_is_stored_forgets_a_purchase(
+    where: str, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sandbox = still_sandbox()
     sandbox.fail_next("orders.create", "INSUFFICIENT_BALANCE")
     async with AsyncVirtualClient(sandbox, journal=path) as client:
         purchases = client._ordering.purchases
         intent = client.orders.prepare(catalog_product_id=87, idempotency_key="sale")
-        monkeypatch.setattr(purchases, "_settle", interrupt)
+        object_, _, name = where.rpartition(".")
+        monkeypatch.setattr(getattr(purchases, object_) if object_ else purchases, name, interrupt)
         with pytest.raises(KeyboardInterrupt):
             await purchases.submit(intent, AsyncDelivery(lambda delivery, why: None, fresh=True))
         assert not purchases.book.knows("sale")

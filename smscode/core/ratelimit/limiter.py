@@ -170,7 +170,7 @@ class GroupLimiter:
         lease = Lease(self, deadline, urgent, holder)
         if holder is not None:
             holder.lease = lease
-        if not self.waiting and self._available(now) > 0:
+        if not self._urgent and not self._waiting and self._available(now) > 0:
             self._grant(lease, now)
             return lease
         self._reclaim(now)
