@@ -271,8 +271,7 @@ class AsyncPurchases(AsyncPurchaseRows):
         now = time.time()
         if purchase.certain or purchase.written_at is None:
             purchase.written_at = now
-        age = records.age_of(purchase.written_at, now)
-        if age > max_age:
+        elif (age := records.age_of(purchase.written_at, now)) > max_age:
             raise records.too_old(age, max_age)
 
     def _buy(self, purchase: Purchase, created: CreatedOrders) -> None:

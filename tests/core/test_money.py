@@ -397,4 +397,4 @@ def test_what_calculates_with_amounts_itself_is_asked() -> None:
         def __rmul__(self, price: Money) -> str:
             return f"{price} less"
 
-    assert Money.idr(15_000) * Discount() == "Rp 15,000 less"  # type: ignore[operator]  # what it is about
+    assert Money.idr(15_000) * Discount() == "Rp 15,000 less"
