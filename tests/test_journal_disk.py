@@ -7,7 +7,7 @@ import os
 import signal
 import sqlite3
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -636,8 +636,11 @@ def test_a_write_that_comes_just_after_the_thread_could_not_be_started_fails(
     def failing(*arguments: object) -> None:
         raise RuntimeError("can't start new thread")
 
+    def launch_here(launch: Callable[[], None], arguments: tuple[()]) -> None:
+        launch()
+
     monkeypatch.setattr("smscode._journal.thread.threading.Thread.start", failing)
-    monkeypatch.setattr("smscode._journal.thread._thread.start_new_thread", lambda launch, given: launch())
+    monkeypatch.setattr("smscode._journal.thread._thread.start_new_thread", launch_here)
     writer = thread.Writer(store_module.Store(str(path), 0.0))
     write = writer.apply(Write(ACCOUNT, "a", look, durable=True))
     assert write.done
