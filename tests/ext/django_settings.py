@@ -6,3 +6,4 @@ SECRET_KEY = "none"
 ALLOWED_HOSTS = ["shop"]
 ROOT_URLCONF = __name__
 urlpatterns: list[object] = []
+TIME_ZONE = None  # any other would be set for the whole process, so also for the tests that follow
