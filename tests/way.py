@@ -52,8 +52,8 @@ async def main() -> None:
     with Sandbox(otp_after=0) as sandbox, sandbox.serve() as server:
         async with AsyncClient(sandbox.token, base_url=server.url, poll_interval=0.01) as client:
             create = partial(client.orders.create, catalog_product_id=87, max_price="1.50")
-            orders = [(await create())[0] for _ in range(3)]  # a longer list would be read in slices
-            waited = [await way(partial(client.orders.wait_for_otp, order)) for order in orders]
+            (order,) = await create()  # alone, because a longer list would be read in slices
+            waited = [await way(partial(client.orders.wait_for_otp, order)) for _ in range(10)]
             created = [await way(create) for _ in range(10)]
     print(json.dumps({"create": length(created), "wait_for_otp": length(waited)}))
 

@@ -139,10 +139,10 @@ class Settings(Value):
         elif environ.get("SMSCODE_TOKEN"):
             found = Token(environ["SMSCODE_TOKEN"], "SMSCODE_TOKEN")
         else:
-            problem = "SMSCODE_TOKEN is empty" if "SMSCODE_TOKEN" in environ else "No token"
+            empty = ", where it is empty" if "SMSCODE_TOKEN" in environ else ""
             raise ConfigurationError(
-                f"{problem}: give token=, or set SMSCODE_TOKEN in the environment; only the command line"
-                " reads what `smscode login` stored. Without an account, try smscode.sandbox."
+                f"No token: give token=, or set SMSCODE_TOKEN in the environment{empty}; only the command"
+                " line reads what `smscode login` stored. Without an account, try smscode.sandbox."
             )
         if base_url is not None:
             address = _base_url("base_url", base_url, allow_http)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -289,3 +290,21 @@ async def test_a_key_of_a_reactivation_is_refused(tmp_path: Path) -> None:
         await client.orders.reactivate(rental, idempotency_key="again")
         with pytest.raises(InvalidArgumentError, match="used for another purchase"):
             await client.orders.create(service="whatsapp", country="id", idempotency_key="again")
+
+
+async def test_arguments_without_their_names_are_refused_before_anything_is_sent() -> None:
+    sandbox = still_sandbox()
+    untyped = cast(Any, AsyncVirtualClient(sandbox))
+    calls: dict[str, Callable[[], Any]] = {
+        "orders.create": lambda: untyped.orders.create(87),
+        "orders.create_many": lambda: untyped.orders.create_many(5, 87),
+        "orders.obtain": lambda: untyped.orders.obtain(print, "whatsapp"),
+        "catalog.find": lambda: untyped.catalog.find("whatsapp"),
+    }
+    for name, call in calls.items():
+        with pytest.raises(TypeError, match=f"^{name}: expected arguments with their names, such as"):
+            await call()
+    for name in ("prepare", "rent"):
+        with pytest.raises(TypeError, match=f"^orders.{name}: expected arguments with their names, such as"):
+            getattr(untyped.orders, name)(87)
+    assert sandbox.requests.total() == 0
