@@ -50,7 +50,7 @@ def length(ways: list[Way]) -> tuple[int, int]:
 async def main() -> None:
     """Measure `orders.create` and `orders.wait_for_otp`, and print both as JSON."""
     with Sandbox(otp_after=0) as sandbox, sandbox.serve() as server:
-        async with AsyncClient(sandbox.token, base_url=server.url, poll_interval=0.01) as client:
+        async with AsyncClient(sandbox.token, base_url=server.url, poll_interval=1e-6) as client:
             create = partial(client.orders.create, catalog_product_id=87, max_price="1.50")
             (order,) = await create()  # alone, because a longer list would be read in slices
             waited = [await way(partial(client.orders.wait_for_otp, order)) for _ in range(10)]
