@@ -45,6 +45,7 @@ SHOWN: Mapping[str, str] = {
 """What is shown of each model, first what identifies it: ``name`` is the value of a field, ``=name`` is
 the value after its name. A subclass shows what its base does."""
 
+_MOST_NAMED = 100
 _FEW = 3  # items of a tuple that are shown, by what identifies them
 
 
@@ -83,6 +84,12 @@ def table(*models: object) -> str:
         for row in rows
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def first_of(names: Sequence[str]) -> str:
+    """Return the first names of a list as text, at most a hundred, and how many more there are."""
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 def _fields(model: object) -> list[tuple[str, attrs.Attribute[Any]]]:

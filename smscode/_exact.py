@@ -8,9 +8,16 @@ A bool is not accepted as a number, nor a float as an int.
 from __future__ import annotations
 
 import operator
+import re
 import sys
 from decimal import Decimal
-from typing import SupportsIndex, cast
+from typing import Final, SupportsIndex, cast
+
+# Twelve digits keep the rupiah value inside the service's 64-bit integers at any plausible rate.
+DOLLARS: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,8})?")
+"""A limit in dollars as the service takes it."""
+
+_MOST_DIGITS = 100
 
 
 def whole(value: object) -> int | None:
@@ -44,3 +51,8 @@ def number(value: object) -> float | None:
 def decimal(value: object) -> Decimal | None:
     """Return a value as exactly a Decimal, None if it is not one."""
     return Decimal(value) if isinstance(value, Decimal) else None
+
+
+def written_out(number: Decimal) -> str:
+    """Return a number without an exponent, unless that would be very long."""
+    return format(number, "f") if abs(number.adjusted()) < _MOST_DIGITS else str(number)

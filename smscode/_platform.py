@@ -67,7 +67,7 @@ else:
 
 
 def remove_locked(descriptor: int, path: str) -> None:
-    """Remove a file that this process has locked, and unlock it.
+    """Delete a file that this process has locked, and release the lock.
 
     It is never the file that the next owner has locked: where an open file can be removed it is removed
     first, and on Windows only one that nobody has opened again can be.

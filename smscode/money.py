@@ -6,7 +6,6 @@ for display, together with the exact integer. Dollars that a caller writes have 
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from decimal import Context, Decimal, Inexact
 from typing import Final, Literal, cast
@@ -20,10 +19,6 @@ from .errors import InvalidArgumentError
 BALANCE_PLACES: Final = 2
 PRICE_PLACES: Final = 4
 _USD_PLACES: Final = 8  # what the service takes of a limit
-
-# Twelve digits keep the rupiah value inside the service's 64-bit integers at any plausible rate.
-_DOLLARS = re.compile(rf"-?[0-9]{{1,12}}(\.[0-9]{{1,{_USD_PLACES}}})?")
-_MOST_DIGITS = 100  # of a number that is written out
 
 Rounding = Literal["ROUND_FLOOR", "ROUND_CEILING", "ROUND_HALF_UP"]
 """The rounding modes of `FxRate.to_idr`, by the names of the constants in `decimal`."""
@@ -101,10 +96,9 @@ class Money(Model):
         were written, not rounded up. A v1 client refuses it there. Raises `InvalidArgumentError` for anything
         else.
         """
-        text, number = _exact.text(amount), _exact.decimal(amount)
-        if number is not None and abs(number.adjusted()) < _MOST_DIGITS:
-            text = format(number, "f")
-        if text is None or not _DOLLARS.fullmatch(text):
+        number = _exact.decimal(amount)
+        text = _exact.text(amount) if number is None else _exact.written_out(number)
+        if text is None or not _exact.DOLLARS.fullmatch(text.removeprefix("-")):
             raise InvalidArgumentError(
                 "amount: expected dollars as a Decimal or a decimal string such as '0.50', with a point and"
                 f" at most {_USD_PLACES} digits after it, got {type(amount).__name__}; floats are not exact."

@@ -75,6 +75,8 @@ def _smscode_options(
 
 def _check_names(where: str, options: Mapping[str, Any]) -> None:
     """Raise `pytest.UsageError` for an option that neither the sandbox nor its clients have."""
+    if not options:
+        return
     from difflib import get_close_matches
     from inspect import signature
 
@@ -133,25 +135,29 @@ def _smscode_time(smscode_sandbox: Sandbox) -> VirtualTime:
 
 
 @pytest.fixture
+def _smscode_client_arguments(
+    smscode_api_version: str, smscode_client_options: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    return {"api_version": smscode_api_version, **smscode_client_options}
+
+
+@pytest.fixture
 def smscode_client(
     smscode_sandbox: Sandbox,
-    smscode_api_version: str,
-    smscode_client_options: Mapping[str, Any],
+    _smscode_client_arguments: Mapping[str, Any],
     _smscode_time: VirtualTime,
 ) -> Iterator[Client]:
     """Yield a `Client` of the sandbox."""
     from .sandbox.transports.virtual import VirtualClient
 
-    options = {"api_version": smscode_api_version, **smscode_client_options}
-    with VirtualClient(smscode_sandbox, _smscode_time, **options) as client:
+    with VirtualClient(smscode_sandbox, _smscode_time, **_smscode_client_arguments) as client:
         yield client
 
 
 @pytest.fixture
 def smscode_async_client(
     smscode_sandbox: Sandbox,
-    smscode_api_version: str,
-    smscode_client_options: Mapping[str, Any],
+    _smscode_client_arguments: Mapping[str, Any],
     _smscode_time: VirtualTime,
 ) -> Iterator[AsyncClient]:
     """Yield an `AsyncClient` of the sandbox, for any plugin that runs the test's event loop.
@@ -160,8 +166,7 @@ def smscode_async_client(
     """
     from .sandbox.transports.virtual import AsyncVirtualClient
 
-    options = {"api_version": smscode_api_version, **smscode_client_options}
-    client = AsyncVirtualClient(smscode_sandbox, _smscode_time, **options)
+    client = AsyncVirtualClient(smscode_sandbox, _smscode_time, **_smscode_client_arguments)
     yield client
     client.leave()
 
@@ -169,8 +174,7 @@ def smscode_async_client(
 @pytest.fixture
 def smscode_client_class(
     smscode_sandbox: Sandbox,
-    smscode_api_version: str,
-    smscode_client_options: Mapping[str, Any],
+    _smscode_client_arguments: Mapping[str, Any],
     _smscode_time: VirtualTime,
 ) -> type[Client]:
     """Return a class to put in place of the `Client` that a program makes.
@@ -180,19 +184,16 @@ def smscode_client_class(
     """
     from .sandbox.transports.virtual import client_class
 
-    options = {"api_version": smscode_api_version, **smscode_client_options}
-    return client_class(smscode_sandbox, _smscode_time, options)
+    return client_class(smscode_sandbox, _smscode_time, _smscode_client_arguments)
 
 
 @pytest.fixture
 def smscode_async_client_class(
     smscode_sandbox: Sandbox,
-    smscode_api_version: str,
-    smscode_client_options: Mapping[str, Any],
+    _smscode_client_arguments: Mapping[str, Any],
     _smscode_time: VirtualTime,
 ) -> type[AsyncClient]:
     """Return a class to put in place of the `AsyncClient` that a program makes, as `smscode_client_class`."""
     from .sandbox.transports.virtual import async_client_class
 
-    options = {"api_version": smscode_api_version, **smscode_client_options}
-    return async_client_class(smscode_sandbox, _smscode_time, options)
+    return async_client_class(smscode_sandbox, _smscode_time, _smscode_client_arguments)

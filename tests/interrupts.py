@@ -35,10 +35,10 @@ Call = Callable[[Client], object]
 
 @contextmanager
 def traced(trace: Callable[[FrameType, str, object], Any]) -> Generator[None]:
-    """Trace a block, while the collector rests.
+    """Trace a block with the garbage collector switched off.
 
-    What an interrupted call left in a circle would be finalized in the middle of a later one. An exception
-    that is raised at a line of a finalizer reaches nobody.
+    Otherwise objects of an earlier, interrupted call could be finalized in the middle of this one. An
+    exception that is raised in a finalizer is not passed on.
     """
     before = sys.gettrace()  # of coverage.py
     collecting = gc.isenabled()

@@ -1,4 +1,4 @@
-"""An endpoint is whole: whoever adds one and forgets a file is told which one.
+"""Check that each endpoint has all of its files, and name those that are missing.
 
 docs/pages/contributing/add-an-endpoint.md says what goes into each of them.
 """

@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import math
 import threading
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from functools import partial
+from typing import TypeVar
 
 from .. import webhooks
 from .._concurrency import AsyncCaller, AsyncSignal
@@ -18,6 +19,8 @@ from ..core.waiting.sms_wait import OtpOutcome, Participant, SmsWait, Waiter, is
 from ..errors import NotFoundError, SmscodeError
 from ..models import Sms
 from .driver import AsyncDriver
+
+T = TypeVar("T")
 
 
 class AsyncSmsWaits:
@@ -77,10 +80,7 @@ class AsyncSmsWaits:
 
         While the consumer handles an outcome, its waiter rests: another one polls, however long that takes.
         """
-        joined: list[Participant[AsyncSignal]] = []
-        outcomes = self._each(waits, timeout, joined)
-        AsyncCaller.attend(outcomes, partial(self._leave_all, joined))
-        return outcomes
+        return self._attended(partial(self._each, waits, timeout))
 
     async def _each(
         self, waits: Iterable[SmsWait], timeout: float, joined: list[Participant[AsyncSignal]]
@@ -112,10 +112,7 @@ class AsyncSmsWaits:
 
         While the consumer handles a change, its reader rests, as in `each`.
         """
-        joined: list[Participant[AsyncSignal]] = []
-        changes = self._changes(timeout, joined)
-        AsyncCaller.attend(changes, partial(self._leave_all, joined))
-        return changes
+        return self._attended(partial(self._changes, timeout))
 
     async def _changes(
         self, timeout: float, joined: list[Participant[AsyncSignal]]
@@ -140,6 +137,15 @@ class AsyncSmsWaits:
         failure = self._shared_poll.failure
         if failure is not None and not reader.begun:
             raise copy.copy(failure)
+
+    def _attended(
+        self, begin: Callable[[list[Participant[AsyncSignal]]], AsyncGenerator[T]]
+    ) -> AsyncGenerator[T]:
+        """Return an iteration; its participant, which it puts into a list, leaves however it ends."""
+        joined: list[Participant[AsyncSignal]] = []
+        results = begin(joined)
+        AsyncCaller.attend(results, partial(self._leave_all, joined))
+        return results
 
     def _join(self, participant: Participant[AsyncSignal]) -> None:
         with self._lock:
@@ -188,9 +194,8 @@ class AsyncSmsWaits:
                         await self._runtime.wait(signal, remaining)
                     elif looks and not looked:
                         looked = True
-                        await self._poll(
-                            participant, AsyncSignal(), 0.0
-                        )  # being woken to lead must not stop it
+                        # With a signal of its own: being woken to lead must not stop it.
+                        await self._poll(participant, AsyncSignal(), 0.0)
                     elif looks and participant.reading:
                         await self._runtime.wait(signal, math.inf)
                     else:

@@ -7,8 +7,9 @@ from __future__ import annotations
 import copy
 import math
 import threading
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Callable, Iterable, Sequence
 from functools import partial
+from typing import TypeVar
 
 from .. import webhooks
 from .._concurrency import Caller, Signal
@@ -20,6 +21,8 @@ from ..core.waiting.sms_wait import OtpOutcome, Participant, SmsWait, Waiter, is
 from ..errors import NotFoundError, SmscodeError
 from ..models import Sms
 from .driver import Driver
+
+T = TypeVar("T")
 
 
 class SmsWaits:
@@ -79,10 +82,7 @@ class SmsWaits:
 
         While the consumer handles an outcome, its waiter rests: another one polls, however long that takes.
         """
-        joined: list[Participant[Signal]] = []
-        outcomes = self._each(waits, timeout, joined)
-        Caller.attend(outcomes, partial(self._leave_all, joined))
-        return outcomes
+        return self._attended(partial(self._each, waits, timeout))
 
     def _each(
         self, waits: Iterable[SmsWait], timeout: float, joined: list[Participant[Signal]]
@@ -114,10 +114,7 @@ class SmsWaits:
 
         While the consumer handles a change, its reader rests, as in `each`.
         """
-        joined: list[Participant[Signal]] = []
-        changes = self._changes(timeout, joined)
-        Caller.attend(changes, partial(self._leave_all, joined))
-        return changes
+        return self._attended(partial(self._changes, timeout))
 
     def _changes(
         self, timeout: float, joined: list[Participant[Signal]]
@@ -142,6 +139,15 @@ class SmsWaits:
         failure = self._shared_poll.failure
         if failure is not None and not reader.begun:
             raise copy.copy(failure)
+
+    def _attended(
+        self, begin: Callable[[list[Participant[Signal]]], Generator[T]]
+    ) -> Generator[T]:
+        """Return an iteration; its participant, which it puts into a list, leaves however it ends."""
+        joined: list[Participant[Signal]] = []
+        results = begin(joined)
+        Caller.attend(results, partial(self._leave_all, joined))
+        return results
 
     def _join(self, participant: Participant[Signal]) -> None:
         with self._lock:
@@ -190,9 +196,8 @@ class SmsWaits:
                         self._runtime.wait(signal, remaining)
                     elif looks and not looked:
                         looked = True
-                        self._poll(
-                            participant, Signal(), 0.0
-                        )  # being woken to lead must not stop it
+                        # With a signal of its own: being woken to lead must not stop it.
+                        self._poll(participant, Signal(), 0.0)
                     elif looks and participant.reading:
                         self._runtime.wait(signal, math.inf)
                     else:

@@ -97,9 +97,7 @@ def obtain(
             raise NumberRefused
 
     with session.journal(journal) as opened, session.client(opened) as client:
-        screen.confirm(f"Obtain {what}?", yes=yes)
-        if yes:
-            screen.say(f"Obtaining {what}.")
+        screen.confirm(f"Obtain {what}?", yes=yes, instead=f"Obtaining {what}.")
         try:
             with session.changing(IN_DOUBT):
                 obtained = client.orders.obtain(

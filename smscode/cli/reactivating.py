@@ -28,9 +28,7 @@ def reactivate(session: Session, order_id: OrderId, yes: Yes = False, journal: J
     with session.journal(journal) as opened, session.client(opened) as client:
         cost = client.orders.reactivate_options(order_id).cost
         what = f"the number of order {order_id} again for at most {cost}"
-        screen.confirm(f"Rent {what}?", yes=yes)
-        if yes:
-            screen.say(f"Renting {what}.")
+        screen.confirm(f"Rent {what}?", yes=yes, instead=f"Renting {what}.")
         with session.changing(IN_DOUBT):
             created = client.orders.reactivate(order_id, max_price=cost)
     for order in created:

@@ -60,9 +60,8 @@ def rent(
         stock = f"{chosen.available:,} in stock; your balance is {funds}"
         if not yes:
             screen.note(stock)
-        screen.confirm(f"Rent {what} at most {chosen.price}?", yes=yes)
-        if yes:
-            screen.say(f"Renting {what} at most {chosen.price}; {stock}.")
+        what = f"{what} at most {chosen.price}"
+        screen.confirm(f"Rent {what}?", yes=yes, instead=f"Renting {what}; {stock}.")
         if screen.as_json:
             screen.event("offer", {"product": chosen, "count": count}, {})
         request = RentRequest(

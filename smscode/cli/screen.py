@@ -268,9 +268,11 @@ class Screen:
             for line in report.lines:
                 self._line(line)
 
-    def confirm(self, question: str, *, yes: bool) -> None:
-        """Ask, unless ``yes``. Raises `Declined` unless the answer is yes."""
+    def confirm(self, question: str, *, yes: bool, instead: str = "") -> None:
+        """Ask; with ``yes`` only say ``instead``, if given. Raises `Declined` unless the answer is yes."""
         if yes:
+            if instead:
+                self.say(instead)
             return
         if not self.live:
             raise Declined(f"{question} No terminal to ask on: give --yes.")

@@ -75,7 +75,7 @@ class Pause(Value):
 
 @frozen(eq=False, repr=False)
 class Release(Value):
-    """Release the connection that the last answer came on, now that the answer has been read.
+    """Release the connection of the last answer, which has been read.
 
     Without ``keep`` it is closed. What is not the service's own answer may be one that nothing asked for, and
     then the next request on the same connection would get the answer to this one: somebody else's order.

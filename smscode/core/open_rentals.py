@@ -9,7 +9,6 @@ from .order_status import has_ended, is_over
 
 _UNKNOWN_LIFE = timedelta(hours=24)  # for orders whose expiry could not be read
 _FIRST_SWEEP = 64
-_MOST_NAMED = 100
 
 
 class OpenRentals:
@@ -59,11 +58,12 @@ class OpenRentals:
         left = [(order_id, end, sure) for order_id, (end, sure) in ends.items() if end > now]
         if not left:
             return None
-        named = ", ".join(_named(*each) for each in left[:_MOST_NAMED])
-        more = f" and {len(left) - _MOST_NAMED} more" if len(left) > _MOST_NAMED else ""
+        from .._display import first_of
+
+        named = first_of([_named(*each) for each in left])
         count = "1 rented number" if len(left) == 1 else f"{len(left)} rented numbers"
         return (
-            f"The client was closed with {count} still open: {named}{more}. To give a number back use"
+            f"The client was closed with {count} still open: {named}. To give a number back use"
             " orders.attach(order_id) of a new client in a with block; otherwise its order expires and is"
             " refunded if no SMS came."
         )

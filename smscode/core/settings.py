@@ -57,7 +57,7 @@ class Token:
             raise InvalidArgumentError(f"{name}: expected a token, got an empty string.")
         if value.lower().startswith("bearer "):
             raise InvalidArgumentError(f"{name}: expected the token only, without the word Bearer.")
-        if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        if arguments.is_quoted(value):
             raise InvalidArgumentError(f"{name}: expected the token only, without quotation marks around it.")
         bad = _NOT_VISIBLE.search(value)
         if bad:

@@ -37,7 +37,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Counts of what must not be; all zero is right.
+    """Count what must never happen; a correct run has only zeros.
 
     ``duplicates``: purchases beyond the first of an intent. ``lost``: intents that the caller was told
     nothing true about, or that have no order although everything was tried. ``orphans``: orders that

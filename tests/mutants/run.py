@@ -1,8 +1,9 @@
-"""Change the package in one place at a time: ``python -m tests.mutants.run [--seed N] [--count N]``.
+"""Run mutation tests of the core: ``python -m tests.mutants.run [--seed N] [--count N]``.
 
-Each change is made in a copy of the tree, where the fast tests of its module run. It is noticed if one of
-them fails, or does not end. A change that is listed in ``same.txt`` leaves the program as it is for whoever
-uses it, and does not count. Ends with 1 when less than 95 % of the others are noticed.
+The package is changed in one place at a time, in a copy of the tree, where the fast tests of the changed
+module run. A change is noticed if one of them fails, or does not end. A change that is listed in
+``same.txt`` leaves the program as it is for whoever uses it, and does not count. Ends with 1 when less than
+95 % of the others are noticed.
 """
 
 from __future__ import annotations

@@ -22,7 +22,6 @@ INT64: Final = (-(2**63), 2**63 - 1)
 KEY_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 """The form of an idempotency key."""
 
-_NOT_IN_KEY = re.compile(r"[^A-Za-z0-9_-]")
 # The service's schema says 32 bits for ids, but an id that it sent must be accepted even if it is larger.
 _LARGEST_ID = INT64[1]
 _HOST = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
@@ -146,7 +145,7 @@ def idempotency_key(value: object) -> str:
     """Check an idempotency key by the documentation's rule."""
     key = _exact.text(value)
     if key is None or not KEY_PATTERN.fullmatch(key):
-        odd = None if key is None else _NOT_IN_KEY.search(key)
+        odd = [letter for letter in key or "" if not KEY_PATTERN.fullmatch(letter)]
         raise InvalidArgumentError(
             "idempotency_key: expected 1..128 characters of A-Z, a-z, 0-9, '-' and '_'"
             + (f", found {odd[0]!r}." if odd else ".")
@@ -208,6 +207,11 @@ def webhook_url(name: str, value: object) -> str:
     return url
 
 
+def is_quoted(text: str) -> bool:
+    """Return True for a text with quotation marks around it, as it may stand in a file of variables."""
+    return len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+
+
 def sound_secret(name: str, secret: str) -> str:
     """Check that a webhook secret was not copied with a line end, spaces or quotation marks around it.
 
@@ -218,7 +222,7 @@ def sound_secret(name: str, secret: str) -> str:
         found = f"a line end or another character that cannot be seen at position {hidden} of {len(secret)}"
     elif secret != secret.strip():
         found = "a space at its beginning or end"
-    elif len(secret) > 1 and secret[0] == secret[-1] and secret[0] in "\"'":
+    elif is_quoted(secret):
         found = "quotation marks around it"
     else:
         return secret

@@ -20,9 +20,6 @@ from ..versions import VERSIONS, ApiVersion
 Price: TypeAlias = int | str | Decimal | Money
 """An int of rupiah (v1), dollars as a `Decimal`, decimal string or `Money.usd` (v2), or any other `Money`."""
 
-# Twelve digits keep the rupiah value inside the service's 64-bit integers at any plausible rate.
-_MOST_DIGITS = 100
-_DOLLARS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,8})?")
 _COMMA = re.compile(r"[0-9]{1,12},[0-9]{1,8}")
 _LARGEST = 2**63 - 1
 
@@ -32,7 +29,7 @@ def _plain_price(value: Price) -> Price:
 
     Dollars of `Money.usd` are a `Decimal` from here on, since their ``canonical_amount`` is no rupiah.
     """
-    if isinstance(value, Money) and value.currency == value.canonical_currency == "USD":
+    if isinstance(value, Money) and value._is_written:
         return value.amount
     if isinstance(value, Money) and type(value) is not Money:
         return Money(value.amount, value.currency, value.canonical_amount, value.canonical_currency)
@@ -45,7 +42,7 @@ def _plain_price(value: Price) -> Price:
 
 def _as_text(value: object) -> str:
     """Return the hint for a float: the same price as a string, which is exact."""
-    if not isinstance(value, float) or not _DOLLARS.fullmatch(repr(value)):
+    if not isinstance(value, float) or not _exact.DOLLARS.fullmatch(repr(value)):
         return ""
     return f': write "{value!r}", as floats are not exact'
 
@@ -120,19 +117,14 @@ class PriceLimit:
         return limit
 
     def _dollars(self, value: str | Decimal) -> Decimal:
-        text = value if isinstance(value, str) else self._written_out(value)
-        if not _DOLLARS.fullmatch(text):
+        text = value if isinstance(value, str) else _exact.written_out(value)
+        if not _exact.DOLLARS.fullmatch(text):
             hint = "; write a point, not a comma" if _COMMA.fullmatch(text) else ""
             raise self._error(
                 "expected a positive decimal number of dollars such as '0.50', "
                 f"with at most 8 digits after the point{hint}"
             )
         return Decimal(text)
-
-    @staticmethod
-    def _written_out(value: Decimal) -> str:
-        """Return a number without an exponent, unless that would be very long."""
-        return format(value, "f") if abs(value.adjusted()) < _MOST_DIGITS else str(value)
 
     def _refuse_size(self, number: int | Decimal) -> None:
         if number < 0 or (number == 0 and self.name != "min_price"):

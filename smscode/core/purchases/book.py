@@ -21,7 +21,6 @@ from .records import BoughtOrder, PurchaseRecord, PurchaseState, another_order, 
 from .states import Purchase, PurchaseHolder, Recovered, RecoveredState
 
 _MOST_KEYS_REMEMBERED = 10_000
-_MOST_NAMED = 100
 _MOST_EARLY = 1_000
 _LONGEST_LIFE = 86_400.0  # seconds that an order lives whose end is not known
 
@@ -167,8 +166,8 @@ class PurchaseBook:
         keys = [intent.idempotency_key for intent in self.unresolved()]
         if not keys:
             return None
-        named = ", ".join(keys[:_MOST_NAMED])
-        more = f" and {len(keys) - _MOST_NAMED} more" if len(keys) > _MOST_NAMED else ""
+        from ..._display import first_of
+
         count = "1 purchase" if len(keys) == 1 else f"{len(keys)} purchases"
         advice = (
             "orders.recover() of a new client with the same journal settles this."
@@ -178,7 +177,7 @@ class PurchaseBook:
         )
         return (
             f"The client was closed with {count} in doubt, which may have been carried out: idempotency key"
-            f" {named}{more}. {advice}"
+            f" {first_of(keys)}. {advice}"
         )
 
     def undelivered(self) -> list[Purchase]:

@@ -506,7 +506,7 @@ ORDERS = st.integers(1, 4)  # the account does not have the last one
 
 
 class Waiting(RuleBasedStateMachine):
-    """Waiters that come and go while messages arrive, beside a plain model of who should know what.
+    """Run waiters that join and leave while messages arrive, and compare them with a simple model.
 
     They do what the shell does: whoever is awake takes what ended, begins to read what it is to read, and
     asks for the lead and polls when that is due; else it sleeps until it is woken. Reads go on beside all
