@@ -9,90 +9,27 @@ module run. A change is noticed if one of them fails, or does not end. A change 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
-import queue
 import random
-import shutil
-import signal
-import subprocess
+import resource
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections import Counter, deque
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Literal
 
+from tests.mutants.baseline import Baseline, BaselineError, measure
 from tests.mutants.changes import Change, changes
 from tests.mutants.modules import ROOT, files_of, modules
+from tests.mutants.runs import Chosen, Run, Tree, Verdict, load_libraries
 
 _SAME = Path(__file__).parent / "same.txt"
-_COPIED = ("smscode", "tests", "docs", "README.md", "CHANGELOG.md", "pyproject.toml", "noxfile.py", ".ci")
-_BASELINE = 1800.0  # seconds for all tests together; the time they take says how fast the machine is
+_LEAST = 15.0  # seconds within which tests end that end at all
+_TIMES = 5.0  # how many times as long as without a change they may take
 _MEMORY = 6 * 2**30  # bytes of address space for each run: a change can make a program take all there is
 _GOAL = 0.95
 _LINE = "{:<34} {:>8} {:>6} {:>8} {:>8} {:>9} {:>7}"
-
-
-Verdict = Literal["failed", "did not end", "NOT NOTICED"]
-
-
-class Tree:
-    """A copy of the project in which one module at a time is changed."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._times = int(time.time())
-        for name in _COPIED:
-            source = ROOT / name
-            if source.is_dir():
-                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copy2(source, folder / name)
-
-    def verdict(self, change: Change, limit: float) -> Verdict:
-        """Run the tests of a module with the change."""
-        with self._changed(change):
-            return self.run(files_of(change.path), limit)[0]
-
-    def run(self, files: Iterable[str], limit: float) -> tuple[Verdict, str]:
-        """Run test files; return how they end, and the end of what they print."""
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *files]
-        with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
-            process = subprocess.Popen(
-                command,
-                cwd=self._folder,
-                env={**os.environ, "PYTHONPATH": str(self._folder)},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            code: int | None = None
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                code = process.wait(limit)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # what it started ends with it
-            process.wait()
-            output.seek(0)
-            end = output.read()[-2000:]
-        return ("did not end" if code is None else "failed" if code else "NOT NOTICED"), end
-
-    @contextlib.contextmanager
-    def _changed(self, change: Change) -> Generator[None]:
-        self._write(change.path, change.after)
-        try:
-            yield
-        finally:
-            self._write(change.path, change.before)
-
-    def _write(self, path: str, source: str) -> None:
-        file = self._folder / path
-        file.write_text(source, encoding="utf-8")
-        self._times += 1  # compiled files are known by these seconds and the size, which may be equal
-        os.utime(file, (self._times, self._times))
 
 
 def wanted(patterns: list[str]) -> list[Change]:
@@ -107,36 +44,61 @@ def same() -> set[str]:
     return {line for line in lines if line and not line.startswith("#")}
 
 
-def tried(sample: list[Change], jobs: int, until: float, limit: float) -> Iterator[tuple[Change, Verdict]]:
-    """Yield changes and how the tests end with each, several at once; after ``until`` none is begun."""
-    with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
-        trees: queue.Queue[Tree] = queue.Queue()
-        for number in range(jobs):
-            trees.put(Tree(Path(scratch) / str(number)))
+class Attempt:
+    """The tests that run while one change is made: those that run its line, then all others of its module."""
 
-        def attempt(change: Change) -> Verdict | None:
-            if time.monotonic() > until:
-                return None
-            tree = trees.get()
-            try:
-                return tree.verdict(change, limit)
-            finally:
-                trees.put(tree)
+    def __init__(self, change: Change, tree: Tree, baseline: Baseline, *, covering: bool) -> None:
+        self.change = change
+        self.tree = tree
+        self._baseline = baseline
+        self._tests = baseline.tests_of(change)
+        self._last = covering and bool(self._tests)
+        tree.make(change)
+        self._run = self._begin(self._tests) if self._tests else self._begin_others()
 
-        with ThreadPoolExecutor(jobs) as pool:
-            running = {pool.submit(attempt, change): change for change in sample}
-            for future in as_completed(running):
-                verdict = future.result()
-                if verdict is not None:
-                    yield running[future], verdict
+    def verdict(self) -> Verdict | None:
+        """Return how the tests end, or None while they run; the change is undone then."""
+        verdict = self._run.verdict()
+        if verdict == "NOT NOTICED" and not self._last:
+            self._run = self._begin_others()
+            return None
+        if verdict is not None:
+            self.tree.undo(self.change)
+        return verdict
+
+    def _begin(self, only: Collection[str]) -> Run:
+        files = [file for file in files_of(self.change.path) if any(test.startswith(file) for test in only)]
+        others = sorted({test.partition("::")[0] for test in only} - set(files))
+        return self._run_of([*files, *others], Chosen(self._baseline.seconds, only, ()), only)
+
+    def _begin_others(self) -> Run:
+        self._last = True
+        plugin = Chosen(self._baseline.seconds, None, self._tests)
+        files = files_of(self.change.path)
+        folders = tuple(file if file.endswith(".py") else f"{file}/" for file in files)
+        return self._run_of(
+            files, plugin, [test for test in self._baseline.seconds if test.startswith(folders)]
+        )
+
+    def _run_of(self, files: list[str], plugin: Chosen, tests: Collection[str]) -> Run:
+        limit = _LEAST + _TIMES * self._baseline.duration(tests)
+        return Run(self.tree.folder, ["-x", *files], [plugin], limit)
 
 
-def baseline(paths: Iterable[str]) -> str | None:
-    """Run the tests of modules without any change; return None if they pass, else what they print."""
-    with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
-        files = sorted({file for path in paths for file in files_of(path)})
-        verdict, end = Tree(Path(scratch) / "tree").run(files, _BASELINE)
-        return None if verdict == "NOT NOTICED" else f"{verdict}: {end}"
+def tried(
+    sample: list[Change], trees: list[Tree], baseline: Baseline, until: float, *, covering: bool
+) -> Iterator[tuple[Change, Verdict]]:
+    """Yield changes and how the tests end with each, one in each tree; after ``until`` none is begun."""
+    waiting, free, running = deque(sample), list(trees), list[Attempt]()
+    while running or (waiting and time.monotonic() < until):
+        while free and waiting and time.monotonic() < until:
+            running.append(Attempt(waiting.popleft(), free.pop(), baseline, covering=covering))
+        for attempt in list(running):
+            if (verdict := attempt.verdict()) is not None:
+                running.remove(attempt)
+                free.append(attempt.tree)
+                yield attempt.change, verdict
+        time.sleep(0.02)
 
 
 def share_of(noticed: int, survived: int) -> str:
@@ -152,30 +114,36 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=[], help="parts of the paths of modules")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="changes at once")
     parser.add_argument("--minutes", type=float, default=30.0, help="after which no other change is tried")
+    parser.add_argument(
+        "--covering", action="store_true", help="run only the tests that run the changed line"
+    )
     parser.add_argument("--verbose", action="store_true", help="print every change as it is tried")
     given = parser.parse_args()
-    if sys.platform != "win32":
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
     began = time.monotonic()
     seed = random.SystemRandom().randrange(10**6) if given.seed is None else given.seed
     possible, ignored = wanted(given.only), same()
     sample = random.Random(seed).sample(possible, min(given.count, len(possible)))
     print(f"seed {seed}, {len(sample)} of {len(possible)} changes", flush=True)
-    if (failure := baseline(change.path for change in sample)) is not None:
-        print("The tests fail without a change:", failure, sep="\n")
-        return 1
-    limit = 60.0 + time.monotonic() - began
     unchanged = Counter(change.path for change in sample if change.name in ignored)
     failed, late, survived = Counter[str](), Counter[str](), Counter[str]()
     counters = {"failed": failed, "did not end": late, "NOT NOTICED": survived}
     counted = [change for change in sample if change.name not in ignored]
-    for change, verdict in tried(counted, given.jobs, began + given.minutes * 60, limit):
-        counters[verdict][change.path] += 1
-        if given.verbose or verdict == "NOT NOTICED":
-            head = f"{change.path}:{change.line} {change.what}: {verdict}"
-            print(head, *change.diff, sep="\n    ", flush=True)
+    paths = {change.path for change in counted}
+    load_libraries()
+    with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
+        trees = [Tree(Path(scratch) / str(number)) for number in range(given.jobs)]
+        try:
+            baseline = measure(sorted({file for path in paths for file in files_of(path)}), paths, trees)
+        except BaselineError as error:
+            print("The tests fail without a change:", error, sep="\n")
+            return 1
+        until = began + given.minutes * 60
+        for change, verdict in tried(counted, trees, baseline, until, covering=given.covering):
+            counters[verdict][change.path] += 1
+            if given.verbose or verdict == "NOT NOTICED":
+                head = f"{change.path}:{change.line} {change.what}: {verdict}"
+                print(head, *change.diff, sep="\n    ", flush=True)
     print(_LINE.format("module", "possible", "same", "failed", "no end", "survived", "%"))
     every = Counter(change.path for change in possible)
     columns = (every, unchanged, failed, late, survived)
