@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import http.client
-import selectors
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -20,7 +19,7 @@ import aiohttp
 from yarl import URL
 
 from ..errors import ConfigurationError
-from . import messages, mocking
+from . import messages, mocking, tcp
 from .families import KEEPALIVE_EXPIRY
 from .messages import HttpRequest, Origin
 from .protocols import AsyncHttpResponse
@@ -50,7 +49,6 @@ _MEANINGS: tuple[tuple[type[Exception], type[StackError]], ...] = (
 )
 _FAILURES = (aiohttp.ClientError, TimeoutError)
 _FRAMING = (b"content-length", b"transfer-encoding")
-_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)  # those without a file of their own
 _OWN_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # that aiohttp would add
 
 
@@ -94,7 +92,7 @@ class _Connector(aiohttp.TCPConnector):
     """Connects; no connection with unread bytes is used again. Remembers the transport, to look at it."""
 
     transport: asyncio.Transport | None = None
-    selector: selectors.BaseSelector
+    readable: Callable[[], bool]
 
     async def connect(self, *arguments: Any, **options: Any) -> aiohttp.connector.Connection:
         connection = await super().connect(*arguments, **options)
@@ -103,9 +101,8 @@ class _Connector(aiohttp.TCPConnector):
             connection = await super().connect(*arguments, **options)
         if connection.transport is not self.transport:
             self.transport = connection.transport
-            self.selector = _Selector()
             assert self.transport is not None
-            self.selector.register(self.transport.get_extra_info("socket"), selectors.EVENT_READ)
+            self.readable = tcp.watch(self.transport.get_extra_info("socket"))
         return connection
 
 
@@ -206,7 +203,7 @@ class AiohttpConnection:
     def gone(self) -> bool:
         """Whether there is something to read that nothing asked for: bytes, or the end of the connection."""
         transport = self._connector.transport
-        return not (transport is None or transport.is_closing()) and bool(self._connector.selector.select(0))
+        return not (transport is None or transport.is_closing()) and self._connector.readable()
 
     async def aclose(self) -> None:
         """Close the connection; what is not yet written of an unfinished request is not waited for."""

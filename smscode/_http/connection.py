@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from .._platform import LONGEST_WAIT
-from . import messages, mocking, tcp
+from . import asyncio_stream, messages, mocking, tcp
 from .families import Family
 from .messages import Content, HttpRequest, Origin
 from .protocols import AsyncHttpResponse, HttpResponse
@@ -41,7 +41,7 @@ class AsyncHttpConnection:
         self._transport = family.http.AsyncHTTPTransport(verify=context, proxy=proxy, limits=family.limits)
         # httpx has no argument for the network backend of its pool.
         pool = self._transport._pool
-        self._backend = pool._network_backend = _AsyncBackend(pool._network_backend)
+        self._backend = pool._network_backend = _AsyncBackend(pool._network_backend, family)
         self._connection = pool.create_connection(family.core.Origin(*origin))
         self._mocked = False
 
@@ -179,9 +179,10 @@ def _left_over(connection: Any) -> bool:
 class _AsyncBackend:
     """Remembers the stream of a connection, which httpcore loses if the TLS handshake is cancelled."""
 
-    def __init__(self, backend: Any) -> None:
+    def __init__(self, backend: Any, family: Family) -> None:
         self.stream: Any = None
         self._backend = backend
+        self._family = family
 
     async def connect_tcp(
         self,
@@ -191,7 +192,8 @@ class _AsyncBackend:
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> Any:
-        self.stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
+        stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
+        self.stream = asyncio_stream.taken_over(stream, self._family.core)
         return self.stream
 
 
