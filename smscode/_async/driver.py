@@ -97,10 +97,10 @@ class AsyncDriver:
         what is left of a larger whole. ``doubt`` is that of the purchase that the call makes.
         """
         self.check()
-        if deadline is None:
-            deadline = self.deadline(call.endpoint.kind, timeout)
-        watch = self._observer.watch(call, self.runtime.now)
         began = self.runtime.now()
+        if deadline is None:
+            deadline = began + self._timeouts.budget(call.endpoint.kind, timeout)
+        watch = self._observer.watch(call, self.runtime.now)
         limited = self._limits is not None
         banned = self._banned if call.endpoint.group is EndpointGroup.CREATE else never_banned
         terms = CallTerms(

@@ -2,7 +2,7 @@
 
 aiohttp sends a GET a second time by itself if a kept connection breaks, which would exceed limits, and takes
 bytes that came while the connection was idle for the answer, which would be that to another call. So each
-connection has a session of its own, a trace callback refuses a second connection within one call, and one
+connection has a session of its own, whose connector refuses a second connection within one call, and one
 with unread bytes is not used again.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import http.client
+import math
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -19,7 +20,7 @@ import aiohttp
 from yarl import URL
 
 from ..errors import ConfigurationError
-from . import messages, mocking, tcp
+from . import asyncio_stream, messages, mocking
 from .families import KEEPALIVE_EXPIRY
 from .messages import HttpRequest, Origin
 from .protocols import AsyncHttpResponse
@@ -52,33 +53,6 @@ _FRAMING = (b"content-length", b"transfer-encoding")
 _OWN_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # that aiohttp would add
 
 
-class _Exchange:
-    """How far one call got."""
-
-    def __init__(self, trace: Any, peer: Mapping[str, object]) -> None:
-        self.trace = trace
-        self.peer = peer
-        self.sent = False
-
-
-async def _connecting(session: aiohttp.ClientSession, context: Any, params: object) -> None:
-    exchange: _Exchange = context.trace_request_ctx
-    if exchange.sent:
-        raise aiohttp.ServerDisconnectedError  # the call is aiohttp's own second try
-    await exchange.trace("connection.connect_tcp.started", exchange.peer)
-
-
-async def _sending(session: aiohttp.ClientSession, context: Any, params: object) -> None:
-    exchange: _Exchange = context.trace_request_ctx
-    await exchange.trace("http11.send_request_headers.started", {})
-    exchange.sent = True
-
-
-_TRACE_CONFIG = aiohttp.TraceConfig()
-_TRACE_CONFIG.on_connection_create_start.append(_connecting)
-_TRACE_CONFIG.on_request_headers_sent.append(_sending)
-
-
 @functools.lru_cache(maxsize=8)
 def _timeout(connect: float | None, read: float | None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, connect=connect, sock_read=read)
@@ -89,20 +63,48 @@ async def _ignore(event: str, info: Mapping[str, object]) -> None:
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Connects; no connection with unread bytes is used again. Remembers the transport, to look at it."""
+    """Connects, and notes how far each call gets. No connection with unread bytes is used again."""
 
     transport: asyncio.Transport | None = None
     readable: Callable[[], bool]
+    trace: Any
+    sent = False
+
+    def __init__(self, peer: Mapping[str, object], context: ssl.SSLContext) -> None:
+        super().__init__(
+            limit=1,
+            ssl=context,
+            keepalive_timeout=2 * KEEPALIVE_EXPIRY,  # `AiohttpConnection.gone` ends it before
+            use_dns_cache=False,
+            resolver=aiohttp.ThreadedResolver(),
+        )
+        self._peer = peer
+
+    def begin(self, trace: Any) -> None:
+        """Begin a call, whose events go to ``trace``."""
+        self.trace = trace
+        self.sent = False
 
     async def connect(self, *arguments: Any, **options: Any) -> aiohttp.connector.Connection:
+        if self.sent:
+            raise aiohttp.ServerDisconnectedError  # the call is aiohttp's own second try
+        if self.transport is None or self.transport.is_closing():
+            await self.trace("connection.connect_tcp.started", self._peer)
         connection = await super().connect(*arguments, **options)
         while connection.protocol is not None and connection.protocol.should_close:
             connection.close()
+            await self.trace("connection.connect_tcp.started", self._peer)
             connection = await super().connect(*arguments, **options)
         if connection.transport is not self.transport:
             self.transport = connection.transport
             assert self.transport is not None
-            self.readable = tcp.watch(self.transport.get_extra_info("socket"))
+            self.readable = asyncio_stream.readiness(self.transport.get_extra_info("socket"))
+        try:
+            await self.trace("http11.send_request_headers.started", {})
+        except BaseException:
+            connection.close()
+            raise
+        self.sent = True
         return connection
 
 
@@ -128,22 +130,16 @@ class AiohttpConnection:
         self._base = f"{origin.scheme.decode('ascii')}://{shown}:{origin.port}"
         self._proxy = None if proxy is None else URL(proxy)
         peer = URL(self._base) if self._proxy is None else self._proxy
-        self._peer = {"host": peer.raw_host, "port": peer.port}
+        self._now = now
+        self._expires = math.inf
         self._ended = False
-        self._connector = _Connector(
-            limit=1,
-            ssl=context,
-            keepalive_timeout=KEEPALIVE_EXPIRY,
-            use_dns_cache=False,
-            resolver=aiohttp.ThreadedResolver(),
-        )
+        self._connector = _Connector({"host": peer.raw_host, "port": peer.port}, context)
         self._session = aiohttp.ClientSession(
             connector=self._connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             skip_auto_headers=_OWN_HEADERS,
             trust_env=False,
-            trace_configs=[_TRACE_CONFIG],
             # Those of one line, and any number of lines: `headers_of` checks them in all.
             max_line_size=messages.LARGEST_HEAD,
             max_field_size=messages.LARGEST_HEAD,
@@ -157,7 +153,8 @@ class AiohttpConnection:
             raise ConfigurationError(mocking.NOT_THROUGH_HERE)
         self._ended = False
         limits = request.extensions.get("timeout", {})
-        exchange = _Exchange(request.extensions.get("trace", _ignore), self._peer)
+        trace = request.extensions.get("trace", _ignore)
+        self._connector.begin(trace)
         try:
             response = await self._session.request(
                 request.method,
@@ -171,13 +168,12 @@ class AiohttpConnection:
                 allow_redirects=False,
                 proxy=self._proxy,
                 timeout=_timeout(limits.get("connect"), limits.get("read")),
-                trace_request_ctx=exchange,
             )
         except _FAILURES as error:
             failure = _failure(error)
         else:
             try:
-                await exchange.trace("http11.receive_response_headers.complete", {})
+                await trace("http11.receive_response_headers.complete", {})
             except BaseException:
                 response.close()
                 raise
@@ -193,6 +189,7 @@ class AiohttpConnection:
     def end(self) -> None:
         """Note that the body was read to its end."""
         self._ended = True
+        self._expires = self._now() + KEEPALIVE_EXPIRY
 
     @property
     def clean(self) -> bool:
@@ -201,9 +198,11 @@ class AiohttpConnection:
 
     @property
     def gone(self) -> bool:
-        """Whether there is something to read that nothing asked for: bytes, or the end of the connection."""
+        """Whether it was idle for too long, or has bytes or an end to read that nothing asked for."""
         transport = self._connector.transport
-        return not (transport is None or transport.is_closing()) and self._connector.readable()
+        if transport is None or transport.is_closing():
+            return False  # it connects again
+        return self._now() > self._expires or self._connector.readable()
 
     async def aclose(self) -> None:
         """Close the connection; what is not yet written of an unfinished request is not waited for."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import selectors
 from collections import deque
 from collections.abc import Callable
 from ssl import SSLContext
 from typing import Any, cast
 
-from . import tcp
-
+# Of the kinds that take no file of their own.
+_Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
 _MOST = 256 * 1024  # bytes that are kept for the next reads; then reading pauses
 _HANDSHAKE = 3600.0  # seconds: the call's own deadline ends it before
 
@@ -147,7 +148,7 @@ class AsyncioStream(asyncio.Protocol):
         if self._chunks or self._ended:
             return True
         if self._readable is None:
-            self._readable = tcp.watch(self._transport.get_extra_info("socket"))
+            self._readable = readiness(self._transport.get_extra_info("socket"))
         return self._readable()
 
 
@@ -161,3 +162,10 @@ def taken_over(stream: Any, core: Any) -> Any:
     # Neither httpcore nor anyio gives the transport away otherwise.
     transport = getattr(getattr(stream, "_stream", None), "_transport", None)
     return AsyncioStream(transport, core) if isinstance(transport, asyncio.Transport) else stream
+
+
+def readiness(connected: Any) -> Callable[[], bool]:
+    """Return a function that returns True if a socket has something to read: bytes, or its end."""
+    selector = _Selector()
+    selector.register(connected, selectors.EVENT_READ)
+    return lambda: bool(selector.select(0))

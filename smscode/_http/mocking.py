@@ -6,8 +6,9 @@ its requests: a test that is meant to be offline would buy.
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from ..errors import ConfigurationError
 from .families import NAMES, Family, family_of
@@ -19,7 +20,8 @@ NOT_THROUGH_HERE = (
 )
 
 
-def replaced(method: object, packages: Iterable[str]) -> bool:
+@functools.lru_cache(maxsize=64)  # each call asks again, mostly about the same methods
+def replaced(method: object, packages: tuple[str, ...]) -> bool:
     """Return True if a method does not come from its own package.
 
     A method wrapped by an instrumentation counts as its package's own: it keeps the ``__module__``.

@@ -24,8 +24,6 @@ _Address: TypeAlias = "tuple[int, int, int, str, Any]"
 NEXT_ADDRESS: Final = 0.25
 """Seconds after which the next address is tried beside the first, as RFC 8305 recommends."""
 
-# Of the kinds that take no file of their own.
-_Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
 _LOOK = 0.1  # seconds between two checks of the time left, as another thread may end the call
 _STALE = 5.0  # seconds after which a lookup is no longer shared, and the next caller starts another
 _MOST = 8  # lookups of one name at once
@@ -185,10 +183,3 @@ def _first_connected(
 
 def _all(errors: list[OSError]) -> Exception | None:
     return ExceptionGroup("all addresses", errors) if errors else None
-
-
-def watch(connected: Any) -> Callable[[], bool]:
-    """Return a function that returns True if a socket has something to read: bytes, or its end."""
-    selector = _Selector()
-    selector.register(connected, selectors.EVENT_READ)
-    return lambda: bool(selector.select(0))
