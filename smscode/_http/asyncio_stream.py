@@ -72,7 +72,11 @@ class AsyncioStream(asyncio.Protocol):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Return bytes as soon as there are some, b"" after the last."""
-        if not self._chunks and not self._ended:
+        if self._chunks:
+            await asyncio.sleep(
+                0
+            )  # whoever sends much must not keep the event loop from others, or a deadline
+        elif not self._ended:
             self._came = self._loop.create_future()
             try:
                 await self._wait(self._came, timeout, self._core.ReadTimeout)

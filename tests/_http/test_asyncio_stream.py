@@ -130,6 +130,25 @@ async def test_a_server_that_sends_without_end_is_not_read_without_end() -> None
 
 
 @pytest.mark.asyncio
+async def test_others_have_their_turn_between_two_reads() -> None:
+    async with stream(says(bytes(1000))) as one:
+        await until(lambda: one._size == 1000)
+        turns = 0
+
+        async def counts() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        beside = asyncio.create_task(counts())
+        for _ in range(100):
+            await one.read(10)
+        assert turns >= 100
+        beside.cancel()
+
+
+@pytest.mark.asyncio
 async def test_after_the_end_nothing_is_read_and_nothing_can_be_written() -> None:
     async with stream(hangs_up) as one:
         assert [await one.read(9), await one.read(9)] == [b"bye", b""]
