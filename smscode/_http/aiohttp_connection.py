@@ -67,18 +67,9 @@ class _Connector(aiohttp.TCPConnector):
 
     transport: asyncio.Transport | None = None
     readable: Callable[[], bool]
+    peer: Mapping[str, object]
     trace: Any
     sent = False
-
-    def __init__(self, peer: Mapping[str, object], context: ssl.SSLContext) -> None:
-        super().__init__(
-            limit=1,
-            ssl=context,
-            keepalive_timeout=2 * KEEPALIVE_EXPIRY,  # `AiohttpConnection.gone` ends it before
-            use_dns_cache=False,
-            resolver=aiohttp.ThreadedResolver(),
-        )
-        self._peer = peer
 
     def begin(self, trace: Any) -> None:
         """Begin a call, whose events go to ``trace``."""
@@ -89,11 +80,11 @@ class _Connector(aiohttp.TCPConnector):
         if self.sent:
             raise aiohttp.ServerDisconnectedError  # the call is aiohttp's own second try
         if self.transport is None or self.transport.is_closing():
-            await self.trace("connection.connect_tcp.started", self._peer)
+            await self.trace("connection.connect_tcp.started", self.peer)
         connection = await super().connect(*arguments, **options)
         while connection.protocol is not None and connection.protocol.should_close:
             connection.close()
-            await self.trace("connection.connect_tcp.started", self._peer)
+            await self.trace("connection.connect_tcp.started", self.peer)
             connection = await super().connect(*arguments, **options)
         if connection.transport is not self.transport:
             self.transport = connection.transport
@@ -133,7 +124,14 @@ class AiohttpConnection:
         self._now = now
         self._expires = math.inf
         self._ended = False
-        self._connector = _Connector({"host": peer.raw_host, "port": peer.port}, context)
+        self._connector = _Connector(
+            limit=1,
+            ssl=context,
+            keepalive_timeout=2 * KEEPALIVE_EXPIRY,  # `gone` ends it before
+            use_dns_cache=False,
+            resolver=aiohttp.ThreadedResolver(),
+        )
+        self._connector.peer = {"host": peer.raw_host, "port": peer.port}
         self._session = aiohttp.ClientSession(
             connector=self._connector,
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -32,7 +32,7 @@ class AsyncioStream(asyncio.Protocol):
         self._chunks: deque[bytes] = deque(earlier.read_queue)
         self._size = sum(map(len, self._chunks))
         self._paused = False
-        self._ended = bool(earlier.is_at_eof) or transport.is_closing()
+        self._ended = getattr(earlier, "is_at_eof", False) or transport.is_closing()
         self._error: Exception | None = earlier.exception
         self._came: asyncio.Future[None] | None = None
         self._written: asyncio.Future[None] | None = None
@@ -66,20 +66,19 @@ class AsyncioStream(asyncio.Protocol):
         self._written = self._loop.create_future()
 
     def resume_writing(self) -> None:
-        """Let the writer go on."""
+        """End the wait of the writer."""
         _wake(self._written)
         self._written = None
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Return bytes as soon as there are some, b"" after the last."""
         if self._chunks:
-            await asyncio.sleep(
-                0
-            )  # whoever sends much must not keep the event loop from others, or a deadline
+            await asyncio.sleep(0)  # who sends much must not hold up other tasks, or a deadline
         elif not self._ended:
             self._came = self._loop.create_future()
             try:
-                await self._wait(self._came, timeout, self._core.ReadTimeout)
+                waits = self._came
+                await (waits if timeout is None else _within(waits, timeout, self._core.ReadTimeout))
             finally:
                 self._came = None
         if not self._chunks:
@@ -103,19 +102,10 @@ class AsyncioStream(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.write(buffer)
             if self._written is not None:
-                await self._wait(self._written, timeout, self._core.WriteTimeout)
+                waits = self._written
+                await (waits if timeout is None else _within(waits, timeout, self._core.WriteTimeout))
         if self._transport.is_closing():
             raise self._core.WriteError("the connection is closed") from self._error
-
-    async def _wait(self, future: asyncio.Future[None], timeout: float | None, late: type[Exception]) -> None:
-        if timeout is None:
-            await future
-            return
-        try:
-            async with asyncio.timeout(timeout):
-                await future
-        except TimeoutError as error:
-            raise late(str(error)) from error
 
     async def start_tls(
         self, ssl_context: SSLContext, server_hostname: str | None = None, timeout: float | None = None
@@ -156,6 +146,14 @@ class AsyncioStream(asyncio.Protocol):
         return self._readable()
 
 
+async def _within(future: asyncio.Future[None], timeout: float, late: type[Exception]) -> None:
+    try:
+        async with asyncio.timeout(timeout):
+            await future
+    except TimeoutError as error:
+        raise late(str(error)) from error
+
+
 def _wake(waiter: asyncio.Future[None] | None) -> None:
     if waiter is not None and not waiter.done():
         waiter.set_result(None)
@@ -164,8 +162,8 @@ def _wake(waiter: asyncio.Future[None] | None) -> None:
 def taken_over(stream: Any, core: Any) -> Any:
     """Return a stream of httpcore as one of this module, where it runs on asyncio; else as it is."""
     # Neither httpcore nor anyio gives the transport away otherwise.
-    transport = getattr(getattr(stream, "_stream", None), "_transport", None)
-    return AsyncioStream(transport, core) if isinstance(transport, asyncio.Transport) else stream
+    transport: Any = getattr(getattr(stream, "_stream", None), "_transport", None)
+    return AsyncioStream(transport, core) if hasattr(transport, "set_protocol") else stream
 
 
 def readiness(connected: Any) -> Callable[[], bool]:

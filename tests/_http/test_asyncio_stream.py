@@ -298,3 +298,16 @@ def test_a_stream_of_another_event_loop_stays_what_it_is() -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         trio.run(connect, server.getsockname()[1])
+
+
+def test_a_stream_of_uvloop_is_taken_over_too() -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def converse() -> None:
+        async with stream(echoes) as one:
+            await one.write(b"hello")
+            assert await one.read(9) == b"hello"
+            assert not one.get_extra_info("is_readable")
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(converse())

@@ -70,7 +70,7 @@ class Tree:
         self._write(change.path, change.after)
 
     def undo(self, change: Change) -> None:
-        """Give the module its own source again."""
+        """Write the module as it was."""
         self._write(change.path, change.before)
 
     def _write(self, path: str, source: str) -> None:
