@@ -25,6 +25,9 @@ from ..concurrency import raw_server, talking
 
 pytest.importorskip("aiohttp")
 
+from smscode._http.aiohttp_connection import AiohttpConnection
+from smscode._http.families import KEEPALIVE_EXPIRY
+from smscode._http.messages import HttpRequest, Origin
 from smscode.ext.aiohttp import transport
 
 pytestmark = pytest.mark.asyncio
@@ -203,6 +206,22 @@ async def test_a_connection_that_was_closed_while_idle_is_replaced() -> None:
             writer.close()
             with contextlib.suppress(ConnectionResetError):  # the client has reset the first one
                 await writer.wait_closed()
+
+
+async def test_a_connection_that_was_idle_for_too_long_is_not_used_again() -> None:
+    now = 0.0
+    request = HttpRequest(Origin(b"http", b"127.0.0.1", 0), "GET", b"/", [(b"host", b"x")], b"", {})
+    with raw_server(lambda number, request: (GOOD, False)) as server:
+        origin = Origin(b"http", b"127.0.0.1", int(server.url.rpartition(":")[2]))
+        connection = AiohttpConnection(origin, ssl.create_default_context(), None, lambda: now)
+        response = await connection.handle_async_request(request)
+        assert [chunk async for chunk in response.stream] == [BODY]
+        await response.aclose()
+        now = KEEPALIVE_EXPIRY
+        assert not connection.gone
+        now = KEEPALIVE_EXPIRY + 1
+        assert connection.gone
+        await connection.aclose()
 
 
 held: list[asyncio.StreamWriter] = []
