@@ -74,7 +74,7 @@ class SendProgress:
         self._sent = False
         self._connected = False
         self._answered = False
-        self._service = address(origin.host, origin.port) if origin is not None else ""
+        self._origin = origin
         self._peer = ""
         self._tunnel = False
         self._own = False
@@ -177,9 +177,10 @@ class SendProgress:
     @property
     def _where(self) -> str:
         """The address that could not be connected to, as words for a message; empty if it is not known."""
+        service = "" if self._origin is None else address(self._origin.host, self._origin.port)
         if not self._peer:
-            return f" to {self._service}" if self._service else ""
-        if not self._service or self._peer == self._service:
+            return f" to {service}" if service else ""
+        if not service or self._peer == service:
             return f" to {self._peer}"
         return f" {'through' if self._tunnel else 'to'} the proxy {self._peer}"
 

@@ -7,7 +7,6 @@ what follows from a failure. What only some calls need is imported by those.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -78,7 +77,8 @@ class _Course:
 
     ``now`` is the time of the last reply, ``sent`` the number of attempts, ``doubted`` whether there was
     doubt before the last of them. ``last`` is the error that it ended with, ``reason`` its row in the retry
-    table and ``lease`` its place in the rate limit. ``fresh`` asks for a new connection.
+    table, and ``failures`` are those of all attempts. ``lease`` is its place in the rate limit. ``fresh``
+    asks for a new connection.
     """
 
     call: Call[Any]
@@ -92,12 +92,12 @@ class _Course:
     lease: Lease | None = None
     last: SmscodeError | None = None
     reason: str = ""
-    failures: Counter[str] = field(factory=Counter[str])
+    failures: list[str] = field(factory=list[str])
 
     @property
     def spent(self) -> bool:
         """Whether all attempts that count are used up."""
-        tried = sum(times for reason, times in self.failures.items() if counted(TABLE[reason].pace))
+        tried = sum(counted(TABLE[reason].pace) for reason in self.failures)
         return tried >= self.terms.policy.attempts(self.call.endpoint.kind)
 
     def fail(self, error: SmscodeError, now: float) -> None:
@@ -105,7 +105,7 @@ class _Course:
         self.reason = error.trouble or "unknown code"
         self.label(error, self.reason, now)
         self.last, self.now = error, now
-        self.failures[self.reason] += 1
+        self.failures.append(self.reason)
 
     def not_sent(self, error: SmscodeError, reason: str) -> SmscodeError:
         """Return the error of a call that is not sent, or not once more, labelled."""
@@ -184,7 +184,9 @@ def _decide(course: _Course) -> Flow[Answer[Any] | None]:
     call, terms, watch, last = course.call, course.terms, course.terms.watch, course.last
     assert last is not None, "there is nothing to decide before an attempt failed"
     rule = TABLE[course.reason]
-    wait = terms.policy.pause(rule.pace, course.failures[course.reason], last.retry_after, terms.random())
+    wait = terms.policy.pause(
+        rule.pace, course.failures.count(course.reason), last.retry_after, terms.random()
+    )
     refused = last.status_code == 429 or isinstance(last, RateLimitError)
     paused = course.lease if refused and not isinstance(last, TempBannedError) else None
     if paused is not None:
