@@ -13,6 +13,8 @@ from attrs import Attribute, field, frozen
 from attrs.validators import optional
 
 from ._fields import in_order, mask
+from ._first_models import Balance, OrderStatus
+from ._first_models import EndpointGroup as EndpointGroup
 from ._rows import RowSequence
 from ._serialization import Model
 from ._visible_text import not_blank
@@ -46,39 +48,6 @@ __all__ = [
     "WebhookConfig",
     "WebhookTestResult",
 ]
-
-
-class EndpointGroup(StrEnum):
-    """The endpoint groups. Each has its own documented rate limit per 60 seconds."""
-
-    CATALOG = "catalog"
-    BALANCE = "balance"
-    ORDER_QUERIES = "order_queries"
-    CREATE = "create"
-    CANCEL = "cancel"
-    ORDER_ACTIONS = "order_actions"
-    WEBHOOK_CONFIG = "webhook_config"
-    WEBHOOK_TEST = "webhook_test"
-
-
-class OrderStatus(StrEnum):
-    """The state of an order."""
-
-    ACTIVE = "ACTIVE"
-    """Rented, and waiting for an SMS, or after a resend for another one."""
-    OTP_RECEIVED = "OTP_RECEIVED"
-    """An SMS arrived; the service may have found no code in it."""
-    COMPLETED = "COMPLETED"
-    """Finished after an SMS arrived."""
-    CANCELED = "CANCELED"
-    """Cancelled before any SMS, and refunded."""
-    EXPIRED = "EXPIRED"
-    """Ended without any SMS, and refunded."""
-
-    @property
-    def terminal(self) -> bool:
-        """Whether the order has ended."""
-        return self in (OrderStatus.COMPLETED, OrderStatus.CANCELED, OrderStatus.EXPIRED)
 
 
 class ProductSort(StrEnum):
@@ -191,14 +160,6 @@ class ExchangeRate(Model):
     def fx(self) -> FxRate:
         """The same rate as an `FxRate`, which converts amounts."""
         return FxRate(self.pair, self.rate, self.rate_as_of)
-
-
-@frozen(eq=False, repr=False)
-class Balance(Model):
-    """The account's balance."""
-
-    balance: Money
-    fx: FxRate | None = None
 
 
 @frozen(kw_only=True, eq=False, repr=False)

@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("_display", "_exact", "_fields", "_plain", "_rows", "_value", "_visible_text"),
     ("_pydantic", "_serialization"),  # how the models are written
     ("money",),
-    ("models",),
+    ("_first_models", "models"),
     ("webhook_events", "events"),
     ("core.versions",),
     ("core.decoding",),  # from bytes to models

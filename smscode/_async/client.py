@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, NoReturn, Self, SupportsIndex, TypeVar, cast
 
 from .._concurrency import AsyncBlock, AsyncLoopAffinity, AsyncRuntime
+from .._first_models import Balance, EndpointGroup
 from .._http.protocols import AsyncHttpClient, AsyncTransport
 from .._http.stacks import AsyncStack
 from .._observer import Observer
@@ -22,7 +23,6 @@ from ..core.retry import RetryPolicy
 from ..core.settings import Settings
 from ..core.timeouts import Timeouts, check_seconds
 from ..errors import JsonValue
-from ..models import Balance, CreatedOrders, EndpointGroup
 from ..money import Money
 from .connection_pool import AsyncConnectionPool
 from .driver import AsyncDriver
@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # imported when they are first used, so that a first call is 
     from ..core.purchases.spending import SpendingLimit
     from ..events import ClientEvent
     from ..journal import SQLiteJournal
+    from ..models import CreatedOrders
     from ..webhooks import Event
     from .catalog import AsyncCatalog
     from .ordering import AsyncOrdering

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar, assert_never
 
 from .._concurrency import AsyncCaller, AsyncLoopAffinity, AsyncRuntime
+from .._first_models import EndpointGroup
 from .._observer import Observer
 from ..core.api.call import Answer, Call, CallKind, Response
 from ..core.decoding.converter import RowProblem
@@ -31,7 +32,6 @@ from ..core.retry import RetryPolicy
 from ..core.timeouts import Timeouts
 from ..core.versions import ApiVersion
 from ..errors import ClientStateError, TempBannedError
-from ..models import EndpointGroup
 from .connection_pool import AsyncConnectionPool
 from .rate_limiter import AsyncRateLimiter
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from .._choices import StatusName
 from .._rows import RowList
 from ..core.api import orders
-from ..core.api.arguments import OrderRef
+from ..core.api.references import OrderRef
 from ..core.order_endings import name_time
 from ..core.paging import OrderWalk
 from ..core.timeouts import check_seconds

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..core.api import arguments
-from ..core.api.arguments import OrderRef
+from ..core.api import references
+from ..core.api.references import OrderRef
 from ..core.order_endings import ReleaseOutcome
 from ..core.purchases import bulk
 from ..core.timeouts import LEAST, check_seconds
@@ -30,7 +30,7 @@ class AsyncOrderReleases(AsyncOrderEndpoints):
         anything is sent.
         """
         runtime = self._driver.runtime
-        ids = arguments.order_ids("orders", orders)
+        ids = references.order_ids("orders", orders)
         until = None if timeout is None else runtime.now() + check_seconds("timeout", timeout)
         outcomes: dict[int, ReleaseOutcome] = {}
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Unpack, overload
 
 from .._choices import PolicyName
 from ..core.api import arguments, orders
-from ..core.api.arguments import CountryRef, OperatorRef, OrderRef, ServiceRef
 from ..core.api.orders import PurchaseArguments
 from ..core.api.prices import Price, needs_rate
+from ..core.api.references import CountryRef, OperatorRef, OrderRef, ServiceRef
 from ..core.purchases import bulk
 from ..core.purchases.bulk import BulkResult
 from ..core.purchases.intents import OrderIntent

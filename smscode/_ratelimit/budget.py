@@ -6,10 +6,10 @@ import threading
 import weakref
 from typing import Protocol
 
+from .._first_models import EndpointGroup
 from ..core.ratelimit.limiter import GroupLimiter
 from ..core.ratelimit.options import RateLimits
 from ..core.ratelimit.slots import SlotWindow
-from ..models import EndpointGroup
 
 _REFRESH = 0.1  # seconds between two checks for clients whose event loops were closed
 _PATIENCE = 5.0  # the same for a waiting request, where the clients have different limits

@@ -10,9 +10,9 @@ from typing import Never
 from .._choices import SortName
 from .._rows import RowList
 from ..core.api import arguments, catalog
-from ..core.api.arguments import CountryRef, OperatorRef, ServiceRef
 from ..core.api.call import CallKind
 from ..core.api.prices import Price
+from ..core.api.references import CountryRef, OperatorRef, ServiceRef
 from ..core.paging import ProductWalk
 from ..core.product_search import ProductFilter, ProductNames
 from ..models import Country, ExchangeRate, Operator, Product, ProductPage, ProductSort, Service

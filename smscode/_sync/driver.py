@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar, assert_never
 
 from .._concurrency import Caller, LoopAffinity, Runtime
+from .._first_models import EndpointGroup
 from .._observer import Observer
 from ..core.api.call import Answer, Call, CallKind, Response
 from ..core.decoding.converter import RowProblem
@@ -33,7 +34,6 @@ from ..core.retry import RetryPolicy
 from ..core.timeouts import Timeouts
 from ..core.versions import ApiVersion
 from ..errors import ClientStateError, TempBannedError
-from ..models import EndpointGroup
 from .connection_pool import ConnectionPool
 from .rate_limiter import RateLimiter
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Unpack, overload
 
 from .._choices import PolicyName
 from ..core.api import arguments
-from ..core.api.arguments import CountryRef, OperatorRef, ServiceRef
 from ..core.api.orders import PurchaseArguments
 from ..core.api.prices import Price, needs_rate
+from ..core.api.references import CountryRef, OperatorRef, ServiceRef
 from ..core.purchases.intents import OrderIntent
 from ..core.purchases.records import PurchaseState
 from ..errors import ConfigurationError, SmscodeError

@@ -8,8 +8,8 @@ import math
 import re
 from collections.abc import Generator, Iterable
 
-from ..core.api import arguments
-from ..core.api.arguments import OrderRef
+from ..core.api import references
+from ..core.api.references import OrderRef
 from ..core.timeouts import check_wait
 from ..core.waiting.codes import code_pattern
 from ..core.waiting.order_changes import OrderChange
@@ -91,7 +91,7 @@ class OrderWaits:
         concerns all orders, such as `UnauthorizedError`, is raised.
         """
         compiled = code_pattern(pattern)
-        ids = arguments.order_ids("order_ids", order_ids)
+        ids = references.order_ids("order_ids", order_ids)
         waits = [SmsWait(order_id, needs_code=True, pattern=compiled) for order_id in ids]
         return self._waits.each(waits, math.inf if timeout is None else check_wait(timeout))
 

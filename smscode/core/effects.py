@@ -11,9 +11,9 @@ from typing import Literal, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
+from .._first_models import EndpointGroup
 from .._value import Value
 from ..errors import InvalidResponseError, NetworkError, RequestTimeoutError, SmscodeError, TempBannedError
-from ..models import EndpointGroup
 from .api.call import Request, Response
 from .purchases.doubt import Doubt
 from .ratelimit.limiter import Lease, NoRoom

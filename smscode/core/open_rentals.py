@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from ..models import CanceledOrder, FinishedOrder, Order
-from .order_status import has_ended, is_over
-
 _UNKNOWN_LIFE = timedelta(hours=24)  # for orders whose expiry could not be read
 _FIRST_SWEEP = 64
 
@@ -46,6 +43,9 @@ class OpenRentals:
 
     def learn(self, data: object, now: datetime | None) -> None:
         """Remove the number of an order that has ended according to an answer dated ``now``."""
+        from ..models import CanceledOrder, FinishedOrder, Order
+        from .order_status import has_ended, is_over
+
         if isinstance(data, Order):
             if has_ended(data, now):
                 self.remove(data.id)

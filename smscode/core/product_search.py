@@ -21,8 +21,9 @@ from ..errors import InvalidArgumentError
 from ..models import Country, Operator, Product, Service
 from ..money import FxRate, Money, Rounding
 from .api import arguments
-from .api.arguments import INT32, CountryRef, OperatorRef, ServiceRef
+from .api.arguments import INT32
 from .api.prices import Price, PriceLimit
+from .api.references import CountryRef, OperatorRef, ServiceRef
 from .offers import Offer
 from .versions import VERSIONS, ApiVersion
 

@@ -14,10 +14,10 @@ from .._choices import PolicyName
 from ..errors import InvalidArgumentError, JsonValue, NoOfferAvailableError
 from ..models import Product, RoutingPolicy
 from .api import orders
-from .api.arguments import CountryRef, OperatorRef, ServiceRef
 from .api.call import Call
 from .api.orders import PurchaseArguments
 from .api.prices import Price
+from .api.references import CountryRef, OperatorRef, ServiceRef
 from .product_search import ProductFilter, ProductNames
 from .purchases.intents import OrderIntent
 from .versions import ApiVersion

@@ -40,6 +40,12 @@ TESTS: Mapping[str, Sequence[str]] = {
         "webhooks",
         "tests/sandbox/test_catalog.py",
     ),
+    "smscode/core/api/references.py": (
+        *_CALLS,
+        "product_search",
+        "waiting/sms_wait",
+        "tests/test_messages.py",
+    ),
     "smscode/core/api/balance.py": (*_CALLS, "decoding/converter"),
     "smscode/core/ratelimit/ban.py": (
         "purchases/intents",

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
 from enum import StrEnum
-from typing import Final, Protocol, TypeAlias, TypeVar, cast
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from ... import _exact
 from ...errors import InvalidArgumentError
-from ...models import Country, CreatedOrder, Operator, OrderFields, Service
 
 INT32: Final = (-(2**31), 2**31 - 1)
 INT64: Final = (-(2**63), 2**63 - 1)
@@ -23,7 +21,7 @@ KEY_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 """The form of an idempotency key."""
 
 # The service's schema says 32 bits for ids, but an id that it sent must be accepted even if it is larger.
-_LARGEST_ID = INT64[1]
+LARGEST_ID: Final = INT64[1]
 _HOST = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
 _LONGEST_HOST = 253
 _PAIR = re.compile(r"[A-Za-z]{2,10}/[A-Za-z]{2,10}")
@@ -63,48 +61,9 @@ def integer(name: str, value: object, low: int, high: int) -> int:
 def identity(name: str, value: object) -> int:
     """Check an id: a positive int of at most 64 bits."""
     whole = _exact.whole(value)
-    if whole is None or not 1 <= whole <= _LARGEST_ID:
-        raise wrong(name, f"a positive int of at most {_LARGEST_ID}", value)
+    if whole is None or not 1 <= whole <= LARGEST_ID:
+        raise wrong(name, f"a positive int of at most {LARGEST_ID}", value)
     return whole
-
-
-class OfOrder(Protocol):
-    """An object about an order, such as a rental or an `Sms`."""
-
-    @property
-    def order_id(self) -> int:
-        """The order's id."""
-        ...
-
-
-OrderRef: TypeAlias = int | OrderFields | CreatedOrder | OfOrder
-"""What identifies an order: its id, a model of it, or an object about it, such as a rental or an `Sms`."""
-
-
-ServiceRef: TypeAlias = int | str | Service
-CountryRef: TypeAlias = int | str | Country
-OperatorRef: TypeAlias = int | str | Operator
-"""An id, a code, a name or a row of the catalog."""
-
-
-def order_id(order: object) -> int:
-    """Check what identifies an order (see `OrderRef`), and return the order's id."""
-    value = order
-    if isinstance(order, OrderFields | CreatedOrder):
-        value = order.id
-    elif _exact.whole(order) is None:
-        value = getattr(order, "order_id", None)
-    whole = _exact.whole(value)
-    if whole is None or not 1 <= whole <= _LARGEST_ID:
-        raise wrong("order_id", f"a positive int of at most {_LARGEST_ID}, an order or a rental", order)
-    return whole
-
-
-def order_ids(name: str, orders: object) -> list[int]:
-    """Check several orders (see `OrderRef`), and return their ids, each once."""
-    if not isinstance(orders, Iterable):
-        raise wrong(name, "several orders or their ids, such as [1001, 1002]", orders)
-    return list(dict.fromkeys(order_id(order) for order in cast(Iterable[object], orders)))
 
 
 def text(name: str, value: object, longest: int) -> str:

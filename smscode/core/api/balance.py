@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from ..._first_models import Balance, EndpointGroup
 from ..._value import Value
-from ...models import Balance, EndpointGroup
 from ...money import Money
 from ..decoding.converter import Envelope, Mismatch
 from .call import Call, CallKind, Endpoint

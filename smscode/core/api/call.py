@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar, cast
 
 from attrs import field, frozen
 
+from ..._first_models import EndpointGroup
 from ..._value import Value
 from ...errors import InvalidArgumentError, JsonValue
-from ...models import EndpointGroup
 from ...money import FxRate
 from ..decoding import strict_json
 from ..decoding.converter import Envelope, RowProblem

@@ -26,12 +26,13 @@ from ...models import (
 )
 from ...money import FxRate
 from ..decoding.converter import Envelope
-from . import arguments
-from .arguments import INT32, INT64, CountryRef, OperatorRef, OrderRef, ServiceRef
+from . import arguments, references
+from .arguments import INT32, INT64
 from .call import Call, CallKind, Endpoint
 from .created import created_orders
 from .parameters import ORDER_ID, Limit, OneOf, Parameter, Text, Whole
 from .prices import Price, PriceLimit
+from .references import CountryRef, OperatorRef, OrderRef, ServiceRef
 
 LARGEST_PAGE = 100
 LARGEST_QUANTITY = 100
@@ -223,7 +224,7 @@ def _key(given: str | None) -> str:
 
 def _on(endpoint: Endpoint[T], order_id: OrderRef) -> Call[T]:
     """Return a call about one order. Its id is in the path, or in the body of a POST."""
-    subject = arguments.order_id(order_id)
+    subject = references.order_id(order_id)
     fields = {"id": subject} if endpoint.method == "POST" else None
     return Call(endpoint, endpoint.path.format(id=subject), fields=fields, subject=subject)
 
@@ -355,7 +356,7 @@ def reactivate(
     fx: FxRate | None = None,
 ) -> Call[CreatedOrders]:
     """Rent the number of a completed order again, as a new order."""
-    fields: dict[str, object] = {"id": arguments.order_id(order_id)}
+    fields: dict[str, object] = {"id": references.order_id(order_id)}
     fields |= _limit("max_price", max_price)
     return Call(REACTIVATE, REACTIVATE.path, fields=fields, idempotency_key=_key(idempotency_key), fx=fx)
 

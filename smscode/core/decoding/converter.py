@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 import attrs
 from attrs import field, frozen
 
+from ..._first_models import OrderStatus
 from ..._value import Value
 from ...errors import InvalidArgumentError, JsonValue
-from ...models import OrderStatus
 from ...money import FxRate, Money
 from ..versions import VERSIONS, ApiVersion
 from . import strict_json

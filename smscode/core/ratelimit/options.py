@@ -8,9 +8,9 @@ from typing import Any, Protocol, cast
 from attrs import field, frozen
 
 from ... import _exact
+from ..._first_models import EndpointGroup
 from ..._value import Value
 from ...errors import InvalidArgumentError
-from ...models import EndpointGroup
 from ..api import arguments
 from ..timeouts import check_seconds
 

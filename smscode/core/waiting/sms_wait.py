@@ -23,8 +23,8 @@ from ...errors import (
     SmscodeError,
 )
 from ...models import ActiveOrder, Order, OtpSms, Sms
-from ..api import arguments
-from ..api.arguments import OrderRef
+from ..api import arguments, references
+from ..api.references import OrderRef
 from ..order_status import has_ended, is_over
 from ..retry import TABLE, Action, failure_kind
 from .codes import code_in, code_pattern, has_old_code, is_newer, same
@@ -86,7 +86,7 @@ class SmsWait:
         after_text: str | None = None,
         after_time: datetime | None = None,
     ) -> None:
-        self.order_id: int = arguments.order_id(order_id)
+        self.order_id: int = references.order_id(order_id)
         self.needs_code = needs_code
         self.pattern: re.Pattern[str] | None = code_pattern(pattern)
         if after_revision is not None:
