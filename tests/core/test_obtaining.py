@@ -247,8 +247,15 @@ def test_an_earlier_order_that_cannot_be_read_is_used_again() -> None:
     with pytest.raises(CodeNotObtainedError):
         obtain(service=service, stored=stored, idempotency_key="sale", sms_after=None, tries=1, wait=5.0)
     failing = on(ReadOrder, refusal(UnauthorizedError))
+    effects = list[ObtainEffect]()
+
+    def change(effect: ObtainEffect, service: FakeService) -> ObtainResult:
+        effects.append(effect)
+        return failing(effect, service)
+
     with pytest.raises(CodeNotObtainedError):
-        obtain(failing, service=service, stored=stored, idempotency_key="sale", tries=1)
+        obtain(change, service=service, stored=stored, idempotency_key="sale", tries=1)
+    assert [effect.order.id for effect in effects if isinstance(effect, EnterNumber)] == [1001]
     assert len(service.orders) == 1
 
 

@@ -24,7 +24,7 @@ _CALLS = (
 )
 _FLOW = ("retry", "limited_flow", "cancelable", "order_endings")
 _RATES = ("ratelimit/slots", "ratelimit/limiter", "ratelimit/shared")
-_OBTAINING = ("obtaining", "obtain_machine", "tests/_async/test_obtaining.py")
+_OBTAINING = ("obtaining", "obtain_numbers", "obtain_machine", "tests/_async/test_obtaining.py")
 _WAITS = ("waiting/sms_wait", "waiting/webhook_inbox", "waiting/shared_poll", "waiting/order_changes")
 
 # Names of files in tests/core, or paths from the root.
