@@ -86,16 +86,19 @@ def obtain(
         return end.value, effects
 
 
-def search(change: Change | None = None, **given: Any) -> tuple[Obtained, list[ObtainEffect]]:
+def search(
+    change: Change | None = None, *, stored: dict[str, Any] | None = None, **given: Any
+) -> tuple[Obtained, list[ObtainEffect]]:
     """Obtain a code of a service that is searched for."""
     machine_service = FakeService()
-    plan = ObtainPlan.of("v1", stored=False, **GIVEN | {"service": "whatsapp"} | given)
+    plan = ObtainPlan.of("v1", stored=stored is not None, **GIVEN | {"service": "whatsapp"} | given)
+    journal = {} if stored is None else stored
     steps = Obtaining(plan, machine_service.now).steps()
     effects = [next(steps)]
     try:
         while True:
             result = None if change is None else change(effects[-1], machine_service)
-            result = result or machine_service.do(effects[-1], {}, 20.0)
+            result = result or machine_service.do(effects[-1], journal, 20.0)
             effects.append(steps.send(machine_service.reply(result)))
     except StopIteration as end:
         return end.value, effects
