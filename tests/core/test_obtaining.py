@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from attrs import evolve, frozen
+from attrs import evolve
 
 from smscode import (
     CodeNotObtainedError,
@@ -46,7 +46,7 @@ from smscode.core.obtain_effects import (
     SeenOrders,
     WaitForAny,
 )
-from smscode.core.obtain_plan import ObtainPlan, best_first
+from smscode.core.obtain_plan import ObtainPlan
 from smscode.core.obtaining import Obtaining
 from smscode.core.offers import Offer
 
@@ -341,27 +341,6 @@ def test_a_number_that_can_be_cancelled_only_after_the_winner_was_finished_is_ca
     assert [one.result for one in obtained.tried] == ["refused", "code"]
     assert effects[-1] == CancelOrder(1001)
     assert obtained.tried[0].released is Released.CANCELED
-
-
-def test_amounts_are_stated_as_the_version_states_them() -> None:
-    plan = ObtainPlan.of("v2", stored=False, **GIVEN | {"service": "wa", "budget": "1"})
-    assert str(plan.money(0, None)) == "$0.0000"
-    assert str(plan.money(8_125, FxRate("USD/IDR", 16_250))) == "$0.5000"
-    assert str(plan.money(8_125, None)) == "Rp 8,125"
-
-
-@frozen
-class Figures:
-    catalog_product_id: int | None
-    product_id: int | None
-    success_low: float | None
-
-
-def test_offers_that_gave_codes_come_first() -> None:
-    offers = [Offer(catalog_product_id=1), Offer(catalog_product_id=2), Offer(product_id=3)]
-    figures = [Figures(2, None, 0.4), Figures(None, 3, 0.7), Figures(1, None, None)]
-    assert best_first(offers, figures) == (offers[2], offers[1], offers[0])
-    assert best_first(offers, []) == tuple(offers)
 
 
 def test_the_function_is_called_with_the_order() -> None:

@@ -152,7 +152,7 @@ TESTS: Mapping[str, Sequence[str]] = {
     "smscode/core/decoding/columns.py": ("decoding/rows", "samples", "versions", "paging"),
     "smscode/core/obtain_effects.py": _OBTAINING,
     "smscode/core/obtain_numbers.py": _OBTAINING,
-    "smscode/core/obtain_plan.py": (*_OBTAINING, "tests/test_entering.py"),
+    "smscode/core/obtain_plan.py": ("obtain_plan", *_OBTAINING, "tests/test_entering.py"),
     "smscode/core/obtain_report.py": ("obtain_report", *_OBTAINING, "tests/ext/test_otel.py"),
     "smscode/core/obtaining.py": _OBTAINING,
     "smscode/core/offers.py": _OBTAINING,
