@@ -356,6 +356,14 @@ def test_an_offer_has_exactly_one_product_and_a_price_limit_that_is_one() -> Non
         Offer(catalog_product_id=1, product_id=1)
     with pytest.raises(InvalidArgumentError, match="max_price"):
         Offer(catalog_product_id=1, max_price=-1)
+    with pytest.raises(InvalidArgumentError, match="operator_id"):
+        Offer(product_id=1, operator_id=31)
+
+
+def test_neither_number_nor_code_is_shown() -> None:
+    obtained, _ = obtain(tries=1)
+    assert obtained.tried[0].phone_number == obtained.phone_number == "+621001"
+    assert [text in repr(obtained) for text in ("621001", "code is", "'1001'")] == [False] * 3
 
 
 def test_a_number_that_expires_is_a_past_try() -> None:
