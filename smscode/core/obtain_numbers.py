@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from attrs import define, field
 
 from ..errors import NotFoundError, SmscodeError
-from ..models import ActiveOrder, CanceledOrder, CreatedOrder, Order, OtpSms
+from ..models import ActiveOrder, CreatedOrder, Order, OtpSms
 from ..money import Money
 from .obtain_effects import (
     BuyOne,
@@ -39,13 +39,16 @@ from .purchases.book import as_order, is_refunded
 from .waiting.codes import code_in
 
 _CANCEL_AFTER = 121.0  # seconds, where the service does not say when a cancel is allowed
-_AGAIN = 5.0  # seconds until a cancel that failed is repeated, doubled each time
-_LONGEST_AGAIN = 60.0
+_PAUSE = 5.0  # seconds until a cancel that failed is repeated, doubled each time
+_LONGEST_PAUSE = 60.0
 
 
 @define(eq=False)
 class ObtainedNumber:
-    """A number that was bought: ``charged`` in rupiah, ``due`` when it is to be cancelled once given up."""
+    """A number that was bought: ``charged`` in rupiah, ``due`` when it is to be cancelled once given up.
+
+    ``pause`` is how many seconds after a cancel that fails the next one is due.
+    """
 
     key: str
     offer: Offer | None
@@ -56,7 +59,7 @@ class ObtainedNumber:
     sms: OtpSms | None = None
     refused: bool = False
     given_up: bool = False
-    failures: int = 0
+    pause: float = _PAUSE
     ending: ReleaseEnding | None = None
 
     @property
@@ -77,8 +80,7 @@ class ObtainedNumber:
     @property
     def spent(self) -> int:
         """The rupiah that were charged, less what was refunded."""
-        refunded = self.known.ended and is_refunded(self.known.status)
-        return 0 if refunded else self.charged
+        return 0 if is_refunded(self.known.status) else self.charged
 
     def as_try(self, won: bool, money: Callable[[int], Money]) -> Try:
         """Return what came of it; ``money`` makes an amount of rupiah."""
@@ -112,8 +114,7 @@ class HeldNumbers:
         self.keys: list[str] = []
         self._pattern = pattern
         self._now = now
-        self._date: datetime | None = None  # the service's, of the last answer
-        self._date_at = now
+        self._dated: tuple[datetime, float] | None = None  # the service's date of the last answer, and when
         self._tried: list[ObtainedNumber | Try] = []
         self._cause: SmscodeError | None = None  # the error that ends it
 
@@ -139,21 +140,24 @@ class HeldNumbers:
         reply = yield effect
         self._now = reply.now
         if reply.date is not None:
-            self._date, self._date_at = reply.date, reply.now
+            self._dated = reply.date, reply.now
         return reply.result
 
     @property
     def _service_now(self) -> datetime | None:
         """The service's date, as far as it is known."""
-        return None if self._date is None else self._date + timedelta(seconds=self._now - self._date_at)
+        if self._dated is None:
+            return None
+        date, at = self._dated
+        return date + timedelta(seconds=self._now - at)
 
     def _add(self, key: str, offer: Offer | None, found: CreatedOrder | Order, cap: int) -> ObtainedNumber:
         order = found if isinstance(found, Order) else as_order(found)
-        due = self._now + _CANCEL_AFTER
+        due, date = self._now + _CANCEL_AFTER, self._service_now
         if order.can_cancel:
             due = self._now
-        elif self._date is not None:
-            due = self._now + seconds_until_cancelable(order, self._service_now or self._date)
+        elif date is not None:
+            due = self._now + seconds_until_cancelable(order, date)
         priced = found.amount is not None
         number = ObtainedNumber(key, offer, found, order.amount.canonical_amount if priced else cap, due)
         self.numbers.append(number)
@@ -203,7 +207,7 @@ class HeldNumbers:
         sms, pattern = number.known.sms, self._pattern
         if number.sms is not None or sms is None:
             return
-        code = sms.code or number.known.code
+        code = number.known.code
         if pattern is not None and sms.text is not None:
             code = code_in(sms.text, pattern)
         if code is not None:
@@ -241,14 +245,12 @@ class HeldNumbers:
                     hint = error.retry_after or 0.0
                 elif isinstance(result, Order | ActiveOrder):
                     self._see(number, result)
-                elif isinstance(result, CanceledOrder):
-                    number.charged = max(number.charged, result.refund_amount.canonical_amount)
                 step = steps.send(error)
         except StopIteration as end:
             number.ending = end.value
         self._find_code(number)
-        number.due = self._now + max(hint, min(_AGAIN * 2**number.failures, _LONGEST_AGAIN))
-        number.failures = min(number.failures + 1, 10)
+        number.due = self._now + max(hint, number.pause)
+        number.pause = min(number.pause * 2, _LONGEST_PAUSE)
 
 
 def _effect(step: ReleaseStep, order_id: int) -> CancelOrder | FinishOrder | ReadOrder:

@@ -76,18 +76,17 @@ class ObtainPlan:
         Raises `InvalidArgumentError`, and `ConfigurationError` if the idempotency key needs a journal.
         """
         offers, search = _wanted(given)
-        ladder = _ladder(version, given["max_price"])
         key = given["idempotency_key"]
-        resend_after = given["resend_after"]
+        resend_after, budget = given["resend_after"], given["budget"]
         plan = cls(
             version=version,
             offers=offers,
             search=search,
-            ladder=ladder or (None,),
+            ladder=_ladder(given["max_price"]),
             tries=arguments.integer("tries", given["tries"], 1, MOST_TRIES),
             wait=_wait(given["wait"]),
             resend_after=None if resend_after is None else check_seconds("resend_after", resend_after),
-            budget=_limit(version, "budget", given["budget"]),
+            budget=None if budget is None else PriceLimit("budget", budget),
             timeout=math.inf if given["timeout"] is None else check_seconds("timeout", given["timeout"]),
             release_timeout=check_wait(given["release_timeout"], "release_timeout"),
             pattern=code_pattern(given["pattern"]),
@@ -193,8 +192,7 @@ def best_first(offers: Iterable[Offer], figures: Iterable[OfferFigures]) -> tupl
     known = {(one.catalog_product_id, one.product_id): one.success_low or 0.0 for one in figures}
 
     def success(offer: Offer) -> float:
-        product_id = offer.product_id if offer.catalog_product_id is None else None
-        return known.get((offer.catalog_product_id, product_id), 0.0)
+        return known.get((offer.catalog_product_id, offer.product_id), 0.0)
 
     return tuple(sorted(offers, key=success, reverse=True))
 
@@ -227,9 +225,9 @@ def _names(name: str, value: object, row: type[NamedRow]) -> tuple[NameOrId, ...
     return found
 
 
-def _ladder(version: ApiVersion, value: object) -> tuple[PriceLimit | None, ...]:
+def _ladder(value: object) -> tuple[PriceLimit | None, ...]:
     if value is None:
-        return ()
+        return (None,)
     limits = [PriceLimit("max_price", price) for price in _listed(value)]
     if not limits:
         raise InvalidArgumentError("max_price: expected at least one price.")
@@ -239,10 +237,6 @@ def _ladder(version: ApiVersion, value: object) -> tuple[PriceLimit | None, ...]
         if next_[1] < one[1]:
             raise InvalidArgumentError("max_price: each price has to be at least the one before.")
     return tuple(limits)
-
-
-def _limit(version: ApiVersion, name: Any, value: Any) -> PriceLimit | None:
-    return None if value is None else PriceLimit(name, value)
 
 
 def _size(limit: PriceLimit) -> tuple[str, Decimal]:

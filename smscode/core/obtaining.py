@@ -90,7 +90,7 @@ class Obtaining(HeldNumbers):
         self._skipped = False  # an offer did not fit into the budget
         self._reused: SmscodeError | None = None  # the key was used for another offer
         self._current: ObtainedNumber | None = None
-        self._reason = "tries"
+        self._reason = "tries"  # why it ended without a code, unless there is a cause
         self._failure: Exception | None = None  # of the caller's function
 
     def steps(self) -> ObtainSteps[Obtained]:
@@ -141,7 +141,6 @@ class Obtaining(HeldNumbers):
             if self._cause is not None or self._has_code:
                 return None
             if len(self.numbers) + len(self._doubts) >= self.plan.tries:
-                self._reason = "tries"
                 return None
             if self._now >= self._deadline:
                 self._reason = "timeout"

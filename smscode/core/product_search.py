@@ -184,8 +184,8 @@ class ProductFilter:
     version: ApiVersion
     max_price: PriceLimit | None
     in_stock: bool
-    min_price: PriceLimit | None = None
-    min_stock: int = 1
+    min_price: PriceLimit | None
+    min_stock: int
 
     @classmethod
     def of(

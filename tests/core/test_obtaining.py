@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from attrs import evolve, frozen
+from attrs import evolve
 
 from smscode import (
     CodeNotObtainedError,
@@ -46,7 +46,7 @@ from smscode.core.obtain_effects import (
     SeenOrders,
     WaitForAny,
 )
-from smscode.core.obtain_plan import ObtainPlan, best_first
+from smscode.core.obtain_plan import ObtainPlan
 from smscode.core.obtaining import Obtaining
 from smscode.core.offers import Offer
 
@@ -86,16 +86,19 @@ def obtain(
         return end.value, effects
 
 
-def search(change: Change | None = None, **given: Any) -> tuple[Obtained, list[ObtainEffect]]:
+def search(
+    change: Change | None = None, *, stored: dict[str, Any] | None = None, **given: Any
+) -> tuple[Obtained, list[ObtainEffect]]:
     """Obtain a code of a service that is searched for."""
     machine_service = FakeService()
-    plan = ObtainPlan.of("v1", stored=False, **GIVEN | {"service": "whatsapp"} | given)
+    plan = ObtainPlan.of("v1", stored=stored is not None, **GIVEN | {"service": "whatsapp"} | given)
+    journal = {} if stored is None else stored
     steps = Obtaining(plan, machine_service.now).steps()
     effects = [next(steps)]
     try:
         while True:
             result = None if change is None else change(effects[-1], machine_service)
-            result = result or machine_service.do(effects[-1], {}, 20.0)
+            result = result or machine_service.do(effects[-1], journal, 20.0)
             effects.append(steps.send(machine_service.reply(result)))
     except StopIteration as end:
         return end.value, effects
@@ -247,8 +250,15 @@ def test_an_earlier_order_that_cannot_be_read_is_used_again() -> None:
     with pytest.raises(CodeNotObtainedError):
         obtain(service=service, stored=stored, idempotency_key="sale", sms_after=None, tries=1, wait=5.0)
     failing = on(ReadOrder, refusal(UnauthorizedError))
+    effects = list[ObtainEffect]()
+
+    def change(effect: ObtainEffect, service: FakeService) -> ObtainResult:
+        effects.append(effect)
+        return failing(effect, service)
+
     with pytest.raises(CodeNotObtainedError):
-        obtain(failing, service=service, stored=stored, idempotency_key="sale", tries=1)
+        obtain(change, service=service, stored=stored, idempotency_key="sale", tries=1)
+    assert [effect.order.id for effect in effects if isinstance(effect, EnterNumber)] == [1001]
     assert len(service.orders) == 1
 
 
@@ -333,27 +343,6 @@ def test_a_number_that_can_be_cancelled_only_after_the_winner_was_finished_is_ca
     assert obtained.tried[0].released is Released.CANCELED
 
 
-def test_amounts_are_stated_as_the_version_states_them() -> None:
-    plan = ObtainPlan.of("v2", stored=False, **GIVEN | {"service": "wa", "budget": "1"})
-    assert str(plan.money(0, None)) == "$0.0000"
-    assert str(plan.money(8_125, FxRate("USD/IDR", 16_250))) == "$0.5000"
-    assert str(plan.money(8_125, None)) == "Rp 8,125"
-
-
-@frozen
-class Figures:
-    catalog_product_id: int | None
-    product_id: int | None
-    success_low: float | None
-
-
-def test_offers_that_gave_codes_come_first() -> None:
-    offers = [Offer(catalog_product_id=1), Offer(catalog_product_id=2), Offer(product_id=3)]
-    figures = [Figures(2, None, 0.4), Figures(None, 3, 0.7), Figures(1, None, None)]
-    assert best_first(offers, figures) == (offers[2], offers[1], offers[0])
-    assert best_first(offers, []) == tuple(offers)
-
-
 def test_the_function_is_called_with_the_order() -> None:
     _, effects = obtain()
     (entered,) = [effect for effect in effects if isinstance(effect, EnterNumber)]
@@ -367,6 +356,14 @@ def test_an_offer_has_exactly_one_product_and_a_price_limit_that_is_one() -> Non
         Offer(catalog_product_id=1, product_id=1)
     with pytest.raises(InvalidArgumentError, match="max_price"):
         Offer(catalog_product_id=1, max_price=-1)
+    with pytest.raises(InvalidArgumentError, match="operator_id"):
+        Offer(product_id=1, operator_id=31)
+
+
+def test_neither_number_nor_code_is_shown() -> None:
+    obtained, _ = obtain(tries=1)
+    assert obtained.tried[0].phone_number == obtained.phone_number == "+621001"
+    assert [text in repr(obtained) for text in ("621001", "code is", "'1001'")] == [False] * 3
 
 
 def test_a_number_that_expires_is_a_past_try() -> None:

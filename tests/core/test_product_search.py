@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from smscode import Country, FxRate, InvalidArgumentError, Money, Operator, Product, Service
 from smscode.core.api.prices import Price
-from smscode.core.product_search import NameOrId, ProductFilter, cheapest_first, offers_of
+from smscode.core.offers import Offer
+from smscode.core.product_search import NameOrId, ProductFilter, ProductNames, cheapest_first, offers_of
 
 INDONESIA = Country(6, "Indonesia", True, "ID", "62")
 INDIA = Country(22, "India", True, "IN", "+91")
@@ -233,12 +234,6 @@ def test_the_least_price_is_rounded_as_the_service_rounds_it(
     assert granted(ProductFilter.of("v2", None, True, min_price=min_price), fx) == ids
 
 
-def test_a_country_is_found_by_each_of_its_names() -> None:
-    emirates = Country(95, "UAE", True, "AE")
-    for name in ("ae", "uae", "United Arab Emirates"):
-        assert NameOrId.of("country", name, Country).among([*COUNTRIES, emirates]) is emirates
-
-
 @pytest.mark.parametrize(("by_operator", "operators"), [(True, [18, 31]), (False, [None])])
 def test_an_offer_has_an_operator_only_where_one_was_asked_for(
     by_operator: bool, operators: list[int | None]
@@ -254,3 +249,135 @@ def test_an_offer_has_an_operator_only_where_one_was_asked_for(
     ]
     (older,) = offers_of([Product(1, 1, price, True, operator_id=18)], by_operator)
     assert (older.catalog_product_id, older.product_id, older.operator_id) == (None, 1, None)
+
+
+def test_an_offer_has_the_price_and_the_name_of_its_product() -> None:
+    products = [Product(1, 1, Money.idr(idr), True, name=name) for idr, name in ((9_000, "WhatsApp"),)]
+    assert offers_of(products, False) == (Offer(product_id=1, price=Money.idr(9_000), name="WhatsApp"),)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("GB", "UK", "United Kingdom", "Great Britain"),
+        ("US", "USA", "United States", "United States of America"),
+        ("AE", "UAE", "United Arab Emirates"),
+    ],
+)
+def test_each_usual_name_finds_the_country_by_each_other_one(names: tuple[str, ...]) -> None:
+    for listed in names:
+        rows = [INDIA, Country(1, listed, True)]
+        assert [NameOrId.of("country", name, Country).among(rows).id for name in names] == [1] * len(names)
+
+
+def test_a_name_without_letters_is_compared_as_it_is() -> None:
+    rows = [Service(1, None, " ★ ", True), Service(2, None, "☆", True)]  # type: ignore[arg-type]
+    assert NameOrId.of("service", "★", Service).among(rows).id == 1
+    with pytest.raises(InvalidArgumentError, match="nothing is called '!'"):
+        NameOrId.of("service", "!", Service).among(rows)
+
+
+def test_a_dial_code_begins_with_a_plus_sign() -> None:
+    with pytest.raises(InvalidArgumentError, match="nothing is called '62'"):
+        country("62")
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "closest"),
+    [
+        ("ia", ["Zambia-Land", "Qatia", "Andiastan"], ["Qatia", "Andiastan", "Zambia-Land"]),
+        ("nia", ["Tania", "Niagara", "Land of Nia"], ["Niagara", "Tania", "Land of Nia"]),
+        (
+            "go",
+            [f"{'x' * length}go" for length in (9, 3, 8, 4, 7, 5, 6)],
+            [f"{'x' * length}go" for length in (3, 4, 5, 6, 7)],
+        ),
+    ],
+)
+def test_the_closest_begin_alike_are_similar_or_contain_the_text_in_this_order(
+    text: str, names: list[str], closest: list[str]
+) -> None:
+    rows = [Country(place, name, True) for place, name in enumerate(names, 1)]
+    with pytest.raises(InvalidArgumentError) as refused:
+        NameOrId.of("country", text, Country).among(rows)
+    listed = ", ".join(f"{name} (id {names.index(name) + 1})" for name in closest)
+    assert str(refused.value) == f"country: nothing is called {text!r}; the closest are {listed}."
+
+
+NO_NAME = "expected an id, a code, a name or a"
+
+
+def test_one_letter_is_close_to_nothing() -> None:
+    with pytest.raises(InvalidArgumentError, match="none of the 6 comes close"):
+        country("e")
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "message"),
+    [
+        ("country", Country, f"{NO_NAME} Country (only orders.obtain takes several), got list."),
+        ("service", Service, f"{NO_NAME} Service, got list."),
+        ("operator", Operator, f"{NO_NAME} Operator, got list."),
+    ],
+)
+def test_what_is_neither_name_nor_id_is_refused(name: str, row: Any, message: str) -> None:
+    with pytest.raises(InvalidArgumentError) as refused:
+        NameOrId.of(name, [6], row)
+    assert str(refused.value) == f"{name}: {message}"
+
+
+@pytest.mark.parametrize(
+    ("value", "given", "found"),
+    [("vivo", True, 31), (7, True, 7), (ANY, False, None), (None, False, None)],
+)
+def test_a_name_is_identified_among_the_rows_and_an_id_stands_for_itself(
+    value: Any, given: bool, found: int | None
+) -> None:
+    name = NameOrId.of("operator", value, Operator)
+    assert (name.given, name.identify([ANY, VIVO])) == (given, found)
+
+
+def test_the_names_of_products_are_a_service_a_country_and_some_operators() -> None:
+    names = ProductNames.of("WhatsApp", 6, ["vivo", 31, "vivo"])
+    assert names.service == NameOrId("service", text="WhatsApp")
+    assert names.country == NameOrId("country", 6)
+    assert names.operators == (NameOrId("operator", text="vivo"), NameOrId("operator", 31))
+    assert ProductNames.of(None, None, "vivo").operators == (NameOrId("operator", text="vivo"),)
+    assert ProductNames.of(None, None, VIVO).operators == (NameOrId("operator", 31),)
+    assert ProductNames.of(None, None, None).operators == (NameOrId("operator"),)
+    assert len(ProductNames.of(None, None, range(1, 21)).operators) == 20
+
+
+@pytest.mark.parametrize(
+    ("operator", "message"),
+    [
+        ([], "operator: expected 1..20 operators."),
+        (range(1, 22), "operator: expected 1..20 operators."),
+        (b"vivo", "operator: expected an id, a code, a name or a Operator, got bytes."),
+    ],
+)
+def test_a_wrong_number_of_operators_is_refused(operator: Any, message: str) -> None:
+    with pytest.raises(InvalidArgumentError) as refused:
+        ProductNames.of(None, None, operator)
+    assert str(refused.value) == message
+
+
+def test_what_is_in_stock_has_as_many_as_are_asked_for() -> None:
+    rows = [product(1, 5, available=0), product(2, 5, available=1), product(3, 5, available=2)]
+
+    def in_stock(**given: Any) -> list[int]:
+        return [row.id for row in ProductFilter.of("v2", None, **given).select(rows, FX)]
+
+    assert (in_stock(), in_stock(min_stock=2), in_stock(in_stock=False)) == ([2, 3], [3], [1, 2, 3])
+    with pytest.raises(InvalidArgumentError, match=r"\Amin_stock: expected an int of 1\.\.2147483647, got 0"):
+        in_stock(min_stock=0)
+
+
+def test_the_least_price_may_be_nothing() -> None:
+    assert granted(ProductFilter.of("v1", None, min_price=0), None) == [9_999, 10_000, 10_001]
+    with pytest.raises(InvalidArgumentError, match=r"\Amin_price: "):
+        ProductFilter.of("v1", None, min_price="0.50")
+
+
+def test_an_int_is_rupiah_whatever_the_rate() -> None:
+    assert granted(ProductFilter.of("v1", 10_000), FX) == [9_999, 10_000]

@@ -24,7 +24,10 @@ _CALLS = (
 )
 _FLOW = ("retry", "limited_flow", "cancelable", "order_endings")
 _RATES = ("ratelimit/slots", "ratelimit/limiter", "ratelimit/shared")
-_OBTAINING = ("obtaining", "obtain_machine", "tests/_async/test_obtaining.py")
+_OBTAINING = (
+    *("obtaining", "obtain_rules", "obtain_numbers", "obtain_machine"),
+    "tests/_async/test_obtaining.py",
+)
 _WAITS = ("waiting/sms_wait", "waiting/webhook_inbox", "waiting/shared_poll", "waiting/order_changes")
 
 # Names of files in tests/core, or paths from the root.
@@ -155,8 +158,8 @@ TESTS: Mapping[str, Sequence[str]] = {
     "smscode/core/decoding/columns.py": ("decoding/rows", "samples", "versions", "paging"),
     "smscode/core/obtain_effects.py": _OBTAINING,
     "smscode/core/obtain_numbers.py": _OBTAINING,
-    "smscode/core/obtain_plan.py": (*_OBTAINING, "tests/test_entering.py"),
-    "smscode/core/obtain_report.py": (*_OBTAINING, "tests/ext/test_otel.py"),
+    "smscode/core/obtain_plan.py": ("obtain_plan", *_OBTAINING, "tests/test_entering.py"),
+    "smscode/core/obtain_report.py": ("obtain_report", *_OBTAINING, "tests/ext/test_otel.py"),
     "smscode/core/obtaining.py": _OBTAINING,
     "smscode/core/offers.py": _OBTAINING,
     "smscode/core/order_status.py": (*_WAITS, "order_endings", "obtaining", "statistics"),
