@@ -38,6 +38,22 @@ def test_a_client_imports_neither_the_other_flavour_nor_the_sandbox() -> None:
     assert "cattrs" in loaded, "it is there before the first answer comes"
 
 
+def test_a_first_call_makes_only_the_models_that_it_needs() -> None:
+    program = """
+import sys, httpx
+from smscode import Client
+answer = {"success": True, "data": {"currency": "IDR", "balance": 5}}
+transport = httpx.MockTransport(lambda request: httpx.Response(200, json=answer))
+with Client("a-token", api_version="v1", transport=transport) as client:
+    client.balance()
+    print(*sys.modules)
+    print(type(client.balance()).__module__)
+"""
+    *loaded, home = run(program).split()
+    assert not {"smscode.models", "smscode.core.api.orders", "smscode._sync.orders"} & {*loaded}
+    assert home == "smscode.models", "where pickle finds it"
+
+
 def test_every_module_can_be_the_first_to_be_imported() -> None:
     paths = [*PACKAGE.glob("*.py"), *(PACKAGE / "core").rglob("*.py"), *(PACKAGE / "_async").glob("*.py")]
     names = [
