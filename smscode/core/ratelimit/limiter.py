@@ -148,10 +148,13 @@ class GroupLimiter:
         self._wake_first()
 
     def idle(self, now: float) -> bool:
-        """Return True if a new limiter would behave the same, so that this one can be discarded."""
+        """Return True if this can be discarded, because a new limiter would behave the same.
+
+        It would not go up slowly after a pause, which matters no more once nothing was sent for a window.
+        """
         full = self._share.of(self.limit, now) == self.limit
-        untouched = full and self._ramp is None and now >= self._paused_until
-        return untouched and self._slots.unused(now) and not self.waiting
+        slow_until = self._paused_until + (0.0 if self._ramp is None else self.window)
+        return full and now >= slow_until and self._slots.unused(now) and not self.waiting
 
     @property
     def waiting(self) -> int:

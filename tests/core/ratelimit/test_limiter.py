@@ -214,10 +214,30 @@ def test_a_limiter_is_idle_as_soon_as_its_last_slot_is_free() -> None:
     assert [bucket.idle(now) for now in (PERIOD - 0.1, PERIOD)] == [False, True]
 
 
+def test_a_limiter_is_idle_a_window_after_a_pause_if_nothing_is_sent() -> None:
+    """Else each account that was paused once would be kept for ever, long after its last client."""
+    bucket = GroupLimiter("create", 4, SlotWindow(60.0))
+    bucket.pause(None, 0.0, 5.0)
+    assert [bucket.idle(now) for now in (4.9, 5.0, 64.9, 65.0)] == [False, False, False, True]
+    bucket.end(ask(bucket, 100.0), 100.0, RequestEnding.ANSWERED)
+    assert [bucket.idle(now) for now in (100.0, 100.0 + PERIOD)] == [False, True]
+
+
+def test_a_limiter_is_not_idle_in_a_pause_that_a_request_from_before_the_last_one_brought() -> None:
+    bucket = GroupLimiter("create", 4, SlotWindow(60.0))
+    old = ask(bucket)
+    bucket.pause(None, 0.0, 1.0)
+    for _ in range(2):
+        bucket.end(ask(bucket, 1.0), 1.0, RequestEnding.ANSWERED)
+    bucket.pause(old, 2.0, 100.0)
+    bucket.end(old, 2.0, RequestEnding.REFUSED)
+    assert [bucket.idle(now) for now in (70.0, 101.9, 102.0)] == [False, False, True]
+
+
 def test_a_limiter_is_idle_once_the_requests_after_a_pause_were_answered_and_its_share_is_whole() -> None:
     bucket = GroupLimiter("create", 4, SlotWindow(60.0))
     bucket.pause(None, 0.0, 5.0)
-    assert [bucket.idle(now) for now in (4.9, 5.0, 1000.0)] == [False, False, False]
+    assert not bucket.idle(5.0)
     for _ in range(2):  # one, then two, then four at once are allowed
         bucket.end(ask(bucket, 5.0), 5.0, RequestEnding.ANSWERED)
     assert [bucket.idle(now) for now in (5.0, 65.0, 66.0)] == [False, False, True]
