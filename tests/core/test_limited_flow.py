@@ -27,7 +27,7 @@ from smscode.core.ratelimit.limiter import GroupLimiter, Lease, NoRoom
 from smscode.core.ratelimit.options import RateLimits
 from smscode.core.ratelimit.slots import RequestEnding, SlotWindow
 from smscode.core.retry import TABLE, RetryPolicy
-from smscode.errors import InvalidArgumentError, RateLimitError, SmscodeError, TempBannedError
+from smscode.errors import RateLimitError, SmscodeError, TempBannedError
 from smscode.models import EndpointGroup
 
 from .test_retry import CALLS, ORDER_ID, TROUBLES, answer, order, refusal, success
@@ -236,26 +236,3 @@ def test_every_kind_of_call_has_documented_limits() -> None:
         group: (limit, 60.0) for group, limit in documented.items()
     }
     assert {call().endpoint.group for call in CALLS.values()} <= documented.keys()
-
-
-def test_a_share_is_rounded_down_and_less_than_one_takes_longer() -> None:
-    limits = RateLimits(share=1 / 16)
-    assert limits.of(EndpointGroup.CREATE) == (187, 60.0)
-    assert limits.of(EndpointGroup.WEBHOOK_TEST) == (1, 96.0)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        *(("share", bad) for bad in (0, -0.5, 1.01, 1e-9, 5e-324, float("nan"), "1", True, None)),
-        *(("window", bad) for bad in (0, 1e-5, 86_401, float("inf"), float("nan"), "60")),
-        *((group.value, bad) for group in EndpointGroup for bad in (0, 1.5, "5", True, 10**10)),
-    ],
-)
-def test_numbers_out_of_range_are_refused(name: str, value: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match=f"^rate_limits.{name}: (expected|leaves less)"):
-        RateLimits(**{name: value})
-
-
-def test_without_redis_a_process_has_a_quarter_of_the_limits() -> None:
-    assert RateLimits().redis_fallback == 0.25

@@ -17,7 +17,6 @@ pytest.importorskip("redis")
 from smscode import (
     Client,
     ConfigurationError,
-    InvalidArgumentError,
     NetworkError,
     RateLimits,
     RetryPolicy,
@@ -254,16 +253,6 @@ def test_a_pause_holds_up_other_processes(server: RedisServer) -> None:
 def test_a_url_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"rate_limits\.redis"):
         Process("redis://localhost:notaport", 1)
-
-
-@pytest.mark.parametrize("url", ["", "localhost", "http://localhost", 5, b"redis://localhost"])
-def test_what_is_no_url_of_redis_is_refused(url: object) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"rate_limits\.redis: expected a URL \(redis://"):
-        RateLimits(redis=url)  # type: ignore[arg-type]  # that it is wrong is tested
-
-
-def test_a_password_in_the_url_does_not_show() -> None:
-    assert "secret" not in repr(RateLimits(redis="redis://:secret@localhost"))
 
 
 def test_clients_of_one_account_share_what_they_lease(server: RedisServer) -> None:

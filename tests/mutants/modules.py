@@ -100,6 +100,7 @@ TESTS: Mapping[str, Sequence[str]] = {
     "smscode/core/decoding/strict_json.py": ("decoding/rows", "decoding/converter", "answers", "webhooks"),
     "smscode/core/ratelimit/shared.py": (*reversed(_RATES), "tests/ext/test_redis_limits.py"),
     "smscode/core/ratelimit/options.py": (
+        "ratelimit/options",
         "settings",
         "limited_flow",
         "tests/_async/test_rate_limiter.py",

@@ -105,7 +105,6 @@ class NoRoom(Value):
             reason = f"The service asked for a pause of the group {self.group}"
         error = RateLimitError(
             f"{reason} for another {self.seconds:.1f} s, longer than this call may take. Nothing was sent.",
-            outcome="not_sent",
             retry_after=self.seconds,
         )
         error.trouble = "no room"
@@ -149,10 +148,13 @@ class GroupLimiter:
         self._wake_first()
 
     def idle(self, now: float) -> bool:
-        """Return True if a new limiter would behave the same, so that this one can be discarded."""
+        """Return True if this can be discarded, because a new limiter would behave the same.
+
+        It would not go up slowly after a pause, which matters no more once nothing was sent for a window.
+        """
         full = self._share.of(self.limit, now) == self.limit
-        untouched = full and self._ramp is None and now >= self._paused_until
-        return untouched and self._slots.unused(now) and not self.waiting
+        slow_until = self._paused_until + (0.0 if self._ramp is None else self.window)
+        return full and now >= slow_until and self._slots.unused(now) and not self.waiting
 
     @property
     def waiting(self) -> int:
@@ -189,6 +191,7 @@ class GroupLimiter:
         The first in the queue calls it when a slot becomes free. The others are woken then, and call it by
         themselves only in case the first is held up. A slot granted just before a pause is taken back.
         """
+        self._reclaim(now)
         self._grant_waiting(now)
         if lease.granted:
             self._queue(lease).pop(lease, None)  # still there if another thread was interrupted
@@ -197,7 +200,6 @@ class GroupLimiter:
             self._take_back(lease, now)
             lease.urgent = True  # it had its turn
             self._urgent[lease] = None
-        self._reclaim(now)
         first = lease is self._first()
         place = 1 if first else 2 if lease.urgent else len(self._urgent) + 1  # at best
         ready = self._earliest(now, place)
@@ -205,14 +207,13 @@ class GroupLimiter:
             self.leave(lease, now)
             return self._no_room(now, ready)
         again = self._next(now) if first else ready + _PATIENCE
-        return max(min(again, lease.deadline) - now, 0.0)
+        return min(again, lease.deadline) - now
 
     def leave(self, lease: Lease, now: float) -> None:
         """Abandon a lease, whether it waits or has a slot. Calling it again only wakes the first lease."""
         self._urgent.pop(lease, None)  # first, so that it is not granted again
         self._waiting.pop(lease, None)
-        if lease.granted:
-            self.end(lease, now, _LOST if lease.sent else _UNSENT)
+        self.end(lease, now, _LOST if lease.sent else _UNSENT)
         self._probes.pop(lease, None)
         self._grant_waiting(now)
         self._wake_first()
@@ -345,7 +346,7 @@ class GroupLimiter:
         # A request whose end is never reported must not hold up the queue: look for such leases regularly.
         reclaim = now + _PATIENCE if self._slots.holders else None
         times = (self._slots.next_free(), self._share.grows(self.limit, now), self._probe_over(), reclaim)
-        return min((time for time in times if time is not None), default=float("inf"))
+        return min(time for time in times if time is not None)
 
     def _earliest(self, now: float, place: int) -> float:
         limit = self._share.of(self.limit, now)
@@ -355,4 +356,4 @@ class GroupLimiter:
         paused = now < self._paused_until
         if self._ramp is not None and len(self._probes) >= self._ramp:
             ready, paused = max(ready, self._probe_over()), True
-        return NoRoom(self.group, self.limit, self.window, max(ready - now, 0.0), paused)
+        return NoRoom(self.group, self.limit, self.window, ready - now, paused)

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from attrs import field, frozen
+from attrs import frozen
 
 from .limiter import GroupLimiter, Lease
 from .slots import LINGER, MARGIN, RequestEnding, SlotWindow
@@ -70,7 +70,7 @@ class Visit:
     capped: bool
     time: float | None
     turn: str
-    free: tuple[tuple[int, float], ...] = field(repr=False)
+    free: tuple[tuple[int, float], ...]
 
 
 @frozen
@@ -301,12 +301,11 @@ class SharedSlots(SlotWindow):
             self._unreported.extend((number, now) for number in range(visit.start, visit.start + visit.want))
             if visit.pause:
                 self._pause_until = now + visit.pause
-        self._unreported_since = now
         dropped = now - self.hold  # what was free by then, the store has dropped by itself
         self._unreported = [(number, free_at) for number, free_at in self._unreported if free_at > dropped]
         self._unreachable = True
         self._leave_settled(now)
-        self._unreported.extend((number, now) for number in self._unused if number not in self._in_use)
+        self._unreported.extend((number, now) for number in self._unused)
         self._unused.clear()
         self._batch = 1
         self._next_at = now + self._retry

@@ -65,16 +65,14 @@ class SlotWindow:
     def free(self, now: float, limit: int) -> int:
         """Return how many of ``limit`` slots are free; negative after the limit was lowered."""
         cooling, head = self._cooling, self._head
-        if head < len(cooling) and cooling[head] <= now:
+        while head < len(cooling) and cooling[head] <= now:
             head += 1
-            while head < len(cooling) and cooling[head] <= now:
-                head += 1
-            if head >= _COMPACT and head * 2 >= len(cooling):
-                rest = cooling[head:]
-                self._head = head = 0  # first, so that an interruption leaves too many cooling, not too few
-                self._cooling = cooling = rest
-            else:
-                self._head = head
+        if head >= _COMPACT and head * 2 >= len(cooling):
+            rest = cooling[head:]
+            self._head = head = 0  # first, so that an interruption leaves too many cooling, not too few
+            self._cooling = cooling = rest
+        else:
+            self._head = head
         return limit - len(self.holders) - len(cooling) + head
 
     def request_more(self) -> None:
@@ -82,7 +80,7 @@ class SlotWindow:
 
     def unused(self, now: float) -> bool:
         """Return True if all slots are free."""
-        return not self.holders and SlotWindow.free(self, now, 0) == 0
+        return SlotWindow.free(self, now, 0) == 0
 
     def take(self, now: float, holder: object) -> None:
         """Assign a free slot to a holder."""
@@ -102,13 +100,9 @@ class SlotWindow:
         until = now + self.window + MARGIN
         if ending is _LOST:
             until += LINGER
-        if not cooling or cooling[-1] <= until:
-            cooling.append(until)
-        else:  # a lost request cools longer, so the times are not in the order of ends
-            insort(cooling, until, self._head)
-        self.holders.pop(
-            holder, None
-        )  # last: an interrupt before this counts the slot twice, never not at all
+        insort(cooling, until, self._head)  # a lost request cools longer, so it may not be the last
+        # Last: an interrupt before this counts the slot twice, never not at all.
+        self.holders.pop(holder, None)
         return first
 
     def next_free(self) -> float | None:

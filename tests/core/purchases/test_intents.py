@@ -77,3 +77,13 @@ def test_a_shorter_ban_does_not_lift_a_longer_one() -> None:
     ban.note(banned(1), 0)
     ban.note(banned(None), 0)
     assert isinstance(ban.error(59), TempBannedError)
+
+
+def test_a_longer_ban_prolongs_a_shorter_one() -> None:
+    ban = Ban()
+    ban.note(banned(60), 0)
+    ban.note(banned(100), 10)
+    refused = ban.error(109)
+    assert refused is not None
+    assert refused.retry_after == 1
+    assert ban.error(110) is None

@@ -63,12 +63,21 @@ def test_slots_are_granted_in_the_order_of_asking() -> None:
     assert bell(waiting[1]).woken == 1
 
 
-def test_nobody_overtakes_those_who_wait() -> None:
+@pytest.mark.parametrize("urgent", [False, True])
+def test_nobody_overtakes_those_who_wait(urgent: bool) -> None:
     bucket, busy = used_up()
-    first = ask(bucket)
+    first = ask(bucket, urgent=urgent)
     bucket.end(busy[0], 0.0, RequestEnding.ANSWERED)
     late = ask(bucket, PERIOD + 1)
     assert (first.granted, late.granted) == (True, False)
+
+
+def test_who_does_not_say_so_is_not_urgent() -> None:
+    bucket, busy = used_up()
+    plain, urgent = bucket.ask(0.0, FOREVER), ask(bucket, urgent=True)
+    bucket.end(busy[0], 0.0, RequestEnding.UNSENT)
+    assert isinstance(plain, Lease)
+    assert (plain.granted, urgent.granted) == (False, True)
 
 
 def test_urgent_ones_go_first_in_their_own_order() -> None:
@@ -108,22 +117,25 @@ def test_a_slot_granted_to_one_who_just_gave_up_goes_to_the_next() -> None:
 
 def test_a_slot_is_not_lost_on_one_whose_event_loop_is_gone() -> None:
     bucket, busy = used_up()
-    gone, there = ask(bucket), ask(bucket)
+    gone, there, last = (ask(bucket) for _ in range(3))
     gone.signal = Bell(there=False)
     bucket.end(busy[0], 0.0, RequestEnding.UNSENT)
-    assert (gone.granted, there.granted) == (False, True)
+    assert (gone.granted, there.granted, last.granted) == (False, True, False)
     bucket.end(busy[1], 0.0, RequestEnding.UNSENT)
-    bucket.end(there, 0.0, RequestEnding.UNSENT)
+    for lease in (there, last):
+        bucket.end(lease, 0.0, RequestEnding.UNSENT)
     assert bucket.idle(0.0)
 
 
 def test_one_whose_event_loop_is_gone_does_not_probe() -> None:
-    bucket = GroupLimiter("create", 2, SlotWindow(60.0))
+    bucket = GroupLimiter("create", 10, SlotWindow(60.0))
     bucket.pause(None, 0.0, 1.0)
-    gone, there = ask(bucket), ask(bucket)
+    gone, there, *others = (ask(bucket) for _ in range(5))
     gone.signal = Bell(there=False)
     bucket.advance(there, 1.0)
     assert (gone.granted, there.granted) == (False, True)
+    bucket.end(there, 1.0, RequestEnding.ANSWERED)
+    assert [lease.granted for lease in others] == [True, True, False]
 
 
 def test_a_pause_wakes_the_first_who_waits() -> None:
@@ -135,28 +147,105 @@ def test_a_pause_wakes_the_first_who_waits() -> None:
 
 def test_one_whose_call_is_over_waits_no_longer() -> None:
     bucket, _ = used_up()
-    holder = Call()
-    bucket.ask(0.0, FOREVER, False, holder)
-    assert bucket.waiting == 1
-    holder.over = True
+    over, other = Call(), Call()
+    for holder in (over, other):
+        bucket.ask(0.0, FOREVER, False, holder)
+    assert bucket.waiting == 2
+    over.over = True
     ask(bucket, 1.0)
-    assert bucket.waiting == 1
+    assert bucket.waiting == 2
 
 
-def test_a_request_that_was_given_up_unnoticed_may_still_arrive() -> None:
+def test_a_call_has_its_lease_as_soon_as_it_asks() -> None:
+    bucket = GroupLimiter("create", 1, SlotWindow(60.0))
+    holders = [Call(), Call()]
+    leases = [bucket.ask(0.0, FOREVER, False, holder) for holder in holders]
+    assert [holder.lease for holder in holders] == leases
+
+
+@pytest.mark.parametrize(
+    ("over", "sent", "expected"),
+    [
+        (False, False, NoRoom("create", 1, 60.0, PERIOD)),
+        (True, False, 0.0),
+        (True, True, NoRoom("create", 1, 60.0, PERIOD + LINGER)),  # it may still arrive
+    ],
+)
+def test_one_that_looks_takes_the_slot_of_a_call_that_is_over(
+    over: bool, sent: bool, expected: float | NoRoom
+) -> None:
+    bucket, holder = GroupLimiter("create", 1, SlotWindow(60.0)), Call()
+    busy = bucket.ask(0.0, FOREVER, False, holder)
+    assert isinstance(busy, Lease)
+    waiting = ask(bucket, 0.0, PERIOD)
+    holder.over, busy.sent = over, sent
+    assert bucket.advance(waiting, 1.0) == expected
+    assert waiting.granted is (expected == 0.0)
+
+
+@pytest.mark.parametrize(
+    ("late", "wait"), [(LINGER - 1.0, 5.0), (LINGER, 5.0), (LINGER + 1.0, PERIOD + LINGER)]
+)
+def test_a_request_that_was_given_up_unnoticed_may_still_arrive(late: float, wait: float) -> None:
     bucket = GroupLimiter("create", 1, SlotWindow(60.0))
     lost = ask(bucket, 0.0, 5.0)
     lost.sent = True
-    now = 5.0 + LINGER + 1.0
-    other = ask(bucket, now)
+    other = ask(bucket, 5.0 + late)
     assert not other.granted
-    assert bucket.advance(other, now) == PERIOD + LINGER
+    assert bucket.advance(other, 5.0 + late) == wait
 
 
-def test_a_limiter_is_idle_as_soon_as_its_pause_is_over() -> None:
-    bucket = GroupLimiter("create", 2, SlotWindow(60.0))
-    bucket._paused_until = 5.0
-    assert [bucket.idle(now) for now in (4.9, 5.0)] == [False, True]
+def test_a_request_whose_call_gives_up_may_still_arrive_if_it_was_sent() -> None:
+    bucket, busy = used_up()
+    waiting = ask(bucket)
+    busy[0].sent = True
+    bucket.leave(busy[0], 0.0)
+    assert bucket.advance(waiting, 0.0) == 5.0
+    assert bucket.advance(waiting, 69.0) == PERIOD + LINGER - 69.0
+    bucket.leave(busy[1], 69.0)
+    assert waiting.granted
+
+
+def test_a_limiter_is_idle_as_soon_as_its_last_slot_is_free() -> None:
+    bucket, busy = used_up()
+    assert not bucket.idle(0.0)
+    for lease in busy:
+        bucket.end(lease, 0.0, RequestEnding.ANSWERED)
+    assert [bucket.idle(now) for now in (PERIOD - 0.1, PERIOD)] == [False, True]
+
+
+def test_a_limiter_is_idle_a_window_after_a_pause_if_nothing_is_sent() -> None:
+    """Else each account that was paused once would be kept for ever, long after its last client."""
+    bucket = GroupLimiter("create", 4, SlotWindow(60.0))
+    bucket.pause(None, 0.0, 5.0)
+    assert [bucket.idle(now) for now in (4.9, 5.0, 64.9, 65.0)] == [False, False, False, True]
+    bucket.end(ask(bucket, 100.0), 100.0, RequestEnding.ANSWERED)
+    assert [bucket.idle(now) for now in (100.0, 100.0 + PERIOD)] == [False, True]
+
+
+def test_a_limiter_is_not_idle_in_a_pause_that_a_request_from_before_the_last_one_brought() -> None:
+    bucket = GroupLimiter("create", 4, SlotWindow(60.0))
+    old = ask(bucket)
+    bucket.pause(None, 0.0, 1.0)
+    for _ in range(2):
+        bucket.end(ask(bucket, 1.0), 1.0, RequestEnding.ANSWERED)
+    bucket.pause(old, 2.0, 100.0)
+    bucket.end(old, 2.0, RequestEnding.REFUSED)
+    assert [bucket.idle(now) for now in (70.0, 101.9, 102.0)] == [False, False, True]
+
+
+def test_a_limiter_is_idle_once_the_requests_after_a_pause_were_answered_and_its_share_is_whole() -> None:
+    bucket = GroupLimiter("create", 4, SlotWindow(60.0))
+    bucket.pause(None, 0.0, 5.0)
+    assert not bucket.idle(5.0)
+    for _ in range(2):  # one, then two, then four at once are allowed
+        bucket.end(ask(bucket, 5.0), 5.0, RequestEnding.ANSWERED)
+    assert [bucket.idle(now) for now in (5.0, 65.0, 66.0)] == [False, False, True]
+    refused = ask(bucket, 100.0)
+    bucket.pause(refused, 100.0, 0.0)
+    for lease in (refused, ask(bucket, 100.0), ask(bucket, 100.0)):
+        bucket.end(lease, 100.0, RequestEnding.ANSWERED)
+    assert [bucket.idle(now) for now in (161.0, 339.0, 341.0)] == [False, False, True]
 
 
 def test_a_slot_is_given_back_once() -> None:
@@ -227,6 +316,23 @@ def test_an_ordinary_one_is_told_that_the_urgent_ones_before_it_leave_no_slot_in
     assert isinstance(refused, NoRoom)
 
 
+def test_an_ordinary_one_may_be_the_next_after_the_urgent_ones() -> None:
+    bucket, busy = used_up()
+    for number, lease in enumerate(busy):
+        bucket.end(lease, 10.0 * number, RequestEnding.ANSWERED)
+    urgent, ordinary = ask(bucket, 10.0, urgent=True), ask(bucket, 10.0, PERIOD + 10.0)
+    assert bucket.advance(ordinary, 11.0) == PERIOD - 1.0
+    assert bucket.advance(urgent, 11.0) == PERIOD - 11.0
+
+
+def test_an_urgent_one_asks_for_the_next_slot_that_is_free() -> None:
+    bucket, busy = used_up(1)
+    bucket.end(busy[0], 0.0, RequestEnding.ANSWERED)
+    ask(bucket)
+    urgent = ask(bucket, 0.0, PERIOD, urgent=True)
+    assert bucket.advance(urgent, 0.0) == PERIOD
+
+
 def test_an_urgent_one_is_not_taken_for_the_last_of_the_urgent_ones() -> None:
     bucket, busy = used_up()
     urgent = [ask(bucket, 0.0, deadline, urgent=True) for deadline in (FOREVER, PERIOD + 20.0, FOREVER)]
@@ -241,7 +347,23 @@ def test_the_first_waits_for_an_end_where_nothing_cools() -> None:
     bucket.end(busy[0], 1.0, RequestEnding.ANSWERED)
     assert bell(first).woken == 1
     bucket.end(busy[1], 1.0, RequestEnding.ANSWERED)
+    assert bell(first).woken == 1  # it knows when the first slot is free
     assert bucket.advance(first, 1.0) == PERIOD
+
+
+def test_a_pause_is_over_at_its_very_end() -> None:
+    bucket, busy = used_up(10)
+    first = ask(bucket)
+    bucket.pause(None, 0.0, 5.0)
+    assert bucket.advance(first, 5.0) == 5.0  # it looks for calls that are over
+    assert bucket.ask(5.0, 6.0) == NoRoom("create", 10, 60.0, PERIOD, paused=False)
+    for lease in busy:
+        bucket.end(lease, 5.0, RequestEnding.UNSENT)
+    bucket.end(first, 5.0, RequestEnding.ANSWERED)
+    bucket.pause(None, 5.0, 5.0)  # a new one, after which one request goes first again
+    waiting = [ask(bucket, 5.0) for _ in range(2)]
+    bucket.advance(waiting[0], 10.0)
+    assert [lease.granted for lease in waiting] == [True, False]
 
 
 def test_a_refusal_pauses_everybody_until_its_time_and_only_time_lifts_that() -> None:
@@ -299,12 +421,12 @@ def test_a_pause_takes_back_what_was_granted_but_is_not_on_its_way() -> None:
 
 
 def test_a_pause_that_is_prolonged_tells_those_who_wait_in_vain_by_that() -> None:
-    bucket, busy = used_up()
-    waiting = [ask(bucket, 0.0, deadline) for deadline in (70.0, 80.0, 200.0)]
+    bucket, busy = used_up(10)
+    waiting = [ask(bucket, 0.0, deadline) for deadline in (70.0, 75.0, 80.0, 91.0, 200.0)]
     bucket.pause(busy[0], 0.0, 75.0)
-    assert [bell(lease).woken for lease in waiting] == [1, 0, 0]
+    assert [bell(lease).woken for lease in waiting] == [1, 0, 0, 0, 0]
     bucket.pause(busy[1], 1.0, 90.0)
-    assert [bell(lease).woken for lease in waiting] == [1, 1, 0]
+    assert [bell(lease).woken for lease in waiting] == [1, 1, 1, 0, 0]
 
 
 def test_after_a_pause_one_probes_and_answers_let_more_through() -> None:
@@ -386,6 +508,13 @@ def test_nothing_follows_a_probe_that_was_refused_before_its_pause_begins() -> N
     assert [lease.granted for lease in waiting[1:]] == [True] + [False] * 4
 
 
+def test_a_probe_that_was_refused_and_whose_call_ends_holds_nothing_up() -> None:
+    bucket, waiting = probing()
+    bucket.end(waiting[0], 6.0, RequestEnding.REFUSED)
+    bucket.leave(waiting[0], 6.0)
+    assert [lease.granted for lease in waiting[1:]] == [True] + [False] * 4
+
+
 def test_a_refusal_without_a_pause_holds_up_for_ten_seconds_too() -> None:
     bucket, waiting = probing()
     bucket.end(waiting[0], 6.0, RequestEnding.REFUSED)
@@ -409,10 +538,12 @@ def test_a_refusal_within_the_limit_shrinks_it_once_for_all_that_were_under_way(
         bucket.end(lease, 0.0, RequestEnding.UNSENT)
     assert not bucket.idle(1.0)
     assert bucket._share.of(10, 0.0) == 8
-    again = ask(bucket, 1.0)
-    assert not bucket.pause(again, 1.0, 1.0)  # it shrinks again, but that was said before
-    assert bucket._share.of(10, 1.0) == 6
-    bucket.end(again, 1.0, RequestEnding.UNSENT)
+    assert not bucket.pause(busy[0], 1.5, 1.0)  # it was granted before the pause
+    assert bucket._share.of(10, 1.5) == 8
+    again = ask(bucket, 2.5)
+    assert not bucket.pause(again, 2.5, 1.0)  # it shrinks again, but that was said before
+    assert bucket._share.of(10, 2.5) == 6
+    bucket.end(again, 2.5, RequestEnding.UNSENT)
 
 
 def test_a_limit_that_grows_back_is_noticed() -> None:

@@ -9,7 +9,7 @@ import math
 from copy import deepcopy
 
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -133,8 +133,10 @@ def test_after_an_outage_a_process_keeps_to_its_fallback_for_some_seconds() -> N
         waiting(one, 2.0)
     capped = one.bucket.prepare_visit(2.0)
     assert (capped.want, capped.capped) == (3, True)
+    one.bucket.apply_grant(capped, Grant(3, 0.0, 0.0, True, 2.0, capped.turn), 2.0, 2.0)
+    assert one.bucket.due(2.0) == 3.0
     free = one.bucket.prepare_visit(8.0)
-    assert (free.want, free.capped) == (9, False)
+    assert (free.want, free.capped) == (6, False)
 
 
 def test_a_slot_is_free_now_at_the_earliest() -> None:
@@ -907,10 +909,412 @@ def test_the_first_who_waits_looks_after_itself_when_the_store_goes_away() -> No
     assert (lease.granted, lease.signal.woken) == (False, 1)
 
 
-def test_a_slow_visit_makes_the_known_time_of_the_store_no_worse() -> None:
+@pytest.mark.parametrize(
+    ("visits", "time"),
+    [
+        ([(0.0, 0.0, 100.0)], 130.0),
+        ([(0.0, 2.0, 100.0)], 128.0),  # it may have been 100 at the end of the visit
+        ([(0.0, 0.0, 100.0), (10.0, 20.0, 115.0)], 130.0),  # between 125 and 135 by the second alone
+        ([(0.0, 0.0, 100.0), (10.0, 20.0, 125.0)], 135.0),  # at least that: the first was not so exact
+        ([(0.0, 0.0, 100.0), (10.0, 20.0, 105.0)], 125.0),  # at most that
+    ],
+)
+def test_a_slow_visit_makes_the_known_time_of_the_store_no_worse(
+    visits: list[tuple[float, float, float]], time: float
+) -> None:
     process = Process("a", 9)
-    waiting(process)
-    for left, now, time in ((0.0, 0.0, 100.0), (10.0, 20.0, 115.0)):
+    for left, now, told in visits:
         visit = process.bucket.prepare_visit(left)
-        process.bucket.apply_grant(visit, Grant(0, 0.0, 0.0, True, time, visit.turn), left, now)
-    assert process.slots._ahead == 100.0
+        process.bucket.apply_grant(visit, Grant(0, 0.0, 0.0, True, told, visit.turn), left, now)
+    assert process.bucket.prepare_visit(30.0).time == time
+
+
+# -- what a visit says, and what its answer does ------------------------------------------------------
+
+# A second to use a slot, the longest request, its window, and 10 s in which it may still arrive.
+HOLD = 91.25
+VISIT = Visit(
+    limit=9,
+    want=0,
+    start=0,
+    own=0,
+    fallback=3,
+    kept=0,
+    hold=HOLD,
+    pause=0.0,
+    capped=False,
+    time=None,
+    turn="",
+    free=(),
+)
+
+
+def granted(
+    count: int, time: float, *, wait: float = 0.0, paused: float = 0.0, settled: bool = True
+) -> Grant:
+    return Grant(count, wait, paused, settled, time, f"turn {time}")
+
+
+def test_what_a_process_says_from_one_visit_to_the_next() -> None:
+    process = Process("a", 9)
+    bucket = process.bucket
+    first, second = waiting(process, 10.0), waiting(process, 10.0)
+    visit = bucket.prepare_visit(10.0)
+    assert visit == evolve(VISIT, want=2)
+    bucket.apply_grant(visit, granted(2, 1000.0), 10.0, 10.5)
+    assert (first.granted, second.granted) == (True, True)
+    said = evolve(VISIT, start=2, own=2, fallback=2, kept=2)  # no more than it has
+    bucket.end(first, 12.0, RequestEnding.ANSWERED)
+    visit = bucket.prepare_visit(13.0)
+    assert visit == evolve(said, time=1002.5, turn="turn 1000.0", free=((0, PERIOD - 1.0),))
+    bucket.end(second, 13.0, RequestEnding.LOST)  # while the visit is under way
+    bucket.apply_grant(visit, granted(0, 1002.5), 13.0, 13.5)
+    assert bucket.due(13.5) == 13.5
+    third = waiting(process, 14.0)
+    visit = bucket.prepare_visit(14.0)
+    said = evolve(said, time=1003.5, turn="turn 1002.5")
+    assert visit == evolve(said, want=1, free=((1, PERIOD + LINGER - 1.0),))
+    bucket.apply_grant(visit, granted(1, 1003.5), 14.0, 14.0)
+    bucket.end(third, 20.0, RequestEnding.UNSENT)
+    bucket.pause(None, 20.0, 30.0)
+    visit = bucket.prepare_visit(21.0)
+    said = evolve(said, start=3, turn="turn 1003.5")
+    assert visit == evolve(said, time=1010.5, pause=29.0, free=((2, 0.0),))
+    bucket.apply_grant(visit, granted(0, 1010.5), 21.0, 21.0)
+    said = evolve(said, turn="turn 1010.5")
+    assert bucket.prepare_visit(22.0) == evolve(said, time=1011.5)
+    assert bucket.prepare_visit(72.25) == evolve(said, time=1061.75, own=1, fallback=1, kept=1)
+    assert bucket.prepare_visit(83.25) == evolve(said, time=1072.75, own=0, fallback=0, kept=0)
+
+
+def test_what_a_process_says_once_the_store_is_there_again() -> None:
+    process = Process("a", 9)
+    bucket = process.bucket
+    first, second = waiting(process), waiting(process)
+    bucket.apply_grant(bucket.prepare_visit(0.0), granted(2, 0.0), 0.0, 0.0)
+    bucket.end(first, 1.0, RequestEnding.ANSWERED)
+    bucket.apply_grant(bucket.prepare_visit(2.0), granted(0, 2.0), 2.0, 2.0)
+    third = waiting(process, 3.0)
+    third.signal = Bell()
+    lost = bucket.prepare_visit(3.0)
+    assert lost == evolve(VISIT, want=1, start=2, own=2, fallback=2, kept=2, time=3.0, turn="turn 2.0")
+    bucket.failed(lost, 3.5)
+    assert (third.granted, bucket.settled, bucket.due(3.5)) == (False, False, 4.0)
+    visit = bucket.prepare_visit(4.0)
+    # It has two slots, as many as it had when the store was lost, and the third was perhaps granted.
+    said = evolve(VISIT, start=3, own=2, fallback=2, kept=2, capped=True, turn="turn 2.0")
+    assert visit == evolve(said, time=4.0, free=((2, 0.0), (0, 57.25), (1, HOLD)))
+    bucket.failed(visit, 4.5)
+    woken = third.signal.woken
+    bucket.end(second, 5.0, RequestEnding.ANSWERED)
+    assert third.signal.woken == woken + 1  # now it is known when a slot is free
+    assert bucket.advance(third, 5.0) == 61.25 - 5.0
+    visit = bucket.prepare_visit(5.5)
+    assert visit == evolve(said, time=5.5, free=((2, 0.0), (1, 59.75), (0, 55.75)))
+    bucket.apply_grant(visit, granted(0, 5.5, wait=3.0), 5.5, 5.5)
+    assert [bucket.prepare_visit(now).capped for now in (6.0, 11.4, 11.5)] == [True, True, False]
+
+
+def test_a_request_that_goes_on_is_reported_after_half_of_the_longest_time() -> None:
+    process = Process("a", 9)
+    bucket = process.bucket
+    for now in (0.0, 5.0):
+        waiting(process, now)
+        bucket.apply_grant(bucket.prepare_visit(now), granted(1, now), now, now)
+    assert bucket.due(5.0) == 10.5
+    assert bucket.prepare_visit(10.4).free == ()
+    assert bucket.prepare_visit(10.5).free == ((0, HOLD),)
+    assert bucket.due(10.5) == 15.5
+    assert bucket.prepare_visit(20.9).free == ((1, HOLD),)
+    assert bucket.prepare_visit(21.0).free == ((0, HOLD),)
+
+
+def test_a_visit_is_for_the_part_of_the_limit_that_may_be_used() -> None:
+    process = Process("a", 9)
+    lease = waiting(process)
+    process.bucket.apply_grant(process.bucket.prepare_visit(0.0), granted(1, 0.0), 0.0, 0.0)
+    assert process.bucket.pause(lease, 0.0, 5.0)  # it is suspected that something else uses the limit
+    visit = process.bucket.prepare_visit(6.0)
+    assert (visit.limit, visit.pause) == (7, 0.0)
+
+
+def supplied_by(visits: int, limit: int = 3200, now: float = 0.0, requests: int = 1) -> Process:
+    """Return a process with requests under way, to which each visit gave all that it asked for."""
+    process = Process("a", limit)
+    for _ in range(requests):
+        waiting(process, now)
+    for _ in range(visits):
+        supply(process, now)
+    return process
+
+
+def supply(process: Process, now: float) -> int:
+    visit = process.bucket.prepare_visit(now)
+    process.bucket.apply_grant(visit, granted(visit.want, now), now, now)
+    return visit.want
+
+
+@pytest.mark.parametrize(
+    ("limit", "wants"),
+    [
+        (99, [0, 0, 0]),
+        (100, [2, 0, 0]),
+        (200, [2, 2, 0]),
+        (3200, [2, 2, 4, 8, 16, 32, 0]),
+        (10_000, [2, 2, 4, 8, 16, 32, 0]),
+    ],
+)
+def test_as_long_as_all_is_granted_twice_as_many_slots_are_kept_ready(limit: int, wants: list[int]) -> None:
+    process = supplied_by(1, limit)
+    assert [supply(process, 0.0) for _ in wants] == wants
+
+
+def test_where_many_requests_wait_twice_as_many_slots_are_kept_ready_at_once() -> None:
+    process = supplied_by(1, requests=20)
+    assert supply(process, 0.0) == 40
+
+
+def test_a_slot_that_was_not_used_makes_the_next_batch_half_as_large() -> None:
+    process = supplied_by(4)  # 8 are ready, as half of a batch
+    for _ in range(7):
+        waiting(process, 0.5)
+    visit = process.bucket.prepare_visit(1.0)
+    assert (visit.want, visit.free) == (8, ((8, 0.0),))
+
+
+def test_slots_are_kept_for_a_second_each() -> None:
+    process = supplied_by(2)
+    assert [supply(process, 0.5) for _ in range(2)] == [2, 4]
+    assert process.bucket.due(0.5) == 1.0
+    visit = process.bucket.prepare_visit(1.0)  # 2 go back, and 6 are ready, which is more than a batch of 4
+    assert (visit.want, visit.start, visit.free) == (0, 9, ((1, 0.0), (2, 0.0)))
+    assert process.bucket.prepare_visit(1.0).start == 9
+    assert [waiting(process, 1.4).granted for _ in range(7)] == [True] * 6 + [False]
+    assert not supplied_by(2).bucket.prepare_visit(0.9).free
+
+
+def test_more_slots_are_asked_for_when_a_quarter_of_a_batch_is_left() -> None:
+    process = supplied_by(4)  # 8 are ready, as half of a batch
+    for _ in range(3):
+        waiting(process)
+    assert process.bucket.due(0.0) == 1.0
+    waiting(process)
+    assert process.bucket.due(0.0) == 0.0
+
+
+def test_the_next_batch_of_two_is_asked_for_when_the_last_slot_is_used() -> None:
+    process = supplied_by(2, 100)
+    kicks = process.kicks
+    waiting(process)
+    assert (process.kicks, process.bucket.due(0.0)) == (kicks, 1.0)
+    waiting(process)
+    assert (process.kicks, process.bucket.due(0.0)) == (kicks + 1, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("window", "wait", "due", "earliest"),
+    [
+        (60.0, 0.0, 11.0, 10.0),
+        (60.0, 3.0, 13.0, 13.0),
+        (60.0, 20.0, 15.0, 30.0),
+        (60.0, 100.0, 15.0, 10.0 + PERIOD),
+        (30.0, 0.0, 10.5, 10.0),
+        (30.0, 100.0, 12.5, 40.25),
+    ],
+)
+def test_after_less_than_was_asked_for_a_process_asks_again_soon_and_knows_when_there_may_be_more(
+    window: float, wait: float, due: float, earliest: float
+) -> None:
+    slots = SharedSlots(window, LeaseTerms(LONGEST, 0.5), lambda: None)
+    visit = slots.prepare_visit(10.0, 3, 9)
+    slots.apply_grant(visit, granted(2, 10.0, wait=wait), 10.0, 10.0)
+    assert [slots.earliest(10.0, place, 9) for place in (1, 2, 3, 9)] == [10.0, 10.0, earliest, earliest]
+    assert slots.earliest(10.0, 10, 9) == earliest + window + 0.25
+    assert slots.earliest(200.0, 3, 9) == 200.0
+    for holder in range(2):
+        slots.take(10.0, holder)
+    assert slots.due(10.0, 1) == due
+
+
+def test_with_all_that_was_asked_for_a_process_may_ask_again_at_once() -> None:
+    process = supplied_by(1, now=10.0)
+    waiting(process, 20.0)
+    assert process.bucket.due(20.0) == 10.0
+    assert process.slots.earliest(20.0, 1, 9) == 20.0
+
+
+@pytest.mark.parametrize(
+    ("ending", "left"),
+    [
+        (RequestEnding.UNSENT, 0.0),
+        (RequestEnding.ANSWERED, PERIOD - 1.0),
+        (RequestEnding.REFUSED, PERIOD - 1.0),
+        (RequestEnding.LOST, PERIOD + LINGER - 1.0),
+    ],
+)
+def test_the_store_learns_when_a_slot_is_free(ending: RequestEnding, left: float) -> None:
+    process = Process("a", 9)
+    lease = waiting(process)
+    supply(process, 0.0)
+    process.bucket.end(lease, 5.0, ending)
+    assert process.bucket.prepare_visit(6.0).free == ((0, left),)
+
+
+def test_a_visit_is_due_for_the_first_slot_to_report_and_for_a_whole_batch() -> None:
+    process = supplied_by(2, 200)  # a batch of four
+    leases = [waiting(process) for _ in range(6)]
+    supply(process, 0.0)
+    supply(process, 0.0)
+    kicks = list[int]()
+    for lease in leases:
+        before = process.kicks
+        process.bucket.end(lease, 0.2, RequestEnding.ANSWERED)
+        kicks.append(process.kicks - before)
+    assert kicks == [1, 0, 0, 1, 0, 0]
+
+
+def test_a_pause_is_reported_at_once() -> None:
+    process = supplied_by(1, 9)
+    kicks = process.kicks
+    process.bucket.pause(None, 1.0, 5.0)
+    assert (process.kicks, process.bucket.due(1.0)) == (kicks + 1, 1.0)
+
+
+def test_a_pause_of_another_process_holds_up_what_was_granted() -> None:
+    process = Process("a", 9)
+    lease = waiting(process)
+    visit = process.bucket.prepare_visit(0.0)
+    process.bucket.apply_grant(visit, granted(1, 0.0, wait=5.0, paused=5.0), 0.0, 0.0)
+    assert not lease.granted
+    assert [process.bucket.paused(now) for now in (4.9, 5.0)] == [True, False]
+
+
+def test_a_call_that_can_wait_no_longer_waits_for_the_first_visit_all_the_same() -> None:
+    assert isinstance(Process("a", 9).ask(0.0, 0.0), Lease)
+
+
+def test_one_that_waits_for_a_visit_does_not_look_by_itself() -> None:
+    """What cools here is for other processes, too."""
+    process = Process("a", 1)
+    lease = waiting(process)
+    supply(process, 0.0)
+    process.bucket.end(lease, 0.0, RequestEnding.ANSWERED)
+    assert process.bucket.advance(waiting(process), 0.0) == FOREVER
+
+
+def test_a_limiter_is_idle_once_all_is_reported_and_free() -> None:
+    process = Process("a", 9)
+    lease = waiting(process)
+    supply(process, 0.0)
+    assert not process.bucket.idle(0.0)
+    process.bucket.end(lease, 0.0, RequestEnding.ANSWERED)
+    supply(process, 0.5)
+    assert [process.bucket.idle(now) for now in (1.0, PERIOD - 0.1, PERIOD)] == [False, False, True]
+    unsent = waiting(process, 100.0)
+    supply(process, 100.0)
+    process.bucket.end(unsent, 100.0, RequestEnding.UNSENT)
+    assert not process.bucket.idle(100.0)
+    supply(process, 100.0)
+    assert process.bucket.idle(100.0)
+
+
+def test_a_limiter_is_not_idle_while_it_has_slots_ready() -> None:
+    process = Process("a", 200)
+    lease = waiting(process)
+    supply(process, 0.0)
+    process.bucket.end(lease, 0.0, RequestEnding.UNSENT)
+    supply(process, 0.0)
+    assert not process.bucket.idle(0.0)
+    supply(process, 1.0)
+    assert process.bucket.idle(1.0)
+
+
+@pytest.mark.parametrize(
+    ("limit", "fallback", "share"),
+    [(9, 1 / 3, 3), (8, 1 / 3, 2), (2, 1 / 3, 1), (9, 1.0, 9), (9, 0.0, 0), (1, 0.0, 0)],
+)
+def test_a_process_that_never_met_the_store_has_its_part_of_the_limit(
+    limit: int, fallback: float, share: int
+) -> None:
+    process = Process("a", limit, fallback)
+    leases = [waiting(process) for _ in range(limit)]
+    visit = process.bucket.prepare_visit(0.0)
+    assert (visit.want, visit.fallback, visit.kept) == (limit, share, 0)
+    process.bucket.failed(visit, 0.0)
+    assert sum(lease.granted for lease in leases) == share
+
+
+@pytest.mark.parametrize(("now", "settled"), [(6.9, False), (7.0, True)])
+def test_after_an_outage_the_store_knows_of_everything_once_the_others_are_there_again(
+    now: float, settled: bool
+) -> None:
+    process = Process("a", 9)
+    process.bucket.failed(None, 0.0)
+    for time in (1.0, now):
+        visit = process.bucket.prepare_visit(time)
+        process.bucket.apply_grant(visit, granted(0, time), time, time)
+    assert process.bucket.settled is settled
+
+
+def test_while_the_store_does_not_know_of_everything_a_process_keeps_what_it_had_for_one_hold() -> None:
+    process = Process("a", 9, fallback=1.0)
+    for _ in range(2):
+        waiting(process)
+    supply(process, 0.0)
+    for now, settled in ((1.0, True), (2.0, False), (50.0, False)):
+        visit = process.bucket.prepare_visit(now)
+        process.bucket.apply_grant(visit, granted(0, now, settled=settled), now, now)
+        assert process.bucket.settled is settled
+    kept = [process.bucket.prepare_visit(now).kept for now in (51.0, 2.0 + HOLD - 0.1, 2.0 + HOLD)]
+    assert kept == [2, 2, 9]
+
+
+def test_the_store_is_tried_again_after_twice_as_long_each_time() -> None:
+    process, now, pauses = Process("a", 9), 0.0, list[float]()
+    waiting(process)
+    for _ in range(6):
+        process.visit(None, now)
+        due = process.bucket.due(now)
+        assert due is not None
+        pauses.append(due - now)
+        now = due
+    assert pauses == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
+
+
+def test_without_the_store_and_a_share_a_call_is_told_when_it_is_tried_again() -> None:
+    slots = SharedSlots(WINDOW, LeaseTerms(LONGEST, 0.0), lambda: None)
+    slots.failed(None, 10.0)
+    assert [slots.earliest(now, 1, 9) for now in (10.0, 20.0)] == [10.5, 20.0]
+
+
+def test_a_batch_that_was_ready_goes_back_when_the_store_is_there_again() -> None:
+    process = supplied_by(2)
+    process.bucket.failed(None, 0.5)
+    visit = process.bucket.prepare_visit(1.0)
+    assert visit.free == ((1, 0.0), (2, 0.0), (0, HOLD))
+    process.bucket.apply_grant(visit, granted(0, 1.0), 1.0, 1.0)
+    assert process.bucket.prepare_visit(10.0).want == 2  # batches begin anew
+
+
+def test_a_pause_that_the_store_did_not_learn_of_is_told_again_for_the_rest_of_it() -> None:
+    process = Process("a", 9)
+    process.bucket.pause(None, 0.0, 30.0)
+    visit = process.bucket.prepare_visit(1.0)
+    assert visit.pause == 29.0
+    process.bucket.failed(visit, 11.0)
+    assert process.bucket.prepare_visit(12.0).pause == 28.0
+
+
+def test_a_process_with_more_than_its_part_keeps_its_part_if_the_store_is_lost() -> None:
+    visit = supplied_by(1, 9, requests=5).bucket.prepare_visit(1.0)
+    assert (visit.own, visit.fallback, visit.kept) == (5, 3, 3)
+
+
+def test_each_slot_of_a_process_has_another_number() -> None:
+    process = Process("a", 9)
+    for _ in range(3):
+        waiting(process)
+    process.bucket.failed(process.bucket.prepare_visit(0.0), 0.0)  # it goes on with three of its own
+    visit = process.bucket.prepare_visit(1.0)
+    assert visit.start == 6
+    assert visit.free == ((0, 0.0), (1, 0.0), (2, 0.0), (3, HOLD), (4, HOLD), (5, HOLD))

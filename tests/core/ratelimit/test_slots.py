@@ -155,6 +155,8 @@ def test_a_share_shrinks_by_a_fifth_and_grows_by_a_twentieth_per_minute() -> Non
     assert (share.of(100, 0.0), share.grows(100, 0.0)) == (100, None)
     share.shrink(0.0)
     assert share.of(100, 0.0) == 80
+    assert [share.grows(100, now) for now in (0.0, 6.0)] == [pytest.approx(12.0)] * 2
+    assert [share.grows(10, now) for now in (0.0, 6.0)] == [pytest.approx(120.0)] * 2
     assert share.of(100, 60.0) == 85
     share.shrink(60.0)
     assert share.of(100, 60.0) == 68
