@@ -612,6 +612,23 @@ def test_a_file_that_is_deleted_while_it_is_opened_is_not_used(
         opened[0].execute("SELECT 1")
 
 
+def test_a_file_is_opened_to_wait_a_tenth_of_a_second_for_locks_and_closed_with_its_journal(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[sqlite3.Connection] = []
+
+    def noted(*arguments: object, **more: object) -> sqlite3.Connection:
+        assert more == {"patience": 0.1}
+        opened.append(connect(*arguments, **more))  # type: ignore[arg-type]  # passed on as they are
+        return opened[0]
+
+    connect = _sqlite.connect
+    monkeypatch.setattr(_sqlite, "connect", noted)
+    SQLiteJournal(path).close()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+        opened[0].execute("SELECT 1")
+
+
 def test_what_was_made_beside_a_file_that_could_not_be_opened_is_removed(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -366,6 +366,17 @@ def test_a_thread_that_is_ended_from_outside_does_not_wait_for_a_lock(
     assert opened.done == ["leave", "close"]
 
 
+@pytest.mark.parametrize("error", [failing(), ConfigurationError("damaged"), ZeroDivisionError()])
+def test_a_stop_does_not_wait_for_what_has_failed(error: Exception, clock: Clock) -> None:
+    items = Items(clock)
+    write = Write(ACCOUNT, "key-1", look, durable=True)
+    items.put(write)
+    items.put(Stop(60.0))
+    WriteLoop(Script(open=[error]), items).run()
+    assert write.error is not None
+    assert items.asked == [None]
+
+
 def test_a_defect_is_logged_with_its_traceback(
     clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
