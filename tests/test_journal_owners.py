@@ -274,7 +274,7 @@ def test_a_process_is_known_by_when_it_started(
     path: Path, journal: SQLiteJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def started(at: str | None) -> None:
-        monkeypatch.setattr(owners, "_started", lambda pid: at)
+        monkeypatch.setattr(owners, "_started", {os.getpid(): at}.get)
 
     def left(second: SQLiteJournal) -> str:
         """Let nothing but its row show that a journal is open."""

@@ -162,7 +162,9 @@ TESTS: Mapping[str, Sequence[str]] = {
     "smscode/core/purchases/spending.py": ("purchases/spending", "tests/_async/test_spending.py"),
     "smscode/core/statistics.py": ("statistics", "tests/_async/test_statistics.py"),
     "smscode/core/waiting/codes.py": ("waiting/codes", *_WAITS, "tests/_async/test_sms_waits.py"),
-    "smscode/journal.py": (*_JOURNAL, *_FILE, "tests/test_platform.py"),
+    "smscode/journal.py": (
+        *(*_JOURNAL, *_FILE, "tests/test_journal_interrupts.py", "tests/test_platform.py"),
+    ),
     "smscode/_journal/batch.py": (*_JOURNAL, *_FILE, "tests/_async/test_spending.py"),
     "smscode/_journal/owners.py": (*_JOURNAL[:2], *_FILE, "tests/test_platform.py"),
     "smscode/_journal/rows.py": _JOURNAL,
