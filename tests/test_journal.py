@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 import pickle
 import sqlite3
@@ -14,9 +15,10 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from smscode import ClientStateError, InvalidArgumentError, _sqlite
+from smscode import ClientStateError, InvalidArgumentError, SpendingLimitError, _sqlite
 from smscode._journal import rows
 from smscode.core.purchases.records import BoughtOrder, Living, PurchaseRecord, PurchaseState
+from smscode.core.purchases.spending import SpendingRule
 from smscode.errors import JournalError
 from smscode.journal import Read, SQLiteJournal, Sweep, Totals, Write
 
@@ -227,7 +229,10 @@ def test_a_defect_in_a_step_fails_its_own_write_only(
     other_waiter.wait()
     assert isinstance(write.error, JournalError)
     assert isinstance(write.error.__cause__, ZeroDivisionError | ValueError)
-    assert "key-1 failed" in caplog.text
+    (logged,) = caplog.records
+    assert (logged.name, logged.getMessage()) == ("smscode.journal", "a step of the purchase key-1 failed")
+    assert logged.exc_info is not None
+    assert logged.exc_info[1] is write.error.__cause__
     assert other.error is None
     assert keys(journal) == ["other"]
 
@@ -290,7 +295,14 @@ def test_records_hold_what_was_queued_before(journal: SQLiteJournal, disk: Disk)
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("state", "eaten"), ("operation", "x"), ("orders", "{"), ("orders", '[{"x": 1}]'), ("orders", "[1]")],
+    [
+        ("state", "eaten"),
+        ("operation", "x"),
+        ("version", "v9"),
+        ("orders", "{"),
+        ("orders", '[{"x": 1}]'),
+        ("orders", "[1]"),
+    ],
 )
 def test_a_row_that_cannot_be_read_concerns_itself_only(
     column: str, value: str, journal: SQLiteJournal, path: Path, caplog: pytest.LogCaptureFixture
@@ -306,6 +318,8 @@ def test_a_row_that_cannot_be_read_concerns_itself_only(
     error = do(journal, "bad", put(purchase("bad"))).error
     assert isinstance(error, JournalError)
     assert "key bad cannot be read" in error.message
+    assert error.message in caplog.messages
+    assert {logged.name for logged in caplog.records} == {"smscode.journal"}
     assert found(journal, "good") == purchase("good")
 
 
@@ -314,6 +328,7 @@ def test_records_of_living_owners_are_left_out_where_only_those_of_ended_ones_ar
 ) -> None:
     store(journal, purchase("mine", owner=journal.owner), purchase("left"))
     assert [record.intent.idempotency_key for record in journal.records(ACCOUNT, ended=True)] == ["left"]
+    assert keys(journal) == ["mine", "left"]
 
 
 def find(journal: SQLiteJournal, key: str) -> Read[tuple[PurchaseRecord | None]]:
@@ -345,13 +360,18 @@ def test_a_purchase_whose_row_cannot_be_read_is_not_just_missing(journal: SQLite
     assert "key bad cannot be read" in question.error.message
 
 
-def test_what_waking_the_caller_of_a_read_raises_is_ignored(journal: SQLiteJournal) -> None:
+def test_what_waking_the_caller_of_a_read_raises_is_ignored(
+    journal: SQLiteJournal, caplog: pytest.LogCaptureFixture
+) -> None:
     def closed_loop() -> None:
         raise RuntimeError("Event loop is closed")
 
+    caplog.set_level(logging.DEBUG, "smscode.journal")
     question = journal.find(ACCOUNT, "key-1", closed_loop)
     assert find(journal, "key-1").error is None
     assert (question.done, question.result) == (True, (None,))
+    assert len(caplog.records) == 1
+    assert "cannot be woken: RuntimeError('Event loop is closed')" in caplog.text
 
 
 def test_a_sweep_applies_its_step_to_the_open_records_of_all_accounts_oldest_first(
@@ -382,6 +402,64 @@ def test_totals_sum_up_what_an_account_bought(journal: SQLiteJournal) -> None:
     assert journal.totals(ACCOUNT) == Totals(purchases=2, charged=570, refunded=200)
     assert journal.totals("other") == Totals(purchases=1, charged=500, refunded=200)
     assert journal.totals("nobody's") == Totals()
+
+
+def bought(key: str, charged: int, answered_at: float) -> PurchaseRecord:
+    orders = (BoughtOrder(1, charged=charged),)
+    return purchase(key, state=PurchaseState.BOUGHT, answered_at=answered_at, orders=orders)
+
+
+def test_a_limit_counts_what_the_same_commit_changed_before(
+    journal: SQLiteJournal, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.time", lambda: 10_000.0)
+    store(journal, bought("old", 1_000, 6_400.0), bought("recent", 200, 6_400.5))
+    store(journal, purchase("theirs", account="other", cap=9_000))
+    refused: list[Write[Any]] = []
+    waiter = Waiter()
+
+    def write(record: PurchaseRecord, **limit: int) -> Write[Any]:
+        rule = SpendingRule(**limit) if limit else None
+        step = put(record)
+        key = record.intent.idempotency_key
+        return journal.apply(Write(ACCOUNT, key, step, durable=False, rule=rule, wake=waiter.done.set))
+
+    def ask() -> None:
+        """Try to exceed each limit, which tells what is left."""
+        refused.append(write(purchase("refused", cap=10_000), total=10_000))
+        refused.append(write(purchase("refused", cap=10_000), per_hour=10_000))
+
+    disk.hold()
+    begin(journal, "old", look)
+    disk.held()
+    write(purchase("a", cap=40))  # in doubt
+    ask()
+    write(purchase("b", cap=7), total=2_000, per_hour=2_000)
+    ask()
+    write(bought("b", 5, 9_000.0))
+    write(purchase("a", state=PurchaseState.REFUSED))
+    write(bought("c", 90, 6_000.0))
+    ask()
+    write(purchase("a", cap=8_705), total=10_000)  # the whole of what was refused is free again
+    write(purchase("a", state=PurchaseState.REFUSED))
+    disk.free.set()
+    do(journal, "old", look)
+    ask()
+    do(journal, "old", look)
+    left = [one.error.left for one in refused if isinstance(one.error, SpendingLimitError)]
+    assert left == [8_760, 9_760, 8_753, 9_753, 8_705, 9_795, 8_705, 9_795]
+    assert keys(journal) == ["old", "recent", "b", "c"]
+
+
+def test_a_limit_does_not_keep_a_purchase_from_being_removed(journal: SQLiteJournal) -> None:
+    store(journal, purchase(state=PurchaseState.REFUSED))
+    waiter = Waiter()
+    rule = SpendingRule(total=0)
+    write = Write(ACCOUNT, "key-1", put(None), durable=False, rule=rule, wake=waiter.done.set)
+    journal.apply(write)
+    waiter.wait()
+    assert write.error is None
+    assert found(journal) is None
 
 
 @pytest.mark.parametrize(
@@ -477,6 +555,27 @@ def test_closing_it_forbids_once_what_has_not_sent_its_first_byte(path: Path) ->
     assert call.told == [why]
     assert isinstance(why, ClientStateError)
     assert str(path) in str(why)
+
+
+def test_closing_it_again_while_it_is_still_written_forbids_nothing_again(
+    journal: SQLiteJournal, disk: Disk
+) -> None:
+    told: list[BaseException] = []
+
+    class Call:
+        over = False
+
+        def forbid(self, why: BaseException) -> None:
+            told.append(why)
+
+    disk.hold()
+    begin(journal, "key-1", look)
+    disk.held()
+    journal.holders[ACCOUNT, "key-2"] = Call()
+    for _ in range(2):
+        journal.close(wait=False)
+    assert len(told) == 1
+    disk.free.set()
 
 
 def test_what_was_queued_before_it_is_closed_is_stored(path: Path) -> None:

@@ -11,17 +11,18 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import Any
 
 import pytest
 from attrs import evolve
 
-from smscode import ClientStateError, _sqlite
+from smscode import ClientStateError, ConfigurationError, _sqlite
 from smscode._journal import store as store_module
 from smscode._journal import thread, write_loop
 from smscode._journal.write_loop import QueueItem, Stop
 from smscode._journal.writes import Read
 from smscode.core.purchases.records import BoughtOrder, Living, PurchaseRecord, PurchaseState
-from smscode.errors import JournalError
+from smscode.errors import JournalError, SmscodeError
 from smscode.journal import SQLiteJournal, Totals, Write, shared
 
 from .journal_tools import (
@@ -248,8 +249,9 @@ def test_a_file_that_is_locked_while_it_is_opened_is_an_error_of_the_disk(
     monkeypatch.setattr("smscode._journal.writes._READS", 2)
     SQLiteJournal(path).close()
     with locked(path):
-        with pytest.raises(JournalError, match="another process has it locked"):
+        with pytest.raises(JournalError) as caught:
             SQLiteJournal(path)
+    assert caught.value.message == f"journal: {path}: another process has it locked."
     assert os.listdir(path.parent) == ["orders.db"]
 
 
@@ -389,17 +391,75 @@ def test_a_journal_that_is_being_closed_refuses_what_is_new(journal: SQLiteJourn
     assert before.error is None
 
 
-@pytest.mark.parametrize("code", [sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CORRUPT])
-def test_what_fails_after_the_file_was_opened_is_an_error_of_the_journal_not_of_its_set_up(
-    journal: SQLiteJournal, monkeypatch: pytest.MonkeyPatch, code: int
+SET_UP, DISK = ConfigurationError, JournalError
+DAMAGED = "it is damaged, and left as it is; restore it from a copy, or give another path"
+
+
+@pytest.mark.parametrize(
+    ("code", "opening", "why"),
+    [
+        (
+            sqlite3.SQLITE_CANTOPEN,
+            SET_UP,
+            "it, or a file that SQLite keeps beside it, can be neither opened nor created",
+        ),
+        (sqlite3.SQLITE_CORRUPT, SET_UP, DAMAGED),
+        (sqlite3.SQLITE_NOTADB, SET_UP, DAMAGED),
+        (sqlite3.SQLITE_FULL, DISK, "the disk is full; free some space"),
+        (sqlite3.SQLITE_PERM, SET_UP, "pretended"),
+        (sqlite3.SQLITE_AUTH, SET_UP, "pretended"),
+        (sqlite3.SQLITE_READONLY, SET_UP, "pretended"),
+        (sqlite3.SQLITE_ERROR, SET_UP, "pretended"),
+        (None, SET_UP, "pretended"),
+        (sqlite3.SQLITE_IOERR, DISK, "pretended"),
+        (sqlite3.SQLITE_CORRUPT_VTAB, SET_UP, DAMAGED),
+        (sqlite3.SQLITE_IOERR_FSYNC, DISK, "pretended"),
+    ],
+)
+def test_an_error_of_sqlite_says_what_to_do_and_is_one_of_the_set_up_only_while_the_file_is_opened(
+    code: int | None,
+    opening: type[SmscodeError],
+    why: str,
+    journal: SQLiteJournal,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     @contextmanager
     def transaction(connection: sqlite3.Connection) -> Generator[None]:
-        raise sqlite3_error("pretended", code)
+        raise error
         yield
 
+    error = sqlite3.OperationalError("pretended")
+    if code is not None:
+        error.sqlite_errorcode = code
     monkeypatch.setattr(_sqlite, "transaction", transaction)
-    assert isinstance(do(journal, "key-1", put(purchase())).error, JournalError)
+    later = do(journal, "key-1", put(purchase())).error
+    other = path.with_name("other.db")
+    with pytest.raises(opening) as caught:
+        SQLiteJournal(other)
+    expected = f"{other} cannot be used ({why})." if opening is SET_UP else f"{other}: {why}."
+    assert caught.value.message == f"journal: {expected}"
+    assert isinstance(later, JournalError)
+    assert later.message == f"journal: {path}: {why}."
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_BUSY_SNAPSHOT])
+def test_every_kind_of_lock_is_waited_for(
+    code: int, journal: SQLiteJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locks = [sqlite3_error("locked", code)] * 2
+
+    @contextmanager
+    def transaction(connection: sqlite3.Connection) -> Generator[None]:
+        if locks:
+            raise locks.pop()
+        with real(connection):
+            yield
+
+    real = _sqlite.transaction
+    monkeypatch.setattr(_sqlite, "transaction", transaction)
+    assert do(journal, "key-1", put(purchase())).error is None
+    assert locks == []
 
 
 def test_of_several_who_close_it_the_least_patient_is_waited_for(path: Path) -> None:
@@ -534,6 +594,55 @@ def test_a_file_that_is_replaced_while_it_is_opened_is_not_used(
     assert path.read_bytes() == b""
 
 
+def test_a_file_that_is_deleted_while_it_is_opened_is_not_used(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[sqlite3.Connection] = []
+
+    def deleting(*arguments: object, **more: object) -> sqlite3.Connection:
+        opened.append(connect(*arguments, **more))  # type: ignore[arg-type]  # passed on as they are
+        path.unlink()
+        return opened[0]
+
+    connect = _sqlite.connect
+    monkeypatch.setattr(_sqlite, "connect", deleting)
+    with pytest.raises(JournalError, match="deleted, moved or replaced while open"):
+        SQLiteJournal(path)
+    with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+        opened[0].execute("SELECT 1")
+
+
+def test_a_file_is_opened_to_wait_a_tenth_of_a_second_for_locks_and_closed_with_its_journal(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[sqlite3.Connection] = []
+
+    def noted(*arguments: object, **more: object) -> sqlite3.Connection:
+        assert more == {"patience": 0.1}
+        opened.append(connect(*arguments, **more))  # type: ignore[arg-type]  # passed on as they are
+        return opened[0]
+
+    connect = _sqlite.connect
+    monkeypatch.setattr(_sqlite, "connect", noted)
+    SQLiteJournal(path).close()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+        opened[0].execute("SELECT 1")
+
+
+def test_what_was_made_beside_a_file_that_could_not_be_opened_is_removed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    SQLiteJournal(path).close()
+    with monkeypatch.context() as patched:
+        patched.setattr("smscode._journal.owners.Census.sweep", broken)
+        with pytest.raises(JournalError, match="Input/output error"):
+            SQLiteJournal(path)
+    assert os.listdir(path.parent) == ["orders.db"]
+
+
 def test_a_system_error_while_opening_is_an_error_of_the_disk(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -627,7 +736,7 @@ def test_a_thread_that_cannot_be_started_fails_the_write_and_the_next_one_tries_
     write = writer.apply(Write(ACCOUNT, "a", look, durable=True, wake=waiter.done.set))
     waiter.wait()
     assert write.error is None
-    writer.stop(5.0)
+    writer.stop(5.0, wait=True)
 
 
 def test_a_write_that_comes_just_after_the_thread_could_not_be_started_fails(
@@ -656,23 +765,28 @@ def test_closed_purchases_are_deleted_after_some_time_and_what_they_cost_is_kept
     monkeypatch.setattr("time.time", lambda: 10_000.0)
     monkeypatch.setattr(store_module, "_CHUNK", 2)
     cost = (BoughtOrder(1, charged=100, refunded=40),)
+    refunded = BoughtOrder(1, charged=100, refunded=100)
     closed = [
         purchase(f"closed-{number}", state=PurchaseState.BOUGHT, orders=cost, closed_at=8_000.0)
         for number in range(5)
     ]
+    old: dict[str, Any] = {"state": PurchaseState.BOUGHT, "closed_at": 8_000.0}
     kept = [
         purchase("open"),
         purchase("bought", state=PurchaseState.BOUGHT, orders=cost),
         purchase("young", state=PurchaseState.BOUGHT, orders=cost, closed_at=9_500.0),
+        purchase("spent", orders=cost, answered_at=6_400.0, **old),  # in the last hour
     ]
     with SQLiteJournal(path) as journal:
         store(journal, *closed, *kept)
         store(journal, purchase("refused", state=PurchaseState.REFUSED, answered_at=1001.0))
         store(journal, purchase("withdrawn", state=PurchaseState.WITHDRAWN))
         store(journal, purchase("dismissed", closed_at=1500.0))
+        store(journal, purchase("earlier", orders=cost, answered_at=6_399.5, **old))
+        store(journal, purchase("refunded", orders=(refunded,), answered_at=6_400.0, **old))
         store(journal, evolve(closed[0], account="other"))
         before = journal.totals(ACCOUNT)
-        assert before == Totals(purchases=7, charged=700, refunded=280)
+        assert before == Totals(purchases=10, charged=1_000, refunded=460)
     for _ in range(2):  # the second time there is nothing left to prune, and the totals are added up once
         with SQLiteJournal(path, keep=1_000) as journal:
             assert journal.totals(ACCOUNT) == before
@@ -832,7 +946,7 @@ def test_a_thread_that_is_ended_from_outside_refuses_what_waits_and_what_comes_l
     assert not abandoned.done
     assert isinstance(read.error, ClientStateError)
     assert writer.apply(Write(ACCOUNT, "key-1", look, durable=True)).error is not None
-    writer.stop(LONG)
+    writer.stop(LONG, wait=True)
 
 
 def test_a_write_that_comes_just_after_the_thread_has_ended_is_refused(

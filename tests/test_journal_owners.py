@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import re
 import sqlite3
+import stat
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -30,6 +33,7 @@ from .journal_tools import (
     leave_behind,
     lives,
     lock_files,
+    look,
     purchase,
     put,
     python,
@@ -68,6 +72,15 @@ def owner_rows(path: Path) -> list[str]:
     rows = connection.execute("SELECT id FROM owner").fetchall()
     connection.close()
     return [id_ for (id_,) in rows]
+
+
+def open_lock_files() -> list[str]:
+    """Return the lock files of journals that this process has open, once for each descriptor."""
+    names: list[str] = []
+    for descriptor in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # it was closed meanwhile
+            names.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
+    return [name.removesuffix(" (deleted)") for name in names if "-owner-" in name]
 
 
 LIVING = """
@@ -232,6 +245,60 @@ def test_a_file_system_without_locks_is_an_error(path: Path, monkeypatch: pytest
     monkeypatch.setattr("smscode._platform.lock_byte", no_locks)
     with pytest.raises(Exception, match="No locks available"):
         SQLiteJournal(path)
+    assert open_lock_files() == []
+
+
+def test_a_journal_has_its_own_lock_file_open_once_and_no_other_one(
+    journal: SQLiteJournal, path: Path, other: Other
+) -> None:
+    path.with_name("orders.db-owner-ended").write_bytes(b"")
+    assert (living(journal, other.owner), living(journal, "ended")) == (True, False)
+    for _ in range(2):
+        do(journal, "key-1", look, durable=True)  # which writes the owner's row again
+    assert open_lock_files() == [f"orders.db-owner-{journal.owner}"]
+
+
+def test_who_may_use_the_file_may_use_its_lock_files_which_nobody_can_run(path: Path) -> None:
+    SQLiteJournal(path).close()
+    path.chmod(0o751)
+    before = os.umask(0)
+    try:
+        with SQLiteJournal(path):
+            (name,) = lock_files(path)
+            assert stat.S_IMODE(path.with_name(name).stat().st_mode) == 0o640
+    finally:
+        os.umask(before)
+
+
+def test_a_process_is_known_by_when_it_started(
+    path: Path, journal: SQLiteJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def started(at: str | None) -> None:
+        monkeypatch.setattr(owners, "_started", {os.getpid(): at}.get)
+
+    def left(second: SQLiteJournal) -> str:
+        """Let nothing but its row show that a journal is open."""
+        owners.forget(second.owner)
+        os.unlink(path.with_name(f"orders.db-owner-{second.owner}"))
+        return second.owner
+
+    started("on Monday")
+    with SQLiteJournal(path) as second:
+        monday = left(second)
+        assert living(journal, monday)
+        started("on Tuesday")
+        assert not living(journal, monday), "another process has its id"
+    started(None)
+    with SQLiteJournal(path) as third:
+        unknown = left(third)
+        started("on Monday")
+        assert living(journal, unknown)
+
+
+def test_the_start_of_a_process_is_the_boot_and_the_tick_since_then() -> None:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().rstrip()
+    fields = re.sub(r"\(.*\)", "name", Path("/proc/self/stat").read_text(), flags=re.DOTALL).split(" ")
+    assert owners._started(os.getpid()) == f"{boot} {fields[21]}"
 
 
 def test_each_owner_is_looked_at_once_in_a_commit(
@@ -596,6 +663,15 @@ def test_a_forked_process_is_told_by_its_process_id(
 ) -> None:
     """The same as above, in this process, where its lines are counted."""
     sharing = journal_module._sharing
+    told: list[BaseException] = []
+
+    class Call:
+        over = False
+
+        def forbid(self, why: BaseException) -> None:
+            told.append(why)
+
+    journal.holders[ACCOUNT, "key-1"] = Call()
     with monkeypatch.context() as forked:
         forked.setattr("smscode._journal.thread.os.getpid", lambda: -1)
         forked.setattr(journal_module, "_sharing", sharing)
@@ -605,6 +681,7 @@ def test_a_forked_process_is_told_by_its_process_id(
         assert isinstance(write.error, ConfigurationError)
         assert not journal.abandon(Write(ACCOUNT, "key-1", put(purchase()), durable=True))
         journal.close()
+    assert told == [], "the call is of the parent, whose journal stays open"
     assert journal_module._sharing is sharing
     assert found(journal) is None
 

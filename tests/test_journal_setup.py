@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
-from smscode import ConfigurationError, InvalidArgumentError, calls
+from smscode import ConfigurationError, InvalidArgumentError, SpendingLimitError, calls
 from smscode.core.purchases.intents import OrderIntent
 from smscode.core.purchases.records import BoughtOrder, PurchaseRecord, PurchaseState
-from smscode.journal import SQLiteJournal, Totals, shared
+from smscode.core.purchases.spending import SpendingRule
+from smscode.journal import SQLiteJournal, Totals, Write, shared
 
 from .journal_tools import (
     ACCOUNT,
+    Waiter,
     begin,
     do,
     each,
@@ -81,17 +83,22 @@ def test_a_path_where_nothing_can_be_kept_is_refused_with_the_whole_path(
 
 
 @pytest.mark.parametrize(
-    ("refused", "message"),
-    [("", "its folder {path.parent} is not writable"), ("orders.db", "it is not readable and writable")],
+    ("refused", "missing", "message"),
+    [
+        ("", os.W_OK, "its folder {path.parent} is not writable"),
+        ("", os.X_OK, "its folder {path.parent} is not writable"),
+        ("orders.db", os.R_OK, "it is not readable and writable"),
+        ("orders.db", os.W_OK, "it is not readable and writable"),
+    ],
 )
 def test_a_folder_or_file_without_permission_is_refused(
-    refused: str, message: str, opening: Any, path: Path, monkeypatch: pytest.MonkeyPatch
+    refused: str, missing: int, message: str, opening: Any, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path.write_bytes(b"")
     real = os.path.realpath(path.parent / refused) if refused else os.path.realpath(path.parent)
 
     def access(asked: str, mode: int) -> bool:
-        return asked != real
+        return not (asked == real and mode & missing)
 
     monkeypatch.setattr("os.access", access)
     with pytest.raises(ConfigurationError) as caught:
@@ -438,6 +445,50 @@ def test_a_file_of_format_3_is_written_as_ever(path: Path) -> None:
     with SQLiteJournal(path) as journal:
         store(journal, *GOLDEN)
     assert dump(path) == (DATA / "journal-format-3.sql").read_text("utf-8")
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_file_that_was_carried_over_has_the_tables_of_a_new_one(path: Path, version: int) -> None:
+    def tables(path: Path) -> list[Any]:
+        connection = sqlite3.connect(path)
+        made = connection.execute("SELECT type, name FROM sqlite_master ORDER BY name").fetchall()
+        connection.close()
+        return [(type_, name) for type_, name in made if not name.startswith("sqlite_")]
+
+    load(f"journal-format-{version}.sql", path)
+    for file in (path, path.with_name("new.db")):
+        SQLiteJournal(file).close()
+    assert tables(path) == tables(path.with_name("new.db"))
+
+
+def test_what_purchases_of_format_2_cost_is_carried_over(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", lambda: TIME + 2.0)
+    load("journal-format-2.sql", path)
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE purchase SET refunded = 5000 WHERE idempotency_key = 'key-1'")
+    connection.execute("UPDATE purchase SET cap = 700 WHERE idempotency_key = 'key-2'")
+    connection.execute("INSERT INTO total VALUES ('account', 3, 900, 200), ('third', 1, 50, 0)")
+    connection.commit()
+    connection.close()
+    with SQLiteJournal(path, keep=float("inf")) as journal:
+        assert journal.totals("account") == Totals(purchases=4, charged=15_900, refunded=5_200)
+        assert journal.totals("third") == Totals(purchases=1, charged=50)
+        assert left(journal, "account", total=100_000) == 100_000 - 10_000 - 700 - 700
+        assert left(journal, "account", per_hour=100_000) == 100_000 - 10_000 - 700
+        assert left(journal, "third", total=100_000) == 100_000 - 50
+        assert left(journal, "third", per_hour=100_000) == 100_000
+
+
+def left(journal: SQLiteJournal, account: str, **limit: int) -> int | None:
+    """Return what a limit leaves, by trying to exceed it."""
+    waiter = Waiter()
+    record = purchase("too-much", account=account, cap=1_000_000)
+    rule, wake = SpendingRule(**limit), waiter.done.set
+    write = Write(account, "too-much", put(record), durable=False, rule=rule, wake=wake)
+    journal.apply(write)
+    waiter.wait()
+    assert isinstance(write.error, SpendingLimitError)
+    return write.error.left
 
 
 @pytest.mark.parametrize("version", [2, 3])

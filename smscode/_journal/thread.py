@@ -82,10 +82,10 @@ class Writer:
 
     @property
     def usable(self) -> bool:
-        """Whether writes can still be queued, in this process."""
-        return not (self._closed or self._ended) and os.getpid() == self._process
+        """Whether it was not closed yet, and is of this process."""
+        return not self._closed and os.getpid() == self._process
 
-    def stop(self, patience: float, *, wait: bool = True) -> None:
+    def stop(self, patience: float, *, wait: bool) -> None:
         """Close the file as soon as the queue is written, at the latest after ``patience`` seconds.
 
         With ``wait`` this returns when the file is closed, or after that time; in the thread itself it never
@@ -110,11 +110,8 @@ class Writer:
 
     def before_fork(self, fork: Fork) -> None:
         """Ask the thread to stay out of SQLite during a fork; ``fork.waits`` gets an item when it does."""
-        if self._in_thread():
-            fork.waits.put(None)
-            return
         self._queue.put(fork)
-        if self._ended:
+        if self._ended or self._in_thread():  # it cannot take the request before the fork
             fork.waits.put(None)
 
     def _begin(self) -> SmscodeError | None:
@@ -123,7 +120,7 @@ class Writer:
             return ConfigurationError(
                 f"journal: {self.path} was opened before the process forked: open it again."
             )
-        if self._closed or self._ended:
+        if self._closed:
             return _closed_error(self.path)
         if not self._started or self._failure is not None:
             # Not `Thread.start`, which takes locks that a KeyboardInterrupt could leave taken. If two threads

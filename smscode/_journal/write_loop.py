@@ -66,8 +66,7 @@ class WriteLoop:
         self._writes: deque[Write[Any]] = deque()
         self._reads: list[Read[Any]] = []
         self._pause: float | None = None  # seconds until waiting items are tried again
-        self._outage = False
-        self._backoff = _PAUSES[0]
+        self._backoff: float | None = None  # the pause after the last failure, None while all is well
         self._prune_at = RealTime.monotonic()
         self._stop_at: float | None = None
 
@@ -105,8 +104,7 @@ class WriteLoop:
             except JournalError as error:
                 self._fail(error)
             else:
-                self._pause = None
-                self._outage = False
+                self._pause = self._backoff = None
             self._answer()
         if self._store.is_open and self._stop_at is None and RealTime.monotonic() >= self._prune_at:
             self._prune()
@@ -168,12 +166,11 @@ class WriteLoop:
 
     def _fail(self, error: JournalError) -> None:
         """Fail the writes, except lasting ones, which are tried again after a pause."""
-        if self._outage:
-            self._backoff = min(2 * self._backoff, _PAUSES[1])
-        else:
-            self._outage = True
-            self._backoff = _PAUSES[0]
+        if self._backoff is None:
             _log.error("%s", error.message)
+            self._backoff = _PAUSES[0]
+        else:
+            self._backoff = min(2 * self._backoff, _PAUSES[1])
         self._pause = self._backoff
         for write in self._writes:
             if write.lasting:

@@ -8,7 +8,10 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 
 _JOURNAL = ("tests/test_journal_setup.py", "tests/test_journal.py", "tests/core/purchases/test_states.py")
-_FILE = ("tests/test_journal_disk.py", "tests/test_journal_owners.py", "tests/_async/test_unfinished.py")
+_FILE = (
+    *("tests/test_journal_thread.py", "tests/test_journal_disk.py", "tests/test_journal_owners.py"),
+    "tests/_async/test_unfinished.py",
+)
 _PURCHASES = (
     *("tests/_async/test_purchases.py", "tests/_async/test_bulk.py", "tests/test_journal.py"),
     *("tests/_async/test_unfinished.py", "tests/test_purchase_cancellation.py"),
@@ -169,12 +172,16 @@ TESTS: Mapping[str, Sequence[str]] = {
     "smscode/core/purchases/spending.py": ("purchases/spending", "tests/_async/test_spending.py"),
     "smscode/core/statistics.py": ("statistics", "tests/_async/test_statistics.py"),
     "smscode/core/waiting/codes.py": ("waiting/codes", *_WAITS, "tests/_async/test_sms_waits.py"),
-    "smscode/journal.py": (*_JOURNAL, *_FILE),
+    "smscode/journal.py": (
+        *(*_JOURNAL, *_FILE, "tests/test_journal_interrupts.py", "tests/test_platform.py"),
+    ),
     "smscode/_journal/batch.py": (*_JOURNAL, *_FILE, "tests/_async/test_spending.py"),
-    "smscode/_journal/owners.py": (*_JOURNAL[:2], *_FILE),
+    "smscode/_journal/owners.py": (*_JOURNAL[:2], *_FILE, "tests/test_platform.py"),
     "smscode/_journal/rows.py": _JOURNAL,
     "smscode/_journal/store.py": (*_JOURNAL[:2], *_FILE),
-    "smscode/_journal/thread.py": (*_JOURNAL[:2], *_FILE, "tests/test_journal_interrupts.py"),
+    "smscode/_journal/thread.py": (
+        *(*_JOURNAL[:2], *_FILE, "tests/test_journal_interrupts.py", "tests/test_platform.py"),
+    ),
     "smscode/_journal/write_loop.py": (*_JOURNAL[:2], *_FILE, "tests/test_journal_interrupts.py"),
     "smscode/_journal/writes.py": (*_JOURNAL[:2], *_FILE, "tests/test_journal_interrupts.py"),
     "smscode/_async/delivery.py": _PURCHASES,

@@ -169,7 +169,8 @@ class Writing:
         if record.state is PurchaseState.BOUGHT:
             # The service will repeat its answer. The row stays with its owner while that is alive.
             return (record if living(record.owner) else evolve(record, owner=new.owner)), known
-        open_until = None if new.open_until is None else max(new.open_until, record.open_until or 0.0)
+        until = new.open_until
+        open_until = None if until is None else max(until, record.open_until or until)
         return evolve(record, owner=new.owner, open_until=open_until, closed_at=None), known
 
     def withdraw(self, now: float) -> PurchaseStep[bool]:
@@ -304,8 +305,8 @@ def claim(who: Claimant) -> PurchaseStep[PurchaseRecord | None]:
         if not mine:
             taken = evolve(record, owner=who.owner)
             return taken, taken
-        unfinished = record.state is PurchaseState.WRITTEN or record.handed_at is None
-        return record, record if unfinished and not who.under_way(record.intent.idempotency_key) else None
+        unfinished = record.handed_at is None and not who.under_way(record.intent.idempotency_key)
+        return record, record if unfinished else None
 
     return step
 

@@ -26,6 +26,7 @@ from smscode.core.purchases.records import (
     PurchaseState,
     Writing,
 )
+from smscode.core.purchases.spending import SpendingRule
 from smscode.core.purchases.states import (
     FOUND_HERE,
     VERDICTS,
@@ -183,6 +184,8 @@ def test_errors_found_here_are_kinds_of_the_table() -> None:
         records.too_old(float("inf"), 1.0)
     )
     assert kind_of(records.under_way("it")) == "under way"
+    assert kind_of(records.another_order("it")) == "another order"
+    assert kind_of(records.settled_meanwhile()) == "settled meanwhile"
 
 
 # --- Intents
@@ -269,10 +272,27 @@ def test_a_purchase_that_waits_to_be_written_has_not_failed() -> None:
     assert not Writing(row(), 10).failed
 
 
-def test_a_call_without_an_end_has_no_end_in_the_journal() -> None:
-    stored, _ = Writing(row(open_until=None), 10).write(row(open_until=NOW), nobody)
-    assert stored is not None
-    assert stored.open_until is None
+def test_the_limit_that_a_purchase_has_to_keep_to_goes_along_with_it() -> None:
+    rule = SpendingRule(total=5)
+    assert (Writing(row(), 10, rule=rule).rule, Writing(row(), 10).rule) == (rule, None)
+
+
+@pytest.mark.parametrize(
+    ("stored_until", "new_until", "until"),
+    [
+        (NOW + 5, NOW + 9, NOW + 9),
+        (NOW + 9, NOW + 5, NOW + 9),
+        (None, NOW + 5, NOW + 5),
+        (NOW, None, None),
+        (None, None, None),
+    ],
+)
+def test_a_repeated_purchase_may_arrive_until_the_last_of_its_attempts_has_ended(
+    stored_until: float | None, new_until: float | None, until: float | None
+) -> None:
+    stored, known = Writing(row(open_until=new_until), 10).write(row(open_until=stored_until), everybody)
+    assert stored == row(open_until=until)
+    assert known == KnownKeys(PurchaseState.WRITTEN, stored_until, NOW)
 
 
 def test_a_purchase_that_was_made_stays_with_whoever_has_it() -> None:
@@ -300,6 +320,40 @@ def test_ages_are_kept_and_a_clock_that_was_set_back_is_not_believed(age: float,
 )
 def test_a_purchase_of_the_next_minute_was_written_now(ago: float, age: float) -> None:
     assert records.age_of(NOW - ago, NOW) == age
+
+
+@pytest.mark.parametrize(
+    ("state", "closed_at", "expected"),
+    [
+        (PurchaseState.WRITTEN, None, True),
+        (PurchaseState.BOUGHT, None, True),
+        (PurchaseState.REFUSED, None, False),
+        (PurchaseState.WITHDRAWN, None, False),
+        (PurchaseState.WRITTEN, NOW, False),
+        (PurchaseState.BOUGHT, NOW, False),
+    ],
+)
+def test_a_purchase_is_open_until_it_is_closed_or_known_not_to_be_made(
+    state: PurchaseState, closed_at: float | None, expected: bool
+) -> None:
+    assert row(state, closed_at=closed_at).open is expected
+
+
+@pytest.mark.parametrize(
+    ("orders", "charged", "refunded"),
+    [
+        ((), 0, 0),
+        ((BoughtOrder(7),), 0, 0),
+        ((BoughtOrder(7, charged=500, refunded=20), BoughtOrder(8), BoughtOrder(9, charged=70)), 570, 20),
+        (2 * (BoughtOrder(7, charged=2**62, refunded=2**62),), 2**63 - 1, 2**63 - 1),
+        ((BoughtOrder(7, charged=2**80, refunded=2**80),), 2**63 - 1, 2**63 - 1),
+    ],
+)
+def test_a_record_sums_up_its_orders_as_far_as_a_file_can_hold_it(
+    orders: tuple[BoughtOrder, ...], charged: int, refunded: int
+) -> None:
+    bought = row(PurchaseState.BOUGHT, orders=orders)
+    assert (bought.charged, bought.refunded) == (charged, refunded)
 
 
 # --- Withdrawals and refusals
@@ -409,6 +463,13 @@ def test_a_row_that_was_handed_over_closes_with_its_last_order() -> None:
     assert stored.closed_at == NOW + 2
 
 
+def test_a_row_that_was_dismissed_stays_closed_since_then() -> None:
+    stored: PurchaseRecord | None = row(PurchaseState.BOUGHT, orders=ORDERS, handed_at=NOW, closed_at=NOW + 1)
+    stored, _ = records.end_orders({7: None, 8: None}, NOW + 2)(stored, nobody)
+    assert stored is not None
+    assert stored.closed_at == NOW + 1
+
+
 def test_steps_on_rows_that_are_not_there_change_nothing() -> None:
     assert records.end_orders({7: None}, NOW)(None, nobody)[0] is None
     assert records.hand_over(NOW)(None, nobody)[0] is None
@@ -439,6 +500,7 @@ def test_what_this_owner_left_unfinished_comes_along() -> None:
     for unfinished in (row(), row(PurchaseState.BOUGHT)):
         assert records.claim(ME)(unfinished, nobody) == (unfinished, unfinished)
         assert records.claim(evolve(ME, under_way=everybody))(unfinished, nobody) == (unfinished, None)
+        assert records.claim(ME)(unfinished, everybody) == (unfinished, unfinished)
     handed = row(PurchaseState.BOUGHT, handed_at=NOW)
     assert records.claim(ME)(handed, nobody) == (handed, None)
 
@@ -461,9 +523,15 @@ def test_what_the_same_token_wrote_under_another_name_of_the_account_is_taken_ov
     assert records.claim(ME)(left, nobody) == (evolve(left, owner="me"), evolve(left, owner="me"))
 
 
+def test_what_was_written_before_tokens_were_noted_is_taken_over_by_its_account() -> None:
+    left = row(owner="gone", credential="")
+    assert records.claim(ME)(left, nobody) == (evolve(left, owner="me"), evolve(left, owner="me"))
+
+
 def test_what_another_token_wrote_under_this_name_stays_with_it() -> None:
-    left = row(owner="gone", credential="here:other")
-    assert records.claim(ME)(left, nobody) == (left, left)
+    for credential in ("here:other", "elsewhere:token"):
+        left = row(owner="gone", credential=credential)
+        assert records.claim(ME)(left, nobody) == (left, left)
     bought = row(PurchaseState.BOUGHT, owner="gone", credential="here:other")
     assert records.claim(ME)(bought, nobody) == (evolve(bought, owner="me"), evolve(bought, owner="me"))
 
@@ -475,7 +543,8 @@ def test_what_another_token_wrote_under_this_name_stays_with_it() -> None:
 def test_what_is_recovered_is_written_only_while_it_is_in_doubt(stored: PurchaseRecord) -> None:
     with pytest.raises(ClientStateError, match="settled meanwhile"):
         Writing(row(), 10, only_open=True).write(stored, nobody)
-    assert Writing(row(), 10, only_open=True).write(row(), nobody)[1].state is PurchaseState.WRITTEN
+    for kept in (None, row()):
+        assert Writing(row(), 10, only_open=True).write(kept, nobody)[0] == row()
 
 
 def test_a_repeated_purchase_is_taken_over_from_a_process_that_has_ended() -> None:
