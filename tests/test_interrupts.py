@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -17,7 +19,7 @@ import attrs
 import pytest
 import trio
 
-from smscode import AsyncClient, Client, NetworkError, RetryPolicy
+from smscode import AsyncClient, Client, NetworkError, RateLimits, RetryPolicy
 from smscode._concurrency import AsyncCaller, Caller, Event, Runtime
 from smscode._http.connection import HttpConnection
 from smscode.models import EndpointGroup
@@ -341,7 +343,15 @@ async def test_a_call_of_an_event_loop_heals_what_a_thread_left_taken() -> None:
 def test_a_closed_event_loop_keeps_no_slot_of_its_account(
     sent: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limits = attrs.evolve(hasten(monkeypatch), balance=2)
+    close_a_loop_with_calls_under_way(sent, attrs.evolve(hasten(monkeypatch), balance=2))
+    complaints: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda found: complaints.append(repr(found.object)))
+    gc.collect()
+    # httpcore's own coroutines have some.
+    assert not [found for found in complaints if re.search("AsyncClient|AsyncDriver|Pool", found)]
+
+
+def close_a_loop_with_calls_under_way(sent: bool, limits: RateLimits) -> None:
     with raw_server(lambda connection, request: (b"", False)) as server:
         options: dict[str, Any] = {"base_url": server.url, "rate_limits": limits, "retry": RetryPolicy(1)}
         loop = asyncio.new_event_loop()

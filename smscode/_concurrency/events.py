@@ -68,8 +68,8 @@ class AsyncEvent:
 
 
 def _end(waiter: asyncio.Future[None]) -> None:
-    """End a wait that was not cancelled and has not ended."""
-    if not waiter.done():
+    """End a wait that was not cancelled and has not ended; one of a closed event loop never ends."""
+    if not (waiter.done() or waiter.get_loop().is_closed()):
         waiter.set_result(None)
 
 

@@ -209,6 +209,8 @@ class ConnectionPool:
     def _close_unwanted(self, caller: Caller) -> None:
         """Close the connections that are not used again, also where the call is just being cancelled."""
         for connection, closer in tuple(self._unwanted.items()):
+            if caller.over:  # its event loop was closed, and it is garbage: nothing can be waited for
+                return
             if closer is None or closer.over:
                 self._unwanted[connection] = caller
                 with self._runtime.shield(_CLOSING_GRACE):
