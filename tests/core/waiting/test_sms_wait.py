@@ -78,6 +78,14 @@ def test_an_ended_wait_looks_at_nothing_more() -> None:
     assert one.result().code == "1"
 
 
+@pytest.mark.parametrize("code", ["0048", None])
+def test_a_wait_for_any_message_ends_with_it_even_when_the_order_has_ended(code: str | None) -> None:
+    one = watch(needs_code=False)
+    one.see(attrs.evolve(full(1, code, OrderStatus.COMPLETED), otp_message="Hello", sms_revision=1))
+    assert type(one.result()) is Sms
+    assert one.result() == Sms(1, code, "Hello", 1)
+
+
 def test_no_message_is_no_sms_even_in_the_state_otp_received() -> None:
     one, any_one = watch(), watch(needs_code=False)
     for order in (active(), active(revision=5), active(status=OrderStatus.OTP_RECEIVED)):
@@ -322,6 +330,7 @@ def test_what_a_look_at_the_order_met_is_forgotten_with_the_next_that_shows_it()
     [
         (active(), ("cancel",)),
         (active(text="hello"), ("resend", "finish")),
+        (active(code="1"), ("resend", "finish")),
         (active(can_cancel=False, can_resend=False, can_finish=False), ()),
         (active(can_cancel=True, can_resend=True, can_finish=True), ("resend", "finish", "cancel")),
         (active(can_cancel=False, can_resend=True, can_finish=False), ("resend",)),
@@ -329,9 +338,14 @@ def test_what_a_look_at_the_order_met_is_forgotten_with_the_next_that_shows_it()
     ],
 )
 def test_a_timeout_names_what_the_order_allows(order: ActiveOrder, choices: tuple[str, ...]) -> None:
-    one = watch()
+    one = watch(after_code="1")
     one.see(order)
     assert one.timeout_error(1.0).choices == ("wait_for_otp", *choices)
+
+
+@pytest.mark.parametrize("revision", [0, 2**63 - 1])
+def test_any_revision_can_be_given_back(revision: int) -> None:
+    assert watch(after_revision=revision).known.revision == revision
 
 
 def test_a_code_can_be_given_back_whatever_the_service_gave() -> None:
