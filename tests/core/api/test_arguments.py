@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 import pytest
+from attrs import evolve
 
 from smscode import (
     ActiveOrder,
@@ -42,7 +43,7 @@ from smscode import (
 )
 from smscode._choices import PolicyName, SortName, StatusName
 from smscode.core.api import arguments, registry
-from smscode.core.api.call import Call
+from smscode.core.api.call import Answer, Call, Response
 from smscode.core.api.parameters import Limit, OneOf, Text, Whole
 from smscode.core.api.registry import ENDPOINTS
 
@@ -371,6 +372,17 @@ def test_a_bad_webhook_secret_is_refused_without_being_shown(secret: Any) -> Non
     assert "70707" not in shown
 
 
+def test_what_is_printed_of_a_call_shows_neither_its_body_nor_that_of_the_answer() -> None:
+    call = calls.webhook.update(secret=CANARY)
+    request = call.request("v2")
+    body = f'{{"phone_number":"{CANARY}"}}'.encode()
+    answer = Answer(True, None, 200, None, headers={"x": CANARY}, body=body)
+    for one in (call, evolve(call, frozen=("v2", request)), request, Response(200, {}, body), answer):
+        assert CANARY not in repr(one)
+    assert hash(answer) == hash(evolve(answer, headers={}, body=b""))
+    assert (Answer(True, None, 200, None).attempts, Answer(True, None, 200, None).raw) == (1, None)
+
+
 @pytest.mark.parametrize(
     ("given", "body"),
     [
@@ -400,6 +412,11 @@ def test_an_object_of_another_class_is_refused() -> None:
     assert arguments.instance("retry", policy, RetryPolicy) is policy
     with pytest.raises(InvalidArgumentError, match=r"\Aretry: expected a smscode\.RetryPolicy, got 3"):
         arguments.instance("retry", 3, RetryPolicy)
+
+
+def test_the_whole_numbers_of_the_service_have_32_or_64_bits() -> None:
+    assert arguments.INT32 == (-2_147_483_648, 2_147_483_647)
+    assert arguments.INT64 == (-9_223_372_036_854_775_808, 9_223_372_036_854_775_807)
 
 
 @pytest.mark.parametrize(
@@ -478,7 +495,8 @@ MARKS = {
     "p": "needs_catalog_product",
     "q": "needs_catalog_product_currently",
 }
-WHOLE, POSITIVE = Whole(-2_147_483_648, 2_147_483_647), Whole(1, 2_147_483_647)
+WHOLE = Whole(-2_147_483_648, 2_147_483_647, clamped=False)
+POSITIVE = Whole(1, 2_147_483_647, clamped=False)
 ORDER = ("id", POSITIVE, None, "r")
 PARAMETERS: dict[str, list[tuple[str, object, object, str]]] = {
     "catalog.services": [("country_id", WHOLE, None, "")],
@@ -487,23 +505,23 @@ PARAMETERS: dict[str, list[tuple[str, object, object, str]]] = {
         ("country_id", WHOLE, None, ""),
         ("platform_id", WHOLE, None, ""),
         ("operator_id", WHOLE, None, "c"),
-        ("sort", OneOf(ProductSort, lenient=True), "price_asc", ""),
+        ("sort", OneOf(ProductSort, any_case=False, lenient=True), "price_asc", ""),
         ("page", Whole(1, 9_223_372_036_854_775_807, clamped=True), 1, ""),
         ("limit", Whole(1, 10_000, clamped=True), 1000, ""),
     ],
-    "catalog.exchange_rate": [("pair", Text(), "USD/IDR", "")],
+    "catalog.exchange_rate": [("pair", Text(None, None), "USD/IDR", "")],
     "orders.list": [
         ("limit", Whole(1, 100, clamped=True), 20, ""),
         ("offset", Whole(0, 9_223_372_036_854_775_807, clamped=True), 0, ""),
-        ("status", OneOf(OrderStatus, any_case=True), None, ""),
+        ("status", OneOf(OrderStatus, any_case=True, lenient=False), None, ""),
     ],
     "orders.create": [
         ("product_id", POSITIVE, None, "n"),
         ("catalog_product_id", POSITIVE, None, "n"),
         ("max_price", Limit("ROUND_FLOOR"), None, "nq"),
-        ("prefer_provider", Text(64), None, "nq"),
-        ("policy", OneOf(RoutingPolicy), "cheapest", "p"),
-        ("quantity", Whole(1, 100), 1, ""),
+        ("prefer_provider", Text(64, None), None, "nq"),
+        ("policy", OneOf(RoutingPolicy, any_case=False, lenient=False), "cheapest", "p"),
+        ("quantity", Whole(1, 100, clamped=False), 1, ""),
         ("operator_id", POSITIVE, None, "ncp"),
         ("min_price", Limit("ROUND_CEILING"), None, "ncp"),
     ],
@@ -513,7 +531,7 @@ PARAMETERS: dict[str, list[tuple[str, object, object, str]]] = {
     "orders.reactivate": [ORDER, ("max_price", Limit("ROUND_FLOOR"), None, "n")],
     "webhook.update": [
         ("webhook_url", Text(2048, "^$|^https://."), None, "n"),
-        ("webhook_secret", Text(256), None, "n"),
+        ("webhook_secret", Text(256, None), None, "n"),
     ],
 }
 
