@@ -22,6 +22,7 @@ from smscode import (
     CreatedOrders,
     ExchangeRate,
     FinishedOrder,
+    FxRate,
     InvalidArgumentError,
     Money,
     Operator,
@@ -54,6 +55,7 @@ from ..support import (
     PAGE,
     PRODUCT,
     VERSIONS,
+    WHEN,
     Builder,
     active_order,
     arguments_of,
@@ -680,6 +682,7 @@ def test_an_order_or_what_is_about_one_stands_for_its_id(order: Any) -> None:
         call = builder(f"orders.{operation}")(order)
         plain = builder(f"orders.{operation}")(1001)
         assert (call.path, call.fields, call.subject) == (plain.path, plain.fields, plain.subject)
+        assert call.subject == (None if operation == "reactivate" else 1001)
 
 
 class Odd:
@@ -716,6 +719,11 @@ def test_all_filters_of_the_catalog_are_sent() -> None:
         ("limit", "5"),
     )
     assert calls.catalog.services().request("v1").query == ()
+    assert calls.catalog.services(country_id=1).request("v1").query == (("country_id", "1"),)
+    operators = calls.catalog.operators(country_id=1, platform_id=2)
+    assert operators.request("v1").query == (("country_id", "1"), ("platform_id", "2"))
+    assert calls.catalog.products().query == {"page": 1, "limit": 1000}
+    assert calls.catalog.exchange_rate().query == {"pair": "USD/IDR"}
     assert calls.orders.list().request("v1").query == (("limit", "20"), ("offset", "0"))
 
 
@@ -735,3 +743,6 @@ def test_all_options_of_a_purchase_are_sent() -> None:
     )
     again = calls.orders.reactivate(1001, max_price=8000).request("v1")
     assert again.body == b'{"id":1001,"max_price":8000}'
+    rate = FxRate("USD/IDR", 16_000, WHEN)
+    for bought in (calls.orders.create(product_id=1, fx=rate), calls.orders.reactivate(1001, fx=rate)):
+        assert bought.fx == rate

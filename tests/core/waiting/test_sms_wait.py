@@ -26,7 +26,7 @@ from smscode import (
     errors,
     to_dict,
 )
-from smscode.core.waiting.sms_wait import SmsWait, is_transient
+from smscode.core.waiting.sms_wait import OtpOutcome, SmsWait, is_transient
 
 from ..support import NOT_INTEGERS, NULLABLE, WHEN
 from ..support import active_order as active
@@ -68,6 +68,7 @@ def test_a_code_ends_the_wait_with_everything_known_about_it() -> None:
     )
     assert one.ended
     assert one.result() is one.sms
+    assert one.outcome() == OtpOutcome(1, OtpSms(1, "Code 0048", 1, WHEN, code="0048"))
 
 
 def test_an_ended_wait_looks_at_nothing_more() -> None:
@@ -158,6 +159,7 @@ def test_an_order_that_ended_ends_the_wait(status: OrderStatus) -> None:
     with pytest.raises(OrderTerminalError, match=f"Order 1 ended as {status.value} without") as caught:
         one.result()
     assert (caught.value.order_id, caught.value.status) == (1, status.value)
+    assert one.outcome() == OtpOutcome(1, None, caught.value)
 
 
 def test_a_code_counts_even_when_its_order_ended() -> None:
