@@ -102,6 +102,7 @@ def test_what_is_signed_verifies_and_nothing_else_does(body: bytes, secret: str)
         SIGNATURE[:-2] + "  ",
         "sha256=" + " " * 64,
         "sha256=" + "ab " * 21 + "a",
+        "sha256=" + "ab " * 20 + "abcd",
         SIGNATURE[:-1] + "\u00e9",
         SIGNATURE[:-1] + "\uff13",
         SIGNATURE[:-1] + "\0",
@@ -114,9 +115,15 @@ def test_what_is_signed_verifies_and_nothing_else_does(body: bytes, secret: str)
     ids=lambda value: repr(value)[:40],
 )
 def test_any_other_signature_is_refused(signature: str | None) -> None:
+    expected = "The webhook's signature is not sha256= and 64 hexadecimal digits."
+    if signature is None:
+        expected = "The webhook is not signed."
+    elif signature == "sha256=" + "0" * 64:
+        expected = "The webhook's signature does not match."
     for check in (verify, receive):
-        with pytest.raises(WebhookSignatureError):
+        with pytest.raises(WebhookSignatureError) as caught:
             check(BODY, signature, SECRET)
+        assert caught.value.message == expected
 
 
 def test_upper_case_digits_are_the_same_signature() -> None:
@@ -182,7 +189,27 @@ def test_a_secret_as_it_stands_in_a_file_is_refused_where_it_is_given_and_not_sh
         assert SECRET not in f"{caught.value!r}"
 
 
-@pytest.mark.parametrize("secret", ["a secret", "'", '"', "'a\"", "it's", "\u00e9\U0001f511", "a'b'"])
+@pytest.mark.parametrize(
+    ("secret", "found"),
+    [
+        ("abc\n", "a line end or another character that cannot be seen at position 3 of 4"),
+        ("\ufeffabc", "a line end or another character that cannot be seen at position 0 of 4"),
+        (" abc", "a space at its beginning or end"),
+        ("'abc'", "quotation marks around it"),
+        ('"abc"', "quotation marks around it"),
+    ],
+)
+def test_a_secret_that_is_refused_is_told_why(secret: str, found: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        verify(BODY, SIGNATURE, secret)
+    assert caught.value.message == (
+        f"secret: expected the webhook secret alone, found {found}. If it is read from a file, strip it."
+    )
+
+
+@pytest.mark.parametrize(
+    "secret", ["xabcx", "a secret", "'", '"', "'a\"", "it's", "\u00e9\U0001f511", "a'b'"]
+)
 def test_a_secret_may_have_spaces_and_marks_inside(secret: str) -> None:
     verify(BODY, sign(BODY, secret), secret)
     assert calls.webhook.update(secret=secret).fields == {"webhook_secret": secret}
@@ -230,6 +257,24 @@ def test_no_report_of_a_refusal_shows_the_secret_or_the_right_signature() -> Non
             for leak in ("canary-7Qx9", right, right.removeprefix("sha256=")):
                 assert leak not in report
         assert "canary-7Qx9" not in refused(check, bytes(2**20 + 1), SIGNATURE)
+
+
+def test_no_report_of_a_refusal_shows_the_body() -> None:
+    body = b'{"event":"order.completed","data":{"otp_code":"canary-%s"}}' % b"7Qx9"
+    refusing: list[Callable[[], object]] = [
+        lambda: parse(body),
+        lambda: receive(body, sign(body, SECRET), SECRET),
+        lambda: receive(body, SIGNATURE, SECRET),
+        lambda: verify(body, SIGNATURE, SECRET),
+    ]
+    for call in refusing:
+        with pytest.raises((WebhookPayloadError, WebhookSignatureError)) as caught:
+            call()
+        at = caught.value.__traceback__
+        while at is not None:  # the frames of the package, not those of this test
+            if at.tb_frame.f_globals["__name__"] == webhooks.__name__:
+                assert "canary-7Qx9" not in repr(at.tb_frame.f_locals)
+            at = at.tb_next
 
 
 def test_a_signed_body_that_is_no_event_is_a_payload_error() -> None:

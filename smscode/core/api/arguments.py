@@ -148,7 +148,7 @@ def web_address(name: str, value: object, *, allow_http: bool | None = None) -> 
         raise InvalidArgumentError(f"{name}: expected a URL such as https://host/path.")
     if not is_host(host) or port == 0:
         raise InvalidArgumentError(f"{name}: its host or port is not valid.")
-    if parts.username is not None or parts.password is not None or "#" in url:
+    if parts.username is not None or "#" in url:  # with a password, there is a user name too, an empty one
         raise InvalidArgumentError(f"{name}: expected no user name, password or fragment.")
     if parts.scheme == "http" and not (allow_http or is_loopback(host)):
         hint = "" if allow_http is None else ", or allow_http=True for a sandbox elsewhere"

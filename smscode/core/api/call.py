@@ -124,7 +124,7 @@ class Call(Value, Generic[T_co]):
     endpoint: Endpoint[T_co]
     path: str
     query: Mapping[str, int | str] = field(factory=dict[str, int | str])
-    fields: Mapping[str, object] | None = None
+    fields: Mapping[str, object] | None = field(default=None, repr=False)
     idempotency_key: str | None = None
     fx: FxRate | None = None
     subject: int | None = None

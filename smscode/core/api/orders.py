@@ -272,7 +272,7 @@ class PurchaseArguments:
     operator_id: int | None = None
 
     def call(
-        self, *, quantity: int = 1, idempotency_key: str | None = None, fx: FxRate | None = None
+        self, *, quantity: int, idempotency_key: str | None = None, fx: FxRate | None = None
     ) -> Call[CreatedOrders]:
         """Return the call that buys a product whose id is known. Raises `InvalidArgumentError`."""
         if (self.product_id is None) == (self.catalog_product_id is None):

@@ -13,7 +13,7 @@ from ...errors import InvalidArgumentError
 from ...models import Sms
 from ..api import arguments
 
-_CASED = ("Lu", "Ll", "Lt", "Nd")
+_CASED = ("Lu", "Ll", "Nd")  # after `str.casefold`, which leaves no letter in title case
 _SEPARATORS = frozenset(".,:;/-+'\u2013\u2019\u066b\u066c")
 """Characters between the digits of one number: an amount, a time, a date or a phone number."""
 
@@ -57,7 +57,7 @@ def stands_in(code: str, text: str) -> bool:
 
 
 def _goes_on(edge: str, beside: str) -> bool:
-    """Return True if a word continues beyond its edge; ``beside`` are the characters there, nearest first."""
+    """Return True if a word continues beyond its edge, given the two characters there, nearest first."""
     if not beside:
         return False
     following = beside[0]
@@ -65,7 +65,7 @@ def _goes_on(edge: str, beside: str) -> bool:
         return True
     if not edge.isdecimal():
         return following.isalnum()
-    return following in _SEPARATORS and beside[1:2].isdecimal()
+    return following in _SEPARATORS and beside[1:].isdecimal()
 
 
 def compare_times(one: datetime | None, other: datetime | None) -> int:
@@ -103,7 +103,7 @@ def has_old_code(sms: Sms, known: Sms) -> bool:
     When a message without a code arrives, the service keeps showing the last code. So the known code counts
     again only if the newer text contains it: a service may send the same code twice.
     """
-    if sms.code is None or known.code is None or sms.text is None or not same(sms.code, known.code):
+    if sms.code is None or sms.text is None or not same(sms.code, known.code):
         return False
     return not stands_in(sms.code, sms.text)
 

@@ -29,7 +29,7 @@ _UNCOUNTED = ("otp_received_at",)  # a webhook has its own time, and the service
 _FIELDS = tuple(field.name for field in attrs.fields(ActiveOrder) if field.name not in _UNCOUNTED)
 _counted = attrgetter(*_FIELDS)
 _MESSAGE = ("otp_code", "otp_message", "sms_revision", "otp_received_at")
-_OF_EVENTS = tuple(field.name for field in attrs.fields(ActiveOrder) if field.name not in ("id", *_MESSAGE))
+_OF_EVENTS = tuple(field.name for field in attrs.fields(ActiveOrder) if field.name not in _MESSAGE)
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -58,8 +58,8 @@ class _Untaken:
     """The newest state of an order that a consumer has not taken."""
 
     order: SeenOrder
-    ended: bool = False
-    problem: str | None = None
+    ended: bool
+    problem: str | None
 
 
 class ChangeReader(Participant[S]):

@@ -227,7 +227,7 @@ class SharedPoll(Generic[S]):
             if participant.wants(one) and one in self._absent and one not in self._reading
         }
         free = min(READS_AT_ONCE - len(participant.reading), self._reads_at_once - len(self._reading))
-        reads = list(participant.to_read)[: max(free, 0)]
+        reads = list(participant.to_read)[:free]
         for order_id in reads:
             del participant.to_read[order_id]
             participant.reading[order_id] = None

@@ -11,24 +11,41 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 import pytest
+from attrs import evolve
 
 from smscode import (
+    ActiveOrder,
+    Balance,
+    CanceledOrder,
+    Country,
     CreatedOrder,
+    CreatedOrders,
+    ExchangeRate,
     FinishedOrder,
+    FxRate,
     InvalidArgumentError,
     Money,
+    Operator,
     Order,
+    OrderPage,
     OrderStatus,
     Product,
+    ProductPage,
     ProductSort,
+    ReactivateOptions,
+    ResendResult,
     RetryPolicy,
     RoutingPolicy,
+    Service,
     Sms,
+    WebhookConfig,
+    WebhookTestResult,
     calls,
 )
 from smscode._choices import PolicyName, SortName, StatusName
 from smscode.core.api import arguments, registry
-from smscode.core.api.call import Call
+from smscode.core.api.call import Answer, Call, Response
+from smscode.core.api.parameters import Limit, OneOf, Text, Whole
 from smscode.core.api.registry import ENDPOINTS
 
 from ..support import (
@@ -38,6 +55,7 @@ from ..support import (
     PAGE,
     PRODUCT,
     VERSIONS,
+    WHEN,
     Builder,
     active_order,
     arguments_of,
@@ -174,6 +192,25 @@ def test_a_bad_idempotency_key_is_refused(build: Builder, key: Any) -> None:
         build(**ids, idempotency_key=key)
 
 
+@pytest.mark.parametrize(
+    ("key", "found"),
+    [
+        ("", "."),
+        ("a" * 129, "."),
+        (None, "."),
+        ("a b", ", found ' '."),
+        ("a.b c", ", found '.'."),
+        ("a\n", ", found '\\n'."),
+    ],
+)
+def test_the_first_character_that_an_idempotency_key_cannot_have_is_named(key: object, found: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        arguments.idempotency_key(key)
+    assert caught.value.message == (
+        f"idempotency_key: expected 1..128 characters of A-Z, a-z, 0-9, '-' and '_'{found}"
+    )
+
+
 @pytest.mark.parametrize("key", ["a", "-_", "a" * 128, "AZaz09-_"])
 def test_a_good_idempotency_key_is_sent_as_it_is(key: str) -> None:
     request = calls.orders.reactivate(1001, idempotency_key=key).request("v2")
@@ -257,6 +294,9 @@ def test_a_currency_pair_is_sent_in_capitals() -> None:
         "https://example.com/hook#part",
         "https://example.com/\x00",
         "https://example.com/a b",
+        "https://example.com/\u00e9",
+        "https://example.com/a\\b",
+        "https://:pw@example.com/hook",
         "https://example.com\\@evil.com",
         "https://ex\u00e4mple.com",
         "https://example.com:99999/",
@@ -276,9 +316,51 @@ def test_a_bad_webhook_url_is_refused(url: Any) -> None:
 def test_http_to_another_machine_is_taken_where_it_is_allowed() -> None:
     address = "http://a.example/v1"
     assert arguments.web_address("base_url", address, allow_http=True) == address
-    for refused in (False, None):
-        with pytest.raises(InvalidArgumentError, match="base_url: expected https"):
+    expected = "base_url: expected https (http is only for this machine itself)"
+    hints = {False: ", or allow_http=True for a sandbox elsewhere.", None: "."}
+    for refused, hint in hints.items():
+        with pytest.raises(InvalidArgumentError) as caught:
             arguments.web_address("base_url", address, allow_http=refused)
+        assert caught.value.message == expected + hint
+
+
+@pytest.mark.parametrize(
+    ("host", "here"),
+    [
+        ("localhost", True),
+        ("127.0.0.1", True),
+        ("127.8.9.1", True),
+        ("::1", True),
+        ("10.0.0.1", False),
+        ("::2", False),
+        ("127.1", False),
+        ("localhost.example.com", False),
+        ("LOCALHOST", False),
+    ],
+)
+def test_this_machine_is_localhost_or_a_loopback_address_in_full(host: str, here: bool) -> None:
+    assert arguments.is_loopback(host) is here
+
+
+def test_several_orders_are_ids_or_objects_and_each_counts_once() -> None:
+    given = (1002, Sms(1001), active_order(1002), 1003)
+    assert arguments.order_ids("orders", iter(given)) == [1002, 1001, 1003]
+    with pytest.raises(InvalidArgumentError) as caught:
+        arguments.order_ids("orders", 1001)
+    expected = "orders: expected several orders or their ids, such as [1001, 1002], got 1001."
+    assert caught.value.message == expected
+
+
+def test_arguments_without_names_are_refused_with_an_example() -> None:
+    plain, other = arguments.unnamed("rent"), arguments.unnamed("find", "service='whatsapp'")
+    assert (type(plain), type(other)) == (TypeError, TypeError)
+    assert str(plain) == (
+        "rent: expected arguments with their names, such as catalog_product_id=87 or service='whatsapp',"
+        " not positional arguments."
+    )
+    assert str(other) == (
+        "find: expected arguments with their names, such as service='whatsapp', not positional arguments."
+    )
 
 
 @pytest.mark.parametrize(
@@ -290,6 +372,17 @@ def test_a_bad_webhook_secret_is_refused_without_being_shown(secret: Any) -> Non
     shown = f"{caught.value!r} {caught.value} {caught.value.args}"
     assert CANARY not in shown
     assert "70707" not in shown
+
+
+def test_what_is_printed_of_a_call_shows_neither_its_body_nor_that_of_the_answer() -> None:
+    call = calls.webhook.update(secret=CANARY)
+    request = call.request("v2")
+    body = f'{{"phone_number":"{CANARY}"}}'.encode()
+    answer = Answer(True, None, 200, None, headers={"x": CANARY}, body=body)
+    for one in (call, evolve(call, frozen=("v2", request)), request, Response(200, {}, body), answer):
+        assert CANARY not in repr(one)
+    assert hash(answer) == hash(evolve(answer, headers={}, body=b""))
+    assert (Answer(True, None, 200, None).attempts, Answer(True, None, 200, None).raw) == (1, None)
 
 
 @pytest.mark.parametrize(
@@ -321,6 +414,24 @@ def test_an_object_of_another_class_is_refused() -> None:
     assert arguments.instance("retry", policy, RetryPolicy) is policy
     with pytest.raises(InvalidArgumentError, match=r"\Aretry: expected a smscode\.RetryPolicy, got 3"):
         arguments.instance("retry", 3, RetryPolicy)
+
+
+def test_the_whole_numbers_of_the_service_have_32_or_64_bits() -> None:
+    assert arguments.INT32 == (-2_147_483_648, 2_147_483_647)
+    assert arguments.INT64 == (-9_223_372_036_854_775_808, 9_223_372_036_854_775_807)
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (2**64 - 1, str(2**64 - 1)),
+        (1 - 2**64, str(1 - 2**64)),
+        (2**64, "a huge int"),
+        (-(2**64), "a huge int"),
+    ],
+)
+def test_a_message_shows_no_int_of_more_than_64_bits(value: int, found: str) -> None:
+    assert arguments.wrong("name", "something", value).message == f"name: expected something, got {found}."
 
 
 @pytest.mark.parametrize("value", [Decimal(1), "canary", -5])
@@ -376,6 +487,116 @@ OPERATIONS = {
     "webhook.update": ("PATCH /webhook", "webhook_config", "config", "", "NOT_FOUND VALIDATION_ERROR"),
     "webhook.test": ("POST /webhook/test", "webhook_test", "test", "", "VALIDATION_ERROR"),
 }
+
+
+# Its parameters, in the same way: (name, values, default, marks), where a mark is a letter of MARKS.
+MARKS = {
+    "r": "required",
+    "n": "nullable",
+    "c": "current_only",
+    "p": "needs_catalog_product",
+    "q": "needs_catalog_product_currently",
+}
+WHOLE = Whole(-2_147_483_648, 2_147_483_647, clamped=False)
+POSITIVE = Whole(1, 2_147_483_647, clamped=False)
+ORDER = ("id", POSITIVE, None, "r")
+PARAMETERS: dict[str, list[tuple[str, object, object, str]]] = {
+    "catalog.services": [("country_id", WHOLE, None, "")],
+    "catalog.operators": [("country_id", WHOLE, None, "r"), ("platform_id", WHOLE, None, "r")],
+    "catalog.products": [
+        ("country_id", WHOLE, None, ""),
+        ("platform_id", WHOLE, None, ""),
+        ("operator_id", WHOLE, None, "c"),
+        ("sort", OneOf(ProductSort, any_case=False, lenient=True), "price_asc", ""),
+        ("page", Whole(1, 9_223_372_036_854_775_807, clamped=True), 1, ""),
+        ("limit", Whole(1, 10_000, clamped=True), 1000, ""),
+    ],
+    "catalog.exchange_rate": [("pair", Text(None, None), "USD/IDR", "")],
+    "orders.list": [
+        ("limit", Whole(1, 100, clamped=True), 20, ""),
+        ("offset", Whole(0, 9_223_372_036_854_775_807, clamped=True), 0, ""),
+        ("status", OneOf(OrderStatus, any_case=True, lenient=False), None, ""),
+    ],
+    "orders.create": [
+        ("product_id", POSITIVE, None, "n"),
+        ("catalog_product_id", POSITIVE, None, "n"),
+        ("max_price", Limit("ROUND_FLOOR"), None, "nq"),
+        ("prefer_provider", Text(64, None), None, "nq"),
+        ("policy", OneOf(RoutingPolicy, any_case=False, lenient=False), "cheapest", "p"),
+        ("quantity", Whole(1, 100, clamped=False), 1, ""),
+        ("operator_id", POSITIVE, None, "ncp"),
+        ("min_price", Limit("ROUND_CEILING"), None, "ncp"),
+    ],
+    "orders.cancel": [ORDER],
+    "orders.finish": [ORDER],
+    "orders.resend": [ORDER],
+    "orders.reactivate": [ORDER, ("max_price", Limit("ROUND_FLOOR"), None, "n")],
+    "webhook.update": [
+        ("webhook_url", Text(2048, "^$|^https://."), None, "n"),
+        ("webhook_secret", Text(256, None), None, "n"),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_parameter_is_described_as_it_is_documented(name: str) -> None:
+    endpoint = ENDPOINTS[name]
+    assert not (endpoint.query and endpoint.fields)
+    found = endpoint.query + endpoint.fields
+    described = [
+        (one.name, one.kind, one.default, "".join(mark for mark, of in MARKS.items() if getattr(one, of)))
+        for one in found
+    ]
+    assert described == PARAMETERS.get(name, [])
+    assert bool(endpoint.query) == (endpoint.method == "GET" and name in PARAMETERS)
+    assert all(re.fullmatch(r"[A-Z].+\.", one.about) for one in found)
+
+
+def test_what_goes_with_a_catalog_product_only_depends_on_the_generation() -> None:
+    fields = ENDPOINTS["orders.create"].fields
+    older = {one.name for one in fields if one.is_for_catalog_product(current=False) is True}
+    current = {one.name for one in fields if one.is_for_catalog_product(current=True) is True}
+    assert older == {"policy", "operator_id", "min_price"}
+    assert current == older | {"max_price", "prefer_provider"}
+
+
+# What is decoded from an answer: the type of the result, that of a row, the field that repeats the id.
+RESULTS: dict[str, tuple[object, object, str | None]] = {
+    "catalog.countries": (list[Country], Country, None),
+    "catalog.services": (list[Service], Service, None),
+    "catalog.operators": (list[Operator], Operator, None),
+    "catalog.products": (ProductPage, Product, None),
+    "catalog.exchange_rate": (ExchangeRate, None, None),
+    "balance.get": (Balance, None, None),
+    "orders.list": (OrderPage, Order, None),
+    "orders.active": (list[ActiveOrder], ActiveOrder, None),
+    "orders.get": (Order, None, "id"),
+    "orders.create": (CreatedOrders, None, None),
+    "orders.cancel": (CanceledOrder, None, "order_id"),
+    "orders.finish": (FinishedOrder, None, "order_id"),
+    "orders.resend": (ResendResult, None, "order_id"),
+    "orders.reactivate": (CreatedOrders, None, None),
+    "orders.reactivate_options": (ReactivateOptions, None, None),
+    "webhook.get": (WebhookConfig, None, None),
+    "webhook.update": (WebhookConfig, None, None),
+    "webhook.test": (WebhookTestResult, None, None),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_operation_has_the_result_that_is_documented(name: str) -> None:
+    endpoint = ENDPOINTS[name]
+    assert (endpoint.result, endpoint.rows, endpoint.echoes) == RESULTS[name]
+    assert (endpoint.later, endpoint.any_data) == (False, False)
+
+
+def test_a_row_that_cannot_be_read_costs_only_itself() -> None:
+    good = {"id": 6, "name": "Indonesia", "active": True}
+    answer = read("catalog.countries", success([good, {**good, "id": "7"}]), "v1")
+    assert [country.id for country in answer.data] == [6]
+    assert [str(problem) for problem in answer.problems] == [
+        "$.data[1].id: expected an integer, got a string"
+    ]
 
 
 NAMED = {code for row in OPERATIONS.values() for code in row[-1].split()}
@@ -461,6 +682,7 @@ def test_an_order_or_what_is_about_one_stands_for_its_id(order: Any) -> None:
         call = builder(f"orders.{operation}")(order)
         plain = builder(f"orders.{operation}")(1001)
         assert (call.path, call.fields, call.subject) == (plain.path, plain.fields, plain.subject)
+        assert call.subject == (None if operation == "reactivate" else 1001)
 
 
 class Odd:
@@ -497,6 +719,11 @@ def test_all_filters_of_the_catalog_are_sent() -> None:
         ("limit", "5"),
     )
     assert calls.catalog.services().request("v1").query == ()
+    assert calls.catalog.services(country_id=1).request("v1").query == (("country_id", "1"),)
+    operators = calls.catalog.operators(country_id=1, platform_id=2)
+    assert operators.request("v1").query == (("country_id", "1"), ("platform_id", "2"))
+    assert calls.catalog.products().query == {"page": 1, "limit": 1000}
+    assert calls.catalog.exchange_rate().query == {"pair": "USD/IDR"}
     assert calls.orders.list().request("v1").query == (("limit", "20"), ("offset", "0"))
 
 
@@ -516,3 +743,6 @@ def test_all_options_of_a_purchase_are_sent() -> None:
     )
     again = calls.orders.reactivate(1001, max_price=8000).request("v1")
     assert again.body == b'{"id":1001,"max_price":8000}'
+    rate = FxRate("USD/IDR", 16_000, WHEN)
+    for bought in (calls.orders.create(product_id=1, fx=rate), calls.orders.reactivate(1001, fx=rate)):
+        assert bought.fx == rate

@@ -106,6 +106,14 @@ def test_a_rate_that_cannot_be_read_costs_the_rate_only() -> None:
     assert answer.data.problems == ("$.meta.fx.rate: expected an integer, got a string",)
 
 
+@pytest.mark.parametrize("failed_count", [-1, -5, True, 1.0, "3", None, [], {}])
+def test_a_count_of_failures_that_is_none_is_a_problem_and_zero(failed_count: object) -> None:
+    data = {"orders": [{"id": 1}], "failed_count": failed_count}
+    result = created({"success": True, "data": data})
+    assert (result.failed_count, [order.id for order in result]) == (0, [1])
+    assert result.problems == ("$.data.failed_count: expected an integer of at least 0",)
+
+
 def test_an_answer_with_no_order_in_it_is_just_that() -> None:
     result = created({"success": True, "data": {"orders": [], "failed_count": 2}})
     assert (result.orders, result.failed_count, result.problems) == ((), 2, ())

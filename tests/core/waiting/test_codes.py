@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -79,6 +79,12 @@ def test_a_time_without_a_zone_is_in_utc() -> None:
     assert compare_times(None, WHEN) == compare_times(WHEN, None) == 0
 
 
+def test_times_of_different_zones_are_compared_as_moments() -> None:
+    elsewhere = WHEN.astimezone(timezone(timedelta(hours=7)))
+    assert compare_times(elsewhere, WHEN) == compare_times(WHEN, elsewhere) == 0
+    assert (compare_times(elsewhere, EARLIER), compare_times(elsewhere, LATER)) == (1, -1)
+
+
 # -- old codes -------------------------------------------------------------------------------------
 
 
@@ -123,6 +129,11 @@ def test_a_code_stands_in_a_text_as_a_whole_word(text: str) -> None:
         "Room A4821",
         "4821x",
         "id_4821",
+        "A4821",
+        "1-4821",
+        "x1-4821",
+        "4821-1x",
+        "\u13a04821",
         "4821_",
         "٤٨٢١٠",
         "no digits",
@@ -130,25 +141,32 @@ def test_a_code_stands_in_a_text_as_a_whole_word(text: str) -> None:
     ],
 )
 def test_digits_that_are_part_of_something_longer_are_no_code(text: str) -> None:
-    assert not stands_in("4821", text)
+    assert stands_in("4821", text) is False
 
 
 def test_a_code_of_letters_stands_in_a_text_in_any_case_and_not_inside_a_word() -> None:
     assert stands_in("AbC12", "Your code is ABC12!")
     assert stands_in("\u200eAbC12\n", "Your code is ABC12!")
     assert not stands_in("كلمة", "الكلمة")
+    assert stands_in("**", "a***")
     assert stands_in("כן", "ענו כן")
+
+
+@pytest.mark.parametrize(("code", "text"), [("G11", "1-G11"), ("11G", "11G-1")])
+def test_a_number_beside_the_letter_of_a_code_is_not_part_of_it(code: str, text: str) -> None:
+    assert stands_in(code, text)
 
 
 def test_a_code_is_old_only_if_it_is_known_and_the_newer_text_lacks_it() -> None:
     known = sms("4821", "Code 4821")
-    assert has_old_code(sms("4821", "Welcome"), known)
+    assert has_old_code(sms("4821", "Welcome"), known) is True
     assert has_old_code(sms("4821\u200b", "Welcome"), known)
     assert not has_old_code(sms("4821", "Again: 4821"), known)
     assert not has_old_code(sms("1111", "Welcome"), known)
     assert not has_old_code(sms("4821", None), known)
     assert not has_old_code(sms(None, "Welcome"), known)
-    assert not has_old_code(sms("4821", "Welcome"), sms())
+    assert has_old_code(sms("4821", "Welcome"), sms()) is False
+    assert has_old_code(sms(None, "Welcome"), sms()) is False
 
 
 # -- blank -----------------------------------------------------------------------------------------
@@ -219,6 +237,11 @@ def test_the_code_that_stays_beside_a_newer_text_is_not_given_out_again() -> Non
     assert (one.result().code, one.result().text) == (None, "You paid 48.21")
     waiting = wait(shown, **after)
     assert (waiting.ended, waiting.text) == (False, "You paid 48.21")
+
+
+def test_the_time_of_an_order_is_that_of_its_first_message_and_makes_no_code_old() -> None:
+    shown = active_order(code="222", text="Code 222", otp_received_at=EARLIER)
+    assert wait(shown, after_code="111", after_text="Code 111", after_time=WHEN).result().code == "222"
 
 
 @pytest.mark.parametrize(("timestamp", "ends"), [(0, False), (12, True), (30, True)])

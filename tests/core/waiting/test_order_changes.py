@@ -101,7 +101,9 @@ def test_the_first_changes_are_the_orders_as_they_are() -> None:
     made: SharedPoll[Flag] = SharedPoll(3.0)
     consumer = Consumer(made)
     second, first = active(2, "22", "Code 22", 1, OTP_RECEIVED), active(1)
+    assert not consumer.reader.begun
     poll(made, second, first)
+    assert consumer.reader.begun
     assert consumer.reader.signal.is_set
     assert consumer.take() == [
         OrderChange(
@@ -142,6 +144,23 @@ def test_whatever_differs_is_a_change(changed: dict[str, Any]) -> None:
     (change,) = consumer.take()
     assert (change.order, change.previous, change.ended) == (after, before, False)
     assert (change.sms is not None) == ("text" in changed)
+
+
+def test_a_change_that_is_not_taken_yet_and_is_shown_again_wakes_nobody() -> None:
+    made: SharedPoll[Flag] = SharedPoll(3.0)
+    consumer = Consumer(made)
+    for wakes in (True, False):
+        consumer.reader.signal = Flag()
+        poll(made, active(1))
+        assert consumer.reader.signal.is_set is wakes
+    assert consumer.took() == [(1, "ACTIVE")]
+
+
+def test_a_message_without_a_revision_is_new_by_its_code() -> None:
+    made, consumer = begun(active(1, "1"))
+    poll(made, active(1, "2"))
+    (change,) = consumer.take()
+    assert change.sms == Sms(1, "2", None, None, WHEN)
 
 
 def test_the_time_of_the_first_message_alone_is_no_change() -> None:
@@ -270,6 +289,77 @@ def test_an_old_poll_after_a_newer_webhook_gives_nothing(revision: int | None) -
     assert consumer.took() == []
 
 
+@pytest.mark.parametrize("shown", [active(1, "1", revision=1), active(1)])
+def test_a_poll_that_shows_an_older_message_or_none_gives_nothing(shown: ActiveOrder) -> None:
+    made, consumer = begun(active(1, "1", revision=1))
+    made.notify(order_event(OtpReceived, 1, code="2", revision=2))
+    assert consumer.took() == [(1, "OTP_RECEIVED")]
+    poll(made, shown)
+    assert consumer.took() == []
+
+
+def test_a_webhook_does_not_undo_what_a_later_poll_shows() -> None:
+    made, consumer = begun(active(1))
+    made.notify(order_event(OtpReceived, 1, code="1", text="Code 1"))
+    consumer.take()
+    poll(made, active(1, "1", "Welcome"))
+    (change,) = consumer.take()
+    assert change.order.otp_message == "Welcome"
+
+
+@pytest.mark.parametrize(
+    ("revisions", "second", "newer"),
+    [
+        ((None, None), 9, False),
+        ((None, None), 10, True),
+        ((None, None), 11, True),
+        ((1, 2), 9, True),
+        ((2, 1), 11, False),
+        ((None, 2), 9, False),
+        ((None, 2), 10, True),
+        ((1, None), 9, False),
+        ((1, None), 10, True),
+    ],
+)
+def test_a_webhook_without_a_revision_is_older_by_its_time_than_the_message_that_is_known(
+    revisions: tuple[int | None, int | None], second: int, newer: bool
+) -> None:
+    known: KnownOrders[Flag] = KnownOrders()
+    known.add(ChangeReader(Flag()))
+    before, after = revisions
+    known.see(active(1, "1", revision=before, otp_received_at=WHEN.replace(second=10)), None, ())
+    known.see_event(active(1, "2", revision=after, otp_received_at=WHEN.replace(second=second)))
+    order = known.live[1]
+    assert order is not None
+    assert (order.otp_code, order.sms_revision) == (("2", after) if newer else ("1", before))
+    assert order.otp_received_at == WHEN.replace(second=10), (
+        "the time of an order's first message never moves"
+    )
+
+
+def test_the_first_message_of_an_order_has_the_time_of_its_webhook() -> None:
+    made, consumer = begun(active(1, otp_received_at=None))
+    made.notify(order_event(OtpReceived, 1, code="1", second=7))
+    (change,) = consumer.take()
+    assert change.sms == Sms(1, "1", None, None, WHEN.replace(second=7))
+
+
+def test_an_end_without_a_message_leaves_the_revision_as_it_is() -> None:
+    made, consumer = begun(active(1, revision=0))
+    made.notify(order_event(OrderExpired, 1))
+    (change,) = consumer.take()
+    assert (change.ended, change.order.sms_revision) == (True, 0)
+
+
+def test_a_webhook_from_before_the_code_that_a_poll_showed_is_not_kept_for_waits() -> None:
+    made, _ = begun()
+    made.feed([active(1, "222")], made.begin_poll(3), 3, WHEN.replace(second=10))
+    made.notify(order_event(OtpReceived, 1, code="111", second=5))
+    waiter = Waiter([SmsWait(1, needs_code=True, after_code="222")], Flag())
+    made.join(waiter)
+    assert list(waiter.open) == [1]
+
+
 def test_what_webhooks_said_before_the_reader_began_belongs_to_the_first_sight() -> None:
     made: SharedPoll[Flag] = SharedPoll(3.0)
     made.notify(order_event(OtpReceived, 1, code="1", revision=1))
@@ -288,9 +378,18 @@ def test_the_webhook_of_an_end_is_the_last_change_whatever_comes_after_it() -> N
     poll(made, active(1, "1", "Code 1", 1, OTP_RECEIVED))
     made.notify(order_event(OtpReceived, 1, code="2", revision=2))
     made.show(full(1, OrderStatus.COMPLETED))
-    poll(made, unreadable={1: InvalidResponseError("odd")})
-    assert consumer.took() == []
-    assert consumer.read() == []
+    for now in (3, 30):
+        poll(made, unreadable={1: InvalidResponseError("odd")}, now=now)
+        assert consumer.took() == []
+        assert consumer.read(now=now) == []
+
+
+def test_an_end_whose_webhook_has_an_older_message_keeps_the_newer_one() -> None:
+    made, consumer = begun(active(1, "2", "Code 2", 2, OTP_RECEIVED))
+    made.notify(order_event(OrderCompleted, 1, code="1", text="Code 1", revision=1))
+    (change,) = consumer.take()
+    assert (change.ended, change.sms) == (True, None)
+    assert (change.order.otp_code, change.order.otp_message, change.order.sms_revision) == ("2", "Code 2", 2)
 
 
 def test_an_end_whose_webhook_has_a_newer_message_gives_the_message() -> None:
@@ -327,6 +426,50 @@ def test_an_order_that_leaves_the_list_is_read_once_for_its_end() -> None:
     poll(made, active(2), now=300)
     assert consumer.read(now=300) == []
     assert not made._absent
+
+
+def test_an_order_that_ends_by_a_webhook_before_it_is_read_is_not_read() -> None:
+    made, consumer = begun(active(1))
+    poll(made)
+    made.notify(order_event(OrderExpired, 1))
+    assert consumer.took() == [(1, "EXPIRED")]
+    assert consumer.read() == []
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_an_order_whose_read_ends_it_is_not_read_again_if_the_reader_rests_then(missing: bool) -> None:
+    made, consumer = begun(active(1))
+    poll(made)
+    assert made.begin_reading(consumer.reader, 0) == [1]
+    if missing:
+        made.missing(1, NotFoundError("no"))
+    else:
+        made.unreadable(consumer.reader, 1, ForbiddenError("no"))
+    made.rest(consumer.reader)
+    assert made.begin_reading(consumer.reader, 0) == []
+
+
+def test_a_wait_that_leaves_does_not_bring_the_next_read_of_an_order_forward() -> None:
+    made, consumer = begun(active(1))
+    waiter = Waiter([SmsWait(1, needs_code=True)], Flag())
+    made.join(waiter)
+    waiter.resting = False
+    poll(made)
+    assert made.begin_reading(waiter, 0) == [1]
+    made.show(full(1, ACTIVE, otp_received_at=WHEN))
+    made.end_reading(waiter, 1)
+    made.leave(waiter)
+    for now, reads in ((3, []), (30, [1])):
+        poll(made, now=now)
+        assert consumer.read(now=now) == reads
+
+
+def test_a_reader_does_not_read_an_order_that_only_a_wait_knows() -> None:
+    made, consumer = begun()
+    waiter = Waiter([SmsWait(9, needs_code=True)], Flag())
+    made.join(waiter)
+    poll(made, now=3)
+    assert consumer.read(now=3) == []
 
 
 def test_an_end_that_is_read_keeps_a_message_that_only_a_webhook_has_shown() -> None:
@@ -403,6 +546,10 @@ def test_an_order_whose_row_cannot_be_read_is_read_by_itself() -> None:
     poll(made, now=30)
     assert consumer.read(full(7, OrderStatus.COMPLETED, "7"), now=30) == [7]
     assert consumer.took() == [(7, "COMPLETED")]
+    poll(made, unreadable={9: odd[7]}, now=60)
+    poll(made, unreadable={9: odd[7]}, now=90)
+    assert consumer.read(full(9, OrderStatus.EXPIRED), now=90) == [9]
+    assert consumer.took() == [(9, "EXPIRED")]
 
 
 def test_one_read_serves_a_wait_and_the_readers_and_a_resting_reader_reads_nothing() -> None:
@@ -477,11 +624,12 @@ def test_the_lead_goes_to_a_reader_that_can_poll() -> None:
 
 
 def test_a_change_breaks_off_a_poll_but_not_two_in_a_row() -> None:
-    made, consumer = begun(active(1))
+    made: SharedPoll[Flag] = SharedPoll(3.0)
+    consumer = Consumer(made)
 
-    def woken_by(revision: int) -> bool:
+    def woken_by(revision: int, *, polling: bool = True) -> bool:
         consumer.reader.signal = Flag()
-        consumer.reader.polling = True
+        consumer.reader.polling = polling
         made.notify(order_event(OtpReceived, 1, code=str(revision), revision=revision))
         consumer.reader.polling = False
         assert consumer.took() == [(1, "OTP_RECEIVED")]
@@ -492,6 +640,7 @@ def test_a_change_breaks_off_a_poll_but_not_two_in_a_row() -> None:
     assert [woken_by(revision) for revision in (4, 5)] == [True, False]
     poll(made, active(1, "5", revision=5, status=OTP_RECEIVED))
     assert woken_by(6)
+    assert woken_by(7, polling=False), "only a poll is not broken off"
 
 
 def test_with_the_last_reader_all_that_is_known_is_dropped() -> None:
@@ -542,6 +691,11 @@ def test_a_reader_that_is_collected_in_the_middle_of_an_update_leaves_nothing_be
     made.join(Collected(Flag()))
     made.notify(order_event(OtpReceived, 1, code="1"))
     assert made._known.live == {}
+    made.join(Collected(Flag()))
+    made.notify(order_event(OrderExpired, 2))
+    consumer = Consumer(made)
+    poll(made, active(2))
+    assert consumer.took() == [(2, "EXPIRED")], "an order that ended before the first reader is new to it"
 
 
 # -- bounds ----------------------------------------------------------------------------------------
@@ -557,6 +711,31 @@ def test_of_the_ends_that_are_not_taken_the_newest_are_kept() -> None:
     reader.push(active(4, "4"))
     assert reader.pending() == (1, 2, 4)
     assert reader._taken.keys() == {1, 2, 4}
+
+
+def test_of_the_ends_that_are_not_taken_ten_thousand_are_kept() -> None:
+    reader = ChangeReader(Flag())
+    for order_id in range(10_001):
+        reader.push(active(order_id), ended=True)
+    assert (len(reader.pending()), reader.pending()[0]) == (10_000, 1)
+
+
+def test_an_end_that_was_none_takes_no_place_among_the_ends() -> None:
+    reader = ChangeReader(Flag(), most=1)
+    reader.push(active(1), ended=True)
+    reader.push(active(1))
+    reader.push(active(2), ended=True)
+    assert reader.pending() == (1, 2)
+
+
+def test_as_many_orders_are_known_as_the_last_poll_has_listed() -> None:
+    known: KnownOrders[Flag] = KnownOrders(most=2)
+    known.add(ChangeReader(Flag()))
+    for order_id in (4, 5):
+        known.see(active(order_id), None, ())
+    known.polled((4, 5, 6), (7,))
+    known.see_event(active(8, "1"))
+    assert list(known.live) == [4, 5, 7, 8]
 
 
 def test_what_only_webhooks_and_ends_have_shown_is_bounded() -> None:

@@ -157,6 +157,53 @@ def test_reads_that_hang_leave_room_for_the_poll_and_are_followed_by_those_of_ot
     assert made.begin_reading(waiters[3].waiter, 0) == [4]
 
 
+def test_one_that_left_is_not_woken_for_the_next_read() -> None:
+    reading, left, next_one = watch(1), watch(2), watch(3)
+    made: SharedPoll[Flag] = SharedPoll(3.0, reads_at_once=1)
+    for one in (reading, left, next_one):
+        join(made, one)
+    made.feed([], made.begin_poll(0), 0)
+    assert [made.begin_reading(one.waiter, 0) for one in (reading, left, next_one)] == [[1], [], []]
+    made.leave(left.waiter)
+    next_one.waiter.signal = Flag()
+    made.end_reading(reading.waiter, 1)
+    assert next_one.woken
+
+
+def test_orders_are_read_by_their_ids_and_only_if_the_waiter_still_waits_for_them() -> None:
+    many = Waiter([SmsWait(number, needs_code=True) for number in (8, 1, 9)], Flag())
+    made = board(watch(9))
+    made.join(many)
+    many.resting = False
+    made.show(active(9))
+    made.rest(next(iter(made._participants)))
+    made.feed([], made.begin_poll(0), 0)
+    assert list(many.to_read) == [1, 8, 9]
+    made.unreadable(many, 9, UnauthorizedError("no"))
+    assert made.begin_reading(many, 0) == [1, 8]
+
+
+def test_an_order_that_is_waited_for_again_is_read_as_soon_as_a_poll_lacks_it() -> None:
+    one, again = watch(9), watch(9)
+    made = board(one)
+    made.feed([], made.begin_poll(0), 0)
+    assert made.begin_reading(one.waiter, 0) == [9]
+    made.show(full(9, None, OrderStatus.ACTIVE))
+    made.end_reading(one.waiter, 9)
+    made.leave(one.waiter)
+    join(made, again)
+    made.feed([], made.begin_poll(3), 3)
+    assert made.begin_reading(again.waiter, 3) == [9]
+
+
+def test_one_that_has_joined_and_does_not_wait_yet_is_not_told_of_a_failure() -> None:
+    one = watch(1)
+    made = board()
+    made.join(one.waiter)
+    made.fail(UnauthorizedError("no"))
+    assert (one.waiter.failure, one.woken) == (None, False)
+
+
 def test_one_that_polls_is_not_interrupted_to_read() -> None:
     one, other = watch(9), watch(8)
     made = board(one, other)
@@ -234,6 +281,7 @@ def test_a_row_that_cannot_be_read_concerns_its_own_order_only() -> None:
     made.feed([active(2, "5")], made.begin_poll(0), 0, WHEN, {1: error, 77: error})
     assert other.result().code == "5"
     assert odd.timeout_error(1.0, made.failure).failure is error
+    assert made.begin_poll(0) == {1}, "nothing waits for the other order of which a row could not be read"
     assert made.begin_reading(odd.waiter, 0) == [1], "by itself it may be readable"
     made.show(full(1, None, OrderStatus.ACTIVE))
     assert odd.timeout_error(1.0, made.failure).failure is None
@@ -255,8 +303,10 @@ def test_a_wait_that_left_is_not_asked_for() -> None:
     made = board(one, other)
     asked = made.begin_poll(0)
     made.leave(one.waiter)
+    assert made.begin_poll(0) == {2}
     made.feed([], asked, 0)
     assert (one.reads, other.reads) == ([], [2])
+    assert made._absent.keys() == {2}
 
 
 def test_an_order_that_does_not_exist_ends_the_waits_for_it() -> None:
@@ -322,6 +372,14 @@ def test_a_leader_that_leaves_wakes_the_first_that_still_waits() -> None:
     assert made.leads(follower.waiter)
 
 
+def test_one_that_has_joined_and_does_not_follow_yet_is_not_chosen_to_lead() -> None:
+    leader, fresh, follower = watch(1), watch(2), watch(3)
+    made = board(leader, fresh, follower)
+    assert [made.leads(one.waiter) for one in (leader, follower)] == [True, False]
+    made.leave(leader.waiter)
+    assert [one.woken for one in (fresh, follower)] == [False, True]
+
+
 def test_who_rests_between_two_results_is_not_chosen_to_lead() -> None:
     leader, resting, follower = watch(1), watch(2), watch(3)
     made = board(leader, resting, follower)
@@ -347,6 +405,16 @@ def test_a_webhook_that_a_poll_overtook_is_not_told_to_later_waits() -> None:
     made.feed([active(1, "2", revision=2)], made.begin_poll(0), 0.0)
     join(made, late := watch(1))
     assert not late.ended
+
+
+def test_a_webhook_from_before_the_code_that_a_poll_showed_ends_no_wait() -> None:
+    one = watch(after_code="222")
+    made = board(one)
+    made.feed([active(1, "222")], made.begin_poll(0), 0, WHEN.replace(second=10))
+    made.notify(order_event(OtpReceived, code="111", second=5))
+    assert not one.ended
+    made.notify(order_event(OtpReceived, code="333", second=15))
+    assert one.result().code == "333"
 
 
 def test_a_text_that_a_webhook_brings_is_seen_although_it_has_no_revision() -> None:
@@ -405,6 +473,8 @@ def test_a_service_that_asks_for_patience_gets_it() -> None:
     made.postpone(100, RateLimitError("slow down", retry_after=5))
     made.postpone(100, RateLimitError("slow down"))
     assert made.until_due(100) == 10
+    made.postpone(110, RateLimitError("slow down"))
+    assert made.until_due(110) == 0
     made.begin_poll(110)
     assert made.until_due(110) == 3
 
@@ -477,6 +547,7 @@ def test_an_order_that_a_webhook_ended_with_its_code_gives_the_code() -> None:
         ({"after_revision": 1}, {"code": "1"}, "nothing"),
         ({"after_revision": 1}, {"text": "hello"}, "nothing"),
         ({"after_revision": 1, "after_code": "1"}, {"code": "1"}, "nothing"),
+        ({"after_revision": 1, "after_code": "1"}, {"text": "hello"}, "nothing"),
         ({"after_revision": 1, "after_code": "1"}, {"code": "2"}, "code"),
         ({"after_revision": 1}, {"code": "2", "revision": 2}, "code"),
         ({"after_revision": 1}, {"code": "2", "revision": 1}, "error"),
@@ -794,6 +865,19 @@ def test_a_wait_whose_end_was_told_half_way_ends_once() -> None:
     assert (list(one.waiter.ended), list(one.waiter.open), one.woken) == ([one], [], True)
 
 
+def test_a_wait_that_was_collected_before_it_was_taken_off_the_list_is_skipped() -> None:
+    one, other = watch(1), watch(1)
+    made = Interrupted(3.0)
+    join(made, one)
+    with pytest.raises(KeyboardInterrupt):
+        made.show(full(1, "123456", OrderStatus.OTP_RECEIVED))
+    join(made, other)
+    one.waiter.ended.clear()
+    one.waiter.open.clear()  # as its waiter does when it collects the result
+    made.show(full(1, "123456", OrderStatus.OTP_RECEIVED))
+    assert (list(one.waiter.ended), list(other.waiter.ended)) == ([], [other])
+
+
 def test_a_wait_whose_result_was_marked_and_not_yet_given_is_given() -> None:
     one = watch(1)
     made = board(one)
@@ -811,11 +895,13 @@ def test_a_waiter_goes_on_reading_for_a_moment_before_it_rests_with_a_result() -
     assert made.begin_reading(many, 10) == [1, 2]
     made.show(full(1, None, OrderStatus.EXPIRED))
     made.end_reading(many, 1)
+    assert made.begin_reading(many, 10.125) == []
     assert [made.linger(many, now) for now in (10, 10.125, 10.25, 99)] == [0.25, 0.125, 0, 0]
     made.rest(many)
     assert made.linger(many, 10) == 0
     many.resting = False
     assert made.begin_reading(many, 11) == [2], "it was not read to its end"
+    assert made.linger(many, 11) == 0.25, "only a reader of changes has longer the next time"
     made.notify(order_event(OtpReceived, 3, code="1"))
     made.show(full(2, None, OrderStatus.EXPIRED))
     assert made.linger(many, 11) == 0, "nothing is left to wait for"

@@ -26,7 +26,7 @@ from smscode import (
     errors,
     to_dict,
 )
-from smscode.core.waiting.sms_wait import SmsWait, is_transient
+from smscode.core.waiting.sms_wait import OtpOutcome, SmsWait, is_transient
 
 from ..support import NOT_INTEGERS, NULLABLE, WHEN
 from ..support import active_order as active
@@ -68,6 +68,7 @@ def test_a_code_ends_the_wait_with_everything_known_about_it() -> None:
     )
     assert one.ended
     assert one.result() is one.sms
+    assert one.outcome() == OtpOutcome(1, OtpSms(1, "Code 0048", 1, WHEN, code="0048"))
 
 
 def test_an_ended_wait_looks_at_nothing_more() -> None:
@@ -76,6 +77,14 @@ def test_an_ended_wait_looks_at_nothing_more() -> None:
     one.see(active(code="2"))
     one.see(full(1, None, OrderStatus.CANCELED))
     assert one.result().code == "1"
+
+
+@pytest.mark.parametrize("code", ["0048", None])
+def test_a_wait_for_any_message_ends_with_it_even_when_the_order_has_ended(code: str | None) -> None:
+    one = watch(needs_code=False)
+    one.see(attrs.evolve(full(1, code, OrderStatus.COMPLETED), otp_message="Hello", sms_revision=1))
+    assert type(one.result()) is Sms
+    assert one.result() == Sms(1, code, "Hello", 1)
 
 
 def test_no_message_is_no_sms_even_in_the_state_otp_received() -> None:
@@ -150,6 +159,7 @@ def test_an_order_that_ended_ends_the_wait(status: OrderStatus) -> None:
     with pytest.raises(OrderTerminalError, match=f"Order 1 ended as {status.value} without") as caught:
         one.result()
     assert (caught.value.order_id, caught.value.status) == (1, status.value)
+    assert one.outcome() == OtpOutcome(1, None, caught.value)
 
 
 def test_a_code_counts_even_when_its_order_ended() -> None:
@@ -322,6 +332,7 @@ def test_what_a_look_at_the_order_met_is_forgotten_with_the_next_that_shows_it()
     [
         (active(), ("cancel",)),
         (active(text="hello"), ("resend", "finish")),
+        (active(code="1"), ("resend", "finish")),
         (active(can_cancel=False, can_resend=False, can_finish=False), ()),
         (active(can_cancel=True, can_resend=True, can_finish=True), ("resend", "finish", "cancel")),
         (active(can_cancel=False, can_resend=True, can_finish=False), ("resend",)),
@@ -329,9 +340,14 @@ def test_what_a_look_at_the_order_met_is_forgotten_with_the_next_that_shows_it()
     ],
 )
 def test_a_timeout_names_what_the_order_allows(order: ActiveOrder, choices: tuple[str, ...]) -> None:
-    one = watch()
+    one = watch(after_code="1")
     one.see(order)
     assert one.timeout_error(1.0).choices == ("wait_for_otp", *choices)
+
+
+@pytest.mark.parametrize("revision", [0, 2**63 - 1])
+def test_any_revision_can_be_given_back(revision: int) -> None:
+    assert watch(after_revision=revision).known.revision == revision
 
 
 def test_a_code_can_be_given_back_whatever_the_service_gave() -> None:

@@ -48,7 +48,7 @@ def test_the_message_and_the_end_of_an_order_are_kept_beside_each_other() -> Non
 def test_an_end_that_is_told_twice_is_no_news() -> None:
     inbox = WebhookInbox()
     assert inbox.add(order_event(OrderExpired))
-    assert not inbox.add(order_event(OrderExpired))
+    assert inbox.add(order_event(OrderExpired)) is False
     assert not inbox.add(order_event(OrderCanceled, second=9))
     assert codes(inbox) == [(None, OrderStatus.EXPIRED)]
 
@@ -76,7 +76,7 @@ def test_newer_means_a_higher_revision_or_without_those_a_later_time(
     event = order_event(OtpReceived, **(usual | then))
     inbox = WebhookInbox()
     assert inbox.add(known)
-    assert inbox.add(event) == news
+    assert inbox.add(event) is news
     assert inbox.about(1) == [order_of(event if news else known)]
 
 
@@ -90,6 +90,8 @@ def test_newer_means_a_higher_revision_or_without_those_a_later_time(
         ({}, {"code": None}, False),
         ({}, {"code": "2"}, True),
         ({"revision": 1}, {"code": "2"}, True),
+        ({}, {"revision": 2, "code": "2"}, True),
+        ({}, {"revision": 2, "code": "1"}, False),
     ],
 )
 def test_a_message_that_a_poll_shows_to_be_old_is_forgotten(
@@ -117,6 +119,23 @@ def test_the_orders_heard_of_first_are_forgotten_first() -> None:
     assert [bool(inbox.about(order_id)) for order_id in (1, 2, 3)] == [True, False, True]
 
 
+def test_the_last_ten_thousand_orders_are_kept() -> None:
+    inbox = WebhookInbox()
+    for order_id in range(10_001):
+        inbox.add(OtpReceived(order_id=order_id, otp_code="1"))
+    assert [bool(inbox.about(order_id)) for order_id in (0, 1, 10_000)] == [False, True, True]
+
+
+def test_an_order_that_is_neither_waited_for_nor_shows_a_message_takes_no_place() -> None:
+    inbox = WebhookInbox(most=1)
+    inbox.add(order_event(OtpReceived, 1, code="1"))
+    inbox.compare(active_order(2, code="2"), WHEN)
+    inbox.compare(active_order(2), WHEN, watched=True)
+    assert codes(inbox, 1) == [("1", OrderStatus.OTP_RECEIVED)]
+    inbox.compare(active_order(2, code="2"), WHEN, watched=True)
+    assert codes(inbox, 1) == []
+
+
 @given(st.lists(st.integers(0, 9), min_size=1))
 def test_whatever_the_order_of_arrival_the_highest_revision_stays(revisions: list[int]) -> None:
     inbox = WebhookInbox()
@@ -138,7 +157,7 @@ def test_events_without_times_are_compared_by_what_they_say() -> None:
 def test_an_sms_of_which_nothing_could_be_read_does_not_replace_one_with_a_code() -> None:
     inbox = WebhookInbox()
     assert inbox.add(OtpReceived(order_id=1, otp_code="1", sms_revision=1))
-    assert not inbox.add(OtpReceived(order_id=1, sms_revision=2, timestamp=WHEN))
+    assert inbox.add(OtpReceived(order_id=1, sms_revision=2, timestamp=WHEN)) is False
     assert [code for code, _ in codes(inbox)] == ["1"]
 
 
@@ -158,10 +177,20 @@ def test_what_was_sent_before_the_service_showed_a_message_is_no_news(
         assert inbox.add(event) is news
 
 
-def test_a_poll_that_shows_no_message_is_behind_every_webhook() -> None:
+@pytest.mark.parametrize("before", [None, OrderExpired])
+def test_a_poll_that_shows_no_message_is_behind_every_webhook(before: Any) -> None:
     inbox = WebhookInbox()
+    if before is not None:
+        inbox.add(order_event(before))
     inbox.compare(active_order(1), WHEN.replace(second=10), watched=True)
     assert inbox.add(order_event(OtpReceived, code="111"))
+
+
+def test_a_text_alone_that_the_service_showed_makes_earlier_webhooks_old() -> None:
+    inbox = WebhookInbox()
+    inbox.compare(active_order(1, text="Welcome"), WHEN.replace(second=10), watched=True)
+    assert not inbox.add(order_event(OtpReceived, text="Hello", second=9))
+    assert inbox.add(order_event(OtpReceived, text="Hello", second=10))
 
 
 def test_a_poll_without_a_date_leaves_the_last_one() -> None:
