@@ -239,6 +239,60 @@ def test_a_created_order_shows_its_message_too() -> None:
     assert known.ended
 
 
+def test_an_order_whose_status_is_not_stated_is_taken_to_be_active() -> None:
+    known = KnownMessages()
+    known.see(CreatedOrder(id=7, otp_code="123456"))
+    assert (known.sms, known.asked_again, known.ended) == (Sms(7, "123456"), True, False)
+
+
+def test_what_a_newer_message_has_to_differ_from_is_the_last_message_and_the_last_code() -> None:
+    known = KnownMessages()
+    assert known.after() == {"after_revision": None}
+    known.see(attrs.evolve(ORDER, sms_revision=3))
+    known.see(ORDER)
+    assert known.after() == {"after_revision": 3}
+    known.take(MESSAGE)
+    known.take(Sms(7, None, "Welcome!", 2, AT))
+    assert known.after() == {
+        "after_revision": 2,
+        "after_code": "123456",
+        "after_text": "Welcome!",
+        "after_time": AT,
+    }
+
+
+def test_the_message_of_a_revision_that_is_known_without_it_is_stored() -> None:
+    known = KnownMessages()
+    known.see(attrs.evolve(ORDER, status=OrderStatus.OTP_RECEIVED, sms_revision=1))
+    assert (known.received, known.sms) == (True, None)
+    known.see(RECEIVED)
+    assert known.sms == MESSAGE
+
+
+@pytest.mark.parametrize(
+    ("shown", "received", "asked_again"),
+    [
+        ({}, False, False),
+        ({"status": OrderStatus.OTP_RECEIVED}, True, False),
+        ({"otp_received_at": AT}, True, True),
+        ({"sms_revision": 1}, True, True),
+        ({"sms_revision": 0}, False, False),
+    ],
+)
+def test_an_order_shows_in_any_of_three_ways_that_a_message_came(
+    shown: dict[str, Any], received: bool, asked_again: bool
+) -> None:
+    known = KnownMessages()
+    known.see(attrs.evolve(ORDER, **shown))
+    assert (known.received, known.asked_again, known.sms) == (received, asked_again, None)
+
+
+@pytest.mark.parametrize("tried", ["cancel", "finish"])
+def test_an_order_that_expired_was_not_ended_by_what_this_rental_tried(tried: ReleaseStep) -> None:
+    known = KnownMessages(ended=True, status=OrderStatus.EXPIRED, tried={tried})
+    assert known.ending() == ReleaseEnding(Released.ALREADY_RELEASED)
+
+
 # -- every pair of what the service has and what fails ----------------------------------------------
 
 

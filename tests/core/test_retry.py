@@ -586,10 +586,14 @@ def test_a_finish_that_was_not_carried_out_is_sent_again(state: str) -> None:
 
 
 def test_an_order_that_ended_otherwise_is_a_conflict_with_the_order_attached() -> None:
-    run = drive(CANCEL, [LOST, order("COMPLETED")])
-    assert isinstance(run.error, ConflictError)
-    assert getattr(run.error.order, "status", None) == "COMPLETED"
-    assert run.error.outcome == "rejected"
+    lost = answer(502, PAGE, x_request_id="r-1")
+    run = drive(CANCEL, [lost, order("ACTIVE"), lost, order("COMPLETED")])
+    error = run.error
+    assert isinstance(error, ConflictError)
+    assert getattr(error.order, "status", None) == "COMPLETED"
+    assert error.message == "The order has ended as COMPLETED."
+    assert (error.code, error.trouble, error.outcome) == ("CONFLICT", "CONFLICT", "rejected")
+    assert (error.status_code, error.request_id, error.attempts) == (502, "r-1", 2)
 
 
 def test_a_conflict_with_an_own_attempt_whose_answer_was_lost_is_a_success() -> None:

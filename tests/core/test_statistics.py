@@ -61,11 +61,14 @@ def test_orders_from_before_a_date_are_left_out() -> None:
 
 def test_offers_with_as_many_numbers_are_sorted_by_their_ids() -> None:
     built = StatsBuilder()
-    built.add([order(), order(catalog_product_id=None, product_id=9), order(catalog_product_id=5)], NOW)
-    assert [(one.catalog_product_id, one.product_id) for one in built.offers()] == [
-        (None, 9),
-        (5, None),
-        (87, None),
+    offers = ((None, 9), (5, 3), (None, 7), (1, 8), (87, 2), (87, 1))
+    built.add([order(catalog_product_id=known, product_id=other) for known, other in offers], NOW)
+    assert [(one.catalog_product_id, one.product_id, one.numbers) for one in built.offers()] == [
+        (87, None, 2),
+        (None, 7, 1),
+        (None, 9, 1),
+        (1, None, 1),
+        (5, None, 1),
     ]
 
 
@@ -108,3 +111,9 @@ def test_sums_are_exact_whatever_the_context_of_the_caller() -> None:
 def test_the_interval_is_that_of_wilson(codes: int, numbers: int, low: float, high: float) -> None:
     assert wilson_interval(codes, numbers) == pytest.approx((low, high), abs=5e-5)
     assert 0 <= wilson_interval(codes, numbers)[0] <= wilson_interval(codes, numbers)[1] <= 1
+
+
+@pytest.mark.parametrize("numbers", [11, 21, 33, 37, 50])
+def test_the_interval_has_no_limit_outside_of_0_to_1_by_rounding(numbers: int) -> None:
+    assert wilson_interval(0, numbers)[0] >= 0
+    assert wilson_interval(numbers, numbers)[1] <= 1

@@ -139,7 +139,9 @@ TESTS: Mapping[str, Sequence[str]] = {
     "smscode/core/decoding/rows.py": ("decoding/rows", "samples", "paging"),
     "smscode/core/timeouts.py": ("timeouts", "settings", "retry"),
     "smscode/core/decoding/rows_msgspec.py": ("decoding/rows",),
-    "smscode/core/call_events.py": ("limited_flow", "tests/_async/test_events.py", "tests/ext/test_otel.py"),
+    "smscode/core/call_events.py": (
+        *("call_events", "limited_flow", "tests/_async/test_events.py", "tests/ext/test_otel.py"),
+    ),
     "smscode/core/api/webhook.py": (*_CALLS, "tests/_async/test_operations.py"),
     "smscode/core/api/call.py": (*_CALLS, "answers", "retry", "purchases/intents"),
     "smscode/money.py": ("money", "api/prices", "decoding/converter"),

@@ -67,12 +67,13 @@ def intent(key: str) -> OrderIntent:
 
 
 def test_the_results_are_put_together_in_the_order_of_the_calls() -> None:
-    intents = intent("a"), intent("b"), intent("c")
+    intents = intent("a"), intent("b"), intent("c"), intent("d")
     error = NetworkError("lost", outcome="unknown", idempotency_key="b")
     results: dict[OrderIntent, CreatedOrders | SmscodeError] = {
         intents[2]: CreatedOrders((CreatedOrder(id=3),), 4),
         intents[1]: error,
         intents[0]: CreatedOrders((CreatedOrder(id=1), CreatedOrder(id=2)), 0),
+        intents[3]: CreatedOrders((), 5),
     }
     assert bought(results) == [intents[2], intents[0]]
     done = collect(250, intents, results)

@@ -78,6 +78,7 @@ BOUGHT = PurchaseState.BOUGHT
         (row(state=BOUGHT, orders=(BoughtOrder(1, charged=7_500, refunded=7_500),)), 0),
         (row(state=BOUGHT, orders=(BoughtOrder(1, charged=7_500, refunded=9_000),)), 0),
         (row(state=BOUGHT, orders=(BoughtOrder(1, charged=7_500, ended_at=NOW),)), 7_500),
+        (row(state=BOUGHT, orders=(BoughtOrder(1),)), 8_000),
         (row(state=BOUGHT, cap=16_000, intent=intent(quantity=2), orders=(BoughtOrder(1),)), 8_000),
         (row(state=BOUGHT, cap=None, orders=(BoughtOrder(1),)), 0),
         (row(state=BOUGHT, orders=(BoughtOrder(1, refunded=7_500),)), 0),
@@ -99,18 +100,28 @@ def test_for_an_hour_counts_what_was_answered_in_it_or_is_in_doubt() -> None:
     assert spending_within(None, since) == 0
 
 
-@pytest.mark.parametrize("limit", [{}, {"total": 0}, {"total": 0.5}, {"per_hour": "-1"}, {"total": True}])
-def test_a_limit_is_a_price(limit: dict[str, Any]) -> None:
-    with pytest.raises(InvalidArgumentError):
+@pytest.mark.parametrize(
+    ("limit", "problem"),
+    [
+        ({}, "SpendingLimit: expected total, per_hour or both"),
+        ({"total": 0}, "total: expected a positive price"),
+        ({"total": 0.5}, "total: expected an int"),
+        ({"total": True}, "total: expected an int"),
+        ({"per_hour": "-1"}, "per_hour: expected a positive decimal number"),
+        ({"total": 1, "per_hour": 0}, "per_hour: expected a positive price"),
+    ],
+)
+def test_a_limit_is_a_price(limit: dict[str, Any], problem: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"^{problem}"):
         SpendingLimit(**limit)
 
 
 def test_a_limit_is_in_the_currency_of_the_version() -> None:
     SpendingLimit(total=Money.idr(5), per_hour="0.5").check("v2")
     SpendingLimit(total=Money.idr(5), per_hour=7).check("v1")
-    with pytest.raises(InvalidArgumentError, match="total"):
+    with pytest.raises(InvalidArgumentError, match=r"\Atotal: "):
         SpendingLimit(total=5_000).check("v2")
-    with pytest.raises(InvalidArgumentError, match="per_hour"):
+    with pytest.raises(InvalidArgumentError, match=r"\Aper_hour: "):
         SpendingLimit(per_hour="0.5").check("v1")
 
 
@@ -125,8 +136,9 @@ def test_the_error_names_what_is_left() -> None:
         SpendingRule(total=20_000).check(row(), Spent(total=15_000))
     error = refused.value
     assert (error.period, error.left, error.cap, error.outcome) == ("total", 5_000, 8_000, "not_sent")
+    assert error.trouble == "spending limit"
     assert "leaves Rp 5,000 in total, and this purchase may cost Rp 8,000" in str(error)
-    with pytest.raises(SpendingLimitError, match="leaves Rp 0 for this hour"):
+    with pytest.raises(SpendingLimitError, match="leaves Rp 0 for this hour, and"):
         SpendingRule(per_hour=10).check(row(), Spent(hour=15_000))
 
 
@@ -327,6 +339,15 @@ def test_the_spending_of_an_hour_is_kept_however_soon_purchases_are_deleted(
         assert done.wait(10)
         assert isinstance(write.error, SpendingLimitError)
         assert write.error.left == 10
+
+
+def test_an_hour_has_3600_seconds() -> None:
+    ledger = SpendingLedger(threading.RLock())
+    ledger.change("key", reserve("key", 100, NOW), None, NOW)
+    ledger.change("key", buy(row(), (BoughtOrder(1, charged=60),), NOW), None, NOW)
+    assert [ledger.spent(NOW + seconds) for seconds in (0, 3_599, 3_600)] == [
+        *(Spent(60, 60), Spent(60, 60), Spent(60, 0)),
+    ]
 
 
 def test_a_purchase_that_is_repeated_after_an_hour_counts_once() -> None:
