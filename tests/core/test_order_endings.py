@@ -28,6 +28,7 @@ from smscode import (
 )
 from smscode.core import order_endings
 from smscode.core.order_endings import KnownMessages, Released, ReleaseEnding, ReleaseStep
+from smscode.errors import Outcome
 
 AT = datetime(2026, 6, 14, 4, 0, 12, tzinfo=UTC)
 ORDER = Order(
@@ -109,6 +110,12 @@ def test_an_order_that_is_too_new_and_has_no_sms_is_left_to_expire() -> None:
     for reading in (ORDER, NetworkError("x")):
         sent, ending = given_back(KnownMessages(), CancelTooEarlyError("x"), reading)
         assert (sent, ending) == (["cancel", "read"], ReleaseEnding(Released.LEFT_TO_EXPIRE))
+
+
+@pytest.mark.parametrize("status", [OrderStatus.CANCELED, OrderStatus.EXPIRED])
+def test_an_order_that_ended_before_its_cancel_was_too_early_is_released_already(status: OrderStatus) -> None:
+    found = given_back(KnownMessages(), CancelTooEarlyError("x"), ended(ORDER, status))
+    assert found == (["cancel", "read"], ReleaseEnding(Released.ALREADY_RELEASED))
 
 
 def test_an_order_whose_sms_cannot_be_read_is_not_finished() -> None:
@@ -214,6 +221,24 @@ def test_what_an_interrupted_attempt_has_done_is_not_taken_for_what_somebody_els
     assert given_back(known, refusal, ended(ORDER, status)) == ([step, "read"], ReleaseEnding(released))
 
 
+@pytest.mark.parametrize(
+    ("outcome", "released"),
+    [
+        ("unknown", Released.CANCELED),
+        ("not_sent", Released.ALREADY_RELEASED),
+        ("rejected", Released.ALREADY_RELEASED),
+    ],
+)
+def test_an_attempt_that_was_surely_not_carried_out_did_not_end_the_order(
+    outcome: Outcome, released: Released
+) -> None:
+    known, failure = KnownMessages(), NetworkError("x", outcome=outcome)
+    assert given_back(known, failure) == (["cancel"], ReleaseEnding(None, failure))
+    refusal = ConflictError("x", outcome="rejected")
+    found = given_back(known, refusal, ended(ORDER, OrderStatus.CANCELED))
+    assert found == (["cancel", "read"], ReleaseEnding(released))
+
+
 def test_a_message_that_is_known_already_is_not_a_new_one() -> None:
     known = KnownMessages()
     known.see(RECEIVED)
@@ -291,6 +316,79 @@ def test_an_order_shows_in_any_of_three_ways_that_a_message_came(
 def test_an_order_that_expired_was_not_ended_by_what_this_rental_tried(tried: ReleaseStep) -> None:
     known = KnownMessages(ended=True, status=OrderStatus.EXPIRED, tried={tried})
     assert known.ending() == ReleaseEnding(Released.ALREADY_RELEASED)
+
+
+WELCOME = Sms(7, None, "Welcome!", 0, AT)
+LOST = NetworkError("x")
+OVER = {"ended": True, "status": OrderStatus.COMPLETED}
+OLDER = attrs.evolve(ORDER, status=OrderStatus.OTP_RECEIVED, otp_received_at=AT)
+
+
+@pytest.mark.parametrize(
+    ("facts", "replies", "sent", "ending", "sms"),
+    [
+        # Somebody else finished it, and only that is known.
+        (OVER, [ended(RECEIVED, OrderStatus.COMPLETED)], ["read"], Released.ALREADY_RELEASED, MESSAGE),
+        (OVER | {"sms": WELCOME, "received": True}, [LOST], ["read"], Released.ALREADY_RELEASED, WELCOME),
+        (OVER | {"sms": MESSAGE, "received": True}, [], [], Released.ALREADY_RELEASED, MESSAGE),
+        # It ended without a message, or nothing more can be learned of it.
+        ({"ended": True, "status": OrderStatus.CANCELED}, [], [], Released.ALREADY_RELEASED, None),
+        ({"ended": True, "received": True}, [], [], Released.ALREADY_RELEASED, None),
+        # A code may have come after a message that had none, and after a resend.
+        (
+            {"sms": WELCOME, "received": True},
+            [RECEIVED, None],
+            ["read", "finish"],
+            Released.FINISHED,
+            MESSAGE,
+        ),
+        ({"sms": WELCOME, "received": True}, [LOST, None], ["read", "finish"], Released.FINISHED, WELCOME),
+        (
+            {"sms": MESSAGE, "code": "123456", "received": True, "asked_again": True},
+            [ended(RECEIVED, OrderStatus.ACTIVE), None],
+            ["read", "finish"],
+            Released.FINISHED,
+            MESSAGE,
+        ),
+        # The message is not known at all.
+        ({"received": True}, [OLDER, None, None], ["read", "look", "finish"], Released.FINISHED, None),
+        ({"received": True}, [LOST], ["read"], LOST, None),
+        (
+            {"received": True},
+            [ended(OLDER, OrderStatus.COMPLETED)],
+            ["read"],
+            Released.ALREADY_RELEASED,
+            None,
+        ),
+    ],
+)
+def test_the_order_is_read_where_there_may_be_a_message_that_is_not_known(
+    facts: dict[str, Any],
+    replies: list[SmscodeError | Order | None],
+    sent: list[ReleaseStep],
+    ending: Released | SmscodeError,
+    sms: Sms | None,
+) -> None:
+    known = KnownMessages(**facts)
+    expected = ReleaseEnding(ending) if isinstance(ending, Released) else ReleaseEnding(None, ending)
+    assert given_back(known, *replies) == (sent, expected)
+    assert known.sms == sms
+
+
+@pytest.mark.parametrize(
+    ("facts", "step"),
+    [({"received": True}, "read"), ({}, "cancel"), ({"sms": MESSAGE, "received": True}, "finish")],
+)
+def test_an_order_that_is_seen_to_end_during_a_step_that_fails_is_released(
+    facts: dict[str, Any], step: ReleaseStep
+) -> None:
+    known = KnownMessages(**facts)
+    steps = order_endings.giving_back(known)
+    assert next(steps) == step
+    known.close(OrderStatus.EXPIRED)  # by a poll or a webhook
+    with pytest.raises(StopIteration) as end:
+        steps.send(LOST)
+    assert end.value.value == ReleaseEnding(Released.ALREADY_RELEASED)
 
 
 # -- every pair of what the service has and what fails ----------------------------------------------

@@ -22,6 +22,7 @@ from smscode.core.versions import ApiVersion
 from smscode.errors import (
     API_ERRORS,
     APIError,
+    ClientStateError,
     ConflictError,
     InvalidArgumentError,
     InvalidResponseError,
@@ -246,6 +247,11 @@ def test_a_connection_is_kept_after_an_answer_of_the_service_only(what: str) -> 
     assert run.kept == ([] if isinstance(TROUBLES[what], Failure) else [what not in foreign])
 
 
+def test_a_connection_is_kept_after_a_success() -> None:
+    run = drive(CALLS[CallKind.READ](), [success(SUCCESSES[CallKind.READ])])
+    assert (run.kept, run.slept) == ([True], [])
+
+
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
@@ -414,6 +420,24 @@ def test_a_call_is_tried_as_often_as_its_kind_allows(kind: CallKind, times: int)
     assert run.error.attempts == times
 
 
+def test_a_policy_says_how_often_a_call_is_tried() -> None:
+    assert {kind.value: RetryPolicy().attempts(kind) for kind in CallKind} == {
+        "read": 4,
+        "create": 8,
+        "transition": 5,
+        "resend": 3,
+        "config": 4,
+        "test": 1,
+        "other": 1,
+    }
+    assert {RetryPolicy(max_attempts=7).attempts(kind) for kind in CallKind} == {7}
+
+
+@pytest.mark.parametrize("code", ["no room", "not sent", "connection broke", "unknown refusal"])
+def test_no_code_of_the_service_is_taken_for_what_was_found_here(code: str) -> None:
+    assert failure_kind(APIError("no", code=code, status_code=500)) == "unknown code of a failing service"
+
+
 @pytest.mark.parametrize("what", ["throttled", "REQUEST_IN_PROGRESS", "RATE_LIMIT_EXCEEDED"])
 def test_waiting_for_the_service_is_no_attempt(what: str) -> None:
     policy = RetryPolicy(max_attempts=1)
@@ -525,6 +549,26 @@ def test_a_wait_beyond_the_deadline_is_not_begun() -> None:
     assert run.slept == []
 
 
+def test_a_wait_until_the_very_deadline_is_not_begun_and_a_shorter_one_is() -> None:
+    busy = answer(503, PAGE, retry_after="30")
+    for deadline, slept in ((30.0, []), (30.001, [30.0])):
+        run = drive(CALLS[CallKind.READ](), [busy, busy], deadline=deadline, chance=0)
+        assert (run.slept, run.error is not None) == (slept, True)
+    run = drive(CALLS[CallKind.READ](), [answer(503, PAGE)] * 2, deadline=0.13)
+    assert run.slept == [0.125]
+
+
+@pytest.mark.parametrize(("seconds", "outcome"), [("59", "unknown"), ("60", "rejected")])
+def test_a_purchase_that_is_repeated_a_minute_later_was_answered_for_good(seconds: str, outcome: str) -> None:
+    """By then the attempt before it cannot arrive any more."""
+    doubt = Doubt()
+    script = [answer(503, PAGE, retry_after=seconds), TROUBLES["NO_OFFER_AVAILABLE"]]
+    run = drive(CALLS[CallKind.CREATE](), script, doubt=doubt, chance=0)
+    assert run.error is not None
+    assert (run.error.trouble, run.error.outcome) == ("NO_OFFER_AVAILABLE", outcome)
+    assert doubt.raised is (outcome == "unknown")
+
+
 def test_a_ban_is_never_slept_on() -> None:
     banned = refusal(429, "TEMP_BANNED_ABUSE_GUARD", retry_after="1")
     run = drive(CALLS[CallKind.CREATE](), [banned])
@@ -545,6 +589,38 @@ def test_the_cause_of_a_failure_is_kept() -> None:
     run = drive(CALLS[CallKind.RESEND](), [Failure("connection broke", "No answer.", cause=cause)])
     assert isinstance(run.error, NetworkError)
     assert run.error.__cause__ is cause
+
+
+@pytest.mark.parametrize(
+    ("kind", "timed_out", "class_", "outcome"),
+    [
+        ("not sent", False, NetworkError, "not_sent"),
+        ("not sent", True, RequestTimeoutError, "not_sent"),
+        ("cannot be sent", False, NetworkError, "not_sent"),
+        ("transport failed", False, NetworkError, "unknown"),
+        ("connection broke", False, NetworkError, "unknown"),
+        ("connection broke", True, RequestTimeoutError, "unknown"),
+        ("kept-alive connection broke", False, NetworkError, "unknown"),
+        ("answer too large", False, InvalidResponseError, "unknown"),
+        ("unreadable answer", True, InvalidResponseError, "unknown"),
+    ],
+)
+def test_the_error_of_a_failure_says_why_no_answer_came(
+    kind: Any, timed_out: bool, class_: type[SmscodeError], outcome: str
+) -> None:
+    failure = Failure(kind, "Why.", timed_out=True) if timed_out else Failure(kind, "Why.")
+    error = failure.error()
+    assert type(error) is class_
+    assert (error.message, error.trouble, error.outcome) == ("Why.", kind, outcome)
+    assert error.__cause__ is None
+
+
+def test_an_error_of_this_package_from_below_is_the_failures_own() -> None:
+    raised = ClientStateError("The client is closed.")
+    failure = Failure("cannot be sent", "No.", cause=OSError("+62812"), raised=raised)
+    assert failure.error() is raised
+    assert raised.trouble == "cannot be sent"
+    assert repr(failure) == "Failure(kind='cannot be sent', reason='No.', timed_out=False)"
 
 
 CANCEL, FINISH = calls.orders.cancel(ORDER_ID), calls.orders.finish(ORDER_ID)
