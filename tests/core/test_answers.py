@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import traceback
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -31,7 +32,7 @@ from smscode.core.api.call import Response
 from smscode.core.retry import TABLE, for_every_code
 from smscode.errors import API_ERRORS, Outcome
 
-from .support import CALLS, error_of, read, refusal, respond, success
+from .support import CALLS, ORDER, error_of, read, refusal, respond, success
 
 DATE = "Sun, 14 Jun 2026 04:00:00 GMT"
 BALANCE: dict[str, object] = {"currency": "IDR", "balance": 500000}
@@ -511,6 +512,35 @@ def test_errors_are_caught_by_the_built_in_class_they_resemble(
 ) -> None:
     with pytest.raises(base, match=r"\ANo\.\Z"):
         raise class_("No.")
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        success({**ORDER, "phone_number": "+62812-canary", "amount": "?"}),
+        evolve(success({**ORDER, "phone_number": "+62812-canary"}), status_code=500),
+        respond({"success": False, "error": {"code": "CONFLICT"}, "data": "+62812-canary"}, 409),
+    ],
+)
+def test_no_variable_in_the_traceback_of_an_error_shows_what_came(response: Response) -> None:
+    error = error_of("orders.get", response, "v1")
+    shown = [repr(frame.f_locals) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    assert any("InvalidResponseError" in text or "ConflictError" in text for text in shown)
+    assert not [text for text in shown if "canary" in text]
+    assert (error.__context__, error.__cause__) == (None, None)
+
+
+def test_rows_that_cannot_be_read_have_errors_by_their_ids() -> None:
+    rows = [{**ORDER, "id": 7, "status": 5}, 5, {**ORDER, "id": 9, "expires_at": "soon"}]
+    response = evolve(success(rows), headers={"x-request-id": "r-1"}, status_code=203)
+    found = answers.row_errors(read("orders.active", response))
+    assert found.keys() == {7, 9}
+    assert found[7].message.startswith("$.data[0].status: expected ")
+    assert found[9].message.startswith("$.data[2].expires_at: expected ")
+    for error in found.values():
+        assert type(error) is InvalidResponseError
+        assert (error.status_code, error.request_id) == (203, "r-1")
+        assert (error.trouble, error.outcome) == ("unexpected data", "unknown")
 
 
 def test_a_response_does_not_show_its_body() -> None:

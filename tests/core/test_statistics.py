@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from smscode import Money, Order
+from smscode import InvalidArgumentError, Money, Order
 from smscode.core.statistics import OfferStats, StatsBuilder, wilson_interval
 
 NOW = datetime(2026, 6, 14, 4, 0, 12, tzinfo=UTC)
@@ -38,6 +38,29 @@ def stats(*orders: Order, now: datetime = NOW) -> OfferStats:
         assert built.add([one], now)
     (found,) = built.offers()
     return found
+
+
+def test_an_offer_is_what_its_numbers_cost_and_brought() -> None:
+    found = stats(
+        order(created_at=NOW - timedelta(seconds=30)),
+        order(created_at=NOW - timedelta(seconds=10)),
+        order(status="ACTIVE", otp_code=None, amount=Money.idr(50)),
+        order(status="EXPIRED", otp_code=None, amount=Money.idr(70)),
+    )
+    assert (found.catalog_product_id, found.product_id) == (87, None)
+    assert (found.numbers, found.codes, found.waiting, found.success_rate) == (4, 2, 1, 2 / 3)
+    assert (found.median_seconds, found.p90_seconds) == (20, 30)
+    assert (found.charged, found.refunded) == (Money.idr(320), Money.idr(70))
+    assert found.cost_per_code is not None
+    assert (found.cost_per_code.amount, found.cost_per_code.canonical_amount) == (100, 100)
+
+
+def test_a_time_before_now_may_be_of_any_length_and_none() -> None:
+    assert StatsBuilder(timedelta(seconds=10)).add([order()], NOW)
+    assert not StatsBuilder(timedelta(seconds=9)).add([order()], NOW)
+    assert not StatsBuilder(timedelta(0)).add([order()], NOW)
+    with pytest.raises(InvalidArgumentError, match=r"\Asince: expected a timedelta that is not negative"):
+        StatsBuilder(timedelta(seconds=-1))
 
 
 def test_the_ninetieth_percentile_is_a_time_that_was_measured() -> None:

@@ -30,7 +30,8 @@ _WAITS = ("waiting/sms_wait", "waiting/webhook_inbox", "waiting/shared_poll", "w
 # Names of files in tests/core, or paths from the root.
 TESTS: Mapping[str, Sequence[str]] = {
     "smscode/core/answers.py": (
-        *("answers", "samples", "retry", "tests/_async/test_errors.py", "tests/_async/test_request.py"),
+        *("answers", "samples", "retry", "decoding/rows", "paging"),
+        *("tests/_async/test_errors.py", "tests/_async/test_request.py"),
     ),
     "smscode/core/api/arguments.py": (
         *_CALLS,
@@ -75,6 +76,7 @@ TESTS: Mapping[str, Sequence[str]] = {
     "smscode/core/product_search.py": ("product_search", "tests/_async/test_product_search.py"),
     "smscode/core/flow.py": (
         *_FLOW,
+        "decoding/rows",
         "tests/_async/test_retries.py",
         "tests/_async/test_rate_limiter.py",
         "tests/_async/test_events.py",
