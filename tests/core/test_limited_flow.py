@@ -258,7 +258,9 @@ def stepped(call: Call[Any], *replies: EffectReply, doubt: Doubt | None = None, 
 
 
 def lease(now: float) -> Lease:
-    return GroupLimiter("any", 10, SlotWindow(60.0)).ask(now, 1e9)
+    found = GroupLimiter("any", 10, SlotWindow(60.0)).ask(now, 1e9)
+    assert isinstance(found, Lease)
+    return found
 
 
 def test_a_call_that_waits_for_its_turn_and_is_held_up_is_reported() -> None:

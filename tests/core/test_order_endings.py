@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
 
@@ -28,9 +28,13 @@ from smscode import (
 )
 from smscode.core import order_endings
 from smscode.core.order_endings import KnownMessages, Released, ReleaseEnding, ReleaseStep
+from smscode.core.order_status import has_ended, is_over, known_status
 from smscode.errors import Outcome
 
+from .support import active_order
+
 AT = datetime(2026, 6, 14, 4, 0, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
 ORDER = Order(
     id=7,
     status=OrderStatus.ACTIVE,
@@ -85,6 +89,10 @@ def given_back(
     except StopIteration as end:
         assert left == []
         return sent, end.value
+
+
+def test_what_became_of_a_number_is_a_word() -> None:
+    assert [str(one) for one in Released] == ["finished", "canceled", "left_to_expire", "already_released"]
 
 
 def test_an_order_with_an_sms_is_finished_and_another_cancelled() -> None:
@@ -316,6 +324,49 @@ def test_an_order_shows_in_any_of_three_ways_that_a_message_came(
 def test_an_order_that_expired_was_not_ended_by_what_this_rental_tried(tried: ReleaseStep) -> None:
     known = KnownMessages(ended=True, status=OrderStatus.EXPIRED, tried={tried})
     assert known.ending() == ReleaseEnding(Released.ALREADY_RELEASED)
+
+
+@pytest.mark.parametrize(
+    ("status", "known", "over"),
+    [
+        (None, None, False),
+        ("REFUNDING", None, False),
+        (OrderStatus.ACTIVE, OrderStatus.ACTIVE, False),
+        ("otp_received", OrderStatus.OTP_RECEIVED, False),
+        ("Canceled", OrderStatus.CANCELED, True),
+        (OrderStatus.EXPIRED, OrderStatus.EXPIRED, True),
+    ],
+)
+def test_a_status_is_known_in_any_case(
+    status: OrderStatus | str | None, known: OrderStatus | None, over: bool
+) -> None:
+    assert known_status(status) is known
+    assert is_over(status) is over
+
+
+@pytest.mark.parametrize(
+    ("facts", "now", "over"),
+    [
+        ({"status": "completed"}, None, True),
+        ({"status": "active", "expires_at": AT - SECOND, "canceled_at": AT}, AT, False),
+        ({"status": "REFUNDING"}, AT, False),
+        ({"status": "REFUNDING", "canceled_at": AT}, None, True),
+        ({"status": "REFUNDING", "expires_at": AT - SECOND}, AT, True),
+        ({"status": "REFUNDING", "expires_at": AT}, AT, False),
+        ({"status": "REFUNDING", "expires_at": AT + SECOND}, AT, False),
+        ({"status": "REFUNDING", "expires_at": AT - SECOND}, None, False),
+    ],
+)
+def test_an_order_of_an_unknown_status_has_ended_if_it_was_cancelled_or_its_time_is_over(
+    facts: dict[str, Any], now: datetime | None, over: bool
+) -> None:
+    assert has_ended(attrs.evolve(ORDER, **facts), now) is over
+
+
+def test_an_order_that_is_listed_as_active_has_not_ended_unless_its_status_says_so() -> None:
+    listed = active_order(status="REFUNDING", expires_at=AT - SECOND)
+    assert has_ended(listed, AT) is False
+    assert has_ended(attrs.evolve(listed, status="EXPIRED"), AT) is True
 
 
 WELCOME = Sms(7, None, "Welcome!", 0, AT)

@@ -52,7 +52,7 @@ def test_an_offer_is_what_its_numbers_cost_and_brought() -> None:
     assert (found.median_seconds, found.p90_seconds) == (20, 30)
     assert (found.charged, found.refunded) == (Money.idr(320), Money.idr(70))
     assert found.cost_per_code is not None
-    assert (found.cost_per_code.amount, found.cost_per_code.canonical_amount) == (100, 100)
+    assert (found.cost_per_code.amount, found.cost_per_code.canonical_amount) == (Decimal(100), 100)
 
 
 def test_a_time_before_now_may_be_of_any_length_and_none() -> None:

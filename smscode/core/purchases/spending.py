@@ -117,8 +117,11 @@ def uncapped() -> InvalidArgumentError:
 
 
 def spending(record: PurchaseRecord | None) -> int:
-    """Return the rupiah that a purchase counts as. One that is in doubt counts as its cap."""
-    if record is None or record.state in (PurchaseState.REFUSED, PurchaseState.WITHDRAWN):
+    """Return the rupiah that a purchase counts as. One that is in doubt counts as its cap.
+
+    One that was refused or withdrawn has no orders.
+    """
+    if record is None:
         return 0
     if record.state is PurchaseState.WRITTEN:
         return min(record.cap or 0, _LARGEST)
