@@ -25,14 +25,16 @@ from smscode import (
     RateLimitError,
     RequestTimeoutError,
     SmscodeError,
+    calls,
     errors,
 )
 from smscode.core import answers
 from smscode.core.api.call import Response
+from smscode.core.api.catalog import product_rows
 from smscode.core.retry import TABLE, for_every_code
 from smscode.errors import API_ERRORS, Outcome
 
-from .support import CALLS, ORDER, error_of, read, refusal, respond, success
+from .support import CALLS, ORDER, PAGE, PRODUCT, error_of, read, refusal, respond, success
 
 DATE = "Sun, 14 Jun 2026 04:00:00 GMT"
 BALANCE: dict[str, object] = {"currency": "IDR", "balance": 500000}
@@ -321,6 +323,37 @@ def test_any_other_retry_after_counts_as_absent(value: str) -> None:
     assert answers.find_retry_after(respond({}, 429)) is None
 
 
+def long_page(*, unreadable: int = -1) -> Response:
+    rows = [{**PRODUCT, "id": number, "price": "?" if number == unreadable else 1} for number in range(4_000)]
+    return success(rows, **PAGE)
+
+
+def test_the_products_of_an_iteration_are_decoded_while_it_runs() -> None:
+    call = product_rows(calls.catalog.products(limit=10))
+    with pytest.raises(StopIteration) as end:
+        next(answers.read(call, long_page(unreadable=3_500), "v1"))
+    page = end.value.value.data
+    assert (page.problems, page.limit, page.count) == ([], 10, 1)
+    parts = list(page.parts)
+    assert len(parts) >= 4
+    assert [product.id for part in parts for product in part] == [*range(3_500), *range(3_501, 4_000)]
+    assert [problem.row_id for problem in page.problems] == [3_500]
+
+
+@pytest.mark.parametrize(
+    ("status", "problem"),
+    [
+        (302, "$: expected an answer, got a redirect, which is never followed."),
+        (404, "$.success: expected false with HTTP 404, got true."),
+    ],
+)
+def test_the_rows_of_an_answer_that_is_no_success_are_not_decoded(status: int, problem: str) -> None:
+    steps = answers.read(CALLS["catalog.products"], evolve(long_page(), status_code=status), "v1")
+    with pytest.raises(InvalidResponseError) as caught:
+        next(steps)
+    assert caught.value.message == problem
+
+
 def test_an_answer_says_when_it_was_given() -> None:
     arrived = datetime(2026, 6, 14, 4, 1, tzinfo=UTC)
     for headers, date in (
@@ -392,6 +425,7 @@ def test_a_request_id_is_the_first_and_fit_to_be_shown(value: str, found: str | 
         ("token Bearer abc.def-123 is bad", "token Bearer [removed] is bad"),
         ("BEARER  x bearer y", "Bearer [removed] Bearer [removed]"),
         ("x" * 1_000_000, "x" * 300),
+        ("Bearer " + "x" * 592 + " and nothing behind 600 characters", "Bearer [removed] "),
         ("\u8bf7\u6c42\u5931\u8d25", "\u8bf7\u6c42\u5931\u8d25"),
     ],
     ids=lambda text: repr(text)[:30],

@@ -29,7 +29,15 @@ from smscode.core.ratelimit.options import RateLimits
 from smscode.core.ratelimit.slots import RequestEnding, SlotWindow
 from smscode.core.retry import TABLE, RetryPolicy
 from smscode.errors import InvalidArgumentError, RateLimitError, SmscodeError, TempBannedError
-from smscode.events import ClientEvent, RequestFailed, RequestSent, ResponseReceived, Retrying, Waited
+from smscode.events import (
+    ClientEvent,
+    GroupPaused,
+    RequestFailed,
+    RequestSent,
+    ResponseReceived,
+    Retrying,
+    Waited,
+)
 from smscode.models import EndpointGroup
 
 from .test_retry import CALLS, ORDER_ID, TROUBLES, answer, order, refusal, success
@@ -121,6 +129,12 @@ def test_without_room_nothing_is_sent() -> None:
     assert isinstance(error, RateLimitError)
     assert (error.outcome, error.attempts, error.idempotency_key) == ("not_sent", 0, "key-1")
     assert (error.trouble, error.retry_after) == ("no room", 12.0)
+
+
+def test_a_read_for_which_there_is_no_room_is_not_sent_either() -> None:
+    effects, error = drive(calls.balance.get(), [FULL])
+    assert error is not None
+    assert (len(effects), error.outcome, error.trouble) == (1, "not_sent", "no room")
 
 
 def test_a_purchase_in_doubt_stays_in_doubt_without_room() -> None:
@@ -274,7 +288,11 @@ def test_a_call_that_waits_for_its_turn_and_is_held_up_is_reported() -> None:
         EffectReply(7.25),
         EffectReply(8.25),
         EffectReply(9.0, lease(9.0)),
-        EffectReply(9.5, Failure("cannot be sent", "no", timed_out=True)),
+        EffectReply(9.5, refusal(429, "RATE_LIMIT_EXCEEDED", retry_after="10")),
+        EffectReply(9.5),
+        EffectReply(9.5),
+        EffectReply(21.0, lease(21.0)),
+        EffectReply(21.5, Failure("cannot be sent", "no", timed_out=True)),
         watch=CallReporter(told.append, "v2", 0.0, call_id=5),
     )
     what: Any = {"call_id": 5, "operation": "balance.get", "method": "GET", "path": "/v2/balance"}
@@ -290,7 +308,12 @@ def test_a_call_that_waits_for_its_turn_and_is_held_up_is_reported() -> None:
         Waited(**what, attempt=2, reason="retry", seconds=1.0),
         Waited(**what, attempt=2, reason="rate limit", seconds=0.75),
         RequestSent(**what, attempt=2),
-        RequestFailed(**what, attempt=2, trouble="cannot be sent", timed_out=True, seconds=0.5),
+        ResponseReceived(**what, attempt=2, status_code=429, request_id=None, seconds=0.5),
+        GroupPaused(**what, attempt=2, group=EndpointGroup.BALANCE, seconds=11.0),
+        Retrying(**what, attempt=2, trouble="RATE_LIMIT_EXCEEDED", status_code=429, seconds=11.0),
+        Waited(**what, attempt=3, reason="rate limit", seconds=11.5),
+        RequestSent(**what, attempt=3),
+        RequestFailed(**what, attempt=3, trouble="cannot be sent", timed_out=True, seconds=0.5),
     ]
 
 
