@@ -161,7 +161,7 @@ def test_what_is_no_object_is_no_answer(body: bytes, found: str) -> None:
 
 def test_an_empty_body_is_no_answer() -> None:
     for status in (200, 204, 401, 404, 500, 502):
-        invalid(respond(raw=b"", status=status), "$: expected a JSON object, got an empty body")
+        invalid(respond(raw=b"", status=status), "$: expected a JSON object, got an empty body (not JSON")
 
 
 def test_a_web_page_is_no_answer_and_is_not_quoted() -> None:

@@ -320,7 +320,7 @@ def test_a_conflict_is_looked_into_only_after_an_attempt_that_may_have_been_carr
 @pytest.mark.parametrize(
     ("status", "code", "what"),
     [
-        *((status, "TEAPOT", "unknown code") for status in (408, 409, 425, 429)),
+        *((status, "TEAPOT", "unknown code") for status in (200, 299, 408, 409, 425, 429)),
         *((status, "TEAPOT", "unknown refusal") for status in (400, 407, 410, 418, 424, 426, 428, 430, 499)),
         *((status, "TEAPOT", "unknown code of a failing service") for status in (500, 501, 599)),
         *((status, "", "unknown code") for status in (400, 412, 414, 428, 430, 499)),

@@ -179,7 +179,7 @@ class SpendingLedger:
             found = self._kept.records.get(key)
             before = None if found is None else found[0]
             after, result = step(before, bool)  # there are no other owners, whose life would matter
-            if after is not None and after is not before:
+            if after is not None:
                 if rule is not None and is_added(before):
                     rule.check(after, self.spent(now))
                 self._kept.records[key] = after, spending(after)
