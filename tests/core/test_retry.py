@@ -493,8 +493,9 @@ def test_a_second_refusal_with_a_time_waits_for_its_own_backoff() -> None:
     assert run.slept == [1.0, 2.0]
 
 
-def test_an_unreadable_answer_without_a_status_is_one_of_a_success() -> None:
+def test_an_error_without_a_status_is_none_of_a_failing_service() -> None:
     assert failure_kind(InvalidResponseError("cut")) == "unreadable answer"
+    assert failure_kind(APIError("no")) == failure_kind(APIError("no", code="TEAPOT")) == "unknown code"
 
 
 @pytest.mark.parametrize("hint", ["0", "0.5", "-1", "Wed, 21 Oct 2015 07:28:00 GMT", None])

@@ -49,6 +49,7 @@ def test_an_offer_is_what_its_numbers_cost_and_brought() -> None:
     )
     assert (found.catalog_product_id, found.product_id) == (87, None)
     assert (found.numbers, found.codes, found.waiting, found.success_rate) == (4, 2, 1, 2 / 3)
+    assert (found.success_low, found.success_high) == pytest.approx((0.2077, 0.9385), abs=5e-5)
     assert (found.median_seconds, found.p90_seconds) == (20, 30)
     assert (found.charged, found.refunded) == (Money.idr(320), Money.idr(70))
     assert found.cost_per_code is not None
@@ -59,6 +60,7 @@ def test_a_time_before_now_may_be_of_any_length_and_none() -> None:
     assert StatsBuilder(timedelta(seconds=10)).add([order()], NOW)
     assert not StatsBuilder(timedelta(seconds=9)).add([order()], NOW)
     assert not StatsBuilder(timedelta(0)).add([order()], NOW)
+    assert not StatsBuilder(timedelta(days=9)).add([order(created_at=None)], NOW)
     with pytest.raises(InvalidArgumentError, match=r"\Asince: expected a timedelta that is not negative"):
         StatsBuilder(timedelta(seconds=-1))
 
