@@ -170,7 +170,7 @@ def failure_kind(error: SmscodeError) -> str:
     if error.code is not None and error.code in API_ERRORS and error.code in TABLE:
         return error.code
     status = error.status_code or 0
-    if isinstance(error, APIError) and error.code is None and status in (413, 429):
+    if error.code is None and status in (413, 429):
         return "body too large" if status == 413 else "throttled"
     return kind_of_status(status) if error.code or status >= 500 else "unknown code"
 

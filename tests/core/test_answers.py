@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import traceback
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -24,14 +25,16 @@ from smscode import (
     RateLimitError,
     RequestTimeoutError,
     SmscodeError,
+    calls,
     errors,
 )
 from smscode.core import answers
 from smscode.core.api.call import Response
+from smscode.core.api.catalog import product_rows
 from smscode.core.retry import TABLE, for_every_code
 from smscode.errors import API_ERRORS, Outcome
 
-from .support import CALLS, error_of, read, refusal, respond, success
+from .support import CALLS, ORDER, PAGE, PRODUCT, error_of, read, refusal, respond, success
 
 DATE = "Sun, 14 Jun 2026 04:00:00 GMT"
 BALANCE: dict[str, object] = {"currency": "IDR", "balance": 500000}
@@ -158,7 +161,7 @@ def test_what_is_no_object_is_no_answer(body: bytes, found: str) -> None:
 
 def test_an_empty_body_is_no_answer() -> None:
     for status in (200, 204, 401, 404, 500, 502):
-        invalid(respond(raw=b"", status=status), "$: expected a JSON object, got an empty body")
+        invalid(respond(raw=b"", status=status), "$: expected a JSON object, got an empty body (not JSON")
 
 
 def test_a_web_page_is_no_answer_and_is_not_quoted() -> None:
@@ -320,6 +323,37 @@ def test_any_other_retry_after_counts_as_absent(value: str) -> None:
     assert answers.find_retry_after(respond({}, 429)) is None
 
 
+def long_page(*, unreadable: int = -1) -> Response:
+    rows = [{**PRODUCT, "id": number, "price": "?" if number == unreadable else 1} for number in range(4_000)]
+    return success(rows, **PAGE)
+
+
+def test_the_products_of_an_iteration_are_decoded_while_it_runs() -> None:
+    call = product_rows(calls.catalog.products(limit=10))
+    with pytest.raises(StopIteration) as end:
+        next(answers.read(call, long_page(unreadable=3_500), "v1"))
+    page = end.value.value.data
+    assert (page.problems, page.limit, page.count) == ([], 10, 1)
+    parts = list(page.parts)
+    assert len(parts) >= 4
+    assert [product.id for part in parts for product in part] == [*range(3_500), *range(3_501, 4_000)]
+    assert [problem.row_id for problem in page.problems] == [3_500]
+
+
+@pytest.mark.parametrize(
+    ("status", "problem"),
+    [
+        (302, "$: expected an answer, got a redirect, which is never followed."),
+        (404, "$.success: expected false with HTTP 404, got true."),
+    ],
+)
+def test_the_rows_of_an_answer_that_is_no_success_are_not_decoded(status: int, problem: str) -> None:
+    steps = answers.read(CALLS["catalog.products"], evolve(long_page(), status_code=status), "v1")
+    with pytest.raises(InvalidResponseError) as caught:
+        next(steps)
+    assert caught.value.message == problem
+
+
 def test_an_answer_says_when_it_was_given() -> None:
     arrived = datetime(2026, 6, 14, 4, 1, tzinfo=UTC)
     for headers, date in (
@@ -391,6 +425,7 @@ def test_a_request_id_is_the_first_and_fit_to_be_shown(value: str, found: str | 
         ("token Bearer abc.def-123 is bad", "token Bearer [removed] is bad"),
         ("BEARER  x bearer y", "Bearer [removed] Bearer [removed]"),
         ("x" * 1_000_000, "x" * 300),
+        ("Bearer " + "x" * 592 + " and nothing behind 600 characters", "Bearer [removed] "),
         ("\u8bf7\u6c42\u5931\u8d25", "\u8bf7\u6c42\u5931\u8d25"),
     ],
     ids=lambda text: repr(text)[:30],
@@ -511,6 +546,35 @@ def test_errors_are_caught_by_the_built_in_class_they_resemble(
 ) -> None:
     with pytest.raises(base, match=r"\ANo\.\Z"):
         raise class_("No.")
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        success({**ORDER, "phone_number": "+62812-canary", "amount": "?"}),
+        evolve(success({**ORDER, "phone_number": "+62812-canary"}), status_code=500),
+        respond({"success": False, "error": {"code": "CONFLICT"}, "data": "+62812-canary"}, 409),
+    ],
+)
+def test_no_variable_in_the_traceback_of_an_error_shows_what_came(response: Response) -> None:
+    error = error_of("orders.get", response, "v1")
+    shown = [repr(frame.f_locals) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    assert any("InvalidResponseError" in text or "ConflictError" in text for text in shown)
+    assert not [text for text in shown if "canary" in text]
+    assert (error.__context__, error.__cause__) == (None, None)
+
+
+def test_rows_that_cannot_be_read_have_errors_by_their_ids() -> None:
+    rows = [{**ORDER, "id": 7, "status": 5}, 5, {**ORDER, "id": 9, "expires_at": "soon"}]
+    response = evolve(success(rows), headers={"x-request-id": "r-1"}, status_code=203)
+    found = answers.row_errors(read("orders.active", response))
+    assert found.keys() == {7, 9}
+    assert found[7].message.startswith("$.data[0].status: expected ")
+    assert found[9].message.startswith("$.data[2].expires_at: expected ")
+    for error in found.values():
+        assert type(error) is InvalidResponseError
+        assert (error.status_code, error.request_id) == (203, "r-1")
+        assert (error.trouble, error.outcome) == ("unexpected data", "unknown")
 
 
 def test_a_response_does_not_show_its_body() -> None:

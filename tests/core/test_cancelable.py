@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import attrs
 import pytest
 
-from smscode.core.order_endings import seconds_until_cancelable
+from smscode import CancelTooEarlyError
+from smscode.core.order_endings import name_time, seconds_until_cancelable
 
 from .test_open_rentals import NOW, ORDER
 
@@ -38,3 +39,23 @@ def test_a_date_to_which_nothing_can_be_added_is_only_far_away(zone: timezone) -
     last = datetime.max.replace(tzinfo=zone)
     for order in (attrs.evolve(ORDER, created_at=last), attrs.evolve(ORDER, cancel_available_at=last)):
         assert seconds_until_cancelable(order, NOW) > 1e11
+
+
+@pytest.mark.parametrize(
+    ("available_at", "text", "seconds"),
+    [
+        (None, "Order 7 can be cancelled in 71 s.", 71),
+        (
+            NOW + timedelta(seconds=9),
+            "Order 7 can be cancelled in 10 s, from 2026-06-14T04:00:21+00:00 on.",
+            10,
+        ),
+    ],
+)
+def test_the_error_of_a_cancel_that_is_too_early_says_when_it_will_be_possible(
+    available_at: datetime | None, text: str, seconds: float
+) -> None:
+    order = attrs.evolve(ORDER, created_at=NOW - timedelta(seconds=50), cancel_available_at=available_at)
+    error = CancelTooEarlyError("Too early.", retry_after=3)
+    assert name_time(error, order, NOW) == error.retry_after == seconds
+    assert error.message == f"Too early. {text}"

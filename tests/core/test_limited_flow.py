@@ -9,6 +9,7 @@ import pytest
 
 from smscode import calls
 from smscode.core.api.call import Call, Response
+from smscode.core.call_events import CallReporter
 from smscode.core.effects import (
     Acquire,
     Effect,
@@ -28,6 +29,15 @@ from smscode.core.ratelimit.options import RateLimits
 from smscode.core.ratelimit.slots import RequestEnding, SlotWindow
 from smscode.core.retry import TABLE, RetryPolicy
 from smscode.errors import RateLimitError, SmscodeError, TempBannedError
+from smscode.events import (
+    ClientEvent,
+    GroupPaused,
+    RequestFailed,
+    RequestSent,
+    ResponseReceived,
+    Retrying,
+    Waited,
+)
 from smscode.models import EndpointGroup
 
 from .test_retry import CALLS, ORDER_ID, TROUBLES, answer, order, refusal, success
@@ -121,6 +131,12 @@ def test_without_room_nothing_is_sent() -> None:
     assert (error.trouble, error.retry_after) == ("no room", 12.0)
 
 
+def test_a_read_for_which_there_is_no_room_is_not_sent_either() -> None:
+    effects, error = drive(calls.balance.get(), [FULL])
+    assert error is not None
+    assert (len(effects), error.outcome, error.trouble) == (1, "not_sent", "no room")
+
+
 def test_a_purchase_in_doubt_stays_in_doubt_without_room() -> None:
     doubt = Doubt(raised=True)
     _, error = drive(calls.orders.create(catalog_product_id=87), [FULL], doubt=doubt)
@@ -195,6 +211,11 @@ def test_a_refusal_by_a_proxy_pauses_its_group_and_says_nothing_about_the_limit(
     assert pauses(effects) == [(3 * 1.05, False)]
 
 
+def test_the_code_of_a_refusal_pauses_its_group_whatever_the_status() -> None:
+    effects, _ = drive(calls.balance.get(), [refusal(503, "RATE_LIMIT_EXCEEDED", retry_after="3"), GOOD])
+    assert pauses(effects) == [(3 * 1.05, True)]
+
+
 def test_a_429_with_another_code_pauses_its_group_too() -> None:
     effects, _ = drive(calls.balance.get(), [refusal(429, "INTERNAL_ERROR", retry_after="3"), GOOD])
     assert pauses(effects) == [(3 * 1.05, True)]
@@ -219,6 +240,96 @@ def test_what_surely_was_not_sent_does_not_count(what: str) -> None:
         expected = RequestEnding.REFUSED
     lost = {"transport failed", "connection broke", "kept-alive connection broke"}
     assert ending(trouble) is (RequestEnding.LOST if what in lost else expected)
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        (HeldUp(), RequestEnding.UNSENT),
+        (answer(200, b""), RequestEnding.ANSWERED),
+        (answer(430, b""), RequestEnding.ANSWERED),
+        (answer(429, b""), RequestEnding.REFUSED),
+        (Failure("unreadable answer", "cut"), RequestEnding.ANSWERED),
+        (Failure("answer too large", "large"), RequestEnding.ANSWERED),
+        (Failure("connection broke", "gone"), RequestEnding.LOST),
+    ],
+)
+def test_what_was_answered_in_any_way_counts_from_the_answer(
+    result: Response | Failure | HeldUp, expected: RequestEnding
+) -> None:
+    assert ending(result) is expected
+
+
+def stepped(call: Call[Any], *replies: EffectReply, doubt: Doubt | None = None, **terms: Any) -> SmscodeError:
+    """Drive a flow by its replies; return the error that it ends with."""
+    steps = flow(call, CallTerms("v2", RetryPolicy(), 0.0, 1e9, lambda: 1.0, limited=True, **terms), doubt)
+    next(steps)
+    for reply in replies[:-1]:
+        steps.send(reply)
+    with pytest.raises(SmscodeError) as ended:
+        steps.send(replies[-1])
+    return ended.value
+
+
+def lease(now: float) -> Lease:
+    found = GroupLimiter("any", 10, SlotWindow(60.0)).ask(now, 1e9)
+    assert isinstance(found, Lease)
+    return found
+
+
+def test_a_call_that_waits_for_its_turn_and_is_held_up_is_reported() -> None:
+    told: list[ClientEvent] = []
+    stepped(
+        calls.balance.get(),
+        EffectReply(2.0, lease(2.0)),
+        EffectReply(2.5, HeldUp()),
+        EffectReply(7.0, lease(7.0)),
+        EffectReply(7.25, refusal(503, "FX_RATE_UNAVAILABLE")),
+        EffectReply(7.25),
+        EffectReply(8.25),
+        EffectReply(9.0, lease(9.0)),
+        EffectReply(9.5, refusal(429, "RATE_LIMIT_EXCEEDED", retry_after="10")),
+        EffectReply(9.5),
+        EffectReply(9.5),
+        EffectReply(21.0, lease(21.0)),
+        EffectReply(21.5, Failure("cannot be sent", "no", timed_out=True)),
+        watch=CallReporter(told.append, "v2", 0.0, call_id=5),
+    )
+    what: Any = {"call_id": 5, "operation": "balance.get", "method": "GET", "path": "/v2/balance"}
+    code: Any = {"trouble": "FX_RATE_UNAVAILABLE", "status_code": 503}
+    assert told == [
+        Waited(**what, attempt=1, reason="rate limit", seconds=2.0),
+        RequestSent(**what, attempt=1),
+        RequestFailed(**what, attempt=1, trouble="not sent", timed_out=False, seconds=0.5),
+        Waited(**what, attempt=1, reason="rate limit", seconds=4.5),
+        RequestSent(**what, attempt=1),
+        ResponseReceived(**what, attempt=1, status_code=503, request_id=None, seconds=0.25),
+        Retrying(**what, attempt=1, **code, seconds=0.25),
+        Waited(**what, attempt=2, reason="retry", seconds=1.0),
+        Waited(**what, attempt=2, reason="rate limit", seconds=0.75),
+        RequestSent(**what, attempt=2),
+        ResponseReceived(**what, attempt=2, status_code=429, request_id=None, seconds=0.5),
+        GroupPaused(**what, attempt=2, group=EndpointGroup.BALANCE, seconds=11.0),
+        Retrying(**what, attempt=2, trouble="RATE_LIMIT_EXCEEDED", status_code=429, seconds=11.0),
+        Waited(**what, attempt=3, reason="rate limit", seconds=11.5),
+        RequestSent(**what, attempt=3),
+        RequestFailed(**what, attempt=3, trouble="cannot be sent", timed_out=True, seconds=0.5),
+    ]
+
+
+@pytest.mark.parametrize(("waited", "outcome"), [(59.0, "unknown"), (60.0, "rejected")])
+def test_a_purchase_that_waited_a_minute_for_its_turn_was_answered_for_good(
+    waited: float, outcome: str
+) -> None:
+    """By then the attempt before it cannot arrive any more."""
+    error = stepped(
+        calls.orders.create(catalog_product_id=87),
+        EffectReply(waited, lease(waited)),
+        EffectReply(waited + 5, refusal(422, "NO_OFFER_AVAILABLE")),
+        EffectReply(waited + 5),
+        doubt=Doubt(raised=True, ended=0.0),
+    )
+    assert (error.code, error.outcome) == ("NO_OFFER_AVAILABLE", outcome)
 
 
 def test_every_kind_of_call_has_documented_limits() -> None:

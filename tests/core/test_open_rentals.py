@@ -99,6 +99,7 @@ def test_numbers_that_are_left_to_expire_do_not_pile_up() -> None:
         rentals.add(order_id, now + timedelta(minutes=20), now)
         most = max(most, len(rentals))
     assert most <= 2 * 120 + 1, "120 are alive at a time"
+    assert all(order_id in rentals for order_id in range(9_881, 10_001)), "and none of these is forgotten"
 
 
 def test_an_end_that_has_no_date_in_utc_is_named_with_its_offset() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
 
@@ -28,8 +28,13 @@ from smscode import (
 )
 from smscode.core import order_endings
 from smscode.core.order_endings import KnownMessages, Released, ReleaseEnding, ReleaseStep
+from smscode.core.order_status import has_ended, is_over, known_status
+from smscode.errors import Outcome
+
+from .support import active_order
 
 AT = datetime(2026, 6, 14, 4, 0, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
 ORDER = Order(
     id=7,
     status=OrderStatus.ACTIVE,
@@ -86,6 +91,10 @@ def given_back(
         return sent, end.value
 
 
+def test_what_became_of_a_number_is_a_word() -> None:
+    assert [str(one) for one in Released] == ["finished", "canceled", "left_to_expire", "already_released"]
+
+
 def test_an_order_with_an_sms_is_finished_and_another_cancelled() -> None:
     assert given_back(KnownMessages(), None) == (["cancel"], ReleaseEnding(Released.CANCELED))
     known = KnownMessages()
@@ -109,6 +118,12 @@ def test_an_order_that_is_too_new_and_has_no_sms_is_left_to_expire() -> None:
     for reading in (ORDER, NetworkError("x")):
         sent, ending = given_back(KnownMessages(), CancelTooEarlyError("x"), reading)
         assert (sent, ending) == (["cancel", "read"], ReleaseEnding(Released.LEFT_TO_EXPIRE))
+
+
+@pytest.mark.parametrize("status", [OrderStatus.CANCELED, OrderStatus.EXPIRED])
+def test_an_order_that_ended_before_its_cancel_was_too_early_is_released_already(status: OrderStatus) -> None:
+    found = given_back(KnownMessages(), CancelTooEarlyError("x"), ended(ORDER, status))
+    assert found == (["cancel", "read"], ReleaseEnding(Released.ALREADY_RELEASED))
 
 
 def test_an_order_whose_sms_cannot_be_read_is_not_finished() -> None:
@@ -214,6 +229,24 @@ def test_what_an_interrupted_attempt_has_done_is_not_taken_for_what_somebody_els
     assert given_back(known, refusal, ended(ORDER, status)) == ([step, "read"], ReleaseEnding(released))
 
 
+@pytest.mark.parametrize(
+    ("outcome", "released"),
+    [
+        ("unknown", Released.CANCELED),
+        ("not_sent", Released.ALREADY_RELEASED),
+        ("rejected", Released.ALREADY_RELEASED),
+    ],
+)
+def test_an_attempt_that_was_surely_not_carried_out_did_not_end_the_order(
+    outcome: Outcome, released: Released
+) -> None:
+    known, failure = KnownMessages(), NetworkError("x", outcome=outcome)
+    assert given_back(known, failure) == (["cancel"], ReleaseEnding(None, failure))
+    refusal = ConflictError("x", outcome="rejected")
+    found = given_back(known, refusal, ended(ORDER, OrderStatus.CANCELED))
+    assert found == (["cancel", "read"], ReleaseEnding(released))
+
+
 def test_a_message_that_is_known_already_is_not_a_new_one() -> None:
     known = KnownMessages()
     known.see(RECEIVED)
@@ -237,6 +270,176 @@ def test_a_created_order_shows_its_message_too() -> None:
     assert known.sms == Sms(7, "123456")
     known.see(CreatedOrder(id=7, status=OrderStatus.COMPLETED, otp_code="123456"))
     assert known.ended
+
+
+def test_an_order_whose_status_is_not_stated_is_taken_to_be_active() -> None:
+    known = KnownMessages()
+    known.see(CreatedOrder(id=7, otp_code="123456"))
+    assert (known.sms, known.asked_again, known.ended) == (Sms(7, "123456"), True, False)
+
+
+def test_what_a_newer_message_has_to_differ_from_is_the_last_message_and_the_last_code() -> None:
+    known = KnownMessages()
+    assert known.after() == {"after_revision": None}
+    known.see(attrs.evolve(ORDER, sms_revision=3))
+    known.see(ORDER)
+    assert known.after() == {"after_revision": 3}
+    known.take(MESSAGE)
+    known.take(Sms(7, None, "Welcome!", 2, AT))
+    assert known.after() == {
+        "after_revision": 2,
+        "after_code": "123456",
+        "after_text": "Welcome!",
+        "after_time": AT,
+    }
+
+
+def test_the_message_of_a_revision_that_is_known_without_it_is_stored() -> None:
+    known = KnownMessages()
+    known.see(attrs.evolve(ORDER, status=OrderStatus.OTP_RECEIVED, sms_revision=1))
+    assert (known.received, known.sms) == (True, None)
+    known.see(RECEIVED)
+    assert known.sms == MESSAGE
+
+
+@pytest.mark.parametrize(
+    ("shown", "received", "asked_again"),
+    [
+        ({}, False, False),
+        ({"status": OrderStatus.OTP_RECEIVED}, True, False),
+        ({"otp_received_at": AT}, True, True),
+        ({"sms_revision": 1}, True, True),
+        ({"sms_revision": 0}, False, False),
+    ],
+)
+def test_an_order_shows_in_any_of_three_ways_that_a_message_came(
+    shown: dict[str, Any], received: bool, asked_again: bool
+) -> None:
+    known = KnownMessages()
+    known.see(attrs.evolve(ORDER, **shown))
+    assert (known.received, known.asked_again, known.sms) == (received, asked_again, None)
+
+
+@pytest.mark.parametrize("tried", ["cancel", "finish"])
+def test_an_order_that_expired_was_not_ended_by_what_this_rental_tried(tried: ReleaseStep) -> None:
+    known = KnownMessages(ended=True, status=OrderStatus.EXPIRED, tried={tried})
+    assert known.ending() == ReleaseEnding(Released.ALREADY_RELEASED)
+
+
+@pytest.mark.parametrize(
+    ("status", "known", "over"),
+    [
+        (None, None, False),
+        ("REFUNDING", None, False),
+        (OrderStatus.ACTIVE, OrderStatus.ACTIVE, False),
+        ("otp_received", OrderStatus.OTP_RECEIVED, False),
+        ("Canceled", OrderStatus.CANCELED, True),
+        (OrderStatus.EXPIRED, OrderStatus.EXPIRED, True),
+    ],
+)
+def test_a_status_is_known_in_any_case(
+    status: OrderStatus | str | None, known: OrderStatus | None, over: bool
+) -> None:
+    assert known_status(status) is known
+    assert is_over(status) is over
+
+
+@pytest.mark.parametrize(
+    ("facts", "now", "over"),
+    [
+        ({"status": "completed"}, None, True),
+        ({"status": "active", "expires_at": AT - SECOND, "canceled_at": AT}, AT, False),
+        ({"status": "REFUNDING"}, AT, False),
+        ({"status": "REFUNDING", "canceled_at": AT}, None, True),
+        ({"status": "REFUNDING", "expires_at": AT - SECOND}, AT, True),
+        ({"status": "REFUNDING", "expires_at": AT}, AT, False),
+        ({"status": "REFUNDING", "expires_at": AT + SECOND}, AT, False),
+        ({"status": "REFUNDING", "expires_at": AT - SECOND}, None, False),
+    ],
+)
+def test_an_order_of_an_unknown_status_has_ended_if_it_was_cancelled_or_its_time_is_over(
+    facts: dict[str, Any], now: datetime | None, over: bool
+) -> None:
+    assert has_ended(attrs.evolve(ORDER, **facts), now) is over
+
+
+def test_an_order_that_is_listed_as_active_has_not_ended_unless_its_status_says_so() -> None:
+    listed = active_order(status="REFUNDING", expires_at=AT - SECOND)
+    assert has_ended(listed, AT) is False
+    assert has_ended(attrs.evolve(listed, status="EXPIRED"), AT) is True
+
+
+WELCOME = Sms(7, None, "Welcome!", 0, AT)
+LOST = NetworkError("x")
+OVER = {"ended": True, "status": OrderStatus.COMPLETED}
+OLDER = attrs.evolve(ORDER, status=OrderStatus.OTP_RECEIVED, otp_received_at=AT)
+
+
+@pytest.mark.parametrize(
+    ("facts", "replies", "sent", "ending", "sms"),
+    [
+        # Somebody else finished it, and only that is known.
+        (OVER, [ended(RECEIVED, OrderStatus.COMPLETED)], ["read"], Released.ALREADY_RELEASED, MESSAGE),
+        (OVER | {"sms": WELCOME, "received": True}, [LOST], ["read"], Released.ALREADY_RELEASED, WELCOME),
+        (OVER | {"sms": MESSAGE, "received": True}, [], [], Released.ALREADY_RELEASED, MESSAGE),
+        # It ended without a message, or nothing more can be learned of it.
+        ({"ended": True, "status": OrderStatus.CANCELED}, [], [], Released.ALREADY_RELEASED, None),
+        ({"ended": True, "received": True}, [], [], Released.ALREADY_RELEASED, None),
+        # A code may have come after a message that had none, and after a resend.
+        (
+            {"sms": WELCOME, "received": True},
+            [RECEIVED, None],
+            ["read", "finish"],
+            Released.FINISHED,
+            MESSAGE,
+        ),
+        ({"sms": WELCOME, "received": True}, [LOST, None], ["read", "finish"], Released.FINISHED, WELCOME),
+        (
+            {"sms": MESSAGE, "code": "123456", "received": True, "asked_again": True},
+            [ended(RECEIVED, OrderStatus.ACTIVE), None],
+            ["read", "finish"],
+            Released.FINISHED,
+            MESSAGE,
+        ),
+        # The message is not known at all.
+        ({"received": True}, [OLDER, None, None], ["read", "look", "finish"], Released.FINISHED, None),
+        ({"received": True}, [LOST], ["read"], LOST, None),
+        (
+            {"received": True},
+            [ended(OLDER, OrderStatus.COMPLETED)],
+            ["read"],
+            Released.ALREADY_RELEASED,
+            None,
+        ),
+    ],
+)
+def test_the_order_is_read_where_there_may_be_a_message_that_is_not_known(
+    facts: dict[str, Any],
+    replies: list[SmscodeError | Order | None],
+    sent: list[ReleaseStep],
+    ending: Released | SmscodeError,
+    sms: Sms | None,
+) -> None:
+    known = KnownMessages(**facts)
+    expected = ReleaseEnding(ending) if isinstance(ending, Released) else ReleaseEnding(None, ending)
+    assert given_back(known, *replies) == (sent, expected)
+    assert known.sms == sms
+
+
+@pytest.mark.parametrize(
+    ("facts", "step"),
+    [({"received": True}, "read"), ({}, "cancel"), ({"sms": MESSAGE, "received": True}, "finish")],
+)
+def test_an_order_that_is_seen_to_end_during_a_step_that_fails_is_released(
+    facts: dict[str, Any], step: ReleaseStep
+) -> None:
+    known = KnownMessages(**facts)
+    steps = order_endings.giving_back(known)
+    assert next(steps) == step
+    known.close(OrderStatus.EXPIRED)  # by a poll or a webhook
+    with pytest.raises(StopIteration) as end:
+        steps.send(LOST)
+    assert end.value.value == ReleaseEnding(Released.ALREADY_RELEASED)
 
 
 # -- every pair of what the service has and what fails ----------------------------------------------

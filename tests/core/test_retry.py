@@ -22,6 +22,7 @@ from smscode.core.versions import ApiVersion
 from smscode.errors import (
     API_ERRORS,
     APIError,
+    ClientStateError,
     ConflictError,
     InvalidArgumentError,
     InvalidResponseError,
@@ -246,6 +247,11 @@ def test_a_connection_is_kept_after_an_answer_of_the_service_only(what: str) -> 
     assert run.kept == ([] if isinstance(TROUBLES[what], Failure) else [what not in foreign])
 
 
+def test_a_connection_is_kept_after_a_success() -> None:
+    run = drive(CALLS[CallKind.READ](), [success(SUCCESSES[CallKind.READ])])
+    assert (run.kept, run.slept) == ([True], [])
+
+
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
@@ -314,7 +320,7 @@ def test_a_conflict_is_looked_into_only_after_an_attempt_that_may_have_been_carr
 @pytest.mark.parametrize(
     ("status", "code", "what"),
     [
-        *((status, "TEAPOT", "unknown code") for status in (408, 409, 425, 429)),
+        *((status, "TEAPOT", "unknown code") for status in (200, 299, 408, 409, 425, 429)),
         *((status, "TEAPOT", "unknown refusal") for status in (400, 407, 410, 418, 424, 426, 428, 430, 499)),
         *((status, "TEAPOT", "unknown code of a failing service") for status in (500, 501, 599)),
         *((status, "", "unknown code") for status in (400, 412, 414, 428, 430, 499)),
@@ -414,6 +420,24 @@ def test_a_call_is_tried_as_often_as_its_kind_allows(kind: CallKind, times: int)
     assert run.error.attempts == times
 
 
+def test_a_policy_says_how_often_a_call_is_tried() -> None:
+    assert {kind.value: RetryPolicy().attempts(kind) for kind in CallKind} == {
+        "read": 4,
+        "create": 8,
+        "transition": 5,
+        "resend": 3,
+        "config": 4,
+        "test": 1,
+        "other": 1,
+    }
+    assert {RetryPolicy(max_attempts=7).attempts(kind) for kind in CallKind} == {7}
+
+
+@pytest.mark.parametrize("code", ["no room", "not sent", "connection broke", "unknown refusal"])
+def test_no_code_of_the_service_is_taken_for_what_was_found_here(code: str) -> None:
+    assert failure_kind(APIError("no", code=code, status_code=500)) == "unknown code of a failing service"
+
+
 @pytest.mark.parametrize("what", ["throttled", "REQUEST_IN_PROGRESS", "RATE_LIMIT_EXCEEDED"])
 def test_waiting_for_the_service_is_no_attempt(what: str) -> None:
     policy = RetryPolicy(max_attempts=1)
@@ -469,8 +493,9 @@ def test_a_second_refusal_with_a_time_waits_for_its_own_backoff() -> None:
     assert run.slept == [1.0, 2.0]
 
 
-def test_an_unreadable_answer_without_a_status_is_one_of_a_success() -> None:
+def test_an_error_without_a_status_is_none_of_a_failing_service() -> None:
     assert failure_kind(InvalidResponseError("cut")) == "unreadable answer"
+    assert failure_kind(APIError("no")) == failure_kind(APIError("no", code="TEAPOT")) == "unknown code"
 
 
 @pytest.mark.parametrize("hint", ["0", "0.5", "-1", "Wed, 21 Oct 2015 07:28:00 GMT", None])
@@ -525,6 +550,26 @@ def test_a_wait_beyond_the_deadline_is_not_begun() -> None:
     assert run.slept == []
 
 
+def test_a_wait_until_the_very_deadline_is_not_begun_and_a_shorter_one_is() -> None:
+    busy = answer(503, PAGE, retry_after="30")
+    for deadline, slept in ((30.0, []), (30.001, [30.0])):
+        run = drive(CALLS[CallKind.READ](), [busy, busy], deadline=deadline, chance=0)
+        assert (run.slept, run.error is not None) == (slept, True)
+    run = drive(CALLS[CallKind.READ](), [answer(503, PAGE)] * 2, deadline=0.13)
+    assert run.slept == [0.125]
+
+
+@pytest.mark.parametrize(("seconds", "outcome"), [("59", "unknown"), ("60", "rejected")])
+def test_a_purchase_that_is_repeated_a_minute_later_was_answered_for_good(seconds: str, outcome: str) -> None:
+    """By then the attempt before it cannot arrive any more."""
+    doubt = Doubt()
+    script = [answer(503, PAGE, retry_after=seconds), TROUBLES["NO_OFFER_AVAILABLE"]]
+    run = drive(CALLS[CallKind.CREATE](), script, doubt=doubt, chance=0)
+    assert run.error is not None
+    assert (run.error.trouble, run.error.outcome) == ("NO_OFFER_AVAILABLE", outcome)
+    assert doubt.raised is (outcome == "unknown")
+
+
 def test_a_ban_is_never_slept_on() -> None:
     banned = refusal(429, "TEMP_BANNED_ABUSE_GUARD", retry_after="1")
     run = drive(CALLS[CallKind.CREATE](), [banned])
@@ -545,6 +590,38 @@ def test_the_cause_of_a_failure_is_kept() -> None:
     run = drive(CALLS[CallKind.RESEND](), [Failure("connection broke", "No answer.", cause=cause)])
     assert isinstance(run.error, NetworkError)
     assert run.error.__cause__ is cause
+
+
+@pytest.mark.parametrize(
+    ("kind", "timed_out", "class_", "outcome"),
+    [
+        ("not sent", False, NetworkError, "not_sent"),
+        ("not sent", True, RequestTimeoutError, "not_sent"),
+        ("cannot be sent", False, NetworkError, "not_sent"),
+        ("transport failed", False, NetworkError, "unknown"),
+        ("connection broke", False, NetworkError, "unknown"),
+        ("connection broke", True, RequestTimeoutError, "unknown"),
+        ("kept-alive connection broke", False, NetworkError, "unknown"),
+        ("answer too large", False, InvalidResponseError, "unknown"),
+        ("unreadable answer", True, InvalidResponseError, "unknown"),
+    ],
+)
+def test_the_error_of_a_failure_says_why_no_answer_came(
+    kind: Any, timed_out: bool, class_: type[SmscodeError], outcome: str
+) -> None:
+    failure = Failure(kind, "Why.", timed_out=True) if timed_out else Failure(kind, "Why.")
+    error = failure.error()
+    assert type(error) is class_
+    assert (error.message, error.trouble, error.outcome) == ("Why.", kind, outcome)
+    assert error.__cause__ is None
+
+
+def test_an_error_of_this_package_from_below_is_the_failures_own() -> None:
+    raised = ClientStateError("The client is closed.")
+    failure = Failure("cannot be sent", "No.", cause=OSError("+62812"), raised=raised)
+    assert failure.error() is raised
+    assert raised.trouble == "cannot be sent"
+    assert repr(failure) == "Failure(kind='cannot be sent', reason='No.', timed_out=False)"
 
 
 CANCEL, FINISH = calls.orders.cancel(ORDER_ID), calls.orders.finish(ORDER_ID)
@@ -586,10 +663,14 @@ def test_a_finish_that_was_not_carried_out_is_sent_again(state: str) -> None:
 
 
 def test_an_order_that_ended_otherwise_is_a_conflict_with_the_order_attached() -> None:
-    run = drive(CANCEL, [LOST, order("COMPLETED")])
-    assert isinstance(run.error, ConflictError)
-    assert getattr(run.error.order, "status", None) == "COMPLETED"
-    assert run.error.outcome == "rejected"
+    lost = answer(502, PAGE, x_request_id="r-1")
+    run = drive(CANCEL, [lost, order("ACTIVE"), lost, order("COMPLETED")])
+    error = run.error
+    assert isinstance(error, ConflictError)
+    assert getattr(error.order, "status", None) == "COMPLETED"
+    assert error.message == "The order has ended as COMPLETED."
+    assert (error.code, error.trouble, error.outcome) == ("CONFLICT", "CONFLICT", "rejected")
+    assert (error.status_code, error.request_id, error.attempts) == (502, "r-1", 2)
 
 
 def test_a_conflict_with_an_own_attempt_whose_answer_was_lost_is_a_success() -> None:

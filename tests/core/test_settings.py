@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import pickle
 import traceback
 from collections.abc import Mapping
@@ -11,15 +12,20 @@ from typing import Any
 import pytest
 
 from smscode import ConfigurationError, InvalidArgumentError
-from smscode.core.settings import DEFAULT_BASE_URL, SecretBytes, Settings, Token
+from smscode.core.settings import DEFAULT_BASE_URL, SecretBytes, SecretText, Settings, Token
 
 CANARY = "canary-7Qx9"
 
 
 def resolve(
-    token: Any = CANARY, base_url: Any = None, version: Any = "v2", environ: Mapping[str, str] | None = None
+    token: Any = CANARY,
+    base_url: Any = None,
+    version: Any = "v2",
+    environ: Mapping[str, str] | None = None,
+    account: Any = None,
+    allow_http: Any = False,
 ) -> Settings:
-    return Settings.resolve(token, base_url, version, environ or {})
+    return Settings.resolve(token, base_url, version, environ or {}, account, allow_http=allow_http)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +47,10 @@ def resolve(
         (CANARY + "\ud800", "visible ASCII"),
         ("Bearer " + CANARY, "without the word Bearer"),
         ("bearer " + CANARY, "without the word Bearer"),
+        (f'"{CANARY}"', "without quotation marks around it"),
+        (f"'{CANARY}'", "without quotation marks around it"),
         (CANARY * 1000, "at most 4096 characters"),
+        (CANARY.ljust(4_097, "x"), "at most 4096 characters"),
     ],
     ids=lambda value: repr(value)[:32],
 )
@@ -111,6 +120,9 @@ def test_a_token_never_shows_itself() -> None:
     assert bytes(header) == b"Bearer canary-7Qx9"
     assert isinstance(header, SecretBytes)
     assert not hasattr(token, "__dict__")
+    assert (repr(token), repr(header), str(header)) == ("Token(<secret>)", "<secret>", "<secret>")
+    assert repr(SecretText(CANARY)) == repr(token.secret) == "<secret>"
+    assert bytes(token.secret) == CANARY.encode()
 
 
 def test_a_token_cannot_be_pickled_or_copied() -> None:
@@ -210,6 +222,54 @@ def test_without_an_address_it_is_the_service(environ: dict[str, str]) -> None:
 )
 def test_slashes_at_the_end_of_an_address_do_not_matter(given: str, base: str) -> None:
     assert resolve(base_url=given).base_url == base
+
+
+@pytest.mark.parametrize("end", ["/v1", "/V2/", "/api/v10"])
+def test_an_address_holds_no_version(end: str) -> None:
+    version = end.strip("/").removeprefix("api/")
+    said = (
+        rf"\Abase_url: expected no /{version} at the end: api_version adds it "
+        r"\(api_version='v1' or api_version='v2'\)\.\Z"
+    )
+    with pytest.raises(InvalidArgumentError, match=said):
+        resolve(base_url=f"https://host{end}")
+    assert resolve(base_url="https://host/v1/api").base_url == "https://host/v1/api"
+
+
+def test_http_to_another_machine_has_to_be_allowed() -> None:
+    assert resolve(base_url="http://host", allow_http=True).base_url == "http://host"
+    with pytest.raises(InvalidArgumentError, match=r"\Abase_url: "):
+        Settings.resolve(CANARY, "http://host", "v2", {})
+    with pytest.raises(InvalidArgumentError, match=r"\Aallow_http: expected True or False, got "):
+        resolve(allow_http=1)
+
+
+def test_an_account_is_named_by_its_caller_or_by_hashes_which_stay_the_same_for_ever() -> None:
+    """Journals of earlier versions have purchases under these names."""
+    assert resolve().account == "56ee8f1a7fa0b28f"
+    assert resolve(account="shop").account == "147c7b070fa53807:shop"
+    assert resolve().credential == resolve(account="shop").credential == "147c7b070fa53807:db92d5411356b8d1"
+    assert len(resolve(account="x" * 64).account) == 17 + 64
+    with pytest.raises(InvalidArgumentError, match=r"\Aaccount: expected 1\.\.64 "):
+        resolve(account="x" * 65)
+
+
+@pytest.mark.parametrize(
+    ("given", "canonical"),
+    [
+        ("https://API.smscode.gg:443/", "https://api.smscode.gg"),
+        ("https://host:80", "https://host:80"),
+        ("https://host:8443/Path/", "https://host:8443/Path"),
+        ("http://localhost:80", "http://localhost"),
+        ("http://localhost:443", "http://localhost:443"),
+        ("http://[::1]", "http://[::1]"),
+        ("http://[::1]:80", "http://[::1]"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+    ],
+)
+def test_all_spellings_of_an_address_are_the_same_account(given: str, canonical: str) -> None:
+    name = hashlib.sha256(f"{canonical}\n{CANARY}".encode()).hexdigest()[:16]
+    assert resolve(base_url=given).account == name
 
 
 def test_a_version_is_v1_or_v2() -> None:

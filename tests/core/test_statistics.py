@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from smscode import Money, Order
+from smscode import InvalidArgumentError, Money, Order
 from smscode.core.statistics import OfferStats, StatsBuilder, wilson_interval
 
 NOW = datetime(2026, 6, 14, 4, 0, 12, tzinfo=UTC)
@@ -40,6 +40,31 @@ def stats(*orders: Order, now: datetime = NOW) -> OfferStats:
     return found
 
 
+def test_an_offer_is_what_its_numbers_cost_and_brought() -> None:
+    found = stats(
+        order(created_at=NOW - timedelta(seconds=30)),
+        order(created_at=NOW - timedelta(seconds=10)),
+        order(status="ACTIVE", otp_code=None, amount=Money.idr(50)),
+        order(status="EXPIRED", otp_code=None, amount=Money.idr(70)),
+    )
+    assert (found.catalog_product_id, found.product_id) == (87, None)
+    assert (found.numbers, found.codes, found.waiting, found.success_rate) == (4, 2, 1, 2 / 3)
+    assert (found.success_low, found.success_high) == pytest.approx((0.2077, 0.9385), abs=5e-5)
+    assert (found.median_seconds, found.p90_seconds) == (20, 30)
+    assert (found.charged, found.refunded) == (Money.idr(320), Money.idr(70))
+    assert found.cost_per_code is not None
+    assert (found.cost_per_code.amount, found.cost_per_code.canonical_amount) == (Decimal(100), 100)
+
+
+def test_a_time_before_now_may_be_of_any_length_and_none() -> None:
+    assert StatsBuilder(timedelta(seconds=10)).add([order()], NOW)
+    assert not StatsBuilder(timedelta(seconds=9)).add([order()], NOW)
+    assert not StatsBuilder(timedelta(0)).add([order()], NOW)
+    assert not StatsBuilder(timedelta(days=9)).add([order(created_at=None)], NOW)
+    with pytest.raises(InvalidArgumentError, match=r"\Asince: expected a timedelta that is not negative"):
+        StatsBuilder(timedelta(seconds=-1))
+
+
 def test_the_ninetieth_percentile_is_a_time_that_was_measured() -> None:
     def p90(count: int) -> float | None:
         times = [order(created_at=NOW - timedelta(seconds=second)) for second in range(1, count + 1)]
@@ -61,11 +86,14 @@ def test_orders_from_before_a_date_are_left_out() -> None:
 
 def test_offers_with_as_many_numbers_are_sorted_by_their_ids() -> None:
     built = StatsBuilder()
-    built.add([order(), order(catalog_product_id=None, product_id=9), order(catalog_product_id=5)], NOW)
-    assert [(one.catalog_product_id, one.product_id) for one in built.offers()] == [
-        (None, 9),
-        (5, None),
-        (87, None),
+    offers = ((None, 9), (5, 3), (None, 7), (1, 8), (87, 2), (87, 1))
+    built.add([order(catalog_product_id=known, product_id=other) for known, other in offers], NOW)
+    assert [(one.catalog_product_id, one.product_id, one.numbers) for one in built.offers()] == [
+        (87, None, 2),
+        (None, 7, 1),
+        (None, 9, 1),
+        (1, None, 1),
+        (5, None, 1),
     ]
 
 
@@ -108,3 +136,9 @@ def test_sums_are_exact_whatever_the_context_of_the_caller() -> None:
 def test_the_interval_is_that_of_wilson(codes: int, numbers: int, low: float, high: float) -> None:
     assert wilson_interval(codes, numbers) == pytest.approx((low, high), abs=5e-5)
     assert 0 <= wilson_interval(codes, numbers)[0] <= wilson_interval(codes, numbers)[1] <= 1
+
+
+@pytest.mark.parametrize("numbers", [11, 21, 33, 37, 50])
+def test_the_interval_has_no_limit_outside_of_0_to_1_by_rounding(numbers: int) -> None:
+    assert wilson_interval(0, numbers)[0] >= 0
+    assert wilson_interval(numbers, numbers)[1] <= 1

@@ -36,7 +36,8 @@ _WAITS = ("waiting/sms_wait", "waiting/webhook_inbox", "waiting/shared_poll", "w
 # Names of files in tests/core, or paths from the root.
 TESTS: Mapping[str, Sequence[str]] = {
     "smscode/core/answers.py": (
-        *("answers", "samples", "retry", "tests/_async/test_errors.py", "tests/_async/test_request.py"),
+        *("answers", "samples", "retry", "decoding/rows", "paging"),
+        *("tests/_async/test_errors.py", "tests/_async/test_request.py"),
     ),
     "smscode/core/api/arguments.py": (
         *_CALLS,
@@ -87,6 +88,7 @@ TESTS: Mapping[str, Sequence[str]] = {
     "smscode/core/product_search.py": ("product_search", "tests/_async/test_product_search.py"),
     "smscode/core/flow.py": (
         *_FLOW,
+        "decoding/rows",
         "tests/_async/test_retries.py",
         "tests/_async/test_rate_limiter.py",
         "tests/_async/test_events.py",
@@ -152,7 +154,9 @@ TESTS: Mapping[str, Sequence[str]] = {
     "smscode/core/decoding/rows.py": ("decoding/rows", "samples", "paging"),
     "smscode/core/timeouts.py": ("timeouts", "settings", "retry"),
     "smscode/core/decoding/rows_msgspec.py": ("decoding/rows",),
-    "smscode/core/call_events.py": ("limited_flow", "tests/_async/test_events.py", "tests/ext/test_otel.py"),
+    "smscode/core/call_events.py": (
+        *("call_events", "limited_flow", "tests/_async/test_events.py", "tests/ext/test_otel.py"),
+    ),
     "smscode/core/api/webhook.py": (*_CALLS, "tests/_async/test_operations.py"),
     "smscode/core/api/call.py": (*_CALLS, "answers", "retry", "purchases/intents"),
     "smscode/money.py": ("money", "api/prices", "decoding/converter"),

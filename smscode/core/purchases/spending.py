@@ -117,8 +117,11 @@ def uncapped() -> InvalidArgumentError:
 
 
 def spending(record: PurchaseRecord | None) -> int:
-    """Return the rupiah that a purchase counts as. One that is in doubt counts as its cap."""
-    if record is None or record.state in (PurchaseState.REFUSED, PurchaseState.WITHDRAWN):
+    """Return the rupiah that a purchase counts as. One that is in doubt counts as its cap.
+
+    One that was refused or withdrawn has no orders.
+    """
+    if record is None:
         return 0
     if record.state is PurchaseState.WRITTEN:
         return min(record.cap or 0, _LARGEST)
@@ -176,7 +179,7 @@ class SpendingLedger:
             found = self._kept.records.get(key)
             before = None if found is None else found[0]
             after, result = step(before, bool)  # there are no other owners, whose life would matter
-            if after is not None and after is not before:
+            if after is not None:
                 if rule is not None and is_added(before):
                     rule.check(after, self.spent(now))
                 self._kept.records[key] = after, spending(after)

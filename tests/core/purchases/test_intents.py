@@ -42,6 +42,27 @@ def test_a_frozen_body_is_not_shown() -> None:
     assert "body" not in repr(intent())
 
 
+def test_a_purchase_shows_what_it_asks_for() -> None:
+    capped = OrderIntent.of(calls.orders.create(product_id=1, quantity=3, max_price="0.5"), "v2")
+    assert (capped.quantity, capped.capped) == (3, True)
+    assert capped.fields == {"product_id": 1, "quantity": 3, "max_price": "0.5"}
+    assert (intent().quantity, intent().capped, intent().call.idempotency_key) == (1, False, "key-1")
+
+
+def test_a_reactivation_is_of_one_number() -> None:
+    again = OrderIntent.of(calls.orders.reactivate(1001, max_price=7_000), "v1")
+    assert (again.operation, again.quantity, again.capped, again.cap(None)) == (
+        *("orders.reactivate", 1, True, 7_000),
+    )
+
+
+def test_orders_are_the_same_whatever_their_keys() -> None:
+    assert intent("a").same_order(intent("b"))
+    assert not intent("a").same_order(intent("a", quantity=2))
+    call = calls.orders.create(catalog_product_id=87, idempotency_key="a")
+    assert not OrderIntent.of(call, "v1").same_order(OrderIntent.of(call, "v2"))
+
+
 def test_two_purchases_have_two_keys() -> None:
     keys = {calls.orders.create(catalog_product_id=87).idempotency_key for _ in range(100)}
     assert len(keys) == 100

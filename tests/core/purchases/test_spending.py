@@ -78,10 +78,12 @@ BOUGHT = PurchaseState.BOUGHT
         (row(state=BOUGHT, orders=(BoughtOrder(1, charged=7_500, refunded=7_500),)), 0),
         (row(state=BOUGHT, orders=(BoughtOrder(1, charged=7_500, refunded=9_000),)), 0),
         (row(state=BOUGHT, orders=(BoughtOrder(1, charged=7_500, ended_at=NOW),)), 7_500),
+        (row(state=BOUGHT, orders=(BoughtOrder(1),)), 8_000),
         (row(state=BOUGHT, cap=16_000, intent=intent(quantity=2), orders=(BoughtOrder(1),)), 8_000),
         (row(state=BOUGHT, cap=None, orders=(BoughtOrder(1),)), 0),
         (row(state=BOUGHT, orders=(BoughtOrder(1, refunded=7_500),)), 0),
         (row(cap=2**63 - 1), 2**62),
+        (row(state=BOUGHT, orders=(BoughtOrder(1, charged=2**62), BoughtOrder(2, charged=1))), 2**62),
     ],
 )
 def test_a_purchase_counts_as_its_cap_and_then_as_what_it_cost(
@@ -99,18 +101,28 @@ def test_for_an_hour_counts_what_was_answered_in_it_or_is_in_doubt() -> None:
     assert spending_within(None, since) == 0
 
 
-@pytest.mark.parametrize("limit", [{}, {"total": 0}, {"total": 0.5}, {"per_hour": "-1"}, {"total": True}])
-def test_a_limit_is_a_price(limit: dict[str, Any]) -> None:
-    with pytest.raises(InvalidArgumentError):
+@pytest.mark.parametrize(
+    ("limit", "problem"),
+    [
+        ({}, "SpendingLimit: expected total, per_hour or both"),
+        ({"total": 0}, "total: expected a positive price"),
+        ({"total": 0.5}, "total: expected an int"),
+        ({"total": True}, "total: expected an int"),
+        ({"per_hour": "-1"}, "per_hour: expected a positive decimal number"),
+        ({"total": 1, "per_hour": 0}, "per_hour: expected a positive price"),
+    ],
+)
+def test_a_limit_is_a_price(limit: dict[str, Any], problem: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"^{problem}"):
         SpendingLimit(**limit)
 
 
 def test_a_limit_is_in_the_currency_of_the_version() -> None:
     SpendingLimit(total=Money.idr(5), per_hour="0.5").check("v2")
     SpendingLimit(total=Money.idr(5), per_hour=7).check("v1")
-    with pytest.raises(InvalidArgumentError, match="total"):
+    with pytest.raises(InvalidArgumentError, match=r"\Atotal: "):
         SpendingLimit(total=5_000).check("v2")
-    with pytest.raises(InvalidArgumentError, match="per_hour"):
+    with pytest.raises(InvalidArgumentError, match=r"\Aper_hour: "):
         SpendingLimit(per_hour="0.5").check("v1")
 
 
@@ -125,9 +137,11 @@ def test_the_error_names_what_is_left() -> None:
         SpendingRule(total=20_000).check(row(), Spent(total=15_000))
     error = refused.value
     assert (error.period, error.left, error.cap, error.outcome) == ("total", 5_000, 8_000, "not_sent")
+    assert error.trouble == "spending limit"
     assert "leaves Rp 5,000 in total, and this purchase may cost Rp 8,000" in str(error)
-    with pytest.raises(SpendingLimitError, match="leaves Rp 0 for this hour"):
+    with pytest.raises(SpendingLimitError, match="leaves Rp 0 for this hour, and") as refused:
         SpendingRule(per_hour=10).check(row(), Spent(hour=15_000))
+    assert (refused.value.period, refused.value.left) == ("per_hour", 0)
 
 
 def test_a_purchase_without_a_cap_is_refused_under_a_limit() -> None:
@@ -238,26 +252,42 @@ def test_journal_and_ledger_agree_and_never_let_more_than_the_limit_be_spent(
                 assert hour <= 40
 
 
-def test_a_ledger_forgets_old_purchases_and_keeps_their_sum() -> None:
+def test_a_ledger_forgets_only_what_is_closed_and_older_than_an_hour_and_keeps_its_sum() -> None:
     ledger = SpendingLedger(threading.RLock())
-    rule = SpendingRule(total=10**9)
-    for number in range(2_500):
-        key = f"k{number}"
-        ledger.change(key, reserve(key, 100, NOW), rule, NOW)
-        ledger.change(key, buy(row(key), (BoughtOrder(1, charged=60),), NOW), None, NOW)
-        if number % 2:
-            ledger.change(key, hand_over(NOW), None, NOW)
-            ledger.change(key, end_orders({1: 0}, NOW), None, NOW)
-        if number == 2_000:
-            ledger.change("doubt", reserve("doubt", 7, NOW), rule, NOW)
-            ledger.change("doubt", close(NOW), None, NOW)
-    later = NOW + HOUR + 1
-    assert ledger.spent(NOW) == Spent(150_007, 150_007)
-    for number in range(2_500, 4_500):
-        ledger.change(f"k{number}", reserve(f"k{number}", 100, later), rule, later)
-    kept = len(ledger._kept.records)
-    assert kept < 4_000
-    assert ledger.spent(later) == Spent(350_007, 200_007)
+    ago, hour = NOW - 9_000, NOW - HOUR
+    usual: dict[str, Any] = {"state": BOUGHT, "answered_at": hour, "closed_at": hour}
+    kept: dict[str, dict[str, Any]] = {
+        "recent": {**usual, "orders": (BoughtOrder(1, charged=7),), "answered_at": hour + 1},
+        "open": {**usual, "orders": (BoughtOrder(1, charged=11),), "closed_at": None},
+        "in doubt": {"cap": 13, "written_at": ago},
+        "dismissed in doubt": {"cap": 17, "written_at": ago, "closed_at": ago},
+    }
+    forgotten: dict[str, dict[str, Any]] = {
+        "old": {**usual, "orders": (BoughtOrder(1, charged=1_000_000),)},
+        "closed now": {**usual, "orders": (BoughtOrder(1, charged=2_000_000),), "closed_at": NOW},
+        "refused": {"state": PurchaseState.REFUSED, "closed_at": ago},
+    }
+    some = row(**usual, orders=(BoughtOrder(1, charged=1),))
+
+    def gone() -> set[str]:
+        return {key for key in kept | forgotten if ledger.change(key, is_gone, None, NOW)}
+
+    for key, facts in (kept | forgotten).items():
+        ledger.change(key, put(row(**facts)), None, NOW)
+    for number in range(993):
+        ledger.change(f"k{number}", put(some), None, NOW)
+    assert ledger.change("never written", is_gone, None, NOW)
+    assert (ledger.spent(NOW), gone()) == (Spent(3_001_041, 37), set())
+    for number in range(993, 3_000):
+        ledger.change(f"k{number}", put(some), None, NOW)
+    assert (ledger.spent(NOW), gone()) == (Spent(3_003_048, 37), set(forgotten))
+
+
+def test_a_purchase_in_doubt_that_is_repeated_counts_once() -> None:
+    ledger = SpendingLedger(threading.RLock())
+    for _ in range(2):
+        ledger.change("key", Writing(row(), 1e9).write, SpendingRule(total=8_000), NOW)
+    assert ledger.spent(NOW) == Spent(8_000, 8_000)
 
 
 def test_a_limit_counts_pruned_purchases_and_other_processes(tmp_path: Path) -> None:
@@ -327,6 +357,15 @@ def test_the_spending_of_an_hour_is_kept_however_soon_purchases_are_deleted(
         assert done.wait(10)
         assert isinstance(write.error, SpendingLimitError)
         assert write.error.left == 10
+
+
+def test_an_hour_has_3600_seconds() -> None:
+    ledger = SpendingLedger(threading.RLock())
+    ledger.change("key", reserve("key", 100, NOW), None, NOW)
+    ledger.change("key", buy(row(), (BoughtOrder(1, charged=60),), NOW), None, NOW)
+    assert [ledger.spent(NOW + seconds) for seconds in (0, 3_599, 3_600)] == [
+        *(Spent(60, 60), Spent(60, 60), Spent(60, 0)),
+    ]
 
 
 def test_a_purchase_that_is_repeated_after_an_hour_counts_once() -> None:

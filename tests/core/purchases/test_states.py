@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -30,12 +31,15 @@ from smscode.core.purchases.spending import SpendingRule
 from smscode.core.purchases.states import (
     FOUND_HERE,
     VERDICTS,
+    Purchase,
     judge,
     kind_of,
     row_after,
 )
 from smscode.core.retry import for_every_code
 from smscode.money import FxRate
+
+from ..test_open_rentals import ORDER
 
 # Written out once more on purpose: the package's table is what is tested.
 # kind: (outcome and row without an open attempt, outcome and row with one)
@@ -186,6 +190,32 @@ def test_errors_found_here_are_kinds_of_the_table() -> None:
     assert kind_of(records.under_way("it")) == "under way"
     assert kind_of(records.another_order("it")) == "another order"
     assert kind_of(records.settled_meanwhile()) == "settled meanwhile"
+
+
+def test_what_was_not_sent_is_withdrawn_whatever_stopped_it() -> None:
+    assert row_after("TEMP_BANNED_ABUSE_GUARD", "not_sent") == "withdrawn"
+    assert row_after("TEMP_BANNED_ABUSE_GUARD", "rejected") == "refused"
+
+
+@pytest.mark.parametrize(
+    ("facts", "certain", "undelivered"),
+    [
+        ({}, True, False),
+        ({"doubt": Doubt(raised=True)}, False, False),
+        ({"finished": True}, False, False),
+        ({"bought": True}, False, False),
+        ({"bought": True, "orders": {7: ORDER}}, False, True),
+        ({"bought": True, "orders": {7: ORDER}, "handed_over": True}, False, False),
+        ({"bought": True, "orders": {7: ORDER}, "returned": True}, False, False),
+        ({"orders": {7: ORDER}}, True, False),  # while the answer is stored
+    ],
+)
+def test_a_purchase_knows_whether_it_was_made_and_returned(
+    facts: dict[str, Any], certain: bool, undelivered: bool
+) -> None:
+    purchase = Purchase(intent(), **facts)
+    assert (purchase.certain, purchase.undelivered) == (certain, undelivered)
+    assert (purchase.key, purchase.under_way) == ("sale-17", False)
 
 
 # --- Intents
