@@ -24,6 +24,13 @@ THIRD: Any = "v3"
 def test_every_version_is_in_the_table() -> None:
     assert tuple(VERSIONS) == get_args(ApiVersion)
     assert {version.prefix for version in VERSIONS.values()} == {f"/{name}" for name in VERSIONS}
+    assert VERSIONS["v1"].money_parts == {}
+    assert VERSIONS["v2"].money_parts == {
+        "amount": str,
+        "currency": str,
+        "canonical_amount": int,
+        "canonical_currency": str,
+    }
 
 
 @pytest.mark.parametrize("path", CORE, ids=lambda path: path.stem)
