@@ -41,8 +41,10 @@ def test_a_plain_body_is_taken_as_it_is(encoding: str) -> None:
     "encoding", ["br", "zstd", "deflate", "gzip, gzip", "identity, gzip", "foo", "gzip2", "notgzip"]
 )
 def test_an_encoding_that_was_not_asked_for_is_refused(encoding: str) -> None:
-    with pytest.raises(BodyError, match="content encoding that was not asked for") as caught:
+    with pytest.raises(BodyError) as caught:
         BodyReader(encoding, 1000)
+    assert str(caught.value) == caught.value.reason
+    assert caught.value.reason == "The answer has a content encoding that was not asked for."
     assert caught.value.failure_kind == "unreadable answer"
 
 
@@ -123,7 +125,9 @@ def test_a_member_that_ends_in_its_first_byte_is_noticed() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 1000])
-@pytest.mark.parametrize("after", [b"\0" * 20, b"garbage", b"\0\0garbage", b"\x1fx", b"x\x1f\x8b"])
+@pytest.mark.parametrize(
+    "after", [b"\0" * 20, b"garbage", b"\0\0garbage", b"\x1fx", b"x\x1f\x8b", b"\x1f\0\x8b"]
+)
 def test_what_follows_the_last_member_and_is_none_is_ignored(after: bytes, size: int) -> None:
     packed = gzip.compress(b"all of it") + after
     assert taken([packed[n : n + size] for n in range(0, len(packed), size)]) == b"all of it"
