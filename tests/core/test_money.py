@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smscode import FxRate, InvalidArgumentError, Money
+from smscode.money import BALANCE_PLACES, PRICE_PLACES
 
 STEP = Decimal("0.0001")
 
@@ -53,6 +54,12 @@ def test_rupiah_are_shown_in_dollars_as_the_service_shows_them(
     idr: int, rate: int, decimals: int, expected: str
 ) -> None:
     assert str(FxRate("USD/IDR", rate).to_usd(idr, places=decimals)) == expected
+
+
+def test_balances_are_shown_with_two_digits_and_prices_with_four() -> None:
+    rate = FxRate("USD/IDR", 16250)
+    assert str(rate.to_usd(15000, places=BALANCE_PLACES)) == "0.92"
+    assert str(rate.to_usd(15000, places=PRICE_PLACES)) == "0.9231"
 
 
 @given(prices, rates, places)

@@ -133,6 +133,19 @@ def test_what_follows_the_last_member_and_is_none_is_ignored(after: bytes, size:
     assert taken([packed[n : n + size] for n in range(0, len(packed), size)]) == b"all of it"
 
 
+def test_a_member_after_something_else_is_ignored_too() -> None:
+    assert taken([gzip.compress(b"all of it"), b"xx", gzip.compress(b"more")]) == b"all of it"
+
+
+@pytest.mark.parametrize("level", [0, 9])
+@pytest.mark.parametrize("size", [20_000, 1_000_000])
+def test_a_long_body_comes_out_whole_however_long_its_chunks_are(size: int, level: int) -> None:
+    content = bytes(range(256)) * 800
+    packed = gzip.compress(content, level)
+    chunks = [packed[start : start + size] for start in range(0, len(packed), size)]
+    assert taken(chunks, limit=1_000_000) == content
+
+
 def test_a_member_that_is_damaged_is_refused_whichever_it_is() -> None:
     damaged = bytearray(gzip.compress(b"second"))
     damaged[-5] ^= 1
