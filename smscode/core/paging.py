@@ -51,7 +51,7 @@ class _Seen:
         self._count = 0
 
     def fresh(self, ids: list[int]) -> list[bool] | None:
-        """Remember ids; return for each whether it is new, or None if all are."""
+        """Remember ids; return for each whether it is new, or None if all surely are."""
         blocks: defaultdict[int, int] = defaultdict(int)
         for row in ids:
             blocks[row >> _BLOCK] |= 1 << (row & _BITS)
@@ -65,15 +65,15 @@ class _Seen:
             raise InvalidResponseError("The list does not end.", outcome="unknown")
         return new
 
-    def _compare(self, ids: list[int]) -> list[bool] | None:
-        """Return for each id whether it is new, also compared with those before it; None if all are."""
+    def _compare(self, ids: list[int]) -> list[bool]:
+        """Return for each id whether it is new, also compared with those before it."""
         page: set[int] = set()
         new: list[bool] = []
         for row in ids:
             known = row in page or self._blocks.get(row >> _BLOCK, 0) >> (row & _BITS) & 1
             new.append(not known)
             page.add(row)
-        return None if all(new) else new
+        return new
 
 
 def _only(items: Sequence[T], new: list[bool] | None) -> tuple[T, ...]:

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smscode import FxRate, InvalidArgumentError, Money
+from smscode.money import BALANCE_PLACES, PRICE_PLACES
 
 STEP = Decimal("0.0001")
 
@@ -46,12 +47,19 @@ def shown(price: int, rate: FxRate) -> Money:
         (-1250000, 16000, 2, "-78.13"),
         (-1, 10**6, 2, "0.00"),
         (3, 2, 0, "2"),
+        (1, 16250, 12, "0.000061538462"),
     ],
 )
 def test_rupiah_are_shown_in_dollars_as_the_service_shows_them(
     idr: int, rate: int, decimals: int, expected: str
 ) -> None:
     assert str(FxRate("USD/IDR", rate).to_usd(idr, places=decimals)) == expected
+
+
+def test_balances_are_shown_with_two_digits_and_prices_with_four() -> None:
+    rate = FxRate("USD/IDR", 16250)
+    assert str(rate.to_usd(15000, places=BALANCE_PLACES)) == "0.92"
+    assert str(rate.to_usd(15000, places=PRICE_PLACES)) == "0.9231"
 
 
 @given(prices, rates, places)
@@ -260,6 +268,8 @@ def test_amounts_sort_by_their_ledger_value() -> None:
     dear = Money(Decimal("0.01"), "USD", 3, "IDR")
     assert sorted([dear, cheap, middle]) == [cheap, middle, dear]
     assert cheap < middle <= middle < dear > cheap >= cheap
+    assert not middle < Money.idr(2)
+    assert not middle > Money.idr(2)
     with pytest.raises(TypeError):
         _ = cheap < 5  # type: ignore[operator]
 
@@ -273,6 +283,9 @@ def test_amounts_sort_by_their_ledger_value() -> None:
         (Money(Decimal("1E+3"), "USD", 1), "$1,000"),
         (Money.idr(15000), "Rp 15,000"),
         (Money.idr(-15000), "-Rp 15,000"),
+        (Money.idr(0), "Rp 0"),
+        (Money(Decimal("0.00"), "USD", 0), "$0.00"),
+        (Money(Decimal("-0.00"), "USD", 0), "$0.00"),
         (Money(Decimal("1234.5"), "EUR", 1), "1,234.5 EUR"),
     ],
 )
@@ -303,6 +316,14 @@ def test_calculations_are_exact_in_the_ledger_and_on_display(
     assert {(result.currency, result.canonical_currency) for result in results} == {("USD", "IDR")}
 
 
+def test_an_amount_is_never_rounded_by_a_calculation() -> None:
+    large, small = Money(Decimal(10**40), "USD", 1), Money(Decimal("0.0001"), "USD", 1)
+    for result in (large + small, small + large, large - small * -1):
+        assert result.amount == Decimal("1" + 40 * "0" + ".0001")
+    with pytest.raises(decimal.Inexact):
+        _ = Money(Decimal("1E+6000"), "USD", 1) + Money(Decimal("1E-6000"), "USD", 1)
+
+
 def test_amounts_are_summed() -> None:
     prices = [Money.idr(15_000), Money.idr(500)]
     assert sum(prices) == Money.idr(15_500)
@@ -317,7 +338,10 @@ def test_amounts_of_two_versions_are_not_mixed() -> None:
     rupiah = Money.idr(15_000)
     for calculate in (Money.__add__, Money.__sub__):
         for one, other in ((dollars, rupiah), (rupiah, dollars)):
-            with pytest.raises(InvalidArgumentError, match="of different API versions or currencies"):
+            with pytest.raises(
+                InvalidArgumentError,
+                match=r"of different API versions or currencies, .*; use the canonical_amount of both\.\Z",
+            ):
                 calculate(one, other)
     with pytest.raises(ValueError, match=r"Money: \$0.9231 and Rp 15,000 are amounts of different"):
         sum([dollars, rupiah])
@@ -366,7 +390,9 @@ def test_dollars_of_a_person_have_no_place_among_rupiah(price: Money) -> None:
                 compare(one, another)
     for calculate in (operator.add, operator.sub):
         for one, another in ((dollars, price), (price, dollars)):
-            with pytest.raises(InvalidArgumentError, match=r"cannot be added or .* FxRate.to_idr"):
+            with pytest.raises(
+                InvalidArgumentError, match=r"cannot be added or .*; convert dollars with FxRate\.to_idr\.\Z"
+            ):
                 calculate(one, another)
     with pytest.raises(InvalidArgumentError, match="cannot be compared"):
         sorted([price, dollars])

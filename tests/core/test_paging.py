@@ -43,8 +43,10 @@ def orders(ids: Iterable[int], call: Call[OrderPage]) -> OrderPage:
     return OrderPage(items, int(call.query["limit"]), int(call.query["offset"]), FX)
 
 
-def walked(walk: Walk[P], serve: Callable[[Call[P]], P], most: int = 200) -> tuple[list[Call[P]], list[P]]:
-    """Walk to the end; return the calls and the pages."""
+def walked(
+    walk: Walk[P], serve: Callable[[Call[P]], P], most: int = 200, *, rows: bool = True
+) -> tuple[list[Call[P]], list[P]]:
+    """Walk to the end; return the calls and the pages, each of which has ``rows``."""
     made: list[Call[P]] = []
     pages: list[P] = []
     while (call := walk.next_call()) is not None:
@@ -52,7 +54,7 @@ def walked(walk: Walk[P], serve: Callable[[Call[P]], P], most: int = 200) -> tup
         assert len(made) <= most, "the walk does not end"
         page = walk.feed(serve(call))
         if page is not None:
-            assert len(page) > 0
+            assert not rows or len(page) > 0
             pages.append(page)
     return made, pages
 
@@ -128,6 +130,20 @@ def test_a_row_that_moved_to_the_next_page_or_is_twice_on_one_comes_once() -> No
     assert ids(pages) == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("twice", [0, 2, 256, 65_280, 10**9])
+def test_an_id_of_any_size_that_is_twice_on_one_page_comes_once(twice: int) -> None:
+    answers = iter([products([twice, twice], 1, 2), products([], 2, 2)])
+    _, pages = walked(ProductWalk(page_size=2), lambda _: next(answers))
+    assert ids(pages) == [twice]
+
+
+@pytest.mark.parametrize("new", [0, 3, 256, 257, 512, 10**9])
+def test_an_id_of_any_size_beside_one_that_was_seen_is_new(new: int) -> None:
+    answers = iter([products([1, 2], 1, 2), products([2, new], 2, 2), products([], 3, 2)])
+    _, pages = walked(ProductWalk(page_size=2), lambda _: next(answers))
+    assert ids(pages) == [1, 2, new]
+
+
 def test_ids_near_those_of_an_earlier_page_are_new() -> None:
     answers = iter([products([257, 511], 1, 2), products([256, 258], 2, 2), products([], 3, 2)])
     _, pages = walked(ProductWalk(page_size=2), lambda _: next(answers))
@@ -141,6 +157,35 @@ def test_a_catalog_of_which_no_row_can_be_read_is_left_after_thirty_one_pages() 
         assert walk.next_call() is not None
     walk.see_rows(0, 2)
     assert walk.next_call() is None
+
+
+def test_a_page_with_a_row_that_can_be_read_starts_the_count_of_pages_without_any_anew() -> None:
+    walk = ProductWalk(page_size=2)
+    for _ in range(30):
+        walk.see_rows(0, 2)
+    walk.see_rows(1, 1)
+    for _ in range(30):
+        walk.see_rows(0, 2)
+        assert walk.next_call() is not None
+    walk.see_rows(0, 2)
+    assert walk.next_call() is None
+
+
+def test_rows_that_cannot_be_read_are_reported_and_count_for_the_offset_of_the_next_page() -> None:
+    def serve(call: Call[OrderPage]) -> OrderPage:
+        shown = {0: orders([1], call), 2: orders([], call), 4: orders([2, 3], call), 6: orders([], call)}
+        page = shown[int(call.query["offset"])]
+        return evolve(page, problems=("a row",) * (2 - len(page)) if page.offset < 4 else ())
+
+    walk, found = OrderWalk(page_size=2), list[OrderPage | None]()
+    while (call := walk.next_call()) is not None:
+        found.append(walk.feed(serve(call)))
+    assert [None if page is None else (ids([page]), len(page.problems)) for page in found] == [
+        ([1], 1),
+        ([], 2),
+        ([2, 3], 0),
+        None,
+    ]
 
 
 def test_a_server_that_ignores_the_page_is_asked_twice() -> None:
@@ -179,6 +224,19 @@ def test_an_endless_server_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ended.value.outcome == "unknown"
 
 
+def test_the_limit_of_rows_counts_each_row_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(paging, "_MOST_ROWS", 20)
+    served = [range(1, 11), range(1, 11), range(5, 15), range(11, 21)]
+    answers = iter([*served, range(0)])
+    _, pages = walked(OrderWalk(page_size=10), lambda call: orders(next(answers), call))
+    assert ids(pages) == list(range(1, 21))
+    answers = iter([*served, range(12, 22)])
+    with pytest.raises(InvalidResponseError, match="The list does not end"):
+        walked(OrderWalk(page_size=10), lambda call: orders(next(answers), call))
+
+
 def test_a_walk_that_ended_stays_ended() -> None:
     products_walk, orders_walk = ProductWalk(page_size=2), OrderWalk(page_size=2)
     first = orders_walk.next_call()
@@ -212,6 +270,12 @@ def test_orders_placed_meanwhile_push_old_ones_down_and_neither_repeats_nor_hide
     made, pages = walked(OrderWalk(page_size=10), serve)
     assert ids(pages) == list(range(100, 0, -1))
     assert len(made) == 1 + 30 + 1, "ten rows, three more with each read, and a short page"
+
+
+def test_a_list_of_orders_of_which_no_row_can_be_read_is_left_after_thirty_one_pages() -> None:
+    walk = OrderWalk(page_size=2)
+    made, _ = walked(walk, lambda call: evolve(orders([], call), problems=("a row",) * 2), rows=False)
+    assert [call.query["offset"] for call in made] == list(range(0, 62, 2))
 
 
 def test_a_server_that_ignores_the_offset_is_left_after_thirty_repeated_pages() -> None:

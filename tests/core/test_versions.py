@@ -10,7 +10,7 @@ import pytest
 
 from smscode import InvalidArgumentError, Money, calls
 from smscode.core import settings
-from smscode.core.api.prices import needs_rate
+from smscode.core.api.prices import PriceLimit, needs_rate
 from smscode.core.decoding.columns import columns
 from smscode.core.decoding.converter import structure
 from smscode.core.product_search import ProductFilter
@@ -23,7 +23,20 @@ THIRD: Any = "v3"
 
 def test_every_version_is_in_the_table() -> None:
     assert tuple(VERSIONS) == get_args(ApiVersion)
-    assert {version.prefix for version in VERSIONS.values()} == {f"/{name}" for name in VERSIONS}
+
+
+def test_each_version_has_its_own_paths_currency_and_amounts() -> None:
+    v1, v2 = VERSIONS["v1"], VERSIONS["v2"]
+    assert (v1.prefix, v1.currency, v1.money_parts) == ("/v1", "IDR", {})
+    assert (v2.prefix, v2.currency) == ("/v2", "USD")
+    assert v1.write(PriceLimit("max_price", 15_000), None) == 15_000
+    assert v2.write(PriceLimit("max_price", "0.50"), None) == "0.50"
+    assert v2.money_parts == {
+        "amount": str,
+        "currency": str,
+        "canonical_amount": int,
+        "canonical_currency": str,
+    }
 
 
 @pytest.mark.parametrize("path", CORE, ids=lambda path: path.stem)

@@ -125,7 +125,9 @@ TESTS: Mapping[str, Sequence[str]] = {
     "smscode/core/paging.py": ("paging", "tests/_async/test_iteration.py"),
     "smscode/core/api/parameters.py": _CALLS,
     "smscode/_plain.py": ("tests/test_serialization.py", "tests/ext/test_pydantic.py"),
-    "smscode/_serialization.py": ("tests/test_serialization.py", "tests/ext/test_pydantic.py"),
+    "smscode/_serialization.py": (
+        *("tests/test_serialization.py", "tests/ext/test_pydantic.py", "tests/test_display.py"),
+    ),
     "smscode/core/api/prices.py": (
         "api/prices",
         "tests/test_exact.py",

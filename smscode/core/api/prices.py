@@ -31,7 +31,7 @@ def _plain_price(value: Price) -> Price:
     """
     if isinstance(value, Money) and value._is_written:
         return value.amount
-    if isinstance(value, Money) and type(value) is not Money:
+    if isinstance(value, Money):
         return Money(value.amount, value.currency, value.canonical_amount, value.canonical_currency)
     for copy in (_exact.whole, _exact.text, _exact.decimal):
         found = copy(value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import cast
 
 from attrs import field, frozen
 
@@ -57,16 +58,18 @@ def split(body: bytes) -> Sliced | None:
     Everything but the rows is parsed here, so that only the rows remain to be checked.
     """
     opening = _OPENING.search(body, 0, _FARTHEST) if len(body) >= _SHORTEST else None
-    end = body.rfind(b"]")
-    if opening is None or end < opening.end():
+    if opening is None:
         return None
-    head = body[: opening.end()]
+    head, end = body[: opening.end()], body.rfind(b"]")
     try:
-        before = strict_json.parse(head + b"]}")
-        envelope = strict_json.parse(head + body[end:])
+        before = _object(head + b"]}")
+        envelope = _object(head + body[end:])
     except ValueError:
         return None
     # If the text up to the array is complete with "]}", the array is the value of the top-level "data".
-    if type(before) is not dict or type(envelope) is not dict or next(reversed(before)) != "data":
-        return None
-    return Sliced(envelope, body, opening.end(), end)
+    return Sliced(envelope, body, opening.end(), end) if next(reversed(before)) == "data" else None
+
+
+def _object(text: bytes) -> dict[str, JsonValue]:
+    # What begins like this and is complete with "]}" or with the end of the body is an object.
+    return cast("dict[str, JsonValue]", strict_json.parse(text))

@@ -101,9 +101,10 @@ def _column(version: ApiVersion, model: type[Any], field: Any) -> Column:
     if field.converter is not None or not kinds <= _TEXTS:
         raise TypeError(f"{model.__name__}.{field.name} is not of a type that fits a column")
     hook = converter.hook(version, field.type)
-    json = frozenset({str}) | (kinds & {types.NoneType})
 
     def convert(value: object) -> object:
-        return None if value is None else hook(value, field.type)
+        return hook(value, field.type)
 
+    # The hook refuses null where the field must not be null.
+    json: frozenset[type] = frozenset({str, types.NoneType})
     return Column(field.name, field.default, json, put, functools.lru_cache(_MOST_TEXTS)(convert))

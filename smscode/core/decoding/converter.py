@@ -34,7 +34,6 @@ _RFC3339 = re.compile(
     r"([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
     re.ASCII,
 )
-_MICROSECONDS = 7  # characters of a fraction that `datetime` can store, including the point
 _AMOUNT = re.compile(r"-?\d{1,20}(\.\d{1,20})?([eE][+-]?\d{1,2})?", re.ASCII)
 _STATUSES: Mapping[str, OrderStatus] = {status.value: status for status in OrderStatus}
 _STATUS_TYPES = (OrderStatus | str, OrderStatus | str | None)
@@ -88,15 +87,15 @@ def _datetime(value: object, _: object) -> datetime:
 
 
 def _is_plain(match: re.Match[str]) -> bool:
-    """Return True for the forms that all Python versions parse: capital letters and no leap second."""
-    return match[3] != "60" and match[4] is None and match[5] != "z"
+    """Return True for the forms that Python parses: with a capital Z and no leap second."""
+    return match[3] != "60" and match[5] != "z"
 
 
 def _unusual(match: re.Match[str]) -> datetime:
     """Return the time of any other form. A leap second becomes the second after it."""
     day, minute, second, fraction, offset = match.groups(default="")
     leap = second == "60"
-    text = f"{day}T{minute}{'59' if leap else second}{fraction[:_MICROSECONDS]}{offset.upper()}"
+    text = f"{day}T{minute}{'59' if leap else second}{fraction}{offset.upper()}"
     found = datetime.fromisoformat(text)
     if not leap:
         return found
@@ -122,7 +121,7 @@ def _rupiah(value: object, _: object) -> Money:
 
 
 def _is_optional(type_: object) -> bool:
-    return len(get_args(type_)) == 2 and types.NoneType in get_args(type_)
+    return types.NoneType in get_args(type_)
 
 
 def _optional_hook(converter: Converter, type_: object) -> Callable[[object, object], Any]:
@@ -188,7 +187,7 @@ def _describe(error: BaseException, _: type[Any] | None) -> str:
     if isinstance(error, KeyError):
         return f"the field {error.args[0]!r} is missing"
     if isinstance(error, InvalidArgumentError):
-        return error.message.rstrip(".")
+        return error.message.removesuffix(".")
     return str(error)
 
 

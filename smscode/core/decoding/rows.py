@@ -36,7 +36,7 @@ def _unfinished(model: type[Any]) -> type[Any]:
     The ``__init__`` of a frozen model calls a function for each attribute. Python stores attributes directly
     only if the class overrides neither ``__setattr__`` nor ``__delattr__``, so they are reset here.
     """
-    plain: Any = attrs.make_class("Plain", [field.name for field in attrs.fields(model)], slots=True)
+    plain: Any = attrs.make_class("Plain", [field.name for field in attrs.fields(model)])
     storing = {"__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
     return type(f"Raw{model.__name__}", (model,), {"__slots__": (), "__init__": plain.__init__, **storing})
 
@@ -45,7 +45,7 @@ def _by_columns(array: bytes, model: type[M], known: Mapping[str, Column]) -> li
     """Decode a JSON array of rows. Raises if the rows differ in their fields or one does not fit."""
     rows = cast("list[Row]", strict_json.parse(array, distinct=False))
     first = rows[0]
-    if type(first) is not dict or not first or set(map(len, rows)) != {len(first)}:
+    if set(map(len, rows)) != {len(first)}:
         raise TypeError("rows of different fields")
     # Not as a tuple per row, which would double the objects that the garbage collector tracks.
     table = {name: list(map(itemgetter(name), rows)) for name in first}
@@ -59,7 +59,7 @@ def _by_columns(array: bytes, model: type[M], known: Mapping[str, Column]) -> li
             raise KeyError(name)
         else:
             filled.append(repeat(column.default, len(rows)))
-    for name in table.keys() - known.keys():
+    for name in table.keys() - known:
         if not {list, dict}.isdisjoint(map(type, table[name])):  # `take` has checked the known ones
             strict_json.check_depth(cast("JsonValue", rows), _LEVELS)
             break
@@ -144,7 +144,7 @@ class Parts(Generic[M]):
     if that is not valid either. ``problems`` are the rows so far that could not be read.
     """
 
-    _sliced: chunks.Sliced = field(repr=False)
+    _sliced: chunks.Sliced
     _version: ApiVersion
     _model: type[M]
     problems: list[RowProblem] = field(factory=list[RowProblem])

@@ -63,7 +63,7 @@ def _inside(container: dict[str, Any] | list[Any]) -> Iterable[Any]:
 
 def check_depth(value: JsonValue, levels: int = LEVELS) -> None:
     """Raise ValueError if arrays and objects are nested in more than ``levels`` levels."""
-    found = [cast(Any, value)] if type(value) in _CONTAINERS else []
+    found = [cast(Any, value)]
     for _ in range(levels):
         found = [inner for one in found for inner in _inside(one) if type(inner) in _CONTAINERS]
     if found:

@@ -136,6 +136,16 @@ def test_a_number_too_long_to_write_out_is_refused_without_doing_so() -> None:
     assert most < 1_000_000
 
 
+@pytest.mark.parametrize(
+    ("value", "hint"), [("1,5", "; write a point, not a comma."), ("1,5,5", "."), ("15 cents", ".")]
+)
+def test_the_error_for_a_text_says_to_write_a_point_only_where_a_comma_is_all_that_is_wrong(
+    value: str, hint: str
+) -> None:
+    with pytest.raises(InvalidArgumentError, match=rf"at most 8 digits after the point{re.escape(hint)}\Z"):
+        calls.orders.create(catalog_product_id=87, max_price=value)
+
+
 @pytest.mark.parametrize("value", [0, "0", "0.00", Decimal(0), Money.idr(0), Money.usd("0")])
 def test_zero_is_a_floor_but_no_cap(value: Price) -> None:
     with pytest.raises(InvalidArgumentError, match="max_price: expected a positive price"):
@@ -177,6 +187,22 @@ def test_v1_refuses_the_dollars_of_a_person_and_says_what_to_write() -> None:
         call.request("v1")
 
 
+@pytest.mark.parametrize(
+    ("value", "fx", "rupiah"),
+    [
+        (139, None, 139),
+        (Money.idr(139), None, 139),
+        (SHOWN, RATE, 139),
+        ("0.0077", RATE, 138),
+        (Decimal("0.0077"), RATE, 138),
+    ],
+)
+def test_a_budget_is_counted_in_whole_rupiah_rounded_down(
+    value: Price, fx: FxRate | None, rupiah: int
+) -> None:
+    assert PriceLimit("budget", value).canonical(fx) == rupiah
+
+
 def test_the_dollars_of_a_person_are_rupiah_only_at_a_rate() -> None:
     limit = PriceLimit("budget", Money.usd("0.0077"))
     assert limit.value == Decimal("0.0077")
@@ -208,6 +234,16 @@ def test_only_a_money_of_rupiah_on_v2_needs_a_rate() -> None:
     assert needs_rate("v2", None, Money.idr(1))
     assert not needs_rate("v1", Money.idr(1))
     assert not needs_rate("v2", SHOWN, None, "0.5", Decimal(1), 5)
+
+
+def test_only_the_error_for_a_float_shows_how_to_write_it() -> None:
+    class Quotient:
+        def __repr__(self) -> str:
+            return "0.5"
+
+    value: Any = Quotient()
+    with pytest.raises(InvalidArgumentError, match=r"got Quotient\.\Z"):
+        calls.orders.create(catalog_product_id=87, max_price=value)
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,14 @@ from hypothesis import strategies as st
 
 from smscode import APIError, InvalidResponseError, Money, OrderStatus, models, webhooks
 from smscode._fields import mask
+from smscode.core import answers
 from smscode.core.api.call import Answer
-from smscode.core.decoding import rows_msgspec, strict_json
+from smscode.core.decoding import converter, rows_msgspec, strict_json
 from smscode.core.decoding.converter import Mismatch, salvage, structure
 from smscode.core.versions import ApiVersion
 
 from ..support import (
+    CALLS,
     FX,
     NULLABLE,
     ORDER,
@@ -32,6 +34,7 @@ from ..support import (
     attempt,
     error_of,
     exactly,
+    finish,
     places,
     problem_of,
     read,
@@ -101,6 +104,48 @@ def test_a_value_is_taken_as_it_is_or_not_at_all(version: ApiVersion, name: str,
         assert caught.value.path == f"$.{name}"
 
 
+@attrs.frozen
+class Sum:
+    """What `Box` lacks."""
+
+    decimal: Decimal
+    money: Money
+    time: datetime
+    box: Box
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_new_converter_takes_each_type_exactly(version: ApiVersion) -> None:
+    for cached in (converter._converter, converter.hook):
+        cached.cache_clear()
+    money = 15_000 if version == "v1" else usd("0.9231", 15_000)
+    text = "an integer of rupiah" if version == "v1" else "an object"
+    box = {"integer": 1, "boolean": True, "string": "x", "maybe_integer": None, "status": "ACTIVE"}
+    value: dict[str, Any] = {"decimal": "1.5", "money": money, "time": "2026-02-25t10:00:00z", "box": box}
+    expected = Sum(
+        Decimal("1.5"),
+        Money(Decimal(15_000), "IDR", 15_000) if version == "v1" else Money(Decimal("0.9231"), "USD", 15_000),
+        datetime(2026, 2, 25, 10, tzinfo=UTC),
+        Box(1, True, "x", None, status=OrderStatus.ACTIVE),
+    )
+    assert converter.hook(version, Sum)(value, Sum) == structure(version, value, Sum, "$") == expected
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"decimal": True}, "decimal: expected a decimal string, got a boolean"),
+        ({"money": "1"}, f"money: expected {text}, got a string"),
+        ({"time": 5}, "time: expected an RFC 3339 time, got an integer"),
+        ({"box": [box]}, "box: expected an object, got an array"),
+        ({"box": {**box, "integer": "1"}}, "box.integer: expected an integer, got a string"),
+        ({"box": {**box, "boolean": 1}}, "box.boolean: expected a boolean, got an integer"),
+        ({"box": {**box, "string": 1}}, "box.string: expected a string, got an integer"),
+        ({"box": {**box, "maybe_integer": ""}}, "box.maybe_integer: expected an integer, got a string"),
+        ({"box": {**box, "status": None}}, "box.status: expected a string, got null"),
+    ]
+    for other, problem in refused:
+        with pytest.raises(Mismatch) as caught:
+            structure(version, {**value, **other}, Sum, "$")
+        assert str(caught.value) == f"$.{problem}"
+
+
 @pytest.mark.parametrize("text", sorted(VALUES.keys() - {"{}"}))
 def test_only_an_object_becomes_a_model(text: str) -> None:
     for version in VERSIONS:
@@ -117,6 +162,16 @@ def test_only_an_array_becomes_a_list_and_never_an_empty_one(operation: str, tex
     error = error_of(operation, respond(raw=raw))
     assert type(error) is InvalidResponseError
     assert error.message.startswith("$.data: expected an array, got ")
+
+
+@pytest.mark.parametrize(
+    ("row", "row_id"),
+    [({"id": 7}, 7), ({"id": True}, None), ({"id": "7"}, None), ({}, None), (None, None), ([7], None)],
+)
+def test_a_row_that_cannot_be_read_is_named_by_its_id_if_that_is_one(row: object, row_id: int | None) -> None:
+    (problem,) = read("catalog.products", success([PRODUCT, row], **PAGE), "v1").problems
+    assert problem.row_id == row_id
+    assert problem.path.startswith("$.data[1]")
 
 
 def test_the_coercions_of_a_default_converter_are_impossible() -> None:
@@ -418,6 +473,13 @@ def test_a_rate_seen_before_lets_no_other_pass_that_is_equal_to_it() -> None:
                 assert problem.startswith("$.meta.fx.rate: expected an integer, got "), shown
 
 
+def test_answers_with_the_same_rate_share_it() -> None:
+    balance, fx = {"balance": usd("1", 1)}, {**FX, "rate": 16_999}
+    first, second = (read("balance.get", success(balance, fx=fx)).fx for _ in range(2))
+    assert first is not None
+    assert (first.rate, first is second) == (16_999, True)
+
+
 def test_a_v2_answer_without_a_rate_has_none() -> None:
     for meta in ({"fx": None}, {"other": 1}):
         assert read("balance.get", success({"balance": usd("30.77", 500000)}, **meta)).fx is None
@@ -483,6 +545,7 @@ EMPTY: list[object] = [[], {}]
         (b"[%b1]" % (b"[],{}," * 500), [*EMPTY * 500, 1]),
         (b'["%b"]' % (b"[{" * 500), ["[{" * 500]),
         (rb'["%b",2]' % (rb"\"[" * 500), ['"[' * 500, 2]),
+        (b'"%b"' % (b"[{" * 500), "[{" * 500),
     ],
     ids=lambda value: repr(value)[:40],
 )
@@ -548,6 +611,12 @@ def test_what_is_written_is_read_back(value: Any) -> None:
     assert strict_json.parse(written) == {"value": value}
 
 
+def test_a_request_body_is_compact_and_all_ascii() -> None:
+    assert strict_json.render({"b": [1, "\u00e9"], "a": None}) == b'{"b":[1,"\\u00e9"],"a":null}'
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        strict_json.render({"a": float("nan")})
+
+
 json_values = nested(st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8))
 
 
@@ -581,6 +650,21 @@ def test_a_cut_answer_is_never_a_result(sample: Sample, data: st.DataObject) -> 
     error = error_of(sample.operation, respond(raw=cut), sample.version)
     assert type(error) is InvalidResponseError
     assert error.message.startswith("$: expected a JSON object, got ")
+
+
+def test_every_field_that_can_be_read_is_salvaged_wherever_the_odd_ones_are() -> None:
+    fields: dict[str, Any] = {"id": 7, "status": 5, "product_id": 142, "amount": "x", "phone_number": "+62"}
+    order = salvage(
+        "v2", {**fields, "expires_at": "soon", "can_cancel": True}, models.CreatedOrder, "$", "id"
+    )
+    assert order == models.CreatedOrder(id=7, product_id=142, phone_number="+62", can_cancel=True)
+
+
+def test_an_answer_about_another_order_is_refused() -> None:
+    call = CALLS["orders.get"]
+    finish(answers.read(call, success(ORDER), "v1"))
+    with pytest.raises(InvalidResponseError, match=r"\A\$\.data\.id: expected order 1001, got another one\."):
+        finish(answers.read(call, success({**ORDER, "id": 1002}), "v1"))
 
 
 def test_what_is_salvaged_needs_its_field() -> None:

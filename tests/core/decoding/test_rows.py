@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import sys
 from datetime import datetime
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from smscode import Money, OrderStatus, Product, RetryPolicy, SmscodeError
 from smscode.core import answers
 from smscode.core.api.registry import ENDPOINTS
-from smscode.core.decoding import chunks, columns, rows, rows_msgspec, strict_json
+from smscode.core.decoding import chunks, columns, converter, rows, rows_msgspec, strict_json
 from smscode.core.decoding.converter import Mismatch
 from smscode.core.effects import EffectReply, Release, Send, Sleep
 from smscode.core.flow import CallTerms, flow
@@ -126,6 +127,7 @@ def outcome(operation: str, body: bytes, version: ApiVersion) -> Outcome:
 @pytest.fixture(params=["msgspec", "json"])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Engine:
     """Read with msgspec or without, in slices of a few rows, and anything however short."""
+    columns.columns.cache_clear()
     if request.param == "json":
         monkeypatch.setattr(rows_msgspec, "library", lambda: None)
     else:
@@ -162,7 +164,7 @@ def test_healthy_rows_are_read_the_fast_way_and_to_the_same_end(
         expected = in_one_go(operation, body, version)
         assert not isinstance(expected[0], type), expected
         with monkeypatch.context() as patch:
-            patch.setattr(rows, "_one_by_one", never)
+            patch.setattr(converter, "rows_of", never)
             escaped = b"\\" in body and b"code: 1" in body
             if engine == "msgspec" and not escaped:
                 patch.setattr(rows, "_by_columns", never)
@@ -218,6 +220,7 @@ def test_a_short_answer_never_pauses(operation: str) -> None:
     body = compact(envelope("v2", [row(operation, "v2", 1)]))
     with pytest.raises(StopIteration):
         next(answers.read(CALLS[operation], respond(raw=body), "v2"))
+    assert rows.read_later(body, "v2", Product) is None
 
 
 PRODUCT = compact(row("catalog.products", "v1", 3)).decode()
@@ -439,7 +442,41 @@ def test_rows_of_the_greatest_depth_are_read_in_slices(engine: Engine) -> None:
     shown = [row("catalog.products", "v1", number) | deepest for number in range(9)]
     later = rows.read_later(compact(envelope("v1", shown)), "v1", Product)
     assert later is not None
-    assert [one.id for part in later[1] for one in part] == list(range(9))
+    parts = list(later[1])
+    assert len(parts) > 1
+    assert [one.id for part in parts for one in part] == list(range(9))
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_each_row_that_cannot_be_read_is_named_by_its_number_in_the_answer(cut: bool, engine: Engine) -> None:
+    shown, odd = [row("catalog.products", "v1", number) for number in range(20)], (1, 2, 7, 12, 18)
+    for number in odd:
+        shown[number]["available"] = "many"
+    if cut:  # from the row after it on, all are read at once
+        shown[14]["name"] = 300 * "x" + "},{"
+    expected = [(f"$.data[{number}].available: expected an integer, got a string", number) for number in odd]
+    body = compact(envelope("v1", shown))
+    later, found = rows.read_later(body, "v1", Product), finish(rows.read(body, "v1", Product))
+    assert later is not None
+    assert {one.id for part in later[1] for one in part} == {*range(20)} - {*odd}
+    assert [(str(problem), problem.row_id) for problem in later[1].problems] == expected
+    assert cut is (found is None)
+    if found is not None:
+        assert [(str(problem), problem.row_id) for problem in found[2]] == expected
+
+
+OTHERS: tuple[object, ...] = (None, True, 5, -1, "x", "", TIME, [], {}, usd("1.00", 1))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("operation", ROWS)
+def test_a_field_of_another_type_is_taken_or_refused_as_in_a_short_answer(
+    operation: str, version: ApiVersion, engine: Engine
+) -> None:
+    healthy = row(operation, version, 1)
+    for name, other in itertools.product(healthy, OTHERS):
+        body = compact(envelope(version, [{**healthy, name: other}]))
+        assert outcome(operation, body, version) == in_one_go(operation, body, version)
 
 
 def test_rows_that_cannot_be_cut_into_slices_are_read_with_all_that_follow(engine: Engine) -> None:
@@ -462,6 +499,13 @@ def test_amounts_are_forgotten_when_they_are_too_many(
         shown = [{**one, "price": price(version, 9_000 + number)} for number, one in enumerate(shown)]
         body = compact(envelope(version, shown))
         assert outcome("catalog.products", body, version) == in_one_go("catalog.products", body, version)
+
+
+def test_rows_of_one_price_share_it(engine: Engine) -> None:
+    shown = [row("catalog.products", "v2", 1 + number % 2) for number in range(6)]
+    found = finish(rows.read(compact(envelope("v2", shown)), "v2", Product))
+    assert found is not None
+    assert len({id(product.price) for product in found[1]}) == 2
 
 
 def test_fields_to_come_do_not_make_it_slow(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -507,6 +551,24 @@ class Checked:
 
 @resolve_types
 @frozen
+class Prepared:
+    id: int = 0
+
+    def __attrs_pre_init__(self) -> None: ...
+
+
+def next_year(time: datetime | None) -> datetime | None:
+    return None if time is None else time.replace(year=time.year + 1)
+
+
+@resolve_types
+@frozen
+class Postponed:
+    other: datetime | None = field(default=None, converter=next_year)
+
+
+@resolve_types
+@frozen
 class Vague:
     other: object = None
 
@@ -518,7 +580,10 @@ class Debt:
     amount: Money
 
 
-def test_money_may_be_below_zero_where_the_model_lets_it(engine: Engine) -> None:
+def test_money_may_be_below_zero_where_the_model_lets_it(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(converter, "rows_of", never)
     for version in VERSIONS:
         body = compact(envelope(version, [{"id": 1, "amount": price(version, -500)}] * 9))
         found = finish(rows.read(body, version, Debt))
@@ -526,7 +591,7 @@ def test_money_may_be_below_zero_where_the_model_lets_it(engine: Engine) -> None
         assert [debt.amount.canonical_amount for debt in found[1]] == [-500] * 9
 
 
-@pytest.mark.parametrize("model", [Ruled, Checked, Vague])
+@pytest.mark.parametrize("model", [Ruled, Prepared, Checked, Postponed, Vague])
 def test_a_model_with_rules_of_its_own_is_left_to_the_codec(model: type[object], engine: Engine) -> None:
     body = compact(envelope("v1", [{"id": 1, "other": None}] * 9))
     assert finish(rows.read(body, "v1", cast(Any, model))) is None
