@@ -135,6 +135,19 @@ async def test_a_limit_in_dollars_reads_the_rate_once(options: dict[str, Any]) -
         assert sandbox.requests[RATE] == 1
 
 
+async def test_a_limit_in_dollars_is_converted_once_and_a_cap_at_the_newest_rate(
+    options: dict[str, Any],
+) -> None:
+    sandbox = still_sandbox(otp_after=None)
+    async with limited(sandbox, options, total="1.40") as client:
+        await rent(client, max_price="1.00")
+        sandbox.set_rate(20_000)
+        await client.balance()  # its answer states the rate
+        with pytest.raises(SpendingLimitError) as refused:
+            await rent(client, max_price="1.00")
+        assert (refused.value.left, refused.value.cap) == (22_750 - PRICE, 20_000)
+
+
 async def test_without_the_rate_nothing_is_sent(options: dict[str, Any]) -> None:
     sandbox = still_sandbox(otp_after=None)
     transport = AsyncScript([refusal(401, "UNAUTHORIZED")], sandbox.transport())
@@ -163,6 +176,15 @@ async def test_many_purchases_at_once_stay_within_the_limit(options: dict[str, A
         assert result.failed_count > 0
         assert {type(error) for error in result.errors} == {SpendingLimitError}
         assert charges(sandbox) <= 100 * 15_600 + 100 * PRICE
+
+
+async def test_a_few_numbers_are_within_a_limit_too(options: dict[str, Any]) -> None:
+    sandbox = still_sandbox(otp_after=None)
+    async with limited(sandbox, options, total=Money.idr(40_000)) as client:
+        assert len(await client.orders.create_many(2, catalog_product_id=87, max_price="0.96")) == 2
+        (error,) = (await client.orders.create_many(1, catalog_product_id=87, max_price="0.96")).errors
+        assert isinstance(error, SpendingLimitError)
+        assert (error.outcome, error.left) == ("not_sent", 10_000)
 
 
 async def test_with_a_journal_the_limit_holds_over_restarts(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -507,6 +508,25 @@ async def test_an_attempt_of_an_ended_process_can_arrive_a_minute_after_its_end_
         assert (await outcome(client.orders.create, **order))[1] == says
 
 
+@pytest.mark.parametrize("left", [None, 50.0], ids=["no time limit", "time left"])
+async def test_an_attempt_of_a_killed_process_ended_by_now_if_nothing_else_is_known(
+    path: Path, left: float | None
+) -> None:
+    sandbox = still_sandbox()
+    sandbox.fail_next("orders.create", "NO_OFFER_AVAILABLE", times=3)
+    order: dict[str, Any] = {"catalog_product_id": 87, "idempotency_key": "sale"}
+    until = None if left is None else time.time() + left
+    with SQLiteJournal(path) as journal:
+        intent = AsyncVirtualClient(sandbox).orders.prepare(**order)
+        leave_behind(journal, account_of(sandbox), intent, open_until=until)
+    async with AsyncVirtualClient(sandbox, journal=path) as client:
+        said: list[str] = []
+        for seconds in (0.0, 59.5, 0.5):
+            client.runtime.pass_by(seconds)
+            said.append((await outcome(client.orders.create, **order))[1])
+        assert said == ["unknown", "unknown", "rejected"]
+
+
 @pytest.mark.parametrize("where", ["_driver.run", "_settle"])
 async def test_an_interrupt_before_it_is_sent_or_while_a_refusal_is_stored_forgets_a_purchase(
     where: str, path: Path, monkeypatch: pytest.MonkeyPatch
@@ -565,7 +585,10 @@ async def test_the_end_of_its_caller_leaves_what_an_interrupted_clean_up_did_not
         assert told(await client.orders.recover()) == [("sale", "undelivered", [1001])]
 
 
-async def test_when_the_last_attempt_of_a_purchase_is_over_is_known_before_and_after_it(path: Path) -> None:
+@pytest.mark.parametrize(("timeout", "lasts"), [(30.0, 29.9), (0.5, 0.45)])
+async def test_when_the_last_attempt_of_a_purchase_is_over_is_known_before_and_after_it(
+    path: Path, timeout: float, lasts: float
+) -> None:
     """The service cannot begin with an attempt later than its call ends, or was interrupted."""
     left: list[float] = []
 
@@ -580,13 +603,28 @@ async def test_when_the_last_attempt_of_a_purchase_is_over_is_known_before_and_a
     with SQLiteJournal(path) as journal:
         client = AsyncVirtualClient(sandbox, transport=AsyncInterrupted(), journal=journal)
         with pytest.raises(KeyboardInterrupt):
-            await client.orders.create(catalog_product_id=87, idempotency_key="sale", timeout=30)
+            await client.orders.create(catalog_product_id=87, idempotency_key="sale", timeout=timeout)
         doubt = client._ordering.purchases.book._purchases["sale"].doubt
         assert (doubt.raised, doubt.ended) == (True, client._driver.runtime.now())
         (record,) = journal.records(account_of(sandbox))
         assert record.open_until is not None
         assert record.open_until <= time.time()
-    assert left == [pytest.approx(29.9)]
+    assert left == [pytest.approx(lasts)]
+
+
+async def test_an_attempt_ends_when_its_row_says_it_does(path: Path) -> None:
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        run, deadlines = client._driver.run, list[float]()
+
+        async def noted(call: Any, timeout: float | None = None, *rest: Any, **options: Any) -> Any:
+            deadlines.append(options["deadline"])
+            return await run(call, timeout, *rest, **options)
+
+        client._driver.run = noted  # type: ignore[method-assign]  # to see how long it may take
+        await client.orders.create(catalog_product_id=87, timeout=30)
+        assert deadlines == [pytest.approx(client.runtime.now() + 29.9)]
 
 
 @pytest.mark.parametrize("closed", [False, True])
@@ -678,6 +716,22 @@ async def test_an_old_purchase_is_not_sent_again_without_a_journal_either(
     assert client.orders.unresolved() == (intent,)
 
 
+@pytest.mark.parametrize(("age", "sent"), [(86_400.0, True), (86_401.0, False)])
+async def test_a_purchase_without_a_journal_is_sent_again_up_to_its_max_age(
+    age: float, sent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = still_sandbox()
+    client = AsyncVirtualClient(sandbox, transport=AsyncScript([LOST] * 8, then=sandbox.transport()))
+    intent = client.orders.prepare(catalog_product_id=87)
+    monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
+    with pytest.raises(NetworkError):
+        await client.orders.submit(intent)
+    monkeypatch.setattr(time, "time", lambda: 1_000_000.0 + age)
+    with nullcontext() if sent else pytest.raises(PurchaseTooOldError):
+        await client.orders.submit(intent)
+    assert sandbox.requests[CREATE] == sent
+
+
 async def test_the_first_attempt_of_a_purchase_has_no_age(monkeypatch: pytest.MonkeyPatch) -> None:
     client = AsyncVirtualClient(still_sandbox())
     intent = client.orders.prepare(catalog_product_id=87)
@@ -743,6 +797,24 @@ async def test_a_key_is_looked_up_while_its_write_waits_for_a_locked_journal(
     assert happened[:2] == ["looked up", "waited"]
     assert happened.count("looked up") == 1
     assert asked[0] == pytest.approx(0.95), "half of what is left before the reserve"
+    assert len(asked) == 2, "what was looked up is not waited for"
+
+
+@pytest.mark.parametrize("key", [None, "sale"])
+async def test_a_write_that_is_done_at_the_last_moment_counts(
+    key: str | None, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        wait = client.runtime.wait_for_disk
+
+        async def timed_out(signal: Any, seconds: float) -> bool:
+            assert await wait(signal, seconds)
+            return False
+
+        monkeypatch.setattr(client.runtime, "wait_for_disk", timed_out)
+        assert len(await client.orders.create(catalog_product_id=87, idempotency_key=key)) == 1
 
 
 async def test_a_write_that_comes_too_late_is_withdrawn_though_nothing_is_known_of_its_key(
@@ -789,6 +861,25 @@ async def test_what_a_call_holds_in_its_journal_ends_with_the_call(path: Path) -
         assert journal.holders == {}
         await client._ordering.purchases.deliver(buy, None, "taken")
         assert journal.holders == {place: other}, "what another call holds by then stays"
+
+
+async def test_the_clients_of_a_journal_begin_a_purchase_under_its_lock(path: Path) -> None:
+    """They may be of several threads, and of two that begin at once only one may send."""
+    taken: list[bool] = []
+
+    class Lock:
+        def __enter__(self) -> None:
+            taken.append((account_of(sandbox), "sale") in journal.holders)
+
+        def __exit__(self, *error: object) -> None:
+            taken.append((account_of(sandbox), "sale") in journal.holders)
+
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        journal.lock = cast(Any, Lock())
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        await client.orders.create(catalog_product_id=87, idempotency_key="sale")
+    assert taken == [False, True]
 
 
 async def test_a_lost_journal_refuses_purchases_and_keeps_what_was_bought(
@@ -838,6 +929,45 @@ async def test_a_closed_journal_refuses_purchases(path: Path) -> None:
         "ClientStateError",
         "not_sent",
     )
+
+
+class AsyncClosing(httpx.AsyncBaseTransport):
+    """A sandbox whose client is closed while a purchase is under way."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._inner = sandbox.transport()
+        self.client: AsyncVirtualClient | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        assert self.client is not None
+        await self.client.aclose()
+        return await self._inner.handle_async_request(request)
+
+
+async def test_the_last_call_of_a_closed_client_closes_its_journal_once_and_without_waiting(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[bool] = []
+    close = SQLiteJournal.close
+
+    def noted(self: SQLiteJournal, *, wait: bool = True) -> None:
+        waited.append(wait)
+        close(self, wait=wait)
+
+    monkeypatch.setattr(SQLiteJournal, "close", noted)
+    sandbox = still_sandbox(otp_after=None)
+    other = AsyncVirtualClient(sandbox, journal=path)
+    transport = AsyncClosing(sandbox)
+    client = transport.client = AsyncVirtualClient(sandbox, transport=transport, journal=path)
+    assert await rent(client) == 1001
+    assert (await outcome(client.orders.create, catalog_product_id=87))[0] == "ClientStateError"
+    assert waited == [], "the other client uses the file"
+    assert await rent(other) == 1002
+    transport.client = last = AsyncVirtualClient(sandbox, transport=transport, journal=path)
+    await other.aclose()
+    assert waited == []
+    assert await rent(last) == 1003
+    assert waited == [False]
 
 
 async def test_a_folder_that_is_not_there_is_named_before_anything_is_sent(tmp_path: Path) -> None:

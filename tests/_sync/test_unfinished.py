@@ -8,6 +8,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -509,6 +510,25 @@ def test_an_attempt_of_an_ended_process_can_arrive_a_minute_after_its_end_and_no
         assert (outcome(client.orders.create, **order))[1] == says
 
 
+@pytest.mark.parametrize("left", [None, 50.0], ids=["no time limit", "time left"])
+def test_an_attempt_of_a_killed_process_ended_by_now_if_nothing_else_is_known(
+    path: Path, left: float | None
+) -> None:
+    sandbox = still_sandbox()
+    sandbox.fail_next("orders.create", "NO_OFFER_AVAILABLE", times=3)
+    order: dict[str, Any] = {"catalog_product_id": 87, "idempotency_key": "sale"}
+    until = None if left is None else time.time() + left
+    with SQLiteJournal(path) as journal:
+        intent = VirtualClient(sandbox).orders.prepare(**order)
+        leave_behind(journal, account_of(sandbox), intent, open_until=until)
+    with VirtualClient(sandbox, journal=path) as client:
+        said: list[str] = []
+        for seconds in (0.0, 59.5, 0.5):
+            client.runtime.pass_by(seconds)
+            said.append((outcome(client.orders.create, **order))[1])
+        assert said == ["unknown", "unknown", "rejected"]
+
+
 @pytest.mark.parametrize("where", ["_driver.run", "_settle"])
 def test_an_interrupt_before_it_is_sent_or_while_a_refusal_is_stored_forgets_a_purchase(
     where: str, path: Path, monkeypatch: pytest.MonkeyPatch
@@ -567,7 +587,10 @@ def test_the_end_of_its_caller_leaves_what_an_interrupted_clean_up_did_not(path:
         assert told(client.orders.recover()) == [("sale", "undelivered", [1001])]
 
 
-def test_when_the_last_attempt_of_a_purchase_is_over_is_known_before_and_after_it(path: Path) -> None:
+@pytest.mark.parametrize(("timeout", "lasts"), [(30.0, 29.9), (0.5, 0.45)])
+def test_when_the_last_attempt_of_a_purchase_is_over_is_known_before_and_after_it(
+    path: Path, timeout: float, lasts: float
+) -> None:
     """The service cannot begin with an attempt later than its call ends, or was interrupted."""
     left: list[float] = []
 
@@ -582,13 +605,28 @@ def test_when_the_last_attempt_of_a_purchase_is_over_is_known_before_and_after_i
     with SQLiteJournal(path) as journal:
         client = VirtualClient(sandbox, transport=Interrupted(), journal=journal)
         with pytest.raises(KeyboardInterrupt):
-            client.orders.create(catalog_product_id=87, idempotency_key="sale", timeout=30)
+            client.orders.create(catalog_product_id=87, idempotency_key="sale", timeout=timeout)
         doubt = client._ordering.purchases.book._purchases["sale"].doubt
         assert (doubt.raised, doubt.ended) == (True, client._driver.runtime.now())
         (record,) = journal.records(account_of(sandbox))
         assert record.open_until is not None
         assert record.open_until <= time.time()
-    assert left == [pytest.approx(29.9)]
+    assert left == [pytest.approx(lasts)]
+
+
+def test_an_attempt_ends_when_its_row_says_it_does(path: Path) -> None:
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        client = VirtualClient(sandbox, journal=journal)
+        run, deadlines = client._driver.run, list[float]()
+
+        def noted(call: Any, timeout: float | None = None, *rest: Any, **options: Any) -> Any:
+            deadlines.append(options["deadline"])
+            return run(call, timeout, *rest, **options)
+
+        client._driver.run = noted  # type: ignore[method-assign]  # to see how long it may take
+        client.orders.create(catalog_product_id=87, timeout=30)
+        assert deadlines == [pytest.approx(client.runtime.now() + 29.9)]
 
 
 @pytest.mark.parametrize("closed", [False, True])
@@ -680,6 +718,22 @@ def test_an_old_purchase_is_not_sent_again_without_a_journal_either(
     assert client.orders.unresolved() == (intent,)
 
 
+@pytest.mark.parametrize(("age", "sent"), [(86_400.0, True), (86_401.0, False)])
+def test_a_purchase_without_a_journal_is_sent_again_up_to_its_max_age(
+    age: float, sent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = still_sandbox()
+    client = VirtualClient(sandbox, transport=Script([LOST] * 8, then=sandbox.transport()))
+    intent = client.orders.prepare(catalog_product_id=87)
+    monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
+    with pytest.raises(NetworkError):
+        client.orders.submit(intent)
+    monkeypatch.setattr(time, "time", lambda: 1_000_000.0 + age)
+    with nullcontext() if sent else pytest.raises(PurchaseTooOldError):
+        client.orders.submit(intent)
+    assert sandbox.requests[CREATE] == sent
+
+
 def test_the_first_attempt_of_a_purchase_has_no_age(monkeypatch: pytest.MonkeyPatch) -> None:
     client = VirtualClient(still_sandbox())
     intent = client.orders.prepare(catalog_product_id=87)
@@ -745,6 +799,24 @@ def test_a_key_is_looked_up_while_its_write_waits_for_a_locked_journal(
     assert happened[:2] == ["looked up", "waited"]
     assert happened.count("looked up") == 1
     assert asked[0] == pytest.approx(0.95), "half of what is left before the reserve"
+    assert len(asked) == 2, "what was looked up is not waited for"
+
+
+@pytest.mark.parametrize("key", [None, "sale"])
+def test_a_write_that_is_done_at_the_last_moment_counts(
+    key: str | None, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        client = VirtualClient(sandbox, journal=journal)
+        wait = client.runtime.wait_for_disk
+
+        def timed_out(signal: Any, seconds: float) -> bool:
+            assert wait(signal, seconds)
+            return False
+
+        monkeypatch.setattr(client.runtime, "wait_for_disk", timed_out)
+        assert len(client.orders.create(catalog_product_id=87, idempotency_key=key)) == 1
 
 
 def test_a_write_that_comes_too_late_is_withdrawn_though_nothing_is_known_of_its_key(
@@ -791,6 +863,25 @@ def test_what_a_call_holds_in_its_journal_ends_with_the_call(path: Path) -> None
         assert journal.holders == {}
         client._ordering.purchases.deliver(buy, None, "taken")
         assert journal.holders == {place: other}, "what another call holds by then stays"
+
+
+def test_the_clients_of_a_journal_begin_a_purchase_under_its_lock(path: Path) -> None:
+    """They may be of several threads, and of two that begin at once only one may send."""
+    taken: list[bool] = []
+
+    class Lock:
+        def __enter__(self) -> None:
+            taken.append((account_of(sandbox), "sale") in journal.holders)
+
+        def __exit__(self, *error: object) -> None:
+            taken.append((account_of(sandbox), "sale") in journal.holders)
+
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        journal.lock = cast(Any, Lock())
+        client = VirtualClient(sandbox, journal=journal)
+        client.orders.create(catalog_product_id=87, idempotency_key="sale")
+    assert taken == [False, True]
 
 
 def test_a_lost_journal_refuses_purchases_and_keeps_what_was_bought(
@@ -840,6 +931,45 @@ def test_a_closed_journal_refuses_purchases(path: Path) -> None:
         "ClientStateError",
         "not_sent",
     )
+
+
+class Closing(httpx.BaseTransport):
+    """A sandbox whose client is closed while a purchase is under way."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._inner = sandbox.transport()
+        self.client: VirtualClient | None = None
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        assert self.client is not None
+        self.client.close()
+        return self._inner.handle_request(request)
+
+
+def test_the_last_call_of_a_closed_client_closes_its_journal_once_and_without_waiting(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[bool] = []
+    close = SQLiteJournal.close
+
+    def noted(self: SQLiteJournal, *, wait: bool = True) -> None:
+        waited.append(wait)
+        close(self, wait=wait)
+
+    monkeypatch.setattr(SQLiteJournal, "close", noted)
+    sandbox = still_sandbox(otp_after=None)
+    other = VirtualClient(sandbox, journal=path)
+    transport = Closing(sandbox)
+    client = transport.client = VirtualClient(sandbox, transport=transport, journal=path)
+    assert rent(client) == 1001
+    assert (outcome(client.orders.create, catalog_product_id=87))[0] == "ClientStateError"
+    assert waited == [], "the other client uses the file"
+    assert rent(other) == 1002
+    transport.client = last = VirtualClient(sandbox, transport=transport, journal=path)
+    other.close()
+    assert waited == []
+    assert rent(last) == 1003
+    assert waited == [False]
 
 
 def test_a_folder_that_is_not_there_is_named_before_anything_is_sent(tmp_path: Path) -> None:

@@ -230,8 +230,6 @@ class PurchaseBook:
         """End the orders that have expired by the service's date, and return them by purchase."""
         ended: dict[Purchase, dict[int, int | None]] = {}
         for purchase in tuple(self._purchases.values()):
-            if not purchase.bought:
-                continue
             for order_id in tuple(purchase.living):
                 if is_past(purchase.orders[order_id].expires_at, purchase.written_at, now):
                     ended.setdefault(purchase, {})[order_id] = None

@@ -261,6 +261,24 @@ def test_what_is_seen_of_orders_ends_them() -> None:
     assert book.see([seen(7, "FROZEN")]) == {}
 
 
+@pytest.mark.parametrize(
+    ("status", "refund"),
+    [
+        (OrderStatus.CANCELED, 15_000),
+        (OrderStatus.EXPIRED, 15_000),
+        ("expired", 15_000),
+        (OrderStatus.COMPLETED, 0),
+    ],
+)
+def test_a_refund_is_of_the_whole_price_for_what_was_canceled_or_expired(
+    status: OrderStatus | str, refund: int
+) -> None:
+    book = PurchaseBook()
+    purchase = bought(book, 7)
+    assert book.see([seen(7, status)]) == {purchase: {7: refund}}
+    assert book.buy(book.begin(intent("other"), Call()), created(8, status=status)) == {8: refund}
+
+
 def test_orders_end_by_the_services_date() -> None:
     book, now = PurchaseBook(), datetime(2026, 6, 14, tzinfo=UTC)
     call = Call()
@@ -273,7 +291,11 @@ def test_orders_end_by_the_services_date() -> None:
     book.buy(unknown, created(8))
     assert book.expire(now + timedelta(minutes=19)) == {}
     assert book.expire(now + timedelta(minutes=20)) == {purchase: {7: None}}
+    assert book.expire(now + timedelta(hours=24) - timedelta(microseconds=1)) == {}
     assert book.expire(now + timedelta(hours=24)) == {unknown: {8: None}}
+    dateless = book.begin(intent("dateless"), call)
+    book.buy(dateless, created(9))
+    assert book.expire(now + timedelta(days=900)) == {}, "neither its end nor its age is known"
 
 
 def test_purchases_of_ended_processes_are_adopted_once() -> None:
@@ -362,6 +384,12 @@ def test_a_purchase_under_way_is_not_dismissed() -> None:
         book.dismiss("sale-17")
 
 
+def test_what_was_bought_is_stored_as_far_as_it_is_known() -> None:
+    until = datetime.fromtimestamp(NOW + 1200, UTC)
+    orders = (CreatedOrder(id=7, amount=Money.idr(15_000), expires_at=until), CreatedOrder(id=8))
+    assert bought_orders(orders) == (BoughtOrder(7, NOW + 1200, 15_000), BoughtOrder(8))
+
+
 def test_an_absurd_price_fits_into_a_row() -> None:
     orders = tuple(BoughtOrder(number, None, 2**62, 2**62) for number in range(4))
     assert (row(orders=orders).charged, row(orders=orders).refunded) == (2**63 - 1, 2**63 - 1)
@@ -408,6 +436,12 @@ def test_what_was_recovered_is_told_oldest_first() -> None:
     assert {one.orders for one in told} == {(order,), ()}
 
 
+def test_purchases_of_one_moment_are_recovered_in_their_order() -> None:
+    refused = APIError("no", outcome="rejected")
+    told = recovered([(row(intent=intent(key)), refused) for key in "ba"], [])
+    assert [one.intent.idempotency_key for one in told] == ["b", "a"]
+
+
 @pytest.mark.parametrize(
     ("stored", "advice"),
     [
@@ -445,5 +479,10 @@ def test_nothing_was_bought_under_a_key_that_is_not_known() -> None:
     assert PurchaseBook().orders_under("sale-17") == ()
 
 
-def test_an_order_of_an_answer_without_its_product_is_of_product_0() -> None:
-    assert as_order(CreatedOrder(id=7)).product_id == 0
+def test_an_order_of_an_answer_is_active_and_free_as_long_as_nothing_else_is_said() -> None:
+    orders = as_order(CreatedOrder(id=7)), as_order(created(8, status=OrderStatus.COMPLETED)[0])
+    assert [(one.id, one.status, one.product_id, one.amount.canonical_amount) for one in orders] == [
+        (7, OrderStatus.ACTIVE, 0, 0),
+        (8, OrderStatus.COMPLETED, 5, 15_000),
+    ]
+    assert {(one.created_at, one.canceled_at) for one in orders} == {(None, None)}
