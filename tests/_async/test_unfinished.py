@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,6 +33,7 @@ from smscode import (
 )
 from smscode import journal as journal_module
 from smscode.core.purchases.records import close
+from smscode.core.purchases.states import Purchase
 from smscode.core.settings import Settings
 from smscode.journal import Read, SQLiteJournal, Write
 from smscode.sandbox import Sandbox
@@ -318,11 +320,10 @@ async def test_an_error_found_before_sending_speaks_of_the_key(path: Path) -> No
 async def test_a_rate_that_cannot_be_read_says_nothing_was_bought() -> None:
     client = AsyncVirtualClient(still_sandbox(), transport=AsyncScript([LOST] * 4))
     wish: dict[str, Any] = {"catalog_product_id": 87, "max_price": Money.idr(15_000)}
-    assert await outcome(client.orders.create, **wish, idempotency_key="sale") == (
-        "NetworkError",
-        "not_sent",
-        "sale",
-    )
+    with pytest.raises(NetworkError) as lost:
+        await client.orders.create(**wish, idempotency_key="sale")
+    error = lost.value
+    assert (error.outcome, error.idempotency_key, error.trouble) == ("not_sent", "sale", "connection broke")
 
 
 async def test_what_was_bought_stays_bought_whatever_a_repetition_is_answered(path: Path) -> None:
@@ -343,14 +344,19 @@ async def test_what_was_bought_stays_bought_whatever_a_repetition_is_answered(pa
     assert len(sandbox.ledger) == 2
 
 
-async def test_a_repetition_that_is_refused_leaves_a_purchase_of_this_client_bought() -> None:
+@pytest.mark.parametrize(
+    ("answers", "error"), [([refusal(422, "PROVIDER_ERROR")], "ProviderError"), ([LOST] * 8, "NetworkError")]
+)
+async def test_a_repetition_that_fails_leaves_a_purchase_of_this_client_bought(
+    answers: list[httpx.Response | Exception], error: str
+) -> None:
     sandbox = still_sandbox(otp_after=None)
     script = AsyncScript([], then=sandbox.transport())
     client = AsyncVirtualClient(sandbox, transport=script)
     await rent(client, idempotency_key="sale")
-    script.add(refusal(422, "PROVIDER_ERROR"))
+    script.add(*answers)
     repeated = await outcome(client.orders.create, catalog_product_id=87, idempotency_key="sale")
-    assert repeated == ("ProviderError", "unknown", "sale")
+    assert repeated == (error, "unknown", "sale")
     assert [one.state for one in client.orders.bought()] == ["open"]
     assert client.orders.unresolved() == ()
 
@@ -424,6 +430,26 @@ def interrupt(*_: object, **__: object) -> Any:
     raise KeyboardInterrupt
 
 
+async def test_an_interrupt_of_the_clean_up_of_an_interrupted_purchase_leaves_nothing_behind(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with AsyncVirtualClient(still_sandbox(), journal=path) as client:
+        purchases = client._ordering.purchases
+        leave, left = purchases._leave, [KeyboardInterrupt()]
+
+        def interrupted(purchase: Purchase) -> None:
+            if left:
+                raise left.pop()
+            leave(purchase)
+
+        monkeypatch.setattr(purchases, "_leave", interrupted)
+        monkeypatch.setattr(client._driver, "run", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            await client.orders.create(catalog_product_id=87, idempotency_key="sale")
+        assert left == []
+        assert await client.orders.recover() == []
+
+
 async def test_what_is_recovered_is_forced_to_disk_as_this_process_own(
     path: Path, writes: list[tuple[bool, bool]]
 ) -> None:
@@ -476,8 +502,8 @@ async def test_a_purchase_whose_journal_is_closed_before_it_is_sent_is_never_sen
         return await run(*arguments, **options)
 
     monkeypatch.setattr(client._driver, "run", close_first)
-    refused = await outcome(client.orders.create, catalog_product_id=87, idempotency_key="sale")
-    assert refused[0] == "ClientStateError"
+    with pytest.raises(ClientStateError, match="was closed before this purchase was sent"):
+        await client.orders.create(catalog_product_id=87, idempotency_key="sale")
     assert sandbox.requests[CREATE] == 0
     with SQLiteJournal(path) as another:
         assert another.records(account_of(sandbox)) == []
@@ -585,6 +611,25 @@ async def test_the_end_of_its_caller_leaves_what_an_interrupted_clean_up_did_not
         assert told(await client.orders.recover()) == [("sale", "undelivered", [1001])]
 
 
+async def test_what_other_threads_of_an_interrupted_call_have_not_sent_is_forbidden() -> None:
+    client = AsyncVirtualClient(still_sandbox())
+    purchases = client._ordering.purchases
+
+    async def buy(delivery: AsyncDelivery) -> None:
+        own, other = (
+            purchases._begin(client.orders.prepare(catalog_product_id=87), delivery) for _ in range(2)
+        )
+        own.doubt.raised = True
+        delivery.purchases[other] = -1  # as if another thread made it
+        client.runtime.pass_by(5)
+        purchases._let_go(delivery)
+        assert (own.doubt.forbidden, own.doubt.ended) == (None, client.runtime.now())
+        assert isinstance(other.doubt.forbidden, ClientStateError)
+        assert str(other.doubt.forbidden) == "The call was interrupted before this purchase was sent."
+
+    await purchases.deliver(buy, None, None)
+
+
 @pytest.mark.parametrize(("timeout", "lasts"), [(30.0, 29.9), (0.5, 0.45)])
 async def test_when_the_last_attempt_of_a_purchase_is_over_is_known_before_and_after_it(
     path: Path, timeout: float, lasts: float
@@ -685,8 +730,68 @@ async def test_a_living_process_keeps_its_purchase(path: Path) -> None:
         intent = client.orders.prepare(catalog_product_id=87, idempotency_key="sale")
         leave_behind(theirs, account_of(sandbox), intent)
         assert await outcome(client.orders.submit, intent) == ("ClientStateError", "unknown", "sale")
+        assert client.orders.unresolved() == (), "it is the other process' to settle"
         assert await client.orders.recover() == []
     assert sandbox.requests[CREATE] == 0
+
+
+async def test_a_purchase_for_the_other_version_is_withdrawn_and_not_in_doubt(path: Path) -> None:
+    sandbox = still_sandbox()
+    intent = AsyncVirtualClient(sandbox).orders.prepare(catalog_product_id=87, idempotency_key="sale")
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, api_version="v1", journal=journal)
+        assert await outcome(client.orders.submit, intent) == ("InvalidArgumentError", "not_sent", "sale")
+        assert client.orders.unresolved() == ()
+        assert journal.records(account_of(sandbox)) == []
+    assert sandbox.requests[CREATE] == 0
+
+
+@pytest.mark.parametrize(
+    "answers", [[LOST] * 8, [LOST, refusal(401, "UNAUTHORIZED")]], ids=["no answer", "a refusal"]
+)
+async def test_the_last_attempt_of_a_purchase_in_doubt_ended_with_its_call(
+    answers: list[httpx.Response | Exception], path: Path
+) -> None:
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, transport=AsyncScript(answers), journal=journal)
+        assert (await outcome(client.orders.create, catalog_product_id=87))[1] == "unknown"
+        (record,) = journal.records(account_of(sandbox))
+        assert record.open_until is not None
+        assert record.written_at <= record.open_until <= time.time()
+
+
+@pytest.mark.parametrize("stored", [False, True])
+async def test_all_that_a_purchase_reads_before_it_is_within_its_time(stored: bool, path: Path) -> None:
+    sandbox = still_sandbox()
+    client = AsyncVirtualClient(sandbox, journal=path if stored else None)
+    run, deadlines = client._driver.run, list[float]()
+
+    async def noted(call: Any, timeout: float | None = None, *rest: Any, **options: Any) -> Any:
+        deadlines.append(options["deadline"])
+        return await run(call, timeout, *rest, **options)
+
+    client._driver.run = noted  # type: ignore[method-assign]  # to see how long each may take
+    await client.orders.create(catalog_product_id=87, max_price=Money.idr(20_000), timeout=20)
+    assert deadlines == [1020.0, pytest.approx(1019.9 if stored else 1020.0)]
+    await client.aclose()
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["new", "known"])
+@pytest.mark.parametrize("stored", [False, True], ids=["memory", "journal"])
+async def test_what_cannot_be_prepared_may_have_been_bought_before(
+    stored: bool, known: bool, path: Path
+) -> None:
+    """A journal is not asked, because preparing waits for nothing."""
+    sandbox = still_sandbox()
+    client = AsyncVirtualClient(sandbox, journal=path if stored else None)
+    if known:
+        await client.orders.create(catalog_product_id=87, idempotency_key="sale")
+    for key, outcome_ in (("sale", "unknown" if stored or known else "not_sent"), (None, "not_sent")):
+        with pytest.raises(InvalidArgumentError) as refused:
+            client.orders.prepare(catalog_product_id=87, quantity=0, idempotency_key=key)
+        assert (refused.value.outcome, refused.value.idempotency_key) == (outcome_, key)
+    await client.aclose()
 
 
 async def test_an_old_purchase_is_not_sent_again_without_being_asked(path: Path) -> None:
@@ -841,6 +946,32 @@ async def test_a_write_that_comes_too_late_is_withdrawn_though_nothing_is_known_
         assert journal.records(account_of(sandbox)) == []
     async with AsyncVirtualClient(sandbox, journal=path) as client:
         assert await client.orders.recover() == []
+    assert sandbox.requests[CREATE] == 0
+
+
+async def test_a_write_that_failed_is_withdrawn_in_case_the_disk_has_it_after_all(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply = SQLiteJournal.apply
+
+    def failing(self: SQLiteJournal, write: Write[Any]) -> Write[Any]:
+        def failed(wake: Callable[[], object]) -> None:
+            write.error = JournalError("pretended")
+            wake()
+
+        if write.wake is not None:
+            write.wake = partial(failed, write.wake)
+        return apply(self, write)
+
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        with monkeypatch.context() as patch:
+            patch.setattr(SQLiteJournal, "apply", failing)
+            refused = await outcome(client.orders.create, catalog_product_id=87)
+        assert refused[:2] == ("JournalError", "not_sent")
+        assert client.orders.unresolved() == ()
+        assert journal.records(account_of(sandbox)) == []
     assert sandbox.requests[CREATE] == 0
 
 
