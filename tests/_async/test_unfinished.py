@@ -32,13 +32,15 @@ from smscode import (
     webhooks,
 )
 from smscode import journal as journal_module
-from smscode.core.purchases.records import close
+from smscode._concurrency import AsyncSignal
+from smscode.core.purchases.records import PurchaseState, close
 from smscode.core.purchases.states import Purchase
 from smscode.core.settings import Settings
 from smscode.journal import Read, SQLiteJournal, Write
 from smscode.sandbox import Sandbox
 
 from ..concurrency import AsyncDelivery, AsyncVirtualClient
+from ..journal_tools import locked
 from ..journals import leave_behind
 from .helpers import AsyncScript, refusal, rent, still_sandbox
 
@@ -317,6 +319,43 @@ async def test_an_error_found_before_sending_speaks_of_the_key(path: Path) -> No
     assert await outcome(client.orders.create, catalog_product_id=87, idempotency_key="sale") == closed
 
 
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        (PurchaseState.WRITTEN, "unknown"),
+        (PurchaseState.BOUGHT, "unknown"),
+        (PurchaseState.REFUSED, "not_sent"),
+        (PurchaseState.WITHDRAWN, "not_sent"),
+    ],
+)
+async def test_an_error_says_what_the_journal_has_of_the_key(
+    state: PurchaseState, says: str, path: Path
+) -> None:
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        intent = client.orders.prepare(catalog_product_id=87, idempotency_key="sale")
+        leave_behind(journal, account_of(sandbox), intent, state=state)
+        wrong: dict[str, Any] = {"catalog_product_id": 87, "quantity": 0, "idempotency_key": "sale"}
+        assert await outcome(client.orders.create, **wrong) == ("InvalidArgumentError", says, "sale")
+
+
+async def test_purchases_are_recovered_oldest_first_whoever_made_them(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = still_sandbox(otp_after=None)
+    with SQLiteJournal(path) as journal:
+        intent = AsyncVirtualClient(sandbox).orders.prepare(catalog_product_id=87, idempotency_key="left")
+        leave_behind(journal, account_of(sandbox), intent)
+    async with AsyncVirtualClient(sandbox, journal=path) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(client._ordering.purchases, "_hand_over", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                await client.orders.create(catalog_product_id=87, idempotency_key="own")
+        recovered = await client.orders.recover()
+        assert told(recovered) == [("left", "settled", [1002]), ("own", "undelivered", [1001])]
+
+
 async def test_a_rate_that_cannot_be_read_says_nothing_was_bought() -> None:
     client = AsyncVirtualClient(still_sandbox(), transport=AsyncScript([LOST] * 4))
     wish: dict[str, Any] = {"catalog_product_id": 87, "max_price": Money.idr(15_000)}
@@ -553,7 +592,7 @@ async def test_an_attempt_of_a_killed_process_ended_by_now_if_nothing_else_is_kn
         assert said == ["unknown", "unknown", "rejected"]
 
 
-@pytest.mark.parametrize("where", ["_driver.run", "_settle"])
+@pytest.mark.parametrize("where", ["_driver.run", "_settle", "_write"])
 async def test_an_interrupt_before_it_is_sent_or_while_a_refusal_is_stored_forgets_a_purchase(
     where: str, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -630,31 +669,30 @@ async def test_what_other_threads_of_an_interrupted_call_have_not_sent_is_forbid
     await purchases.deliver(buy, None, None)
 
 
-@pytest.mark.parametrize(("timeout", "lasts"), [(30.0, 29.9), (0.5, 0.45)])
+@pytest.mark.parametrize(("timeout", "lasts"), [(30.0, 29.9), (0.5, 0.45), (None, None)])
 async def test_when_the_last_attempt_of_a_purchase_is_over_is_known_before_and_after_it(
-    path: Path, timeout: float, lasts: float
+    path: Path, timeout: float | None, lasts: float | None
 ) -> None:
     """The service cannot begin with an attempt later than its call ends, or was interrupted."""
-    left: list[float] = []
+    left: list[float | None] = []
 
     class AsyncInterrupted(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             (record,) = journal.records(account_of(sandbox))
-            assert record.open_until is not None
-            left.append(record.open_until - record.written_at)
+            left.append(None if record.open_until is None else record.open_until - record.written_at)
             raise KeyboardInterrupt
 
     sandbox = still_sandbox()
     with SQLiteJournal(path) as journal:
-        client = AsyncVirtualClient(sandbox, transport=AsyncInterrupted(), journal=journal)
+        client = AsyncVirtualClient(sandbox, transport=AsyncInterrupted(), journal=journal, timeout=timeout)
         with pytest.raises(KeyboardInterrupt):
-            await client.orders.create(catalog_product_id=87, idempotency_key="sale", timeout=timeout)
+            await client.orders.create(catalog_product_id=87, idempotency_key="sale")
         doubt = client._ordering.purchases.book._purchases["sale"].doubt
         assert (doubt.raised, doubt.ended) == (True, client._driver.runtime.now())
         (record,) = journal.records(account_of(sandbox))
         assert record.open_until is not None
         assert record.open_until <= time.time()
-    assert left == [pytest.approx(lasts)]
+    assert left == [pytest.approx(lasts) if lasts else None]
 
 
 async def test_an_attempt_ends_when_its_row_says_it_does(path: Path) -> None:
@@ -949,6 +987,50 @@ async def test_a_write_that_comes_too_late_is_withdrawn_though_nothing_is_known_
     assert sandbox.requests[CREATE] == 0
 
 
+async def test_what_is_not_on_disk_at_the_deadline_fails_without_more_waiting(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    async def noted(signal: AsyncSignal, seconds: float) -> bool:
+        asked.append(seconds)
+        return False
+
+    async with AsyncVirtualClient(still_sandbox(), journal=path) as client:
+        monkeypatch.setattr(client.runtime, "wait_for_disk", noted)
+        never: Read[Any] = Read(lambda store: None, lambda: None)
+        late = client.runtime.now() - 5
+        with pytest.raises(JournalError, match="could not be written in the time of the call"):
+            await client._ordering.purchases.done(AsyncSignal(), never, late)
+    assert asked == [0.0]
+
+
+async def test_a_look_up_that_is_not_answered_is_made_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find, found = SQLiteJournal.find, list[str]()
+
+    def silent_once(self: SQLiteJournal, account: str, key: str, wake: Callable[[], None]) -> Any:
+        found.append(key)
+        return Read(lambda store: None, wake) if len(found) == 1 else find(self, account, key, wake)
+
+    monkeypatch.setattr(SQLiteJournal, "find", silent_once)
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal, locked(path):
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        wait, waits = client.runtime.wait_for_disk, list[float]()
+
+        async def impatient(signal: AsyncSignal, seconds: float) -> bool:
+            waits.append(seconds)
+            return len(waits) > 2 and await wait(signal, seconds)
+
+        monkeypatch.setattr(client.runtime, "wait_for_disk", impatient)
+        wish: dict[str, Any] = {"catalog_product_id": 87, "timeout": 50.0, "idempotency_key": "sale"}
+        assert await outcome(client.orders.create, **wish) == ("JournalError", "not_sent", "sale")
+    assert found == ["sale", "sale"]
+    assert sandbox.requests[CREATE] == 0
+
+
 async def test_a_write_that_failed_is_withdrawn_in_case_the_disk_has_it_after_all(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1137,6 +1219,7 @@ async def test_an_interrupt_at_the_last_moment_leaves_the_orders_to_nobody_but_t
             await client.orders.create(catalog_product_id=87, idempotency_key="sale")
         (intent,) = client.orders.unresolved()
         assert told(list(client.orders.bought())) == [("sale", "undelivered", [1001])]
+        assert [record.handed_at for record in journal.records(account_of(sandbox))] == [None]
         await client.orders.submit(intent)
         assert client.orders.unresolved() == ()
     assert sandbox.requests[CREATE] == 2

@@ -34,13 +34,15 @@ from smscode import (
     webhooks,
 )
 from smscode import journal as journal_module
-from smscode.core.purchases.records import close
+from smscode._concurrency import Signal
+from smscode.core.purchases.records import PurchaseState, close
 from smscode.core.purchases.states import Purchase
 from smscode.core.settings import Settings
 from smscode.journal import Read, SQLiteJournal, Write
 from smscode.sandbox import Sandbox
 
 from ..concurrency import Delivery, VirtualClient
+from ..journal_tools import locked
 from ..journals import leave_behind
 from .helpers import Script, refusal, rent, still_sandbox
 
@@ -319,6 +321,43 @@ def test_an_error_found_before_sending_speaks_of_the_key(path: Path) -> None:
     assert outcome(client.orders.create, catalog_product_id=87, idempotency_key="sale") == closed
 
 
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        (PurchaseState.WRITTEN, "unknown"),
+        (PurchaseState.BOUGHT, "unknown"),
+        (PurchaseState.REFUSED, "not_sent"),
+        (PurchaseState.WITHDRAWN, "not_sent"),
+    ],
+)
+def test_an_error_says_what_the_journal_has_of_the_key(
+    state: PurchaseState, says: str, path: Path
+) -> None:
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        client = VirtualClient(sandbox, journal=journal)
+        intent = client.orders.prepare(catalog_product_id=87, idempotency_key="sale")
+        leave_behind(journal, account_of(sandbox), intent, state=state)
+        wrong: dict[str, Any] = {"catalog_product_id": 87, "quantity": 0, "idempotency_key": "sale"}
+        assert outcome(client.orders.create, **wrong) == ("InvalidArgumentError", says, "sale")
+
+
+def test_purchases_are_recovered_oldest_first_whoever_made_them(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = still_sandbox(otp_after=None)
+    with SQLiteJournal(path) as journal:
+        intent = VirtualClient(sandbox).orders.prepare(catalog_product_id=87, idempotency_key="left")
+        leave_behind(journal, account_of(sandbox), intent)
+    with VirtualClient(sandbox, journal=path) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(client._ordering.purchases, "_hand_over", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                client.orders.create(catalog_product_id=87, idempotency_key="own")
+        recovered = client.orders.recover()
+        assert told(recovered) == [("left", "settled", [1002]), ("own", "undelivered", [1001])]
+
+
 def test_a_rate_that_cannot_be_read_says_nothing_was_bought() -> None:
     client = VirtualClient(still_sandbox(), transport=Script([LOST] * 4))
     wish: dict[str, Any] = {"catalog_product_id": 87, "max_price": Money.idr(15_000)}
@@ -555,7 +594,7 @@ def test_an_attempt_of_a_killed_process_ended_by_now_if_nothing_else_is_known(
         assert said == ["unknown", "unknown", "rejected"]
 
 
-@pytest.mark.parametrize("where", ["_driver.run", "_settle"])
+@pytest.mark.parametrize("where", ["_driver.run", "_settle", "_write"])
 def test_an_interrupt_before_it_is_sent_or_while_a_refusal_is_stored_forgets_a_purchase(
     where: str, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -632,31 +671,30 @@ def test_what_other_threads_of_an_interrupted_call_have_not_sent_is_forbidden() 
     purchases.deliver(buy, None, None)
 
 
-@pytest.mark.parametrize(("timeout", "lasts"), [(30.0, 29.9), (0.5, 0.45)])
+@pytest.mark.parametrize(("timeout", "lasts"), [(30.0, 29.9), (0.5, 0.45), (None, None)])
 def test_when_the_last_attempt_of_a_purchase_is_over_is_known_before_and_after_it(
-    path: Path, timeout: float, lasts: float
+    path: Path, timeout: float | None, lasts: float | None
 ) -> None:
     """The service cannot begin with an attempt later than its call ends, or was interrupted."""
-    left: list[float] = []
+    left: list[float | None] = []
 
     class Interrupted(httpx.BaseTransport):
         def handle_request(self, request: httpx.Request) -> httpx.Response:
             (record,) = journal.records(account_of(sandbox))
-            assert record.open_until is not None
-            left.append(record.open_until - record.written_at)
+            left.append(None if record.open_until is None else record.open_until - record.written_at)
             raise KeyboardInterrupt
 
     sandbox = still_sandbox()
     with SQLiteJournal(path) as journal:
-        client = VirtualClient(sandbox, transport=Interrupted(), journal=journal)
+        client = VirtualClient(sandbox, transport=Interrupted(), journal=journal, timeout=timeout)
         with pytest.raises(KeyboardInterrupt):
-            client.orders.create(catalog_product_id=87, idempotency_key="sale", timeout=timeout)
+            client.orders.create(catalog_product_id=87, idempotency_key="sale")
         doubt = client._ordering.purchases.book._purchases["sale"].doubt
         assert (doubt.raised, doubt.ended) == (True, client._driver.runtime.now())
         (record,) = journal.records(account_of(sandbox))
         assert record.open_until is not None
         assert record.open_until <= time.time()
-    assert left == [pytest.approx(lasts)]
+    assert left == [pytest.approx(lasts) if lasts else None]
 
 
 def test_an_attempt_ends_when_its_row_says_it_does(path: Path) -> None:
@@ -951,6 +989,50 @@ def test_a_write_that_comes_too_late_is_withdrawn_though_nothing_is_known_of_its
     assert sandbox.requests[CREATE] == 0
 
 
+def test_what_is_not_on_disk_at_the_deadline_fails_without_more_waiting(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    def noted(signal: Signal, seconds: float) -> bool:
+        asked.append(seconds)
+        return False
+
+    with VirtualClient(still_sandbox(), journal=path) as client:
+        monkeypatch.setattr(client.runtime, "wait_for_disk", noted)
+        never: Read[Any] = Read(lambda store: None, lambda: None)
+        late = client.runtime.now() - 5
+        with pytest.raises(JournalError, match="could not be written in the time of the call"):
+            client._ordering.purchases.done(Signal(), never, late)
+    assert asked == [0.0]
+
+
+def test_a_look_up_that_is_not_answered_is_made_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find, found = SQLiteJournal.find, list[str]()
+
+    def silent_once(self: SQLiteJournal, account: str, key: str, wake: Callable[[], None]) -> Any:
+        found.append(key)
+        return Read(lambda store: None, wake) if len(found) == 1 else find(self, account, key, wake)
+
+    monkeypatch.setattr(SQLiteJournal, "find", silent_once)
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal, locked(path):
+        client = VirtualClient(sandbox, journal=journal)
+        wait, waits = client.runtime.wait_for_disk, list[float]()
+
+        def impatient(signal: Signal, seconds: float) -> bool:
+            waits.append(seconds)
+            return len(waits) > 2 and wait(signal, seconds)
+
+        monkeypatch.setattr(client.runtime, "wait_for_disk", impatient)
+        wish: dict[str, Any] = {"catalog_product_id": 87, "timeout": 50.0, "idempotency_key": "sale"}
+        assert outcome(client.orders.create, **wish) == ("JournalError", "not_sent", "sale")
+    assert found == ["sale", "sale"]
+    assert sandbox.requests[CREATE] == 0
+
+
 def test_a_write_that_failed_is_withdrawn_in_case_the_disk_has_it_after_all(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1139,6 +1221,7 @@ def test_an_interrupt_at_the_last_moment_leaves_the_orders_to_nobody_but_the_cli
             client.orders.create(catalog_product_id=87, idempotency_key="sale")
         (intent,) = client.orders.unresolved()
         assert told(list(client.orders.bought())) == [("sale", "undelivered", [1001])]
+        assert [record.handed_at for record in journal.records(account_of(sandbox))] == [None]
         client.orders.submit(intent)
         assert client.orders.unresolved() == ()
     assert sandbox.requests[CREATE] == 2
