@@ -175,7 +175,7 @@ class AsyncPurchases(AsyncPurchaseRows):
                 self._refuse_old(purchase, max_age)
                 if self.ledger is not None:
                     record = self._record("", purchase, math.inf)
-                    purchase.writing = Writing(record, math.inf, rule=rule)
+                    purchase.writing = Writing(record, math.inf)
                     self.ledger.change(key, purchase.writing.write, rule, time.time())
             else:
                 deadline -= min(_RESERVE, (deadline - self._runtime.now()) * _RESERVE)

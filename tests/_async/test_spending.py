@@ -125,6 +125,19 @@ async def test_an_uncapped_purchase_in_doubt_can_be_settled_under_a_limit(tmp_pa
             await rent(client, max_price="1.00")
 
 
+async def test_what_is_recovered_needs_neither_a_cap_nor_the_rate(tmp_path: Path) -> None:
+    sandbox = still_sandbox(otp_after=None)
+    transport = AsyncScript([HTML] * 20, sandbox.transport())
+    path = tmp_path / "orders.db"
+    async with AsyncVirtualClient(sandbox, transport=transport, journal=path) as client:
+        with pytest.raises(InvalidResponseError):
+            await rent(client, idempotency_key="mine")
+    async with limited(sandbox, {"journal": path}, total="0.01") as client:
+        (recovered,) = await client.orders.recover()
+        assert (recovered.state, len(recovered.orders)) == ("settled", 1)
+        assert sandbox.requests[RATE] == 0
+
+
 async def test_a_limit_in_dollars_reads_the_rate_once(options: dict[str, Any]) -> None:
     sandbox = still_sandbox(otp_after=None)
     async with limited(sandbox, options, total="1.40") as client:

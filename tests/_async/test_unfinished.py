@@ -497,7 +497,7 @@ async def test_what_is_recovered_is_forced_to_disk_as_this_process_own(
     assert writes == [FORCED]
 
 
-async def test_a_closed_client_recovers_nothing_and_takes_nothing_over(
+async def test_a_closed_client_recovers_nothing_and_writes_nothing(
     path: Path, writes: list[tuple[bool, bool]]
 ) -> None:
     with SQLiteJournal(path) as journal:
@@ -505,6 +505,8 @@ async def test_a_closed_client_recovers_nothing_and_takes_nothing_over(
         await client.aclose()
         with pytest.raises(ClientStateError, match="closed"):
             await client.orders.recover()
+        with pytest.raises(ClientStateError, match="closed"):
+            await client.orders.create(catalog_product_id=87)
     assert writes == []
 
 
@@ -1169,6 +1171,19 @@ async def test_the_last_call_of_a_closed_client_closes_its_journal_once_and_with
 
     monkeypatch.setattr(SQLiteJournal, "close", noted)
     sandbox = still_sandbox(otp_after=None)
+
+    async def nothing(delivery: AsyncDelivery) -> None:
+        assert not delivery.over
+
+    async def close_first(delivery: AsyncDelivery) -> None:
+        await client.aclose()
+        await client._ordering.purchases.deliver(nothing, None, None)
+        assert waited == [], "this call is still under way"
+
+    client = AsyncVirtualClient(sandbox, journal=path)
+    await client._ordering.purchases.deliver(close_first, None, None)
+    assert waited == [False]
+    waited.clear()
     other = AsyncVirtualClient(sandbox, journal=path)
     transport = AsyncClosing(sandbox)
     client = transport.client = AsyncVirtualClient(sandbox, transport=transport, journal=path)

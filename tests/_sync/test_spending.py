@@ -127,6 +127,19 @@ def test_an_uncapped_purchase_in_doubt_can_be_settled_under_a_limit(tmp_path: Pa
             rent(client, max_price="1.00")
 
 
+def test_what_is_recovered_needs_neither_a_cap_nor_the_rate(tmp_path: Path) -> None:
+    sandbox = still_sandbox(otp_after=None)
+    transport = Script([HTML] * 20, sandbox.transport())
+    path = tmp_path / "orders.db"
+    with VirtualClient(sandbox, transport=transport, journal=path) as client:
+        with pytest.raises(InvalidResponseError):
+            rent(client, idempotency_key="mine")
+    with limited(sandbox, {"journal": path}, total="0.01") as client:
+        (recovered,) = client.orders.recover()
+        assert (recovered.state, len(recovered.orders)) == ("settled", 1)
+        assert sandbox.requests[RATE] == 0
+
+
 def test_a_limit_in_dollars_reads_the_rate_once(options: dict[str, Any]) -> None:
     sandbox = still_sandbox(otp_after=None)
     with limited(sandbox, options, total="1.40") as client:

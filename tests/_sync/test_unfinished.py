@@ -499,7 +499,7 @@ def test_what_is_recovered_is_forced_to_disk_as_this_process_own(
     assert writes == [FORCED]
 
 
-def test_a_closed_client_recovers_nothing_and_takes_nothing_over(
+def test_a_closed_client_recovers_nothing_and_writes_nothing(
     path: Path, writes: list[tuple[bool, bool]]
 ) -> None:
     with SQLiteJournal(path) as journal:
@@ -507,6 +507,8 @@ def test_a_closed_client_recovers_nothing_and_takes_nothing_over(
         client.close()
         with pytest.raises(ClientStateError, match="closed"):
             client.orders.recover()
+        with pytest.raises(ClientStateError, match="closed"):
+            client.orders.create(catalog_product_id=87)
     assert writes == []
 
 
@@ -1171,6 +1173,19 @@ def test_the_last_call_of_a_closed_client_closes_its_journal_once_and_without_wa
 
     monkeypatch.setattr(SQLiteJournal, "close", noted)
     sandbox = still_sandbox(otp_after=None)
+
+    def nothing(delivery: Delivery) -> None:
+        assert not delivery.over
+
+    def close_first(delivery: Delivery) -> None:
+        client.close()
+        client._ordering.purchases.deliver(nothing, None, None)
+        assert waited == [], "this call is still under way"
+
+    client = VirtualClient(sandbox, journal=path)
+    client._ordering.purchases.deliver(close_first, None, None)
+    assert waited == [False]
+    waited.clear()
     other = VirtualClient(sandbox, journal=path)
     transport = Closing(sandbox)
     client = transport.client = VirtualClient(sandbox, transport=transport, journal=path)
