@@ -34,7 +34,7 @@ from smscode import (
     webhooks,
 )
 from smscode import journal as journal_module
-from smscode._concurrency import Signal
+from smscode._concurrency import Caller, Signal
 from smscode.core.purchases.records import PurchaseState, close
 from smscode.core.purchases.states import Purchase
 from smscode.core.settings import Settings
@@ -630,6 +630,20 @@ def test_a_purchase_is_one_clients_of_a_journal_at_a_time(path: Path) -> None:
     assert sandbox.requests[CREATE] == 1
 
 
+def test_a_call_that_ended_without_its_clean_up_holds_nothing(path: Path) -> None:
+    """Its event loop was stopped and closed, say."""
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        client = VirtualClient(sandbox, journal=journal)
+        held = Delivery(lambda delivery, why: None, fresh=True)
+        caller = held.caller = Caller(lambda _: None)
+        journal.holders[account_of(sandbox), "sale"] = held
+        wish: dict[str, Any] = {"catalog_product_id": 87, "idempotency_key": "sale"}
+        assert outcome(client.orders.create, **wish) == ("ClientStateError", "unknown", "sale")
+        caller.finish()
+        assert len(client.orders.create(**wish)) == 1
+
+
 def test_the_end_of_its_caller_leaves_what_an_interrupted_clean_up_did_not(path: Path) -> None:
     with VirtualClient(still_sandbox(), journal=str(path)) as client:
         purchases = client._ordering.purchases
@@ -666,6 +680,7 @@ def test_what_other_threads_of_an_interrupted_call_have_not_sent_is_forbidden() 
         delivery.purchases[other] = -1  # as if another thread made it
         client.runtime.pass_by(5)
         purchases._let_go(delivery)
+        delivery.forbid(KeyboardInterrupt())  # it has ended
         assert (own.doubt.forbidden, own.doubt.ended) == (None, client.runtime.now())
         assert isinstance(other.doubt.forbidden, ClientStateError)
         assert str(other.doubt.forbidden) == "The call was interrupted before this purchase was sent."

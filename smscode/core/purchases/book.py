@@ -60,13 +60,14 @@ class PurchaseBook:
             digest, since = self._closed.get(key, (None, None))
             if digest is not None and digest != _digest(intent):
                 raise another_order("this client")
-            purchase = Purchase(intent, written_at=since, finished=digest is not None)
-        elif not purchase.intent.same_order(intent):
+            purchase = Purchase(intent, holder=holder, written_at=since, finished=digest is not None)
+            self._purchases[key] = purchase
+            return purchase
+        if not purchase.intent.same_order(intent):
             raise another_order("this client")
-        elif purchase.under_way and purchase.holder is not holder:
+        if purchase.under_way and purchase.holder is not holder:
             raise under_way("another call of this client")
         purchase.holder = holder
-        self._purchases[key] = purchase
         return purchase
 
     def knows(self, key: str) -> bool:
@@ -137,7 +138,7 @@ class PurchaseBook:
         purchase.handed_over = done
         if done and not purchase.living:
             self._close(purchase)
-        elif purchase.orders:
+        elif not done and purchase.orders:
             self._purchases[purchase.key] = purchase
 
     def unresolved(self) -> tuple[OrderIntent, ...]:
@@ -230,6 +231,8 @@ class PurchaseBook:
         """End the orders that have expired by the service's date, and return them by purchase."""
         ended: dict[Purchase, dict[int, int | None]] = {}
         for purchase in tuple(self._purchases.values()):
+            if not purchase.bought:
+                continue
             for order_id in tuple(purchase.living):
                 if is_past(purchase.orders[order_id].expires_at, purchase.written_at, now):
                     ended.setdefault(purchase, {})[order_id] = None
