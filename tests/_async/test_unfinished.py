@@ -413,6 +413,28 @@ async def test_a_refusal_frees_the_key_and_is_on_disk_when_it_is_said(path: Path
         await client.orders.create(catalog_product_id=87, quantity=2, idempotency_key="sale")
 
 
+@pytest.mark.parametrize("how", ["refused", "refused after its end", "under way elsewhere", "interrupted"])
+async def test_no_memory_is_kept_of_a_purchase_that_bought_nothing(
+    how: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = still_sandbox(otp_after=None)
+    with SQLiteJournal(path) as theirs, SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        intent = client.orders.prepare(catalog_product_id=87, idempotency_key="sale")
+        if how == "refused after its end":
+            (order,) = await client.orders.submit(intent)
+            sandbox.deliver_sms(order.id)
+            await client.orders.finish(order.id)
+        elif how == "under way elsewhere":
+            leave_behind(theirs, account_of(sandbox), intent)
+        elif how == "interrupted":
+            monkeypatch.setattr(client._driver, "run", interrupt)
+        sandbox.fail_next("orders.create", "UNAUTHORIZED")
+        with pytest.raises((SmscodeError, KeyboardInterrupt)):
+            await client.orders.submit(intent)
+        assert client._ordering.purchases.book._purchases == {}
+
+
 FORCED, LASTING, BOTH = (True, False), (False, True), (True, True)
 
 
