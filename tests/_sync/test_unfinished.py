@@ -1028,6 +1028,32 @@ def test_a_write_that_comes_too_late_is_withdrawn_though_nothing_is_known_of_its
     assert sandbox.requests[CREATE] == 0
 
 
+def test_a_write_that_ends_just_after_its_time_leaves_what_was_in_doubt_before(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = still_sandbox()
+    intent = VirtualClient(sandbox).orders.prepare(catalog_product_id=87, idempotency_key="sale")
+    with SQLiteJournal(path) as journal:
+        leave_behind(journal, account_of(sandbox), intent)
+    with SQLiteJournal(path) as journal:
+        client = VirtualClient(sandbox, journal=journal)
+        purchases = client._ordering.purchases
+        done, late = purchases.done, [JournalError("pretended")]
+
+        def timed_out(*arguments: Any) -> Any:
+            result = done(*arguments)
+            if late:
+                raise late.pop()
+            return result
+
+        monkeypatch.setattr(purchases, "done", timed_out)
+        assert outcome(client.orders.submit, intent) == ("JournalError", "unknown", "sale")
+        assert client.orders.unresolved() == (intent,)
+        (record,) = journal.records(account_of(sandbox))
+        assert record.state is PurchaseState.WRITTEN, "the next process sends it again"
+    assert sandbox.requests[CREATE] == 0
+
+
 def test_what_is_not_on_disk_at_the_deadline_fails_without_more_waiting(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
