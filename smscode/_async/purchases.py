@@ -362,7 +362,7 @@ class AsyncPurchases(AsyncPurchaseRows):
     ) -> None:
         """Label an error for which nothing was sent under the keys, though earlier attempts may have been."""
         kind = kind_of(error)
-        error.idempotency_key = error.idempotency_key or _valid(keys[0])
+        error.idempotency_key = _valid(keys[0])
         verdict = VERDICTS[kind]
         known = verdict.outcome != "unknown" and await self._knows(keys, purchase, delivery)
         if known and purchase is not None:

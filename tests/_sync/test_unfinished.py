@@ -1020,6 +1020,7 @@ def test_a_write_that_comes_too_late_is_withdrawn_though_nothing_is_known_of_its
         with monkeypatch.context() as patch:
             patch.setattr(SQLiteJournal, "find", unreadable)
             assert outcome(client.orders.create, **wish) == ("JournalError", "unknown", "sale")
+            assert [intent.idempotency_key for intent in client.orders.unresolved()] == ["sale"]
         other.execute("ROLLBACK")
         other.close()
         assert journal.records(account_of(sandbox)) == []
