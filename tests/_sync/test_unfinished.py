@@ -354,6 +354,7 @@ def test_purchases_are_recovered_oldest_first_whoever_made_them(
             patch.setattr(client._ordering.purchases, "_hand_over", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 client.orders.create(catalog_product_id=87, idempotency_key="own")
+        assert [one.idempotency_key for one in client.orders.unresolved()] == ["own"]
         recovered = client.orders.recover()
         assert told(recovered) == [("left", "settled", [1002]), ("own", "undelivered", [1001])]
 
