@@ -175,7 +175,7 @@ class AsyncPurchases(AsyncPurchaseRows):
                 self._refuse_old(purchase, max_age)
                 if self.ledger is not None:
                     record = self._record("", purchase, math.inf)
-                    purchase.writing = Writing(record, math.inf, rule=rule)
+                    purchase.writing = Writing(record, math.inf)
                     self.ledger.change(key, purchase.writing.write, rule, time.time())
             else:
                 deadline -= min(_RESERVE, (deadline - self._runtime.now()) * _RESERVE)
@@ -269,7 +269,7 @@ class AsyncPurchases(AsyncPurchaseRows):
     def _refuse_old(self, purchase: Purchase, max_age: float) -> None:
         """Raise `PurchaseTooOldError` if the service may have forgotten a key that was sent before."""
         now = time.time()
-        if purchase.certain or purchase.written_at is None:
+        if purchase.written_at is None:
             purchase.written_at = now
         elif (age := records.age_of(purchase.written_at, now)) > max_age:
             raise records.too_old(age, max_age)
@@ -313,7 +313,7 @@ class AsyncPurchases(AsyncPurchaseRows):
                 self._take_out(purchase, purchase.writing)  # this call sent nothing
             if not purchase.doubt.raised:
                 self.book.drop(purchase)  # another call or process has it
-            elif VERDICTS[error.trouble].opens:
+            else:
                 self._leave_open(purchase)
         elif await self._store_end(purchase, PurchaseState(row), deadline):
             self.book.drop(purchase)
@@ -362,10 +362,10 @@ class AsyncPurchases(AsyncPurchaseRows):
     ) -> None:
         """Label an error for which nothing was sent under the keys, though earlier attempts may have been."""
         kind = kind_of(error)
-        error.idempotency_key = error.idempotency_key or _valid(keys[0] if keys else None)
+        error.idempotency_key = _valid(keys[0])
         verdict = VERDICTS[kind]
         known = verdict.outcome != "unknown" and await self._knows(keys, purchase, delivery)
-        if known and purchase is not None and purchase.certain:
+        if known and purchase is not None:
             purchase.doubt.raised = True  # so that a purchase with the outcome "unknown" is in unresolved()
         error.outcome = verdict.outcome_open if known else verdict.outcome
         error.trouble = error.trouble or kind

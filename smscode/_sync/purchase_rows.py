@@ -77,7 +77,7 @@ class PurchaseRows:
         journal.apply(write)
         try:
             half = (deadline - self._runtime.now()) / 2
-            if not (fresh or write.done or self._runtime.wait_for_disk(signal, max(half, 0.0))):
+            if not (fresh or self._runtime.wait_for_disk(signal, max(half, 0.0))):
                 # If it is not written at all, this still tells the state of the key: reading needs no lock.
                 writing.look = journal.find(account, purchase.key, _wake_nothing)
             known = self.done(signal, write, deadline)

@@ -93,9 +93,6 @@ def purchase_of(purchase: PurchaseArguments, products: Sequence[Product]) -> Pur
     stable = product.catalog_product_id
     return evolve(
         purchase,
-        service=None,
-        country=None,
-        operator=None,
         product_id=product.id if stable is None else None,
         catalog_product_id=stable,
         operator_id=None if stable is None else product.operator_id,

@@ -108,6 +108,37 @@ async def test_everything_failing_is_a_result_too() -> None:
     assert [type(error) for error in done.errors] == [NoOfferAvailableError] * 2
 
 
+class AsyncSlow(AsyncScript):
+    """A sandbox of which each request takes a second."""
+
+    runtime: Any = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.runtime.pass_by(1)
+        return await super().handle_async_request(request)
+
+
+@pytest.mark.parametrize(("timeout", "deadlines"), [(None, {1090.0, 1100.0}), (40.0, {1040.0})])
+async def test_a_time_that_is_given_is_for_all_calls_together_and_the_clients_limit_for_ten_at_once(
+    timeout: float | None, deadlines: set[float]
+) -> None:
+    sandbox = still_sandbox(balance=RICH)
+    slow = AsyncSlow([], sandbox.transport())
+    client = AsyncVirtualClient(sandbox, transport=slow)
+    slow.runtime = client.runtime
+    run, seen = client._driver.run, list[float]()
+
+    async def noted(call: Any, timeout: float | None = None, *rest: Any, **options: Any) -> Any:
+        seen.append(options["deadline"])
+        return await run(call, timeout, *rest, **options)
+
+    client._driver.run = noted  # type: ignore[method-assign]  # to see what each call may take
+    done = await client.orders.create_many(1_001, catalog_product_id=87, timeout=timeout)
+    assert len(done) + done.failed_count == 1_001
+    assert [body_of(request)["quantity"] for request in slow.requests] == [100] * 10 + [1]
+    assert set(seen) == deadlines
+
+
 async def test_senseless_arguments_are_refused_before_anything_is_sent() -> None:
     sandbox = still_sandbox()
     client = AsyncVirtualClient(sandbox)

@@ -6,7 +6,9 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,12 +32,15 @@ from smscode import (
     webhooks,
 )
 from smscode import journal as journal_module
-from smscode.core.purchases.records import close
+from smscode._concurrency import AsyncCaller, AsyncSignal
+from smscode.core.purchases.records import PurchaseState, close
+from smscode.core.purchases.states import Purchase
 from smscode.core.settings import Settings
 from smscode.journal import Read, SQLiteJournal, Write
 from smscode.sandbox import Sandbox
 
 from ..concurrency import AsyncDelivery, AsyncVirtualClient
+from ..journal_tools import locked
 from ..journals import leave_behind
 from .helpers import AsyncScript, refusal, rent, still_sandbox
 
@@ -314,14 +319,51 @@ async def test_an_error_found_before_sending_speaks_of_the_key(path: Path) -> No
     assert await outcome(client.orders.create, catalog_product_id=87, idempotency_key="sale") == closed
 
 
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        (PurchaseState.WRITTEN, "unknown"),
+        (PurchaseState.BOUGHT, "unknown"),
+        (PurchaseState.REFUSED, "not_sent"),
+        (PurchaseState.WITHDRAWN, "not_sent"),
+    ],
+)
+async def test_an_error_says_what_the_journal_has_of_the_key(
+    state: PurchaseState, says: str, path: Path
+) -> None:
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        intent = client.orders.prepare(catalog_product_id=87, idempotency_key="sale")
+        leave_behind(journal, account_of(sandbox), intent, state=state)
+        wrong: dict[str, Any] = {"catalog_product_id": 87, "quantity": 0, "idempotency_key": "sale"}
+        assert await outcome(client.orders.create, **wrong) == ("InvalidArgumentError", says, "sale")
+
+
+async def test_purchases_are_recovered_oldest_first_whoever_made_them(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = still_sandbox(otp_after=None)
+    with SQLiteJournal(path) as journal:
+        intent = AsyncVirtualClient(sandbox).orders.prepare(catalog_product_id=87, idempotency_key="left")
+        leave_behind(journal, account_of(sandbox), intent)
+    async with AsyncVirtualClient(sandbox, journal=path) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(client._ordering.purchases, "_hand_over", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                await client.orders.create(catalog_product_id=87, idempotency_key="own")
+        assert [one.idempotency_key for one in client.orders.unresolved()] == ["own"]
+        recovered = await client.orders.recover()
+        assert told(recovered) == [("left", "settled", [1002]), ("own", "undelivered", [1001])]
+
+
 async def test_a_rate_that_cannot_be_read_says_nothing_was_bought() -> None:
     client = AsyncVirtualClient(still_sandbox(), transport=AsyncScript([LOST] * 4))
     wish: dict[str, Any] = {"catalog_product_id": 87, "max_price": Money.idr(15_000)}
-    assert await outcome(client.orders.create, **wish, idempotency_key="sale") == (
-        "NetworkError",
-        "not_sent",
-        "sale",
-    )
+    with pytest.raises(NetworkError) as lost:
+        await client.orders.create(**wish, idempotency_key="sale")
+    error = lost.value
+    assert (error.outcome, error.idempotency_key, error.trouble) == ("not_sent", "sale", "connection broke")
 
 
 async def test_what_was_bought_stays_bought_whatever_a_repetition_is_answered(path: Path) -> None:
@@ -342,14 +384,19 @@ async def test_what_was_bought_stays_bought_whatever_a_repetition_is_answered(pa
     assert len(sandbox.ledger) == 2
 
 
-async def test_a_repetition_that_is_refused_leaves_a_purchase_of_this_client_bought() -> None:
+@pytest.mark.parametrize(
+    ("answers", "error"), [([refusal(422, "PROVIDER_ERROR")], "ProviderError"), ([LOST] * 8, "NetworkError")]
+)
+async def test_a_repetition_that_fails_leaves_a_purchase_of_this_client_bought(
+    answers: list[httpx.Response | Exception], error: str
+) -> None:
     sandbox = still_sandbox(otp_after=None)
     script = AsyncScript([], then=sandbox.transport())
     client = AsyncVirtualClient(sandbox, transport=script)
     await rent(client, idempotency_key="sale")
-    script.add(refusal(422, "PROVIDER_ERROR"))
+    script.add(*answers)
     repeated = await outcome(client.orders.create, catalog_product_id=87, idempotency_key="sale")
-    assert repeated == ("ProviderError", "unknown", "sale")
+    assert repeated == (error, "unknown", "sale")
     assert [one.state for one in client.orders.bought()] == ["open"]
     assert client.orders.unresolved() == ()
 
@@ -365,6 +412,28 @@ async def test_a_refusal_frees_the_key_and_is_on_disk_when_it_is_said(path: Path
         assert connection.execute("SELECT state FROM purchase").fetchall() == [("refused",)]
         connection.close()
         await client.orders.create(catalog_product_id=87, quantity=2, idempotency_key="sale")
+
+
+@pytest.mark.parametrize("how", ["refused", "refused after its end", "under way elsewhere", "interrupted"])
+async def test_no_memory_is_kept_of_a_purchase_that_bought_nothing(
+    how: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = still_sandbox(otp_after=None)
+    with SQLiteJournal(path) as theirs, SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        intent = client.orders.prepare(catalog_product_id=87, idempotency_key="sale")
+        if how == "refused after its end":
+            (order,) = await client.orders.submit(intent)
+            sandbox.deliver_sms(order.id)
+            await client.orders.finish(order.id)
+        elif how == "under way elsewhere":
+            leave_behind(theirs, account_of(sandbox), intent)
+        elif how == "interrupted":
+            monkeypatch.setattr(client._driver, "run", interrupt)
+        sandbox.fail_next("orders.create", "UNAUTHORIZED")
+        with pytest.raises((SmscodeError, KeyboardInterrupt)):
+            await client.orders.submit(intent)
+        assert client._ordering.purchases.book._purchases == {}
 
 
 FORCED, LASTING, BOTH = (True, False), (False, True), (True, True)
@@ -423,6 +492,26 @@ def interrupt(*_: object, **__: object) -> Any:
     raise KeyboardInterrupt
 
 
+async def test_an_interrupt_of_the_clean_up_of_an_interrupted_purchase_leaves_nothing_behind(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with AsyncVirtualClient(still_sandbox(), journal=path) as client:
+        purchases = client._ordering.purchases
+        leave, left = purchases._leave, [KeyboardInterrupt()]
+
+        def interrupted(purchase: Purchase) -> None:
+            if left:
+                raise left.pop()
+            leave(purchase)
+
+        monkeypatch.setattr(purchases, "_leave", interrupted)
+        monkeypatch.setattr(client._driver, "run", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            await client.orders.create(catalog_product_id=87, idempotency_key="sale")
+        assert left == []
+        assert await client.orders.recover() == []
+
+
 async def test_what_is_recovered_is_forced_to_disk_as_this_process_own(
     path: Path, writes: list[tuple[bool, bool]]
 ) -> None:
@@ -431,7 +520,7 @@ async def test_what_is_recovered_is_forced_to_disk_as_this_process_own(
     assert writes == [FORCED]
 
 
-async def test_a_closed_client_recovers_nothing_and_takes_nothing_over(
+async def test_a_closed_client_recovers_nothing_and_writes_nothing(
     path: Path, writes: list[tuple[bool, bool]]
 ) -> None:
     with SQLiteJournal(path) as journal:
@@ -439,6 +528,8 @@ async def test_a_closed_client_recovers_nothing_and_takes_nothing_over(
         await client.aclose()
         with pytest.raises(ClientStateError, match="closed"):
             await client.orders.recover()
+        with pytest.raises(ClientStateError, match="closed"):
+            await client.orders.create(catalog_product_id=87)
     assert writes == []
 
 
@@ -475,8 +566,8 @@ async def test_a_purchase_whose_journal_is_closed_before_it_is_sent_is_never_sen
         return await run(*arguments, **options)
 
     monkeypatch.setattr(client._driver, "run", close_first)
-    refused = await outcome(client.orders.create, catalog_product_id=87, idempotency_key="sale")
-    assert refused[0] == "ClientStateError"
+    with pytest.raises(ClientStateError, match="was closed before this purchase was sent"):
+        await client.orders.create(catalog_product_id=87, idempotency_key="sale")
     assert sandbox.requests[CREATE] == 0
     with SQLiteJournal(path) as another:
         assert another.records(account_of(sandbox)) == []
@@ -507,7 +598,26 @@ async def test_an_attempt_of_an_ended_process_can_arrive_a_minute_after_its_end_
         assert (await outcome(client.orders.create, **order))[1] == says
 
 
-@pytest.mark.parametrize("where", ["_driver.run", "_settle"])
+@pytest.mark.parametrize("left", [None, 50.0], ids=["no time limit", "time left"])
+async def test_an_attempt_of_a_killed_process_ended_by_now_if_nothing_else_is_known(
+    path: Path, left: float | None
+) -> None:
+    sandbox = still_sandbox()
+    sandbox.fail_next("orders.create", "NO_OFFER_AVAILABLE", times=3)
+    order: dict[str, Any] = {"catalog_product_id": 87, "idempotency_key": "sale"}
+    until = None if left is None else time.time() + left
+    with SQLiteJournal(path) as journal:
+        intent = AsyncVirtualClient(sandbox).orders.prepare(**order)
+        leave_behind(journal, account_of(sandbox), intent, open_until=until)
+    async with AsyncVirtualClient(sandbox, journal=path) as client:
+        said: list[str] = []
+        for seconds in (0.0, 59.5, 0.5):
+            client.runtime.pass_by(seconds)
+            said.append((await outcome(client.orders.create, **order))[1])
+        assert said == ["unknown", "unknown", "rejected"]
+
+
+@pytest.mark.parametrize("where", ["_driver.run", "_settle", "_write"])
 async def test_an_interrupt_before_it_is_sent_or_while_a_refusal_is_stored_forgets_a_purchase(
     where: str, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -541,6 +651,20 @@ async def test_a_purchase_is_one_clients_of_a_journal_at_a_time(path: Path) -> N
     assert sandbox.requests[CREATE] == 1
 
 
+async def test_a_call_that_ended_without_its_clean_up_holds_nothing(path: Path) -> None:
+    """Its event loop was stopped and closed, say."""
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        held = AsyncDelivery(lambda delivery, why: None, fresh=True)
+        caller = held.caller = AsyncCaller(lambda _: None)
+        journal.holders[account_of(sandbox), "sale"] = held
+        wish: dict[str, Any] = {"catalog_product_id": 87, "idempotency_key": "sale"}
+        assert await outcome(client.orders.create, **wish) == ("ClientStateError", "unknown", "sale")
+        caller.finish()
+        assert len(await client.orders.create(**wish)) == 1
+
+
 async def test_the_end_of_its_caller_leaves_what_an_interrupted_clean_up_did_not(path: Path) -> None:
     async with AsyncVirtualClient(still_sandbox(), journal=str(path)) as client:
         purchases = client._ordering.purchases
@@ -565,28 +689,65 @@ async def test_the_end_of_its_caller_leaves_what_an_interrupted_clean_up_did_not
         assert told(await client.orders.recover()) == [("sale", "undelivered", [1001])]
 
 
-async def test_when_the_last_attempt_of_a_purchase_is_over_is_known_before_and_after_it(path: Path) -> None:
+async def test_what_other_threads_of_an_interrupted_call_have_not_sent_is_forbidden() -> None:
+    client = AsyncVirtualClient(still_sandbox())
+    purchases = client._ordering.purchases
+
+    async def buy(delivery: AsyncDelivery) -> None:
+        own, other = (
+            purchases._begin(client.orders.prepare(catalog_product_id=87), delivery) for _ in range(2)
+        )
+        own.doubt.raised = True
+        delivery.purchases[other] = -1  # as if another thread made it
+        client.runtime.pass_by(5)
+        purchases._let_go(delivery)
+        delivery.forbid(KeyboardInterrupt())  # it has ended
+        assert (own.doubt.forbidden, own.doubt.ended) == (None, client.runtime.now())
+        assert isinstance(other.doubt.forbidden, ClientStateError)
+        assert str(other.doubt.forbidden) == "The call was interrupted before this purchase was sent."
+
+    await purchases.deliver(buy, None, None)
+
+
+@pytest.mark.parametrize(("timeout", "lasts"), [(30.0, 29.9), (0.5, 0.45), (None, None)])
+async def test_when_the_last_attempt_of_a_purchase_is_over_is_known_before_and_after_it(
+    path: Path, timeout: float | None, lasts: float | None
+) -> None:
     """The service cannot begin with an attempt later than its call ends, or was interrupted."""
-    left: list[float] = []
+    left: list[float | None] = []
 
     class AsyncInterrupted(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             (record,) = journal.records(account_of(sandbox))
-            assert record.open_until is not None
-            left.append(record.open_until - record.written_at)
+            left.append(None if record.open_until is None else record.open_until - record.written_at)
             raise KeyboardInterrupt
 
     sandbox = still_sandbox()
     with SQLiteJournal(path) as journal:
-        client = AsyncVirtualClient(sandbox, transport=AsyncInterrupted(), journal=journal)
+        client = AsyncVirtualClient(sandbox, transport=AsyncInterrupted(), journal=journal, timeout=timeout)
         with pytest.raises(KeyboardInterrupt):
-            await client.orders.create(catalog_product_id=87, idempotency_key="sale", timeout=30)
+            await client.orders.create(catalog_product_id=87, idempotency_key="sale")
         doubt = client._ordering.purchases.book._purchases["sale"].doubt
         assert (doubt.raised, doubt.ended) == (True, client._driver.runtime.now())
         (record,) = journal.records(account_of(sandbox))
         assert record.open_until is not None
         assert record.open_until <= time.time()
-    assert left == [pytest.approx(29.9)]
+    assert left == [pytest.approx(lasts) if lasts else None]
+
+
+async def test_an_attempt_ends_when_its_row_says_it_does(path: Path) -> None:
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        run, deadlines = client._driver.run, list[float]()
+
+        async def noted(call: Any, timeout: float | None = None, *rest: Any, **options: Any) -> Any:
+            deadlines.append(options["deadline"])
+            return await run(call, timeout, *rest, **options)
+
+        client._driver.run = noted  # type: ignore[method-assign]  # to see how long it may take
+        await client.orders.create(catalog_product_id=87, timeout=30)
+        assert deadlines == [pytest.approx(client.runtime.now() + 29.9)]
 
 
 @pytest.mark.parametrize("closed", [False, True])
@@ -647,8 +808,68 @@ async def test_a_living_process_keeps_its_purchase(path: Path) -> None:
         intent = client.orders.prepare(catalog_product_id=87, idempotency_key="sale")
         leave_behind(theirs, account_of(sandbox), intent)
         assert await outcome(client.orders.submit, intent) == ("ClientStateError", "unknown", "sale")
+        assert client.orders.unresolved() == (), "it is the other process' to settle"
         assert await client.orders.recover() == []
     assert sandbox.requests[CREATE] == 0
+
+
+async def test_a_purchase_for_the_other_version_is_withdrawn_and_not_in_doubt(path: Path) -> None:
+    sandbox = still_sandbox()
+    intent = AsyncVirtualClient(sandbox).orders.prepare(catalog_product_id=87, idempotency_key="sale")
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, api_version="v1", journal=journal)
+        assert await outcome(client.orders.submit, intent) == ("InvalidArgumentError", "not_sent", "sale")
+        assert client.orders.unresolved() == ()
+        assert journal.records(account_of(sandbox)) == []
+    assert sandbox.requests[CREATE] == 0
+
+
+@pytest.mark.parametrize(
+    "answers", [[LOST] * 8, [LOST, refusal(401, "UNAUTHORIZED")]], ids=["no answer", "a refusal"]
+)
+async def test_the_last_attempt_of_a_purchase_in_doubt_ended_with_its_call(
+    answers: list[httpx.Response | Exception], path: Path
+) -> None:
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, transport=AsyncScript(answers), journal=journal)
+        assert (await outcome(client.orders.create, catalog_product_id=87))[1] == "unknown"
+        (record,) = journal.records(account_of(sandbox))
+        assert record.open_until is not None
+        assert record.written_at <= record.open_until <= time.time()
+
+
+@pytest.mark.parametrize("stored", [False, True])
+async def test_all_that_a_purchase_reads_before_it_is_within_its_time(stored: bool, path: Path) -> None:
+    sandbox = still_sandbox()
+    client = AsyncVirtualClient(sandbox, journal=path if stored else None)
+    run, deadlines = client._driver.run, list[float]()
+
+    async def noted(call: Any, timeout: float | None = None, *rest: Any, **options: Any) -> Any:
+        deadlines.append(options["deadline"])
+        return await run(call, timeout, *rest, **options)
+
+    client._driver.run = noted  # type: ignore[method-assign]  # to see how long each may take
+    await client.orders.create(catalog_product_id=87, max_price=Money.idr(20_000), timeout=20)
+    assert deadlines == [1020.0, pytest.approx(1019.9 if stored else 1020.0)]
+    await client.aclose()
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["new", "known"])
+@pytest.mark.parametrize("stored", [False, True], ids=["memory", "journal"])
+async def test_what_cannot_be_prepared_may_have_been_bought_before(
+    stored: bool, known: bool, path: Path
+) -> None:
+    """A journal is not asked, because preparing waits for nothing."""
+    sandbox = still_sandbox()
+    client = AsyncVirtualClient(sandbox, journal=path if stored else None)
+    if known:
+        await client.orders.create(catalog_product_id=87, idempotency_key="sale")
+    for key, outcome_ in (("sale", "unknown" if stored or known else "not_sent"), (None, "not_sent")):
+        with pytest.raises(InvalidArgumentError) as refused:
+            client.orders.prepare(catalog_product_id=87, quantity=0, idempotency_key=key)
+        assert (refused.value.outcome, refused.value.idempotency_key) == (outcome_, key)
+    await client.aclose()
 
 
 async def test_an_old_purchase_is_not_sent_again_without_being_asked(path: Path) -> None:
@@ -676,6 +897,22 @@ async def test_an_old_purchase_is_not_sent_again_without_a_journal_either(
     with pytest.raises(PurchaseTooOldError, match="max_age is 86400 s"):
         await client.orders.submit(intent)
     assert client.orders.unresolved() == (intent,)
+
+
+@pytest.mark.parametrize(("age", "sent"), [(86_400.0, True), (86_401.0, False)])
+async def test_a_purchase_without_a_journal_is_sent_again_up_to_its_max_age(
+    age: float, sent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = still_sandbox()
+    client = AsyncVirtualClient(sandbox, transport=AsyncScript([LOST] * 8, then=sandbox.transport()))
+    intent = client.orders.prepare(catalog_product_id=87)
+    monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
+    with pytest.raises(NetworkError):
+        await client.orders.submit(intent)
+    monkeypatch.setattr(time, "time", lambda: 1_000_000.0 + age)
+    with nullcontext() if sent else pytest.raises(PurchaseTooOldError):
+        await client.orders.submit(intent)
+    assert sandbox.requests[CREATE] == sent
 
 
 async def test_the_first_attempt_of_a_purchase_has_no_age(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -743,6 +980,24 @@ async def test_a_key_is_looked_up_while_its_write_waits_for_a_locked_journal(
     assert happened[:2] == ["looked up", "waited"]
     assert happened.count("looked up") == 1
     assert asked[0] == pytest.approx(0.95), "half of what is left before the reserve"
+    assert len(asked) == 2, "what was looked up is not waited for"
+
+
+@pytest.mark.parametrize("key", [None, "sale"])
+async def test_a_write_that_is_done_at_the_last_moment_counts(
+    key: str | None, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        wait = client.runtime.wait_for_disk
+
+        async def timed_out(signal: Any, seconds: float) -> bool:
+            assert await wait(signal, seconds)
+            return False
+
+        monkeypatch.setattr(client.runtime, "wait_for_disk", timed_out)
+        assert len(await client.orders.create(catalog_product_id=87, idempotency_key=key)) == 1
 
 
 async def test_a_write_that_comes_too_late_is_withdrawn_though_nothing_is_known_of_its_key(
@@ -764,11 +1019,108 @@ async def test_a_write_that_comes_too_late_is_withdrawn_though_nothing_is_known_
         with monkeypatch.context() as patch:
             patch.setattr(SQLiteJournal, "find", unreadable)
             assert await outcome(client.orders.create, **wish) == ("JournalError", "unknown", "sale")
+            assert [intent.idempotency_key for intent in client.orders.unresolved()] == ["sale"]
         other.execute("ROLLBACK")
         other.close()
         assert journal.records(account_of(sandbox)) == []
     async with AsyncVirtualClient(sandbox, journal=path) as client:
         assert await client.orders.recover() == []
+    assert sandbox.requests[CREATE] == 0
+
+
+async def test_a_write_that_ends_just_after_its_time_leaves_what_was_in_doubt_before(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = still_sandbox()
+    intent = AsyncVirtualClient(sandbox).orders.prepare(catalog_product_id=87, idempotency_key="sale")
+    with SQLiteJournal(path) as journal:
+        leave_behind(journal, account_of(sandbox), intent)
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        purchases = client._ordering.purchases
+        done, late = purchases.done, [JournalError("pretended")]
+
+        async def timed_out(*arguments: Any) -> Any:
+            result = await done(*arguments)
+            if late:
+                raise late.pop()
+            return result
+
+        monkeypatch.setattr(purchases, "done", timed_out)
+        assert await outcome(client.orders.submit, intent) == ("JournalError", "unknown", "sale")
+        assert client.orders.unresolved() == (intent,)
+        (record,) = journal.records(account_of(sandbox))
+        assert record.state is PurchaseState.WRITTEN, "the next process sends it again"
+    assert sandbox.requests[CREATE] == 0
+
+
+async def test_what_is_not_on_disk_at_the_deadline_fails_without_more_waiting(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    async def noted(signal: AsyncSignal, seconds: float) -> bool:
+        asked.append(seconds)
+        return False
+
+    async with AsyncVirtualClient(still_sandbox(), journal=path) as client:
+        monkeypatch.setattr(client.runtime, "wait_for_disk", noted)
+        never: Read[Any] = Read(lambda store: None, lambda: None)
+        late = client.runtime.now() - 5
+        with pytest.raises(JournalError, match="could not be written in the time of the call"):
+            await client._ordering.purchases.done(AsyncSignal(), never, late)
+    assert asked == [0.0]
+
+
+async def test_a_look_up_that_is_not_answered_is_made_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find, found = SQLiteJournal.find, list[str]()
+
+    def silent_once(self: SQLiteJournal, account: str, key: str, wake: Callable[[], None]) -> Any:
+        found.append(key)
+        return Read(lambda store: None, wake) if len(found) == 1 else find(self, account, key, wake)
+
+    monkeypatch.setattr(SQLiteJournal, "find", silent_once)
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal, locked(path):
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        wait, waits = client.runtime.wait_for_disk, list[float]()
+
+        async def impatient(signal: AsyncSignal, seconds: float) -> bool:
+            waits.append(seconds)
+            return len(waits) > 2 and await wait(signal, seconds)
+
+        monkeypatch.setattr(client.runtime, "wait_for_disk", impatient)
+        wish: dict[str, Any] = {"catalog_product_id": 87, "timeout": 50.0, "idempotency_key": "sale"}
+        assert await outcome(client.orders.create, **wish) == ("JournalError", "not_sent", "sale")
+    assert found == ["sale", "sale"]
+    assert sandbox.requests[CREATE] == 0
+
+
+async def test_a_write_that_failed_is_withdrawn_in_case_the_disk_has_it_after_all(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply = SQLiteJournal.apply
+
+    def failing(self: SQLiteJournal, write: Write[Any]) -> Write[Any]:
+        def failed(wake: Callable[[], object]) -> None:
+            write.error = JournalError("pretended")
+            wake()
+
+        if write.wake is not None:
+            write.wake = partial(failed, write.wake)
+        return apply(self, write)
+
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        with monkeypatch.context() as patch:
+            patch.setattr(SQLiteJournal, "apply", failing)
+            refused = await outcome(client.orders.create, catalog_product_id=87)
+        assert refused[:2] == ("JournalError", "not_sent")
+        assert client.orders.unresolved() == ()
+        assert journal.records(account_of(sandbox)) == []
     assert sandbox.requests[CREATE] == 0
 
 
@@ -789,6 +1141,25 @@ async def test_what_a_call_holds_in_its_journal_ends_with_the_call(path: Path) -
         assert journal.holders == {}
         await client._ordering.purchases.deliver(buy, None, "taken")
         assert journal.holders == {place: other}, "what another call holds by then stays"
+
+
+async def test_the_clients_of_a_journal_begin_a_purchase_under_its_lock(path: Path) -> None:
+    """They may be of several threads, and of two that begin at once only one may send."""
+    taken: list[bool] = []
+
+    class Lock:
+        def __enter__(self) -> None:
+            taken.append((account_of(sandbox), "sale") in journal.holders)
+
+        def __exit__(self, *error: object) -> None:
+            taken.append((account_of(sandbox), "sale") in journal.holders)
+
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        journal.lock = cast(Any, Lock())
+        client = AsyncVirtualClient(sandbox, journal=journal)
+        await client.orders.create(catalog_product_id=87, idempotency_key="sale")
+    assert taken == [False, True]
 
 
 async def test_a_lost_journal_refuses_purchases_and_keeps_what_was_bought(
@@ -840,6 +1211,58 @@ async def test_a_closed_journal_refuses_purchases(path: Path) -> None:
     )
 
 
+class AsyncClosing(httpx.AsyncBaseTransport):
+    """A sandbox whose client is closed while a purchase is under way."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._inner = sandbox.transport()
+        self.client: AsyncVirtualClient | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        assert self.client is not None
+        await self.client.aclose()
+        return await self._inner.handle_async_request(request)
+
+
+async def test_the_last_call_of_a_closed_client_closes_its_journal_once_and_without_waiting(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[bool] = []
+    close = SQLiteJournal.close
+
+    def noted(self: SQLiteJournal, *, wait: bool = True) -> None:
+        waited.append(wait)
+        close(self, wait=wait)
+
+    monkeypatch.setattr(SQLiteJournal, "close", noted)
+    sandbox = still_sandbox(otp_after=None)
+
+    async def nothing(delivery: AsyncDelivery) -> None:
+        assert not delivery.over
+
+    async def close_first(delivery: AsyncDelivery) -> None:
+        await client.aclose()
+        await client._ordering.purchases.deliver(nothing, None, None)
+        assert waited == [], "this call is still under way"
+
+    client = AsyncVirtualClient(sandbox, journal=path)
+    await client._ordering.purchases.deliver(close_first, None, None)
+    assert waited == [False]
+    waited.clear()
+    other = AsyncVirtualClient(sandbox, journal=path)
+    transport = AsyncClosing(sandbox)
+    client = transport.client = AsyncVirtualClient(sandbox, transport=transport, journal=path)
+    assert await rent(client) == 1001
+    assert (await outcome(client.orders.create, catalog_product_id=87))[0] == "ClientStateError"
+    assert waited == [], "the other client uses the file"
+    assert await rent(other) == 1002
+    transport.client = last = AsyncVirtualClient(sandbox, transport=transport, journal=path)
+    await other.aclose()
+    assert waited == []
+    assert await rent(last) == 1003
+    assert waited == [False]
+
+
 async def test_a_folder_that_is_not_there_is_named_before_anything_is_sent(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"nowhere does not exist"):
         AsyncVirtualClient(still_sandbox(), journal=tmp_path / "nowhere" / "orders.db")
@@ -876,6 +1299,7 @@ async def test_an_interrupt_at_the_last_moment_leaves_the_orders_to_nobody_but_t
             await client.orders.create(catalog_product_id=87, idempotency_key="sale")
         (intent,) = client.orders.unresolved()
         assert told(list(client.orders.bought())) == [("sale", "undelivered", [1001])]
+        assert [record.handed_at for record in journal.records(account_of(sandbox))] == [None]
         await client.orders.submit(intent)
         assert client.orders.unresolved() == ()
     assert sandbox.requests[CREATE] == 2

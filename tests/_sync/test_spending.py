@@ -127,6 +127,19 @@ def test_an_uncapped_purchase_in_doubt_can_be_settled_under_a_limit(tmp_path: Pa
             rent(client, max_price="1.00")
 
 
+def test_what_is_recovered_needs_neither_a_cap_nor_the_rate(tmp_path: Path) -> None:
+    sandbox = still_sandbox(otp_after=None)
+    transport = Script([HTML] * 20, sandbox.transport())
+    path = tmp_path / "orders.db"
+    with VirtualClient(sandbox, transport=transport, journal=path) as client:
+        with pytest.raises(InvalidResponseError):
+            rent(client, idempotency_key="mine")
+    with limited(sandbox, {"journal": path}, total="0.01") as client:
+        (recovered,) = client.orders.recover()
+        assert (recovered.state, len(recovered.orders)) == ("settled", 1)
+        assert sandbox.requests[RATE] == 0
+
+
 def test_a_limit_in_dollars_reads_the_rate_once(options: dict[str, Any]) -> None:
     sandbox = still_sandbox(otp_after=None)
     with limited(sandbox, options, total="1.40") as client:
@@ -135,6 +148,19 @@ def test_a_limit_in_dollars_reads_the_rate_once(options: dict[str, Any]) -> None
             rent(client, max_price="1.00")
         assert refused.value.left == 22_750 - charges(sandbox)
         assert sandbox.requests[RATE] == 1
+
+
+def test_a_limit_in_dollars_is_converted_once_and_a_cap_at_the_newest_rate(
+    options: dict[str, Any],
+) -> None:
+    sandbox = still_sandbox(otp_after=None)
+    with limited(sandbox, options, total="1.40") as client:
+        rent(client, max_price="1.00")
+        sandbox.set_rate(20_000)
+        client.balance()  # its answer states the rate
+        with pytest.raises(SpendingLimitError) as refused:
+            rent(client, max_price="1.00")
+        assert (refused.value.left, refused.value.cap) == (22_750 - PRICE, 20_000)
 
 
 def test_without_the_rate_nothing_is_sent(options: dict[str, Any]) -> None:
@@ -165,6 +191,15 @@ def test_many_purchases_at_once_stay_within_the_limit(options: dict[str, Any]) -
         assert result.failed_count > 0
         assert {type(error) for error in result.errors} == {SpendingLimitError}
         assert charges(sandbox) <= 100 * 15_600 + 100 * PRICE
+
+
+def test_a_few_numbers_are_within_a_limit_too(options: dict[str, Any]) -> None:
+    sandbox = still_sandbox(otp_after=None)
+    with limited(sandbox, options, total=Money.idr(40_000)) as client:
+        assert len(client.orders.create_many(2, catalog_product_id=87, max_price="0.96")) == 2
+        (error,) = (client.orders.create_many(1, catalog_product_id=87, max_price="0.96")).errors
+        assert isinstance(error, SpendingLimitError)
+        assert (error.outcome, error.left) == ("not_sent", 10_000)
 
 
 def test_with_a_journal_the_limit_holds_over_restarts(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,12 +34,15 @@ from smscode import (
     webhooks,
 )
 from smscode import journal as journal_module
-from smscode.core.purchases.records import close
+from smscode._concurrency import Caller, Signal
+from smscode.core.purchases.records import PurchaseState, close
+from smscode.core.purchases.states import Purchase
 from smscode.core.settings import Settings
 from smscode.journal import Read, SQLiteJournal, Write
 from smscode.sandbox import Sandbox
 
 from ..concurrency import Delivery, VirtualClient
+from ..journal_tools import locked
 from ..journals import leave_behind
 from .helpers import Script, refusal, rent, still_sandbox
 
@@ -316,14 +321,51 @@ def test_an_error_found_before_sending_speaks_of_the_key(path: Path) -> None:
     assert outcome(client.orders.create, catalog_product_id=87, idempotency_key="sale") == closed
 
 
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        (PurchaseState.WRITTEN, "unknown"),
+        (PurchaseState.BOUGHT, "unknown"),
+        (PurchaseState.REFUSED, "not_sent"),
+        (PurchaseState.WITHDRAWN, "not_sent"),
+    ],
+)
+def test_an_error_says_what_the_journal_has_of_the_key(
+    state: PurchaseState, says: str, path: Path
+) -> None:
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        client = VirtualClient(sandbox, journal=journal)
+        intent = client.orders.prepare(catalog_product_id=87, idempotency_key="sale")
+        leave_behind(journal, account_of(sandbox), intent, state=state)
+        wrong: dict[str, Any] = {"catalog_product_id": 87, "quantity": 0, "idempotency_key": "sale"}
+        assert outcome(client.orders.create, **wrong) == ("InvalidArgumentError", says, "sale")
+
+
+def test_purchases_are_recovered_oldest_first_whoever_made_them(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = still_sandbox(otp_after=None)
+    with SQLiteJournal(path) as journal:
+        intent = VirtualClient(sandbox).orders.prepare(catalog_product_id=87, idempotency_key="left")
+        leave_behind(journal, account_of(sandbox), intent)
+    with VirtualClient(sandbox, journal=path) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(client._ordering.purchases, "_hand_over", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                client.orders.create(catalog_product_id=87, idempotency_key="own")
+        assert [one.idempotency_key for one in client.orders.unresolved()] == ["own"]
+        recovered = client.orders.recover()
+        assert told(recovered) == [("left", "settled", [1002]), ("own", "undelivered", [1001])]
+
+
 def test_a_rate_that_cannot_be_read_says_nothing_was_bought() -> None:
     client = VirtualClient(still_sandbox(), transport=Script([LOST] * 4))
     wish: dict[str, Any] = {"catalog_product_id": 87, "max_price": Money.idr(15_000)}
-    assert outcome(client.orders.create, **wish, idempotency_key="sale") == (
-        "NetworkError",
-        "not_sent",
-        "sale",
-    )
+    with pytest.raises(NetworkError) as lost:
+        client.orders.create(**wish, idempotency_key="sale")
+    error = lost.value
+    assert (error.outcome, error.idempotency_key, error.trouble) == ("not_sent", "sale", "connection broke")
 
 
 def test_what_was_bought_stays_bought_whatever_a_repetition_is_answered(path: Path) -> None:
@@ -344,14 +386,19 @@ def test_what_was_bought_stays_bought_whatever_a_repetition_is_answered(path: Pa
     assert len(sandbox.ledger) == 2
 
 
-def test_a_repetition_that_is_refused_leaves_a_purchase_of_this_client_bought() -> None:
+@pytest.mark.parametrize(
+    ("answers", "error"), [([refusal(422, "PROVIDER_ERROR")], "ProviderError"), ([LOST] * 8, "NetworkError")]
+)
+def test_a_repetition_that_fails_leaves_a_purchase_of_this_client_bought(
+    answers: list[httpx.Response | Exception], error: str
+) -> None:
     sandbox = still_sandbox(otp_after=None)
     script = Script([], then=sandbox.transport())
     client = VirtualClient(sandbox, transport=script)
     rent(client, idempotency_key="sale")
-    script.add(refusal(422, "PROVIDER_ERROR"))
+    script.add(*answers)
     repeated = outcome(client.orders.create, catalog_product_id=87, idempotency_key="sale")
-    assert repeated == ("ProviderError", "unknown", "sale")
+    assert repeated == (error, "unknown", "sale")
     assert [one.state for one in client.orders.bought()] == ["open"]
     assert client.orders.unresolved() == ()
 
@@ -367,6 +414,28 @@ def test_a_refusal_frees_the_key_and_is_on_disk_when_it_is_said(path: Path) -> N
         assert connection.execute("SELECT state FROM purchase").fetchall() == [("refused",)]
         connection.close()
         client.orders.create(catalog_product_id=87, quantity=2, idempotency_key="sale")
+
+
+@pytest.mark.parametrize("how", ["refused", "refused after its end", "under way elsewhere", "interrupted"])
+def test_no_memory_is_kept_of_a_purchase_that_bought_nothing(
+    how: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = still_sandbox(otp_after=None)
+    with SQLiteJournal(path) as theirs, SQLiteJournal(path) as journal:
+        client = VirtualClient(sandbox, journal=journal)
+        intent = client.orders.prepare(catalog_product_id=87, idempotency_key="sale")
+        if how == "refused after its end":
+            (order,) = client.orders.submit(intent)
+            sandbox.deliver_sms(order.id)
+            client.orders.finish(order.id)
+        elif how == "under way elsewhere":
+            leave_behind(theirs, account_of(sandbox), intent)
+        elif how == "interrupted":
+            monkeypatch.setattr(client._driver, "run", interrupt)
+        sandbox.fail_next("orders.create", "UNAUTHORIZED")
+        with pytest.raises((SmscodeError, KeyboardInterrupt)):
+            client.orders.submit(intent)
+        assert client._ordering.purchases.book._purchases == {}
 
 
 FORCED, LASTING, BOTH = (True, False), (False, True), (True, True)
@@ -425,6 +494,26 @@ def interrupt(*_: object, **__: object) -> Any:
     raise KeyboardInterrupt
 
 
+def test_an_interrupt_of_the_clean_up_of_an_interrupted_purchase_leaves_nothing_behind(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with VirtualClient(still_sandbox(), journal=path) as client:
+        purchases = client._ordering.purchases
+        leave, left = purchases._leave, [KeyboardInterrupt()]
+
+        def interrupted(purchase: Purchase) -> None:
+            if left:
+                raise left.pop()
+            leave(purchase)
+
+        monkeypatch.setattr(purchases, "_leave", interrupted)
+        monkeypatch.setattr(client._driver, "run", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            client.orders.create(catalog_product_id=87, idempotency_key="sale")
+        assert left == []
+        assert client.orders.recover() == []
+
+
 def test_what_is_recovered_is_forced_to_disk_as_this_process_own(
     path: Path, writes: list[tuple[bool, bool]]
 ) -> None:
@@ -433,7 +522,7 @@ def test_what_is_recovered_is_forced_to_disk_as_this_process_own(
     assert writes == [FORCED]
 
 
-def test_a_closed_client_recovers_nothing_and_takes_nothing_over(
+def test_a_closed_client_recovers_nothing_and_writes_nothing(
     path: Path, writes: list[tuple[bool, bool]]
 ) -> None:
     with SQLiteJournal(path) as journal:
@@ -441,6 +530,8 @@ def test_a_closed_client_recovers_nothing_and_takes_nothing_over(
         client.close()
         with pytest.raises(ClientStateError, match="closed"):
             client.orders.recover()
+        with pytest.raises(ClientStateError, match="closed"):
+            client.orders.create(catalog_product_id=87)
     assert writes == []
 
 
@@ -477,8 +568,8 @@ def test_a_purchase_whose_journal_is_closed_before_it_is_sent_is_never_sent(
         return run(*arguments, **options)
 
     monkeypatch.setattr(client._driver, "run", close_first)
-    refused = outcome(client.orders.create, catalog_product_id=87, idempotency_key="sale")
-    assert refused[0] == "ClientStateError"
+    with pytest.raises(ClientStateError, match="was closed before this purchase was sent"):
+        client.orders.create(catalog_product_id=87, idempotency_key="sale")
     assert sandbox.requests[CREATE] == 0
     with SQLiteJournal(path) as another:
         assert another.records(account_of(sandbox)) == []
@@ -509,7 +600,26 @@ def test_an_attempt_of_an_ended_process_can_arrive_a_minute_after_its_end_and_no
         assert (outcome(client.orders.create, **order))[1] == says
 
 
-@pytest.mark.parametrize("where", ["_driver.run", "_settle"])
+@pytest.mark.parametrize("left", [None, 50.0], ids=["no time limit", "time left"])
+def test_an_attempt_of_a_killed_process_ended_by_now_if_nothing_else_is_known(
+    path: Path, left: float | None
+) -> None:
+    sandbox = still_sandbox()
+    sandbox.fail_next("orders.create", "NO_OFFER_AVAILABLE", times=3)
+    order: dict[str, Any] = {"catalog_product_id": 87, "idempotency_key": "sale"}
+    until = None if left is None else time.time() + left
+    with SQLiteJournal(path) as journal:
+        intent = VirtualClient(sandbox).orders.prepare(**order)
+        leave_behind(journal, account_of(sandbox), intent, open_until=until)
+    with VirtualClient(sandbox, journal=path) as client:
+        said: list[str] = []
+        for seconds in (0.0, 59.5, 0.5):
+            client.runtime.pass_by(seconds)
+            said.append((outcome(client.orders.create, **order))[1])
+        assert said == ["unknown", "unknown", "rejected"]
+
+
+@pytest.mark.parametrize("where", ["_driver.run", "_settle", "_write"])
 def test_an_interrupt_before_it_is_sent_or_while_a_refusal_is_stored_forgets_a_purchase(
     where: str, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -543,6 +653,20 @@ def test_a_purchase_is_one_clients_of_a_journal_at_a_time(path: Path) -> None:
     assert sandbox.requests[CREATE] == 1
 
 
+def test_a_call_that_ended_without_its_clean_up_holds_nothing(path: Path) -> None:
+    """Its event loop was stopped and closed, say."""
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        client = VirtualClient(sandbox, journal=journal)
+        held = Delivery(lambda delivery, why: None, fresh=True)
+        caller = held.caller = Caller(lambda _: None)
+        journal.holders[account_of(sandbox), "sale"] = held
+        wish: dict[str, Any] = {"catalog_product_id": 87, "idempotency_key": "sale"}
+        assert outcome(client.orders.create, **wish) == ("ClientStateError", "unknown", "sale")
+        caller.finish()
+        assert len(client.orders.create(**wish)) == 1
+
+
 def test_the_end_of_its_caller_leaves_what_an_interrupted_clean_up_did_not(path: Path) -> None:
     with VirtualClient(still_sandbox(), journal=str(path)) as client:
         purchases = client._ordering.purchases
@@ -567,28 +691,65 @@ def test_the_end_of_its_caller_leaves_what_an_interrupted_clean_up_did_not(path:
         assert told(client.orders.recover()) == [("sale", "undelivered", [1001])]
 
 
-def test_when_the_last_attempt_of_a_purchase_is_over_is_known_before_and_after_it(path: Path) -> None:
+def test_what_other_threads_of_an_interrupted_call_have_not_sent_is_forbidden() -> None:
+    client = VirtualClient(still_sandbox())
+    purchases = client._ordering.purchases
+
+    def buy(delivery: Delivery) -> None:
+        own, other = (
+            purchases._begin(client.orders.prepare(catalog_product_id=87), delivery) for _ in range(2)
+        )
+        own.doubt.raised = True
+        delivery.purchases[other] = -1  # as if another thread made it
+        client.runtime.pass_by(5)
+        purchases._let_go(delivery)
+        delivery.forbid(KeyboardInterrupt())  # it has ended
+        assert (own.doubt.forbidden, own.doubt.ended) == (None, client.runtime.now())
+        assert isinstance(other.doubt.forbidden, ClientStateError)
+        assert str(other.doubt.forbidden) == "The call was interrupted before this purchase was sent."
+
+    purchases.deliver(buy, None, None)
+
+
+@pytest.mark.parametrize(("timeout", "lasts"), [(30.0, 29.9), (0.5, 0.45), (None, None)])
+def test_when_the_last_attempt_of_a_purchase_is_over_is_known_before_and_after_it(
+    path: Path, timeout: float | None, lasts: float | None
+) -> None:
     """The service cannot begin with an attempt later than its call ends, or was interrupted."""
-    left: list[float] = []
+    left: list[float | None] = []
 
     class Interrupted(httpx.BaseTransport):
         def handle_request(self, request: httpx.Request) -> httpx.Response:
             (record,) = journal.records(account_of(sandbox))
-            assert record.open_until is not None
-            left.append(record.open_until - record.written_at)
+            left.append(None if record.open_until is None else record.open_until - record.written_at)
             raise KeyboardInterrupt
 
     sandbox = still_sandbox()
     with SQLiteJournal(path) as journal:
-        client = VirtualClient(sandbox, transport=Interrupted(), journal=journal)
+        client = VirtualClient(sandbox, transport=Interrupted(), journal=journal, timeout=timeout)
         with pytest.raises(KeyboardInterrupt):
-            client.orders.create(catalog_product_id=87, idempotency_key="sale", timeout=30)
+            client.orders.create(catalog_product_id=87, idempotency_key="sale")
         doubt = client._ordering.purchases.book._purchases["sale"].doubt
         assert (doubt.raised, doubt.ended) == (True, client._driver.runtime.now())
         (record,) = journal.records(account_of(sandbox))
         assert record.open_until is not None
         assert record.open_until <= time.time()
-    assert left == [pytest.approx(29.9)]
+    assert left == [pytest.approx(lasts) if lasts else None]
+
+
+def test_an_attempt_ends_when_its_row_says_it_does(path: Path) -> None:
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        client = VirtualClient(sandbox, journal=journal)
+        run, deadlines = client._driver.run, list[float]()
+
+        def noted(call: Any, timeout: float | None = None, *rest: Any, **options: Any) -> Any:
+            deadlines.append(options["deadline"])
+            return run(call, timeout, *rest, **options)
+
+        client._driver.run = noted  # type: ignore[method-assign]  # to see how long it may take
+        client.orders.create(catalog_product_id=87, timeout=30)
+        assert deadlines == [pytest.approx(client.runtime.now() + 29.9)]
 
 
 @pytest.mark.parametrize("closed", [False, True])
@@ -649,8 +810,68 @@ def test_a_living_process_keeps_its_purchase(path: Path) -> None:
         intent = client.orders.prepare(catalog_product_id=87, idempotency_key="sale")
         leave_behind(theirs, account_of(sandbox), intent)
         assert outcome(client.orders.submit, intent) == ("ClientStateError", "unknown", "sale")
+        assert client.orders.unresolved() == (), "it is the other process' to settle"
         assert client.orders.recover() == []
     assert sandbox.requests[CREATE] == 0
+
+
+def test_a_purchase_for_the_other_version_is_withdrawn_and_not_in_doubt(path: Path) -> None:
+    sandbox = still_sandbox()
+    intent = VirtualClient(sandbox).orders.prepare(catalog_product_id=87, idempotency_key="sale")
+    with SQLiteJournal(path) as journal:
+        client = VirtualClient(sandbox, api_version="v1", journal=journal)
+        assert outcome(client.orders.submit, intent) == ("InvalidArgumentError", "not_sent", "sale")
+        assert client.orders.unresolved() == ()
+        assert journal.records(account_of(sandbox)) == []
+    assert sandbox.requests[CREATE] == 0
+
+
+@pytest.mark.parametrize(
+    "answers", [[LOST] * 8, [LOST, refusal(401, "UNAUTHORIZED")]], ids=["no answer", "a refusal"]
+)
+def test_the_last_attempt_of_a_purchase_in_doubt_ended_with_its_call(
+    answers: list[httpx.Response | Exception], path: Path
+) -> None:
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        client = VirtualClient(sandbox, transport=Script(answers), journal=journal)
+        assert (outcome(client.orders.create, catalog_product_id=87))[1] == "unknown"
+        (record,) = journal.records(account_of(sandbox))
+        assert record.open_until is not None
+        assert record.written_at <= record.open_until <= time.time()
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_all_that_a_purchase_reads_before_it_is_within_its_time(stored: bool, path: Path) -> None:
+    sandbox = still_sandbox()
+    client = VirtualClient(sandbox, journal=path if stored else None)
+    run, deadlines = client._driver.run, list[float]()
+
+    def noted(call: Any, timeout: float | None = None, *rest: Any, **options: Any) -> Any:
+        deadlines.append(options["deadline"])
+        return run(call, timeout, *rest, **options)
+
+    client._driver.run = noted  # type: ignore[method-assign]  # to see how long each may take
+    client.orders.create(catalog_product_id=87, max_price=Money.idr(20_000), timeout=20)
+    assert deadlines == [1020.0, pytest.approx(1019.9 if stored else 1020.0)]
+    client.close()
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["new", "known"])
+@pytest.mark.parametrize("stored", [False, True], ids=["memory", "journal"])
+def test_what_cannot_be_prepared_may_have_been_bought_before(
+    stored: bool, known: bool, path: Path
+) -> None:
+    """A journal is not asked, because preparing waits for nothing."""
+    sandbox = still_sandbox()
+    client = VirtualClient(sandbox, journal=path if stored else None)
+    if known:
+        client.orders.create(catalog_product_id=87, idempotency_key="sale")
+    for key, outcome_ in (("sale", "unknown" if stored or known else "not_sent"), (None, "not_sent")):
+        with pytest.raises(InvalidArgumentError) as refused:
+            client.orders.prepare(catalog_product_id=87, quantity=0, idempotency_key=key)
+        assert (refused.value.outcome, refused.value.idempotency_key) == (outcome_, key)
+    client.close()
 
 
 def test_an_old_purchase_is_not_sent_again_without_being_asked(path: Path) -> None:
@@ -678,6 +899,22 @@ def test_an_old_purchase_is_not_sent_again_without_a_journal_either(
     with pytest.raises(PurchaseTooOldError, match="max_age is 86400 s"):
         client.orders.submit(intent)
     assert client.orders.unresolved() == (intent,)
+
+
+@pytest.mark.parametrize(("age", "sent"), [(86_400.0, True), (86_401.0, False)])
+def test_a_purchase_without_a_journal_is_sent_again_up_to_its_max_age(
+    age: float, sent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = still_sandbox()
+    client = VirtualClient(sandbox, transport=Script([LOST] * 8, then=sandbox.transport()))
+    intent = client.orders.prepare(catalog_product_id=87)
+    monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
+    with pytest.raises(NetworkError):
+        client.orders.submit(intent)
+    monkeypatch.setattr(time, "time", lambda: 1_000_000.0 + age)
+    with nullcontext() if sent else pytest.raises(PurchaseTooOldError):
+        client.orders.submit(intent)
+    assert sandbox.requests[CREATE] == sent
 
 
 def test_the_first_attempt_of_a_purchase_has_no_age(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -745,6 +982,24 @@ def test_a_key_is_looked_up_while_its_write_waits_for_a_locked_journal(
     assert happened[:2] == ["looked up", "waited"]
     assert happened.count("looked up") == 1
     assert asked[0] == pytest.approx(0.95), "half of what is left before the reserve"
+    assert len(asked) == 2, "what was looked up is not waited for"
+
+
+@pytest.mark.parametrize("key", [None, "sale"])
+def test_a_write_that_is_done_at_the_last_moment_counts(
+    key: str | None, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        client = VirtualClient(sandbox, journal=journal)
+        wait = client.runtime.wait_for_disk
+
+        def timed_out(signal: Any, seconds: float) -> bool:
+            assert wait(signal, seconds)
+            return False
+
+        monkeypatch.setattr(client.runtime, "wait_for_disk", timed_out)
+        assert len(client.orders.create(catalog_product_id=87, idempotency_key=key)) == 1
 
 
 def test_a_write_that_comes_too_late_is_withdrawn_though_nothing_is_known_of_its_key(
@@ -766,11 +1021,108 @@ def test_a_write_that_comes_too_late_is_withdrawn_though_nothing_is_known_of_its
         with monkeypatch.context() as patch:
             patch.setattr(SQLiteJournal, "find", unreadable)
             assert outcome(client.orders.create, **wish) == ("JournalError", "unknown", "sale")
+            assert [intent.idempotency_key for intent in client.orders.unresolved()] == ["sale"]
         other.execute("ROLLBACK")
         other.close()
         assert journal.records(account_of(sandbox)) == []
     with VirtualClient(sandbox, journal=path) as client:
         assert client.orders.recover() == []
+    assert sandbox.requests[CREATE] == 0
+
+
+def test_a_write_that_ends_just_after_its_time_leaves_what_was_in_doubt_before(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = still_sandbox()
+    intent = VirtualClient(sandbox).orders.prepare(catalog_product_id=87, idempotency_key="sale")
+    with SQLiteJournal(path) as journal:
+        leave_behind(journal, account_of(sandbox), intent)
+    with SQLiteJournal(path) as journal:
+        client = VirtualClient(sandbox, journal=journal)
+        purchases = client._ordering.purchases
+        done, late = purchases.done, [JournalError("pretended")]
+
+        def timed_out(*arguments: Any) -> Any:
+            result = done(*arguments)
+            if late:
+                raise late.pop()
+            return result
+
+        monkeypatch.setattr(purchases, "done", timed_out)
+        assert outcome(client.orders.submit, intent) == ("JournalError", "unknown", "sale")
+        assert client.orders.unresolved() == (intent,)
+        (record,) = journal.records(account_of(sandbox))
+        assert record.state is PurchaseState.WRITTEN, "the next process sends it again"
+    assert sandbox.requests[CREATE] == 0
+
+
+def test_what_is_not_on_disk_at_the_deadline_fails_without_more_waiting(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    def noted(signal: Signal, seconds: float) -> bool:
+        asked.append(seconds)
+        return False
+
+    with VirtualClient(still_sandbox(), journal=path) as client:
+        monkeypatch.setattr(client.runtime, "wait_for_disk", noted)
+        never: Read[Any] = Read(lambda store: None, lambda: None)
+        late = client.runtime.now() - 5
+        with pytest.raises(JournalError, match="could not be written in the time of the call"):
+            client._ordering.purchases.done(Signal(), never, late)
+    assert asked == [0.0]
+
+
+def test_a_look_up_that_is_not_answered_is_made_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find, found = SQLiteJournal.find, list[str]()
+
+    def silent_once(self: SQLiteJournal, account: str, key: str, wake: Callable[[], None]) -> Any:
+        found.append(key)
+        return Read(lambda store: None, wake) if len(found) == 1 else find(self, account, key, wake)
+
+    monkeypatch.setattr(SQLiteJournal, "find", silent_once)
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal, locked(path):
+        client = VirtualClient(sandbox, journal=journal)
+        wait, waits = client.runtime.wait_for_disk, list[float]()
+
+        def impatient(signal: Signal, seconds: float) -> bool:
+            waits.append(seconds)
+            return len(waits) > 2 and wait(signal, seconds)
+
+        monkeypatch.setattr(client.runtime, "wait_for_disk", impatient)
+        wish: dict[str, Any] = {"catalog_product_id": 87, "timeout": 50.0, "idempotency_key": "sale"}
+        assert outcome(client.orders.create, **wish) == ("JournalError", "not_sent", "sale")
+    assert found == ["sale", "sale"]
+    assert sandbox.requests[CREATE] == 0
+
+
+def test_a_write_that_failed_is_withdrawn_in_case_the_disk_has_it_after_all(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply = SQLiteJournal.apply
+
+    def failing(self: SQLiteJournal, write: Write[Any]) -> Write[Any]:
+        def failed(wake: Callable[[], object]) -> None:
+            write.error = JournalError("pretended")
+            wake()
+
+        if write.wake is not None:
+            write.wake = partial(failed, write.wake)
+        return apply(self, write)
+
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        client = VirtualClient(sandbox, journal=journal)
+        with monkeypatch.context() as patch:
+            patch.setattr(SQLiteJournal, "apply", failing)
+            refused = outcome(client.orders.create, catalog_product_id=87)
+        assert refused[:2] == ("JournalError", "not_sent")
+        assert client.orders.unresolved() == ()
+        assert journal.records(account_of(sandbox)) == []
     assert sandbox.requests[CREATE] == 0
 
 
@@ -791,6 +1143,25 @@ def test_what_a_call_holds_in_its_journal_ends_with_the_call(path: Path) -> None
         assert journal.holders == {}
         client._ordering.purchases.deliver(buy, None, "taken")
         assert journal.holders == {place: other}, "what another call holds by then stays"
+
+
+def test_the_clients_of_a_journal_begin_a_purchase_under_its_lock(path: Path) -> None:
+    """They may be of several threads, and of two that begin at once only one may send."""
+    taken: list[bool] = []
+
+    class Lock:
+        def __enter__(self) -> None:
+            taken.append((account_of(sandbox), "sale") in journal.holders)
+
+        def __exit__(self, *error: object) -> None:
+            taken.append((account_of(sandbox), "sale") in journal.holders)
+
+    sandbox = still_sandbox()
+    with SQLiteJournal(path) as journal:
+        journal.lock = cast(Any, Lock())
+        client = VirtualClient(sandbox, journal=journal)
+        client.orders.create(catalog_product_id=87, idempotency_key="sale")
+    assert taken == [False, True]
 
 
 def test_a_lost_journal_refuses_purchases_and_keeps_what_was_bought(
@@ -842,6 +1213,58 @@ def test_a_closed_journal_refuses_purchases(path: Path) -> None:
     )
 
 
+class Closing(httpx.BaseTransport):
+    """A sandbox whose client is closed while a purchase is under way."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._inner = sandbox.transport()
+        self.client: VirtualClient | None = None
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        assert self.client is not None
+        self.client.close()
+        return self._inner.handle_request(request)
+
+
+def test_the_last_call_of_a_closed_client_closes_its_journal_once_and_without_waiting(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[bool] = []
+    close = SQLiteJournal.close
+
+    def noted(self: SQLiteJournal, *, wait: bool = True) -> None:
+        waited.append(wait)
+        close(self, wait=wait)
+
+    monkeypatch.setattr(SQLiteJournal, "close", noted)
+    sandbox = still_sandbox(otp_after=None)
+
+    def nothing(delivery: Delivery) -> None:
+        assert not delivery.over
+
+    def close_first(delivery: Delivery) -> None:
+        client.close()
+        client._ordering.purchases.deliver(nothing, None, None)
+        assert waited == [], "this call is still under way"
+
+    client = VirtualClient(sandbox, journal=path)
+    client._ordering.purchases.deliver(close_first, None, None)
+    assert waited == [False]
+    waited.clear()
+    other = VirtualClient(sandbox, journal=path)
+    transport = Closing(sandbox)
+    client = transport.client = VirtualClient(sandbox, transport=transport, journal=path)
+    assert rent(client) == 1001
+    assert (outcome(client.orders.create, catalog_product_id=87))[0] == "ClientStateError"
+    assert waited == [], "the other client uses the file"
+    assert rent(other) == 1002
+    transport.client = last = VirtualClient(sandbox, transport=transport, journal=path)
+    other.close()
+    assert waited == []
+    assert rent(last) == 1003
+    assert waited == [False]
+
+
 def test_a_folder_that_is_not_there_is_named_before_anything_is_sent(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"nowhere does not exist"):
         VirtualClient(still_sandbox(), journal=tmp_path / "nowhere" / "orders.db")
@@ -878,6 +1301,7 @@ def test_an_interrupt_at_the_last_moment_leaves_the_orders_to_nobody_but_the_cli
             client.orders.create(catalog_product_id=87, idempotency_key="sale")
         (intent,) = client.orders.unresolved()
         assert told(list(client.orders.bought())) == [("sale", "undelivered", [1001])]
+        assert [record.handed_at for record in journal.records(account_of(sandbox))] == [None]
         client.orders.submit(intent)
         assert client.orders.unresolved() == ()
     assert sandbox.requests[CREATE] == 2

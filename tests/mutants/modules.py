@@ -173,7 +173,11 @@ TESTS: Mapping[str, Sequence[str]] = {
     "smscode/core/obtaining.py": _OBTAINING,
     "smscode/core/offers.py": _OBTAINING,
     "smscode/core/order_status.py": (*_WAITS, "order_endings", "obtaining", "statistics"),
-    "smscode/core/purchase_arguments.py": ("tests/_async/test_names.py", "tests/test_messages.py"),
+    "smscode/core/purchase_arguments.py": (
+        "purchase_arguments",
+        "tests/_async/test_names.py",
+        "tests/test_messages.py",
+    ),
     "smscode/core/purchases/doubt.py": ("purchases/book", "purchases/states", *_FLOW, *_PURCHASES[:1]),
     "smscode/core/purchases/spending.py": ("purchases/spending", "tests/_async/test_spending.py"),
     "smscode/core/statistics.py": ("statistics", "tests/_async/test_statistics.py"),

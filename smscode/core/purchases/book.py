@@ -35,8 +35,8 @@ class PurchaseBook:
     def __init__(self) -> None:
         self._purchases: dict[str, Purchase] = {}
         self._by_order: dict[int, Purchase] = {}
-        # By key, for the keys used last: the hash of the order, and when it was bought, None if it was not.
-        self._digests: OrderedDict[str, tuple[bytes, float | None]] = OrderedDict()
+        # By key, for the purchases that were closed last: the hash of the order, and when it was bought.
+        self._closed: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
         # The refunds of orders that ended before the answer to their purchase arrived.
         self._early: OrderedDict[int, int | None] = OrderedDict()
 
@@ -51,37 +51,31 @@ class PurchaseBook:
         Raises `ClientStateError` while another call has it under way, `InvalidArgumentError` if its key was
         used in this client for another order.
         """
-        key, digest = intent.idempotency_key, _digest(intent)
+        key = intent.idempotency_key
         purchase = self._purchases.get(key)
         if purchase is not None and purchase.certain and not purchase.under_way:
             # An interrupted call left it without having sent a byte, so the key is free.
             purchase = None
-        known, since = self._digests.get(key, (digest, None))
         if purchase is None:
-            if since is not None and known != digest:
+            digest, since = self._closed.get(key, (None, None))
+            if digest is not None and digest != _digest(intent):
                 raise another_order("this client")
-            purchase = Purchase(intent, holder=holder, written_at=since, finished=since is not None)
+            purchase = Purchase(intent, holder=holder, written_at=since, finished=digest is not None)
             self._purchases[key] = purchase
-            self._remember(key, digest, since)
-        elif not purchase.intent.same_order(intent):
+            return purchase
+        if not purchase.intent.same_order(intent):
             raise another_order("this client")
-        elif purchase.under_way and purchase.holder is not holder:
+        if purchase.under_way and purchase.holder is not holder:
             raise under_way("another call of this client")
         purchase.holder = holder
         return purchase
-
-    def _remember(self, key: str, digest: bytes, since: float | None) -> None:
-        self._digests[key] = digest, since
-        self._digests.move_to_end(key)
-        if len(self._digests) > _MOST_KEYS_REMEMBERED:
-            self._digests.popitem(last=False)
 
     def knows(self, key: str) -> bool:
         """Return True if a purchase under this key is under way, may have been made, or was made."""
         purchase = self._purchases.get(key)
         if purchase is not None:
             return purchase.under_way or not purchase.certain
-        return self._digests.get(key, (b"", None))[1] is not None
+        return key in self._closed
 
     def orders_under(self, key: str) -> tuple[Order, ...]:
         """Return the orders that were bought under a key and have not all ended."""
@@ -123,15 +117,12 @@ class PurchaseBook:
             known.written_at = purchase.written_at
             known.bought = True
             known.doubt.raised = False
-        self._remember(purchase.key, _digest(purchase.intent), None)
         self._by_order.update(dict.fromkeys(known.orders, known))
         return known
 
     def drop(self, purchase: Purchase) -> None:
         """Forget a purchase that bought nothing. Its key can be used for another order."""
         if self._purchases.get(purchase.key) is purchase:
-            if not purchase.finished:
-                self._digests.pop(purchase.key, None)
             self._purchases.pop(purchase.key, None)
 
     def dismiss(self, key: str) -> None:
@@ -257,8 +248,10 @@ class PurchaseBook:
             self._close(purchase)
 
     def _close(self, purchase: Purchase) -> None:
-        since = purchase.written_at if purchase.written_at is not None else 0.0
-        self._remember(purchase.key, _digest(purchase.intent), since)
+        self._closed[purchase.key] = _digest(purchase.intent), purchase.written_at or 0.0
+        self._closed.move_to_end(purchase.key)
+        if len(self._closed) > _MOST_KEYS_REMEMBERED:
+            self._closed.popitem(last=False)
         for order_id in purchase.orders:
             self._by_order.pop(order_id, None)
         self._purchases.pop(purchase.key, None)

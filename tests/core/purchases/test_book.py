@@ -76,7 +76,11 @@ def test_a_purchase_in_doubt_is_unresolved_and_keeps_its_key() -> None:
     assert book.knows("sale-17")
     with pytest.raises(InvalidArgumentError, match="another order"):
         book.begin(intent(quantity=9), Call())
-    assert book.begin(intent(), Call()) is purchase
+    again = Call()
+    assert book.begin(intent(), again) is purchase
+    assert book.unresolved() == (), "it is the other call's now"
+    again.over = True
+    assert book.unresolved() == (intent(),)
 
 
 def test_a_key_whose_purchase_is_over_is_still_known() -> None:
@@ -102,17 +106,37 @@ def test_a_key_under_which_nothing_was_bought_is_forgotten() -> None:
 
 
 def test_old_keys_are_forgotten_once_there_are_ten_thousand_newer_ones() -> None:
-    book = PurchaseBook()
-    bought(book, 1, key="first")
-    book.dismiss("first")
-    book.dismiss("first")
+    book, call, one = PurchaseBook(), Call(), intent("used-again")
+
+    def buy(key: str) -> None:
+        book.buy(book.begin(evolve(one, idempotency_key=key), call), CreatedOrders((), 1))
+
+    buy("used-again")
+    buy("first")
+    for number in range(9_998):
+        buy(f"key-{number}")
+    buy("used-again")
     assert book.knows("first")
-    for number in range(10_000):
-        book.drop(book.begin(intent("x"), Call()))
-        purchase = bought(book, number + 2, key=f"key-{number}")
-        book.dismiss(purchase.key)
-    assert not book.knows("first")
-    assert book.knows("key-9999")
+    buy("last")
+    assert [book.knows(key) for key in ("first", "key-0", "used-again", "last")] == [False, *[True] * 3]
+
+
+def test_what_is_dismissed_is_forgotten_and_its_key_is_not() -> None:
+    book = PurchaseBook()
+    bought(book, 7)
+    for _ in range(2):
+        book.dismiss("sale-17")
+        assert book.bought() == ()
+        assert book.knows("sale-17")
+    book.dismiss("sale-18")
+    assert not book.knows("sale-18")
+
+
+def test_a_purchase_whose_age_is_not_known_counts_as_the_oldest() -> None:
+    book = PurchaseBook()
+    bought(book, 7)
+    book.dismiss("sale-17")
+    assert book.begin(intent(), Call()).written_at == 0.0
 
 
 def test_bought_purchases_are_there_until_their_orders_have_ended() -> None:
@@ -142,10 +166,63 @@ def test_orders_that_no_caller_has_are_unresolved_also_when_they_have_ended() ->
     assert book.unresolved() == (intent(),)
 
 
+def test_each_list_has_the_purchases_of_its_kind_oldest_first() -> None:
+    book = PurchaseBook()
+    book.begin(intent("under-way"), Call())
+    book.buy(book.begin(intent("answered"), Call()), created(1))
+    doubtful = Call()
+    book.begin(intent("in-doubt"), doubtful).doubt.raised = True
+    doubtful.over = True
+    dropped = Call()
+    book.begin(intent("never-sent"), dropped)
+    dropped.over = True
+    bought(book, 2, key="undelivered", handed=False)
+    bought(book, 3, key="delivered")
+    for key, order_id, handed_at in (("left", 4, None), ("left-delivered", 5, NOW)):
+        orders = (BoughtOrder(order_id),)
+        book.adopt(
+            adopted(row(PurchaseState.BOUGHT, intent=intent(key), orders=orders, handed_at=handed_at), 0.0)
+        )
+    told = [
+        (one.intent.idempotency_key, one.state, [order.id for order in one.orders]) for one in book.bought()
+    ]
+    assert told == [
+        ("undelivered", "undelivered", [2]),
+        ("delivered", "open", [3]),
+        ("left", "undelivered", [4]),
+        ("left-delivered", "open", [5]),
+    ]
+    assert [purchase.key for purchase in book.undelivered()] == ["undelivered", "left", "left-delivered"]
+    assert [one.idempotency_key for one in book.unresolved()] == ["in-doubt", "undelivered", "left"]
+
+
 def test_a_purchase_of_no_number_needs_nobody() -> None:
     book = PurchaseBook()
-    bought(book, handed=False)
+    purchase = bought(book, handed=False)
+    assert book.knows("sale-17")
+    assert (book.unresolved(), book.bought()) == ((), ())
+    book.hand_over(purchase, done=False)
+    assert (book.unresolved(), book.bought()) == ((), ())
+
+
+def test_an_answer_settles_the_doubt_of_its_purchase() -> None:
+    book, call = PurchaseBook(), Call()
+    purchase = book.begin(intent(), call)
+    purchase.doubt.raised = True
+    book.buy(purchase, created(7))
+    book.hand_over(purchase, done=True)
+    call.over = True
     assert book.unresolved() == ()
+
+
+def test_an_answer_to_a_purchase_that_was_dropped_is_kept() -> None:
+    book, call = PurchaseBook(), Call()
+    purchase = book.begin(intent(), call)
+    book.drop(purchase)
+    book.buy(purchase, created(7))
+    call.over = True
+    assert book.unresolved() == (intent(),)
+    assert [order.id for order in book.orders_under("sale-17")] == [7]
 
 
 def test_a_replayed_purchase_keeps_what_was_seen_of_it() -> None:
@@ -184,6 +261,24 @@ def test_what_is_seen_of_orders_ends_them() -> None:
     assert book.see([seen(7, "FROZEN")]) == {}
 
 
+@pytest.mark.parametrize(
+    ("status", "refund"),
+    [
+        (OrderStatus.CANCELED, 15_000),
+        (OrderStatus.EXPIRED, 15_000),
+        ("expired", 15_000),
+        (OrderStatus.COMPLETED, 0),
+    ],
+)
+def test_a_refund_is_of_the_whole_price_for_what_was_canceled_or_expired(
+    status: OrderStatus | str, refund: int
+) -> None:
+    book = PurchaseBook()
+    purchase = bought(book, 7)
+    assert book.see([seen(7, status)]) == {purchase: {7: refund}}
+    assert book.buy(book.begin(intent("other"), Call()), created(8, status=status)) == {8: refund}
+
+
 def test_orders_end_by_the_services_date() -> None:
     book, now = PurchaseBook(), datetime(2026, 6, 14, tzinfo=UTC)
     call = Call()
@@ -196,7 +291,11 @@ def test_orders_end_by_the_services_date() -> None:
     book.buy(unknown, created(8))
     assert book.expire(now + timedelta(minutes=19)) == {}
     assert book.expire(now + timedelta(minutes=20)) == {purchase: {7: None}}
+    assert book.expire(now + timedelta(hours=24) - timedelta(microseconds=1)) == {}
     assert book.expire(now + timedelta(hours=24)) == {unknown: {8: None}}
+    dateless = book.begin(intent("dateless"), call)
+    book.buy(dateless, created(9))
+    assert book.expire(now + timedelta(days=900)) == {}, "neither its end nor its age is known"
 
 
 def test_purchases_of_ended_processes_are_adopted_once() -> None:
@@ -212,6 +311,17 @@ def test_purchases_of_ended_processes_are_adopted_once() -> None:
     assert doubtful.written_at == row().written_at
     assert doubtful.doubt == Doubt(raised=True, ended=5.0)
     assert book.unresolved() == (intent("other"),)
+    assert book.end_order(7, OrderStatus.EXPIRED, None) == {purchase: {7: 15_000}}
+
+
+def test_what_this_client_has_seen_of_an_order_is_newer_than_its_row() -> None:
+    book = PurchaseBook()
+    purchase = bought(book, 7, 8)
+    purchase.written_at = 1.0
+    book.end_order(7, OrderStatus.CANCELED, 0)
+    assert book.adopt(adopted(row(PurchaseState.BOUGHT, orders=ORDERS, handed_at=NOW), 0.0)) is purchase
+    assert (purchase.living, purchase.returned, purchase.written_at) == ({8}, False, 1.0)
+    assert [order.status for order in purchase.orders.values()] == ["CANCELED", "ACTIVE"]
 
 
 def test_what_is_adopted_settles_a_doubt_of_this_client() -> None:
@@ -220,6 +330,7 @@ def test_what_is_adopted_settles_a_doubt_of_this_client() -> None:
     call.over = True
     purchase = book.adopt(adopted(row(PurchaseState.BOUGHT, orders=ORDERS), 0.0))
     assert (purchase.bought, purchase.doubt.raised, purchase.living) == (True, False, {7, 8})
+    assert purchase.written_at == row().written_at
     assert book.undelivered() == [purchase]
 
 
@@ -257,9 +368,12 @@ def test_a_purchase_that_is_over_is_known_with_its_age() -> None:
     assert (again.finished, again.certain, again.written_at) == (True, False, NOW)
     book.drop(again)
     assert book.knows("sale-17")
-    again = book.begin(intent(), Call())
+    call = Call()
+    again = book.begin(intent(), call)
+    again.doubt.raised = True
     assert book.buy(again, created(7)) == {}
-    assert book.bought() == ()
+    call.over = True
+    assert (book.bought(), book.unresolved()) == ((), ()), "it is known to be over"
     assert book.knows("sale-17")
 
 
@@ -268,6 +382,12 @@ def test_a_purchase_under_way_is_not_dismissed() -> None:
     book.begin(intent(), Call())
     with pytest.raises(ClientStateError, match="under way"):
         book.dismiss("sale-17")
+
+
+def test_what_was_bought_is_stored_as_far_as_it_is_known() -> None:
+    until = datetime.fromtimestamp(NOW + 1200, UTC)
+    orders = (CreatedOrder(id=7, amount=Money.idr(15_000), expires_at=until), CreatedOrder(id=8))
+    assert bought_orders(orders) == (BoughtOrder(7, NOW + 1200, 15_000), BoughtOrder(8))
 
 
 def test_an_absurd_price_fits_into_a_row() -> None:
@@ -316,6 +436,32 @@ def test_what_was_recovered_is_told_oldest_first() -> None:
     assert {one.orders for one in told} == {(order,), ()}
 
 
+def test_purchases_of_one_moment_are_recovered_in_their_order() -> None:
+    refused = APIError("no", outcome="rejected")
+    told = recovered([(row(intent=intent(key)), refused) for key in "ba"], [])
+    assert [one.intent.idempotency_key for one in told] == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("stored", "advice"),
+    [
+        (True, "orders.recover() of a new client with the same journal settles this."),
+        (
+            False,
+            "There is no journal to settle this from: orders.active() of a new client shows what is open, and"
+            " the same purchase with the same idempotency_key returns what it bought.",
+        ),
+    ],
+)
+def test_the_warning_at_the_end_says_what_settles_a_purchase(stored: bool, advice: str) -> None:
+    book = PurchaseBook()
+    bought(book, 7, handed=False)
+    assert book.warning(stored=stored) == (
+        "The client was closed with 1 purchase in doubt, which may have been carried out: idempotency key"
+        f" sale-17. {advice}"
+    )
+
+
 def test_the_warning_at_the_end_names_the_purchases_in_doubt_up_to_a_hundred() -> None:
     book = PurchaseBook()
     bought(book, 1)
@@ -333,5 +479,10 @@ def test_nothing_was_bought_under_a_key_that_is_not_known() -> None:
     assert PurchaseBook().orders_under("sale-17") == ()
 
 
-def test_an_order_of_an_answer_without_its_product_is_of_product_0() -> None:
-    assert as_order(CreatedOrder(id=7)).product_id == 0
+def test_an_order_of_an_answer_is_active_and_free_as_long_as_nothing_else_is_said() -> None:
+    orders = as_order(CreatedOrder(id=7)), as_order(created(8, status=OrderStatus.COMPLETED)[0])
+    assert [(one.id, one.status, one.product_id, one.amount.canonical_amount) for one in orders] == [
+        (7, OrderStatus.ACTIVE, 0, 0),
+        (8, OrderStatus.COMPLETED, 5, 15_000),
+    ]
+    assert {(one.created_at, one.canceled_at) for one in orders} == {(None, None)}
