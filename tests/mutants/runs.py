@@ -141,6 +141,7 @@ def _test(folder: Path, arguments: list[str], plugins: list[object], output: int
         os.dup2(output, 2)
         os.chdir(folder)
         os.environ["PYTHONPATH"] = str(folder)
+        sys.dont_write_bytecode = False  # each run would compile all modules again
         sys.path.insert(0, str(folder))
         for name in [name for name in sys.modules if name.split(".")[0] in ("tests", "smscode")]:
             del sys.modules[name]  # those of the copy are imported in their place
