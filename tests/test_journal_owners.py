@@ -277,7 +277,7 @@ def test_a_process_is_known_by_when_it_started(
         monkeypatch.setattr(owners, "_started", {os.getpid(): at}.get)
 
     def left(second: SQLiteJournal) -> str:
-        """Let nothing but its row show that a journal is open."""
+        """Hide everything but its row that shows that a journal is open."""
         owners.forget(second.owner)
         os.unlink(path.with_name(f"orders.db-owner-{second.owner}"))
         return second.owner

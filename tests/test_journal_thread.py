@@ -206,7 +206,7 @@ def question() -> Read[Any]:
 
 
 def turn(loop: WriteLoop, items: Items, *new: QueueItem) -> float | None:
-    """Let the loop take its next turn with some new items; return how long it would wait for them."""
+    """Run the next turn of the loop with some new items; return how long it would wait for them."""
     for item in new:
         items.put(item)
     loop._turn()

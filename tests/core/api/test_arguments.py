@@ -43,7 +43,7 @@ from smscode import (
     calls,
 )
 from smscode._choices import PolicyName, SortName, StatusName
-from smscode.core.api import arguments, registry
+from smscode.core.api import arguments, references, registry
 from smscode.core.api.call import Answer, Call, Response
 from smscode.core.api.parameters import Limit, OneOf, Text, Whole
 from smscode.core.api.registry import ENDPOINTS
@@ -344,9 +344,9 @@ def test_this_machine_is_localhost_or_a_loopback_address_in_full(host: str, here
 
 def test_several_orders_are_ids_or_objects_and_each_counts_once() -> None:
     given = (1002, Sms(1001), active_order(1002), 1003)
-    assert arguments.order_ids("orders", iter(given)) == [1002, 1001, 1003]
+    assert references.order_ids("orders", iter(given)) == [1002, 1001, 1003]
     with pytest.raises(InvalidArgumentError) as caught:
-        arguments.order_ids("orders", 1001)
+        references.order_ids("orders", 1001)
     expected = "orders: expected several orders or their ids, such as [1001, 1002], got 1001."
     assert caught.value.message == expected
 
