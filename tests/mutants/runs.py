@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final, Literal, NoReturn
 
@@ -43,6 +43,8 @@ _LOADED = (
     "sqlite3",
 )
 _OPTIONS = ("-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+_HANGS = 15.0  # seconds within which a test ends that ends at all
+_TIMES = 5.0  # how many times as long as without a change it may take
 _SHORT = 0.1  # seconds; tests that take longer come after the others
 
 
@@ -81,7 +83,7 @@ class Tree:
 
 
 class Chosen:
-    """A plugin that leaves tests out, and runs the short ones first."""
+    """A plugin that leaves tests out, runs the short ones first, and ends the process in one that hangs."""
 
     def __init__(
         self, seconds: Mapping[str, float], only: Collection[str] | None, no: Collection[str]
@@ -98,6 +100,15 @@ class Chosen:
             if (self._only is None or item.nodeid in self._only) and item.nodeid not in self._no
         ]
         items.sort(key=lambda item: self._seconds.get(item.nodeid, 0.0) > _SHORT)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Send SIGALRM to this process unless the test ends in time."""
+        signal.setitimer(signal.ITIMER_REAL, _HANGS + _TIMES * self._seconds.get(item.nodeid, 0.0))
+        try:
+            return (yield)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 class Run:
@@ -120,6 +131,7 @@ class Run:
             os.killpg(self._pid, signal.SIGKILL)  # what it started ends with it
         if not pid:
             os.waitpid(self._pid, 0)
+        if not pid or os.WTERMSIG(status) == signal.SIGALRM:
             return "did not end"
         # Without a test that is chosen, nothing is noticed.
         return "NOT NOTICED" if status in (0, int(pytest.ExitCode.NO_TESTS_COLLECTED) << 8) else "failed"

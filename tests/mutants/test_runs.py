@@ -18,6 +18,7 @@ import time
 def test_short(): pass
 def test_wrong(): assert False
 def test_endless(): time.sleep(3600)
+def test_hanging(): time.sleep(3600)
 def test_long(): print("long")
 def test_last(): print("last")
 """
@@ -28,7 +29,7 @@ from pathlib import Path
 from tests.mutants.runs import Chosen, Run
 
 def ending(only, no=(), limit=60.0):
-    chosen = Chosen({"test_it.py::test_long": 5.0}, only, no)
+    chosen = Chosen({"test_it.py::test_long": 5.0, "test_it.py::test_hanging": -2.9}, only, no)
     run = Run(Path(sys.argv[1]), ["-x", "-s", "test_it.py"], [chosen], limit)
     while (verdict := run.verdict()) is None:
         time.sleep(0.01)
@@ -37,11 +38,12 @@ def ending(only, no=(), limit=60.0):
 def ids(*names):
     return {f"test_it.py::{name}" for name in names}
 
-right = ending(None, no=ids("test_wrong", "test_endless"))
+right = ending(None, no=ids("test_wrong", "test_endless", "test_hanging"))
 print(json.dumps([
     ending(ids("test_short"))[0],
     ending(ids("test_short", "test_wrong"))[0],
     ending(ids("test_endless"), limit=2.0)[0],
+    ending(ids("test_hanging"))[0],
     ending(ids("test_nothing"))[0],
     right[0],
     right[1].index("last") < right[1].index("long"),
@@ -56,4 +58,7 @@ def test_a_run_says_how_the_chosen_tests_end(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
     assert done.returncode == 0, done.stderr
     nothing = "NOT NOTICED"
-    assert json.loads(done.stdout) == [nothing, "failed", "did not end", nothing, nothing, True]
+    assert json.loads(done.stdout) == [
+        *(nothing, "failed", "did not end", "did not end"),
+        *(nothing, nothing, True),
+    ]
