@@ -436,6 +436,12 @@ def test_what_was_recovered_is_told_oldest_first() -> None:
     assert {one.orders for one in told} == {(order,), ()}
 
 
+def test_what_was_settled_is_told_also_if_its_orders_have_ended_and_a_caller_had_them() -> None:
+    returned = Purchase(intent(), written_at=4.0, bought=True, returned=True)
+    (told,) = recovered([(row(written_at=4.0), created(7))], [returned])
+    assert (told.intent, told.state) == (intent(), "settled")
+
+
 def test_purchases_of_one_moment_are_recovered_in_their_order() -> None:
     refused = APIError("no", outcome="rejected")
     told = recovered([(row(intent=intent(key)), refused) for key in "ba"], [])
