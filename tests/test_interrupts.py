@@ -345,7 +345,11 @@ def test_a_closed_event_loop_keeps_no_slot_of_its_account(
 ) -> None:
     close_a_loop_with_calls_under_way(sent, attrs.evolve(hasten(monkeypatch), balance=2))
     complaints: list[str] = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda found: complaints.append(repr(found.object)))
+
+    def note(unraisable: sys.UnraisableHookArgs) -> None:
+        complaints.append(repr(unraisable.object))
+
+    monkeypatch.setattr(sys, "unraisablehook", note)
     gc.collect()
     # httpcore's own coroutines have some.
     assert not [found for found in complaints if re.search("AsyncClient|AsyncDriver|Pool", found)]

@@ -84,10 +84,10 @@ def test_a_write_is_claimed_and_ends_once(
     assert write_in(state)[0].over is over
     assert write_in(state)[0].begin() is begins
     assert write_in(state)[0].abandon() is is_abandoned
-    for ends, expected in ((Write.fail, fails), (Write.refuse, is_refused)):
+    for name, expected in (("fail", fails), ("refuse", is_refused)):
         write, woken = write_in(state)
         before = write.done, write.result, write.error
-        ends(write, SECOND)
+        getattr(write, name)(SECOND)
         assert (write.error is SECOND) is bool(woken) is expected
         assert expected or (write.done, write.result, write.error) == before
         assert not expected or (write.done, write.result) == (True, None)
@@ -399,7 +399,11 @@ def waited(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     """Return how long the ends of threads are waited for, which takes no time; wait for them at last."""
     waited: list[float] = []
     with monkeypatch.context() as patched:
-        patched.setattr(thread.Writer, "wait", lambda self, patience: waited.append(patience))
+
+        def wait(_: thread.Writer, patience: float) -> None:
+            waited.append(patience)
+
+        patched.setattr(thread.Writer, "wait", wait)
         yield waited
     for writer in list(thread._running):
         writer.wait(LONG)

@@ -114,82 +114,82 @@ def test_what_can_be_meant_is_taken(given: dict[str, Any]) -> None:
     assert plan(**given)
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({}, "service, offers: give one, to say what to buy."),
-        ({"country": "ID", "budget": "1"}, "service, offers: give one, to say what to buy."),
-        ({"offers": [CAPPED], "service": "wa"}, "offers, service: expected only one of them."),
-        ({"offers": [CAPPED], "country": "ID"}, "offers, country: expected only one of them."),
-        ({"offers": [CAPPED], "operator": 31}, "offers, operator: expected only one of them."),
-        ({"offers": CAPPED}, "offers: expected a list or tuple, got Offer."),
-        ({"offers": "wa"}, "offers: expected a list or tuple, got str."),
-        ({"offers": [87]}, "offers: expected a smscode.Offer, got 87."),
-        ({"offers": []}, "offers: expected 1..1000 offers, got 0."),
-        ({"offers": [CAPPED] * 1_001}, "offers: expected 1..1000 offers, got 1001."),
-        ({"offers": [CAPPED, OPEN]}, "offers: give each offer a max_price, or give max_price."),
-        ({"offers": [OPEN], "budget": "1"}, "offers: give each offer a max_price, or give max_price."),
-        (
-            {"offers": [OPEN]},
-            "budget, max_price: give at least one, so that it is known what a code may cost.",
-        ),
-        (
-            {"service": "wa"},
-            "budget, max_price: give at least one, so that it is known what a code may cost.",
-        ),
-        (
-            {"offers": [CAPPED], "prefer": "success"},
-            "prefer, offers: given offers are tried in their order.",
-        ),
-        (WA | {"prefer": "luck"}, "prefer: expected 'price' or 'success'."),
-        (WA | {"keep": 1}, "keep: expected True or False, got 1."),
-        (WA | {"tries": 0}, "tries: expected an int of 1..100, got 0."),
-        (WA | {"tries": 101}, "tries: expected an int of 1..100, got 101."),
-        (WA | {"wait": 0}, "wait: expected a number of seconds above 0, got 0."),
-        (WA | {"wait": 1_201}, "wait: expected at most 1200 seconds, after which an order has ended."),
-        (WA | {"resend_after": 0}, "resend_after: expected a number of seconds above 0, got 0."),
-        (WA | {"timeout": 0}, "timeout: expected a number of seconds above 0, got 0."),
-        (
-            WA | {"release_timeout": -1},
-            "release_timeout: expected a number of seconds above 0 (or 0 to check once), got -1.",
-        ),
-        (WA | {"service": 0}, "service: expected a positive int of at most 9223372036854775807, got 0."),
-        (WA | {"country": [0]}, "country: expected a positive int of at most 9223372036854775807, got 0."),
-        (WA | {"operator": 0}, "operator: expected a positive int of at most 9223372036854775807, got 0."),
-        (WA | {"country": []}, NOT_NONE.format("country")),
-        (
-            WA | {"country": ["ID", None]},
-            NOT_NONE.format("country"),
-        ),
-        (WA | {"operator": ()}, NOT_NONE.format("operator")),
-        (
-            WA | {"idempotency_key": "x" * 123, "stored": True},
-            "idempotency_key: expected 1..122 characters, to number them.",
-        ),
-        ({"service": "wa", "max_price": []}, "max_price: expected at least one price."),
-        (
-            {"service": "wa", "max_price": ["0.50", "0.90", "0.60"]},
-            "max_price: each price has to be at least the one before.",
-        ),
-        (
-            {"service": "wa", "max_price": [Money.idr(9_000), Money.idr(8_000)]},
-            "max_price: each price has to be at least the one before.",
-        ),
-        (
-            {"service": "wa", "max_price": ["0.50", Money.idr(20_000)]},
-            "max_price: give all prices of the ladder in the same currency.",
-        ),
-        (
-            {"service": "wa", "max_price": ["0.60", "0.90"], "budget": "0.50"},
-            "budget: below what the cheapest number may cost.",
-        ),
-        (
-            {"service": "wa", "max_price": Money.idr(9_000), "budget": Money.idr(8_999)},
-            "budget: below what the cheapest number may cost.",
-        ),
-        ({"offers": [CAPPED], "budget": "0.49"}, "budget: below what the cheapest number may cost."),
-    ],
-)
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({}, "service, offers: give one, to say what to buy."),
+    ({"country": "ID", "budget": "1"}, "service, offers: give one, to say what to buy."),
+    ({"offers": [CAPPED], "service": "wa"}, "offers, service: expected only one of them."),
+    ({"offers": [CAPPED], "country": "ID"}, "offers, country: expected only one of them."),
+    ({"offers": [CAPPED], "operator": 31}, "offers, operator: expected only one of them."),
+    ({"offers": CAPPED}, "offers: expected a list or tuple, got Offer."),
+    ({"offers": "wa"}, "offers: expected a list or tuple, got str."),
+    ({"offers": [87]}, "offers: expected a smscode.Offer, got 87."),
+    ({"offers": []}, "offers: expected 1..1000 offers, got 0."),
+    ({"offers": [CAPPED] * 1_001}, "offers: expected 1..1000 offers, got 1001."),
+    ({"offers": [CAPPED, OPEN]}, "offers: give each offer a max_price, or give max_price."),
+    ({"offers": [OPEN], "budget": "1"}, "offers: give each offer a max_price, or give max_price."),
+    (
+        {"offers": [OPEN]},
+        "budget, max_price: give at least one, so that it is known what a code may cost.",
+    ),
+    (
+        {"service": "wa"},
+        "budget, max_price: give at least one, so that it is known what a code may cost.",
+    ),
+    (
+        {"offers": [CAPPED], "prefer": "success"},
+        "prefer, offers: given offers are tried in their order.",
+    ),
+    (WA | {"prefer": "luck"}, "prefer: expected 'price' or 'success'."),
+    (WA | {"keep": 1}, "keep: expected True or False, got 1."),
+    (WA | {"tries": 0}, "tries: expected an int of 1..100, got 0."),
+    (WA | {"tries": 101}, "tries: expected an int of 1..100, got 101."),
+    (WA | {"wait": 0}, "wait: expected a number of seconds above 0, got 0."),
+    (WA | {"wait": 1_201}, "wait: expected at most 1200 seconds, after which an order has ended."),
+    (WA | {"resend_after": 0}, "resend_after: expected a number of seconds above 0, got 0."),
+    (WA | {"timeout": 0}, "timeout: expected a number of seconds above 0, got 0."),
+    (
+        WA | {"release_timeout": -1},
+        "release_timeout: expected a number of seconds above 0 (or 0 to check once), got -1.",
+    ),
+    (WA | {"service": 0}, "service: expected a positive int of at most 9223372036854775807, got 0."),
+    (WA | {"country": [0]}, "country: expected a positive int of at most 9223372036854775807, got 0."),
+    (WA | {"operator": 0}, "operator: expected a positive int of at most 9223372036854775807, got 0."),
+    (WA | {"country": []}, NOT_NONE.format("country")),
+    (
+        WA | {"country": ["ID", None]},
+        NOT_NONE.format("country"),
+    ),
+    (WA | {"operator": ()}, NOT_NONE.format("operator")),
+    (
+        WA | {"idempotency_key": "x" * 123, "stored": True},
+        "idempotency_key: expected 1..122 characters, to number them.",
+    ),
+    ({"service": "wa", "max_price": []}, "max_price: expected at least one price."),
+    (
+        {"service": "wa", "max_price": ["0.50", "0.90", "0.60"]},
+        "max_price: each price has to be at least the one before.",
+    ),
+    (
+        {"service": "wa", "max_price": [Money.idr(9_000), Money.idr(8_000)]},
+        "max_price: each price has to be at least the one before.",
+    ),
+    (
+        {"service": "wa", "max_price": ["0.50", Money.idr(20_000)]},
+        "max_price: give all prices of the ladder in the same currency.",
+    ),
+    (
+        {"service": "wa", "max_price": ["0.60", "0.90"], "budget": "0.50"},
+        "budget: below what the cheapest number may cost.",
+    ),
+    (
+        {"service": "wa", "max_price": Money.idr(9_000), "budget": Money.idr(8_999)},
+        "budget: below what the cheapest number may cost.",
+    ),
+    ({"offers": [CAPPED], "budget": "0.49"}, "budget: below what the cheapest number may cost."),
+]
+
+
+@pytest.mark.parametrize(("given", "message"), WRONG)
 def test_a_wrong_argument_is_refused_with_its_name(given: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidArgumentError) as refused:
         plan(**given)

@@ -722,8 +722,9 @@ def test_the_error_says_why_there_is_no_code_and_what_was_spent(
     result, _ = ended(on(BuyOne, *replies), sms_after=None, **given)
     error = failure(result)
     assert (error.reason, str(error)) == (reason, text)
-    assert error.spent == Money.idr(sum(one.spent.canonical_amount for one in error.tried))
-    assert error.outcome == ("unknown" if error.spent.canonical_amount else "failed")
+    spent = sum(one.spent.canonical_amount for one in error.tried)
+    assert error.spent == Money.idr(spent)
+    assert error.outcome == ("unknown" if spent else "failed")
     assert error.idempotency_key is None
 
 
