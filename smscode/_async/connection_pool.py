@@ -136,7 +136,7 @@ class AsyncConnectionPool:
         if remaining <= 0:
             raise PoolTimeout("the time was over before anything could be sent")
         request = self._translate.request(effect.request, remaining, trace, bounded=connection.bounded)
-        async with self._runtime.fail_after(remaining):
+        with self._runtime.fail_after(remaining):
             response = await connection.handle_async_request(request)
             request.extensions.pop("trace")  # the rest of it tells nothing new
             return await self._read(response, effect.deadline)

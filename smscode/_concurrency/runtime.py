@@ -7,8 +7,8 @@ import contextlib
 import random
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import TypeVar, TypeVarTuple
 
@@ -65,10 +65,11 @@ class AsyncRuntime:
         """Return the date and time in UTC, for answers without a ``Date`` header."""
         return datetime.now(UTC)
 
-    def fail_after(self, seconds: float) -> AbstractAsyncContextManager[object]:
+    def fail_after(self, seconds: float) -> AbstractContextManager[object]:
         """Cancel the block after ``seconds``, which then raises TimeoutError."""
-        # Every call passes here, and asyncio's own costs less than half of a cancel scope.
-        return asyncio.timeout(seconds) if trio_lowlevel() is None else _fail_on_trio(seconds)
+        # Not `asyncio.timeout`: up to CPython 3.11.2 it raises CancelledError in a task that was cancelled
+        # before, as one is that gives a number back.
+        return anyio.fail_after(seconds)
 
     def cancel_on(self, event: AsyncSignal) -> AbstractContextManager[object]:
         """Cancel the block as soon as the event is set, and go on after it."""
@@ -93,12 +94,6 @@ class AsyncRuntime:
         async with anyio.create_task_group() as tasks:
             for item in items:
                 tasks.start_soon(function, item)
-
-
-@contextlib.asynccontextmanager
-async def _fail_on_trio(seconds: float) -> AsyncGenerator[None]:
-    with anyio.fail_after(seconds):
-        yield
 
 
 class Runtime:

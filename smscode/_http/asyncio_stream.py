@@ -77,10 +77,11 @@ class AsyncioStream(asyncio.Protocol):
         elif not self._ended:
             self._came = self._loop.create_future()
             try:
-                waits = self._came
-                await (waits if timeout is None else _within(waits, timeout, self._core.ReadTimeout))
+                await self._wait(self._came, timeout)
             finally:
                 self._came = None
+            if not (self._chunks or self._ended):
+                raise self._core.ReadTimeout("nothing came in time")
         if not self._chunks:
             if self._error is not None:
                 raise self._core.ReadError(str(self._error)) from self._error
@@ -102,10 +103,20 @@ class AsyncioStream(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.write(buffer)
             if self._written is not None:
-                waits = self._written
-                await (waits if timeout is None else _within(waits, timeout, self._core.WriteTimeout))
+                await self._wait(self._written, timeout)
+                if self._written is not None and not self._ended:
+                    raise self._core.WriteTimeout("not written in time")
         if self._transport.is_closing():
             raise self._core.WriteError("the connection is closed") from self._error
+
+    async def _wait(self, waiter: asyncio.Future[None], timeout: float | None) -> None:
+        """Wait until the waiter is woken, at the latest after ``timeout`` seconds."""
+        alarm = None if timeout is None else self._loop.call_later(timeout, _wake, waiter)
+        try:
+            await waiter
+        finally:
+            if alarm is not None:
+                alarm.cancel()
 
     async def start_tls(
         self, ssl_context: SSLContext, server_hostname: str | None = None, timeout: float | None = None
@@ -114,18 +125,18 @@ class AsyncioStream(asyncio.Protocol):
         if self._chunks:  # they would be read as if they had come by TLS
             raise self._core.ConnectError("the server sent something before TLS")
         try:
-            async with asyncio.timeout(timeout):
-                secured = await self._loop.start_tls(
-                    self._transport,
-                    self,
-                    ssl_context,
-                    server_hostname=server_hostname,
-                    ssl_handshake_timeout=_HANDSHAKE,
-                )
-        except TimeoutError as error:
-            raise self._core.ConnectTimeout(str(error)) from error
+            secured = await self._loop.start_tls(
+                self._transport,
+                self,
+                ssl_context,
+                server_hostname=server_hostname,
+                ssl_handshake_timeout=_HANDSHAKE if timeout is None else timeout,
+            )
         except OSError as error:
-            raise self._core.ConnectError(str(error)) from error
+            # asyncio's own, after the time of the handshake, has no number.
+            late = isinstance(error, ConnectionAbortedError) and error.errno is None
+            kind = self._core.ConnectTimeout if late else self._core.ConnectError
+            raise kind(str(error)) from error
         assert secured is not None
         self._transport = secured
         return self
@@ -144,14 +155,6 @@ class AsyncioStream(asyncio.Protocol):
         if self._readable is None:
             self._readable = readiness(self._transport.get_extra_info("socket"))
         return self._readable()
-
-
-async def _within(future: asyncio.Future[None], timeout: float, late: type[Exception]) -> None:
-    try:
-        async with asyncio.timeout(timeout):
-            await future
-    except TimeoutError as error:
-        raise late(str(error)) from error
 
 
 def _wake(waiter: asyncio.Future[None] | None) -> None:

@@ -128,9 +128,8 @@ def test_threads_are_neither_limited_nor_shielded() -> None:
 @pytest.mark.anyio
 async def test_tasks_are_limited() -> None:
     runtime = AsyncRuntime()
-    with pytest.raises(TimeoutError):
-        async with runtime.fail_after(0.001):
-            await runtime.sleep(10)
+    with pytest.raises(TimeoutError), runtime.fail_after(0.001):
+        await runtime.sleep(10)
     steps: list[str] = []
     with anyio.move_on_after(0):
         with runtime.shield(10):
