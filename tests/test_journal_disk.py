@@ -602,7 +602,7 @@ def test_a_file_that_is_deleted_while_it_is_opened_is_not_used(
     def deleting(*arguments: object, **more: object) -> sqlite3.Connection:
         opened.append(connect(*arguments, **more))  # type: ignore[arg-type]  # passed on as they are
         path.unlink()
-        return opened[0]
+        return opened[-1]
 
     connect = _sqlite.connect
     monkeypatch.setattr(_sqlite, "connect", deleting)
@@ -620,7 +620,7 @@ def test_a_file_is_opened_to_wait_a_tenth_of_a_second_for_locks_and_closed_with_
     def noted(*arguments: object, **more: object) -> sqlite3.Connection:
         assert more == {"patience": 0.1}
         opened.append(connect(*arguments, **more))  # type: ignore[arg-type]  # passed on as they are
-        return opened[0]
+        return opened[-1]
 
     connect = _sqlite.connect
     monkeypatch.setattr(_sqlite, "connect", noted)
