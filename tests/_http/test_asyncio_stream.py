@@ -286,6 +286,7 @@ async def test_bytes_from_before_tls_are_never_read_as_if_they_had_come_by_it(
 ) -> None:
     async with stream(says(b"HTTP/1.1 200 OK\r\n\r\n")) as one:
         await until(lambda: one._chunks)
+        assert one.get_extra_info("is_readable")
         with pytest.raises(httpcore.ConnectError, match="before TLS"):
             await one.start_tls(contexts[1], "localhost")
 
