@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import selectors
 from collections import deque
 from collections.abc import Callable
@@ -77,11 +78,9 @@ class AsyncioStream(asyncio.Protocol):
         elif not self._ended:
             self._came = self._loop.create_future()
             try:
-                await self._wait(self._came, timeout)
+                await self._wait(self._came, timeout, self._core.ReadTimeout)
             finally:
                 self._came = None
-            if not (self._chunks or self._ended):
-                raise self._core.ReadTimeout("nothing came in time")
         if not self._chunks:
             if self._error is not None:
                 raise self._core.ReadError(str(self._error)) from self._error
@@ -103,15 +102,13 @@ class AsyncioStream(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.write(buffer)
             if self._written is not None:
-                await self._wait(self._written, timeout)
-                if self._written is not None and not self._ended:
-                    raise self._core.WriteTimeout("not written in time")
+                await self._wait(self._written, timeout, self._core.WriteTimeout)
         if self._transport.is_closing():
             raise self._core.WriteError("the connection is closed") from self._error
 
-    async def _wait(self, waiter: asyncio.Future[None], timeout: float | None) -> None:
-        """Wait until the waiter is woken, at the latest after ``timeout`` seconds."""
-        alarm = None if timeout is None else self._loop.call_later(timeout, _wake, waiter)
+    async def _wait(self, waiter: asyncio.Future[None], timeout: float | None, late: type[Exception]) -> None:
+        """Wait until the waiter is woken; raise ``late`` after ``timeout`` seconds."""
+        alarm = None if timeout is None else self._loop.call_later(timeout, _fail, waiter, late)
         try:
             await waiter
         finally:
@@ -160,6 +157,11 @@ class AsyncioStream(asyncio.Protocol):
 def _wake(waiter: asyncio.Future[None] | None) -> None:
     if waiter is not None and not waiter.done():
         waiter.set_result(None)
+
+
+def _fail(waiter: asyncio.Future[None], late: type[Exception]) -> None:
+    with contextlib.suppress(asyncio.InvalidStateError):  # it was woken just now
+        waiter.set_exception(late("not in time"))
 
 
 def taken_over(stream: Any, core: Any) -> Any:
