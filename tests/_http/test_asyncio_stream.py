@@ -42,6 +42,8 @@ async def stream(talk: Talk, context: ssl.SSLContext | None = None) -> AsyncGene
         taken = taken_over(connected, httpcore)
         assert isinstance(taken, AsyncioStream)
         try:
+            if context is None:  # else it talks after the handshake
+                await until(lambda: talking)
             yield taken
         finally:
             await taken.aclose()
@@ -50,8 +52,9 @@ async def stream(talk: Talk, context: ssl.SSLContext | None = None) -> AsyncGene
         for task in talking:
             task.cancel()
         await asyncio.gather(*talking, return_exceptions=True)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)  # until the event loop has closed all sockets
+        await server.wait_closed()
+        # Up to CPython 3.11 that does not wait for the connections.
+        await until(lambda: not getattr(server, "_active_count", 0))
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -199,6 +202,7 @@ async def test_much_is_written_as_fast_as_the_server_reads() -> None:
         while received < 8 * 1024 * 1024:
             received += len(await one.read(65536))
         await writing
+        assert received == 8 * 1024 * 1024
 
 
 @pytest.mark.asyncio
@@ -219,6 +223,8 @@ async def test_a_cancelled_reader_loses_nothing() -> None:
 async def test_bytes_that_wait_and_the_end_of_a_connection_are_noticed_while_it_is_idle(talk: Talk) -> None:
     async with stream(talk) as one:
         await until(lambda: one.get_extra_info("is_readable"))
+        await until(lambda: one._chunks)
+        assert one.get_extra_info("is_readable")
 
 
 @pytest.mark.asyncio
