@@ -22,11 +22,10 @@ from pathlib import Path
 from tests.mutants.baseline import Baseline, BaselineError, measure
 from tests.mutants.changes import Change, changes
 from tests.mutants.modules import ROOT, files_of, modules
-from tests.mutants.runs import Chosen, Run, Tree, Verdict, load_libraries
+from tests.mutants.runs import TIMES, Chosen, Run, Tree, Verdict, load_libraries
 
 _SAME = Path(__file__).parent / "same.txt"
 _LEAST = 60.0  # seconds for tests that take next to nothing, of which each has its own limit
-_TIMES = 5.0  # how many times as long as without a change they may take together
 _MEMORY = 6 * 2**30  # bytes of address space for each run: a change can make a program take all there is
 _GOAL = 0.95
 _LINE = "{:<34} {:>8} {:>6} {:>8} {:>8} {:>9} {:>7}"
@@ -81,7 +80,7 @@ class Attempt:
         )
 
     def _run_of(self, files: list[str], plugin: Chosen, tests: Collection[str]) -> Run:
-        limit = _LEAST + _TIMES * self._baseline.duration(tests)
+        limit = _LEAST + TIMES * self._baseline.duration(tests)
         return Run(self.tree.folder, ["-x", *files], [plugin], limit)
 
 

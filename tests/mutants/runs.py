@@ -20,6 +20,9 @@ import pytest
 from tests.mutants.changes import Change
 from tests.mutants.modules import ROOT
 
+TIMES: Final = 5.0
+"""How many times as long as without a change tests may take."""
+
 Verdict = Literal["failed", "did not end", "NOT NOTICED"]
 
 _COPIED = ("smscode", "tests", "docs", "README.md", "CHANGELOG.md", "pyproject.toml", "noxfile.py", ".ci")
@@ -44,7 +47,6 @@ _LOADED = (
 )
 _OPTIONS = ("-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 _HANGS = 15.0  # seconds within which a test ends that ends at all
-_TIMES = 5.0  # how many times as long as without a change it may take
 _SHORT = 0.1  # seconds; tests that take longer come after the others
 
 
@@ -104,7 +106,7 @@ class Chosen:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """Send SIGALRM to this process unless the test ends in time."""
-        signal.setitimer(signal.ITIMER_REAL, _HANGS + _TIMES * self._seconds.get(item.nodeid, 0.0))
+        signal.setitimer(signal.ITIMER_REAL, _HANGS + TIMES * self._seconds.get(item.nodeid, 0.0))
         try:
             return (yield)
         finally:
