@@ -381,6 +381,28 @@ def close_a_loop_with_calls_under_way(sent: bool, limits: RateLimits) -> None:
             task._log_destroy_pending = False  # type: ignore[attr-defined]  # it is what is tested
 
 
+def test_a_call_of_a_closed_event_loop_closes_no_connection() -> None:
+    """It would have to wait, and a coroutine that waits while it is collected complains."""
+    with raw_server(lambda connection, request: (b"", False)) as server:
+        client = AsyncClient("a-token-of-tests", base_url=server.url)
+        pool = client._driver._connections
+
+        async def begin() -> AsyncCaller:
+            caller = AsyncCaller(lambda _: None)
+            pool._take(caller, fresh=True)
+            return caller
+
+        loop = asyncio.new_event_loop()
+        caller = loop.run_until_complete(begin())
+        loop.close()
+        pool.give_back(caller)
+        with pytest.raises(StopIteration):
+            pool._close_unwanted(caller).send(None)
+        assert len(pool._unwanted) == 1, "the next call closes it"
+        asyncio.run(client.aclose())
+        assert not pool._unwanted
+
+
 def test_a_trio_run_is_over_when_it_has_ended() -> None:
     async def begin() -> AsyncCaller:
         caller = AsyncCaller(lambda _: None)
