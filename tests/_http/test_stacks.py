@@ -284,6 +284,16 @@ async def test_a_kept_connection_that_breaks_is_told_apart_and_repeated_by_nobod
     assert server.requests == 2
 
 
+async def test_a_kept_connection_that_breaks_within_an_answer_is_like_any_other(connected: Open) -> None:
+    with raw_server(lambda number, request: (GOOD[:-1] if request == 2 else GOOD, request == 2)) as server:
+        async with connected(server.url) as client:
+            assert await balance(client) == 5
+            with pytest.raises(NetworkError) as caught:
+                await client.orders.resend(7)
+    assert (caught.value.trouble, caught.value.outcome) == ("connection broke", "unknown")
+    assert server.connections == 1
+
+
 async def test_passing_failures_are_repeated(connected: Open) -> None:
     with raw_server(lambda number, request: (GOOD if number == 3 else b"", number < 3)) as server:
         async with connected(server.url, retry=QUICK) as client:
