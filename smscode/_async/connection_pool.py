@@ -8,6 +8,7 @@ closed and forgotten.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -27,6 +28,7 @@ from ..errors import SmscodeError
 from .semaphore import AsyncFairSemaphore
 
 _CLOSING_GRACE = 1.0
+_NO_LIMIT = contextlib.nullcontext()
 
 
 class AsyncConnectionPool:
@@ -98,7 +100,8 @@ class AsyncConnectionPool:
                     self._put_back(caller, connection, self._runtime.now())
                 else:
                     self._give_up(caller)
-            await self._close_unwanted(caller)
+            if self._unwanted:
+                await self._close_unwanted(caller)
         finally:
             self._semaphore.leave(caller)
 
@@ -130,15 +133,17 @@ class AsyncConnectionPool:
         self, connection: AsyncRequestHandler, effect: Send, progress: failures.SendProgress
     ) -> Response:
         async def trace(event: str, info: Mapping[str, object]) -> None:
-            progress.note(event, info)
+            if not progress.note(event, info):
+                request.extensions.pop("trace", None)  # so that no more events are made
 
         remaining = effect.deadline - self._runtime.now()
         if remaining <= 0:
             raise PoolTimeout("the time was over before anything could be sent")
         request = self._translate.request(effect.request, remaining, trace, bounded=connection.bounded)
-        with self._runtime.fail_after(remaining):
+        with _NO_LIMIT if connection.bounded else self._runtime.fail_after(remaining):
             response = await connection.handle_async_request(request)
-            request.extensions.pop("trace")  # the rest of it tells nothing new
+            progress.answered = True
+            request.extensions.pop("trace", None)
             return await self._read(response, effect.deadline)
 
     async def _read(self, response: AsyncHttpResponse, deadline: float) -> Response:

@@ -158,13 +158,13 @@ class AsyncDriver:
                 return await self._send(effect, caller)
             case Release():
                 await self._connections.release(caller, keep=effect.keep)
-            case Sleep():
-                caller.check()
-                await self.runtime.sleep(effect.seconds)
             case Acquire():
                 caller.check()
                 left = effect.deadline - self.runtime.now()
                 return await self._kept_limits.acquire(effect, left, caller)
+            case Sleep():
+                caller.check()
+                await self.runtime.sleep(effect.seconds)
             case Pause():
                 self._kept_limits.pause(effect)
             case _:

@@ -9,7 +9,6 @@ with unread bytes is not used again.
 from __future__ import annotations
 
 import asyncio
-import functools
 import http.client
 import math
 import ssl
@@ -17,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 from ..errors import ConfigurationError
@@ -50,12 +50,9 @@ _MEANINGS: tuple[tuple[type[Exception], type[StackError]], ...] = (
 )
 _FAILURES = (aiohttp.ClientError, TimeoutError)
 _FRAMING = (b"content-length", b"transfer-encoding")
-_OWN_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # that aiohttp would add
-
-
-@functools.lru_cache(maxsize=8)
-def _timeout(connect: float | None, read: float | None) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=None, connect=connect, sock_read=read)
+# What aiohttp would add:
+_OF_A_GET = ("Accept", "Accept-Encoding", "User-Agent")
+_OF_A_BODY = (*_OF_A_GET, "Content-Type")
 
 
 async def _ignore(event: str, info: Mapping[str, object]) -> None:
@@ -122,6 +119,7 @@ class AiohttpConnection:
         self._proxy = None if proxy is None else URL(proxy)
         peer = URL(self._base) if self._proxy is None else self._proxy
         self._now = now
+        self._deadline = math.inf
         self._expires = math.inf
         self._ended = False
         self._connector = _Connector(
@@ -136,7 +134,6 @@ class AiohttpConnection:
             connector=self._connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            skip_auto_headers=_OWN_HEADERS,
             trust_env=False,
             # Those of one line, and any number of lines: `headers_of` checks them in all.
             max_line_size=messages.LARGEST_HEAD,
@@ -151,35 +148,46 @@ class AiohttpConnection:
             raise ConfigurationError(mocking.NOT_THROUGH_HERE)
         self._ended = False
         limits = request.extensions.get("timeout", {})
+        left = self._deadline - self._now()
+        timeout = aiohttp.ClientTimeout(
+            total=None if left == math.inf else max(left, 0.001),  # 0 means no limit
+            connect=limits.get("connect"),
+            sock_read=limits.get("read"),
+            ceil_threshold=math.inf,  # otherwise limits are rounded to whole seconds
+        )
+        headers = CIMultiDict(
+            (name.decode(), value.decode()) for name, value in request.headers if name.lower() not in _FRAMING
+        )
+        own = _OF_A_GET if request.method == "GET" and not request.body else _OF_A_BODY
+        unwanted = [name for name in own if name not in headers]
         trace = request.extensions.get("trace", _ignore)
         self._connector.begin(trace)
         try:
             response = await self._session.request(
                 request.method,
                 URL(self._base + request.target.decode("ascii"), encoded=True),
-                headers=[
-                    (name.decode(), value.decode())
-                    for name, value in request.headers
-                    if name.lower() not in _FRAMING
-                ],
+                headers=headers,
+                skip_auto_headers=unwanted or None,  # aiohttp copies the headers if there are some
                 data=request.body or None,
                 allow_redirects=False,
                 proxy=self._proxy,
-                timeout=_timeout(limits.get("connect"), limits.get("read")),
+                timeout=timeout,
             )
         except _FAILURES as error:
             failure = _failure(error)
         else:
-            try:
-                await trace("http11.receive_response_headers.complete", {})
-            except BaseException:
-                response.close()
-                raise
+            if "trace" in request.extensions:
+                try:
+                    await trace("http11.receive_response_headers.complete", {})
+                except BaseException:
+                    response.close()
+                    raise
             return _Response(self, response)
         raise failure
 
     def until(self, deadline: float) -> None:
-        """Do nothing: the task that sends is cancelled at its deadline."""
+        """Set the deadline, by the runtime's clock, of everything on this connection."""
+        self._deadline = deadline
 
     def break_off(self) -> None:
         """Do nothing: a task that is to stop is cancelled."""
@@ -228,8 +236,9 @@ class _Response:
         return self
 
     async def __anext__(self) -> bytes:
+        content = self._response.content
         try:
-            chunk = await self._response.content.readany()
+            chunk = b"" if content.at_eof() else await content.readany()
         except _FAILURES as error:
             failure = _failure(error)
         else:

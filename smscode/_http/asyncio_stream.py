@@ -8,12 +8,15 @@ import selectors
 from collections import deque
 from collections.abc import Callable
 from ssl import SSLContext
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 # Of the kinds that take no file of their own.
 _Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
 _MOST = 256 * 1024  # bytes that are kept for the next reads; then reading pauses
 _HANDSHAKE = 3600.0  # seconds: the call's own deadline ends it before
+
+
+Left: TypeAlias = Callable[[float | None, type[Exception]], float | None]
 
 
 class AsyncioStream(asyncio.Protocol):
@@ -24,10 +27,15 @@ class AsyncioStream(asyncio.Protocol):
     of the CPU of a call. Here the event loop reads what comes at once, up to some size.
     """
 
-    def __init__(self, transport: asyncio.Transport, core: Any) -> None:
-        """Take over a transport from the protocol of anyio; ``core`` is the httpcore that uses it."""
+    def __init__(self, transport: asyncio.Transport, core: Any, left: Left) -> None:
+        """Take over a transport from the protocol of anyio.
+
+        ``core`` is the httpcore that uses it. ``left`` returns how long a step may take, of which it gets the
+        limit and the error to raise if the time is over.
+        """
         earlier = cast(Any, transport.get_protocol())
         self._core = core
+        self._left = left
         self._loop = asyncio.get_running_loop()
         self._transport = transport
         self._chunks: deque[bytes] = deque(earlier.read_queue)
@@ -73,12 +81,13 @@ class AsyncioStream(asyncio.Protocol):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Return bytes as soon as there are some, b"" after the last."""
+        left = self._left(timeout, self._core.ReadTimeout)
         if self._chunks:
             await asyncio.sleep(0)  # who sends much must not hold up other tasks, or a deadline
         elif not self._ended:
             self._came = self._loop.create_future()
             try:
-                await self._wait(self._came, timeout, self._core.ReadTimeout)
+                await self._wait(self._came, left, self._core.ReadTimeout)
             finally:
                 self._came = None
         if not self._chunks:
@@ -99,10 +108,11 @@ class AsyncioStream(asyncio.Protocol):
         """Write bytes, and wait until the system has taken them."""
         if not buffer:
             return
+        left = self._left(timeout, self._core.WriteTimeout)
         if not self._transport.is_closing():
             self._transport.write(buffer)
             if self._written is not None:
-                await self._wait(self._written, timeout, self._core.WriteTimeout)
+                await self._wait(self._written, left, self._core.WriteTimeout)
         if self._transport.is_closing():
             raise self._core.WriteError("the connection is closed") from self._error
 
@@ -164,11 +174,11 @@ def _fail(waiter: asyncio.Future[None], late: type[Exception]) -> None:
         waiter.set_exception(late("not in time"))
 
 
-def taken_over(stream: Any, core: Any) -> Any:
+def taken_over(stream: Any, core: Any, left: Left) -> Any:
     """Return a stream of httpcore as one of this module, where it runs on asyncio; else as it is."""
     # Neither httpcore nor anyio gives the transport away otherwise.
     transport: Any = getattr(getattr(stream, "_stream", None), "_transport", None)
-    return AsyncioStream(transport, core) if hasattr(transport, "set_protocol") else stream
+    return AsyncioStream(transport, core, left) if hasattr(transport, "set_protocol") else stream
 
 
 def readiness(connected: Any) -> Callable[[], bool]:

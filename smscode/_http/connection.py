@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
+from .._concurrency import AsyncRuntime
 from .._platform import LONGEST_WAIT
 from . import asyncio_stream, messages, mocking, tcp
 from .families import Family
@@ -23,8 +24,6 @@ class AsyncHttpConnection:
     ``owner`` is the call that uses it, or was interrupted while it did; None while it is free.
     """
 
-    bounded = True
-
     def __init__(
         self,
         family: Family,
@@ -33,6 +32,7 @@ class AsyncHttpConnection:
         proxy: str | None,
         now: Callable[[], float],
     ) -> None:
+        self._deadline = _Deadline(now)
         # The transport knows each kind of proxy. Its pool only makes the connection object, and never gets a
         # request.
         self.owner: object = None
@@ -41,7 +41,7 @@ class AsyncHttpConnection:
         self._transport = family.http.AsyncHTTPTransport(verify=context, proxy=proxy, limits=family.limits)
         # httpx has no argument for the network backend of its pool.
         pool = self._transport._pool
-        self._backend = pool._network_backend = _AsyncBackend(pool._network_backend, family)
+        self._backend = pool._network_backend = _AsyncBackend(pool._network_backend, self._deadline, family)
         self._connection = pool.create_connection(family.core.Origin(*origin))
         self._mocked = False
 
@@ -50,7 +50,8 @@ class AsyncHttpConnection:
         if mocking.async_mocked(self._family):
             self._mocked = True
             made = messages.for_caller(request, self._family)
-            return messages.CallersResponse(await self._transport.handle_async_request(made))
+            with AsyncRuntime().fail_after(self._deadline.remaining(ReadTimeout)):
+                return messages.CallersResponse(await self._transport.handle_async_request(made))
         core = self._family.core
         made = core.Request(
             request.method,
@@ -62,8 +63,14 @@ class AsyncHttpConnection:
         response: AsyncHttpResponse = await self._connection.handle_async_request(made)
         return response
 
+    @property
+    def bounded(self) -> bool:
+        """Whether it is connected by a stream that keeps to the deadline."""
+        return isinstance(self._backend.stream, asyncio_stream.AsyncioStream)
+
     def until(self, deadline: float) -> None:
-        """Do nothing: the task that sends is cancelled at its deadline."""
+        """Set the deadline, by the runtime's clock, of everything on this connection."""
+        self._deadline.at = deadline
 
     def break_off(self) -> None:
         """Do nothing: a task that is to stop is cancelled."""
@@ -179,9 +186,10 @@ def _left_over(connection: Any) -> bool:
 class _AsyncBackend:
     """Remembers the stream of a connection, which httpcore loses if the TLS handshake is cancelled."""
 
-    def __init__(self, backend: Any, family: Family) -> None:
+    def __init__(self, backend: Any, deadline: _Deadline, family: Family) -> None:
         self.stream: Any = None
         self._backend = backend
+        self._deadline = deadline
         self._family = family
 
     async def connect_tcp(
@@ -193,7 +201,7 @@ class _AsyncBackend:
         socket_options: Iterable[Any] | None = None,
     ) -> Any:
         stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
-        self.stream = asyncio_stream.taken_over(stream, self._family.core)
+        self.stream = asyncio_stream.taken_over(stream, self._family.core, self._deadline.left)
         return self.stream
 
 
@@ -207,7 +215,7 @@ class _Deadline:
 
     def left(self, timeout: float | None, error: type[Exception]) -> float | None:
         """Return the seconds that one step may take, None for any; raises ``error`` after the deadline."""
-        remaining = self._remaining(error)
+        remaining = self.remaining(error)
         if remaining == math.inf:
             return timeout
         return remaining if timeout is None else min(timeout, remaining)
@@ -217,14 +225,15 @@ class _Deadline:
         until = math.inf if timeout is None else self._now() + timeout
 
         def left() -> float:
-            remaining = min(self._remaining(ConnectTimeout), until - self._now())
+            remaining = min(self.remaining(ConnectTimeout), until - self._now())
             if remaining <= 0:
                 raise ConnectTimeout("no connection in time")
             return remaining
 
         return left
 
-    def _remaining(self, error: type[Exception]) -> float:
+    def remaining(self, error: type[Exception]) -> float:
+        """Return the seconds until the deadline; raises ``error`` after it."""
         remaining = self.at - self._now()
         if remaining <= 0:
             raise error("the deadline of the call has passed")

@@ -59,7 +59,7 @@ class SendProgress:
     """How far an exchange got, by the trace events of httpcore.
 
     A caller's own transport may report no events. Then only the class of the exception is known, so a request
-    counts as sent unless that class says otherwise.
+    counts as sent unless that class says otherwise. Whoever has the head of the answer sets ``answered``.
     """
 
     def __init__(self, doubt: Doubt, lease: Lease | None = None, origin: Origin | None = None) -> None:
@@ -73,7 +73,7 @@ class SendProgress:
         self._noted = False
         self._sent = False
         self._connected = False
-        self._answered = False
+        self.answered = False
         self._origin = origin
         self._peer = ""
         self._tunnel = False
@@ -86,8 +86,11 @@ class SendProgress:
         if not reports:
             self._mark(sent=True, doubtful=True)
 
-    def note(self, event: str, info: Mapping[str, object]) -> None:
-        """Note a trace event. Those of a CONNECT to a proxy do not concern the request itself."""
+    def note(self, event: str, info: Mapping[str, object]) -> bool:
+        """Note a trace event; return False if no event after it can tell anything new.
+
+        The events of a CONNECT to a proxy do not concern the request itself.
+        """
         if not self._noted:
             self._noted = True
             self._mark(sent=False, doubtful=self._before)
@@ -95,7 +98,7 @@ class SendProgress:
             self._connected = True
             self._peer = address(info.get("host"), info.get("port"))
         elif event.endswith(_ANSWERED):
-            self._answered = True
+            self.answered = True
         elif event.endswith(_FIRST_BYTE):
             request = info.get("request")
             if getattr(request, "method", None) == b"CONNECT":
@@ -103,6 +106,7 @@ class SendProgress:
             else:
                 self._sent = True
                 self._mark(sent=True, doubtful=True)
+        return not (self._own and self._sent)
 
     def _note_proxy(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Remember the credentials that were sent to a proxy, to remove them from its answer."""
@@ -154,7 +158,7 @@ class SendProgress:
         if not self._sent if self._noted else not names.isdisjoint(_NEVER_SENT):
             message = f"No connection{self._where}{when}{why} ({type(error).__name__})."
             return Failure("not sent", refusal or message, timed_out, error)
-        reused = self._noted and not self._connected and not self._answered and not timed_out
+        reused = self._noted and not self._connected and not self.answered and not timed_out
         kind: Literal["kept-alive connection broke", "connection broke"] = (
             "kept-alive connection broke" if reused else "connection broke"
         )

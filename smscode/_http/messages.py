@@ -136,7 +136,7 @@ class Translator:
         if len(self._secret) >= _SHORTEST_SECRET:
             if body.find(self._secret) >= 0:
                 body = body.replace(self._secret, b"[removed]")
-            if any(self._shown in value or self._named in name for name, value in headers.items()):
+            if self._shown in "\n".join(headers.values()) or self._named in "\n".join(headers):
                 headers = {
                     name.replace(self._named, "removed"): value.replace(self._shown, "[removed]")
                     for name, value in headers.items()

@@ -160,13 +160,13 @@ class Driver:
                 return self._send(effect, caller)
             case Release():
                 self._connections.release(caller, keep=effect.keep)
-            case Sleep():
-                caller.check()
-                self.runtime.sleep(effect.seconds)
             case Acquire():
                 caller.check()
                 left = effect.deadline - self.runtime.now()
                 return self._kept_limits.acquire(effect, left, caller)
+            case Sleep():
+                caller.check()
+                self.runtime.sleep(effect.seconds)
             case Pause():
                 self._kept_limits.pause(effect)
             case _:

@@ -16,13 +16,19 @@ import pytest
 import trio
 import trustme
 
-from smscode._http.asyncio_stream import AsyncioStream, taken_over
+from smscode._http.asyncio_stream import AsyncioStream, Left, taken_over
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
+def the_given_limit(timeout: float | None, error: type[Exception]) -> float | None:
+    return timeout
+
+
 @contextlib.asynccontextmanager
-async def stream(talk: Talk, context: ssl.SSLContext | None = None) -> AsyncGenerator[AsyncioStream]:
+async def stream(
+    talk: Talk, context: ssl.SSLContext | None = None, left: Left = the_given_limit
+) -> AsyncGenerator[AsyncioStream]:
     """Open a stream to a server that talks to it."""
     talking: list[asyncio.Task[object]] = []
 
@@ -39,7 +45,7 @@ async def stream(talk: Talk, context: ssl.SSLContext | None = None) -> AsyncGene
     try:
         backend: Any = auto.AutoBackend()
         connected = await backend.connect_tcp("127.0.0.1", server.sockets[0].getsockname()[1])
-        taken = taken_over(connected, httpcore)
+        taken = taken_over(connected, httpcore, left)
         assert isinstance(taken, AsyncioStream)
         try:
             if context is None:  # else it talks after the handshake
@@ -109,7 +115,7 @@ async def test_what_came_before_the_stream_was_taken_over_is_read_first() -> Non
         earlier: Any = type("Protocol", (asyncio.Protocol,), {})()
         earlier.read_queue, earlier.is_at_eof, earlier.exception = [b"ab", b"c"], True, None
         one._transport.set_protocol(earlier)
-        other = AsyncioStream(one._transport, httpcore)
+        other = AsyncioStream(one._transport, httpcore, the_given_limit)
         assert [await other.read(9), await other.read(9), await other.read(9)] == [b"ab", b"c", b""]
 
 
@@ -181,6 +187,47 @@ async def test_a_writer_waits_for_the_system_as_long_as_it_is_told() -> None:
     async with stream(never_reads) as one:
         with pytest.raises(httpcore.WriteTimeout):
             await one.write(bytes(32 * 1024 * 1024), timeout=0.01)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("timeout", [None, 60.0])
+async def test_no_step_takes_longer_than_is_left(timeout: float | None) -> None:
+    def left(timeout: float | None, error: type[Exception]) -> float | None:
+        return 0.01
+
+    async with stream(never_reads, left=left) as one:
+        with pytest.raises(httpcore.ReadTimeout):
+            await one.read(9, timeout)
+        with pytest.raises(httpcore.WriteTimeout):
+            await one.write(bytes(32 * 1024 * 1024), timeout)
+
+
+@pytest.mark.asyncio
+async def test_no_step_begins_when_the_time_is_over() -> None:
+    came = asyncio.Queue[bytes]()
+    over: list[type[Exception]] = []
+
+    def left(timeout: float | None, error: type[Exception]) -> float | None:
+        if over:
+            over.append(error)
+            raise error
+        return timeout
+
+    async def talks_and_listens(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"ab")
+        came.put_nowait(await reader.read(9))
+
+    async with stream(talks_and_listens, left=left) as one:
+        assert await one.read(1) == b"a"
+        over.append(Exception)
+        with pytest.raises(httpcore.ReadTimeout):
+            await one.read(1)
+        with pytest.raises(httpcore.WriteTimeout):
+            await one.write(b"late")
+        over.clear()
+        await one.write(b"in time")
+        assert await came.get() == b"in time"
+        assert await one.read(9) == b"b"
 
 
 @pytest.mark.asyncio
@@ -300,7 +347,7 @@ async def test_bytes_from_before_tls_are_never_read_as_if_they_had_come_by_it(
 def test_a_stream_of_another_event_loop_stays_what_it_is() -> None:
     async def connect(port: int) -> None:
         connected = await auto.AutoBackend().connect_tcp("127.0.0.1", port)
-        assert taken_over(connected, httpcore) is connected
+        assert taken_over(connected, httpcore, the_given_limit) is connected
         await connected.aclose()
 
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -76,6 +76,15 @@ async def test_a_task_is_not_held_beyond_its_deadline(talk: Callable[[socket.soc
     assert late.value.outcome == "unknown"
 
 
+@pytest.mark.anyio
+async def test_only_what_cannot_keep_to_a_deadline_needs_a_limit(anyio_backend_name: str) -> None:
+    with talking(answer) as port:
+        async with AsyncClient(**options(f"http://127.0.0.1:{port}")) as client:
+            await client.balance()
+            connection = client._driver._connections._idle[-1][1]
+            assert connection.bounded is (anyio_backend_name == "asyncio")
+
+
 def answer(connection: socket.socket) -> None:
     while connection.recv(65536):
         connection.sendall(GOOD)

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
+import anyio
 import httpcore
 import httpx
 import pytest
 import respx
 
-from smscode import AsyncClient, Client, ConfigurationError, NetworkError, RetryPolicy
+from smscode import AsyncClient, Client, ConfigurationError, NetworkError, RequestTimeoutError, RetryPolicy
 from smscode._http.mocking import replaced
 
 from ..concurrency import RawServer, raw_server
@@ -95,6 +96,23 @@ async def test_what_replaces_httpx_s_transport_answers_tasks_too(server: RawServ
             await client.orders.create(product_id=1)
         assert server.requests == 1
         assert await ask_async(client) == 5
+
+
+@pytest.mark.anyio
+async def test_a_stand_in_that_never_answers_does_not_hold_a_call_beyond_its_deadline(
+    server: RawServer,
+) -> None:
+    async def hang(*arguments: object) -> httpx.Response:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async with AsyncClient(**OPTIONS, base_url=server.url) as client:
+        for connected in (False, True):
+            with mock.patch.object(httpx.AsyncHTTPTransport, "handle_async_request", hang):
+                with pytest.raises(RequestTimeoutError):
+                    await client.balance(timeout=0.2)
+            if not connected:
+                assert await ask_async(client) == 5
 
 
 def test_a_purchase_that_a_stand_in_refuses_to_connect_is_not_in_doubt() -> None:

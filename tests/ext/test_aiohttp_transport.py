@@ -87,6 +87,26 @@ async def test_one_transport_may_have_several_destinations() -> None:
     assert (one.connections, other.connections) == (1, 1)
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("content", [b"", b"two"])
+async def test_no_header_is_added(method: str, content: bytes) -> None:
+    heads: list[bytes] = []
+
+    def talk(connection: socket.socket) -> None:
+        data = connection.recv(65536)
+        while not data.endswith(b"two" if content else b"\r\n\r\n"):
+            data += connection.recv(65536)
+        heads.append(data.lower().partition(b"\r\n\r\n")[0])
+        connection.sendall(GOOD)
+
+    with talking(talk) as port:
+        async with httpx.AsyncClient(transport=transport()) as client:
+            client.headers.clear()
+            await client.request(method, f"http://127.0.0.1:{port}", content=content or None)
+    names = {line.partition(b":")[0] for line in heads[0].split(b"\r\n")[1:]}
+    assert names - {b"content-length"} == {b"host"}
+
+
 async def test_a_body_that_comes_by_pieces_is_sent_whole() -> None:
     received: list[bytes] = []
 

@@ -36,6 +36,7 @@ _RFC3339 = re.compile(
 )
 _AMOUNT = re.compile(r"-?\d{1,20}(\.\d{1,20})?([eE][+-]?\d{1,2})?", re.ASCII)
 _STATUSES: Mapping[str, OrderStatus] = {status.value: status for status in OrderStatus}
+_SIMPLE: Mapping[type[Any], str] = {int: "an integer", bool: "a boolean", str: "a string"}
 _STATUS_TYPES = (OrderStatus | str, OrderStatus | str | None)
 
 
@@ -55,11 +56,14 @@ def _expected(what: str, value: object) -> TypeError:
     return TypeError(f"expected {what}, got {strict_json.type_name(value)}")
 
 
-def _exact(type_: type[M], what: str) -> Callable[[object, object], M]:
-    def check(value: object, _: object) -> M:
-        if type(value) is not type_:
-            raise _expected(what, value)
-        return value
+def _exact(type_: type[M], *others: type[None]) -> Callable[[object, object], M | None]:
+    """Return a hook that accepts the values of a simple type as they are, and perhaps None."""
+    allowed = frozenset((type_, *others))
+
+    def check(value: object, _: object) -> M | None:
+        if type(value) not in allowed:
+            raise _expected(_SIMPLE[type_], value)
+        return cast("M | None", value)
 
     return check
 
@@ -127,6 +131,8 @@ def _is_optional(type_: object) -> bool:
 def _optional_hook(converter: Converter, type_: object) -> Callable[[object, object], Any]:
     """Return a hook for ``X | None`` that looks up the hook of X only once."""
     (inner,) = {*get_args(type_)} - {types.NoneType}
+    if inner in _SIMPLE:
+        return _exact(inner, types.NoneType)
     structure = converter.get_structure_hook(inner)
     return lambda value, _: None if value is None else structure(value, inner)
 
@@ -165,9 +171,8 @@ def _converter(version: ApiVersion, detailed: bool) -> Converter:
     from cattrs import Converter
 
     converter = Converter(detailed_validation=detailed)
-    converter.register_structure_hook(int, _exact(int, "an integer"))
-    converter.register_structure_hook(bool, _exact(bool, "a boolean"))
-    converter.register_structure_hook(str, _exact(str, "a string"))
+    for simple in _SIMPLE:
+        converter.register_structure_hook(simple, _exact(simple))
     converter.register_structure_hook(Decimal, _decimal)
     converter.register_structure_hook(datetime, _datetime)
     converter.register_structure_hook_factory(_is_optional, functools.partial(_optional_hook, converter))
