@@ -9,10 +9,12 @@ with unread bytes is not used again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import math
+import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import aiohttp
@@ -122,12 +124,14 @@ class AiohttpConnection:
         self._deadline = math.inf
         self._expires = math.inf
         self._ended = False
+        self._sockets: list[socket.socket] = []
         self._connector = _Connector(
             limit=1,
             ssl=context,
             keepalive_timeout=2 * KEEPALIVE_EXPIRY,  # `gone` ends it before
             use_dns_cache=False,
             resolver=aiohttp.ThreadedResolver(),
+            socket_factory=self._socket,
         )
         self._connector.peer = {"host": peer.raw_host, "port": peer.port}
         self._session = aiohttp.ClientSession(
@@ -213,9 +217,21 @@ class AiohttpConnection:
     async def aclose(self) -> None:
         """Close the connection; what is not yet written of an unfinished request is not waited for."""
         transport = self._connector.transport
-        if transport is not None and not self._ended:
-            transport.abort()
+        if not self._ended:
+            if transport is not None:
+                transport.abort()
+            # If a proxy takes too long, aiohttp gives up its connection without closing the socket at once.
+            for opened in self._sockets:
+                with contextlib.suppress(OSError):
+                    opened.shutdown(socket.SHUT_RDWR)
         await self._session.close()
+
+    def _socket(self, address: Sequence[Any]) -> socket.socket:
+        """Make a socket for aiohttp, and remember those that are open."""
+        family, kind, protocol = address[:3]
+        made = socket.socket(family, kind, protocol)
+        self._sockets = [*(known for known in self._sockets if known.fileno() >= 0), made]
+        return made
 
 
 class _Response:
