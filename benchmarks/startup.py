@@ -74,7 +74,7 @@ def start(program: str) -> float:
     without = f"import sys; sys.modules.update(dict.fromkeys({NOT_NEEDED!r}))\n"
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     # With bytecode, as an installed package has it.
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
     command = [sys.executable, "-c", without + program]
     done = subprocess.run(command, check=True, capture_output=True, env=environment)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -104,7 +104,7 @@ def test_every_handler_has_its_endpoint() -> None:
 def test_what_an_endpoint_lacks_is_named_by_its_file() -> None:
     @attrs.frozen
     class Pretended:
-        """A model that nobody exports."""
+        """A model that is not exported."""
 
     pretend = Endpoint(
         "orders.pretended",

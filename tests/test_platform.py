@@ -289,7 +289,7 @@ def test_a_wait_on_windows_lasts_a_tenth_of_a_second_and_elsewhere_any_time(wind
 
 
 class Lock:
-    """A lock that nobody releases, or only after some waits for it."""
+    """A lock that is never released, or only after some waits for it."""
 
     def __init__(self, event: Event, sets_after: int | None = None) -> None:
         self.waited: list[float] = []

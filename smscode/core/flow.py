@@ -54,7 +54,7 @@ class CallTerms(Value):
 
 
 def flow(call: Call[T], terms: CallTerms, doubt: Doubt | None = None) -> Flow[Answer[T]]:
-    """Make a call, repeating it as the retry table allows, and return its answer or raise its error.
+    """Send a call, repeating it as the retry table allows, and return its answer or raise its error.
 
     The request is built once: every attempt sends the same bytes under the same idempotency key. A
     pause that would pass the deadline is not begun. ``doubt`` may come from an earlier try of the
