@@ -25,6 +25,7 @@ if sys.platform == "win32":
 from smscode import _platform
 from smscode._concurrency import Event
 from smscode._http import connection
+from smscode._http.deadline import Deadline
 from smscode._http.stack_errors import ReadTimeout
 from smscode._journal import owners
 from smscode.journal import SQLiteJournal
@@ -384,7 +385,7 @@ class Stream(httpcore.NetworkStream):
 
 
 def stream_of(silent: float, deadline: float) -> tuple[Any, Stream]:
-    limit = connection._Deadline(lambda: 0.0)
+    limit = Deadline(lambda: 0.0)
     limit.at = deadline
     stream = Stream(silent)
     return connection._DeadlineStream(stream, limit, httpcore), stream

@@ -23,6 +23,7 @@ from yarl import URL
 
 from ..errors import ConfigurationError
 from . import asyncio_stream, messages, mocking
+from .deadline import Deadline
 from .families import KEEPALIVE_EXPIRY
 from .messages import HttpRequest, Origin
 from .protocols import AsyncHttpResponse
@@ -121,7 +122,7 @@ class AiohttpConnection:
         self._proxy = None if proxy is None else URL(proxy)
         peer = URL(self._base) if self._proxy is None else self._proxy
         self._now = now
-        self._deadline = math.inf
+        self._deadline = Deadline(now)
         self._expires = math.inf
         self._ended = False
         self._sockets: list[socket.socket] = []
@@ -152,9 +153,8 @@ class AiohttpConnection:
             raise ConfigurationError(mocking.NOT_THROUGH_HERE)
         self._ended = False
         limits = request.extensions.get("timeout", {})
-        left = self._deadline - self._now()
         timeout = aiohttp.ClientTimeout(
-            total=None if left == math.inf else max(left, 0.001),  # 0 means no limit
+            total=self._deadline.left(None, ConnectTimeout),
             connect=limits.get("connect"),
             sock_read=limits.get("read"),
             ceil_threshold=math.inf,  # otherwise limits are rounded to whole seconds
@@ -191,7 +191,7 @@ class AiohttpConnection:
 
     def until(self, deadline: float) -> None:
         """Set the deadline, by the runtime's clock, of everything on this connection."""
-        self._deadline = deadline
+        self._deadline.at = deadline
 
     def break_off(self) -> None:
         """Do nothing: a task that is to stop is cancelled."""

@@ -12,6 +12,7 @@ from typing import Any, cast
 from .._concurrency import AsyncRuntime
 from .._platform import LONGEST_WAIT
 from . import asyncio_stream, messages, mocking, tcp
+from .deadline import Deadline
 from .families import Family
 from .messages import Content, HttpRequest, Origin
 from .protocols import AsyncHttpResponse, HttpResponse
@@ -32,7 +33,7 @@ class AsyncHttpConnection:
         proxy: str | None,
         now: Callable[[], float],
     ) -> None:
-        self._deadline = _Deadline(now)
+        self._deadline = Deadline(now)
         # The transport knows each kind of proxy. Its pool only makes the connection object, and never gets a
         # request.
         self.owner: object = None
@@ -50,7 +51,7 @@ class AsyncHttpConnection:
         if mocking.async_mocked(self._family):
             self._mocked = True
             made = messages.for_caller(request, self._family)
-            with AsyncRuntime().fail_after(self._deadline.remaining(ReadTimeout)):
+            with AsyncRuntime().fail_after(self._deadline.remaining(ConnectTimeout)):
                 return messages.CallersResponse(await self._transport.handle_async_request(made))
         core = self._family.core
         made = core.Request(
@@ -116,7 +117,7 @@ class HttpConnection:
         self.owner: object = None
         self._family = family
         self._scheme, self._host, self._port = origin
-        self._deadline = _Deadline(now)
+        self._deadline = Deadline(now)
         self._transport = family.http.HTTPTransport(verify=context, proxy=proxy, limits=family.limits)
         self._mocked = False
         # httpx has no argument for the network backend of its pool.
@@ -186,7 +187,7 @@ def _left_over(connection: Any) -> bool:
 class _AsyncBackend:
     """Remembers the stream of a connection, which httpcore loses if the TLS handshake is cancelled."""
 
-    def __init__(self, backend: Any, deadline: _Deadline, family: Family) -> None:
+    def __init__(self, backend: Any, deadline: Deadline, family: Family) -> None:
         self.stream: Any = None
         self._backend = backend
         self._deadline = deadline
@@ -205,45 +206,10 @@ class _AsyncBackend:
         return self.stream
 
 
-class _Deadline:
-    """The deadline of a connection, by a monotonic clock, and its socket once it is connected."""
-
-    def __init__(self, now: Callable[[], float]) -> None:
-        self.at = math.inf
-        self.socket: socket.socket | None = None
-        self._now = now
-
-    def left(self, timeout: float | None, error: type[Exception]) -> float | None:
-        """Return the seconds that one step may take, None for any; raises ``error`` after the deadline."""
-        remaining = self.remaining(error)
-        if remaining == math.inf:
-            return timeout
-        return remaining if timeout is None else min(timeout, remaining)
-
-    def countdown(self, timeout: float | None) -> Callable[[], float]:
-        """Return a function that returns what is left of a ``timeout`` from now on, and of the deadline."""
-        until = math.inf if timeout is None else self._now() + timeout
-
-        def left() -> float:
-            remaining = min(self.remaining(ConnectTimeout), until - self._now())
-            if remaining <= 0:
-                raise ConnectTimeout("no connection in time")
-            return remaining
-
-        return left
-
-    def remaining(self, error: type[Exception]) -> float:
-        """Return the seconds until the deadline; raises ``error`` after it."""
-        remaining = self.at - self._now()
-        if remaining <= 0:
-            raise error("the deadline of the call has passed")
-        return remaining
-
-
 class _DeadlineStream:
     """A stream of httpcore, each step of which takes at most what is left until the deadline."""
 
-    def __init__(self, stream: Any, deadline: _Deadline, core: Any) -> None:
+    def __init__(self, stream: Any, deadline: Deadline, core: Any) -> None:
         self._stream = stream
         self._read: Callable[[int, float | None], bytes] = stream.read
         self._core = core  # the httpcore that the stream is of
@@ -286,7 +252,7 @@ class _DeadlineStream:
 class _DeadlineSocket(ssl.SSLSocket):
     """An SSL socket, each read of which takes at most what is left until the deadline."""
 
-    deadline: _Deadline
+    deadline: Deadline
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
         self.settimeout(self.deadline.left(self.gettimeout(), TimeoutError))
@@ -296,7 +262,7 @@ class _DeadlineSocket(ssl.SSLSocket):
 class _DeadlineBackend:
     """Connects within the deadline, over all addresses of a host together."""
 
-    def __init__(self, deadline: _Deadline, family: Family) -> None:
+    def __init__(self, deadline: Deadline, family: Family) -> None:
         self._deadline = deadline
         self._family = family
 

@@ -14,7 +14,10 @@ import pytest
 import respx
 
 from smscode import AsyncClient, Client, ConfigurationError, NetworkError, RequestTimeoutError, RetryPolicy
+from smscode._concurrency import AsyncCaller
+from smscode._http.messages import HttpRequest
 from smscode._http.mocking import replaced
+from smscode._http.stack_errors import ConnectTimeout
 
 from ..concurrency import RawServer, raw_server
 from ..stacks import only_httpx
@@ -113,6 +116,18 @@ async def test_a_stand_in_that_never_answers_does_not_hold_a_call_beyond_its_dea
                     await client.balance(timeout=0.2)
             if not connected:
                 assert await ask_async(client) == 5
+
+
+@pytest.mark.anyio
+async def test_a_stand_in_gets_nothing_any_more_at_the_deadline(server: RawServer) -> None:
+    async with AsyncClient(**OPTIONS, base_url=server.url) as client:
+        connections, caller = client._driver._connections, AsyncCaller(lambda _: None)
+        new = connections._take(caller, fresh=True)
+        new.until(client._driver.runtime.now())
+        request = HttpRequest(connections._translate.origin, "GET", b"/", [], b"", {})
+        with stand_in_async(AssertionError("asked")), pytest.raises(ConnectTimeout):
+            await new.handle_async_request(request)
+        await connections.release(caller, keep=False)
 
 
 def test_a_purchase_that_a_stand_in_refuses_to_connect_is_not_in_doubt() -> None:

@@ -26,6 +26,8 @@ from smscode import (
     Timeouts,
     calls,
 )
+from smscode._concurrency import AsyncCaller
+from smscode._http.messages import HttpRequest
 from smscode._http.stacks import STACKS
 from smscode.errors import SmscodeError
 from smscode.sandbox import Sandbox
@@ -364,6 +366,21 @@ async def test_a_server_that_drips_does_not_hold_a_call_beyond_its_deadline(
                 await client.balance(timeout=0.4)
         over.set()
     assert caught.value.outcome == "unknown"
+
+
+async def test_nothing_is_sent_any_more_at_the_deadline(connected: Open) -> None:
+    with raw_server(lambda number, request: (GOOD, False)) as server:
+        async with connected(server.url) as client:
+            await balance(client)
+            connections, caller = client._driver._connections, AsyncCaller(lambda _: None)
+            kept = connections._take(caller, fresh=False)
+            kept.until(client._driver.runtime.now())
+            origin = connections._translate.origin
+            request = HttpRequest(origin, "GET", b"/", [(b"host", b"localhost")], b"", {})
+            with pytest.raises(Exception, match="the deadline of the call has passed"):
+                await kept.handle_async_request(request)
+            await connections.release(caller, keep=False)
+        assert server.requests == 1
 
 
 async def test_a_header_may_be_as_long_as_elsewhere(connected: Open) -> None:
