@@ -10,12 +10,16 @@ from __future__ import annotations
 import operator
 import re
 import sys
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import Final, SupportsIndex, cast
 
 # Twelve digits keep the rupiah value inside the service's 64-bit integers at any plausible rate.
 DOLLARS: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,8})?")
 """A limit in dollars as the service takes it."""
+
+# The caller's own context would be made anew in every task that has none yet.
+CONTEXT: Final = Context(prec=10_000, traps=[Inexact, InvalidOperation])
+"""For decimals that are never rounded, whatever the caller's decimal context is."""
 
 _MOST_DIGITS = 100
 
@@ -50,7 +54,7 @@ def number(value: object) -> float | None:
 
 def decimal(value: object) -> Decimal | None:
     """Return a value as exactly a Decimal, None if it is not one."""
-    return Decimal(value) if isinstance(value, Decimal) else None
+    return Decimal(value, CONTEXT) if isinstance(value, Decimal) else None
 
 
 def written_out(number: Decimal) -> str:

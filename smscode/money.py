@@ -7,7 +7,7 @@ for display, together with the exact integer. Dollars that a caller writes have 
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Context, Decimal, Inexact
+from decimal import Decimal
 from typing import Final, Literal, cast
 
 from attrs import field, frozen
@@ -24,13 +24,9 @@ Rounding = Literal["ROUND_FLOOR", "ROUND_CEILING", "ROUND_HALF_UP"]
 """The rounding modes of `FxRate.to_idr`, by the names of the constants in `decimal`."""
 
 
-# For calculations that never round, whatever the caller's decimal context is.
-_EXACT: Final = Context(prec=10_000, traps=[Inexact])
-
-
 def _shift(number: int, places: int) -> Decimal:
     """Return ``number * 10**-places`` exactly, whatever the caller's decimal context is."""
-    return Decimal(f"{number}E{-places}")
+    return Decimal(f"{number}E{-places}", _exact.CONTEXT)
 
 
 def _amount(value: Decimal) -> Decimal:
@@ -82,7 +78,7 @@ class Money(Model):
         rupiah = _exact.whole(amount)
         if rupiah is None:
             raise InvalidArgumentError(f"amount: expected an int of rupiah, got {type(amount).__name__}.")
-        return cls(Decimal(rupiah), "IDR", rupiah, "IDR")
+        return cls(Decimal(rupiah, _exact.CONTEXT), "IDR", rupiah, "IDR")
 
     @classmethod
     def usd(cls, amount: Decimal | str) -> Money:
@@ -151,7 +147,7 @@ class Money(Model):
     def __add__(self, other: Money) -> Money:
         if not isinstance(cast(object, other), Money):
             return NotImplemented
-        return self._with(other, _EXACT.add(self.amount, other.amount), 1)
+        return self._with(other, _exact.CONTEXT.add(self.amount, other.amount), 1)
 
     def __radd__(self, other: int) -> Money:
         """Return itself if ``other`` is 0, with which `sum` begins; nothing else can be added."""
@@ -160,13 +156,13 @@ class Money(Model):
     def __sub__(self, other: Money) -> Money:
         if not isinstance(cast(object, other), Money):
             return NotImplemented
-        return self._with(other, _EXACT.subtract(self.amount, other.amount), -1)
+        return self._with(other, _exact.CONTEXT.subtract(self.amount, other.amount), -1)
 
     def __mul__(self, times: int) -> Money:
         count = _exact.whole(times)
         if count is None:
             return NotImplemented
-        amount = _EXACT.multiply(self.amount, Decimal(count))
+        amount = _exact.CONTEXT.multiply(self.amount, Decimal(count))
         return Money(amount, self.currency, self.canonical_amount * count, self.canonical_currency)
 
     __rmul__ = __mul__

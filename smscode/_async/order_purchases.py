@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Unpack, overload
 
 from .._choices import PolicyName
@@ -131,11 +131,13 @@ class AsyncOrderPurchases(AsyncOrderReleases, AsyncOrderWaits):
     async def _create(
         self, purchase: PurchaseArguments, quantity: int, key: str | None, timeout: float | None
     ) -> CreatedOrders:
-        async def buy(delivery: AsyncDelivery) -> CreatedOrders:
-            (intent,) = await self._intents(purchase, [(quantity, key)], delivery)
-            return (await self._purchases.submit(intent, delivery)).data
+        return await self._purchases.deliver(partial(self._buy, purchase, quantity, key), timeout, key)
 
-        return await self._purchases.deliver(buy, timeout, key)
+    async def _buy(
+        self, purchase: PurchaseArguments, quantity: int, key: str | None, delivery: AsyncDelivery
+    ) -> CreatedOrders:
+        (intent,) = await self._intents(purchase, [(quantity, key)], delivery)
+        return (await self._purchases.submit(intent, delivery)).data
 
     @overload
     def prepare(

@@ -11,6 +11,7 @@ import math
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol, TypeVar
 
 from .._concurrency import AsyncCaller, AsyncSignal
@@ -77,7 +78,7 @@ class AsyncPurchases(AsyncPurchaseRows):
         one that is made up. An exception of any kind leaves what was bought in `PurchaseBook.unresolved`.
         """
         delivery = AsyncDelivery(self._leave_all, fresh=keys == (None,))
-        caller = delivery.caller = AsyncCaller(lambda _: self._let_go(delivery))
+        caller = delivery.caller = AsyncCaller(partial(self._let_go, delivery))
         try:
             self._deliveries[delivery] = None
             delivery.deadline = self._driver.deadline(CallKind.CREATE, timeout)
@@ -98,7 +99,7 @@ class AsyncPurchases(AsyncPurchaseRows):
                 caller.finish()
             raise
 
-    def _let_go(self, delivery: AsyncDelivery) -> None:
+    def _let_go(self, delivery: AsyncDelivery, _: object = None) -> None:
         """Complete an interrupted clean-up."""
         if not delivery.ended:
             self._leave_all(delivery, None)
@@ -128,8 +129,11 @@ class AsyncPurchases(AsyncPurchaseRows):
             self.change(purchase.key, records.hand_over(None))
 
     def _end(self, delivery: AsyncDelivery) -> None:
-        if self.journal is not None:
-            for purchase in tuple(delivery.purchases):
+        for purchase in tuple(delivery.purchases):
+            # Before it has ended, so that no other call can have taken the purchase meanwhile.
+            if purchase.holder is delivery:
+                purchase.holder = None  # a cycle
+            if self.journal is not None:
                 place = (self.account_of(purchase.key), purchase.key)
                 if self.journal.holders.get(place) is delivery:
                     self.journal.holders.pop(place, None)

@@ -7,7 +7,7 @@ import contextlib
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import TypeVar, TypeVarTuple
@@ -50,9 +50,9 @@ class AsyncRuntime:
         """Wait for some seconds."""
         await anyio.sleep(seconds)
 
-    async def wait(self, event: AsyncEvent, seconds: float) -> bool:
+    def wait(self, event: AsyncEvent, seconds: float) -> Awaitable[bool]:
         """Wait for an event, at most ``seconds``; return True if it was set."""
-        return await event.wait(seconds)
+        return event.wait(seconds)
 
     async def wait_for_disk(self, event: AsyncEvent, seconds: float) -> bool:
         """Wait for the event of a journal's thread, at most ``seconds``; return True if it was set.

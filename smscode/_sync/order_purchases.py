@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Unpack, overload
 
 from .._choices import PolicyName
@@ -133,11 +133,13 @@ class OrderPurchases(OrderReleases, OrderWaits):
     def _create(
         self, purchase: PurchaseArguments, quantity: int, key: str | None, timeout: float | None
     ) -> CreatedOrders:
-        def buy(delivery: Delivery) -> CreatedOrders:
-            (intent,) = self._intents(purchase, [(quantity, key)], delivery)
-            return (self._purchases.submit(intent, delivery)).data
+        return self._purchases.deliver(partial(self._buy, purchase, quantity, key), timeout, key)
 
-        return self._purchases.deliver(buy, timeout, key)
+    def _buy(
+        self, purchase: PurchaseArguments, quantity: int, key: str | None, delivery: Delivery
+    ) -> CreatedOrders:
+        (intent,) = self._intents(purchase, [(quantity, key)], delivery)
+        return (self._purchases.submit(intent, delivery)).data
 
     @overload
     def prepare(

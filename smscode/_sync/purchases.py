@@ -13,6 +13,7 @@ import math
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol, TypeVar
 
 from .._concurrency import Caller, Signal
@@ -79,7 +80,7 @@ class Purchases(PurchaseRows):
         one that is made up. An exception of any kind leaves what was bought in `PurchaseBook.unresolved`.
         """
         delivery = Delivery(self._leave_all, fresh=keys == (None,))
-        caller = delivery.caller = Caller(lambda _: self._let_go(delivery))
+        caller = delivery.caller = Caller(partial(self._let_go, delivery))
         try:
             self._deliveries[delivery] = None
             delivery.deadline = self._driver.deadline(CallKind.CREATE, timeout)
@@ -100,7 +101,7 @@ class Purchases(PurchaseRows):
                 caller.finish()
             raise
 
-    def _let_go(self, delivery: Delivery) -> None:
+    def _let_go(self, delivery: Delivery, _: object = None) -> None:
         """Complete an interrupted clean-up."""
         if not delivery.ended:
             self._leave_all(delivery, None)
@@ -130,8 +131,11 @@ class Purchases(PurchaseRows):
             self.change(purchase.key, records.hand_over(None))
 
     def _end(self, delivery: Delivery) -> None:
-        if self.journal is not None:
-            for purchase in tuple(delivery.purchases):
+        for purchase in tuple(delivery.purchases):
+            # Before it has ended, so that no other call can have taken the purchase meanwhile.
+            if purchase.holder is delivery:
+                purchase.holder = None  # a cycle
+            if self.journal is not None:
                 place = (self.account_of(purchase.key), purchase.key)
                 if self.journal.holders.get(place) is delivery:
                     self.journal.holders.pop(place, None)

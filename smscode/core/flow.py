@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
-from attrs import define, field, frozen
+from attrs import define, frozen
 
 from .._value import Value
 from ..errors import APIError, RateLimitError, SmscodeError, TempBannedError
@@ -92,7 +92,7 @@ class _Course:
     lease: Lease | None = None
     last: SmscodeError | None = None
     reason: str = ""
-    failures: list[str] = field(factory=list[str])
+    failures: tuple[str, ...] = ()
 
     @property
     def spent(self) -> bool:
@@ -105,7 +105,7 @@ class _Course:
         self.reason = error.trouble or "unknown code"
         self.label(error, self.reason, now)
         self.last, self.now = error, now
-        self.failures.append(self.reason)
+        self.failures += (self.reason,)
 
     def not_sent(self, error: SmscodeError, reason: str) -> SmscodeError:
         """Return the error of a call that is not sent, or not once more, labelled."""

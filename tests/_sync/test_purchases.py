@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +108,24 @@ def test_a_client_that_closes_with_a_purchase_in_doubt_says_so_once(
     assert "idempotency key mine. " in said
     assert ("orders.recover() of a new client with the same journal" in said) is stored
     assert ("the same purchase with the same idempotency_key" in said) is not stored
+
+
+@pytest.mark.parametrize("journal", [False, True])
+def test_a_purchase_is_freed_when_its_orders_have_ended(journal: bool, tmp_path: Path) -> None:
+    """At once, not by the next garbage collection: a bot that buys thousands has few of these."""
+    sandbox = still_sandbox(otp_after=None)
+    options: dict[str, Any] = {"journal": tmp_path / "orders.db"} if journal else {}
+    with VirtualClient(sandbox, **options) as client:
+        order_id = rent(client)
+        purchase = weakref.ref(client._ordering.purchases.book._by_order[order_id])
+        sandbox.advance(120)
+        gc.collect()
+        gc.disable()
+        try:
+            client.orders.cancel(order_id)
+            assert purchase() is None
+        finally:
+            gc.enable()
 
 
 def test_a_prepared_purchase_is_sent_when_it_is_submitted() -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 import attrs
 from attrs import field, frozen
 
+from ..._exact import CONTEXT
 from ..._first_models import OrderStatus
 from ..._value import Value
 from ...errors import InvalidArgumentError, JsonValue
@@ -70,12 +71,12 @@ def _exact(type_: type[M], *others: type[None]) -> Callable[[object, object], M 
 
 def _decimal(value: object, _: object) -> Decimal:
     if type(value) is Decimal or type(value) is int:
-        return Decimal(value)
+        return Decimal(value, CONTEXT)
     if type(value) is not str:
         raise _expected("a decimal string", value)
     if not _AMOUNT.fullmatch(value):
         raise ValueError("expected a decimal string such as '0.9231'")
-    return Decimal(value)
+    return Decimal(value, CONTEXT)
 
 
 def _datetime(value: object, _: object) -> datetime:

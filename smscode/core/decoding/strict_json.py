@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, NoReturn, cast
 
+from ..._exact import CONTEXT
 from ...errors import JsonValue
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -21,7 +22,7 @@ _LARGEST_EXPONENT = 308  # of a double; a larger number is an error of the peer
 
 
 def _number(text: str) -> Decimal:
-    value = Decimal(text)
+    value = Decimal(text, CONTEXT)
     if abs(value.adjusted()) > _LARGEST_EXPONENT:
         raise ValueError("a number is out of range")
     return value

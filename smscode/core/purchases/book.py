@@ -6,6 +6,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
 import attrs
@@ -23,6 +24,8 @@ from .states import Purchase, PurchaseHolder, Recovered, RecoveredState
 _MOST_KEYS_REMEMBERED = 10_000
 _MOST_EARLY = 1_000
 _LONGEST_LIFE = 86_400.0  # seconds that an order lives whose end is not known
+_CREATED = tuple(field.name for field in attrs.fields(CreatedOrder))
+_created_values = attrgetter(*_CREATED)
 
 
 class PurchaseBook:
@@ -347,9 +350,7 @@ def adopted(record: PurchaseRecord, ended: float) -> Purchase:
 
 def as_order(created: CreatedOrder) -> Order:
     """Return a created order as an `Order`. Its price is zero if the answer's could not be read."""
-    fields: dict[str, Any] = {
-        field.name: getattr(created, field.name) for field in attrs.fields(CreatedOrder)
-    }
+    fields: dict[str, Any] = dict(zip(_CREATED, _created_values(created), strict=True))
     fields["status"] = created.status or OrderStatus.ACTIVE
     fields["product_id"] = created.product_id or 0
     fields["amount"] = created.amount or Money.idr(0)

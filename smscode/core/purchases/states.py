@@ -221,7 +221,8 @@ class Purchase:
     @property
     def under_way(self) -> bool:
         """Whether a call is making it at the moment."""
-        return self.holder is not None and not self.holder.over
+        holder = self.holder  # another thread may end its call just now
+        return holder is not None and not holder.over
 
     @property
     def undelivered(self) -> bool:

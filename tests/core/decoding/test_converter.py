@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import copy
 import json
 from collections.abc import Callable
@@ -212,6 +213,15 @@ def test_an_amount_is_decimal_to_the_last_digit(amount: str, expected: str) -> N
     raw = f'{{"success":true,"data":{{"balance":{json.dumps(usd("X", 1))}}}}}'.replace('"X"', amount)
     answer = read("balance.get", respond(raw=raw.encode()))
     assert exactly(answer.data.balance.amount) == (Decimal, expected)
+
+
+def test_amounts_are_read_without_a_decimal_context_of_the_task() -> None:
+    """`decimal` would make one for each of the thousand tasks that buy at once."""
+    response = success({"balance": usd("46.8750", 750_000)}, fx=FX)
+    task = contextvars.Context()
+    answer = task.run(read, "balance.get", response)
+    assert exactly(answer.data.balance.amount) == (Decimal, "46.8750")
+    assert not task
 
 
 A_DOLLAR = usd("1.00", 1)
