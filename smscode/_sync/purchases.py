@@ -111,6 +111,8 @@ class Purchases(PurchaseRows):
     def _leave_all(self, delivery: Delivery, why: BaseException | None) -> None:
         """Leave all purchases of an interrupted call; what other threads still do sends nothing new."""
         for purchase, thread in tuple(delivery.purchases.items()):
+            if purchase.holder is not delivery:
+                continue  # its end had begun, and another call may have it
             if why is not None or thread != delivery.thread:
                 # In this order: a sender sets the doubt before it checks `forbidden`, so at least one of the
                 # two sees the other, and what is withdrawn is not sent.

@@ -689,6 +689,26 @@ async def test_the_end_of_its_caller_leaves_what_an_interrupted_clean_up_did_not
         assert told(await client.orders.recover()) == [("sale", "undelivered", [1001])]
 
 
+async def test_an_interrupted_end_leaves_alone_what_another_call_has_taken_meanwhile() -> None:
+    client = AsyncVirtualClient(still_sandbox())
+    purchases = client._ordering.purchases
+    intent = client.orders.prepare(catalog_product_id=87)
+    other = AsyncDelivery(lambda delivery, why: None, fresh=False)
+
+    async def buy(delivery: AsyncDelivery) -> None:
+        in_doubt = purchases._begin(intent, delivery)
+        in_doubt.doubt.raised = True
+        purchases._end(delivery)
+        assert purchases._begin(intent, other) is in_doubt
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await purchases.deliver(buy, None, intent.idempotency_key)
+    (taken,) = other.purchases
+    assert taken.holder is other
+    assert (taken.doubt.forbidden, taken.doubt.ended) == (None, float("-inf"))
+
+
 async def test_what_other_threads_of_an_interrupted_call_have_not_sent_is_forbidden() -> None:
     client = AsyncVirtualClient(still_sandbox())
     purchases = client._ordering.purchases
