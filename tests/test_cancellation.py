@@ -163,11 +163,15 @@ class SlowLane(AsyncHttpConnection):
 
     def __init__(self) -> None:
         origin = Origin(b"http", b"127.0.0.1", 80)
-        super().__init__(family("httpx"), origin, ssl_context("http:"), None, lambda: 0.0)
+        super().__init__(family("httpx"), origin, ssl_context("http:"), lambda: 0.0)
 
     async def handle_async_request(self, request: HttpRequest) -> AsyncHttpResponse:
         await anyio.sleep_forever()
         raise AssertionError
+
+    @property
+    def gone(self) -> bool:
+        return False
 
     async def aclose(self) -> None:
         await anyio.sleep(0.001)

@@ -24,8 +24,7 @@ if sys.platform == "win32":
 
 from smscode import _platform
 from smscode._concurrency import Event
-from smscode._http import connection
-from smscode._http.deadline import Deadline
+from smscode._http import streams
 from smscode._http.stack_errors import ReadTimeout
 from smscode._journal import owners
 from smscode.journal import SQLiteJournal
@@ -385,22 +384,22 @@ class Stream(httpcore.NetworkStream):
 
 
 def stream_of(silent: float, deadline: float) -> tuple[Any, Stream]:
-    limit = Deadline(lambda: 0.0)
+    limit = streams.Deadline(lambda: 0.0)
     limit.at = deadline
     stream = Stream(silent)
-    return connection._DeadlineStream(stream, limit, httpcore), stream
+    return streams.DeadlineStream(stream, limit, httpcore), stream
 
 
 @pytest.mark.parametrize("deadline", [float("inf"), 5.0])
 def test_a_thread_reads_in_slices_and_loses_no_byte(deadline: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "LONGEST_WAIT", 0.1)
+    monkeypatch.setattr(streams, "LONGEST_WAIT", 0.1)
     reader, stream = stream_of(2, deadline)
     assert reader.read(3, 1.0) == b"111"
     assert stream.waited == [0.1, 0.1, 0.1]
 
 
 def test_reading_in_slices_ends_with_its_own_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "LONGEST_WAIT", 0.1)
+    monkeypatch.setattr(streams, "LONGEST_WAIT", 0.1)
     reader, stream = stream_of(float("inf"), 5.0)
     with pytest.raises(httpcore.ReadTimeout):
         reader.read(3, 0.25)
@@ -408,7 +407,7 @@ def test_reading_in_slices_ends_with_its_own_time_limit(monkeypatch: pytest.Monk
 
 
 def test_a_read_that_another_thread_breaks_off_ends_after_its_slice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "LONGEST_WAIT", 0.1)
+    monkeypatch.setattr(streams, "LONGEST_WAIT", 0.1)
     reader, stream = stream_of(float("inf"), 5.0)
     reader._deadline._now = lambda: 0.0 if len(stream.waited) < 3 else 6.0
     with pytest.raises(ReadTimeout, match="deadline of the call"):

@@ -126,12 +126,8 @@ class AsyncOrderPurchases(AsyncOrderReleases, AsyncOrderWaits):
             policy=policy,
             operator_id=operator_id,
         )
-        return await self._create(purchase, quantity, idempotency_key, timeout)
-
-    async def _create(
-        self, purchase: PurchaseArguments, quantity: int, key: str | None, timeout: float | None
-    ) -> CreatedOrders:
-        return await self._purchases.deliver(partial(self._buy, purchase, quantity, key), timeout, key)
+        buy = partial(self._buy, purchase, quantity, idempotency_key)
+        return await self._purchases.deliver(buy, timeout, idempotency_key)
 
     async def _buy(
         self, purchase: PurchaseArguments, quantity: int, key: str | None, delivery: AsyncDelivery

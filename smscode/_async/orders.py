@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Unpack, overload
 
 from .._choices import PolicyName
@@ -209,7 +210,8 @@ class AsyncOrders(AsyncOrderObtaining):
         )
 
         async def buy() -> CreatedOrders:
-            return await self._create(purchase, 1, idempotency_key, timeout)
+            make = partial(self._buy, purchase, 1, idempotency_key)
+            return await self._purchases.deliver(make, timeout, idempotency_key)
 
         try:
             patience = check_wait(release_timeout, "release_timeout")

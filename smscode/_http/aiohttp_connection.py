@@ -22,8 +22,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from ..errors import ConfigurationError
-from . import asyncio_stream, messages, mocking
-from .deadline import Deadline
+from . import messages, mocking
 from .families import KEEPALIVE_EXPIRY
 from .messages import HttpRequest, Origin
 from .protocols import AsyncHttpResponse
@@ -37,6 +36,7 @@ from .stack_errors import (
     RemoteProtocolError,
     StackError,
 )
+from .streams import Deadline, readiness
 
 PROXY_SCHEMES: Final = ("http", "https")
 
@@ -89,7 +89,7 @@ class _Connector(aiohttp.TCPConnector):
         if connection.transport is not self.transport:
             self.transport = connection.transport
             assert self.transport is not None
-            self.readable = asyncio_stream.readiness(self.transport.get_extra_info("socket"))
+            self.readable = readiness(self.transport.get_extra_info("socket"))
         try:
             await self.trace("http11.send_request_headers.started", {})
         except BaseException:

@@ -1,73 +1,102 @@
-"""One connection of httpx or httpx2, without its pool. By hand in both flavours, with equal names."""
+"""One connection of httpx or httpx2 without a proxy. By hand in both flavours, with equal names.
+
+The network streams are those of its httpcore, and HTTP/1.1 is spoken by h11, as below every client of httpx.
+What lies between, a pool of one connection that checks each request once more, would take a third of a call.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import math
-import socket
 import ssl
-from collections.abc import Callable, Iterable
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Self
 
 from .._concurrency import AsyncRuntime
-from .._platform import LONGEST_WAIT
-from . import asyncio_stream, messages, mocking, tcp
-from .deadline import Deadline
-from .families import Family
-from .messages import Content, HttpRequest, Origin
+from . import messages, mocking
+from .families import KEEPALIVE_EXPIRY, Family
+from .http11 import READ, Http11
+from .messages import HttpRequest, Origin
 from .protocols import AsyncHttpResponse, HttpResponse
-from .stack_errors import ConnectTimeout, ReadTimeout, WriteTimeout
+from .stack_errors import ConnectTimeout
+from .streams import AsyncioStream, AsyncNetwork, Deadline, Network
+
+_CONNECTING = "connection.connect_tcp.started"
+_FIRST_BYTE = "http11.send_request_headers.started"
 
 
 class AsyncHttpConnection:
     """One connection, for one request at a time.
 
-    ``owner`` is the call that uses it, or was interrupted while it did; None while it is free.
+    ``owner`` is the call that uses it, or was interrupted while it did; None while it is free. ``bounded`` is
+    True once it is connected by a stream that keeps to the deadline.
     """
 
+    bounded = False
+
     def __init__(
-        self,
-        family: Family,
-        origin: Origin,
-        context: ssl.SSLContext,
-        proxy: str | None,
-        now: Callable[[], float],
+        self, family: Family, origin: Origin, context: ssl.SSLContext, now: Callable[[], float]
     ) -> None:
-        self._deadline = Deadline(now)
-        # The transport knows each kind of proxy. Its pool only makes the connection object, and never gets a
-        # request.
         self.owner: object = None
         self._family = family
-        self._scheme, self._host, self._port = origin
-        self._transport = family.http.AsyncHTTPTransport(verify=context, proxy=proxy, limits=family.limits)
-        # httpx has no argument for the network backend of its pool.
-        pool = self._transport._pool
-        self._backend = pool._network_backend = _AsyncBackend(pool._network_backend, self._deadline, family)
-        self._connection = pool.create_connection(family.core.Origin(*origin))
-        self._mocked = False
+        self._origin = origin
+        self._context = context
+        self._now = now
+        self._deadline = Deadline(now)
+        self._network = AsyncNetwork(family.async_backend(), self._deadline, family)
+        self._stream: Any = None
+        self._http11 = Http11()
+        self._limit: float | None = None
+        self._expires = math.inf
+        self._mock: Any = None
 
     async def handle_async_request(self, request: HttpRequest) -> AsyncHttpResponse:
         """Send the request and return the response, whose body is still to be read."""
         if mocking.async_mocked(self._family):
-            self._mocked = True
+            if self._mock is None:
+                self._mock = self._family.http.AsyncHTTPTransport(
+                    verify=self._context, limits=self._family.limits
+                )
             made = messages.for_caller(request, self._family)
             with AsyncRuntime().fail_after(self._deadline.remaining(ConnectTimeout)):
-                return messages.CallersResponse(await self._transport.handle_async_request(made))
-        core = self._family.core
-        made = core.Request(
-            request.method,
-            core.URL(scheme=self._scheme, host=self._host, port=self._port, target=request.target),
-            headers=request.headers,
-            content=Content(request.body),
-            extensions=request.extensions,
-        )
-        response: AsyncHttpResponse = await self._connection.handle_async_request(made)
-        return response
+                return messages.CallersResponse(await self._mock.handle_async_request(made))
+        limits = request.extensions.get("timeout", {})
+        trace = request.extensions.get("trace", _ignore_async)
+        if self._stream is None:
+            self._stream = await self._connect(limits.get("connect"), trace)
+        self._limit = limits.get("read")
+        head = self._http11.request(request)
+        await trace(_FIRST_BYTE, {})
+        try:
+            await self._stream.write(head, limits.get("write"))
+        except self._family.core.WriteError:
+            self._http11.cut()
+        while (answer := self._http11.head()) is None:
+            self._http11.receive(await self._stream.read(READ, self._limit))
+        return _Answer(*answer, self)
 
-    @property
-    def bounded(self) -> bool:
-        """Whether it is connected by a stream that keeps to the deadline."""
-        return isinstance(self._backend.stream, asyncio_stream.AsyncioStream)
+    async def _connect(
+        self, timeout: float | None, trace: Callable[[str, Mapping[str, object]], Awaitable[None]]
+    ) -> Any:
+        scheme, host, port = self._origin.scheme, self._origin.host.decode("ascii"), self._origin.port
+        await trace(_CONNECTING, {"host": host, "port": port})
+        stream = await self._network.connect_tcp(host, port, timeout)
+        self.bounded = isinstance(stream, AsyncioStream)
+        if scheme != b"https":
+            return stream
+        self._context.set_alpn_protocols(["http/1.1"])
+        return await stream.start_tls(self._context, host, timeout)
+
+    def __aiter__(self) -> Self:
+        """Iterate over the body of the last answer."""
+        return self
+
+    async def __anext__(self) -> bytes:
+        while (chunk := self._http11.body()) is None:
+            self._http11.receive(await self._stream.read(READ, self._limit))
+        if chunk:
+            return chunk
+        self._expires = self._now() + KEEPALIVE_EXPIRY
+        raise StopAsyncIteration
 
     def until(self, deadline: float) -> None:
         """Set the deadline, by the runtime's clock, of everything on this connection."""
@@ -79,20 +108,20 @@ class AsyncHttpConnection:
     @property
     def clean(self) -> bool:
         """Whether the exchange ended completely, so that the next request gets its own response."""
-        return bool(self._connection.is_idle()) and not _left_over(self._connection)
+        return self._http11.clean
 
     @property
     def gone(self) -> bool:
         """Whether the server closed the connection, or it was idle for longer than `KEEPALIVE_EXPIRY`."""
-        return bool(self._connection.has_expired())
+        return self._now() > self._expires or bool(self._stream.get_extra_info("is_readable"))
 
     async def aclose(self) -> None:
         """Close the connection."""
-        await self._connection.aclose()
-        if self._backend.stream is not None:
-            await self._backend.stream.aclose()
-        if self._mocked:  # a mock may have let requests pass, on connections of the pool
-            await self._transport.aclose()
+        for stream in dict.fromkeys((self._stream, self._network.stream)):  # one may lie below the other
+            if stream is not None:
+                await stream.aclose()
+        if self._mock is not None:  # it may have let requests pass, on connections of its own
+            await self._mock.aclose()
 
 
 class HttpConnection:
@@ -107,40 +136,63 @@ class HttpConnection:
     bounded = True
 
     def __init__(
-        self,
-        family: Family,
-        origin: Origin,
-        context: ssl.SSLContext,
-        proxy: str | None,
-        now: Callable[[], float],
+        self, family: Family, origin: Origin, context: ssl.SSLContext, now: Callable[[], float]
     ) -> None:
         self.owner: object = None
         self._family = family
-        self._scheme, self._host, self._port = origin
+        self._origin = origin
+        self._context = context
+        self._now = now
         self._deadline = Deadline(now)
-        self._transport = family.http.HTTPTransport(verify=context, proxy=proxy, limits=family.limits)
-        self._mocked = False
-        # httpx has no argument for the network backend of its pool.
-        pool = self._transport._pool
-        pool._network_backend = _DeadlineBackend(self._deadline, family)
-        self._connection = pool.create_connection(family.core.Origin(*origin))
+        self._network = Network(self._deadline, family)
+        self._stream: Any = None
+        self._http11 = Http11()
+        self._limit: float | None = None
+        self._expires = math.inf
+        self._mock: Any = None
 
     def handle_request(self, request: HttpRequest) -> HttpResponse:
         """Send the request and return the response, whose body is still to be read."""
         if mocking.sync_mocked(self._family):
-            self._mocked = True
+            if self._mock is None:
+                self._mock = self._family.http.HTTPTransport(verify=self._context, limits=self._family.limits)
             made = messages.for_caller(request, self._family)
-            return messages.CallersResponse(self._transport.handle_request(made))
-        core = self._family.core
-        made = core.Request(
-            request.method,
-            core.URL(scheme=self._scheme, host=self._host, port=self._port, target=request.target),
-            headers=request.headers,
-            content=Content(request.body),
-            extensions=request.extensions,
-        )
-        response: HttpResponse = self._connection.handle_request(made)
-        return response
+            return messages.CallersResponse(self._mock.handle_request(made))
+        limits = request.extensions.get("timeout", {})
+        trace = request.extensions.get("trace", _ignore)
+        if self._stream is None:
+            self._stream = self._connect(limits.get("connect"), trace)
+        self._limit = limits.get("read")
+        head = self._http11.request(request)
+        trace(_FIRST_BYTE, {})
+        try:
+            self._stream.write(head, limits.get("write"))
+        except self._family.core.WriteError:
+            self._http11.cut()
+        while (answer := self._http11.head()) is None:
+            self._http11.receive(self._stream.read(READ, self._limit))
+        return _Answer(*answer, self)
+
+    def _connect(self, timeout: float | None, trace: Callable[[str, Mapping[str, object]], None]) -> Any:
+        scheme, host, port = self._origin.scheme, self._origin.host.decode("ascii"), self._origin.port
+        trace(_CONNECTING, {"host": host, "port": port})
+        stream = self._network.connect_tcp(host, port, timeout)
+        if scheme != b"https":
+            return stream
+        self._context.set_alpn_protocols(["http/1.1"])
+        return stream.start_tls(self._context, host, timeout)
+
+    def __iter__(self) -> Self:
+        """Iterate over the body of the last answer."""
+        return self
+
+    def __next__(self) -> bytes:
+        while (chunk := self._http11.body()) is None:
+            self._http11.receive(self._stream.read(READ, self._limit))
+        if chunk:
+            return chunk
+        self._expires = self._now() + KEEPALIVE_EXPIRY
+        raise StopIteration
 
     def until(self, deadline: float) -> None:
         """Set the deadline, by the runtime's clock, of everything on this connection."""
@@ -148,132 +200,45 @@ class HttpConnection:
 
     def break_off(self) -> None:
         """End the exchange under way, from another thread; it fails as if the connection broke."""
-        self._deadline.at = -math.inf  # for steps that begin after this
-        connected = self._deadline.socket
-        if connected is not None:
-            # Not the method of the SSL socket, after which the connection would go on in plain text.
-            with contextlib.suppress(OSError):
-                socket.socket.shutdown(connected, socket.SHUT_RDWR)
+        self._deadline.break_off()
 
     @property
     def clean(self) -> bool:
         """Whether the exchange ended completely, so that the next request gets its own response."""
-        return bool(self._connection.is_idle()) and not _left_over(self._connection)
+        return self._http11.clean
 
     @property
     def gone(self) -> bool:
         """Whether the server closed the connection, or it was idle for longer than `KEEPALIVE_EXPIRY`."""
-        return bool(self._connection.has_expired())
+        return self._now() > self._expires or bool(self._stream.get_extra_info("is_readable"))
 
     def close(self) -> None:
         """Close the connection."""
-        self._connection.close()
-        if self._deadline.socket is not None:  # httpcore loses it if the time is over before TLS begins
+        if self._stream is not None:
+            self._stream.close()
+        if self._deadline.socket is not None:  # also if the time was over before TLS began
             self._deadline.socket.close()
-        if self._mocked:  # a mock may have let requests pass, on connections of the pool
-            self._transport.close()
+        if self._mock is not None:  # it may have let requests pass, on connections of its own
+            self._mock.close()
 
 
-def _left_over(connection: Any) -> bool:
-    """Return True if bytes came after the end of a response.
+class _Answer(NamedTuple):
+    """An answer whose body is still to be read, from its connection."""
 
-    If a server or proxy sent one response too many, the next request would get it.
-    """
-    while not hasattr(connection, "_h11_state"):
-        connection = connection._connection
-    return bool(connection._h11_state.trailing_data[0])
-
-
-class _AsyncBackend:
-    """Remembers the stream of a connection, which httpcore loses if the TLS handshake is cancelled."""
-
-    def __init__(self, backend: Any, deadline: Deadline, family: Family) -> None:
-        self.stream: Any = None
-        self._backend = backend
-        self._deadline = deadline
-        self._family = family
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> Any:
-        stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
-        self.stream = asyncio_stream.taken_over(stream, self._family.core, self._deadline.left)
-        return self.stream
-
-
-class _DeadlineStream:
-    """A stream of httpcore, each step of which takes at most what is left until the deadline."""
-
-    def __init__(self, stream: Any, deadline: Deadline, core: Any) -> None:
-        self._stream = stream
-        self._read: Callable[[int, float | None], bytes] = stream.read
-        self._core = core  # the httpcore that the stream is of
-        self._deadline = deadline
-        deadline.socket = stream.get_extra_info("socket")
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        while True:
-            left = self._deadline.left(timeout, ReadTimeout)
-            if left is None or left <= LONGEST_WAIT:
-                return self._read(max_bytes, left)
-            with contextlib.suppress(self._core.ReadTimeout):  # on Windows, where Ctrl-C does not end a read
-                return self._read(max_bytes, LONGEST_WAIT)
-            timeout = left - LONGEST_WAIT
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, self._deadline.left(timeout, WriteTimeout))
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+    stream: Any
 
     def close(self) -> None:
-        self._stream.close()
+        """Do nothing: a connection whose body was not read to its end is not used again."""
 
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> _DeadlineStream:
-        left = self._deadline.left(timeout, ConnectTimeout)
-        if isinstance(self._deadline.socket, ssl.SSLSocket):
-            # A handshake inside the TLS of a proxy takes many reads, to each of which httpcore gives the
-            # whole limit. So the socket's `recv` has to check the deadline. The socket exists already, so its
-            # class is replaced; that is allowed, because both classes have the same slots, and only adds
-            # `deadline`.
-            self._deadline.socket.__class__ = _DeadlineSocket
-            cast(_DeadlineSocket, self._deadline.socket).deadline = self._deadline
-        secured = self._stream.start_tls(ssl_context, server_hostname, left)
-        return _DeadlineStream(secured, self._deadline, self._core)
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
+    async def aclose(self) -> None:
+        """Do nothing: a connection whose body was not read to its end is not used again."""
 
 
-class _DeadlineSocket(ssl.SSLSocket):
-    """An SSL socket, each read of which takes at most what is left until the deadline."""
-
-    deadline: Deadline
-
-    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
-        self.settimeout(self.deadline.left(self.gettimeout(), TimeoutError))
-        return super().recv(buflen, flags)
+async def _ignore_async(event: str, info: Mapping[str, object]) -> None:
+    """Ignore the events of a request without a trace."""
 
 
-class _DeadlineBackend:
-    """Connects within the deadline, over all addresses of a host together."""
-
-    def __init__(self, deadline: Deadline, family: Family) -> None:
-        self._deadline = deadline
-        self._family = family
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> _DeadlineStream:
-        """Connect; ``local_address`` is ignored, as this package never sets it."""
-        connected = tcp.connect(host, port, self._deadline.countdown(timeout), socket_options or ())
-        return _DeadlineStream(self._family.sync_stream(connected), self._deadline, self._family.core)
+def _ignore(event: str, info: Mapping[str, object]) -> None:
+    """Ignore the events of a request without a trace."""

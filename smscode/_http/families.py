@@ -11,6 +11,8 @@ import sys
 from types import ModuleType
 from typing import Any, Final
 
+from .._concurrency.backend import trio_lowlevel
+
 KEEPALIVE_EXPIRY: Final = 30.0
 """Seconds that an idle connection is kept: longer than a poll interval, so that polls share one."""
 
@@ -46,6 +48,11 @@ class Family:
     def core(self) -> Any:
         """The httpcore of the family, which a caller's own transport may do without."""
         return importlib.import_module(_CORES[self.name])
+
+    def async_backend(self) -> Any:
+        """Return what makes its network streams in the event loop that runs."""
+        core = self.core
+        return core.AnyIOBackend() if trio_lowlevel() is None else core.TrioBackend()
 
     @functools.cached_property
     def sync_stream(self) -> Any:

@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
+from attrs import define
+
 from .. import _version
 from ..core.api.call import Request, Response
 from ..core.settings import SecretText, Settings
@@ -32,29 +34,19 @@ class Origin(NamedTuple):
     port: int
 
 
+@define(eq=False, repr=False)
 class HttpRequest:
     """A request as it goes over the wire. It has no repr of its own, as a header holds the token.
 
     ``extensions`` are the time limits in seconds and the trace, under the names of httpcore.
     """
 
-    __slots__ = ("body", "extensions", "headers", "method", "origin", "target")
-
-    def __init__(
-        self,
-        origin: Origin,
-        method: str,
-        target: bytes,
-        headers: list[tuple[bytes, bytes]],
-        body: bytes,
-        extensions: dict[str, Any],
-    ) -> None:
-        self.origin: Origin = origin
-        self.method: str = method
-        self.target: bytes = target
-        self.headers: list[tuple[bytes, bytes]] = headers
-        self.body: bytes = body
-        self.extensions: dict[str, Any] = extensions
+    origin: Origin
+    method: str
+    target: bytes
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    extensions: dict[str, Any]
 
 
 class Content:

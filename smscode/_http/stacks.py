@@ -15,7 +15,6 @@ from .. import _exact
 from ..core.api import arguments
 from ..errors import ConfigurationError, InvalidArgumentError
 from . import environment, families
-from .connection import AsyncHttpConnection, HttpConnection
 from .messages import Origin
 from .protocols import AsyncStackConnection, StackConnection
 
@@ -126,7 +125,7 @@ class AsyncStack(_Network[AsyncStackConnection]):
 
     def _opener(self, http: StackName) -> Callable[..., AsyncStackConnection]:
         if http != "aiohttp":
-            return functools.partial(AsyncHttpConnection, _family(http))
+            return functools.partial(_async_connection, _family(http))
         try:
             from .aiohttp_connection import AiohttpConnection
         except ImportError as error:
@@ -140,7 +139,39 @@ class Stack(_Network[StackConnection]):
     def _opener(self, http: StackName) -> Callable[..., StackConnection]:
         if http == "aiohttp":
             raise ConfigurationError('http="aiohttp" is for AsyncClient on asyncio only: leave it out.')
-        return functools.partial(HttpConnection, _family(http))
+        return functools.partial(_connection, _family(http))
+
+
+def _async_connection(
+    family: families.Family,
+    origin: Origin,
+    context: ssl.SSLContext,
+    proxy: str | None,
+    now: Callable[[], float],
+) -> AsyncStackConnection:
+    if proxy is None:
+        from .connection import AsyncHttpConnection  # with h11, which aiohttp does without
+
+        return AsyncHttpConnection(family, origin, context, now)
+    from .proxied_connection import AsyncProxiedConnection
+
+    return AsyncProxiedConnection(family, origin, context, proxy, now)
+
+
+def _connection(
+    family: families.Family,
+    origin: Origin,
+    context: ssl.SSLContext,
+    proxy: str | None,
+    now: Callable[[], float],
+) -> StackConnection:
+    if proxy is None:
+        from .connection import HttpConnection
+
+        return HttpConnection(family, origin, context, now)
+    from .proxied_connection import ProxiedConnection
+
+    return ProxiedConnection(family, origin, context, proxy, now)
 
 
 def _family(http: str) -> families.Family:

@@ -8,30 +8,31 @@ import math
 import threading
 from collections.abc import Callable
 
+from attrs import define, field
+
 from .._concurrency import Caller
 from ..core.purchases.states import Purchase
 from ..errors import SmscodeError
 
 
+@define(eq=False)
 class Delivery:
     """The purchases of one call until their orders are returned; no other call can take them meanwhile.
 
-    ``fresh`` says that its keys were made up by this call, so that nothing can have been bought under them.
+    ``leave_all`` is called to leave those that were added. ``fresh`` says that its keys were made up by this
+    call, so that nothing can have been bought under them. ``purchases`` are those it makes, each with its
+    thread, and ``handed`` those whose orders it is about to return.
     """
 
-    def __init__(
-        self, leave_all: Callable[[Delivery, BaseException | None], None], *, fresh: bool
-    ) -> None:
-        """Begin without a purchase. ``leave_all`` is called to leave those that were added."""
-        self._leave_all = leave_all
-        self.deadline: float = math.inf
-        self.fresh = fresh
-        self.thread: int = threading.get_ident()
-        self.caller: Caller | None = None
-        self.purchases: dict[Purchase, int] = {}  # and the thread that makes it
-        self.handed: dict[Purchase, None] = {}
-        self.labelled: SmscodeError | None = None
-        self.ended = False
+    _leave_all: Callable[[Delivery, BaseException | None], None]
+    fresh: bool = field(kw_only=True)
+    deadline: float = math.inf
+    thread: int = field(factory=threading.get_ident)
+    caller: Caller | None = None
+    purchases: dict[Purchase, int] = field(factory=dict[Purchase, int])
+    handed: dict[Purchase, None] = field(factory=dict[Purchase, None])
+    labelled: SmscodeError | None = None
+    ended: bool = False
 
     @property
     def over(self) -> bool:

@@ -128,12 +128,8 @@ class OrderPurchases(OrderReleases, OrderWaits):
             policy=policy,
             operator_id=operator_id,
         )
-        return self._create(purchase, quantity, idempotency_key, timeout)
-
-    def _create(
-        self, purchase: PurchaseArguments, quantity: int, key: str | None, timeout: float | None
-    ) -> CreatedOrders:
-        return self._purchases.deliver(partial(self._buy, purchase, quantity, key), timeout, key)
+        buy = partial(self._buy, purchase, quantity, idempotency_key)
+        return self._purchases.deliver(buy, timeout, idempotency_key)
 
     def _buy(
         self, purchase: PurchaseArguments, quantity: int, key: str | None, delivery: Delivery

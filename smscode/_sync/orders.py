@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Unpack, overload
 
 from .._choices import PolicyName
@@ -211,7 +212,8 @@ class Orders(OrderObtaining):
         )
 
         def buy() -> CreatedOrders:
-            return self._create(purchase, 1, idempotency_key, timeout)
+            make = partial(self._buy, purchase, 1, idempotency_key)
+            return self._purchases.deliver(make, timeout, idempotency_key)
 
         try:
             patience = check_wait(release_timeout, "release_timeout")

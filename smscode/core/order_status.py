@@ -8,6 +8,7 @@ from ..models import ActiveOrder, Order, OrderStatus
 from .waiting.codes import compare_times
 
 _STATUSES = {status.value.casefold(): status for status in OrderStatus}
+_TERMINAL = frozenset(status for status in OrderStatus if status.terminal)
 
 
 def known_status(status: OrderStatus | str | None) -> OrderStatus | None:
@@ -19,8 +20,7 @@ def known_status(status: OrderStatus | str | None) -> OrderStatus | None:
 
 def is_over(status: OrderStatus | str | None) -> bool:
     """Return True if an order with this status has ended."""
-    known = known_status(status)
-    return known is not None and known.terminal
+    return known_status(status) in _TERMINAL
 
 
 def has_ended(order: ActiveOrder | Order, now: datetime | None) -> bool:
@@ -31,7 +31,7 @@ def has_ended(order: ActiveOrder | Order, now: datetime | None) -> bool:
     """
     known = known_status(order.status)
     if known is not None:
-        return known.terminal
+        return known in _TERMINAL
     if not isinstance(order, Order):
         return False
     return order.canceled_at is not None or compare_times(now, order.expires_at) > 0

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 import anyio
+import httpcore
 import pytest
 import trio
 
 from smscode import AsyncClient, Client, ClientStateError, NetworkError, RequestTimeoutError, RetryPolicy
 from smscode._concurrency import AsyncCaller
-from smscode._http.connection import HttpConnection
+from smscode._http.connection import AsyncHttpConnection, HttpConnection
 from smscode._http.environment import ssl_context
 from smscode._http.families import KEEPALIVE_EXPIRY, family
 from smscode._http.messages import HttpRequest, Origin
@@ -130,10 +131,57 @@ def test_time_that_is_over_before_connecting_is_a_timeout() -> None:
 def test_nothing_begins_at_its_deadline() -> None:
     with talking(answer) as port:
         origin = Origin(b"http", b"127.0.0.1", port)
-        lane = HttpConnection(family("httpx"), origin, ssl_context("http:"), None, now=lambda: 5.0)
+        lane = HttpConnection(family("httpx"), origin, ssl_context("http:"), now=lambda: 5.0)
         lane.until(5.0)
         with pytest.raises(ConnectTimeout, match="deadline of the call has passed"):
             lane.handle_request(HttpRequest(origin, "GET", b"/", [], b"", {}))
+
+
+class Early:
+    """A stream of a server that answers, and closes the connection, before it has the whole request."""
+
+    def __init__(self) -> None:
+        self.reads = [b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\n", b"{}"]
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        raise httpcore.WriteError
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self.reads.pop(0)
+
+    def close(self) -> None:
+        """Do nothing: there is no socket."""
+
+
+class AsyncEarly:
+    def __init__(self) -> None:
+        self._early = Early()
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._early.write(buffer)
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._early.read(max_bytes)
+
+    async def aclose(self) -> None:
+        """Do nothing: there is no socket."""
+
+
+@pytest.mark.anyio
+async def test_an_answer_that_came_before_the_whole_request_was_written_counts() -> None:
+    origin = Origin(b"http", b"127.0.0.1", 9)
+    request = HttpRequest(origin, "POST", b"/", [(b"host", b"x"), (b"content-length", b"1")], b"x", {})
+    lane = HttpConnection(family("httpx"), origin, ssl_context("http:"), time.monotonic)
+    lane._stream = Early()
+    response = lane.handle_request(request)
+    assert (response.status, b"".join(response.stream), lane.clean) == (413, b"{}", False)
+    lane.close()
+    task_lane = AsyncHttpConnection(family("httpx"), origin, ssl_context("http:"), time.monotonic)
+    task_lane._stream = AsyncEarly()
+    answered = await task_lane.handle_async_request(request)
+    body = b"".join([chunk async for chunk in answered.stream])
+    assert (answered.status, body, task_lane.clean) == (413, b"{}", False)
+    await task_lane.aclose()
 
 
 @pytest.mark.parametrize("flavour", ["threads", "asyncio", "trio"])

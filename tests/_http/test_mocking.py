@@ -130,6 +130,16 @@ async def test_a_stand_in_gets_nothing_any_more_at_the_deadline(server: RawServe
         await connections.release(caller, keep=False)
 
 
+@pytest.mark.anyio
+async def test_what_replaces_httpx_s_transport_answers_in_place_of_a_proxy_too() -> None:
+    options: dict[str, Any] = {**OPTIONS, "base_url": "https://127.0.0.1:9", "proxy": "http://127.0.0.1:9"}
+    with stand_in(answer()), Client(**options) as client:
+        assert ask(client) == 7
+    with stand_in_async(answer()):
+        async with AsyncClient(**options) as tasks:
+            assert await ask_async(tasks) == 7
+
+
 def test_a_purchase_that_a_stand_in_refuses_to_connect_is_not_in_doubt() -> None:
     with Client(**OPTIONS, base_url="http://127.0.0.1:9") as client:
         with stand_in(httpx.ConnectError("no")), pytest.raises(NetworkError) as caught:

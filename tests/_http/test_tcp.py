@@ -346,7 +346,7 @@ def test_an_interrupt_leaves_no_socket_open(
 
 
 def lane_to(scheme: str, now: Callable[[], float]) -> HttpConnection:
-    return HttpConnection(family("httpx"), get(scheme).origin, ssl_context("http:"), None, now)
+    return HttpConnection(family("httpx"), get(scheme).origin, ssl_context("http:"), now)
 
 
 def get(scheme: str) -> HttpRequest:

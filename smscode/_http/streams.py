@@ -1,14 +1,21 @@
-"""A network stream of httpcore over a transport of asyncio."""
+"""Network streams of httpcore that keep to the deadline of their connection, and what connects them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import selectors
+import socket
+import ssl
 from collections import deque
-from collections.abc import Callable
-from ssl import SSLContext
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias, cast
+
+from .._platform import LONGEST_WAIT
+from . import tcp
+from .families import Family
+from .stack_errors import ConnectTimeout, ReadTimeout, WriteTimeout
 
 # Of the kinds that take no file of their own.
 _Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
@@ -17,6 +24,49 @@ _HANDSHAKE = 3600.0  # seconds: the call's own deadline ends it before
 
 
 Left: TypeAlias = Callable[[float | None, type[Exception]], float | None]
+
+
+class Deadline:
+    """The deadline of a connection, by a monotonic clock, and its socket once it is connected."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.at = math.inf
+        self.socket: socket.socket | None = None
+        self._now = now
+
+    def break_off(self) -> None:
+        """End what is under way on the socket, from another thread."""
+        self.at = -math.inf  # for steps that begin after this
+        if self.socket is not None:
+            # Not the method of the SSL socket, after which the connection would go on in plain text.
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
+
+    def left(self, timeout: float | None, error: type[Exception]) -> float | None:
+        """Return the seconds that one step may take, None for any; raises ``error`` after the deadline."""
+        remaining = self.remaining(error)
+        if remaining == math.inf:
+            return timeout
+        return remaining if timeout is None else min(timeout, remaining)
+
+    def countdown(self, timeout: float | None) -> Callable[[], float]:
+        """Return a function that returns what is left of a ``timeout`` from now on, and of the deadline."""
+        until = math.inf if timeout is None else self._now() + timeout
+
+        def left() -> float:
+            remaining = min(self.remaining(ConnectTimeout), until - self._now())
+            if remaining <= 0:
+                raise ConnectTimeout("no connection in time")
+            return remaining
+
+        return left
+
+    def remaining(self, error: type[Exception]) -> float:
+        """Return the seconds until the deadline; raises ``error`` after it."""
+        remaining = self.at - self._now()
+        if remaining <= 0:
+            raise error("the deadline of the call has passed")
+        return remaining
 
 
 class AsyncioStream(asyncio.Protocol):
@@ -126,7 +176,7 @@ class AsyncioStream(asyncio.Protocol):
                 alarm.cancel()
 
     async def start_tls(
-        self, ssl_context: SSLContext, server_hostname: str | None = None, timeout: float | None = None
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> AsyncioStream:
         """Secure the connection."""
         if self._chunks:  # they would be read as if they had come by TLS
@@ -186,3 +236,98 @@ def readiness(connected: Any) -> Callable[[], bool]:
     selector = _Selector()
     selector.register(connected, selectors.EVENT_READ)
     return lambda: bool(selector.select(0))
+
+
+class AsyncNetwork:
+    """Remembers the stream of a connection, which httpcore loses if the TLS handshake is cancelled."""
+
+    def __init__(self, backend: Any, deadline: Deadline, family: Family) -> None:
+        self.stream: Any = None
+        self._backend = backend
+        self._deadline = deadline
+        self._family = family
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> Any:
+        stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
+        self.stream = taken_over(stream, self._family.core, self._deadline.left)
+        return self.stream
+
+
+class DeadlineStream:
+    """A stream of httpcore, each step of which takes at most what is left until the deadline."""
+
+    def __init__(self, stream: Any, deadline: Deadline, core: Any) -> None:
+        self._stream = stream
+        self._read: Callable[[int, float | None], bytes] = stream.read
+        self._core = core  # the httpcore that the stream is of
+        self._deadline = deadline
+        deadline.socket = stream.get_extra_info("socket")
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        while True:
+            left = self._deadline.left(timeout, ReadTimeout)
+            if left is None or left <= LONGEST_WAIT:
+                return self._read(max_bytes, left)
+            with contextlib.suppress(self._core.ReadTimeout):  # on Windows, where Ctrl-C does not end a read
+                return self._read(max_bytes, LONGEST_WAIT)
+            timeout = left - LONGEST_WAIT
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, self._deadline.left(timeout, WriteTimeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> DeadlineStream:
+        left = self._deadline.left(timeout, ConnectTimeout)
+        if isinstance(self._deadline.socket, ssl.SSLSocket):
+            # A handshake inside the TLS of a proxy takes many reads, to each of which httpcore gives the
+            # whole limit. So the socket's `recv` has to check the deadline. The socket exists already, so its
+            # class is replaced; that is allowed, because both classes have the same slots, and only adds
+            # `deadline`.
+            self._deadline.socket.__class__ = DeadlineSocket
+            cast(DeadlineSocket, self._deadline.socket).deadline = self._deadline
+        secured = self._stream.start_tls(ssl_context, server_hostname, left)
+        return DeadlineStream(secured, self._deadline, self._core)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class DeadlineSocket(ssl.SSLSocket):
+    """An SSL socket, each read of which takes at most what is left until the deadline."""
+
+    deadline: Deadline
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        self.settimeout(self.deadline.left(self.gettimeout(), TimeoutError))
+        return super().recv(buflen, flags)
+
+
+class Network:
+    """Connects within the deadline, over all addresses of a host together."""
+
+    def __init__(self, deadline: Deadline, family: Family) -> None:
+        self._deadline = deadline
+        self._family = family
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> DeadlineStream:
+        """Connect; ``local_address`` is ignored, as this package never sets it."""
+        connected = tcp.connect(host, port, self._deadline.countdown(timeout), socket_options or ())
+        return DeadlineStream(self._family.sync_stream(connected), self._deadline, self._family.core)

@@ -16,7 +16,7 @@ import pytest
 import trio
 import trustme
 
-from smscode._http.asyncio_stream import AsyncioStream, Left, taken_over
+from smscode._http.streams import AsyncioStream, Left, taken_over
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
