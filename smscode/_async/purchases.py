@@ -137,8 +137,9 @@ class AsyncPurchases(AsyncPurchaseRows):
                 purchase.holder = None  # a cycle
             if self.journal is not None:
                 place = (self.account_of(purchase.key), purchase.key)
-                if self.journal.holders.get(place) is delivery:
-                    self.journal.holders.pop(place, None)
+                with self._lock:  # another thread may complete the same clean-up
+                    if self.journal.holders.get(place) is delivery:
+                        self.journal.holders.pop(place, None)
         delivery.ended = True
         delivery.caller = None  # it refers to the delivery
         self._deliveries.pop(delivery, None)

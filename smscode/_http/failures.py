@@ -11,6 +11,7 @@ import binascii
 import re
 import socket
 import ssl
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Literal, cast
@@ -236,13 +237,20 @@ def forget_frames(error: BaseException) -> None:
         cause.__traceback__ = _without_libraries(cause.__traceback__)
 
 
-def _without_libraries(frames: TracebackType | None) -> TracebackType | None:
+def _without_libraries(frames: TracebackType | None, within: bool = False) -> TracebackType | None:
+    """Return frames without those of the libraries, and of what they call in the standard library."""
     if frames is None:
         return None
-    rest = _without_libraries(frames.tb_next)
-    if frames.tb_frame.f_globals.get("__name__", "").partition(".")[0] in _LIBRARIES:
+    module = frames.tb_frame.f_globals.get("__name__", "").partition(".")[0]
+    within = module in _LIBRARIES or (within and module in sys.stdlib_module_names)
+    rest = _without_libraries(frames.tb_next, within)
+    if within:
         return rest
-    return TracebackType(rest, frames.tb_frame, frames.tb_lasti, frames.tb_lineno)
+    # An interrupt can come at an instruction without a line.
+    line: int | None = frames.tb_lineno
+    return TracebackType(
+        rest, frames.tb_frame, frames.tb_lasti, line or frames.tb_frame.f_code.co_firstlineno
+    )
 
 
 def reason(error: BaseException) -> str:

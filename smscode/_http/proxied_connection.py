@@ -12,7 +12,7 @@ from .families import Family
 from .messages import Content, HttpRequest, Origin
 from .protocols import AsyncHttpResponse, HttpResponse
 from .stack_errors import ConnectTimeout
-from .streams import AsyncioStream, AsyncNetwork, Deadline, Network
+from .streams import AsyncioStream, AsyncNetwork, Deadline, Network, something_came
 
 
 class AsyncProxiedConnection:
@@ -80,7 +80,9 @@ class AsyncProxiedConnection:
     @property
     def gone(self) -> bool:
         """Whether the server closed the connection, or it was idle for longer than `KEEPALIVE_EXPIRY`."""
-        return bool(self._connection.has_expired())
+        if self._connection.has_expired():
+            return True
+        return something_came(_innermost(self._connection)._network_stream)
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -170,6 +172,11 @@ def _left_over(connection: Any) -> bool:
 
     If a server or proxy sent one response too many, the next request would get it.
     """
+    return bool(_innermost(connection)._h11_state.trailing_data[0])
+
+
+def _innermost(connection: Any) -> Any:
+    """Return the connection that speaks HTTP to the service, within those to a proxy."""
     while not hasattr(connection, "_h11_state"):
         connection = connection._connection
-    return bool(connection._h11_state.trailing_data[0])
+    return connection

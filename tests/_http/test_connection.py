@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import multiprocessing
 import socket
 import ssl
@@ -203,6 +204,56 @@ def test_an_answer_too_many_is_not_the_next_answer(flavour: str) -> None:
             anyio.run(tasks, backend=flavour)
         assert found == [5, 5, 5]
         assert server.connections == 3
+
+
+def at_once(
+    answers: list[bytes], context: ssl.SSLContext, connections: list[socket.socket]
+) -> Callable[[socket.socket], None]:
+    """Return a server by TLS that sends these answers to each request: a record each, in one segment."""
+
+    def answer_all(connection: socket.socket) -> None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(incoming, outgoing, server_side=True)
+        steps: list[Callable[[], object]] = [tls.do_handshake]
+        with connection, contextlib.suppress(OSError):
+            while received := connection.recv(65536):
+                incoming.write(received)
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    while steps:
+                        steps[0]()
+                        steps.pop()
+                    tls.read(65536)
+                    for one in answers:
+                        tls.write(one)
+                connection.sendall(outgoing.read())
+
+    def talk(connection: socket.socket) -> None:
+        connections.append(connection.dup())
+        threading.Thread(target=answer_all, args=(connections[-1],), daemon=True).start()
+
+    return talk
+
+
+@pytest.mark.parametrize("flavour", ["threads", "asyncio", "trio"])
+@pytest.mark.parametrize(("answers", "needed"), [([GOOD], 1), ([GOOD, OTHER], 3)])
+def test_an_answer_too_many_by_tls_is_not_the_next_answer(
+    flavour: str, answers: list[bytes], needed: int, trusted: ssl.SSLContext
+) -> None:
+    connections: list[socket.socket] = []
+    with talking(at_once(answers, trusted, connections)) as port:
+        found: list[int] = []
+        url = f"https://localhost:{port}"
+
+        async def tasks() -> None:
+            async with AsyncClient(**options(url)) as client:
+                found.extend([(await client.balance()).balance.canonical_amount for _ in range(3)])
+
+        if flavour == "threads":
+            with Client(**options(url)) as client:
+                found.extend(client.balance().balance.canonical_amount for _ in range(3))
+        else:
+            anyio.run(tasks, backend=flavour)
+        assert (found, len(connections)) == ([5, 5, 5], needed)
 
 
 @pytest.mark.anyio

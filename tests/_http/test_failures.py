@@ -6,7 +6,11 @@ import base64
 import errno
 import socket
 import ssl
+import sys
+import traceback
+from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any, cast
 
 import anyio
 import httpcore
@@ -14,7 +18,8 @@ import httpx
 import pytest
 
 from smscode import ClientStateError, NetworkError, RequestTimeoutError
-from smscode._http.failures import SendProgress
+from smscode._http import failures
+from smscode._http.failures import SendProgress, forget_frames
 from smscode._http.messages import Origin
 from smscode.core.decoding.body import BodyError
 from smscode.core.effects import Failure
@@ -356,3 +361,53 @@ def test_an_error_of_a_transport_that_may_have_sent_leaves_the_doubt() -> None:
     error.outcome = "unknown"
     assert SendProgress(doubt).refused(error) == Failure("transport failed", "lost", raised=error)
     assert doubt.raised
+
+
+# -- tracebacks --------------------------------------------------------------------------------------
+
+
+def modules_left(*modules: str) -> list[str]:
+    """Raise an error through functions of these modules; return whose frames are left of its traceback."""
+
+    def run() -> None:
+        raise ValueError
+
+    call: Callable[[], None] = run
+    for module in reversed(modules):
+        space: dict[str, Any] = {"__name__": module, "call": call}
+        exec("def run():\n    call()", space)
+        call = space["run"]
+    try:
+        call()
+    except ValueError as error:
+        forget_frames(error)
+        return [frame.f_globals["__name__"] for frame, _ in traceback.walk_tb(error.__traceback__)][1:-1]
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("modules", "left"),
+    [
+        (("smscode", "h11._events", "typing"), []),  # of the arguments of `typing.cast` one is the request
+        (("h11", "_collections_abc", "re"), []),
+        (
+            ("httpcore", "their_transport", "json.decoder"),
+            ["their_transport", "json.decoder"],
+        ),
+        (("typing", "their_program"), ["typing", "their_program"]),
+    ],
+)
+def test_what_libraries_call_of_the_standard_library_is_removed_with_them(
+    modules: tuple[str, ...], left: list[str]
+) -> None:
+    assert modules_left(*modules) == left
+
+
+def test_a_frame_without_a_line_is_kept_as_the_others() -> None:
+    """As when an interrupt comes at an instruction that belongs to no line."""
+    frame = sys._getframe()
+    found = failures._without_libraries(
+        cast(Any, SimpleNamespace(tb_next=None, tb_frame=frame, tb_lasti=0, tb_lineno=None))
+    )
+    assert found is not None
+    assert found.tb_frame is frame
