@@ -18,7 +18,7 @@ from .http11 import READ, Http11
 from .messages import HttpRequest, Origin
 from .protocols import AsyncHttpResponse, HttpResponse
 from .stack_errors import ConnectTimeout
-from .streams import AsyncioStream, AsyncNetwork, Deadline, Network, something_came
+from .streams import AsyncioStream, AsyncNetwork, Deadline, Network, holds_a_record
 
 _CONNECTING = "connection.connect_tcp.started"
 _FIRST_BYTE = "http11.send_request_headers.started"
@@ -113,7 +113,9 @@ class AsyncHttpConnection:
     @property
     def gone(self) -> bool:
         """Whether the server closed the connection, or it was idle for longer than `KEEPALIVE_EXPIRY`."""
-        return self._now() > self._expires or something_came(self._stream)
+        if self._now() > self._expires or self._stream.get_extra_info("is_readable"):
+            return True
+        return not self.bounded and holds_a_record(self._stream)
 
     async def aclose(self) -> None:
         """Close the connection."""

@@ -12,7 +12,7 @@ from .families import Family
 from .messages import Content, HttpRequest, Origin
 from .protocols import AsyncHttpResponse, HttpResponse
 from .stack_errors import ConnectTimeout
-from .streams import AsyncioStream, AsyncNetwork, Deadline, Network, something_came
+from .streams import AsyncioStream, AsyncNetwork, Deadline, Network, holds_a_record
 
 
 class AsyncProxiedConnection:
@@ -80,9 +80,9 @@ class AsyncProxiedConnection:
     @property
     def gone(self) -> bool:
         """Whether the server closed the connection, or it was idle for longer than `KEEPALIVE_EXPIRY`."""
-        if self._connection.has_expired():
-            return True
-        return something_came(_innermost(self._connection)._network_stream)
+        if self.bounded:
+            return bool(self._connection.has_expired())
+        return self._connection.has_expired() or holds_a_record(_innermost(self._connection)._network_stream)
 
     async def aclose(self) -> None:
         """Close the connection."""

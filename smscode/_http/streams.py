@@ -231,14 +231,12 @@ def taken_over(stream: Any, core: Any, left: Left) -> Any:
     return AsyncioStream(transport, core, left) if hasattr(transport, "set_protocol") else stream
 
 
-def something_came(stream: Any) -> bool:
-    """Return True if an idle stream has something to read, bytes or its end, that nothing asked for."""
-    if stream.get_extra_info("is_readable"):
-        return True
+def holds_a_record(stream: Any) -> bool:
+    """Return True if an idle stream of trio has a TLS record that was read, but not decrypted yet."""
     tls = stream.get_extra_info("ssl_object")
-    if tls is None or isinstance(stream, AsyncioStream):  # that has what came among its own bytes
+    if tls is None:
         return False
-    try:  # trio reads all records from the socket, but decrypts one of them at a time
+    try:
         tls.read(1)
     except ssl.SSLError as error:
         return not isinstance(error, ssl.SSLWantReadError)

@@ -23,6 +23,7 @@ from smscode._http.connection import AsyncHttpConnection, HttpConnection
 from smscode._http.environment import ssl_context
 from smscode._http.families import KEEPALIVE_EXPIRY, family
 from smscode._http.messages import HttpRequest, Origin
+from smscode._http.proxied_connection import ProxiedConnection
 from smscode._http.stack_errors import ConnectTimeout
 
 from ..concurrency import raw_server, talking
@@ -185,6 +186,17 @@ async def test_an_answer_that_came_before_the_whole_request_was_written_counts()
     await task_lane.aclose()
 
 
+def test_a_connection_through_a_proxy_can_be_broken_off_before_it_is_made() -> None:
+    origin = Origin(b"https", b"localhost", 443)
+    lane = ProxiedConnection(
+        family("httpx"), origin, ssl_context("http:"), "http://127.0.0.1:9", time.monotonic
+    )
+    lane.break_off()
+    with pytest.raises(ConnectTimeout, match="deadline of the call has passed"):
+        lane.handle_request(HttpRequest(origin, "GET", b"/", [(b"host", b"x")], b"", {}))
+    lane.close()
+
+
 @pytest.mark.parametrize("flavour", ["threads", "asyncio", "trio"])
 def test_an_answer_too_many_is_not_the_next_answer(flavour: str) -> None:
     with raw_server(lambda connection, request: (GOOD + OTHER, False)) as server:
@@ -234,22 +246,48 @@ def at_once(
     return talk
 
 
+def tunnel(connection: socket.socket) -> None:
+    """Be a proxy for one connection, beside others."""
+
+    def pass_on(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while received := source.recv(65536):
+                sink.sendall(received)
+            sink.shutdown(socket.SHUT_WR)
+
+    def serve(client: socket.socket) -> None:
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += client.recv(65536)
+        host, _, port = head.split()[1].partition(b":")
+        with client, socket.create_connection((host.decode(), int(port))) as server:
+            client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            back = threading.Thread(target=pass_on, args=(server, client), daemon=True)
+            back.start()
+            pass_on(client, server)
+            back.join()
+
+    threading.Thread(target=serve, args=(connection.dup(),), daemon=True).start()
+
+
+@pytest.mark.parametrize("proxied", [False, True])
 @pytest.mark.parametrize("flavour", ["threads", "asyncio", "trio"])
 @pytest.mark.parametrize(("answers", "needed"), [([GOOD], 1), ([GOOD, OTHER], 3)])
 def test_an_answer_too_many_by_tls_is_not_the_next_answer(
-    flavour: str, answers: list[bytes], needed: int, trusted: ssl.SSLContext
+    proxied: bool, flavour: str, answers: list[bytes], needed: int, trusted: ssl.SSLContext
 ) -> None:
     connections: list[socket.socket] = []
-    with talking(at_once(answers, trusted, connections)) as port:
+    with talking(at_once(answers, trusted, connections)) as port, talking(tunnel) as proxy_port:
         found: list[int] = []
-        url = f"https://localhost:{port}"
+        proxy = {"proxy": f"http://127.0.0.1:{proxy_port}"} if proxied else {}
+        chosen = options(f"https://localhost:{port}", **proxy)
 
         async def tasks() -> None:
-            async with AsyncClient(**options(url)) as client:
+            async with AsyncClient(**chosen) as client:
                 found.extend([(await client.balance()).balance.canonical_amount for _ in range(3)])
 
         if flavour == "threads":
-            with Client(**options(url)) as client:
+            with Client(**chosen) as client:
                 found.extend(client.balance().balance.canonical_amount for _ in range(3))
         else:
             anyio.run(tasks, backend=flavour)
