@@ -1165,7 +1165,7 @@ def test_what_a_call_holds_in_its_journal_ends_with_the_call(path: Path) -> None
         assert journal.holders == {place: other}, "what another call holds by then stays"
 
 
-def test_the_clients_of_a_journal_begin_a_purchase_under_its_lock(path: Path) -> None:
+def test_the_clients_of_a_journal_begin_and_end_a_purchase_under_its_lock(path: Path) -> None:
     """They may be of several threads, and of two that begin at once only one may send."""
     taken: list[bool] = []
 
@@ -1181,7 +1181,7 @@ def test_the_clients_of_a_journal_begin_a_purchase_under_its_lock(path: Path) ->
         journal.lock = cast(Any, Lock())
         client = VirtualClient(sandbox, journal=journal)
         client.orders.create(catalog_product_id=87, idempotency_key="sale")
-    assert taken == [False, True]
+    assert taken == [False, True, True, False]
 
 
 def test_a_lost_journal_refuses_purchases_and_keeps_what_was_bought(
