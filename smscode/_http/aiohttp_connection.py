@@ -36,7 +36,7 @@ from .stack_errors import (
     RemoteProtocolError,
     StackError,
 )
-from .streams import Deadline, readiness
+from .streams import AsyncTimedConnection, readiness
 
 PROXY_SCHEMES: Final = ("http", "https")
 
@@ -99,11 +99,8 @@ class _Connector(aiohttp.TCPConnector):
         return connection
 
 
-class AiohttpConnection:
-    """One connection, for one request at a time.
-
-    ``owner`` is the call that uses it, or was interrupted while it did; None while it is free.
-    """
+class AiohttpConnection(AsyncTimedConnection):
+    """One connection, for one request at a time."""
 
     bounded = True
 
@@ -111,7 +108,7 @@ class AiohttpConnection:
         self, origin: Origin, context: ssl.SSLContext, proxy: str | None, now: Callable[[], float]
     ) -> None:
         """Set up without connecting. Raises `ConfigurationError` unless asyncio runs."""
-        self.owner: object = None
+        super().__init__(now)
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -121,8 +118,6 @@ class AiohttpConnection:
         self._base = f"{origin.scheme.decode('ascii')}://{shown}:{origin.port}"
         self._proxy = None if proxy is None else URL(proxy)
         peer = URL(self._base) if self._proxy is None else self._proxy
-        self._now = now
-        self._deadline = Deadline(now)
         self._expires = math.inf
         self._ended = False
         self._sockets: list[socket.socket] = []
@@ -188,13 +183,6 @@ class AiohttpConnection:
                     raise
             return _Response(self, response)
         raise failure
-
-    def until(self, deadline: float) -> None:
-        """Set the deadline, by the runtime's clock, of everything on this connection."""
-        self._deadline.at = deadline
-
-    def break_off(self) -> None:
-        """Do nothing: a task that is to stop is cancelled."""
 
     def end(self) -> None:
         """Note that the body was read to its end."""

@@ -18,17 +18,23 @@ from .http11 import READ, Http11
 from .messages import HttpRequest, Origin
 from .protocols import AsyncHttpResponse, HttpResponse
 from .stack_errors import ConnectTimeout
-from .streams import AsyncioStream, AsyncNetwork, Deadline, Network, holds_a_record
+from .streams import (
+    AsyncioStream,
+    AsyncNetwork,
+    AsyncTimedConnection,
+    Network,
+    TimedConnection,
+    holds_a_record,
+)
 
 _CONNECTING = "connection.connect_tcp.started"
 _FIRST_BYTE = "http11.send_request_headers.started"
 
 
-class AsyncHttpConnection:
+class AsyncHttpConnection(AsyncTimedConnection):
     """One connection, for one request at a time.
 
-    ``owner`` is the call that uses it, or was interrupted while it did; None while it is free. ``bounded`` is
-    True once it is connected by a stream that keeps to the deadline.
+    ``bounded`` is True once it is connected by a stream that keeps to the deadline.
     """
 
     bounded = False
@@ -36,12 +42,10 @@ class AsyncHttpConnection:
     def __init__(
         self, family: Family, origin: Origin, context: ssl.SSLContext, now: Callable[[], float]
     ) -> None:
-        self.owner: object = None
+        super().__init__(now)
         self._family = family
         self._origin = origin
         self._context = context
-        self._now = now
-        self._deadline = Deadline(now)
         self._network = AsyncNetwork(family.async_backend(), self._deadline, family)
         self._stream: Any = None
         self._http11 = Http11()
@@ -98,13 +102,6 @@ class AsyncHttpConnection:
         self._expires = self._now() + KEEPALIVE_EXPIRY
         raise StopAsyncIteration
 
-    def until(self, deadline: float) -> None:
-        """Set the deadline, by the runtime's clock, of everything on this connection."""
-        self._deadline.at = deadline
-
-    def break_off(self) -> None:
-        """Do nothing: a task that is to stop is cancelled."""
-
     @property
     def clean(self) -> bool:
         """Whether the exchange ended completely, so that the next request gets its own response."""
@@ -126,26 +123,16 @@ class AsyncHttpConnection:
             await self._mock.aclose()
 
 
-class HttpConnection:
-    """One connection, for one request at a time, that keeps to a deadline by itself.
-
-    httpx limits each read, so a server that sends byte by byte could hold a thread for any time; here every
-    read may take only what is left until the deadline.
-
-    ``owner`` is the call that uses it, or was interrupted while it did; None while it is free.
-    """
-
-    bounded = True
+class HttpConnection(TimedConnection):
+    """One connection, for one request at a time, that keeps to a deadline by itself."""
 
     def __init__(
         self, family: Family, origin: Origin, context: ssl.SSLContext, now: Callable[[], float]
     ) -> None:
-        self.owner: object = None
+        super().__init__(now)
         self._family = family
         self._origin = origin
         self._context = context
-        self._now = now
-        self._deadline = Deadline(now)
         self._network = Network(self._deadline, family)
         self._stream: Any = None
         self._http11 = Http11()
@@ -195,14 +182,6 @@ class HttpConnection:
             return chunk
         self._expires = self._now() + KEEPALIVE_EXPIRY
         raise StopIteration
-
-    def until(self, deadline: float) -> None:
-        """Set the deadline, by the runtime's clock, of everything on this connection."""
-        self._deadline.at = deadline
-
-    def break_off(self) -> None:
-        """End the exchange under way, from another thread; it fails as if the connection broke."""
-        self._deadline.break_off()
 
     @property
     def clean(self) -> bool:

@@ -12,14 +12,18 @@ from .families import Family
 from .messages import Content, HttpRequest, Origin
 from .protocols import AsyncHttpResponse, HttpResponse
 from .stack_errors import ConnectTimeout
-from .streams import AsyncioStream, AsyncNetwork, Deadline, Network, holds_a_record
+from .streams import (
+    AsyncioStream,
+    AsyncNetwork,
+    AsyncTimedConnection,
+    Network,
+    TimedConnection,
+    holds_a_record,
+)
 
 
-class AsyncProxiedConnection:
-    """One connection, for one request at a time.
-
-    ``owner`` is the call that uses it, or was interrupted while it did; None while it is free.
-    """
+class AsyncProxiedConnection(AsyncTimedConnection):
+    """One connection, for one request at a time."""
 
     def __init__(
         self,
@@ -29,12 +33,11 @@ class AsyncProxiedConnection:
         proxy: str,
         now: Callable[[], float],
     ) -> None:
-        self._deadline = Deadline(now)
-        # The transport knows each kind of proxy. Its pool only makes the connection object, and never gets a
-        # request.
-        self.owner: object = None
+        super().__init__(now)
         self._family = family
         self._scheme, self._host, self._port = origin
+        # The transport knows each kind of proxy. Its pool only makes the connection object, and never gets a
+        # request.
         self._transport = family.http.AsyncHTTPTransport(verify=context, proxy=proxy, limits=family.limits)
         # httpx has no argument for the network backend of its pool.
         pool = self._transport._pool
@@ -65,13 +68,6 @@ class AsyncProxiedConnection:
         """Whether it is connected by a stream that keeps to the deadline."""
         return isinstance(self._backend.stream, AsyncioStream)
 
-    def until(self, deadline: float) -> None:
-        """Set the deadline, by the runtime's clock, of everything on this connection."""
-        self._deadline.at = deadline
-
-    def break_off(self) -> None:
-        """Do nothing: a task that is to stop is cancelled."""
-
     @property
     def clean(self) -> bool:
         """Whether the exchange ended completely, so that the next request gets its own response."""
@@ -93,16 +89,8 @@ class AsyncProxiedConnection:
             await self._transport.aclose()
 
 
-class ProxiedConnection:
-    """One connection, for one request at a time, that keeps to a deadline by itself.
-
-    httpx limits each read, so a server that sends byte by byte could hold a thread for any time; here every
-    read may take only what is left until the deadline.
-
-    ``owner`` is the call that uses it, or was interrupted while it did; None while it is free.
-    """
-
-    bounded = True
+class ProxiedConnection(TimedConnection):
+    """One connection, for one request at a time, that keeps to a deadline by itself."""
 
     def __init__(
         self,
@@ -112,10 +100,9 @@ class ProxiedConnection:
         proxy: str,
         now: Callable[[], float],
     ) -> None:
-        self.owner: object = None
+        super().__init__(now)
         self._family = family
         self._scheme, self._host, self._port = origin
-        self._deadline = Deadline(now)
         self._transport = family.http.HTTPTransport(verify=context, proxy=proxy, limits=family.limits)
         self._mocked = False
         # httpx has no argument for the network backend of its pool.
@@ -139,14 +126,6 @@ class ProxiedConnection:
         )
         response: HttpResponse = self._connection.handle_request(made)
         return response
-
-    def until(self, deadline: float) -> None:
-        """Set the deadline, by the runtime's clock, of everything on this connection."""
-        self._deadline.at = deadline
-
-    def break_off(self) -> None:
-        """End the exchange under way, from another thread; it fails as if the connection broke."""
-        self._deadline.break_off()
 
     @property
     def clean(self) -> bool:
