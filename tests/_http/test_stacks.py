@@ -434,22 +434,26 @@ _OLD_ANYIO = tuple(int(part) for part in version("anyio").split(".")[:2]) < (4, 
 
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning" if _OLD_ANYIO else "error")
+async def cancel_after(turns: int, client: AsyncClient) -> None:
+    """Begin ten calls, and cancel them after so many turns of the event loop."""
+    tasks = [asyncio.create_task(client.balance()) for _ in range(10)]
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def test_cancellations_leave_every_connection_alive_and_nothing_behind(connected: Open) -> None:
     with raw_server(lambda number, request: (GOOD, False)) as server:
         async with connected(server.url, max_connections=5, timeout=10) as client:
             for turn in range(60):
-                tasks = [asyncio.create_task(client.balance()) for _ in range(10)]
-                for _ in range(turn % 12):
-                    await asyncio.sleep(0)
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                await cancel_after(turn % 12, client)
             assert await asyncio.gather(*(balance(client) for _ in range(10))) == [5] * 10
         assert asyncio.all_tasks() == {asyncio.current_task()}
     if tuple(map(int, version("anyio").split(".")[:2])) < (4, 6):
         with warnings.catch_warnings():  # it leaves the socket of a cancelled connect to the collector
             warnings.simplefilter("ignore", ResourceWarning)
-            del tasks, task
             gc.collect()
 
 
