@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import gc
 import gzip
 import socket
 import ssl
 import threading
 import traceback
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -428,10 +426,6 @@ async def test_a_cancelled_purchase_is_in_doubt_only_once_it_was_sent(connected:
         assert TOKEN not in "".join(shown.format())
 
 
-# Before 4.16 anyio leaves the socket of a cancelled connect to be closed when it is collected.
-_OLD_ANYIO = tuple(int(part) for part in version("anyio").split(".")[:2]) < (4, 16)
-
-
 async def cancel_after(turns: int, client: AsyncClient) -> None:
     """Begin ten calls, and cancel them after so many turns of the event loop."""
     tasks = [asyncio.create_task(client.balance()) for _ in range(10)]
@@ -442,7 +436,6 @@ async def cancel_after(turns: int, client: AsyncClient) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning" if _OLD_ANYIO else "error")
 async def test_cancellations_leave_every_connection_alive_and_nothing_behind(connected: Open) -> None:
     with raw_server(lambda number, request: (GOOD, False)) as server:
         async with connected(server.url, max_connections=5, timeout=10) as client:
@@ -450,8 +443,6 @@ async def test_cancellations_leave_every_connection_alive_and_nothing_behind(con
                 await cancel_after(turn % 12, client)
             assert await asyncio.gather(*(balance(client) for _ in range(10))) == [5] * 10
         assert asyncio.all_tasks() == {asyncio.current_task()}
-    if _OLD_ANYIO:
-        gc.collect()  # while it is expected
 
 
 # -- where it cannot run ---------------------------------------------------------------------------

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import re
 import subprocess
 import sys
+import threading
+import time
 import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +20,7 @@ import pytest
 import smscode
 from smscode import Client
 from smscode.sandbox import Sandbox
+from smscode.sandbox.transports.virtual import VirtualTime
 
 from ..programs import ROOT, programs_of
 
@@ -165,6 +169,26 @@ def test_nothing_that_clients_wait_for_takes_time(pytester: pytest.Pytester) -> 
         """,
         5,
     )
+
+
+def test_time_waits_for_a_thread_that_may_be_about_to_wait() -> None:
+    shared = VirtualTime(Sandbox(), patience=math.inf)
+    first = threading.Thread(target=shared.wait, args=(500,))
+    first.start()
+    for _ in range(30):  # as if this thread got no turn for longer than a few checks
+        time.sleep(0.001)
+        assert shared.now() == 1000
+    shared.wait(600)
+    first.join()
+    assert shared.now() == 1600
+
+
+def test_time_does_not_wait_for_ever_for_a_thread_that_does_something_else() -> None:
+    shared = VirtualTime(Sandbox())
+    waiting = threading.Thread(target=shared.wait, args=(500,))
+    waiting.start()
+    waiting.join()
+    assert shared.now() == 1500
 
 
 def test_a_slow_purchase_takes_no_time_on_an_event_loop(pytester: pytest.Pytester) -> None:

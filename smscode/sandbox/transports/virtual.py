@@ -17,6 +17,7 @@ import anyio.lowlevel
 import httpx
 
 from ... import AsyncClient, Client
+from ..._clock import RealTime
 from ..._concurrency import AsyncEvent, AsyncRuntime, Event, Runtime
 from ..http.waiting import AnswerTiming
 from ..sandbox import Sandbox
@@ -37,16 +38,20 @@ class VirtualTime(AnswerTiming):
     """The time of a sandbox and its clients.
 
     It moves when nothing else happens: no request is in progress, and no wait began or ended for a few turns
-    of the event loop or, with threads, a few checks.
+    of the event loop or, with threads, a few checks. Another thread of the test that does not wait may be
+    about to, or to start one that does: it is given ``patience`` seconds of real time for that.
     """
 
     first_sleep: float = math.inf
     longest_sleep: float = math.inf
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, patience: float = 0.05) -> None:
         self._sandbox = sandbox
+        self._patience = patience
+        self._older = set(threading.enumerate()) - {threading.current_thread()}
         self._lock = threading.RLock()
-        self._waits: list[float] = []
+        self._waits: list[tuple[float, int]] = []  # until when, and in which thread
+        self._settled: object = None  # the threads, and those that did not wait, when they had had their time
         self._now = 1000.0
         self._busy = 0
         self._changes = 0
@@ -71,13 +76,13 @@ class VirtualTime(AnswerTiming):
 
     def wait(self, seconds: float, event: Event | None = None) -> None:
         """Wait, in a thread, until the time has come or an event is set."""
-        with self._waiting(seconds) as moved:
+        with self._waiting(seconds, self._patience) as moved:
             while not moved() and not (event is not None and event.is_set()):
                 time.sleep(_CHECK_EVERY)
 
     async def wait_async(self, seconds: float, event: AsyncEvent | None = None) -> None:
         """Wait, on an event loop, until the time has come or an event is set."""
-        with self._waiting(seconds) as moved:
+        with self._waiting(seconds, 0.0) as moved:
             await anyio.lowlevel.checkpoint()
             while not moved() and not (event is not None and event.is_set()):
                 await anyio.lowlevel.checkpoint()
@@ -95,20 +100,24 @@ class VirtualTime(AnswerTiming):
                 self._changes += 1
 
     @contextmanager
-    def _waiting(self, seconds: float) -> Generator[Callable[[], bool]]:
+    def _waiting(self, seconds: float, patience: float) -> Generator[Callable[[], bool]]:
         """Start a wait; yield a function that returns True when its time has come, and may move the time."""
-        until = self._now + seconds
         with self._lock:
-            self._waits.append(until)
+            until = self._now + seconds
+            wait = until, threading.get_ident()
+            self._waits.append(wait)
             self._changes += 1
-        seen, quiet = -1, 0
+        seen, quiet, since = -1, 0, 0.0
 
         def moved() -> bool:
-            nonlocal seen, quiet
+            nonlocal seen, quiet, since
             with self._lock:
-                quiet = quiet + 1 if seen == self._changes and not self._busy else 0
-                seen = self._changes
-                if quiet > _TURNS and self._now < until == min(self._waits):
+                if seen != self._changes or self._busy:
+                    seen, quiet, since = self._changes, 0, RealTime.monotonic()
+                else:
+                    quiet += 1
+                mine = quiet > _TURNS and self._now < until == min(self._waits)[0]
+                if mine and (not patience or self._others_wait(RealTime.monotonic() - since >= patience)):
                     passed, self._now = until - self._now, until
                     self._changes += 1
                     self._sandbox.advance(passed)
@@ -118,8 +127,20 @@ class VirtualTime(AnswerTiming):
             yield moved
         finally:
             with self._lock:
-                self._waits.remove(until)
+                self._waits.remove(wait)
                 self._changes += 1
+
+    def _others_wait(self, had_time: bool) -> bool:
+        """Return True if all threads of the test wait, or the others had their time since one began or ended.
+
+        Daemons, like the journal's thread, do not count.
+        """
+        waiting = {thread for _, thread in self._waits}
+        there = {thread for thread in threading.enumerate() if not thread.daemon} - self._older
+        others = {thread for thread in there if thread.ident not in waiting}
+        if others and had_time:
+            self._settled = there, others
+        return not others or self._settled == (there, others)
 
 
 class VirtualTransport(SandboxTransport):
