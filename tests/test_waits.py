@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+from typing import Any
 
 import anyio
 import pytest
 
-from smscode._concurrency import AsyncEvent
+from smscode._concurrency import AsyncAlarm, AsyncEvent
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=["its own timers", "an alarm"])
+def event(request: pytest.FixtureRequest) -> AsyncEvent:
+    return AsyncEvent() if request.param == "its own timers" else AsyncAlarm().event()
 
 
 async def waits(event: AsyncEvent, seconds: float, outcomes: list[bool]) -> None:
     outcomes.append(await event.wait(seconds))
 
 
-async def test_all_who_wait_are_woken_and_so_is_who_comes_later() -> None:
-    event = AsyncEvent()
+async def test_all_who_wait_are_woken_and_so_is_who_comes_later(event: AsyncEvent) -> None:
     outcomes: list[bool] = []
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
@@ -32,8 +38,7 @@ async def test_all_who_wait_are_woken_and_so_is_who_comes_later() -> None:
     assert event.is_set()
 
 
-async def test_a_wait_ends_with_its_time_and_leaves_the_others_waiting() -> None:
-    event = AsyncEvent()
+async def test_a_wait_ends_with_its_time_and_leaves_the_others_waiting(event: AsyncEvent) -> None:
     outcomes: list[bool] = []
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
@@ -45,8 +50,7 @@ async def test_a_wait_ends_with_its_time_and_leaves_the_others_waiting() -> None
     assert outcomes == [True]
 
 
-async def test_a_cancelled_wait_is_nobody_to_be_woken() -> None:
-    event = AsyncEvent()
+async def test_a_cancelled_wait_is_nobody_to_be_woken(event: AsyncEvent) -> None:
     outcomes: list[bool] = []
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
@@ -62,8 +66,7 @@ async def test_a_cancelled_wait_is_nobody_to_be_woken() -> None:
     assert outcomes == [True]
 
 
-async def test_setting_what_was_cancelled_just_now_breaks_nothing() -> None:
-    event = AsyncEvent()
+async def test_setting_what_was_cancelled_just_now_breaks_nothing(event: AsyncEvent) -> None:
     outcomes: list[bool] = []
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
@@ -75,8 +78,7 @@ async def test_setting_what_was_cancelled_just_now_breaks_nothing() -> None:
     assert event.is_set()
 
 
-async def test_waiting_for_what_is_set_lets_others_have_their_turn() -> None:
-    event = AsyncEvent()
+async def test_waiting_for_what_is_set_lets_others_have_their_turn(event: AsyncEvent) -> None:
     event.set()
     ran = anyio.Event()
 
@@ -88,3 +90,51 @@ async def test_waiting_for_what_is_set_lets_others_have_their_turn() -> None:
             tasks.start_soon(other)
             while not ran.is_set():
                 assert await event.wait(60.0)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # trio ends waits that are due at once in any order
+async def test_an_alarm_ends_the_waits_for_many_events_each_at_its_time() -> None:
+    alarm, ended = AsyncAlarm(), list[int]()
+
+    async def one(number: int, seconds: float) -> None:
+        assert not await alarm.event().wait(seconds)
+        ended.append(number)
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            for number, seconds in enumerate((0.03, 0.02, 0.05, 0.01, 0.04)):
+                tasks.start_soon(one, number, seconds)
+    assert ended == [3, 1, 0, 4, 2]
+
+
+async def test_an_alarm_rings_for_the_others_when_the_first_wait_has_ended_otherwise() -> None:
+    alarm = AsyncAlarm()
+    first, second = alarm.event(), alarm.event()
+    outcomes: list[bool] = []
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(waits, first, 0.02, outcomes)
+            tasks.start_soon(waits, second, 0.05, outcomes)
+            await anyio.wait_all_tasks_blocked()
+            first.set()
+    assert outcomes == [True, False]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_the_waits_of_an_alarm_have_one_timer_and_leave_none() -> None:
+    loop: Any = asyncio.get_running_loop()
+
+    def timers() -> int:
+        return sum(not timer.cancelled() for timer in loop._scheduled)
+
+    alarm, before = AsyncAlarm(), timers()
+    events, outcomes = [alarm.event() for _ in range(50)], list[bool]()
+    async with anyio.create_task_group() as tasks:
+        for event in events:
+            tasks.start_soon(waits, event, 60.0, outcomes)
+        await anyio.wait_all_tasks_blocked()
+        assert timers() == before + 1
+        for event in events:
+            event.set()
+    assert timers() == before
+    assert outcomes == [True] * 50

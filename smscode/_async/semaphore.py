@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from .._concurrency import AsyncCaller, AsyncEvent, AsyncRuntime
+from .._concurrency import AsyncAlarm, AsyncCaller, AsyncEvent, AsyncRuntime
 
 
 class AsyncFairSemaphore:
@@ -21,6 +21,7 @@ class AsyncFairSemaphore:
         self._lock = threading.RLock()
         self._inside: dict[AsyncCaller, None] = {}
         self._waiters: dict[AsyncCaller, AsyncEvent] = {}  # in the order they came
+        self._alarm = AsyncAlarm()
 
     async def enter(self, caller: AsyncCaller, seconds: float) -> bool:
         """Acquire a place, waiting at most ``seconds``. Return False if none was free in time."""
@@ -28,7 +29,7 @@ class AsyncFairSemaphore:
             if not self._waiters and len(self._inside) < self._size:
                 self._inside[caller] = None
                 return True
-            turn = self._waiters[caller] = AsyncEvent()
+            turn = self._waiters[caller] = self._alarm.event()
             self._admit()
         try:
             await self._runtime.wait(turn, seconds)

@@ -11,13 +11,15 @@ import anyio
 from .blocks import AsyncBlock, Block
 from .callers import AsyncCaller, Caller
 from .entering import AsyncEnter, AsyncEntering, Enter, Entering
-from .events import AsyncEvent, AsyncSignal, AsyncWakes, Event, Signal, Wakes
+from .events import Alarm, AsyncAlarm, AsyncEvent, AsyncSignal, AsyncWakes, Event, Signal, Wakes
 from .helpers import AsyncHelpers, Helpers
 from .loop_affinity import AsyncLoopAffinity, LoopAffinity
 from .runtime import AsyncRuntime, Runtime
 
 __all__ = [
     "STREAM_ERRORS",
+    "Alarm",
+    "AsyncAlarm",
     "AsyncBlock",
     "AsyncCaller",
     "AsyncEnter",

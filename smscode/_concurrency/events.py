@@ -23,6 +23,8 @@ class AsyncEvent:
     of many more objects, which the garbage collector would have to visit again and again.
     """
 
+    _alarm: AsyncAlarm | None = None
+
     def __init__(self) -> None:
         self._set = False
         self._waiters: list[asyncio.Future[None]] = []
@@ -51,12 +53,20 @@ class AsyncEvent:
             loop = asyncio.get_running_loop()
             waiter = loop.create_future()
             self._waiters.append(waiter)
-            alarm = None if math.isinf(seconds) else loop.call_later(seconds, _end, waiter)
+            alarm, timer = self._alarm, None
+            if math.isinf(seconds):
+                alarm = None
+            elif alarm is None:
+                timer = loop.call_later(seconds, _end, waiter)
+            else:
+                alarm.set(waiter, loop.time() + seconds)
             try:
                 await waiter
             finally:
+                if timer is not None:
+                    timer.cancel()
                 if alarm is not None:
-                    alarm.cancel()
+                    alarm.unset(waiter)
                 if not self._set:
                     self._waiters.remove(waiter)
         return self._set
@@ -71,6 +81,56 @@ def _end(waiter: asyncio.Future[None]) -> None:
     """End a wait that was not cancelled and has not ended; one of a closed event loop never ends."""
     if not (waiter.done() or waiter.get_loop().is_closed()):
         waiter.set_result(None)
+
+
+class AsyncAlarm:
+    """Ends the waits for many events when their time is over, by one timer.
+
+    Each timer of asyncio consists of four objects, and the more there are, the longer it takes to add one.
+    """
+
+    def __init__(self) -> None:
+        self._waits: dict[asyncio.Future[None], float] = {}  # until when, by the clock of the event loop
+        self._timer: asyncio.TimerHandle | None = None
+        self._rings_at = math.inf
+
+    def event(self) -> AsyncEvent:
+        """Return an event whose waits it ends."""
+        event = AsyncEvent()
+        event._alarm = self
+        return event
+
+    def set(self, waiter: asyncio.Future[None], until: float) -> None:
+        """End a wait at a time."""
+        self._waits[waiter] = until
+        if until < self._rings_at:
+            self._stop()
+            self._ring_at(until)
+
+    def unset(self, waiter: asyncio.Future[None]) -> None:
+        """Forget a wait."""
+        self._waits.pop(waiter, None)
+        if not self._waits:
+            self._stop()
+
+    def _ring_at(self, until: float) -> None:
+        self._rings_at = until
+        self._timer = asyncio.get_running_loop().call_at(until, self._ring, until)
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._rings_at = None, math.inf
+
+    def _ring(self, now: float) -> None:
+        """End the waits whose time has come; the first may have been forgotten since the timer was set."""
+        self._stop()
+        for waiter, until in tuple(self._waits.items()):
+            if until <= now:
+                _end(waiter)
+                self._waits.pop(waiter)
+        if self._waits:
+            self._ring_at(min(self._waits.values()))
 
 
 class AsyncSignal(AsyncEvent):
@@ -185,6 +245,14 @@ class Event:
             if seconds <= 0:
                 break
         return self._set
+
+
+class Alarm:
+    """Makes the events of threads, which end their waits by themselves."""
+
+    def event(self) -> Event:
+        """Return an event."""
+        return Event()
 
 
 class Wakes:

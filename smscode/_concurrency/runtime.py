@@ -42,8 +42,7 @@ class AsyncRuntime:
     def now(self) -> float:
         """Return the time of the event loop: seconds of a monotonic clock."""
         if self._loop_time is None:
-            trio = trio_lowlevel()
-            self._loop_time = asyncio.get_running_loop().time if trio is None else anyio.current_time
+            self._loop_time = _loop_time()
         return self._loop_time()
 
     async def sleep(self, seconds: float) -> None:
@@ -94,6 +93,16 @@ class AsyncRuntime:
         async with anyio.create_task_group() as tasks:
             for item in items:
                 tasks.start_soon(function, item)
+
+
+def _loop_time() -> Callable[[], float]:
+    """Return the clock of the event loop."""
+    if trio_lowlevel() is not None:
+        return anyio.current_time
+    time_of_loop = asyncio.get_running_loop().time
+    # That of asyncio's own loops is the monotonic clock; a call looks at it some twenty times.
+    own = getattr(time_of_loop, "__func__", None) is asyncio.BaseEventLoop.time
+    return RealTime.monotonic if own else time_of_loop
 
 
 class Runtime:

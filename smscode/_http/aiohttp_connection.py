@@ -82,7 +82,7 @@ class _Connector(aiohttp.TCPConnector):
         if self.transport is None or self.transport.is_closing():
             await self.trace("connection.connect_tcp.started", self.peer)
         connection = await super().connect(*arguments, **options)
-        while connection.protocol is not None and connection.protocol.should_close:
+        while (protocol := connection.protocol) is not None and protocol.should_close:
             connection.close()
             await self.trace("connection.connect_tcp.started", self.peer)
             connection = await super().connect(*arguments, **options)
@@ -154,9 +154,8 @@ class AiohttpConnection(AsyncTimedConnection):
             sock_read=limits.get("read"),
             ceil_threshold=math.inf,  # otherwise limits are rounded to whole seconds
         )
-        headers = CIMultiDict(
-            (name.decode(), value.decode()) for name, value in request.headers if name.lower() not in _FRAMING
-        )
+        sent = [pair for pair in request.headers if pair[0].lower() not in _FRAMING]
+        headers = CIMultiDict([(name.decode(), value.decode()) for name, value in sent])
         own = _OF_A_GET if request.method == "GET" and not request.body else _OF_A_BODY
         unwanted = [name for name in own if name not in headers]
         trace = request.extensions.get("trace", _ignore)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import threading
 
-from .._concurrency import Caller, Event, Runtime
+from .._concurrency import Alarm, Caller, Event, Runtime
 
 
 class FairSemaphore:
@@ -23,6 +23,7 @@ class FairSemaphore:
         self._lock = threading.RLock()
         self._inside: dict[Caller, None] = {}
         self._waiters: dict[Caller, Event] = {}  # in the order they came
+        self._alarm = Alarm()
 
     def enter(self, caller: Caller, seconds: float) -> bool:
         """Acquire a place, waiting at most ``seconds``. Return False if none was free in time."""
@@ -30,7 +31,7 @@ class FairSemaphore:
             if not self._waiters and len(self._inside) < self._size:
                 self._inside[caller] = None
                 return True
-            turn = self._waiters[caller] = Event()
+            turn = self._waiters[caller] = self._alarm.event()
             self._admit()
         try:
             self._runtime.wait(turn, seconds)

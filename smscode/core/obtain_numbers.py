@@ -152,7 +152,7 @@ class HeldNumbers:
         return date + timedelta(seconds=self._now - at)
 
     def _add(self, key: str, offer: Offer | None, found: CreatedOrder | Order, cap: int) -> ObtainedNumber:
-        order = found if isinstance(found, Order) else as_order(found)
+        order = as_order(found)
         due, date = self._now + _CANCEL_AFTER, self._service_now
         if order.can_cancel:
             due = self._now

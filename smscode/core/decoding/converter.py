@@ -61,10 +61,11 @@ def _exact(type_: type[M], *others: type[None]) -> Callable[[object, object], M 
     """Return a hook that accepts the values of a simple type as they are, and perhaps None."""
     allowed = frozenset((type_, *others))
 
-    def check(value: object, _: object) -> M | None:
+    def check(value: Any, _: object) -> M | None:
         if type(value) not in allowed:
             raise _expected(_SIMPLE[type_], value)
-        return cast("M | None", value)
+        simple: M | None = value
+        return simple
 
     return check
 

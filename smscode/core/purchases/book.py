@@ -83,7 +83,7 @@ class PurchaseBook:
     def orders_under(self, key: str) -> tuple[Order, ...]:
         """Return the orders that were bought under a key and have not all ended."""
         purchase = self._purchases.get(key)
-        return () if purchase is None else tuple(purchase.orders.values())
+        return () if purchase is None else _orders_of(purchase)
 
     def buy(self, purchase: Purchase, created: CreatedOrders) -> dict[int, int | None]:
         """Store the orders that a purchase bought, unless they are known already.
@@ -95,15 +95,12 @@ class PurchaseBook:
             self._close(purchase)
             return ended
         if not purchase.bought:
-            orders = {order.id: as_order(order) for order in created.orders}
+            orders: dict[int, CreatedOrder | Order] = {order.id: order for order in created.orders}
             ended = {one: self._early[one] for one in orders if one in self._early}
             over = {one for one, order in orders.items() if is_over(order.status)}
             purchase.orders = orders
             purchase.living = set(orders) - ended.keys() - over
-            ended |= {
-                one: orders[one].amount.canonical_amount if is_refunded(orders[one].status) else 0
-                for one in over
-            }
+            ended |= {one: _price(orders[one]) if is_refunded(orders[one].status) else 0 for one in over}
             purchase.bought = True
         purchase.doubt.raised = False
         self._purchases[purchase.key] = purchase
@@ -188,7 +185,7 @@ class PurchaseBook:
             Recovered(
                 purchase.intent,
                 "open" if purchase.handed_over or purchase.returned else "undelivered",
-                tuple(purchase.orders.values()),
+                _orders_of(purchase),
             )
             for purchase in tuple(self._purchases.values())
             if purchase.bought and not purchase.under_way
@@ -204,8 +201,8 @@ class PurchaseBook:
             if isinstance(order, Order):
                 purchase.orders[order.id] = order
             if is_over(order.status) and order.id in purchase.living:
-                price = purchase.orders[order.id].amount.canonical_amount
-                ended.setdefault(purchase, {})[order.id] = price if is_refunded(order.status) else 0
+                price = _price(purchase.orders[order.id]) if is_refunded(order.status) else 0
+                ended.setdefault(purchase, {})[order.id] = price
         for purchase, refunds in ended.items():
             self.end(purchase, refunds)
         return ended
@@ -228,7 +225,7 @@ class PurchaseBook:
         order = purchase.orders[order_id]
         purchase.orders[order_id] = evolve(order, status=status)
         self.end(purchase, [order_id])
-        return {purchase: {order_id: order.amount.canonical_amount if refund is None else refund}}
+        return {purchase: {order_id: _price(order) if refund is None else refund}}
 
     def expire(self, now: datetime) -> dict[Purchase, dict[int, int | None]]:
         """End the orders that have expired by the service's date, and return them by purchase."""
@@ -282,8 +279,8 @@ def recovered(
             state: RecoveredState = "open" if purchase.returned else "undelivered"
             if purchase.key in settled:
                 state = "settled"
-            orders = tuple(purchase.orders.values())
-            found.append((purchase.written_at or 0.0, Recovered(purchase.intent, state, orders)))
+            one = Recovered(purchase.intent, state, _orders_of(purchase))
+            found.append((purchase.written_at or 0.0, one))
     return [one for _, one in sorted(found, key=lambda pair: pair[0])]
 
 
@@ -328,13 +325,11 @@ def adopted(record: PurchaseRecord, ended: float) -> Purchase:
     """
     if record.state is PurchaseState.WRITTEN:
         return Purchase(record.intent, Doubt(raised=True, ended=ended), written_at=record.written_at)
-    orders = {
-        order.id: as_order(
-            CreatedOrder(
-                id=order.id,
-                expires_at=_date_of(order.expires_at),
-                amount=None if order.charged is None else Money.idr(order.charged),
-            )
+    orders: dict[int, CreatedOrder | Order] = {
+        order.id: CreatedOrder(
+            id=order.id,
+            expires_at=_date_of(order.expires_at),
+            amount=None if order.charged is None else Money.idr(order.charged),
         )
         for order in record.orders
     }
@@ -348,8 +343,19 @@ def adopted(record: PurchaseRecord, ended: float) -> Purchase:
     )
 
 
-def as_order(created: CreatedOrder) -> Order:
+def _orders_of(purchase: Purchase) -> tuple[Order, ...]:
+    return tuple(map(as_order, purchase.orders.values()))
+
+
+def _price(order: CreatedOrder | Order) -> int:
+    """Return what an order cost, in rupiah."""
+    return 0 if order.amount is None else order.amount.canonical_amount
+
+
+def as_order(created: CreatedOrder | Order) -> Order:
     """Return a created order as an `Order`. Its price is zero if the answer's could not be read."""
+    if isinstance(created, Order):
+        return created
     fields: dict[str, Any] = dict(zip(_CREATED, _created_values(created), strict=True))
     fields["status"] = created.status or OrderStatus.ACTIVE
     fields["product_id"] = created.product_id or 0

@@ -22,7 +22,7 @@ from typing import Literal, Protocol, TypeAlias
 from attrs import define, field, frozen
 
 from ...errors import ClientStateError, JournalError, Outcome, SmscodeError
-from ...models import Order
+from ...models import CreatedOrder, Order
 from ..retry import for_every_code
 from .doubt import Doubt
 from .intents import OrderIntent
@@ -210,7 +210,7 @@ class Purchase:
     returned: bool = False
     finished: bool = False
     writing: Writing | None = None
-    orders: dict[int, Order] = field(factory=dict[int, Order])
+    orders: dict[int, CreatedOrder | Order] = field(factory=dict[int, CreatedOrder | Order])
     living: set[int] = field(factory=set[int])
 
     @property

@@ -248,7 +248,7 @@ def seen(order_id: int, status: OrderStatus | str) -> ActiveOrder:
 def test_what_is_seen_of_orders_ends_them() -> None:
     book = PurchaseBook()
     purchase = bought(book, 7, 8, 9)
-    order = evolve(purchase.orders[8], status=OrderStatus.CANCELED)
+    order = evolve(as_order(purchase.orders[8]), status=OrderStatus.CANCELED)
     rows: list[Order | ActiveOrder] = [
         seen(7, OrderStatus.ACTIVE),
         order,
@@ -400,7 +400,7 @@ def test_an_absurd_price_fits_into_a_row() -> None:
 def test_what_was_recovered_is_told_oldest_first() -> None:
     refused, doubtful = APIError("no", outcome="rejected"), APIError("no", outcome="unknown")
     a, b, c, d, e, f = (intent(key) for key in "abcdef")
-    order: Order = adopted(row(PurchaseState.BOUGHT, orders=ORDERS), 0.0).orders[7]
+    order = as_order(adopted(row(PurchaseState.BOUGHT, orders=ORDERS), 0.0).orders[7])
     gone = records.settled_meanwhile()
     in_doubt: list[tuple[PurchaseRecord, CreatedOrders | SmscodeError]] = [
         (row(intent=a, written_at=6.0), refused),
