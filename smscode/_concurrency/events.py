@@ -125,10 +125,11 @@ class AsyncAlarm:
     def _ring(self, now: float) -> None:
         """End the waits whose time has come; the first may have been forgotten since the timer was set."""
         self._stop()
-        for waiter, until in tuple(self._waits.items()):
-            if until <= now:
+        # A garbage collection can end an abandoned wait, and so forget it, at any point.
+        for waiter in list(self._waits):
+            if self._waits.get(waiter, math.inf) <= now:
                 _end(waiter)
-                self._waits.pop(waiter)
+                self._waits.pop(waiter, None)
         if self._waits:
             self._ring_at(min(self._waits.values()))
 
