@@ -80,18 +80,18 @@ class _Connector(aiohttp.TCPConnector):
         if self.sent:
             raise aiohttp.ServerDisconnectedError  # the call is aiohttp's own second try
         if self.transport is None or self.transport.is_closing():
-            await self.trace("connection.connect_tcp.started", self.peer)
+            await self.trace(messages.CONNECTING, self.peer)
         connection = await super().connect(*arguments, **options)
         while (protocol := connection.protocol) is not None and protocol.should_close:
             connection.close()
-            await self.trace("connection.connect_tcp.started", self.peer)
+            await self.trace(messages.CONNECTING, self.peer)
             connection = await super().connect(*arguments, **options)
         if connection.transport is not self.transport:
             self.transport = connection.transport
             assert self.transport is not None
             self.readable = readiness(self.transport.get_extra_info("socket"))
         try:
-            await self.trace("http11.send_request_headers.started", {})
+            await self.trace(messages.FIRST_BYTE, {})
         except BaseException:
             connection.close()
             raise
@@ -176,7 +176,7 @@ class AiohttpConnection(AsyncTimedConnection):
         else:
             if "trace" in request.extensions:
                 try:
-                    await trace("http11.receive_response_headers.complete", {})
+                    await trace(messages.ANSWERED, {})
                 except BaseException:
                     response.close()
                     raise

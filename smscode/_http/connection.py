@@ -27,9 +27,6 @@ from .streams import (
     holds_a_record,
 )
 
-_CONNECTING = "connection.connect_tcp.started"
-_FIRST_BYTE = "http11.send_request_headers.started"
-
 
 class AsyncHttpConnection(AsyncTimedConnection):
     """One connection, for one request at a time.
@@ -69,7 +66,7 @@ class AsyncHttpConnection(AsyncTimedConnection):
             self._stream = await self._connect(limits.get("connect"), trace)
         self._limit = limits.get("read")
         head = self._http11.request(request)
-        await trace(_FIRST_BYTE, {})
+        await trace(messages.FIRST_BYTE, {})
         try:
             await self._stream.write(head, limits.get("write"))
         except self._family.core.WriteError:
@@ -82,7 +79,7 @@ class AsyncHttpConnection(AsyncTimedConnection):
         self, timeout: float | None, trace: Callable[[str, Mapping[str, object]], Awaitable[None]]
     ) -> Any:
         scheme, host, port = self._origin.scheme, self._origin.host.decode("ascii"), self._origin.port
-        await trace(_CONNECTING, {"host": host, "port": port})
+        await trace(messages.CONNECTING, {"host": host, "port": port})
         stream = await self._network.connect_tcp(host, port, timeout)
         self.bounded = isinstance(stream, AsyncioStream)
         if scheme != b"https":
@@ -153,7 +150,7 @@ class HttpConnection(TimedConnection):
             self._stream = self._connect(limits.get("connect"), trace)
         self._limit = limits.get("read")
         head = self._http11.request(request)
-        trace(_FIRST_BYTE, {})
+        trace(messages.FIRST_BYTE, {})
         try:
             self._stream.write(head, limits.get("write"))
         except self._family.core.WriteError:
@@ -164,7 +161,7 @@ class HttpConnection(TimedConnection):
 
     def _connect(self, timeout: float | None, trace: Callable[[str, Mapping[str, object]], None]) -> Any:
         scheme, host, port = self._origin.scheme, self._origin.host.decode("ascii"), self._origin.port
-        trace(_CONNECTING, {"host": host, "port": port})
+        trace(messages.CONNECTING, {"host": host, "port": port})
         stream = self._network.connect_tcp(host, port, timeout)
         if scheme != b"https":
             return stream

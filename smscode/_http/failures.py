@@ -24,6 +24,7 @@ from ..core.effects import Failure
 from ..core.purchases.doubt import Doubt
 from ..core.ratelimit.limiter import Lease
 from ..errors import ConfigurationError, SmscodeError
+from . import messages
 from .messages import Origin
 from .stack_errors import StackError
 
@@ -44,14 +45,11 @@ _BROKEN_NAMES = frozenset(
 )
 _NEVER_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError"})
 _NEVER_POSSIBLE = frozenset({"LocalProtocolError", "UnsupportedProtocol", "InvalidURL"})
-_FIRST_BYTE = ".send_request_headers.started"  # of http11, or of http2 in a caller's own transport
-_ANSWERED = ".receive_response_headers.complete"
+# In a caller's own transport those of http2 count, too, and those of other connections.
+_FIRST_BYTE = messages.FIRST_BYTE.removeprefix("http11")
+_ANSWERED = messages.ANSWERED.removeprefix("http11")
 _CONNECTING = frozenset(
-    {
-        "connection.connect_tcp.started",
-        "connection.connect_unix_socket.started",
-        "socks.connect_tcp.started",
-    }
+    {messages.CONNECTING, "connection.connect_unix_socket.started", "socks.connect_tcp.started"}
 )
 _TEMPORARY: int = getattr(socket, "EAI_AGAIN", 0)
 

@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
 from attrs import define
@@ -21,6 +21,11 @@ from .stack_errors import RemoteProtocolError
 LARGEST_BODY = 16 * 1024 * 1024  # a full page of 10,000 products is about 4 MB
 # h11 checks the size of a head only where it is incomplete, and other stacks have other limits.
 LARGEST_HEAD = 64 * 1024
+
+# The events of httpcore that say how far an exchange got; HTTP/1.1 is the only protocol here.
+CONNECTING: Final = "connection.connect_tcp.started"
+FIRST_BYTE: Final = "http11.send_request_headers.started"
+ANSWERED: Final = "http11.receive_response_headers.complete"
 
 _SHORTEST_SECRET = 8
 _PORTS = {"https": 443, "http": 80}
