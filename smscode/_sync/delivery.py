@@ -37,7 +37,8 @@ class Delivery:
     @property
     def over(self) -> bool:
         """Whether the call has ended, with a result, an error or a cancellation."""
-        return self.ended or (self.caller is not None and self.caller.over)
+        caller = self.caller  # another thread may end the call just now
+        return self.ended or (caller is not None and caller.over)
 
     def forbid(self, why: BaseException) -> None:
         """Withdraw the purchases whose first byte was not sent yet; sending it raises ``why`` from now on."""

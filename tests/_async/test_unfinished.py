@@ -689,6 +689,17 @@ async def test_the_end_of_its_caller_leaves_what_an_interrupted_clean_up_did_not
         assert told(await client.orders.recover()) == [("sale", "undelivered", [1001])]
 
 
+async def test_a_call_may_end_while_another_thread_asks_whether_it_has() -> None:
+    seen = [AsyncCaller(lambda _: None), None]  # by two looks in a row
+
+    class Ending(AsyncDelivery):
+        caller = property(lambda _: seen.pop(0))  # as another thread changes it
+
+    held = Ending.__new__(Ending)
+    held.ended = False
+    assert not held.over
+
+
 async def test_an_interrupted_end_leaves_alone_what_another_call_has_taken_meanwhile() -> None:
     client = AsyncVirtualClient(still_sandbox())
     purchases = client._ordering.purchases
