@@ -693,7 +693,7 @@ async def test_a_call_may_end_while_another_thread_asks_whether_it_has() -> None
     seen = [AsyncCaller(lambda _: None), None]  # by two looks in a row
 
     class Ending(AsyncDelivery):
-        caller = property(lambda _: seen.pop(0))  # as another thread changes it
+        caller: Any = property(lambda _: seen.pop(0))  # as another thread changes it
 
     held = Ending.__new__(Ending)
     held.ended = False
