@@ -6,6 +6,7 @@ import asyncio
 import selectors
 from typing import Literal, TypeAlias
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,11 +34,11 @@ class Loop(asyncio.SelectorEventLoop):
     """An event loop whose time passes when there is nothing left to do."""
 
     def __init__(self) -> None:
-        self._selector_of_time = _Selector()
-        super().__init__(self._selector_of_time)
+        self.clock = _Selector()
+        super().__init__(self.clock)
 
     def time(self) -> float:
-        return self._selector_of_time.now
+        return self.clock.now
 
 
 async def carry_out(plan: Plan, event: AsyncEvent) -> tuple[bool | None, float]:
@@ -77,3 +78,26 @@ def test_each_wait_ends_at_its_time_or_with_its_event(plans: list[Plan]) -> None
 
     with asyncio.Runner(loop_factory=Loop) as runner:
         assert runner.run(main()) == [expected(plan) for plan in plans]
+
+
+def test_waits_that_run_out_while_the_loop_is_busy_end_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    rings: list[float] = []
+    ring = AsyncAlarm._ring
+
+    def counted(alarm: AsyncAlarm, due: float) -> None:
+        rings.append(due)
+        ring(alarm, due)
+
+    async def main(loop: Loop) -> list[bool]:
+        def work() -> None:
+            loop.clock.now = 2.0
+
+        alarm = AsyncAlarm()
+        loop.call_at(0.5, work)
+        return await asyncio.gather(*(alarm.event().wait(1 + number / 1000) for number in range(500)))
+
+    monkeypatch.setattr(AsyncAlarm, "_ring", counted)
+    loop = Loop()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        assert runner.run(main(loop)) == [False] * 500
+    assert rings == [1.0]

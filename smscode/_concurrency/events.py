@@ -122,16 +122,17 @@ class AsyncAlarm:
             self._timer.cancel()
         self._timer, self._rings_at = None, math.inf
 
-    def _ring(self, now: float) -> None:
-        """End the waits whose time has come; the first may have been forgotten since the timer was set."""
+    def _ring(self, due: float) -> None:
+        """End all waits whose time has come; that of the timer itself may have been forgotten meanwhile."""
         self._stop()
+        now = max(due, asyncio.get_running_loop().time())  # a timer may be a little early
         # A garbage collection can end an abandoned wait, and so forget it, at any point.
         for waiter in list(self._waits):
             if self._waits.get(waiter, math.inf) <= now:
                 _end(waiter)
                 self._waits.pop(waiter, None)
-        if self._waits:
-            self._ring_at(min(self._waits.values()))
+        if (earliest := min(self._waits.values(), default=math.inf)) < math.inf:
+            self._ring_at(earliest)
 
 
 class AsyncSignal(AsyncEvent):
@@ -249,7 +250,7 @@ class Event:
 
 
 class Alarm:
-    """Makes the events of threads, which end their waits by themselves."""
+    """Makes events. That of a thread ends its waits by itself, so there is nothing else to do."""
 
     def event(self) -> Event:
         """Return an event."""

@@ -27,6 +27,7 @@ R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
 
 _HEAL = 1.0  # seconds between two checks, in a waiting thread, for what interrupted calls still hold
+_ASYNCIO_TIME = asyncio.BaseEventLoop.time  # which a test may replace
 _SETTLING = 1.0  # seconds for helper threads to finish their calls after an interrupt
 
 
@@ -100,8 +101,8 @@ def _loop_time() -> Callable[[], float]:
     if trio_lowlevel() is not None:
         return anyio.current_time
     time_of_loop = asyncio.get_running_loop().time
-    # That of asyncio's own loops is the monotonic clock; a call looks at it some twenty times.
-    own = getattr(time_of_loop, "__func__", None) is asyncio.BaseEventLoop.time
+    # That of asyncio's own loops returns the monotonic clock; a call looks at it some twenty times.
+    own = getattr(time_of_loop, "__func__", None) is _ASYNCIO_TIME
     return RealTime.monotonic if own else time_of_loop
 
 

@@ -22,7 +22,7 @@ LARGEST_BODY = 16 * 1024 * 1024  # a full page of 10,000 products is about 4 MB
 # h11 checks the size of a head only where it is incomplete, and other stacks have other limits.
 LARGEST_HEAD = 64 * 1024
 
-# The events of httpcore that say how far an exchange got; HTTP/1.1 is the only protocol here.
+# The events of httpcore that say how far an exchange got. The client's own connections speak HTTP/1.1.
 CONNECTING: Final = "connection.connect_tcp.started"
 FIRST_BYTE: Final = "http11.send_request_headers.started"
 ANSWERED: Final = "http11.receive_response_headers.complete"

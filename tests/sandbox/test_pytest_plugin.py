@@ -20,7 +20,7 @@ import pytest
 import smscode
 from smscode import Client
 from smscode.sandbox import Sandbox
-from smscode.sandbox.transports.virtual import VirtualTime
+from smscode.sandbox.transports import virtual
 
 from ..programs import ROOT, programs_of
 
@@ -152,10 +152,11 @@ def test_nothing_that_clients_wait_for_takes_time(pytester: pytest.Pytester) -> 
 
         @pytest.mark.smscode_sandbox(otp_after=500)
         def test_threads(smscode_sandbox, smscode_client):
-            found = []
+            found, all_rented = [], threading.Barrier(4)
 
             def rent(timeout):
                 order = smscode_client.orders.create(catalog_product_id=87).orders[0]
+                all_rented.wait()  # a thread that starts late would rent after the others have their codes
                 found.append(smscode_client.orders.wait_for_otp(order.id, timeout=timeout).code)
 
             threads = [threading.Thread(target=rent, args=(timeout,)) for timeout in (600, None, None, None)]
@@ -171,23 +172,32 @@ def test_nothing_that_clients_wait_for_takes_time(pytester: pytest.Pytester) -> 
     )
 
 
-def test_time_waits_for_a_thread_that_may_be_about_to_wait() -> None:
-    shared = VirtualTime(Sandbox(), patience=math.inf)
-    first = threading.Thread(target=shared.wait, args=(500,))
-    first.start()
-    for _ in range(30):  # as if this thread got no turn for longer than a few checks
-        time.sleep(0.001)
-        assert shared.now() == 1000
-    shared.wait(600)
-    first.join()
-    assert shared.now() == 1600
+@pytest.mark.parametrize("longest", [math.inf, 0.0])
+def test_a_thread_at_work_in_a_call_stops_the_time(longest: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(virtual, "_LONGEST_WORK", longest)
+    sandbox = Sandbox()
+    shared = virtual.VirtualTime(sandbox)
+    begun, go_on = threading.Event(), threading.Event()
 
+    def work(*_: object) -> None:
+        begun.set()
+        go_on.wait(60)
 
-def test_time_does_not_wait_for_ever_for_a_thread_that_does_something_else() -> None:
-    shared = VirtualTime(Sandbox())
-    waiting = threading.Thread(target=shared.wait, args=(500,))
-    waiting.start()
-    waiting.join()
+    with virtual.VirtualClient(sandbox, shared) as client:
+        monkeypatch.setattr(client._driver, "report", work)
+        working = threading.Thread(target=client.balance)
+        working.start()
+        begun.wait(60)
+        waiting = threading.Thread(target=shared.wait, args=(500,))
+        waiting.start()
+        if longest:
+            for _ in range(30):
+                time.sleep(0.001)
+                assert shared.now() == 1000
+            go_on.set()
+        waiting.join()
+        go_on.set()
+        working.join()
     assert shared.now() == 1500
 
 

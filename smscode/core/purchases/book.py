@@ -223,7 +223,7 @@ class PurchaseBook:
         if order_id not in purchase.living:
             return {}
         order = purchase.orders[order_id]
-        purchase.orders[order_id] = evolve(order, status=status)
+        purchase.orders[order_id] = evolve(as_order(order), status=status)
         self.end(purchase, [order_id])
         return {purchase: {order_id: _price(order) if refund is None else refund}}
 
@@ -348,7 +348,7 @@ def _orders_of(purchase: Purchase) -> tuple[Order, ...]:
 
 
 def _price(order: CreatedOrder | Order) -> int:
-    """Return what an order cost, in rupiah."""
+    """Return what an order cost, in rupiah; 0 if the answer's price could not be read."""
     return 0 if order.amount is None else order.amount.canonical_amount
 
 

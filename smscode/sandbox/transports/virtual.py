@@ -7,10 +7,14 @@ does, as if the time had passed.
 from __future__ import annotations
 
 import math
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import anyio.lowlevel
@@ -32,26 +36,26 @@ _CONNECTION = frozenset(
     )
 )
 _CHECK_EVERY = 0.0005  # seconds of real time between two checks by a thread
+_LONGEST_WORK = 1.0  # seconds of real time for which a call that does not wait can stop the time
+_PACKAGE = str(Path(__file__).parents[2]) + os.sep
+_WORK = tuple(f"{_PACKAGE}{part}{os.sep}" for part in ("_async", "_sync", "core"))
 
 
 class VirtualTime(AnswerTiming):
     """The time of a sandbox and its clients.
 
-    It moves when nothing else happens: no request is in progress, and no wait began or ended for a few turns
-    of the event loop or, with threads, a few checks. Another thread of the test that does not wait may be
-    about to, or to start one that does: it is given ``patience`` seconds of real time for that.
+    It moves when nothing else happens: no request is in progress, no thread is at work in a call, and no wait
+    began or ended for a few turns of the event loop or, with threads, a few checks. What a program does
+    between two calls does not stop it: a thread that starts late may find that it is later.
     """
 
     first_sleep: float = math.inf
     longest_sleep: float = math.inf
 
-    def __init__(self, sandbox: Sandbox, patience: float = 0.05) -> None:
+    def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
-        self._patience = patience
-        self._older = set(threading.enumerate()) - {threading.current_thread()}
         self._lock = threading.RLock()
-        self._waits: list[tuple[float, int]] = []  # until when, and in which thread
-        self._settled: object = None  # the threads, and those that did not wait, when they had had their time
+        self._waits: list[float] = []
         self._now = 1000.0
         self._busy = 0
         self._changes = 0
@@ -76,13 +80,13 @@ class VirtualTime(AnswerTiming):
 
     def wait(self, seconds: float, event: Event | None = None) -> None:
         """Wait, in a thread, until the time has come or an event is set."""
-        with self._waiting(seconds, self._patience) as moved:
+        with self._waiting(seconds) as moved:
             while not moved() and not (event is not None and event.is_set()):
                 time.sleep(_CHECK_EVERY)
 
     async def wait_async(self, seconds: float, event: AsyncEvent | None = None) -> None:
         """Wait, on an event loop, until the time has come or an event is set."""
-        with self._waiting(seconds, 0.0) as moved:
+        with self._waiting(seconds) as moved:
             await anyio.lowlevel.checkpoint()
             while not moved() and not (event is not None and event.is_set()):
                 await anyio.lowlevel.checkpoint()
@@ -100,12 +104,11 @@ class VirtualTime(AnswerTiming):
                 self._changes += 1
 
     @contextmanager
-    def _waiting(self, seconds: float, patience: float) -> Generator[Callable[[], bool]]:
+    def _waiting(self, seconds: float) -> Generator[Callable[[], bool]]:
         """Start a wait; yield a function that returns True when its time has come, and may move the time."""
+        until = self._now + seconds
         with self._lock:
-            until = self._now + seconds
-            wait = until, threading.get_ident()
-            self._waits.append(wait)
+            self._waits.append(until)
             self._changes += 1
         seen, quiet, since = -1, 0, 0.0
 
@@ -116,8 +119,8 @@ class VirtualTime(AnswerTiming):
                     seen, quiet, since = self._changes, 0, RealTime.monotonic()
                 else:
                     quiet += 1
-                mine = quiet > _TURNS and self._now < until == min(self._waits)[0]
-                if mine and (not patience or self._others_wait(RealTime.monotonic() - since >= patience)):
+                mine = quiet > _TURNS and self._now < until == min(self._waits)
+                if mine and (not _others_work() or RealTime.monotonic() - since > _LONGEST_WORK):
                     passed, self._now = until - self._now, until
                     self._changes += 1
                     self._sandbox.advance(passed)
@@ -127,20 +130,21 @@ class VirtualTime(AnswerTiming):
             yield moved
         finally:
             with self._lock:
-                self._waits.remove(wait)
+                self._waits.remove(until)
                 self._changes += 1
 
-    def _others_wait(self, had_time: bool) -> bool:
-        """Return True if all threads of the test wait, or the others had their time since one began or ended.
 
-        Daemons, like the journal's thread, do not count.
-        """
-        waiting = {thread for _, thread in self._waits}
-        there = {thread for thread in threading.enumerate() if not thread.daemon} - self._older
-        others = {thread for thread in there if thread.ident not in waiting}
-        if others and had_time:
-            self._settled = there, others
-        return not others or self._settled == (there, others)
+def _others_work() -> bool:
+    """Return True if another thread is in a call of a client and does not wait there: it is about to."""
+    own = threading.get_ident()
+    return any(_works(frame) for thread, frame in sys._current_frames().items() if thread != own)
+
+
+def _works(frame: FrameType | None) -> bool:
+    """Return True if the innermost function of this package is at work; all waiting is in `_concurrency`."""
+    while frame is not None and not frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    return frame is not None and frame.f_code.co_filename.startswith(_WORK)
 
 
 class VirtualTransport(SandboxTransport):

@@ -245,6 +245,14 @@ def seen(order_id: int, status: OrderStatus | str) -> ActiveOrder:
     )
 
 
+def test_an_order_that_ended_with_a_status_without_a_name_does_not_look_alive() -> None:
+    book = PurchaseBook()
+    bought(book, 7, 8)
+    book.end_order(7, "", None)
+    ((ended, alive),) = (one.orders for one in book.bought())
+    assert (ended.status, alive.status) == ("", OrderStatus.ACTIVE)
+
+
 def test_what_is_seen_of_orders_ends_them() -> None:
     book = PurchaseBook()
     purchase = bought(book, 7, 8, 9)
