@@ -202,16 +202,16 @@ class AiohttpConnection(AsyncTimedConnection):
         return self._now() > self._expires or self._connector.readable()
 
     async def aclose(self) -> None:
-        """Close the connection; what is not yet written of an unfinished request is not waited for."""
-        transport = self._connector.transport
+        """Close the connection at once; nothing that is still to be written, also by TLS, is waited for."""
+        if self._connector.transport is not None:
+            self._connector.transport.abort()
         if not self._ended:
-            if transport is not None:
-                transport.abort()
             # If a proxy takes too long, aiohttp gives up its connection without closing the socket at once.
             for opened in self._sockets:
                 with contextlib.suppress(OSError):
                     opened.shutdown(socket.SHUT_RDWR)
         await self._session.close()
+        await asyncio.sleep(0)  # the event loop closes the socket in its next turn
 
     def _socket(self, address: Sequence[Any]) -> socket.socket:
         """Make a socket for aiohttp, and remember those that are open."""
