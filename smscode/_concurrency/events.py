@@ -53,20 +53,18 @@ class AsyncEvent:
             loop = asyncio.get_running_loop()
             waiter = loop.create_future()
             self._waiters.append(waiter)
-            alarm, timer = self._alarm, None
-            if math.isinf(seconds):
-                alarm = None
-            elif alarm is None:
+            timer = None
+            if self._alarm is not None:
+                self._alarm.set(waiter, loop.time() + seconds)
+            elif not math.isinf(seconds):
                 timer = loop.call_later(seconds, _end, waiter)
-            else:
-                alarm.set(waiter, loop.time() + seconds)
             try:
                 await waiter
             finally:
-                if timer is not None:
+                if self._alarm is not None:
+                    self._alarm.unset(waiter)
+                elif timer is not None:
                     timer.cancel()
-                if alarm is not None:
-                    alarm.unset(waiter)
                 if not self._set:
                     self._waiters.remove(waiter)
         return self._set
@@ -101,7 +99,7 @@ class AsyncAlarm:
         return event
 
     def set(self, waiter: asyncio.Future[None], until: float) -> None:
-        """End a wait at a time."""
+        """End a wait at a time, never at infinity."""
         self._waits[waiter] = until
         if until < self._rings_at:
             self._stop()

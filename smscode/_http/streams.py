@@ -69,8 +69,8 @@ class Deadline:
         return remaining
 
 
-class AsyncTimedConnection:
-    """What every connection of a task has, whichever the HTTP stack: a deadline, and a call that uses it.
+class _TimedConnection:
+    """What every connection has, whichever the HTTP stack: a deadline, and a call that uses it.
 
     ``owner`` is that call, or one that was interrupted while it used it; None while it is free.
     """
@@ -84,29 +84,22 @@ class AsyncTimedConnection:
         """Set the deadline, by the runtime's clock, of everything on this connection."""
         self._deadline.at = deadline
 
+
+class AsyncTimedConnection(_TimedConnection):
+    """The base of the connections of a task."""
+
     def break_off(self) -> None:
         """Do nothing: a task that is to stop is cancelled."""
 
 
-class TimedConnection:
-    """What every connection of a thread has: a deadline, and a call that uses it.
-
-    ``owner`` is that call, or one that was interrupted while it used it; None while it is free.
+class TimedConnection(_TimedConnection):
+    """The base of the connections of a thread.
 
     httpx limits each read, so a server that sends byte by byte could hold a thread for any time; here every
     read may take only what is left until the deadline.
     """
 
     bounded = True
-
-    def __init__(self, now: Callable[[], float]) -> None:
-        self.owner: object = None
-        self._now = now
-        self._deadline = Deadline(now)
-
-    def until(self, deadline: float) -> None:
-        """Set the deadline, by the runtime's clock, of everything on this connection."""
-        self._deadline.at = deadline
 
     def break_off(self) -> None:
         """End the exchange under way, from another thread; it fails as if the connection broke."""

@@ -279,8 +279,8 @@ def recovered(
             state: RecoveredState = "open" if purchase.returned else "undelivered"
             if purchase.key in settled:
                 state = "settled"
-            one = Recovered(purchase.intent, state, _orders_of(purchase))
-            found.append((purchase.written_at or 0.0, one))
+            orders = _orders_of(purchase)
+            found.append((purchase.written_at or 0.0, Recovered(purchase.intent, state, orders)))
     return [one for _, one in sorted(found, key=lambda pair: pair[0])]
 
 
