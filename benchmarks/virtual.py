@@ -22,9 +22,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     """Waits take no time. Nothing outside of the loop may be waited for."""
 
     def __init__(self) -> None:
-        self._virtual = _Selector()
-        super().__init__(self._virtual)
+        self.clock = _Selector()
+        super().__init__(self.clock)
 
     def time(self) -> float:
         """Return the virtual time in seconds."""
-        return self._virtual.now
+        return self.clock.now

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import selectors
 from typing import Literal, TypeAlias
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.virtual import VirtualLoop
 from smscode._concurrency import AsyncAlarm, AsyncEvent
 
 Ending: TypeAlias = Literal["set", "cancelled", "alone"]
@@ -17,34 +17,11 @@ Plan: TypeAlias = tuple[int, int, Ending, int]
 """When a wait begins, how many seconds it may take, what ends it, and after how many seconds that happens."""
 
 
-class _Selector(selectors.DefaultSelector):
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if not ready:
-            assert timeout is not None, "it would wait for ever"
-            self.now += max(timeout, 0.0)
-        return ready
-
-
-class Loop(asyncio.SelectorEventLoop):
-    """An event loop whose time passes when there is nothing left to do."""
-
-    def __init__(self) -> None:
-        self.clock = _Selector()
-        super().__init__(self.clock)
-
-    def time(self) -> float:
-        return self.clock.now
-
-
 async def carry_out(plan: Plan, event: AsyncEvent) -> tuple[bool | None, float]:
     """Return what a wait returned, None for a cancelled one, and when it ended."""
     begins, seconds, ending, after = plan
     loop = asyncio.get_running_loop()
+    start = loop.time()
     await asyncio.sleep(begins)
     task = asyncio.ensure_future(event.wait(seconds))
     if ending == "set":
@@ -52,9 +29,9 @@ async def carry_out(plan: Plan, event: AsyncEvent) -> tuple[bool | None, float]:
     elif ending == "cancelled":
         loop.call_later(after, task.cancel)
     try:
-        return await task, loop.time()
+        return await task, loop.time() - start
     except asyncio.CancelledError:
-        return None, loop.time()
+        return None, loop.time() - start
 
 
 def expected(plan: Plan) -> tuple[bool | None, float]:
@@ -76,7 +53,7 @@ def test_each_wait_ends_at_its_time_or_with_its_event(plans: list[Plan]) -> None
         alarm = AsyncAlarm()
         return await asyncio.gather(*(carry_out(plan, alarm.event()) for plan in plans))
 
-    with asyncio.Runner(loop_factory=Loop) as runner:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         assert runner.run(main()) == [expected(plan) for plan in plans]
 
 
@@ -88,16 +65,43 @@ def test_waits_that_run_out_while_the_loop_is_busy_end_together(monkeypatch: pyt
         rings.append(due)
         ring(alarm, due)
 
-    async def main(loop: Loop) -> list[bool]:
+    async def main(loop: VirtualLoop) -> list[bool]:
         def work() -> None:
-            loop.clock.now = 2.0
+            loop.clock.now += 1.5
 
         alarm = AsyncAlarm()
-        loop.call_at(0.5, work)
+        loop.call_later(0.5, work)
         return await asyncio.gather(*(alarm.event().wait(1 + number / 1000) for number in range(500)))
 
     monkeypatch.setattr(AsyncAlarm, "_ring", counted)
-    loop = Loop()
+    loop = VirtualLoop()
+    first = loop.time() + 1
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         assert runner.run(main(loop)) == [False] * 500
-    assert rings == [1.0]
+    assert rings == [first]
+
+
+def test_an_alarm_ends_the_waits_for_many_events_each_at_its_time() -> None:
+    alarm, ended = AsyncAlarm(), list[int]()
+
+    async def one(number: int, seconds: float) -> None:
+        assert not await alarm.event().wait(seconds)
+        ended.append(number)
+
+    async def main() -> None:
+        await asyncio.gather(*map(one, range(5), (0.03, 0.02, 0.05, 0.01, 0.04)))
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(main())
+    assert ended == [3, 1, 0, 4, 2]
+
+
+def test_an_alarm_rings_for_the_others_when_the_first_wait_has_ended_otherwise() -> None:
+    async def main() -> list[bool]:
+        alarm = AsyncAlarm()
+        first, second = alarm.event(), alarm.event()
+        asyncio.get_running_loop().call_later(0.01, first.set)
+        return list(await asyncio.gather(first.wait(0.02), second.wait(0.05)))
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        assert runner.run(main()) == [True, False]

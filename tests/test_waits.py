@@ -92,34 +92,6 @@ async def test_waiting_for_what_is_set_lets_others_have_their_turn(event: AsyncE
                 assert await event.wait(60.0)
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # trio ends waits that are due at once in any order
-async def test_an_alarm_ends_the_waits_for_many_events_each_at_its_time() -> None:
-    alarm, ended = AsyncAlarm(), list[int]()
-
-    async def one(number: int, seconds: float) -> None:
-        assert not await alarm.event().wait(seconds)
-        ended.append(number)
-
-    with anyio.fail_after(5):
-        async with anyio.create_task_group() as tasks:
-            for number, seconds in enumerate((0.03, 0.02, 0.05, 0.01, 0.04)):
-                tasks.start_soon(one, number, seconds)
-    assert ended == [3, 1, 0, 4, 2]
-
-
-async def test_an_alarm_rings_for_the_others_when_the_first_wait_has_ended_otherwise() -> None:
-    alarm = AsyncAlarm()
-    first, second = alarm.event(), alarm.event()
-    outcomes: list[bool] = []
-    with anyio.fail_after(5):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(waits, first, 0.02, outcomes)
-            tasks.start_soon(waits, second, 0.05, outcomes)
-            await anyio.wait_all_tasks_blocked()
-            first.set()
-    assert outcomes == [True, False]
-
-
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_the_waits_of_an_alarm_have_one_timer_and_leave_none() -> None:
     loop: Any = asyncio.get_running_loop()
