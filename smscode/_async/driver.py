@@ -8,26 +8,23 @@ from typing import TYPE_CHECKING, TypeVar, assert_never
 from .._concurrency import AsyncCaller, AsyncLoopAffinity, AsyncRuntime
 from .._first_models import EndpointGroup
 from .._observer import Observer
-from ..core.api.call import Answer, Call, CallKind, Response
+from ..core.api.call import Answer, Call, CallKind
 from ..core.decoding.converter import RowProblem
 from ..core.effects import (
     Acquire,
     Effect,
     EffectReply,
     EffectResult,
-    Failure,
-    HeldUp,
     Pause,
     Release,
     Send,
     Sleep,
     ending,
 )
-from ..core.flow import CallTerms, flow, never_banned
+from ..core.flow import CallTerms, flow
 from ..core.open_rentals import OpenRentals
 from ..core.purchases.doubt import Doubt
 from ..core.ratelimit.ban import Ban
-from ..core.ratelimit.slots import RequestEnding
 from ..core.retry import RetryPolicy
 from ..core.timeouts import Timeouts
 from ..core.versions import ApiVersion
@@ -102,9 +99,9 @@ class AsyncDriver:
             deadline = began + self._timeouts.budget(call.endpoint.kind, timeout)
         watch = self._observer.watch(call, self.runtime.now)
         limited = self._limits is not None
-        banned = self._banned if call.endpoint.group is EndpointGroup.CREATE else never_banned
+        ban = self._ban if call.endpoint.group is EndpointGroup.CREATE else None
         terms = CallTerms(
-            self.version, self._policy, began, deadline, self.runtime.random, limited, watch, banned
+            self.version, self._policy, began, deadline, self.runtime.random, limited, watch, ban
         )
         steps = flow(call, terms, doubt)
         caller = AsyncCaller(self._give_back, self._connections.break_off)
@@ -149,13 +146,18 @@ class AsyncDriver:
         if self._limits is not None:
             self._limits.give_back(caller)
 
-    def _banned(self) -> TempBannedError | None:
-        return self._ban.error(self.runtime.now())
-
     async def _perform(self, effect: Effect, caller: AsyncCaller) -> EffectResult:
         match effect:
             case Send():
-                return await self._send(effect, caller)
+                end = None
+                try:
+                    result = await self._connections.send(effect, caller)
+                    end = ending(result)
+                    return result
+                finally:
+                    if effect.lease is not None:
+                        self._kept_limits.end(effect.lease, end)
+                        caller.lease = None
             case Release():
                 await self._connections.release(caller, keep=effect.keep)
             case Acquire():
@@ -175,20 +177,6 @@ class AsyncDriver:
     def _kept_limits(self) -> AsyncRateLimiter:
         assert self._limits is not None, "effects of limits without any"
         return self._limits
-
-    async def _send(self, effect: Send, caller: AsyncCaller) -> Response | Failure | HeldUp:
-        if effect.lease is None:
-            return await self._connections.send(effect, caller)
-        end = None
-        try:
-            result = await self._connections.send(effect, caller)
-            end = ending(result)
-            return result
-        finally:
-            self._kept_limits.end(
-                effect.lease, end or (RequestEnding.LOST if effect.lease.sent else RequestEnding.UNSENT)
-            )
-            caller.lease = None
 
     async def aclose(self) -> None:
         """Close the connections; calls made later raise `ClientStateError`."""

@@ -70,6 +70,7 @@ class AsyncPurchases(AsyncPurchaseRows):
         self._lock = threading.Lock() if journal is None else journal.lock
         self._deliveries: dict[AsyncDelivery, None] = {}
         self._closing = False
+        self._leaving = self._leave_all  # one object for all calls: thousands may wait at once
 
     async def deliver(self, make: AsyncBuying[T], timeout: float | None, *keys: str | None) -> T:
         """Run what buys, and return its result as the last act: then its caller has what was bought.
@@ -77,7 +78,7 @@ class AsyncPurchases(AsyncPurchaseRows):
         Every error that leaves it says what is known of the purchases under the ``keys``; None stands for
         one that is made up. An exception of any kind leaves what was bought in `PurchaseBook.unresolved`.
         """
-        delivery = AsyncDelivery(self._leave_all, fresh=keys == (None,))
+        delivery = AsyncDelivery(self._leaving, fresh=keys == (None,))
         caller = delivery.caller = AsyncCaller(partial(self._let_go, delivery))
         try:
             self._deliveries[delivery] = None

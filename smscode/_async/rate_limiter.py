@@ -57,8 +57,9 @@ class AsyncRateLimiter:
                 limiter.leave(lease, self._clock())
             raise
 
-    def end(self, lease: Lease, ending: RequestEnding) -> None:
-        """Release a lease after its request has ended."""
+    def end(self, lease: Lease, ending: RequestEnding | None) -> None:
+        """Release a lease after its request has ended; None if it was abandoned."""
+        ending = ending or (RequestEnding.LOST if lease.sent else RequestEnding.UNSENT)
         with self._lock:
             lease.limiter.end(lease, self._clock(), ending)
 

@@ -67,7 +67,9 @@ class ConnectionPool:
         answer = None
         try:
             lease = effect.lease
-            if effect.banned() or (lease is not None and lease.limiter.paused(self._runtime.clock())):
+            if effect.ban is not None and effect.ban.error(self._runtime.now()) is not None:
+                return HeldUp()
+            if lease is not None and lease.limiter.paused(self._runtime.clock()):
                 return HeldUp()
             progress = failures.SendProgress(effect.doubt, effect.lease, self._translate.origin)
             try:

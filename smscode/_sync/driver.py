@@ -10,26 +10,23 @@ from typing import TYPE_CHECKING, TypeVar, assert_never
 from .._concurrency import Caller, LoopAffinity, Runtime
 from .._first_models import EndpointGroup
 from .._observer import Observer
-from ..core.api.call import Answer, Call, CallKind, Response
+from ..core.api.call import Answer, Call, CallKind
 from ..core.decoding.converter import RowProblem
 from ..core.effects import (
     Acquire,
     Effect,
     EffectReply,
     EffectResult,
-    Failure,
-    HeldUp,
     Pause,
     Release,
     Send,
     Sleep,
     ending,
 )
-from ..core.flow import CallTerms, flow, never_banned
+from ..core.flow import CallTerms, flow
 from ..core.open_rentals import OpenRentals
 from ..core.purchases.doubt import Doubt
 from ..core.ratelimit.ban import Ban
-from ..core.ratelimit.slots import RequestEnding
 from ..core.retry import RetryPolicy
 from ..core.timeouts import Timeouts
 from ..core.versions import ApiVersion
@@ -104,9 +101,9 @@ class Driver:
             deadline = began + self._timeouts.budget(call.endpoint.kind, timeout)
         watch = self._observer.watch(call, self.runtime.now)
         limited = self._limits is not None
-        banned = self._banned if call.endpoint.group is EndpointGroup.CREATE else never_banned
+        ban = self._ban if call.endpoint.group is EndpointGroup.CREATE else None
         terms = CallTerms(
-            self.version, self._policy, began, deadline, self.runtime.random, limited, watch, banned
+            self.version, self._policy, began, deadline, self.runtime.random, limited, watch, ban
         )
         steps = flow(call, terms, doubt)
         caller = Caller(self._give_back, self._connections.break_off)
@@ -151,13 +148,18 @@ class Driver:
         if self._limits is not None:
             self._limits.give_back(caller)
 
-    def _banned(self) -> TempBannedError | None:
-        return self._ban.error(self.runtime.now())
-
     def _perform(self, effect: Effect, caller: Caller) -> EffectResult:
         match effect:
             case Send():
-                return self._send(effect, caller)
+                end = None
+                try:
+                    result = self._connections.send(effect, caller)
+                    end = ending(result)
+                    return result
+                finally:
+                    if effect.lease is not None:
+                        self._kept_limits.end(effect.lease, end)
+                        caller.lease = None
             case Release():
                 self._connections.release(caller, keep=effect.keep)
             case Acquire():
@@ -177,20 +179,6 @@ class Driver:
     def _kept_limits(self) -> RateLimiter:
         assert self._limits is not None, "effects of limits without any"
         return self._limits
-
-    def _send(self, effect: Send, caller: Caller) -> Response | Failure | HeldUp:
-        if effect.lease is None:
-            return self._connections.send(effect, caller)
-        end = None
-        try:
-            result = self._connections.send(effect, caller)
-            end = ending(result)
-            return result
-        finally:
-            self._kept_limits.end(
-                effect.lease, end or (RequestEnding.LOST if effect.lease.sent else RequestEnding.UNSENT)
-            )
-            caller.lease = None
 
     def close(self) -> None:
         """Close the connections; calls made later raise `ClientStateError`."""

@@ -72,6 +72,7 @@ class Purchases(PurchaseRows):
         self._lock = threading.Lock() if journal is None else journal.lock
         self._deliveries: dict[Delivery, None] = {}
         self._closing = False
+        self._leaving = self._leave_all  # one object for all calls: thousands may wait at once
 
     def deliver(self, make: Buying[T], timeout: float | None, *keys: str | None) -> T:
         """Run what buys, and return its result as the last act: then its caller has what was bought.
@@ -79,7 +80,7 @@ class Purchases(PurchaseRows):
         Every error that leaves it says what is known of the purchases under the ``keys``; None stands for
         one that is made up. An exception of any kind leaves what was bought in `PurchaseBook.unresolved`.
         """
-        delivery = Delivery(self._leave_all, fresh=keys == (None,))
+        delivery = Delivery(self._leaving, fresh=keys == (None,))
         caller = delivery.caller = Caller(partial(self._let_go, delivery))
         try:
             self._deliveries[delivery] = None

@@ -6,16 +6,17 @@ of any clock that only goes forward.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Literal, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
 from .._first_models import EndpointGroup
 from .._value import Value
-from ..errors import InvalidResponseError, NetworkError, RequestTimeoutError, SmscodeError, TempBannedError
+from ..errors import InvalidResponseError, NetworkError, RequestTimeoutError, SmscodeError
 from .api.call import Request, Response
 from .purchases.doubt import Doubt
+from .ratelimit.ban import Ban
 from .ratelimit.limiter import Lease, NoRoom
 from .ratelimit.slots import RequestEnding
 from .retry import TABLE
@@ -41,15 +42,15 @@ class Send(Value):
 
     ``fresh`` asks for a new connection; ``doubt`` is to be raised when the first byte is written. The
     ``lease`` is given back when it is over, however it ends: as `ending` says, and if it is abandoned,
-    by whether its first byte was written. If by then its group pauses or the account is ``banned``, the
-    reply is `HeldUp`.
+    by whether its first byte was written. If by then its group pauses, or the ``ban`` of the account has
+    begun, the reply is `HeldUp`.
     """
 
     request: Request
     deadline: float
     fresh: bool
     doubt: Doubt
-    banned: Callable[[], TempBannedError | None]
+    ban: Ban | None = None
     lease: Lease | None = None
 
 

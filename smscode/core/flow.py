@@ -19,6 +19,7 @@ from . import answers
 from .api.call import Answer, Call, CallKind, Request, Response
 from .effects import Acquire, EffectReply, Failure, Flow, HeldUp, Pause, Release, Send, Sleep
 from .purchases.doubt import Doubt
+from .ratelimit.ban import Ban
 from .ratelimit.limiter import Lease, NoRoom
 from .retry import TABLE, Action, RetryPolicy, counted, outcome_of
 from .versions import ApiVersion
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def never_banned() -> None:
-    """Return None: the ban check of a call that no ban stops."""
-
-
 @frozen(eq=False, repr=False)
 class CallTerms(Value):
     """What all attempts of a call share.
@@ -40,7 +37,7 @@ class CallTerms(Value):
     ``began`` and ``deadline`` are the call's first and last moment; ``random`` returns random numbers of
     0..1.
     ``limited`` says that rate limits are kept. ``watch`` reports what happens, None if nothing listens.
-    ``banned`` returns the error to end with while the account may not send this.
+    ``ban`` is the account's, None for a call that no ban stops.
     """
 
     version: ApiVersion
@@ -50,7 +47,7 @@ class CallTerms(Value):
     random: Callable[[], float]
     limited: bool = False
     watch: CallReporter | None = None
-    banned: Callable[[], TempBannedError | None] = never_banned
+    ban: Ban | None = None
 
 
 def flow(call: Call[T], terms: CallTerms, doubt: Doubt | None = None) -> Flow[Answer[T]]:
@@ -100,6 +97,11 @@ class _Course:
         tried = sum(counted(TABLE[reason].pace) for reason in self.failures)
         return tried >= self.terms.policy.attempts(self.call.endpoint.kind)
 
+    def admitted(self, reply: EffectReply) -> Lease | NoRoom:
+        """Note the time of the rate limit's reply, and return what it was."""
+        self.now = reply.now
+        return cast("Lease | NoRoom", reply.result)
+
     def fail(self, error: SmscodeError, now: float) -> None:
         """Note how an attempt failed."""
         self.reason = error.trouble or "unknown code"
@@ -145,23 +147,22 @@ def _attempt(course: _Course, request: Request) -> Flow[Answer[Any] | None]:
     call, terms, watch = course.call, course.terms, course.terms.watch
     while True:
         course.doubted = course.doubt.raised
-        if (ban := terms.banned()) is not None:
-            raise course.not_sent(ban, "TEMP_BANNED_ABUSE_GUARD") from course.last
+        if terms.ban is not None and (banned := terms.ban.error(course.now)) is not None:
+            raise course.not_sent(banned, "TEMP_BANNED_ABUSE_GUARD") from course.last
         course.lease = None
         if terms.limited:
             # A call that had a turn before waits no more behind those that had none.
             urgent = course.doubted or course.sent > 0 or course.held_up
-            reply = yield Acquire(call.endpoint.group, terms.deadline, urgent)
-            if isinstance(reply.result, NoRoom):
-                raise course.last or course.not_sent(reply.result.error(), "no room")
-            course.lease = cast(Lease, reply.result)
-            course.now = reply.now
+            lease = course.admitted((yield Acquire(call.endpoint.group, terms.deadline, urgent)))
+            if isinstance(lease, NoRoom):
+                raise course.last or course.not_sent(lease.error(), "no room")
+            course.lease = lease
             if watch is not None:
-                watch.waited(call, course.sent + 1, reply.now, "rate limit")
+                watch.waited(call, course.sent + 1, course.now, "rate limit")
         course.sent += 1
         if watch is not None:
             watch.sent(call, course.sent)
-        reply = yield Send(request, terms.deadline, course.fresh, course.doubt, terms.banned, course.lease)
+        reply = yield Send(request, terms.deadline, course.fresh, course.doubt, terms.ban, course.lease)
         course.held_up = isinstance(reply.result, HeldUp)
         if watch is not None:
             _report(watch, call, course.sent, reply)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -22,8 +22,9 @@ from smscode.core.effects import (
     Sleep,
     ending,
 )
-from smscode.core.flow import CallTerms, flow, never_banned
+from smscode.core.flow import CallTerms, flow
 from smscode.core.purchases.doubt import Doubt
+from smscode.core.ratelimit.ban import Ban
 from smscode.core.ratelimit.limiter import GroupLimiter, Lease, NoRoom
 from smscode.core.ratelimit.options import RateLimits
 from smscode.core.ratelimit.slots import RequestEnding, SlotWindow
@@ -54,13 +55,13 @@ def drive(
     *,
     deadline: float = 1e9,
     doubt: Doubt | None = None,
-    banned: Callable[[], TempBannedError | None] = never_banned,
+    ban: Ban | None = None,
 ) -> tuple[list[Effect], SmscodeError | None]:
     """Drive a flow that keeps limits; `NoRoom` in the script is what asking for a slot comes to."""
     results, effects, now = iter(script), list[Effect](), 0.0
     bucket = GroupLimiter("any", 10**6, SlotWindow(60.0))
     ahead: list[Answered] = []
-    terms = CallTerms("v2", RetryPolicy(), 0.0, deadline, lambda: 0.5, limited=True, banned=banned)
+    terms = CallTerms("v2", RetryPolicy(), 0.0, deadline, lambda: 0.5, limited=True, ban=ban)
     steps = flow(call, terms, doubt)
     reply = None
     try:
@@ -162,19 +163,18 @@ def test_without_room_to_repeat_the_failure_itself_is_raised() -> None:
 def test_a_ban_that_begins_meanwhile_ends_a_call_and_says_what_is_known_of_it(
     first: list[Answered], sent: int, outcome: str
 ) -> None:
-    ban = TempBannedError("paused", retry_after=10.0)
-    began: list[TempBannedError] = []
+    ban = Ban()
 
     def answers() -> Iterator[Answered]:
         yield from first
-        began.append(ban)
+        ban.note(TempBannedError("paused", retry_after=10.0), 0.0)
         yield HeldUp()
 
     call = calls.orders.create(catalog_product_id=87)
-    _, error = drive(call, answers(), banned=lambda: began[0] if began else None)
-    assert error is ban
-    assert (ban.attempts, ban.outcome, ban.trouble) == (sent, outcome, "TEMP_BANNED_ABUSE_GUARD")
-    assert ban.idempotency_key == call.idempotency_key
+    _, error = drive(call, answers(), ban=ban)
+    assert isinstance(error, TempBannedError)
+    assert (error.attempts, error.outcome, error.trouble) == (sent, outcome, "TEMP_BANNED_ABUSE_GUARD")
+    assert (error.message, error.idempotency_key) == ("paused", call.idempotency_key)
 
 
 def test_what_a_pause_held_up_was_no_attempt_and_goes_first_afterwards() -> None:

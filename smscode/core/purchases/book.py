@@ -99,7 +99,7 @@ class PurchaseBook:
             ended = {one: self._early[one] for one in orders if one in self._early}
             over = {one for one, order in orders.items() if is_over(order.status)}
             purchase.orders = orders
-            purchase.living = set(orders) - ended.keys() - over
+            purchase.living = dict.fromkeys(one for one in orders if one not in ended and one not in over)
             ended |= {one: _price(orders[one]) if is_refunded(orders[one].status) else 0 for one in over}
             purchase.bought = True
         purchase.doubt.raised = False
@@ -243,7 +243,7 @@ class PurchaseBook:
     def end(self, purchase: Purchase, order_ids: Iterable[int]) -> None:
         """Store that orders have ended. A purchase that was handed over is closed with its last order."""
         for order_id in order_ids:
-            purchase.living.discard(order_id)
+            purchase.living.pop(order_id, None)
         if not purchase.living and purchase.handed_over:
             self._close(purchase)
 
@@ -339,7 +339,7 @@ def adopted(record: PurchaseRecord, ended: float) -> Purchase:
         bought=True,
         returned=record.handed_at is not None,
         orders=orders,
-        living={order.id for order in record.orders if order.ended_at is None},
+        living=dict.fromkeys(order.id for order in record.orders if order.ended_at is None),
     )
 
 

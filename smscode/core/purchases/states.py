@@ -211,7 +211,7 @@ class Purchase:
     finished: bool = False
     writing: Writing | None = None
     orders: dict[int, CreatedOrder | Order] = field(factory=dict[int, CreatedOrder | Order])
-    living: set[int] = field(factory=set[int])
+    living: dict[int, None] = field(factory=dict[int, None])
 
     @property
     def key(self) -> str:
