@@ -135,17 +135,17 @@ class AsyncConnectionPool:
         self, connection: AsyncRequestHandler, effect: Send, progress: failures.SendProgress
     ) -> Response:
         async def trace(event: str, info: Mapping[str, object]) -> None:
-            if not progress.note(event, info):
-                request.extensions.pop("trace", None)  # so that no more events are made
+            progress.note(event, info)
 
         remaining = effect.deadline - self._runtime.now()
         if remaining <= 0:
             raise PoolTimeout("the time was over before anything could be sent")
-        request = self._translate.request(effect.request, remaining, trace, bounded=connection.bounded)
-        with _NO_LIMIT if connection.bounded else self._runtime.fail_after(remaining):
-            response = await connection.handle_async_request(request)
+        bounded = connection.bounded
+        with _NO_LIMIT if bounded else self._runtime.fail_after(remaining):
+            response = await connection.handle_async_request(
+                self._translate.request(effect.request, remaining, trace, bounded=bounded)
+            )
             progress.answered = True
-            request.extensions.pop("trace", None)
             return await self._read(response, effect.deadline)
 
     async def _read(self, response: AsyncHttpResponse, deadline: float) -> Response:

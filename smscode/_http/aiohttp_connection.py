@@ -4,6 +4,9 @@ aiohttp sends a GET a second time by itself if a kept connection breaks, which w
 bytes that came while the connection was idle for the answer, which would be that to another call. So each
 connection has a session of its own, whose connector refuses a second connection within one call, and one
 with unread bytes is not used again.
+
+Its limit for a whole call makes nine objects for each, and cancels the task. Here the connection is aborted
+at the deadline, which ends whatever waits for it.
 """
 
 from __future__ import annotations
@@ -52,6 +55,7 @@ _MEANINGS: tuple[tuple[type[Exception], type[StackError]], ...] = (
     (aiohttp.ClientError, RemoteProtocolError),
 )
 _FAILURES = (aiohttp.ClientError, TimeoutError)
+_LATE = "the deadline of the call has passed"
 _FRAMING = (b"content-length", b"transfer-encoding")
 # What aiohttp would add:
 _OF_A_GET = ("Accept", "Accept-Encoding", "User-Agent")
@@ -63,18 +67,37 @@ async def _ignore(event: str, info: Mapping[str, object]) -> None:
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Connects, and notes how far each call gets. No connection with unread bytes is used again."""
+    """Connects, and notes how far each call gets. No connection with unread bytes is used again.
+
+    ``late`` is True once the time of the call was over.
+    """
 
     transport: asyncio.Transport | None = None
     readable: Callable[[], bool]
     peer: Mapping[str, object]
     trace: Any
     sent = False
+    late = False
+    _timer: asyncio.TimerHandle | None = None
 
-    def begin(self, trace: Any) -> None:
-        """Begin a call, whose events go to ``trace``."""
+    def begin(self, trace: Any, seconds: float | None) -> None:
+        """Begin a call that may take so many ``seconds``, and whose events go to ``trace``."""
         self.trace = trace
-        self.sent = False
+        self.sent = self.late = False
+        if seconds is not None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._break_off)
+
+    def _break_off(self) -> None:
+        """End the call, unless it is connecting, which has limits of its own."""
+        self.late = True
+        if self.transport is not None:
+            self.transport.abort()
+
+    def end(self) -> None:
+        """End the time of a call that is over."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     async def connect(self, *arguments: Any, **options: Any) -> aiohttp.connector.Connection:
         if self.sent:
@@ -82,15 +105,19 @@ class _Connector(aiohttp.TCPConnector):
         if self.transport is None or self.transport.is_closing():
             await self.trace(messages.CONNECTING, self.peer)
         connection = await super().connect(*arguments, **options)
-        while (protocol := connection.protocol) is not None and protocol.should_close:
-            connection.close()
-            await self.trace(messages.CONNECTING, self.peer)
-            connection = await super().connect(*arguments, **options)
+        if connection.protocol is not None and connection.protocol.should_close:
+            async with asyncio.timeout_at(None if self._timer is None else self._timer.when()):
+                while (protocol := connection.protocol) is not None and protocol.should_close:
+                    connection.close()
+                    await self.trace(messages.CONNECTING, self.peer)
+                    connection = await super().connect(*arguments, **options)
         if connection.transport is not self.transport:
             self.transport = connection.transport
             assert self.transport is not None
             self.readable = readiness(self.transport.get_extra_info("socket"))
         try:
+            if self.late:
+                raise TimeoutError
             await self.trace(messages.FIRST_BYTE, {})
         except BaseException:
             connection.close()
@@ -147,46 +174,43 @@ class AiohttpConnection(AsyncTimedConnection):
         if mocking.replaced(aiohttp.ClientSession._request, ("aiohttp",)):
             raise ConfigurationError(mocking.NOT_THROUGH_HERE)
         self._ended = False
-        limits = request.extensions.get("timeout", {})
-        timeout = aiohttp.ClientTimeout(
-            total=self._deadline.left(None, ConnectTimeout),
-            connect=limits.get("connect"),
-            sock_read=limits.get("read"),
-            ceil_threshold=math.inf,  # otherwise limits are rounded to whole seconds
+        seconds = self._deadline.left(None, ConnectTimeout)
+        sending = self._session.request(
+            request.method,
+            URL(self._base + request.target.decode("ascii"), encoded=True),
+            data=request.body or None,
+            allow_redirects=False,
+            proxy=self._proxy,
+            timeout=_timeout(request.extensions.get("timeout", {}), seconds),
+            **_headers(request),
         )
-        sent = [pair for pair in request.headers if pair[0].lower() not in _FRAMING]
-        headers = CIMultiDict([(name.decode(), value.decode()) for name, value in sent])
-        own = _OF_A_GET if request.method == "GET" and not request.body else _OF_A_BODY
-        unwanted = [name for name in own if name not in headers]
-        trace = request.extensions.get("trace", _ignore)
-        self._connector.begin(trace)
+        self._connector.begin(request.extensions.get("trace", _ignore), seconds)
+        del request  # it holds the token, and many objects if thousands are under way
         try:
-            response = await self._session.request(
-                request.method,
-                URL(self._base + request.target.decode("ascii"), encoded=True),
-                headers=headers,
-                skip_auto_headers=unwanted or None,  # aiohttp copies the headers if there are some
-                data=request.body or None,
-                allow_redirects=False,
-                proxy=self._proxy,
-                timeout=timeout,
-            )
-        except _FAILURES as error:
-            failure = _failure(error)
-        else:
-            if "trace" in request.extensions:
-                try:
-                    await trace(messages.ANSWERED, {})
-                except BaseException:
-                    response.close()
-                    raise
-            return _Response(self, response)
+            return _Response(self, await sending)
+        except BaseException as error:
+            self._connector.end()
+            if not isinstance(error, _FAILURES):
+                raise
+            failure = self.failure(error)
         raise failure
 
-    def end(self) -> None:
-        """Note that the body was read to its end."""
+    def failure(self, error: Exception) -> StackError:
+        """Return what an error of aiohttp means for the call."""
+        if self._connector.late:
+            return (ReadTimeout if self._connector.sent else ConnectTimeout)(_LATE)
+        return _failure(error)
+
+    def complete(self) -> None:
+        """Note that the body was read to its end. Raises `ReadTimeout` if the deadline was that end."""
+        if self._connector.late:
+            raise ReadTimeout(_LATE)
         self._ended = True
         self._expires = self._now() + KEEPALIVE_EXPIRY
+
+    def end(self) -> None:
+        """Note that the call is over."""
+        self._connector.end()
 
     @property
     def clean(self) -> bool:
@@ -243,17 +267,38 @@ class _Response:
         try:
             chunk = b"" if content.at_eof() else await content.readany()
         except _FAILURES as error:
-            failure = _failure(error)
+            failure = self._connection.failure(error)
         else:
             if chunk:
                 return chunk
-            self._connection.end()
+            self._connection.complete()
             raise StopAsyncIteration
         raise failure
 
     async def aclose(self) -> None:
         """Stop reading; a connection whose body was not read to its end is closed."""
+        self._connection.end()
         self._response.close()
+
+
+def _headers(request: HttpRequest) -> dict[str, Any]:
+    """Return how aiohttp is to send exactly the headers of a request."""
+    sent = [pair for pair in request.headers if pair[0].lower() not in _FRAMING]
+    headers = CIMultiDict([(name.decode(), value.decode()) for name, value in sent])
+    own = _OF_A_GET if request.method == "GET" and not request.body else _OF_A_BODY
+    unwanted = [name for name in own if name not in headers]
+    # aiohttp copies the headers if there are some that it may not add.
+    return {"headers": headers, "skip_auto_headers": unwanted or None}
+
+
+def _timeout(limits: Mapping[str, float | None], seconds: float | None) -> aiohttp.ClientTimeout:
+    """Return the limits of the steps of a call that may take so many ``seconds``."""
+    return aiohttp.ClientTimeout(
+        total=None,
+        connect=limits.get("connect") or seconds,
+        sock_read=limits.get("read"),
+        ceil_threshold=math.inf,  # otherwise limits are rounded to whole seconds
+    )
 
 
 def _failure(error: Exception) -> StackError:

@@ -85,11 +85,8 @@ class SendProgress:
         if not reports:
             self._mark(sent=True, doubtful=True)
 
-    def note(self, event: str, info: Mapping[str, object]) -> bool:
-        """Note a trace event; return False if no event after it can tell anything new.
-
-        The events of a CONNECT to a proxy do not concern the request itself.
-        """
+    def note(self, event: str, info: Mapping[str, object]) -> None:
+        """Note a trace event. Those of a CONNECT to a proxy do not concern the request itself."""
         if not self._noted:
             self._noted = True
             self._mark(sent=False, doubtful=self._before)
@@ -105,7 +102,6 @@ class SendProgress:
             else:
                 self._sent = True
                 self._mark(sent=True, doubtful=True)
-        return not (self._own and self._sent)
 
     def _note_proxy(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Remember the credentials that were sent to a proxy, to remove them from its answer."""

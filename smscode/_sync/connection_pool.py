@@ -137,17 +137,17 @@ class ConnectionPool:
         self, connection: RequestHandler, effect: Send, progress: failures.SendProgress
     ) -> Response:
         def trace(event: str, info: Mapping[str, object]) -> None:
-            if not progress.note(event, info):
-                request.extensions.pop("trace", None)  # so that no more events are made
+            progress.note(event, info)
 
         remaining = effect.deadline - self._runtime.now()
         if remaining <= 0:
             raise PoolTimeout("the time was over before anything could be sent")
-        request = self._translate.request(effect.request, remaining, trace, bounded=connection.bounded)
-        with _NO_LIMIT if connection.bounded else self._runtime.fail_after(remaining):
-            response = connection.handle_request(request)
+        bounded = connection.bounded
+        with _NO_LIMIT if bounded else self._runtime.fail_after(remaining):
+            response = connection.handle_request(
+                self._translate.request(effect.request, remaining, trace, bounded=bounded)
+            )
             progress.answered = True
-            request.extensions.pop("trace", None)
             return self._read(response, effect.deadline)
 
     def _read(self, response: HttpResponse, deadline: float) -> Response:

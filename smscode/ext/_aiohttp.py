@@ -14,6 +14,7 @@ import httpx
 
 from .._clock import RealTime
 from .._concurrency import AsyncRuntime
+from .._http import messages
 from .._http.messages import HttpRequest, Origin
 from .._http.protocols import AsyncHttpResponse, AsyncStackConnection
 from .._http.stack_errors import StackError
@@ -61,6 +62,8 @@ class _Transport(httpx.AsyncBaseTransport):
         connection = await self._take(url, origin)
         try:
             response = await connection.handle_async_request(made)
+            if "trace" in extensions:
+                await extensions["trace"](messages.ANSWERED, {})
         except BaseException as error:
             await _close(connection)
             if not isinstance(error, StackError):

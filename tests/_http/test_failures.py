@@ -115,17 +115,6 @@ def test_a_kept_connection_that_stays_silent_is_not_one_that_broke() -> None:
     assert begun(FIRST_BYTE, reports=True).failure(httpx.ReadTimeout("x")).kind == "connection broke"
 
 
-@pytest.mark.parametrize("reports", [True, False])
-def test_nothing_is_to_be_told_after_the_first_byte_of_a_connection_of_ours(reports: bool) -> None:
-    progress = begun(reports=reports)
-    assert progress.note(CONNECTING, {})
-    assert progress.note(FIRST_BYTE, {"request": httpcore.Request("CONNECT", "https://proxy")})
-    assert progress.note(FIRST_BYTE, SEND) is not reports
-    assert not progress.answered
-    assert progress.note(ANSWERED, {}) is not reports
-    assert progress.answered
-
-
 @pytest.mark.parametrize("before", [True, False])
 def test_doubt_is_raised_by_the_first_byte(before: bool) -> None:
     doubt = Doubt(before)

@@ -367,6 +367,23 @@ async def test_a_server_that_drips_does_not_hold_a_call_beyond_its_deadline(
     assert caught.value.outcome == "unknown"
 
 
+async def test_an_answer_that_the_deadline_cuts_off_is_none(connected: Open) -> None:
+    """Also if only the end of the connection would have been its end."""
+    over = threading.Event()
+
+    def begin(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + CREATED)
+        over.wait(10)
+
+    with talking(begin) as port:
+        async with connected(f"http://127.0.0.1:{port}") as client:
+            with pytest.raises(RequestTimeoutError, match="No answer in time") as caught:
+                await client.orders.create(product_id=1, timeout=0.4)
+        over.set()
+    assert caught.value.outcome == "unknown"
+
+
 async def test_nothing_is_sent_any_more_at_the_deadline(connected: Open) -> None:
     with raw_server(lambda number, request: (GOOD, False)) as server:
         async with connected(server.url) as client:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar, cast
 
 from attrs import field, frozen
 
@@ -112,27 +112,13 @@ class Endpoint(Value, Generic[T_co]):
         return result
 
 
-class FrozenRequest(Protocol):
-    """A request that was built for an API version before it is sent."""
-
-    @property
-    def version(self) -> ApiVersion:
-        """The version that it was built for."""
-        ...
-
-    @property
-    def request(self) -> Request:
-        """The request."""
-        ...
-
-
 @frozen(eq=False, repr=False)
 class Call(Value, Generic[T_co]):
     """One use of an endpoint with checked arguments, for any API version.
 
     ``fields`` are those of the request body; a `PriceLimit` among them is written for the API version when
     the request is built, with the rate ``fx`` if it needs one. ``subject`` is the id of the order that the
-    call is about. ``frozen`` has a request that was built before.
+    call is about. ``frozen`` is a request that was built before, and its version.
     """
 
     endpoint: Endpoint[T_co]
@@ -142,7 +128,7 @@ class Call(Value, Generic[T_co]):
     idempotency_key: str | None = None
     fx: FxRate | None = None
     subject: int | None = None
-    frozen: FrozenRequest | None = field(default=None, repr=False)
+    frozen: tuple[ApiVersion, Request] | None = field(default=None, repr=False)
 
     def request(self, version: ApiVersion) -> Request:
         """Return the HTTP request; the same call and version always result in the same bytes.
@@ -152,12 +138,13 @@ class Call(Value, Generic[T_co]):
         """
         if self.frozen is None:
             return self.request_of(version, self._body(version))
-        if self.frozen.version != version:
+        made_for, request = self.frozen
+        if made_for != version:
             raise InvalidArgumentError(
-                f"intent: made by a client of API {self.frozen.version}, and this one speaks {version}: "
-                f"submit it with a client that has api_version={self.frozen.version!r}."
+                f"intent: made by a client of API {made_for}, and this one speaks {version}: "
+                f"submit it with a client that has api_version={made_for!r}."
             )
-        return self.frozen.request
+        return request
 
     def request_of(self, version: ApiVersion, body: bytes | None) -> Request:
         """Return the HTTP request with this body."""

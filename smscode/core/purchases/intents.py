@@ -58,7 +58,8 @@ class OrderIntent:
     def call(self) -> Call[CreatedOrders]:
         """The call that sends exactly this request."""
         endpoint = _endpoint(self.operation)
-        return Call(endpoint, endpoint.path, idempotency_key=self.idempotency_key, frozen=self)
+        frozen_request = (self.version, self.request)
+        return Call(endpoint, endpoint.path, idempotency_key=self.idempotency_key, frozen=frozen_request)
 
     @property
     def fields(self) -> dict[str, JsonValue]:
