@@ -115,7 +115,7 @@ def test_no_docstring_begins_with_a_word_of_a_dialect() -> None:
 
 # Files and functions of this package, the sandbox's aside, that a warm call runs through. The goals are
 # 24 and 95 for `create`, 26 and 120 for `wait_for_otp`: lower these whenever the way has become shorter.
-MOST = {"create": (47, 158), "wait_for_otp": (45, 178)}
+MOST = {"create": (47, 157), "wait_for_otp": (45, 177)}
 
 
 def test_a_call_is_easy_to_walk() -> None:
