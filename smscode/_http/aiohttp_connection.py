@@ -66,6 +66,12 @@ async def _ignore(event: str, info: Mapping[str, object]) -> None:
     """Ignore the events of a request without a trace."""
 
 
+def _abort(transport: asyncio.Transport | None) -> None:
+    """Close a connection at once, if there is one. aiohttp waits until the peer ends TLS, too."""
+    if transport is not None:
+        transport.abort()
+
+
 class _Connector(aiohttp.TCPConnector):
     """Connects, and notes how far each call gets. No connection with unread bytes is used again.
 
@@ -78,20 +84,24 @@ class _Connector(aiohttp.TCPConnector):
     trace: Any
     sent = False
     late = False
+    _tried = False
+    _until: float | None = None  # by the clock of the event loop
     _timer: asyncio.TimerHandle | None = None
 
     def begin(self, trace: Any, seconds: float | None) -> None:
         """Begin a call that may take so many ``seconds``, and whose events go to ``trace``."""
         self.trace = trace
-        self.sent = self.late = False
+        self.sent = self.late = self._tried = False
+        self._until = None
         if seconds is not None:
-            self._timer = asyncio.get_running_loop().call_later(seconds, self._break_off)
+            loop = asyncio.get_running_loop()
+            self._until = loop.time() + seconds
+            self._timer = loop.call_at(self._until, self._break_off)
 
     def _break_off(self) -> None:
         """End the call, unless it is connecting, which has limits of its own."""
         self.late = True
-        if self.transport is not None:
-            self.transport.abort()
+        _abort(self.transport)
 
     def end(self) -> None:
         """End the time of a call that is over."""
@@ -100,18 +110,21 @@ class _Connector(aiohttp.TCPConnector):
             self._timer = None
 
     async def connect(self, *arguments: Any, **options: Any) -> aiohttp.connector.Connection:
-        if self.sent:
+        if self._tried:
             raise aiohttp.ServerDisconnectedError  # the call is aiohttp's own second try
+        self._tried = True
         if self.transport is None or self.transport.is_closing():
             await self.trace(messages.CONNECTING, self.peer)
         connection = await super().connect(*arguments, **options)
         if connection.protocol is not None and connection.protocol.should_close:
-            async with asyncio.timeout_at(None if self._timer is None else self._timer.when()):
+            async with asyncio.timeout_at(self._until):
                 while (protocol := connection.protocol) is not None and protocol.should_close:
+                    _abort(connection.transport)
                     connection.close()
                     await self.trace(messages.CONNECTING, self.peer)
                     connection = await super().connect(*arguments, **options)
         if connection.transport is not self.transport:
+            _abort(self.transport)
             self.transport = connection.transport
             assert self.transport is not None
             self.readable = readiness(self.transport.get_extra_info("socket"))
@@ -227,8 +240,7 @@ class AiohttpConnection(AsyncTimedConnection):
 
     async def aclose(self) -> None:
         """Close the connection at once; nothing that is still to be written, also by TLS, is waited for."""
-        if self._connector.transport is not None:
-            self._connector.transport.abort()
+        _abort(self._connector.transport)
         if not self._ended:
             # If a proxy takes too long, aiohttp gives up its connection without closing the socket at once.
             for opened in self._sockets:

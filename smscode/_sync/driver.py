@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar, assert_never
 
 from .._concurrency import Caller, LoopAffinity, Runtime
-from .._first_models import EndpointGroup
 from .._observer import Observer
 from ..core.api.call import Answer, Call, CallKind
 from ..core.decoding.converter import RowProblem
@@ -30,7 +29,7 @@ from ..core.ratelimit.ban import Ban
 from ..core.retry import RetryPolicy
 from ..core.timeouts import Timeouts
 from ..core.versions import ApiVersion
-from ..errors import ClientStateError, TempBannedError
+from ..errors import ClientStateError
 from .connection_pool import ConnectionPool
 from .rate_limiter import RateLimiter
 
@@ -101,9 +100,8 @@ class Driver:
             deadline = began + self._timeouts.budget(call.endpoint.kind, timeout)
         watch = self._observer.watch(call, self.runtime.now)
         limited = self._limits is not None
-        ban = self._ban if call.endpoint.group is EndpointGroup.CREATE else None
         terms = CallTerms(
-            self.version, self._policy, began, deadline, self.runtime.random, limited, watch, ban
+            self.version, self._policy, began, deadline, self.runtime.random, limited, watch, self._ban
         )
         steps = flow(call, terms, doubt)
         caller = Caller(self._give_back, self._connections.break_off)
@@ -124,8 +122,6 @@ class Driver:
             return answer
         except BaseException as error:
             self._connections.release(caller, keep=False)  # if it was left while it read its answer
-            if isinstance(error, TempBannedError):
-                self._ban.note(error, self.runtime.now())
             if watch is not None:
                 watch.ended(call, self.runtime.now(), error)
             raise

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
-from attrs import define, frozen
+from attrs import define, field, frozen
 
+from .._first_models import EndpointGroup
 from .._value import Value
 from ..errors import APIError, RateLimitError, SmscodeError, TempBannedError
 from . import answers
@@ -37,7 +38,7 @@ class CallTerms(Value):
     ``began`` and ``deadline`` are the call's first and last moment; ``random`` returns random numbers of
     0..1.
     ``limited`` says that rate limits are kept. ``watch`` reports what happens, None if nothing listens.
-    ``ban`` is the account's, None for a call that no ban stops.
+    ``ban`` is the account's, which stops calls that order.
     """
 
     version: ApiVersion
@@ -47,7 +48,7 @@ class CallTerms(Value):
     random: Callable[[], float]
     limited: bool = False
     watch: CallReporter | None = None
-    ban: Ban | None = None
+    ban: Ban = field(factory=Ban)
 
 
 def flow(call: Call[T], terms: CallTerms, doubt: Doubt | None = None) -> Flow[Answer[T]]:
@@ -104,6 +105,8 @@ class _Course:
 
     def fail(self, error: SmscodeError, now: float) -> None:
         """Note how an attempt failed."""
+        if isinstance(error, TempBannedError):
+            self.terms.ban.note(error, now)
         self.reason = error.trouble or "unknown code"
         self.label(error, self.reason, now)
         self.last, self.now = error, now
@@ -145,9 +148,10 @@ def _attempt(course: _Course, request: Request) -> Flow[Answer[Any] | None]:
     Returns None for one that failed, of which ``course.last`` is the error. Raises where it may not be sent.
     """
     call, terms, watch = course.call, course.terms, course.terms.watch
+    ban = terms.ban if call.endpoint.group is EndpointGroup.CREATE else None
     while True:
         course.doubted = course.doubt.raised
-        if terms.ban is not None and (banned := terms.ban.error(course.now)) is not None:
+        if ban is not None and (banned := ban.error(course.now)) is not None:
             raise course.not_sent(banned, "TEMP_BANNED_ABUSE_GUARD") from course.last
         course.lease = None
         if terms.limited:
@@ -162,13 +166,14 @@ def _attempt(course: _Course, request: Request) -> Flow[Answer[Any] | None]:
         course.sent += 1
         if watch is not None:
             watch.sent(call, course.sent)
-        reply = yield Send(request, terms.deadline, course.fresh, course.doubt, terms.ban, course.lease)
+        reply = yield Send(request, terms.deadline, course.fresh, course.doubt, ban, course.lease)
         course.held_up = isinstance(reply.result, HeldUp)
         if watch is not None:
             _report(watch, call, course.sent, reply)
         if not course.held_up:
             break
         course.sent -= 1
+        course.now = reply.now
     try:
         return (yield from _read(call, reply, terms.version))
     except SmscodeError as error:

@@ -63,7 +63,11 @@ class _Transport(httpx.AsyncBaseTransport):
         try:
             response = await connection.handle_async_request(made)
             if "trace" in extensions:
-                await extensions["trace"](messages.ANSWERED, {})
+                try:
+                    await extensions["trace"](messages.ANSWERED, {})
+                except BaseException:
+                    await response.aclose()
+                    raise
         except BaseException as error:
             await _close(connection)
             if not isinstance(error, StackError):

@@ -229,6 +229,33 @@ async def test_a_ban_ends_what_waits_for_a_connection_too(limits: RateLimits | N
     assert client.orders.unresolved() == ()
 
 
+async def test_a_ban_lasts_no_longer_for_those_that_waited_for_a_connection() -> None:
+    sandbox = still_sandbox()
+    sandbox.fail_next("orders.create", "TEMP_BANNED_ABUSE_GUARD", retry_after=60)
+    others = 4
+
+    class AsyncSlow(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            while len(client._driver._connections._semaphore._waiters) < others:
+                await AsyncRuntime().sleep(0.001)
+            await client.runtime.sleep(20)
+            return await sandbox.transport().handle_async_request(request)
+
+    client = AsyncVirtualClient(sandbox, transport=AsyncSlow(), max_connections=1, timeout=None)
+    left: list[float | None] = []
+
+    async def buy(_: int) -> None:
+        with pytest.raises(TempBannedError) as refused:
+            await client.orders.create(catalog_product_id=87)
+        left.append(refused.value.retry_after)
+
+    await AsyncRuntime().for_each(buy, range(others + 1))
+    assert left == [60.0] * (others + 1)
+    others = 0
+    await client.runtime.sleep(60)
+    assert len(await client.orders.create(catalog_product_id=87)) == 1
+
+
 async def test_a_purchase_in_doubt_stays_so_while_a_ban_lasts() -> None:
     sandbox, transport, client = lossy("/create", 100)
     with pytest.raises(NetworkError):

@@ -64,9 +64,15 @@ def no_readiness(connected: object) -> None:
 
 
 def connect(
-    monkeypatch: pytest.MonkeyPatch, make: Connect, seconds: float | None
+    monkeypatch: pytest.MonkeyPatch,
+    make: Connect,
+    seconds: float | None,
+    new_loop: Callable[[], asyncio.AbstractEventLoop] = VirtualLoop,
 ) -> tuple[object, Told, float]:
-    """Connect with so many seconds for the call; return the result, what was told, and how long it took."""
+    """Connect with so many seconds for the call; return the result, what was told, and how long it took.
+
+    Then connect once more in the same call, as aiohttp does if a GET failed: that is refused.
+    """
     told = Told()
 
     async def main() -> tuple[object, float]:
@@ -84,11 +90,13 @@ def connect(
         except TimeoutError as error:
             result = error
         took = loop.time() - began
+        with pytest.raises(aiohttp.ServerDisconnectedError):
+            await connector.connect()
         connector.end()
         await connector.close()
         return result, took
 
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+    with asyncio.Runner(loop_factory=new_loop) as runner:
         result, took = runner.run(main())
     return result, told, took
 
@@ -105,7 +113,7 @@ def test_a_connection_with_unread_bytes_is_replaced(
 
     result, told, _ = connect(monkeypatch, make, seconds)
     assert result is made[2]
-    assert [one.closed for one in made] == [True, True, False]
+    assert [one.closed for one in made] == [one.transport.aborted for one in made] == [True, True, False]
     assert told.events == [messages.CONNECTING] * 3 + [messages.FIRST_BYTE]
 
 
@@ -132,3 +140,16 @@ def test_a_connection_that_is_made_too_late_is_not_used(monkeypatch: pytest.Monk
     result, told, _ = connect(monkeypatch, make, 4.0)
     assert isinstance(result, TimeoutError)
     assert (made.closed, told.events) == (True, [messages.CONNECTING])
+
+
+def test_time_that_is_over_at_once_is_a_time_out_on_uvloop_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There a timer of less than half a millisecond is of another kind."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def make() -> Connection:
+        await asyncio.sleep(0.001)
+        return Connection(spoiled=True)
+
+    result, told, _ = connect(monkeypatch, make, 0.0004, uvloop.new_event_loop)
+    assert isinstance(result, TimeoutError)
+    assert messages.FIRST_BYTE not in told.events

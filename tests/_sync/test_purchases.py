@@ -231,6 +231,33 @@ def test_a_ban_ends_what_waits_for_a_connection_too(limits: RateLimits | None) -
     assert client.orders.unresolved() == ()
 
 
+def test_a_ban_lasts_no_longer_for_those_that_waited_for_a_connection() -> None:
+    sandbox = still_sandbox()
+    sandbox.fail_next("orders.create", "TEMP_BANNED_ABUSE_GUARD", retry_after=60)
+    others = 4
+
+    class Slow(httpx.BaseTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            while len(client._driver._connections._semaphore._waiters) < others:
+                Runtime().sleep(0.001)
+            client.runtime.sleep(20)
+            return sandbox.transport().handle_request(request)
+
+    client = VirtualClient(sandbox, transport=Slow(), max_connections=1, timeout=None)
+    left: list[float | None] = []
+
+    def buy(_: int) -> None:
+        with pytest.raises(TempBannedError) as refused:
+            client.orders.create(catalog_product_id=87)
+        left.append(refused.value.retry_after)
+
+    Runtime().for_each(buy, range(others + 1))
+    assert left == [60.0] * (others + 1)
+    others = 0
+    client.runtime.sleep(60)
+    assert len(client.orders.create(catalog_product_id=87)) == 1
+
+
 def test_a_purchase_in_doubt_stays_so_while_a_ban_lasts() -> None:
     sandbox, transport, client = lossy("/create", 100)
     with pytest.raises(NetworkError):

@@ -61,7 +61,7 @@ def drive(
     results, effects, now = iter(script), list[Effect](), 0.0
     bucket = GroupLimiter("any", 10**6, SlotWindow(60.0))
     ahead: list[Answered] = []
-    terms = CallTerms("v2", RetryPolicy(), 0.0, deadline, lambda: 0.5, limited=True, ban=ban)
+    terms = CallTerms("v2", RetryPolicy(), 0.0, deadline, lambda: 0.5, limited=True, ban=ban or Ban())
     steps = flow(call, terms, doubt)
     reply = None
     try:
@@ -175,6 +175,32 @@ def test_a_ban_that_begins_meanwhile_ends_a_call_and_says_what_is_known_of_it(
     assert isinstance(error, TempBannedError)
     assert (error.attempts, error.outcome, error.trouble) == (sent, outcome, "TEMP_BANNED_ABUSE_GUARD")
     assert (error.message, error.idempotency_key) == ("paused", call.idempotency_key)
+
+
+def test_what_is_left_of_a_ban_counts_from_when_a_call_was_held_up() -> None:
+    ban = Ban()
+    terms = CallTerms("v2", RetryPolicy(), 0.0, 1e9, lambda: 0.5, ban=ban)
+    held_up, too_late = (flow(calls.orders.create(catalog_product_id=87), terms) for _ in range(2))
+    assert isinstance(next(held_up), Send)
+    assert isinstance(next(too_late), Send)
+    ban.note(TempBannedError("paused", retry_after=10.0), 1.0)
+    with pytest.raises(TempBannedError) as refused:
+        held_up.send(EffectReply(6.0, HeldUp()))
+    assert refused.value.retry_after == 5.0
+    assert isinstance(too_late.send(EffectReply(11.0, HeldUp())), Send)
+
+
+def test_only_a_ban_that_the_service_told_of_is_noted() -> None:
+    ban = Ban()
+    call = calls.orders.create(catalog_product_id=87)
+    _, error = drive(call, [refusal(429, "TEMP_BANNED_ABUSE_GUARD", retry_after="10")], ban=ban)
+    assert isinstance(error, TempBannedError)
+    left = ban.error(4.0)
+    assert left is not None
+    assert left.retry_after == 6.0
+    _, again = drive(call, [], ban=ban)
+    assert isinstance(again, TempBannedError)
+    assert ban.error(10.0) is None
 
 
 def test_what_a_pause_held_up_was_no_attempt_and_goes_first_afterwards() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import socket
 import ssl
@@ -178,10 +179,11 @@ async def test_an_event_that_cannot_be_told_leaves_no_connection_behind(untold: 
         if event.startswith(untold):
             raise ZeroDivisionError
 
-    with raw_server(lambda number, request: (GOOD, False)) as server:
+    with raw_server(lambda number, request: (GOOD[:-1], False)) as server:  # the body is not whole yet
         async with httpx.AsyncClient(transport=transport()) as client:
             with pytest.raises(ZeroDivisionError):
                 await client.get(server.url, extensions={"trace": broken})
+            gc.collect()
             async with asyncio.timeout(10):
                 while server.open or not server.connections:
                     await asyncio.sleep(0.001)
