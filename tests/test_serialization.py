@@ -104,7 +104,7 @@ def test_a_model_is_written_as_plain_values_and_read_back(model: Any) -> None:
     written = to_dict(model)
     assert plain(written)
     assert json.loads(to_json(model)) == written
-    if not isinstance(model, webhooks.UnknownEvent):  # the only one that the codec does not make by itself
+    if not isinstance(model, (webhooks.UnknownEvent, OrderChange)):  # those that the codec does not make
         read = structure("v2", written, model.__class__, "$")
         assert (read, to_dict(read)) == (model, written)
 
@@ -122,9 +122,12 @@ def test_a_model_survives_copying_and_pickling(model: Any, protocol: int) -> Non
 
 @given(ANY, ANY)
 def test_models_are_equal_when_all_their_fields_are(one: Any, other: Any) -> None:
-    same = type(one) is type(other) and all(
-        getattr(one, field.name) == getattr(other, field.name) for field in attrs.fields(one.__class__)
-    )
+    if isinstance(one, Money):  # it compares rupiah, which is exact
+        same = isinstance(other, Money) and one.canonical_amount == other.canonical_amount
+    else:
+        same = type(one) is type(other) and all(
+            getattr(one, field.name) == getattr(other, field.name) for field in attrs.fields(one.__class__)
+        )
     assert (one == other) is same
 
 

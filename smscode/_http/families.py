@@ -1,12 +1,13 @@
 """httpx and its successor httpx2: two packages with the same interface, each over an httpcore of its own.
 
-Neither is imported before it is asked for.
+Neither is imported before something of it is needed.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 import sys
 from types import ModuleType
 from typing import Any, Final
@@ -17,7 +18,7 @@ KEEPALIVE_EXPIRY: Final = 30.0
 """Seconds that an idle connection is kept: longer than a poll interval, so that polls share one."""
 
 NAMES: Final = ("httpx", "httpx2")
-_CORES = {"httpx": "httpcore", "httpx2": "httpcore2"}
+CORES: Final = {"httpx": "httpcore", "httpx2": "httpcore2"}
 
 
 class AsyncKinds:
@@ -35,19 +36,29 @@ class Kinds:
 
 
 class Family:
-    """The modules of one of the two, and what is made of them once."""
+    """One of the two, by its name. Each of its modules is imported when something of it is needed.
 
-    def __init__(self, http: ModuleType) -> None:
-        # By what the module is, as `httpx2.alias_httpx` lets the name httpx stand for httpx2.
-        self.name: str = http.__name__
-        self.http: Any = importlib.import_module(self.name)  # waits, where another thread is importing it
-        self.limits = self.http.Limits(keepalive_expiry=KEEPALIVE_EXPIRY)
-        self.packages = (self.name, _CORES[self.name])
+    A connection without a proxy needs httpcore alone; httpx would be a tenth of a first call.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.packages = (name, CORES[name])
+
+    @functools.cached_property
+    def http(self) -> Any:
+        """Its main module."""
+        return importlib.import_module(self.name)  # waits, where another thread is importing it
+
+    @functools.cached_property
+    def limits(self) -> Any:
+        """The limits of the transports that are made here."""
+        return self.http.Limits(keepalive_expiry=KEEPALIVE_EXPIRY)
 
     @functools.cached_property
     def core(self) -> Any:
         """The httpcore of the family, which a caller's own transport may do without."""
-        return importlib.import_module(_CORES[self.name])
+        return importlib.import_module(CORES[self.name])
 
     def async_backend(self) -> Any:
         """Return what makes its network streams in the event loop that runs."""
@@ -57,18 +68,25 @@ class Family:
     @functools.cached_property
     def sync_stream(self) -> Any:
         """The class of its streams over a socket."""
-        return importlib.import_module(f"{_CORES[self.name]}._backends.sync").SyncStream
+        return importlib.import_module(f"{CORES[self.name]}._backends.sync").SyncStream
+
+
+_family = functools.cache(Family)
 
 
 @functools.cache
 def family_of(http: ModuleType) -> Family:
-    """Return the family of a module, httpx or httpx2."""
-    return Family(http)
+    """Return the family of a module: by what it is, as `httpx2.alias_httpx` lets httpx stand for httpx2."""
+    return _family(http.__name__)
 
 
 def family(name: str) -> Family:
-    """Return a family by its name, importing it. Raises ImportError if it is not installed."""
-    return family_of(importlib.import_module(name))
+    """Return a family by its name. Raises ImportError if it is not installed."""
+    if (module := sys.modules.get(name)) is not None:
+        return family_of(module)
+    if importlib.util.find_spec(name) is None:
+        raise ImportError(f"{name} is not installed", name=name)
+    return _family(name)
 
 
 def of(value: object, class_name: str) -> Family | None:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Iterator
 
 from ..errors import ConfigurationError
-from .families import NAMES, Family, family_of
+from .families import CORES, NAMES, Family, family, family_of
 
 NOT_THROUGH_HERE = (
     "A library for tests (pytest-httpx, respx, aioresponses or the like) replaces the network, but cannot "
@@ -36,13 +35,7 @@ def async_mocked(own: Family | None) -> bool:
     Raises `ConfigurationError` if a mock would not see them there either: one of the family's client, or of
     the other family, whose requests a test believes to be the only ones.
     """
-    mocked = False
-    for family in _loaded("AsyncClient"):
-        if replaced(family.http.AsyncHTTPTransport.handle_async_request, family.packages) or replaced(
-            family.core.AsyncConnectionPool.handle_async_request, family.packages
-        ):
-            mocked = _seen(family, own)
-    return mocked
+    return _mocked(own, "AsyncClient", "AsyncHTTPTransport", "AsyncConnectionPool", "handle_async_request")
 
 
 def sync_mocked(own: Family) -> bool:
@@ -50,29 +43,27 @@ def sync_mocked(own: Family) -> bool:
 
     Raises `ConfigurationError` if a mock would not see them there either.
     """
+    return _mocked(own, "Client", "HTTPTransport", "ConnectionPool", "handle_request")
+
+
+def _mocked(own: Family | None, client: str, transport: str, pool: str, method: str) -> bool:
+    """Look at the modules that the program has imported: nothing can be replaced in others."""
     mocked = False
-    for family in _loaded("Client"):
-        if replaced(family.http.HTTPTransport.handle_request, family.packages) or replaced(
-            family.core.ConnectionPool.handle_request, family.packages
-        ):
-            mocked = _seen(family, own)
-    return mocked
-
-
-def _loaded(client: str) -> Iterator[Family]:
-    """Yield the families that the program has imported; raise if a mock has replaced a method of a client."""
     for name in NAMES:
         if (module := sys.modules.get(name)) is not None:
-            family = family_of(module)
-            class_ = getattr(family.http, client)
+            found = family_of(module)
+            class_ = getattr(found.http, client)
             # The methods that respx with using="httpx" and some versions of vcrpy replace.
-            for method in ("_transport_for_url", "_send_single_request"):
-                if replaced(getattr(class_, method, class_), family.packages):
+            for replaceable in ("_transport_for_url", "_send_single_request"):
+                if replaced(getattr(class_, replaceable, class_), found.packages):
                     raise ConfigurationError(NOT_THROUGH_HERE)
-            yield family
-
-
-def _seen(mocked: Family, own: Family | None) -> bool:
-    if mocked is not own:
-        raise ConfigurationError(NOT_THROUGH_HERE)
-    return True
+            through = replaced(getattr(getattr(found.http, transport), method), found.packages)
+        elif sys.modules.get(CORES[name]) is not None:
+            found, through = family(name), False
+        else:
+            continue
+        if through or replaced(getattr(getattr(found.core, pool), method), found.packages):
+            if found is not own:
+                raise ConfigurationError(NOT_THROUGH_HERE)
+            mocked = True
+    return mocked

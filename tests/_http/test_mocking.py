@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
@@ -87,6 +89,35 @@ def test_what_replaces_httpx_s_transport_answers_a_client_that_is_connected_alre
             client.orders.create(product_id=1)
         assert server.requests == 1
         assert ask(client) == 5
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_what_replaces_only_httpcore_is_asked_where_nobody_has_imported_httpx(
+    server: RawServer, asynchronous: bool
+) -> None:
+    """As a cassette of vcrpy does."""
+    use = "with Client(**options) as client: print(client.balance().balance.canonical_amount)"
+    if asynchronous:
+        use = (
+            "async def main():\n"
+            "    async with AsyncClient(**options) as client:\n"
+            "        print((await client.balance()).balance.canonical_amount)\n"
+            "asyncio.run(main())"
+        )
+    program = (
+        "import asyncio, sys, httpcore\n"
+        "from smscode import AsyncClient, Client\n"
+        f"answer = httpcore.Response(200, content={BODY.replace(b'5', b'7')!r})\n"
+        "def handle(pool, request): return answer\n"
+        "async def handle_async(pool, request): return answer\n"
+        "httpcore.ConnectionPool.handle_request = handle\n"
+        "httpcore.AsyncConnectionPool.handle_async_request = handle_async\n"
+        "assert 'httpx' not in sys.modules\n"
+        f"options = dict(token='token-4711', base_url={server.url!r}, api_version='v1')\n"
+        f"{use}"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (done.stdout, server.connections) == ("7\n", 0)
 
 
 @pytest.mark.anyio

@@ -73,14 +73,31 @@ def test_a_stack_that_is_not_installed_names_its_extra(
         class_("token", http=http)
 
 
-def test_a_stack_is_imported_only_if_it_is_asked_for() -> None:
-    program = (
-        "import sys, smscode\n"
-        "smscode.Client('token').close()\n"
-        "print(sorted({'httpx', 'httpx2', 'aiohttp'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "['httpx']\n"
+SYNC = "with Client(**options) as client: client.balance()\n"
+ASYNC = """
+async def main():
+    async with AsyncClient(**options) as client: await client.balance()
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("use", [SYNC, ASYNC], ids=["sync", "async"])
+@pytest.mark.parametrize(("http", "core"), [("httpx", "httpcore"), ("httpx2", "httpcore2")])
+def test_a_call_imports_no_more_of_its_stack_than_it_needs(http: str, core: str, use: str) -> None:
+    """Not httpx itself, which would be a tenth of a first call."""
+    pytest.importorskip(http)
+    with raw_server(lambda connection, request: (GOOD, False)) as server:
+        program = (
+            "import asyncio, sys\n"
+            "from smscode import AsyncClient, Client\n"
+            f"options = dict(token='token-4711', base_url={server.url!r}, api_version='v1', http={http!r})\n"
+            f"{use}"
+            "stacks = {'httpx', 'httpx2', 'httpcore', 'httpcore2', 'aiohttp'}\n"
+            "print(*stacks & set(sys.modules))"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        assert server.requests == 1
+    assert done.stdout == f"{core}\n"
 
 
 def test_httpx_under_another_name_is_httpx2(httpx2: Any) -> None:
