@@ -17,8 +17,9 @@ import respx
 
 from smscode import AsyncClient, Client, ConfigurationError, NetworkError, RequestTimeoutError, RetryPolicy
 from smscode._concurrency import AsyncCaller
+from smscode._http.families import family
 from smscode._http.messages import HttpRequest
-from smscode._http.mocking import replaced
+from smscode._http.mocking import async_mocked, replaced, sync_mocked
 from smscode._http.stack_errors import ConnectTimeout
 
 from ..concurrency import RawServer, raw_server
@@ -118,6 +119,18 @@ def test_what_replaces_only_httpcore_is_asked_where_nobody_has_imported_httpx(
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert (done.stdout, server.connections) == ("7\n", 0)
+
+
+def test_httpcore_is_looked_at_where_nobody_has_imported_httpx(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = family("httpx")
+    monkeypatch.delitem(sys.modules, "httpx")
+    assert family("httpx") is own
+    assert (sync_mocked(own), async_mocked(own), async_mocked(None)) == (False, False, False)
+    monkeypatch.setattr(httpcore.ConnectionPool, "handle_request", mock.Mock())
+    monkeypatch.setattr(httpcore.AsyncConnectionPool, "handle_async_request", mock.Mock())
+    assert (sync_mocked(own), async_mocked(own)) == (True, True)
+    with pytest.raises(ConfigurationError, match="cannot see the requests"):
+        async_mocked(None)
 
 
 @pytest.mark.anyio
