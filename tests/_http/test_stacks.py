@@ -373,11 +373,14 @@ async def test_an_answer_that_the_deadline_cuts_off_is_none(connected: Open) -> 
 
     def begin(connection: socket.socket) -> None:
         connection.recv(65536)
+        connection.sendall(GOOD)
+        connection.recv(65536)
         connection.sendall(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + CREATED)
         over.wait(10)
 
     with talking(begin) as port:
         async with connected(f"http://127.0.0.1:{port}") as client:
+            assert await balance(client) == 5  # so that the deadline is not over before it is connected
             with pytest.raises(RequestTimeoutError, match="No answer in time") as caught:
                 await client.orders.create(product_id=1, timeout=0.4)
         over.set()
