@@ -127,7 +127,8 @@ def _rupiah(value: object, _: object) -> Money:
 
 
 def _is_optional(type_: object) -> bool:
-    return types.NoneType in get_args(type_)
+    """Return True for ``X | None``; cattrs itself tells ``X | Y | None`` apart."""
+    return types.NoneType in get_args(type_) and len(get_args(type_)) == 2
 
 
 def _optional_hook(converter: Converter, type_: object) -> Callable[[object, object], Any]:
