@@ -39,7 +39,7 @@ from .stack_errors import (
     RemoteProtocolError,
     StackError,
 )
-from .streams import AsyncTimedConnection, readiness
+from .streams import LATE, AsyncTimedConnection, readiness
 
 PROXY_SCHEMES: Final = ("http", "https")
 
@@ -55,7 +55,6 @@ _MEANINGS: tuple[tuple[type[Exception], type[StackError]], ...] = (
     (aiohttp.ClientError, RemoteProtocolError),
 )
 _FAILURES = (aiohttp.ClientError, TimeoutError)
-_LATE = "the deadline of the call has passed"
 _FRAMING = (b"content-length", b"transfer-encoding")
 # What aiohttp would add:
 _OF_A_GET = ("Accept", "Accept-Encoding", "User-Agent")
@@ -211,13 +210,13 @@ class AiohttpConnection(AsyncTimedConnection):
     def failure(self, error: Exception) -> StackError:
         """Return what an error of aiohttp means for the call."""
         if self._connector.late:
-            return (ReadTimeout if self._connector.sent else ConnectTimeout)(_LATE)
+            return (ReadTimeout if self._connector.sent else ConnectTimeout)(LATE)
         return _failure(error)
 
     def complete(self) -> None:
         """Note that the body was read to its end. Raises `ReadTimeout` if the deadline was that end."""
         if self._connector.late:
-            raise ReadTimeout(_LATE)
+            raise ReadTimeout(LATE)
         self._ended = True
         self._expires = self._now() + KEEPALIVE_EXPIRY
 

@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 from .._platform import LONGEST_WAIT
 from . import tcp
@@ -23,6 +23,7 @@ _MOST = 256 * 1024  # bytes that are kept for the next reads; then reading pause
 _HANDSHAKE = 3600.0  # seconds: the call's own deadline ends it before
 
 
+LATE: Final = "the deadline of the call has passed"
 Left: TypeAlias = Callable[[float | None, type[Exception]], float | None]
 
 
@@ -65,7 +66,7 @@ class Deadline:
         """Return the seconds until the deadline; raises ``error`` after it."""
         remaining = self.at - self._now()
         if remaining <= 0:
-            raise error("the deadline of the call has passed")
+            raise error(LATE)
         return remaining
 
 

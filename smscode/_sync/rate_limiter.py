@@ -61,9 +61,11 @@ class RateLimiter:
 
     def end(self, lease: Lease, ending: RequestEnding | None) -> None:
         """Release a lease after its request has ended; None if it was abandoned."""
-        ending = ending or (RequestEnding.LOST if lease.sent else RequestEnding.UNSENT)
         with self._lock:
-            lease.limiter.end(lease, self._clock(), ending)
+            if ending is None:
+                lease.limiter.leave(lease, self._clock())
+            else:
+                lease.limiter.end(lease, self._clock(), ending)
 
     def give_back(self, caller: Caller) -> None:
         """Release the slot of an interrupted call, or remove it from the queue."""
